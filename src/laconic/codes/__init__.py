@@ -1,0 +1,25 @@
+"""Compressed weights as frozen values: `decompress` them, or take them apart into `streams` and back."""
+
+from laconic.codes.code import Code, Part
+from laconic.codes.codebook import CodebookCode
+from laconic.codes.dense import DenseCode
+from laconic.codes.low_rank import VIEWS, LowRankCode
+from laconic.codes.sparse import SparseCode
+from laconic.codes.streams import DTYPES, Symbols, Values
+
+CODES: tuple[type[Code], ...] = (DenseCode, CodebookCode, SparseCode, LowRankCode)
+"""Every code, in the order of its tag in the file (`docs/format.md`)."""
+
+__all__ = [
+    "CODES",
+    "DTYPES",
+    "VIEWS",
+    "Code",
+    "CodebookCode",
+    "DenseCode",
+    "LowRankCode",
+    "Part",
+    "SparseCode",
+    "Symbols",
+    "Values",
+]

@@ -1,0 +1,62 @@
+"""Weights that share K values: a codebook and one index a weight."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from laconic.codes.code import Code, Part, part, require
+from laconic.codes.streams import Symbols, Values
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class CodebookCode(Code):
+    """Δ(Θ)_i = c_{κ(i)}: the codebook's entry, rounded once to the tensor's dtype.
+
+    Args:
+        shape: shape of the tensor.
+        dtype: its element type.
+        codebook: the K entries; several codes may hold the same object, which the file then stores once.
+        indices: κ, one symbol of ``range(K)`` for each weight in row-major order.
+
+    >>> code = CodebookCode((2, 2), "float32", Values(np.float32([-1, 1])), Symbols(np.array([0, 1, 1, 1]), 2))
+    >>> code.decompress()
+    array([[-1.,  1.],
+           [ 1.,  1.]], dtype=float32)
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    codebook: Values
+    indices: Symbols
+
+    def decompress(self) -> np.ndarray:
+        """Look every index up."""
+        with np.errstate(over="ignore"):  # rounding to the tensor's dtype is the format's one rule
+            entries: np.ndarray = self.codebook.array.astype(self.dtype)
+        return entries[self.indices.array].reshape(self.shape)
+
+    def streams(self) -> Mapping[str, Part]:
+        """Return codebook and indices."""
+        return {"codebook": self.codebook, "indices": self.indices}
+
+    def facts(self) -> tuple[int, ...]:
+        """Return nothing: K is the length of the codebook."""
+        return ()
+
+    @classmethod
+    def from_streams(
+        cls, shape: tuple[int, ...], dtype: str, facts: tuple[int, ...], streams: Mapping[str, Part]
+    ) -> "CodebookCode":
+        """Invert `streams`."""
+        codebook, indices = part(streams, "codebook", Values), part(streams, "indices", Symbols)
+        code = cls(shape, dtype, codebook, indices)
+        require(len(indices) == code.size, f"{len(indices)} indices for {code.size} elements")
+        require(indices.alphabet == len(codebook), f"alphabet {indices.alphabet}, codebook {len(codebook)}")
+        return code
+
+    def labels(self) -> np.ndarray:
+        """Return the assignment κ, from 1 up: no weight is pruned."""
+        return self.indices.array.astype(np.int64) + 1

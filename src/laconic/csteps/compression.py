@@ -1,0 +1,39 @@
+"""The noun of this room: a feasible set of weights, and how to project on it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+
+from laconic.codes import Code
+from laconic.metric import Metrics
+from laconic.params import Params
+
+Codes = Mapping[str, Code]
+"""Codes by the name of the tensor."""
+
+
+class Compression(ABC):
+    """A feasible set `{w : w = Δ(Θ)}` and the projection on it: the C step.
+
+        project(w) = argmin_Θ Σ_t ‖w_t − Δ_t(Θ)‖²_metric
+
+    Frozen and without state. Laws, asserted over every case of `tests/cases.py`: one code per tensor, of its shape
+    and dtype; the same codes for the same input; projecting Δ(Θ) again gives Δ(Θ); never worse than ``warm``; never
+    beaten by a random feasible point; NaN and infinite weights are refused.
+    """
+
+    @abstractmethod
+    def project(self, weights: Params, metrics: Metrics | None = None, warm: Codes | None = None) -> dict[str, Code]:
+        """Solve the C step for ``weights``, all tensors together.
+
+        Args:
+            weights: tensors by name; any shapes, floating point.
+            metrics: metric by name; the unit metric where there is none.
+            warm: the last codes of the same tensors, to start from; the result is never worse than they are.
+
+        Returns:
+            One code per tensor. What is shared is one frozen object that the codes reference.
+
+        Raises:
+            UnsupportedMetric: when this compression cannot honour a metric.
+            WeightsError: when a tensor holds NaN or infinity or has a shape that this compression does not take.
+        """

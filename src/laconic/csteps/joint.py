@@ -1,0 +1,40 @@
+"""Several tensors under one constraint, or each under its own."""
+
+from dataclasses import dataclass
+from typing import final
+
+from laconic.codes import Code
+from laconic.csteps.compression import Codes, Compression
+from laconic.metric import Metrics
+from laconic.params import Params
+
+
+@final
+@dataclass(frozen=True)
+class Joint(Compression):
+    """One feasible set over all the tensors of a row: one codebook, one κ. Without it each tensor has its own.
+
+        min Σ_t ‖w_t − Δ_t(Θ)‖²   with one Θ for all tensors t
+
+    Args:
+        of: the compression that takes the tensors together.
+    """
+
+    of: Compression
+
+    def project(self, weights: Params, metrics: Metrics | None = None, warm: Codes | None = None) -> dict[str, Code]:
+        """Hand all tensors to the inner compression at once."""
+        return self.of.project(weights, metrics, warm)
+
+
+def project(
+    compression: Compression, weights: Params, metrics: Metrics | None = None, warm: Codes | None = None
+) -> dict[str, Code]:
+    """Project each tensor by itself, or all together where ``compression`` is `Joint`. Arguments as `project`'s."""
+    if isinstance(compression, Joint):
+        return compression.project(weights, metrics, warm)
+    codes: dict[str, Code] = {}
+    for name, tensor in weights.items():
+        last = {name: warm[name]} if warm is not None and name in warm else None
+        codes.update(compression.project({name: tensor}, metrics, last))
+    return codes

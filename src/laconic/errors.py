@@ -1,0 +1,40 @@
+"""Every exception that laconic raises on purpose: one tree, one message that says what to do.
+
+    LaconicError
+     ├─ FormatError         the file is not a sound .lac file
+     ├─ WeightsError        a tensor that cannot be compressed as asked (NaN, wrong shape)
+     ├─ PlanError           the plan does not fit the tensors
+     ├─ UnsupportedMetric   a compression that cannot honour the metric it was given
+     ├─ DataError           data or a checkpoint that is missing or not what it should be
+     └─ OutputExists        an output file that would be overwritten
+
+A bug is an ``AssertionError``; anything here is something the caller can mend.
+"""
+
+
+class LaconicError(Exception):
+    """The root of the tree: catch it to catch whatever laconic raises on purpose."""
+
+
+class FormatError(LaconicError):
+    """A file that is truncated, altered, of a newer version, or no `.lac` file at all."""
+
+
+class WeightsError(LaconicError, ValueError):
+    """A tensor that cannot be compressed as asked: NaN or infinite weights, or a shape that does not fit."""
+
+
+class PlanError(LaconicError, ValueError):
+    """A plan that does not fit the tensors: a dead pattern, a tensor on two rows or on none, a bad parameter."""
+
+
+class UnsupportedMetric(LaconicError, TypeError):
+    """A compression was given a metric that it cannot honour; it never ignores one."""
+
+
+class DataError(LaconicError):
+    """Data, a checkpoint or a task that is missing, unreadable or not what its name says."""
+
+
+class OutputExists(LaconicError, FileExistsError):
+    """An output file that exists already and would have been overwritten."""

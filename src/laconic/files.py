@@ -1,0 +1,65 @@
+"""Writing a file all or nothing: a temporary file beside it, forced to disk, then renamed."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from laconic.errors import OutputExists
+
+
+def require_absent(path: Path, *, force: bool) -> None:
+    """Raise `OutputExists` when ``path`` is there and ``force`` is not set: call it before the work, not after."""
+    if path.is_dir():
+        raise OutputExists(f"{path} is a folder; name a file")
+    if path.exists() and not force:
+        raise OutputExists(f"{path} exists; give another name, or --force to replace it")
+
+
+@contextmanager
+def replace_file(path: Path, *, force: bool = False) -> Iterator[BinaryIO]:
+    """Open a file that becomes ``path`` when the block ends without an error, and never exists otherwise.
+
+    Whatever happens (an exception, a full disk, a killed process), ``path`` holds its old content or all of the new.
+
+    Args:
+        path: the file to write; missing folders above it are made.
+        force: replace an existing file.
+
+    Raises:
+        OutputExists: when ``path`` exists and ``force`` is not set.
+    """
+    require_absent(path, force=force)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "w+b") as file:
+            yield cast("BinaryIO", file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+        _sync_folder(path.parent)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+
+
+def _umask() -> int:
+    """Return the process's file mode mask, which can only be read by setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _sync_folder(folder: Path) -> None:
+    """Force the rename itself to disk, where the system can."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
