@@ -22,7 +22,7 @@ _VIEWED = {"bfloat16": torch.int16, "float8_e4m3fn": torch.uint8, "float8_e5m2":
 
 
 def params_of(module: nn.Module) -> dict[str, Tensor]:
-    """Return the parameters and persistent buffers of ``module``, detached, each once (tied ones by their first name)."""
+    """Return the parameters and persistent buffers of ``module``, detached, tied ones once."""
     persistent = module.state_dict(keep_vars=True)
     named = {**dict(module.named_parameters()), **{k: v for k, v in module.named_buffers() if k in persistent}}
     return {name: tensor.detach() for name, tensor in named.items()}

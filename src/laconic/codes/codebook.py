@@ -36,7 +36,8 @@ class CodebookCode(Code):
         """Look every index up."""
         with np.errstate(over="ignore"):  # rounding to the tensor's dtype is the format's one rule
             entries: np.ndarray = self.codebook.array.astype(self.dtype)
-        return entries[self.indices.array].reshape(self.shape)
+        weights: np.ndarray = entries[self.indices.array].reshape(self.shape)
+        return weights
 
     def streams(self) -> Mapping[str, Part]:
         """Return codebook and indices."""
