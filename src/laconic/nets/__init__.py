@@ -1,0 +1,18 @@
+"""Reference networks, with the names and layouts of their published checkpoints."""
+
+from laconic.nets.identity import check_identity, identity, preprocessing_of
+from laconic.nets.lenet import LeNet5, LeNet300
+from laconic.nets.resnet import ResNet
+from laconic.nets.table import NETS, Net, build
+
+__all__ = [
+    "NETS",
+    "LeNet5",
+    "LeNet300",
+    "Net",
+    "ResNet",
+    "build",
+    "check_identity",
+    "identity",
+    "preprocessing_of",
+]

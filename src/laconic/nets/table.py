@@ -1,0 +1,96 @@
+"""The reference networks by name."""
+
+import difflib
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+import torch
+from torch import Generator, nn
+
+from laconic.errors import DataError
+from laconic.nets.lenet import LeNet5, LeNet300, initialize_xavier
+from laconic.nets.resnet import ResNet, initialize_kaiming
+
+Builder = Callable[[tuple[int, ...], int], nn.Module]
+
+
+class Net(NamedTuple):
+    """One row of the table.
+
+    Args:
+        builder: (shape of one input, number of classes) → the module, not yet initialized.
+        preprocessing: by name, of `laconic.data`; what the published network was trained with.
+        initialize: draws the weights from a generator.
+        shape: of one input of the data set that the network was published with.
+    """
+
+    builder: Builder
+    preprocessing: str
+    initialize: Callable[[nn.Module, Generator], None]
+    shape: tuple[int, ...]
+
+
+_MNIST, _CIFAR = (1, 28, 28), (3, 32, 32)
+
+
+def _resnet(layers: int) -> Net:
+    """Return the row of the ResNet with ``layers`` = 6 · blocks + 2 layers."""
+    blocks = (layers - 2) // 6
+    return Net(lambda shape, classes: ResNet(shape, classes, blocks), "imagenet", initialize_kaiming, _CIFAR)
+
+
+NETS: Mapping[str, Net] = MappingProxyType(
+    {
+        "lenet300": Net(
+            lambda shape, classes: LeNet300(shape, classes, torch.relu),
+            "pixels/255 standardized",
+            initialize_xavier,
+            _MNIST,
+        ),
+        "lenet300-tanh": Net(
+            lambda shape, classes: LeNet300(shape, classes, torch.tanh),
+            "pixels/255 - mean image",
+            initialize_xavier,
+            _MNIST,
+        ),
+        "lenet5": Net(LeNet5, "pixels/256", initialize_xavier, _MNIST),
+        **{f"resnet{layers}": _resnet(layers) for layers in (20, 32, 44, 56, 110)},
+    }
+)
+"""Name of a network → how it is made and what it was trained on."""
+
+
+def net(name: str) -> Net:
+    """Return the row of network ``name``.
+
+    Raises:
+        DataError: when there is none; it names the nearest one.
+    """
+    if name not in NETS:
+        near = difflib.get_close_matches(name, NETS, 1)
+        hint = f", did you mean {near[0]!r}?" if near else ";"
+        raise DataError(f"no network {name!r}{hint} Known are {', '.join(NETS)}")
+    return NETS[name]
+
+
+def build(name: str, shape: tuple[int, ...] | None = None, classes: int = 10, seed: int = 0) -> nn.Module:
+    """Return network ``name`` with weights drawn from a generator of ``seed``; torch's global one is left alone.
+
+    >>> sum(parameter.numel() for parameter in build("lenet300").parameters())
+    266610
+
+    Args:
+        name: of `NETS`.
+        shape: of one input; (1, 28, 28) for LeNets and (3, 32, 32) for ResNets unless told.
+        classes: number of outputs.
+        seed: of the initialization.
+
+    Raises:
+        DataError: when the name is unknown or the shape does not suit the network.
+    """
+    row = net(name)
+    with torch.random.fork_rng(devices=[]):  # torch's layers draw from the global generator when they are made
+        module = row.builder(row.shape if shape is None else shape, classes)
+    row.initialize(module, torch.Generator().manual_seed(seed))
+    return module
