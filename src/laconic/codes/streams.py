@@ -10,6 +10,7 @@ from typing import final
 import ml_dtypes  # noqa: F401  registers bfloat16 and the 8-bit floats with NumPy
 import numpy as np
 
+from laconic.coding import symbol_dtype
 from laconic.errors import FormatError, WeightsError
 
 DTYPES = (
@@ -75,8 +76,3 @@ class Symbols:
 
     def __len__(self) -> int:
         return len(self.array)
-
-
-def symbol_dtype(alphabet: int) -> np.dtype:
-    """Return the smallest unsigned dtype that holds ``range(alphabet)``."""
-    return np.dtype(np.uint8 if alphabet <= 1 << 8 else np.uint16 if alphabet <= 1 << 16 else np.uint32)

@@ -1,0 +1,77 @@
+"""Bit packing: fixed-width integers one after the other, lowest bit first."""
+
+import numpy as np
+from numba import njit
+
+from laconic.errors import FormatError
+
+
+def frozen(array: np.ndarray) -> np.ndarray:
+    """Return a contiguous read-only view of ``array``: kernels then compile for one kind of array only."""
+    view = np.ascontiguousarray(array).view()
+    view.setflags(write=False)
+    return view
+
+
+def packed_size(count: int, width: int) -> int:
+    """Return the number of bytes of ``count`` integers of ``width`` bits."""
+    return (count * width + 7) // 8
+
+
+def pack_bits(symbols: np.ndarray, width: int) -> bytes:
+    """Return the lowest ``width`` (0 to 32) bits of each symbol, packed; the last byte is filled up with zeros."""
+    out = np.zeros(packed_size(len(symbols), width), np.uint8)
+    if width:
+        _pack(frozen(symbols), np.uint64(width), out)
+    return out.tobytes()
+
+
+def unpack_bits(data: bytes | memoryview, count: int, width: int, dtype: np.dtype) -> np.ndarray:
+    """Invert `pack_bits`.
+
+    Raises:
+        FormatError: when ``data`` is not exactly as long as it must be, or is filled up with ones.
+    """
+    if len(data) != packed_size(count, width):
+        raise FormatError(f"{count} numbers of {width} bits take {packed_size(count, width)} bytes, not {len(data)}")
+    spare = 8 * len(data) - count * width
+    if spare and data[-1] >> (8 - spare):
+        raise FormatError("packed numbers are not filled up with zeros")
+    out = np.zeros(count, dtype)
+    if width and count:
+        _unpack(frozen(np.frombuffer(data, np.uint8)), np.uint64(width), out)
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _pack(symbols, width, out):  # type: ignore[no-untyped-def]
+    """Write the symbols' low bits to ``out``, of exactly the right size."""
+    mask = (np.uint64(1) << width) - np.uint64(1)
+    pending = held = np.uint64(0)
+    at = np.uint64(0)
+    for i in range(len(symbols)):
+        pending |= (np.uint64(symbols[i]) & mask) << held
+        held += width
+        while held >= np.uint64(8):
+            out[at] = pending & np.uint64(255)
+            at += np.uint64(1)
+            pending >>= np.uint64(8)
+            held -= np.uint64(8)
+    if held:
+        out[at] = pending
+
+
+@njit(cache=True, nogil=True)
+def _unpack(data, width, out):  # type: ignore[no-untyped-def]
+    """Fill ``out`` from ``data``, which holds enough bytes."""
+    mask = (np.uint64(1) << width) - np.uint64(1)
+    pending = held = np.uint64(0)
+    at = np.uint64(0)
+    for i in range(len(out)):
+        while held < width:
+            pending |= np.uint64(data[at]) << held
+            at += np.uint64(1)
+            held += np.uint64(8)
+        out[i] = pending & mask
+        pending >>= width
+        held -= width
