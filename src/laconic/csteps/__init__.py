@@ -1,0 +1,23 @@
+"""C steps: projections of weights on sets of compressed weights, one family a file."""
+
+from laconic.csteps.adaptive_codebook import AdaptiveCodebook
+from laconic.csteps.compression import Codes, Compression
+from laconic.csteps.joint import Joint, project
+from laconic.csteps.keep_largest import KeepLargest
+from laconic.csteps.lossless import Lossless
+from laconic.csteps.low_rank import LowRank
+
+COMPRESSIONS: tuple[type[Compression], ...] = (Lossless, AdaptiveCodebook, KeepLargest, LowRank, Joint)
+"""Every public compression; the suite of laws covers each."""
+
+__all__ = [
+    "COMPRESSIONS",
+    "AdaptiveCodebook",
+    "Codes",
+    "Compression",
+    "Joint",
+    "KeepLargest",
+    "Lossless",
+    "LowRank",
+    "project",
+]

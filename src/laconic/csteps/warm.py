@@ -1,0 +1,51 @@
+"""Never worse than the last codes: what the C steps share."""
+
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from laconic.codes import Code
+from laconic.csteps.compression import Codes, Compression
+from laconic.csteps.joint import project
+from laconic.metric import Metrics, Unit
+from laconic.params import Params, decompress, dtype_name, to_torch
+
+Kind = TypeVar("Kind", bound=Code)
+
+
+def distortion(codes: Codes, weights: Params, metrics: Metrics | None = None) -> float:
+    """Return `Σ_t ‖w_t − Δ_t(Θ)‖²_metric` over the tensors of ``weights``, in float64."""
+    metrics = metrics or {}
+    return sum(
+        metrics.get(name, Unit()).error(tensor, to_torch(codes[name].decompress()).to(tensor.device))
+        for name, tensor in weights.items()
+    )
+
+
+def of_kind(kind: type[Kind], codes: Codes | None, weights: Params) -> Mapping[str, Kind] | None:
+    """Return the codes of ``weights``, or None unless there is one of this kind, shape and dtype for each tensor."""
+    found: dict[str, Kind] = {}
+    for name, tensor in weights.items():
+        code = (codes or {}).get(name)
+        if not isinstance(code, kind) or (code.shape, code.dtype) != (tuple(tensor.shape), dtype_name(tensor)):
+            return None
+        found[name] = code
+    return found
+
+
+def better(
+    new: Mapping[str, Code],
+    warm: Mapping[str, Kind] | None,
+    weights: Params,
+    metrics: Metrics | None,
+    allows: Callable[[Mapping[str, Kind]], bool],
+) -> dict[str, Code]:
+    """Return ``new``, or ``warm`` where that has less distortion and is feasible by ``allows``."""
+    if warm is None or distortion(new, weights, metrics) <= distortion(warm, weights, metrics):
+        return dict(new)
+    return dict(warm) if allows(warm) else dict(new)
+
+
+def feasible(compression: Compression, codes: Codes) -> bool:
+    """Say whether ``codes`` lie in the set that ``compression`` projects on: whether projecting moves nothing."""
+    weights = decompress(codes)
+    return distortion(project(compression, weights), weights) == 0
