@@ -8,6 +8,7 @@ import numpy as np
 
 from laconic.codes.code import Code, Part, part, require
 from laconic.codes.streams import Symbols, Values
+from laconic.coding import FLOATS
 
 
 @final
@@ -34,7 +35,7 @@ class CodebookCode(Code):
 
     def decompress(self) -> np.ndarray:
         """Look every index up."""
-        with np.errstate(over="ignore"):  # rounding to the tensor's dtype is the format's one rule
+        with np.errstate(over="ignore", invalid="ignore"):  # rounding to the tensor's dtype is the format's one rule
             entries: np.ndarray = self.codebook.array.astype(self.dtype)
         weights: np.ndarray = entries[self.indices.array].reshape(self.shape)
         return weights
@@ -55,6 +56,8 @@ class CodebookCode(Code):
         codebook, indices = part(streams, "codebook", Values), part(streams, "indices", Symbols)
         code = cls(shape, dtype, codebook, indices)
         require(len(indices) == code.size, f"{len(indices)} indices for {code.size} elements")
+        exact = {dtype, codebook.array.dtype.name} <= set(FLOATS) or codebook.array.dtype == dtype
+        require(exact, f"a codebook of {codebook.array.dtype} for a tensor of {dtype}")
         require(indices.alphabet == len(codebook), f"alphabet {indices.alphabet}, codebook {len(codebook)}")
         return code
 

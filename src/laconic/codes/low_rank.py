@@ -8,6 +8,7 @@ from typing import final
 import numpy as np
 
 from laconic.codes.code import Code, Part, part, require
+from laconic.coding import FLOATS
 
 VIEWS = ("out|in.kh.kw", "out.kh|in.kw")
 """How a tensor is read as a matrix, rows before the bar; the position in this tuple is the number in the file."""
@@ -69,10 +70,10 @@ class LowRankCode(Code):
         right = self.right.decompress().astype(np.float64)
         product = np.zeros((left.shape[0], right.shape[1]))
         term = np.empty_like(product)
-        for k in range(self.rank):
-            np.multiply.outer(left[:, k], right[k], out=term)
-            product += term
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
+            for k in range(self.rank if product.size else 0):
+                np.multiply.outer(left[:, k], right[k], out=term)
+                product += term
             return from_matrix(product.astype(self.dtype), self.shape, self.view)
 
     def streams(self) -> Mapping[str, Part]:
@@ -89,6 +90,7 @@ class LowRankCode(Code):
     ) -> "LowRankCode":
         """Invert `streams`."""
         left, right = part(streams, "left", Code), part(streams, "right", Code)
+        require(dtype in FLOATS, f"a product of matrices for a tensor of {dtype}")
         require(len(facts) == 1 and facts[0] < len(VIEWS), f"unknown view {facts}")
         view = VIEWS[facts[0]]
         require(len(shape) >= 2 if facts[0] == 0 else len(shape) == 4, f"view {view} of shape {shape}")

@@ -1,0 +1,63 @@
+"""A code in a few words, such as ``sparse 5.0% of codebook 16``, from its outline alone: nothing is decoded."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import final
+
+from laconic.codes.code import Code
+from laconic.codes.codebook import CodebookCode
+from laconic.codes.dense import DenseCode
+from laconic.codes.low_rank import LowRankCode
+from laconic.codes.sparse import SparseCode
+
+
+@final
+@dataclass(frozen=True)
+class Outline:
+    """What is known of a code before its streams are read.
+
+    Args:
+        kind: its class.
+        shape: shape of its tensor.
+        parts: by name, the length of a stream or the outline of a nested code.
+    """
+
+    kind: type[Code]
+    shape: tuple[int, ...]
+    parts: "Mapping[str, int | Outline]"
+
+
+def outline(code: Code) -> Outline:
+    """Return the outline of ``code``."""
+    parts = {name: outline(part) if isinstance(part, Code) else len(part) for name, part in code.streams().items()}
+    return Outline(type(code), code.shape, parts)
+
+
+def describe(code: Code | Outline) -> str:
+    """Return what ``code`` is, in a few words.
+
+    >>> import numpy as np
+    >>> describe(DenseCode.of(np.zeros(3)))
+    'dense'
+    """
+    found = outline(code) if isinstance(code, Code) else code
+    if found.kind is DenseCode:
+        return "dense"
+    if found.kind is CodebookCode:
+        return f"codebook {found.parts['codebook']}"
+    if found.kind is SparseCode:
+        values = _nested(found, "values")
+        kept = math.prod(values.shape) / max(math.prod(found.shape), 1)
+        return f"sparse {kept:.1%} of {describe(values)}"
+    if found.kind is LowRankCode:
+        left, right = _nested(found, "left"), _nested(found, "right")
+        return f"low-rank {left.shape[-1] if left.shape else 0} of ({describe(left)}, {describe(right)})"
+    return found.kind.__name__
+
+
+def _nested(found: Outline, name: str) -> Outline:
+    """Return the nested outline called ``name``."""
+    part = found.parts[name]
+    assert isinstance(part, Outline), f"{name} is a nested code"
+    return part
