@@ -37,14 +37,10 @@ def apply_to(module: nn.Module, params: Params) -> None:
     own = params_of(module)
     missing, strange = sorted(own.keys() - params.keys()), sorted(params.keys() - own.keys())
     if missing or strange:
-        raise WeightsError(
-            f"the module lacks {strange or 'nothing'} and has beyond the weights {missing or 'nothing'}"
-        )
+        raise WeightsError(f"the module lacks {strange or 'nothing'} and has beyond the weights {missing or 'nothing'}")
     for name, tensor in own.items():
         if tensor.shape != params[name].shape:
-            raise WeightsError(
-                f"{name}: the module's shape is {tuple(tensor.shape)}, not {tuple(params[name].shape)}"
-            )
+            raise WeightsError(f"{name}: the module's shape is {tuple(tensor.shape)}, not {tuple(params[name].shape)}")
     with torch.no_grad():
         for name, tensor in own.items():
             tensor.copy_(params[name])

@@ -1,0 +1,80 @@
+"""An LC state on disk: one safetensors file, replaced all at once after each C step.
+
+A process killed at any moment leaves the state before or the state after, never half of one; a run that goes on from
+it ends with the same bytes as one that was never interrupted.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from laconic import container
+from laconic.errors import DataError
+from laconic.lc.state import LCState
+from laconic.params import load_checkpoint, save_checkpoint, to_numpy
+from laconic.schedule import Progress
+
+_GROUPS = ("weights", "multipliers", "importance", "compressed")
+
+
+def save_state(path: Path, state: LCState, job: Mapping[str, str], history: list[Progress]) -> None:
+    """Write ``state``, replacing what is there.
+
+    Args:
+        path: the checkpoint.
+        state: what `lc.run` has yielded.
+        job: whatever must not change before a resumed run: plan, data, seed, threads.
+        history: the progress of every state so far.
+    """
+    tensors = {f"{group}/{name}": tensor for group in _GROUPS for name, tensor in getattr(state, group).items()}
+    codes = np.frombuffer(container.dumps(state.codes), np.uint8)
+    tensors["codes"] = torch.from_numpy(codes.copy())
+    metadata = {
+        "laconic": "lc state 0",
+        "job": json.dumps(dict(job), sort_keys=True),
+        "history": json.dumps([asdict(progress) for progress in history]),
+    }
+    save_checkpoint(path, tensors, metadata, force=True)
+
+
+def load_state(path: Path, start: LCState, job: Mapping[str, str]) -> tuple[LCState, list[Progress]]:
+    """Return the state in ``path`` and the history of the run.
+
+    Args:
+        path: what `save_state` wrote.
+        start: the state that the run started from: its rows are taken over.
+        job: of the present run.
+
+    Raises:
+        DataError: when the file is no LC state, or that of another job; the message says what differs.
+    """
+    tensors, metadata = load_checkpoint(path)
+    if metadata.get("laconic") != "lc state 0":
+        raise DataError(f"{path} is no checkpoint of the LC algorithm")
+    saved = json.loads(metadata["job"])
+    differs = sorted(key for key in saved.keys() | job.keys() if saved.get(key) != job.get(key))
+    if differs:
+        changes = "; ".join(f"{key} was {saved.get(key)}, is {job.get(key)}" for key in differs)
+        raise DataError(f"{path} belongs to another run: {changes}. Repeat that run's options, or remove the file")
+    groups: dict[str, dict[str, Tensor]] = {group: {} for group in _GROUPS}
+    for key, tensor in tensors.items():
+        group, _, name = key.partition("/")
+        if group in groups:
+            groups[group][name] = tensor
+    history = [Progress(**entry) for entry in json.loads(metadata["history"])]
+    codes = container.loads(to_numpy(tensors["codes"]).tobytes()).codes
+    state = replace(
+        start,
+        progress=history[-1],
+        codes=codes,
+        weights=groups["weights"],
+        multipliers=groups["multipliers"],
+        importance=groups["importance"],
+        compressed=groups["compressed"],
+    )
+    return state, history

@@ -1,0 +1,151 @@
+"""Training what stays free when the choices are made: biases, norms, codebook entries, surviving values, factors.
+
+    min_θ L(Δ(θ))   over the real numbers in Θ, with every assignment and mask entry fixed
+
+With fixed assignments the gradient of a codebook entry is the sum over its weights (Deep Compression, section 3;
+weight sharing in the LC papers). From direct compression this is the baseline *mask and retrain*, or *centroid
+fine-tuning*; at the end of the LC algorithm it takes the last of the loss out of the gap.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial, singledispatch
+from typing import final
+
+import torch
+from torch import Tensor
+
+from laconic.codes import Code, CodebookCode, DenseCode, LowRankCode, SparseCode, Values
+from laconic.codes.low_rank import VIEWS
+from laconic.params import Params, to_numpy, to_torch
+from laconic.task import Task
+from laconic.training import Optimization, adam, cosine, derive_seed, set_lr, train_epoch, training_mode
+
+FINE_TUNING = Optimization(epochs=10, lr=1e-3, anneal=cosine, optimizer=adam)
+"""Adam, because a codebook entry gathers the gradients of thousands of weights and a bias those of one."""
+
+
+def finetune(task: Task, codes: Mapping[str, Code], how: Optimization = FINE_TUNING, seed: int = 0) -> dict[str, Code]:
+    """Return codes with the same choices whose free numbers are trained.
+
+    Args:
+        task: what to minimise.
+        codes: one per parameter and buffer of the task's module.
+        how: epochs, learning rate, optimizer.
+        seed: of the order of the batches.
+
+    Raises:
+        WeightsError: when training diverges.
+    """
+    if how.epochs == 0:
+        return dict(codes)
+    moving = {name for name, parameter in task.module.named_parameters() if parameter.requires_grad}
+    leaves = _Leaves({})
+    forms = {name: free(code, leaves) for name, code in codes.items() if name in moving}
+    fixed = {name: to_torch(code.decompress()) for name, code in codes.items() if name not in moving}
+    named = {str(number): leaf for number, leaf in enumerate(leaves.tensors())}
+    optimizer = how.optimizer(list(named.values()), how.lr)
+
+    def weights() -> Params:
+        return {**fixed, **{name: form.build() for name, form in forms.items()}}
+
+    with training_mode(task.module):
+        for epoch in range(how.epochs):
+            set_lr(optimizer, how.lr * how.anneal(epoch / how.epochs))
+            train_epoch(task, named, weights, optimizer, derive_seed(seed, epoch), None, how.weight_decay)
+    trained: dict[str, Code] = {name: form.freeze() for name, form in forms.items()}
+    buffers: dict[str, Code] = {name: DenseCode.of(to_numpy(tensor)) for name, tensor in fixed.items()}
+    return {name: {**trained, **buffers}[name] for name in codes}
+
+
+@final
+class _Leaves:
+    """The numbers being trained: one leaf for each stored array, however many codes share it."""
+
+    def __init__(self, made: dict[int, tuple[Values, Tensor]]) -> None:
+        self._made = made
+        self._frozen: dict[int, Values] = {}
+
+    def leaf(self, values: Values) -> Tensor:
+        """Return the leaf of ``values``, in float32 at least."""
+        if id(values) not in self._made:
+            tensor = to_torch(values.array)
+            wide = tensor.to(torch.promote_types(tensor.dtype, torch.float32)) if tensor.is_floating_point() else tensor
+            self._made[id(values)] = values, wide.requires_grad_(wide.is_floating_point())
+        return self._made[id(values)][1]
+
+    def frozen(self, values: Values) -> Values:
+        """Return the trained numbers that take the place of ``values``, in its dtype: the same object for all."""
+        if id(values) not in self._frozen:
+            tensor = self._made[id(values)][1].detach()
+            dtype = to_torch(values.array[:0]).dtype
+            self._frozen[id(values)] = Values(to_numpy(tensor.to(dtype)).copy())
+        return self._frozen[id(values)]
+
+    def tensors(self) -> list[Tensor]:
+        """Return the leaves that training moves."""
+        return [tensor for _, tensor in self._made.values() if tensor.requires_grad]
+
+
+@final
+@dataclass(frozen=True)
+class _Form:
+    """A code in training: `build` makes the weights from the leaves, `freeze` the code from what they have become."""
+
+    build: Callable[[], Tensor]
+    freeze: Callable[[], Code]
+
+
+@singledispatch
+def free(code: Code, leaves: _Leaves) -> _Form:
+    """Return ``code`` as a function of its leaves."""
+    raise AssertionError(f"no free form of {type(code).__name__}")
+
+
+@free.register
+def _dense(code: DenseCode, leaves: _Leaves) -> _Form:
+    leaf = leaves.leaf(code.values)
+    return _Form(
+        lambda: leaf.view(code.shape),
+        lambda: replace(code, values=leaves.frozen(code.values)),
+    )
+
+
+@free.register
+def _codebook(code: CodebookCode, leaves: _Leaves) -> _Form:
+    leaf = leaves.leaf(code.codebook)
+    indices = torch.from_numpy(code.indices.array.astype("int64"))
+    return _Form(
+        lambda: leaf[indices].view(code.shape),
+        lambda: replace(code, codebook=leaves.frozen(code.codebook)),
+    )
+
+
+@free.register
+def _sparse(code: SparseCode, leaves: _Leaves) -> _Form:
+    inner = free(code.values, leaves)
+    positions = torch.from_numpy(code.mask.array).nonzero().flatten()
+
+    def build() -> Tensor:
+        values = inner.build()
+        return torch.zeros(code.size, dtype=values.dtype).index_copy(0, positions, values).view(code.shape)
+
+    return _Form(build, lambda: replace(code, values=inner.freeze()))
+
+
+@free.register
+def _low_rank(code: LowRankCode, leaves: _Leaves) -> _Form:
+    left, right = free(code.left, leaves), free(code.right, leaves)
+    shape = partial(_tensor_of, shape=code.shape, view=code.view)
+    return _Form(
+        lambda: shape(left.build() @ right.build()),
+        lambda: replace(code, left=left.freeze(), right=right.freeze()),
+    )
+
+
+def _tensor_of(matrix: Tensor, shape: tuple[int, ...], view: str) -> Tensor:
+    """Return the tensor of ``shape`` whose ``view`` is ``matrix``; `codes.low_rank.from_matrix` in torch."""
+    if view == VIEWS[0]:
+        return matrix.view(shape)
+    out, in_, kh, kw = shape
+    return matrix.view(out, kh, in_, kw).transpose(1, 2)

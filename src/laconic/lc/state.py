@@ -1,0 +1,129 @@
+"""Where the LC algorithm stands, and its penalty: everything the L step needs to know of the compression."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor
+
+from laconic.codes import Code
+from laconic.errors import UnsupportedMetric
+from laconic.metric import Diagonal, Metrics, Unit
+from laconic.params import Params
+from laconic.plan import Row
+from laconic.schedule import Progress
+
+_FLOOR = 0.01
+"""Least importance beside the mean of 1: below it the L step would hardly feel the penalty."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class LCState:
+    """One point on the path: weights w, codes Θ with Δ(Θ), multipliers λ. Frozen; the L and C steps make new ones.
+
+    Args:
+        progress: step, μ, loss, gap and the share of choices that changed.
+        rows: the plan's rows that constrain their tensors.
+        weights: w: all parameters and buffers by name, the free ones too.
+        codes: Θ: one code per constrained tensor.
+        compressed: Δ(Θ) by name.
+        multipliers: λ by name; all zero in the quadratic-penalty method.
+        importance: M, the diagonal metric by name; a name that is missing has the unit metric.
+    """
+
+    progress: Progress
+    rows: tuple[Row, ...]
+    weights: Params
+    codes: Mapping[str, Code]
+    compressed: Params
+    multipliers: Params
+    importance: Params
+
+    @property
+    def params(self) -> dict[str, Tensor]:
+        """The feasible network: Δ(Θ) where tensors are constrained, w elsewhere."""
+        return {**self.weights, **self.compressed}
+
+    def target(self, mu: float) -> dict[str, Tensor]:
+        """Return Δ(Θ) + M⁻¹λ/μ by name: the point that the penalty pulls w to."""
+        return {name: self.compressed[name] + self._scaled(name) / mu for name in self.codes}
+
+    def shifted(self, weights: Params, mu: float) -> dict[str, Tensor]:
+        """Return w − M⁻¹λ/μ by name: the point that the C step projects. At μ = 0 there are no multipliers."""
+        if mu == 0:
+            return {name: weights[name] for name in self.codes}
+        return {name: weights[name] - self._scaled(name) / mu for name in self.codes}
+
+    def penalty(self, params: Params, mu: float) -> Tensor:
+        """Return `(μ/2) ‖w − Δ(Θ) − M⁻¹λ/μ‖²_M`, 0-d and differentiable: the term to add to a loss of one's own.
+
+        Args:
+            params: w by name, such as ``dict(model.named_parameters())``; further names do no harm.
+            mu: the penalty parameter μ > 0.
+        """
+        terms = []
+        for name, target in self.target(mu).items():
+            squares = (params[name] - target.to(params[name].device)).square()
+            weighted = squares * self.importance[name] if name in self.importance else squares
+            terms.append(weighted.sum())
+        return 0.5 * mu * torch.stack(terms).sum()
+
+    def max_importance(self) -> float:
+        """Return the largest entry of M: the penalty's curvature is μ times it."""
+        return max((float(self.importance[n].max()) if n in self.importance else 1.0 for n in self.codes), default=1.0)
+
+    def _scaled(self, name: str) -> Tensor:
+        """Return M⁻¹λ of tensor ``name``."""
+        multiplier = self.multipliers[name]
+        return multiplier / self.importance[name] if name in self.importance else multiplier
+
+
+@final
+class QuadraticPenalty:
+    """The state's penalty at one μ with its gradient `μ M (w − target)` in closed form: two passes over the weights.
+
+    Args:
+        state: Δ(Θ), λ and M.
+        mu: the penalty parameter μ > 0.
+    """
+
+    def __init__(self, state: LCState, mu: float) -> None:
+        self._mu = mu
+        self._importance = state.importance
+        self._target = state.target(mu)
+
+    def add_gradient(self, leaves: Mapping[str, Tensor]) -> Tensor:
+        """Add μ M (w − target) to the gradients in place and return the penalty, 0-d."""
+        names = [name for name in self._target if name in leaves]
+        weights = [leaves[name] for name in names]
+        pulls = torch._foreach_sub(weights, [self._target[name] for name in names])
+        total = torch.zeros((), device=weights[0].device) if weights else torch.zeros(())
+        for name, leaf, difference in zip(names, weights, pulls, strict=True):
+            pull = difference * self._importance[name] if name in self._importance else difference
+            total += torch.dot(difference.flatten().float(), pull.flatten().float())
+            if leaf.grad is None:
+                leaf.grad = torch.zeros_like(leaf)
+            leaf.grad.add_(pull, alpha=self._mu)
+        return 0.5 * self._mu * total
+
+
+def normalised_importance(metrics: Metrics, names: list[str], weights: Params) -> dict[str, Tensor]:
+    """Return the diagonal metrics of the constrained tensors, scaled to mean 1 over all of them and floored at 0.01.
+
+    Raises:
+        UnsupportedMetric: for a metric that is neither unit nor diagonal: the L step needs a quadratic penalty.
+    """
+    given = {name: metrics[name] for name in names if not isinstance(metrics.get(name, Unit()), Unit)}
+    diagonal: dict[str, Tensor] = {}
+    for name, metric in given.items():
+        if not isinstance(metric, Diagonal):
+            raise UnsupportedMetric(f"{name}: the LC algorithm takes a diagonal metric, not {type(metric).__name__}")
+        diagonal[name] = metric.importance
+    if not diagonal:
+        return {}
+    diagonal = {name: diagonal.get(name, torch.ones_like(weights[name])).to(weights[name].dtype) for name in names}
+    total = sum(float(tensor.double().sum()) for tensor in diagonal.values())
+    mean = total / sum(tensor.numel() for tensor in diagonal.values())
+    return {name: (tensor / mean).clamp_min(_FLOOR) for name, tensor in diagonal.items()}

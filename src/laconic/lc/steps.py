@@ -1,0 +1,137 @@
+"""The C step and the loop around it: `min L(w) s.t. w = Δ(Θ)` by alternation while μ grows.
+
+    L step   w ← argmin L(w) + (μ/2) ‖w − Δ(Θ) − M⁻¹λ/μ‖²_M
+    C step   Θ ← argmin ‖w − M⁻¹λ/μ − Δ(Θ)‖²_M
+    then     λ ← λ − μ M (w − Δ(Θ)),  μ ← next
+
+(Carreira-Perpiñán 2017, arXiv 1707.01209; M is the unit matrix there.)
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from laconic.codes import Code
+from laconic.csteps import Codes, Lossless, project
+from laconic.lc.state import LCState, normalised_importance
+from laconic.metric import Diagonal, Metrics
+from laconic.params import Params, decompress
+from laconic.plan import Plan
+from laconic.schedule import Progress, Schedule
+
+LStep = Callable[[LCState, float], tuple[Params, float]]
+"""(state, μ) → new weights (all of them) and the mean loss: an optimizer over a task, or a solver of one's own."""
+
+
+def start(params: Params, plan: Plan, metrics: Metrics | None = None) -> LCState:
+    """Return direct compression, where the path begins: w is the reference, Θ its projection, λ = 0.
+
+    Args:
+        params: the reference network's parameters and buffers.
+        plan: what each tensor gets.
+        metrics: diagonal metrics by name; the unit metric where there is none.
+
+    Raises:
+        PlanError: when the plan does not fit.
+        WeightsError: when a constrained tensor cannot be compressed.
+    """
+    rows = tuple(row for row in plan.resolve(params) if not isinstance(row.compression, Lossless))
+    names = [name for row in rows for name in row.names]
+    weights = {name: tensor.detach().clone() for name, tensor in params.items()}
+    importance = normalised_importance(metrics or {}, names, weights)
+    zeros = {name: torch.zeros_like(weights[name]) for name in names}
+    blank = LCState(Progress(0, 0.0, math.nan, 0.0, None, None), rows, weights, {}, {}, zeros, importance)
+    codes = _project(blank, {name: weights[name] for name in names}, warm=None)
+    compressed = _decompress(codes, weights)
+    progress = replace(blank.progress, gap=_gap(weights, compressed))
+    return replace(blank, codes=codes, compressed=compressed, progress=progress)
+
+
+def c_step(state: LCState, weights: Params, mu: float, *, loss: float = math.nan, augmented: bool = True) -> LCState:
+    """Compress the weights that an L step has found, and update the multipliers.
+
+    Args:
+        state: the state that the L step started from.
+        weights: w after it: parameters, and buffers if there are any.
+        mu: μ of that L step; 0 projects w itself.
+        loss: mean loss of the L step, for the record.
+        augmented: update λ (augmented Lagrangian); False keeps λ = 0 (quadratic penalty).
+
+    Returns:
+        The next state, with step counted up.
+    """
+    weights = {**state.weights, **{name: tensor.detach().clone() for name, tensor in weights.items()}}
+    codes = _project(state, state.shifted(weights, mu), warm=state.codes)
+    compressed = _decompress(codes, weights)
+    multipliers = state.multipliers
+    if augmented:
+        multipliers = {
+            name: multiplier - mu * _times(state.importance, name, weights[name] - compressed[name])
+            for name, multiplier in state.multipliers.items()
+        }
+    changed, returned = _moves(state.codes, codes)
+    progress = Progress(state.progress.step + 1, mu, loss, _gap(weights, compressed), changed, returned)
+    return replace(
+        state, progress=progress, weights=weights, codes=codes, compressed=compressed, multipliers=multipliers
+    )
+
+
+def run(state: LCState, l_step: LStep, schedule: Schedule, *, augmented: bool = True) -> Iterator[LCState]:
+    """Yield ``state``, and then the state after each C step until the schedule says stop.
+
+    Logging, early stopping, plots and checkpoints live outside, in the loop that takes the states. The generator
+    goes on from any state that it has yielded, and the path is the same as without the interruption.
+
+    Args:
+        state: `start`'s, or a later one.
+        l_step: see `LStep`; `LearningStep` trains a task.
+        schedule: gives μ of each step.
+        augmented: augmented Lagrangian, or the quadratic-penalty method.
+    """
+    yield state
+    while (mu := schedule.next_mu(state.progress)) is not None:
+        weights, loss = l_step(state, mu)
+        state = c_step(state, weights, mu, loss=loss, augmented=augmented)
+        yield state
+
+
+def _project(state: LCState, points: Params, warm: Codes | None) -> dict[str, Code]:
+    """Solve the C step row by row."""
+    metrics = {name: Diagonal(importance) for name, importance in state.importance.items()}
+    codes: dict[str, Code] = {}
+    for row in state.rows:
+        own = None if warm is None else {name: warm[name] for name in row.names}
+        codes.update(project(row.compression, {name: points[name] for name in row.names}, metrics, own))
+    return codes
+
+
+def _decompress(codes: Codes, like: Params) -> dict[str, Tensor]:
+    """Return Δ(Θ) on the device of the weights."""
+    return {name: tensor.to(like[name].device) for name, tensor in decompress(codes).items()}
+
+
+def _times(importance: Params, name: str, tensor: Tensor) -> Tensor:
+    """Return M times ``tensor``."""
+    return tensor * importance[name] if name in importance else tensor
+
+
+def _gap(weights: Params, compressed: Params) -> float:
+    """Return ‖w − Δ(Θ)‖ / ‖w‖ over the constrained tensors; 0 where all weights are zero."""
+    apart = sum(float((weights[name].double() - point.double()).square().sum()) for name, point in compressed.items())
+    norm = sum(float(weights[name].double().square().sum()) for name in compressed)
+    return math.sqrt(apart / norm) if norm else 0.0 if apart == 0 else math.inf
+
+
+def _moves(old: Codes, new: Codes) -> tuple[float | None, float | None]:
+    """Return the share of choices that changed, and of pruned weights that came back."""
+    before, after = ([code.labels() for code in codes.values()] for codes in (old, {n: new[n] for n in old}))
+    pairs = [(b, a) for b, a in zip(before, after, strict=True) if a is not None and b is not None]
+    choices = sum(a.size for _, a in pairs)
+    pruned = sum(int(np.count_nonzero(b == 0)) for b, _ in pairs)
+    changed = sum(int(np.count_nonzero(b != a)) for b, a in pairs)
+    returned = sum(int(np.count_nonzero((b == 0) & (a != 0))) for b, a in pairs)
+    return changed / choices if choices else None, returned / pruned if pruned else None

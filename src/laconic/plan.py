@@ -1,0 +1,166 @@
+"""Which tensor is compressed how: unordered rows from patterns to compressions.
+
+A plan is the same thing in Python and in TOML:
+
+    [tensors]                                    Plan({
+    "conv*" = { codebook = 4 }                       "conv*": AdaptiveCodebook(4),
+    "fc1.*, fc2.*" = { keep = 0.05, joint = true }   "fc1.*, fc2.*": Joint(KeepLargest(0.05)),
+                                                 }, rest=Lossless())
+    [rest]
+    lossless = true
+"""
+
+import fnmatch
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, final
+
+from laconic.csteps import AdaptiveCodebook, Compression, Joint, KeepLargest, Lossless, LowRank
+from laconic.errors import PlanError
+from laconic.params import Params
+
+
+@final
+@dataclass(frozen=True)
+class Row:
+    """One row of a plan, resolved: the tensors that a compression takes.
+
+    Args:
+        names: tensors, in the order of the network.
+        compression: acts on each of them, or on all together where it is `Joint`.
+    """
+
+    names: tuple[str, ...]
+    compression: Compression
+
+
+@final
+@dataclass(frozen=True)
+class Plan:
+    """Rows `pattern → Compression`; each tensor is on exactly one row, or on the row ``rest``.
+
+    Args:
+        tensors: patterns with the wildcards ``*``, ``?`` and ``[...]``, several separated by commas.
+        rest: takes every tensor that no pattern names; without it such tensors are an error.
+    """
+
+    tensors: Mapping[str, Compression]
+    rest: Compression | None = field(default=None)
+
+    def resolve(self, params: Params) -> tuple[Row, ...]:
+        """Return the rows with the names of their tensors.
+
+        Raises:
+            PlanError: lists every pattern that matches nothing, every tensor on two rows, every tensor on none.
+        """
+        matches = {pattern: _matching(pattern, params) for pattern in self.tensors}
+        rows_of = {name: [pattern for pattern, names in matches.items() if name in names] for name in params}
+        strays = tuple(name for name, patterns in rows_of.items() if not patterns)
+        problems = [f"pattern {pattern!r} matches no tensor" for pattern, names in matches.items() if not names]
+        problems += [f"{name} is on the rows {rows}" for name, rows in rows_of.items() if len(rows) > 1]
+        if self.rest is None:
+            problems += [f"{name} is on no row; name it, or say what the rest gets" for name in strays]
+        if problems:
+            raise PlanError(f"the plan does not fit: {'; '.join(problems)}. The tensors are {', '.join(params)}")
+        rows = [Row(names, self.tensors[pattern]) for pattern, names in matches.items()]
+        if self.rest is not None and strays:
+            rows.append(Row(strays, self.rest))
+        return tuple(rows)
+
+
+def weights_only(compression: Compression, params: Params) -> Plan:
+    """Return the plan that compresses every floating-point tensor with two or more axes and leaves the rest lossless.
+
+    Biases and the parameters of normalisation layers are few and sensitive: no source compresses them.
+
+    Raises:
+        PlanError: when there is no such tensor.
+    """
+    names = [name for name, tensor in params.items() if tensor.ndim >= 2 and tensor.is_floating_point()]
+    if not names:
+        raise PlanError("no floating-point tensor with two or more axes; name the tensors in a plan")
+    return Plan({", ".join(fnmatch_escape(name) for name in names): compression}, rest=Lossless())
+
+
+def fnmatch_escape(name: str) -> str:
+    """Return the pattern that matches ``name`` alone."""
+    return "".join(f"[{char}]" if char in "*?[" else char for char in name)
+
+
+def _matching(pattern: str, params: Params) -> tuple[str, ...]:
+    """Return the tensors that one of the comma-separated globs in ``pattern`` names."""
+    globs = [glob.strip() for glob in pattern.split(",")]
+    return tuple(name for name in params if any(fnmatch.fnmatchcase(name, glob) for glob in globs))
+
+
+def load_plan(path: Path) -> Plan:
+    """Read a plan from TOML.
+
+    Raises:
+        PlanError: when the file is missing, is no TOML, or says something that no plan can say.
+    """
+    try:
+        table = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise PlanError(f"the plan {path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise PlanError(f"the plan {path} is not TOML: {error}") from error
+    return parse_plan(table)
+
+
+def parse_plan(table: Mapping[str, Any]) -> Plan:
+    """Return the plan that a TOML document stands for.
+
+    >>> parse_plan({"tensors": {"fc*": {"keep": 0.05, "values": {"codebook": 16}}}, "rest": {"lossless": True}})
+    Plan(tensors={'fc*': KeepLargest(keep=0.05, ..., values=AdaptiveCodebook(entries=16))}, rest=Lossless())
+
+    Raises:
+        PlanError: for a key or a value that no plan can have; it names the row.
+    """
+    strange = sorted(table.keys() - {"tensors", "rest"})
+    if strange or not isinstance(table.get("tensors", {}), Mapping):
+        raise PlanError(f"a plan has the tables [tensors] and [rest], not {', '.join(strange) or 'tensors = ...'}")
+    rows = {pattern: parse_compression(row, pattern) for pattern, row in table.get("tensors", {}).items()}
+    rest = parse_compression(table["rest"], "rest") if "rest" in table else None
+    return Plan(rows, rest)
+
+
+def parse_compression(row: object, where: str) -> Compression:
+    """Return the compression that a table such as ``{codebook = 4}`` stands for; ``where`` names it in errors."""
+    if not isinstance(row, Mapping):
+        raise PlanError(f"{where}: expected a table such as {{ codebook = 4 }}, got {row!r}")
+    options = dict(row)
+    joint = options.pop("joint", False)
+    kinds = [kind for kind in _KINDS if kind in options]
+    if len(kinds) != 1 or not isinstance(joint, bool):
+        raise PlanError(f"{where}: one of {', '.join(_KINDS)} (and joint = true or false) expected, got {dict(row)}")
+    build, types = _KINDS[kinds[0]]
+    for key, value in options.items():
+        if key not in types:
+            raise PlanError(f"{where}: {kinds[0]} takes {', '.join(types)}, not {key!r}")
+        if types[key] is Compression:
+            options[key] = parse_compression(value, f"{where}: {key}")
+        elif not isinstance(value, types[key]) or (isinstance(value, bool) and types[key] is not bool):
+            raise PlanError(f"{where}: {key} = {value!r} should be {_name_of(types[key])}")
+    compression = build(options)
+    return Joint(compression) if joint else compression
+
+
+def _name_of(kind: Any) -> str:
+    """Return what a person calls the type."""
+    return "a number" if kind == (int, float) else {int: "an integer", str: "a string", bool: "true"}[kind]
+
+
+_KINDS: Mapping[str, tuple[Any, Mapping[str, Any]]] = {
+    "lossless": (lambda options: Lossless(), {"lossless": bool}),
+    "codebook": (lambda options: AdaptiveCodebook(options["codebook"]), {"codebook": int}),
+    "keep": (lambda options: KeepLargest(**options), {"keep": (int, float), "values": Compression}),
+    "count": (lambda options: KeepLargest(**options), {"count": int, "values": Compression}),
+    "rank": (
+        lambda options: LowRank(**options),
+        {"rank": int, "view": str, "left": Compression, "right": Compression},
+    ),
+}
+"""The techniques by the key that names them in TOML: how to build each, and the types of its options."""
