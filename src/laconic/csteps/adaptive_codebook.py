@@ -24,8 +24,9 @@ class AdaptiveCodebook(Compression):
         min over c, κ   Σ_t Σ_i h_ti (w_ti − c_κ(t,i))²,   κ(t,i) in range(K)
 
     Method: `laconic.clustering.cluster`: the global optimum for up to about 10⁶/K distinct values, and within 0.3 %
-    of it beyond; O(P log P). Entries are rounded to the dtype of the tensors (the wider one of two) and weights go to
-    the nearest rounded entry. Fewer entries come out where fewer do as well.
+    of it beyond; O(P log P). Entries are rounded to the dtype of the tensors and weights go to the nearest rounded
+    entry. Tensors of several dtypes share entries of a type that holds them all, which each rounds to its own: only
+    then may projecting twice move weights again, by such roundings. Entries that no weight takes are left out.
 
     Source: Carreira-Perpiñán & Idelbayev 2017 (arXiv 1707.04319), section 4.1; Wu & Rokne 1989 for the optimum.
     Departure: k-means++ and its restarts are replaced by dynamic programming.

@@ -15,7 +15,7 @@ from laconic.csteps.lossless import Lossless
 from laconic.csteps.warm import better, feasible, of_kind
 from laconic.errors import PlanError, UnsupportedMetric, WeightsError
 from laconic.metric import Metrics, Unit
-from laconic.params import Params, dtype_name, require_finite
+from laconic.params import Params, dtype_name, require_finite, to_torch
 
 
 @final
@@ -26,8 +26,9 @@ class LowRank(Compression):
         min over L, R   ‖W − L R‖_F²,   L of shape (m, r), R of shape (r, n)
 
     Method: the truncated singular value decomposition `W = U S Vᵀ`, `L = U √S`, `R = √S Vᵀ` (Eckart & Young 1936),
-    in float64, O(mn·min(m, n)). Exact to the rounding of the factors to the tensor's dtype. With factors that are
-    compressed in turn it is a composition, not the joint optimum, and projecting twice may move the weights again.
+    in float64, O(mn·min(m, n)). Exact to the rounding of the factors to the tensor's dtype. Where L is compressed in
+    turn, R is the least-squares fit to what became of L, and is then compressed itself: a composition, not the joint
+    optimum, and projecting twice may move the weights again.
     The largest entry of each row of R is positive: signs do not depend on the library.
 
     Source: Idelbayev & Carreira-Perpiñán, "Low-rank compression of neural nets" (CVPR 2020), both views of kernels.
@@ -74,6 +75,8 @@ class LowRank(Compression):
             lefts[name], rights[name] = (factor.to(tensor.dtype) for factor in factors)
         last = of_kind(LowRankCode, warm, weights)
         left = project(self.left, lefts, None, last and {name: code.left for name, code in last.items()})
+        if not isinstance(self.left, Lossless):
+            rights = {name: _refitted(left[name], tensor, self.view) for name, tensor in weights.items()}
         right = project(self.right, rights, None, last and {name: code.right for name, code in last.items()})
         new = {
             name: LowRankCode(tuple(tensor.shape), dtype_name(tensor), self.view, left[name], right[name])
@@ -107,6 +110,13 @@ def to_matrix(tensor: Tensor, view: str) -> Tensor:
     """Return ``tensor`` as the matrix that ``view`` says; `laconic.codes.low_rank.from_matrix` inverts it."""
     shape = matrix_shape(tuple(tensor.shape), view)
     return (tensor if view == VIEWS[0] else tensor.permute(0, 2, 1, 3)).reshape(shape)
+
+
+def _refitted(left: Code, tensor: Tensor, view: str) -> Tensor:
+    """Return the R of least `‖W − L R‖_F` for the L that ``left`` stands for, of the tensor's dtype."""
+    factor = to_torch(left.decompress()).to(tensor.device).double()
+    right: Tensor = torch.linalg.pinv(factor) @ to_matrix(tensor.detach(), view).double()
+    return right.to(tensor.dtype)
 
 
 def truncated(matrix: Tensor, rank: int) -> tuple[Tensor, Tensor]:

@@ -46,6 +46,9 @@ def better(
 
 
 def feasible(compression: Compression, codes: Codes) -> bool:
-    """Say whether ``codes`` lie in the set that ``compression`` projects on: whether projecting moves nothing."""
+    """Say whether ``codes`` lie in the set that ``compression`` projects on: whether projecting moves nothing.
+
+    They are handed over as warm codes too, which a compression keeps where they are feasible and nothing is better.
+    """
     weights = decompress(codes)
-    return distortion(project(compression, weights), weights) == 0
+    return distortion(project(compression, weights, warm=codes), weights) == 0
