@@ -146,7 +146,7 @@ def classification(
     metadata: Mapping[str, str] | None = None,
     *,
     batch: int = 128,
-    evaluation_batch: int = 1000,
+    evaluation_batch: int = 250,
 ) -> Task:
     """Return the task of naming the class of each input: cross-entropy, and top-1 "error" in percent.
 
@@ -167,7 +167,7 @@ def regression(
     metadata: Mapping[str, str] | None = None,
     *,
     batch: int = 128,
-    evaluation_batch: int = 1000,
+    evaluation_batch: int = 250,
 ) -> Task:
     """Return the task of predicting targets of the outputs' shape by least squares; arguments as `classification`."""
     return Task(module, _batches(data, batch, evaluation_batch), least_squares, {}, dict(metadata or {}))

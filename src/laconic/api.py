@@ -1,0 +1,214 @@
+"""The one front door: network, plan, task and effort go in; a `Result` that is a file comes out."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, final
+
+import safetensors.torch
+from torch import Tensor, nn
+
+from laconic import container
+from laconic.codes import Code, DenseCode
+from laconic.container import LacFile
+from laconic.csteps import Compression
+from laconic.errors import PlanError
+from laconic.lc import FINE_TUNING, LCState, LearningStep, finetune, iterated_direct, run, start
+from laconic.ledger import REFERENCE_BYTES, Ledger, ledger
+from laconic.metric import Metrics
+from laconic.params import Params, apply_to, decompress, params_of, to_numpy
+from laconic.plan import Plan, weights_only
+from laconic.schedule import Adaptive, Progress, Schedule
+from laconic.task import Task
+from laconic.training import Optimization
+
+Effort = Literal["direct", "train"]
+Method = Literal["lc", "idc", "retrain"]
+Watch = Callable[[LCState], None]
+
+
+@final
+@dataclass(frozen=True)
+class Training:
+    """How much training compression may cost, and how it is spent. The defaults suit networks that train at lr 0.1.
+
+    Args:
+        method: "lc", or one of the baselines "idc" (iterated direct compression) and "retrain" (direct compression,
+            then training of what stays free).
+        steps: LC steps at most; LC stops before when the gap is below ``tolerance``.
+        l_step: one L step: epochs, learning rate, weight decay, optimizer.
+        decay: factor of the learning rate from step to step.
+        pull: the first μ closes the share 1 − exp(−pull) of the gap where the loss does not resist (`Adaptive`).
+        mu: the first μ itself, instead of ``pull``.
+        growth: factor of μ while choices move.
+        fast: factor of μ once they have settled.
+        tolerance: gap ‖w − Δ(Θ)‖/‖w‖ at which to stop.
+        augmented: augmented Lagrangian, or the quadratic-penalty method.
+        finetune: training of what stays free at the end; 0 epochs for none.
+    """
+
+    method: Method = "lc"
+    steps: int = 100
+    l_step: Optimization = field(default_factory=lambda: Optimization(epochs=1))
+    decay: float = 0.97
+    pull: float = 0.3
+    mu: float | None = None
+    growth: float = 1.05
+    fast: float = 1.5
+    tolerance: float = 0.01
+    augmented: bool = True
+    finetune: Optimization = FINE_TUNING
+
+    def schedule(self, task: Task) -> Schedule:
+        """Return the schedule of μ; with ``mu`` not given, the training batches are counted once."""
+        mu = self.mu
+        if mu is None:
+            batches = sum(1 for _ in task.batches("train", 0))
+            time = self.l_step.epochs * batches * self.l_step.lr / (1 - _MOMENTUM)
+            mu = self.pull / max(time, self.l_step.lr)
+        return Adaptive(mu, self.steps, self.growth, self.fast, tolerance=self.tolerance)
+
+
+_MOMENTUM = 0.9
+"""Of the default optimizer: a constant gradient moves the weights by lr/(1 − momentum) a batch."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A compressed network: the very weights that its file stands for.
+
+    Args:
+        codes: one per parameter and buffer.
+        metadata: network, data and preprocessing, and the size of the uncompressed file.
+        history: the progress of every LC step; empty for direct compression.
+    """
+
+    codes: Mapping[str, Code]
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    history: Sequence[Progress] = ()
+
+    @property
+    def params(self) -> dict[str, Tensor]:
+        """The decompressed weights by name: what `laconic.load` gives for the saved file."""
+        return decompress(self.codes)
+
+    @property
+    def file_bytes(self) -> int:
+        """Size of the file in bytes, everything counted."""
+        return container.bits(self.codes, self.metadata) // 8
+
+    def save(self, path: str | Path, *, force: bool = False) -> Path:
+        """Write the `.lac` file, all or nothing.
+
+        Raises:
+            OutputExists: when ``path`` exists and ``force`` is not set.
+        """
+        container.write(Path(path), self.codes, self.metadata, force=force)
+        return Path(path)
+
+    def apply_to(self, module: nn.Module) -> nn.Module:
+        """Copy the decompressed weights into ``module`` and return it.
+
+        Raises:
+            WeightsError: when names or shapes differ.
+        """
+        apply_to(module, self.params)
+        return module
+
+    def table(self) -> list[dict[str, Any]]:
+        """Return one plain record per tensor, and one for the header: see `laconic.ledger.Entry`."""
+        return list(self.ledger().records()["tensors"])
+
+    def ledger(self) -> Ledger:
+        """Return the account of the file: exact bytes, entropies and ratios."""
+        return ledger(LacFile(container.dumps(self.codes, self.metadata), "the result"))
+
+
+def compress(
+    network: nn.Module | Params,
+    plan: Plan | Compression,
+    task: Task | None = None,
+    effort: Effort = "direct",
+    *,
+    training: Training | None = None,
+    metrics: Metrics | None = None,
+    metadata: Mapping[str, str] | None = None,
+    seed: int = 0,
+    resume: LCState | None = None,
+    watch: Watch | None = None,
+) -> Result:
+    """Compress a network; the one given stays as it is.
+
+        min_{w,Θ} L(w)   subject to   w = Δ(Θ)
+
+    Args:
+        network: a module, or its parameters and buffers by name.
+        plan: what each tensor gets; a `Compression` alone is applied to every tensor with two or more axes.
+        task: loss and training data; ``effort="train"`` needs it.
+        effort: "direct" projects the weights once (seconds); "train" runs the LC algorithm.
+        training: for ``effort="train"``: how long and how.
+        metrics: diagonal importances by name.
+        metadata: text to store in the file beside the task's.
+        seed: of batches and dropout: the same seed gives the same file.
+        resume: a state that ``watch`` was given in an earlier run with the same arguments.
+        watch: is given every LC state; progress bars and checkpoints live there.
+
+    Raises:
+        PlanError: when the plan does not fit, or ``effort="train"`` has no task.
+        WeightsError: for weights that cannot be compressed, and when training diverges.
+
+    >>> import torch, laconic
+    >>> result = laconic.compress(torch.nn.Linear(8, 4), laconic.AdaptiveCodebook(2))
+    >>> len(result.params["weight"].unique())
+    2
+    """
+    params = params_of(network) if isinstance(network, nn.Module) else dict(network)
+    plan = plan if isinstance(plan, Plan) else weights_only(plan, params)
+    reference = len(safetensors.torch.save({name: tensor.contiguous() for name, tensor in params.items()}))
+    notes = {REFERENCE_BYTES: str(reference), **(task.metadata if task else {}), **(metadata or {})}
+    state = resume or start(params, plan, metrics)
+    if effort == "direct":
+        return Result(all_codes(state), notes)
+    if effort != "train":
+        raise PlanError(f"effort is 'direct' or 'train', not {effort!r}")
+    if task is None:
+        raise PlanError("effort 'train' needs a task: the loss and the data to train on")
+    how = training or Training()
+    history = []
+    for reached in path(state, task, how, seed):
+        state = reached
+        history.append(state.progress)
+        if watch is not None:
+            watch(state)
+    return Result(finetune(task, all_codes(state), how.finetune, seed), notes, tuple(history))
+
+
+def path(state: LCState, task: Task, how: Training, seed: int) -> Iterator[LCState]:
+    """Return the generator of states that ``how.method`` names, going on from ``state``."""
+    l_step = LearningStep(task, how.l_step, how.decay, seed)
+    if how.method == "retrain":
+        return iter([state])
+    if how.method == "idc":
+        return iterated_direct(state, l_step, how.steps - state.progress.step)
+    if how.method == "lc":
+        return run(state, l_step, how.schedule(task), augmented=how.augmented)
+    raise PlanError(f"method is 'lc', 'idc' or 'retrain', not {how.method!r}")
+
+
+def all_codes(state: LCState) -> dict[str, Code]:
+    """Return a code for every tensor of the network: free ones are stored lossless."""
+    return {
+        name: state.codes[name] if name in state.codes else DenseCode.of(to_numpy(tensor))
+        for name, tensor in state.weights.items()
+    }
+
+
+def load(source: str | Path) -> dict[str, Tensor]:
+    """Return the weights in a `.lac` file as torch tensors by name.
+
+    Raises:
+        FormatError: when the file is not a sound `.lac` file.
+    """
+    with container.open(source) as file:
+        return decompress(file.codes())

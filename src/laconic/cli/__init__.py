@@ -1,0 +1,62 @@
+"""The command line: parse, call, print. The only reader of arguments and environment."""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+import typer
+
+from laconic.cli.console import EXIT_ERROR, EXIT_INTERRUPTED, Interrupted, explain
+from laconic.errors import LaconicError
+
+COMMANDS = {
+    "demo": "Train, compress, read back and evaluate a small network: the whole story in a few minutes.",
+    "train": "Train a reference network.",
+    "compress": "Compress a checkpoint to a .lac file.",
+    "evaluate": "Measure loss and error of a checkpoint or a .lac file.",
+    "decompress": "Turn a .lac file back into a checkpoint.",
+    "inspect": "Show where the bytes of a .lac file are.",
+    "version": "Print the versions of laconic and of what it runs on.",
+}
+"""Sub-commands in the order of the help; each lives in the module of its name, which is imported when it is called."""
+
+
+def application(wanted: str | None) -> typer.Typer:
+    """Return the application with the module of the sub-command ``wanted`` imported, and of no other."""
+    app = typer.Typer(
+        name="laconic",
+        help="Turn a trained network into the smallest file that still does the job.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    for name, summary in COMMANDS.items():
+        if name == wanted:
+            app.command(name)(import_module(f"laconic.cli.{name}").command)
+        else:
+            app.command(name, help=summary)(lambda: None)
+    return app
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code: 0, 1 (an error of ours), 2 (usage) or 130 (interrupted)."""
+    wanted = next((argument for argument in arguments if not argument.startswith("-")), None)
+    try:
+        code = application(wanted)(list(arguments), standalone_mode=False, prog_name="laconic")
+        return int(code or 0)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.exceptions.Abort, KeyboardInterrupt, Interrupted) as error:
+        explain(f"interrupted. {error}".strip())
+        return EXIT_INTERRUPTED
+    except (LaconicError, OSError) as error:
+        explain(f"error: {error}")
+        return EXIT_ERROR
+
+
+def main() -> None:
+    """Run the command that the process was started with."""
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,167 @@
+"""`laconic compress`: a checkpoint to a `.lac` file."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from laconic.api import Result, Training, compress
+from laconic.cli import options
+from laconic.cli.console import Output, in_bytes
+from laconic.cli.running import Run
+from laconic.cli.tasks import IDENTITY, check_weights, task_of
+from laconic.csteps import AdaptiveCodebook, Compression, Joint, KeepLargest, Lossless, LowRank
+from laconic.errors import PlanError
+from laconic.files import require_absent
+from laconic.lc import FINE_TUNING
+from laconic.ledger import REFERENCE_BYTES
+from laconic.params import load_checkpoint
+from laconic.plan import Plan, load_plan, weights_only
+from laconic.task import Task
+from laconic.training import Optimization
+
+
+class Effort(StrEnum):
+    """How much work compression may be."""
+
+    direct = "direct"
+    train = "train"
+
+
+class Method(StrEnum):
+    """What training does."""
+
+    lc = "lc"
+    idc = "idc"
+    retrain = "retrain"
+
+
+def command(
+    weights: Annotated[Path, typer.Argument(help="The checkpoint: .safetensors, .pt or .pth.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The .lac file to write.")],
+    codebook: Annotated[int | None, typer.Option(min=1, help="Quantize to this many values per tensor.")] = None,
+    keep: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Prune: the share of weights kept, over all tensors together.")
+    ] = None,
+    rank: Annotated[int | None, typer.Option(min=0, help="Factor each matrix into two of this rank.")] = None,
+    per_tensor: Annotated[bool, typer.Option("--per-tensor", help="With --keep: the share of each tensor.")] = False,
+    plan: Annotated[Path | None, typer.Option(help="A TOML plan: patterns of tensor names to compressions.")] = None,
+    effort: Annotated[Effort, typer.Option(help="direct: weights only, seconds. train: the LC algorithm.")] = (
+        Effort.direct
+    ),
+    method: Annotated[
+        Method, typer.Option(help="With --effort train: lc, or the baselines idc (iterated direct) and retrain.")
+    ] = Method.lc,
+    net: options.Net = None,
+    data: options.Data = None,
+    data_dir: options.DataDir = None,
+    task: options.TaskFactory = None,
+    steps: Annotated[int, typer.Option(min=0, help="LC steps at most; the gap stops it before.")] = 100,
+    epochs: Annotated[int, typer.Option(min=0, help="Epochs of one L step.")] = 1,
+    lr: Annotated[float, typer.Option(help="Learning rate of the first L step.")] = 0.1,
+    lr_decay: Annotated[float, typer.Option(help="Its factor from step to step.")] = 0.97,
+    weight_decay: Annotated[float, typer.Option(min=0, help="α of (α/2)‖w‖² in the L steps.")] = 0.0,
+    mu: Annotated[
+        float | None, typer.Option(help="First penalty parameter μ; set from the loader unless given.")
+    ] = None,
+    growth: Annotated[float, typer.Option(min=1, help="Factor of μ from step to step while choices move.")] = 1.05,
+    tolerance: Annotated[float, typer.Option(min=0, help="Stop when ‖w − Δ(Θ)‖/‖w‖ is below.")] = 0.01,
+    penalty: Annotated[bool, typer.Option("--quadratic-penalty", help="Without multipliers.")] = False,
+    finetune: Annotated[int, typer.Option(min=0, help="Epochs of fine-tuning what stays free at the end.")] = 10,
+    batch: options.Batch = 128,
+    seed: options.Seed = 0,
+    threads: options.Threads = None,
+    resume: options.Resume = False,
+    force: options.Force = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Compress a checkpoint to a .lac file, from the weights alone or by training (the LC algorithm).
+
+    Biases and the parameters of normalisation layers are stored lossless unless a plan says otherwise.
+
+    Examples:
+      laconic compress net.safetensors -o net.lac --codebook 4
+
+      laconic compress net.safetensors -o net.lac --keep 0.05 --codebook 16
+
+      laconic compress net.safetensors -o net.lac --net lenet300 --data mnist --data-dir DIR
+      --effort train --codebook 2
+
+      laconic compress net.safetensors -o net.lac --task mypackage.tasks:make --effort train --plan plan.toml
+    """
+    say = Output(as_json, quiet)
+    require_absent(output, force=force)
+    torch.set_num_threads(threads or torch.get_num_threads())
+    params, metadata = load_checkpoint(weights)
+    notes: dict[str, str] = {key: metadata[key] for key in IDENTITY if key in metadata}
+    notes[REFERENCE_BYTES] = str(weights.stat().st_size)
+    resolved = _plan(params, codebook, keep, rank, per_tensor, plan)
+    if effort is Effort.direct:
+        _report(say, compress(params, resolved, metadata=notes, seed=seed), output, None, force)
+        return
+    made = task_of(net, data, data_dir, task, metadata, batch=batch, seed=seed)
+    check_weights(params, made)
+    how = Training(
+        method.value, steps, Optimization(epochs, lr, weight_decay=weight_decay), lr_decay, mu=mu, growth=growth,
+        tolerance=tolerance, augmented=not penalty, finetune=replace(FINE_TUNING, epochs=finetune),
+    )  # fmt: skip
+    job = {
+        "weights": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "plan": repr(resolved),
+        "task": task or str(dict(made.metadata)),
+        "threads": str(torch.get_num_threads()),
+        "training": str((method.value, steps, epochs, lr, lr_decay, weight_decay, mu, growth, tolerance, penalty)),
+        "finetune": str(finetune),
+        "batch": str(batch),
+        "seed": str(seed),
+    }
+    run = Run(say, output.with_name(output.name + ".checkpoint"), job, resume)
+    result = run.compress(params, resolved, made, how, {**made.metadata, **notes}, seed)
+    _report(say, result, output, made, force)
+    run.checkpoint.unlink(missing_ok=True)
+
+
+def _plan(
+    params: Mapping[str, torch.Tensor],
+    codebook: int | None,
+    keep: float | None,
+    rank: int | None,
+    per_tensor: bool,
+    path: Path | None,
+) -> Plan:
+    """Return the plan that the options stand for."""
+    if path is not None:
+        if (codebook, keep, rank) != (None, None, None):
+            raise PlanError("--plan says it all: leave out --codebook, --keep and --rank")
+        return load_plan(path)
+    if keep is not None and rank is not None:
+        raise PlanError("--keep and --rank do not combine on one tensor; say which tensor gets which in a --plan")
+    values: Compression = AdaptiveCodebook(codebook) if codebook is not None else Lossless()
+    if keep is not None:
+        pruned = KeepLargest(keep, values=values)
+        return weights_only(pruned if per_tensor else Joint(pruned), params)
+    if rank is not None:
+        return weights_only(LowRank(rank, left=values, right=values), params)
+    if codebook is None:
+        raise PlanError("say how: --codebook K, --keep SHARE, --rank R, or --plan FILE")
+    return weights_only(values, params)
+
+
+def _report(say: Output, result: Result, output: Path, task: Task | None, force: bool) -> None:
+    """Evaluate, write and print."""
+    measured = {split: task.evaluate(result.params, split) for split in ("validation", "test")} if task else {}
+    result.save(output, force=force)
+    account = result.ledger()
+    steps = result.history[-1].step if result.history else 0
+    record = {"output": str(output), "bytes": account.file_bytes, "reference_bytes": account.reference_bytes,
+              "ratio": account.ratio, "published_ratio": account.published_ratio, "steps": steps,
+              "history": [progress.__dict__ for progress in result.history], **measured}  # fmt: skip
+    ratio = f"{account.ratio:.2f}× smaller" if account.ratio else ""
+    lines = [f"{split}: " + ", ".join(f"{k} {v:.4g}" for k, v in found.items()) for split, found in measured.items()]
+    say.result(record, f"wrote {output}: {in_bytes(account.file_bytes)}, {ratio}", *lines)

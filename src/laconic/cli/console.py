@@ -1,0 +1,95 @@
+"""What a command says: results on standard output, everything else on standard error."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol, final
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+EXIT_ERROR = 1
+EXIT_INTERRUPTED = 130
+
+
+class Interrupted(Exception):
+    """Ctrl-C, with a sentence that says how to go on."""
+
+
+def explain(message: str) -> None:
+    """Print one line for a person to standard error."""
+    Console(stderr=True, soft_wrap=True, highlight=False).print(message, markup=False)
+
+
+class Tick(Protocol):
+    """Advances a progress bar."""
+
+    def __call__(self, done: float, text: str | None = None) -> None:
+        """Say how much is done so far, and perhaps what is going on."""
+
+
+@final
+@dataclass(frozen=True)
+class Output:
+    """How a command talks.
+
+    Args:
+        json: print one JSON object on standard output and nothing else there.
+        quiet: no progress, no tables, no notes.
+    """
+
+    json: bool
+    quiet: bool
+
+    def result(self, record: Mapping[str, Any], *shown: Table | str) -> None:
+        """Print a result: the record as JSON, or the tables and lines for a person."""
+        console = Console(soft_wrap=True, highlight=False)
+        if self.json:
+            console.print(json.dumps(record, indent=2, allow_nan=True), markup=False)
+        elif not self.quiet:
+            for item in shown:
+                console.print(item, markup=not isinstance(item, str))
+
+    def note(self, message: str) -> None:
+        """Print a line about what is going on to standard error."""
+        if not self.quiet:
+            explain(message)
+
+    @contextmanager
+    def progress(self, text: str, total: float | None) -> Iterator[Tick]:
+        """Show a bar with the time left, on a terminal, while the block runs."""
+        columns = (
+            TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
+            TextColumn("left"), TimeRemainingColumn(),
+        )  # fmt: skip
+        with Progress(*columns, console=Console(stderr=True), transient=True, disable=self.quiet) as bar:
+            task = bar.add_task(text, total=total)
+
+            def tick(done: float, text: str | None = None) -> None:
+                bar.update(task, completed=done, description=text)
+
+            yield tick
+
+
+def table(title: str, columns: Mapping[str, str], rows: Sequence[tuple[str, ...]]) -> Table:
+    """Return a rich table; ``columns`` maps headings to "left" or "right"."""
+    made = Table(title=title, title_justify="left", header_style="bold")
+    for heading, side in columns.items():
+        made.add_column(heading, justify="right" if side == "right" else "left", overflow="fold")
+    for row in rows:
+        made.add_row(*row)
+    return made
+
+
+def in_bytes(count: float) -> str:
+    """Return a number of bytes in B, KB (1,000 B) or MB.
+
+    >>> in_bytes(35564), in_bytes(12)
+    ('35.56 KB', '12 B')
+    """
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
+        if count >= size:
+            return f"{count / size:.2f} {unit}"
+    return f"{count:.0f} B"

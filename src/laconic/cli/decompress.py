@@ -1,0 +1,36 @@
+"""`laconic decompress`: a `.lac` file back to a checkpoint, without torch."""
+
+from pathlib import Path
+from typing import Annotated
+
+import safetensors.numpy
+import typer
+
+from laconic import container
+from laconic.cli import options
+from laconic.cli.console import Output, in_bytes
+from laconic.files import replace_file, require_absent
+from laconic.ledger import REFERENCE_BYTES
+
+
+def command(
+    source: Annotated[Path, typer.Argument(help="The .lac file.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The checkpoint to write (.safetensors).")],
+    force: options.Force = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Turn a .lac file back into a checkpoint: exactly the weights that were evaluated.
+
+    Example:
+      laconic decompress net.lac -o net.safetensors
+    """
+    require_absent(output, force=force)
+    with container.open(source) as file:
+        tensors = {name: file[name] for name in file}
+        metadata = {key: value for key, value in file.metadata.items() if key != REFERENCE_BYTES}
+    with replace_file(output, force=force) as target:
+        target.write(safetensors.numpy.save(tensors, metadata))
+    size = output.stat().st_size
+    record = {"output": str(output), "bytes": size, "tensors": len(tensors)}
+    Output(as_json, quiet).result(record, f"wrote {output}: {len(tensors)} tensors, {in_bytes(size)}")

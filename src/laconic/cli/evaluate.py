@@ -1,0 +1,57 @@
+"""`laconic evaluate`: loss and error of weights on data."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from laconic import container
+from laconic.cli import options
+from laconic.cli.console import Output, table
+from laconic.cli.tasks import check_weights, task_of
+from laconic.params import decompress, load_checkpoint
+
+
+class Split(StrEnum):
+    """A part of the data."""
+
+    train = "train"
+    validation = "validation"
+    test = "test"
+
+
+def command(
+    weights: Annotated[Path, typer.Argument(help="A .lac file or a checkpoint: .safetensors, .pt, .pth.")],
+    net: options.Net = None,
+    data: options.Data = None,
+    data_dir: options.DataDir = None,
+    task: options.TaskFactory = None,
+    split: Annotated[Split, typer.Option(help="Which part of the data.")] = Split.test,
+    seed: options.Seed = 0,
+    threads: options.Threads = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Measure the loss and the error of a checkpoint or of a .lac file, exactly as it decompresses.
+
+    Network and data are taken from the file where it names them.
+
+    Examples:
+      laconic evaluate net.lac --data-dir DIR
+
+      laconic evaluate net.safetensors --net lenet300-tanh --data mnist --data-dir DIR --split validation
+    """
+    torch.set_num_threads(threads or torch.get_num_threads())
+    if weights.suffix == ".lac":
+        with container.open(weights) as file:
+            params, metadata = decompress(file.codes()), dict(file.metadata)
+    else:
+        params, metadata = load_checkpoint(weights)
+    made = task_of(net, data, data_dir, task, metadata, seed=seed)
+    check_weights(params, made)
+    found = made.evaluate(params, split.value)
+    rows = [(name, f"{value:.6g}") for name, value in found.items()]
+    record = {"weights": str(weights), "bytes": weights.stat().st_size, "split": split.value, **found}
+    Output(as_json, quiet).result(record, table(f"{weights.name}, {split.value}", {"": "left", "mean": "right"}, rows))

@@ -1,0 +1,35 @@
+"""Options that several commands share, each declared once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors (and JSON, if asked).")]
+Force = Annotated[bool, typer.Option("--force", help="Replace an output file that exists.")]
+Seed = Annotated[int, typer.Option(min=0, help="Of everything random: the same seed gives the same file.")]
+Threads = Annotated[
+    int | None,
+    typer.Option(min=1, help="Threads of torch; results are the same for the same number. Default: its choice."),
+]
+Net = Annotated[
+    str | None,
+    typer.Option(help="A reference network: lenet300, lenet300-tanh, lenet5, resnet20 ... resnet110."),
+]
+Data = Annotated[
+    str | None,
+    typer.Option(help="A data set: digits (built in), mnist, fashion-mnist, cifar10, or a folder of IDX files."),
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(envvar="LACONIC_DATA", help="The folder that holds the data set, or its own folder by name."),
+]
+TaskFactory = Annotated[
+    str | None,
+    typer.Option(
+        "--task", help="A network of your own: package.module:factory, a callable that returns a laconic.Task."
+    ),
+]
+Batch = Annotated[int, typer.Option(min=1, help="Samples per training batch.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint of an interrupted run.")]

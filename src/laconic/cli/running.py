@@ -1,0 +1,79 @@
+"""Compression by training as a run: with progress, and a checkpoint after every LC step to go on from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import final
+
+import torch
+
+from laconic.api import Result, Training, compress
+from laconic.cli.console import Interrupted, Output, Tick
+from laconic.cli.tasks import batches_per_epoch, counted
+from laconic.lc import LCState, load_state, save_state, start
+from laconic.plan import Plan
+from laconic.schedule import Progress
+from laconic.task import Task
+
+
+@final
+@dataclass(frozen=True)
+class Run:
+    """One run of compression by training that can be interrupted and gone on with.
+
+    Args:
+        say: where progress goes.
+        checkpoint: replaced after every LC step.
+        job: what must be the same when it is resumed.
+        resume: go on from the checkpoint.
+    """
+
+    say: Output
+    checkpoint: Path
+    job: Mapping[str, str]
+    resume: bool
+
+    def compress(
+        self, params: Mapping[str, torch.Tensor], plan: Plan, task: Task, how: Training,
+        metadata: Mapping[str, str], seed: int,
+    ) -> Result:  # fmt: skip
+        """Return the result with the history of the whole run."""
+        state, history = None, list[Progress]()
+        if self.resume and self.checkpoint.exists():
+            state, history = load_state(self.checkpoint, start(params, plan), self.job)
+            self.say.note(f"resuming after step {state.progress.step}")
+        past = history[:-1]
+        per_epoch = batches_per_epoch(task)
+        epochs = how.steps * how.l_step.epochs * (how.method != "retrain") + how.finetune.epochs
+        done = state.progress.step * how.l_step.epochs if state else 0
+        try:
+            with self.say.progress("direct compression", max(1, epochs)) as tick:
+                watched = counted(task, lambda taken: tick(done + taken / max(1, per_epoch)))
+                new: list[Progress] = []
+
+                def watch(reached: LCState) -> None:
+                    new.append(reached.progress)
+                    save_state(self.checkpoint, reached, self.job, [*past, *new])
+                    describe(reached.progress, how, tick)
+
+                result = compress(
+                    params,
+                    plan,
+                    watched,
+                    "train",
+                    training=how,
+                    metadata=metadata,
+                    seed=seed,
+                    resume=state,
+                    watch=watch,
+                )
+        except KeyboardInterrupt:
+            raise Interrupted(f"Go on with the same command and --resume (from {self.checkpoint})") from None
+        return replace(result, history=(*past, *new))
+
+
+def describe(progress: Progress, how: Training, tick: Tick) -> None:
+    """Say on the progress bar where the path is."""
+    moved = "" if progress.changed is None else f", {progress.changed:.2%} moved"
+    text = f"step {progress.step}/{how.steps}, μ {progress.mu:.2g}, loss {progress.loss:.4f}, gap {progress.gap:.3f}"
+    tick(progress.step * how.l_step.epochs, text + moved)

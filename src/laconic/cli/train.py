@@ -1,0 +1,105 @@
+"""`laconic train`: a reference network from a data set."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from laconic.cli import options
+from laconic.cli.console import Interrupted, Output, Tick
+from laconic.cli.tasks import batches_per_epoch, counted, task_of
+from laconic.errors import DataError
+from laconic.files import require_absent
+from laconic.params import load_checkpoint, params_of, save_checkpoint
+from laconic.task import Task
+from laconic.training import Optimization, TrainState, cosine, start_training, train
+
+_MARK = "train state 0"
+
+
+def command(
+    output: Annotated[Path, typer.Option("--output", "-o", help="The checkpoint to write (.safetensors).")],
+    net: options.Net = None,
+    data: options.Data = None,
+    data_dir: options.DataDir = None,
+    task: options.TaskFactory = None,
+    epochs: Annotated[int, typer.Option(min=0, help="Passes over the training data.")] = 40,
+    lr: Annotated[float, typer.Option(help="Learning rate at the start; it falls to 0 as half a cosine.")] = 0.1,
+    weight_decay: Annotated[float, typer.Option(min=0, help="α of (α/2)‖w‖² on weights, not on biases.")] = 0.0,
+    batch: options.Batch = 128,
+    seed: options.Seed = 0,
+    threads: options.Threads = None,
+    resume: options.Resume = False,
+    force: options.Force = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Train a reference network: SGD with Nesterov momentum, and a checkpoint after every epoch.
+
+    Examples:
+      laconic train --net lenet300 --data digits -o digits.safetensors --epochs 60 --lr 0.05
+
+      laconic train --net lenet300 --data mnist --data-dir DIR -o mnist.safetensors
+
+      laconic train --task mypackage.tasks:make -o mine.safetensors
+    """
+    say = Output(as_json, quiet)
+    require_absent(output, force=force)
+    torch.set_num_threads(threads or torch.get_num_threads())
+    made = task_of(net, data, data_dir, task, {}, batch=batch, seed=seed)
+    how = Optimization(epochs, lr, cosine, weight_decay)
+    job = {"epochs": str(epochs), "lr": str(lr), "weight_decay": str(weight_decay), "batch": str(batch),
+           "seed": str(seed), "threads": str(torch.get_num_threads()), "task": task or "", **made.metadata}  # fmt: skip
+    checkpoint = output.with_name(output.name + ".checkpoint")
+    state = _load(checkpoint, job) if resume and checkpoint.exists() else start_training(params_of(made.module))
+    try:
+        with say.progress("training", 1.0) as tick:
+            state = _train(made, state, how, seed, checkpoint, job, tick)
+    except KeyboardInterrupt:
+        raise Interrupted(f"Go on with the same command and --resume (from {checkpoint})") from None
+    metrics = {split: made.evaluate(state.weights, split) for split in ("validation", "test")}
+    save_checkpoint(output, state.weights, {**made.metadata, "seed": str(seed)}, force=force)
+    checkpoint.unlink(missing_ok=True)
+    lines = (f"{split}: " + ", ".join(f"{k} {v:.4g}" for k, v in found.items()) for split, found in metrics.items())
+    record = {"output": str(output), "bytes": output.stat().st_size, "epochs": state.epoch, "seed": seed, **metrics}
+    say.result(record, f"wrote {output}", *lines)
+
+
+def _train(
+    task: Task, state: TrainState, how: Optimization, seed: int, checkpoint: Path, job: Mapping[str, str], tick: Tick
+) -> TrainState:
+    """Run the epochs that are left, saving the state after each."""
+    per_epoch = batches_per_epoch(task)
+    first, share = state.epoch, 1 / max(1, per_epoch * how.epochs)
+    watched = counted(task, lambda taken: tick(first / how.epochs + taken * share))
+    for reached in train(watched, state, how, seed):
+        state = reached
+        tick(state.epoch / how.epochs, f"epoch {state.epoch}/{how.epochs}, loss {state.loss:.4f}")
+        _save(checkpoint, state, job)
+    return state
+
+
+def _save(path: Path, state: TrainState, job: Mapping[str, str]) -> None:
+    """Write the state, replacing the last."""
+    tensors = {f"weights/{name}": tensor for name, tensor in state.weights.items()}
+    tensors |= {f"momentum/{name}": tensor for name, tensor in state.momentum.items()}
+    marks = {"laconic": _MARK, "epoch": str(state.epoch), "loss": repr(state.loss)}
+    save_checkpoint(path, tensors, {**{f"job {key}": value for key, value in job.items()}, **marks}, force=True)
+
+
+def _load(path: Path, job: Mapping[str, str]) -> TrainState:
+    """Read a state of the same job."""
+    tensors, metadata = load_checkpoint(path)
+    if metadata.get("laconic") != _MARK:
+        raise DataError(f"{path} is no checkpoint of training")
+    differs = [f"{key} was {metadata.get(f'job {key}')}, is {value}" for key, value in job.items()
+               if metadata.get(f"job {key}") != value]  # fmt: skip
+    if differs:
+        raise DataError(f"{path} belongs to another run: {'; '.join(differs)}. Repeat its options, or remove the file")
+    groups: dict[str, dict[str, torch.Tensor]] = {"weights": {}, "momentum": {}}
+    for key, tensor in tensors.items():
+        group, _, name = key.partition("/")
+        groups[group][name] = tensor
+    return TrainState(int(metadata["epoch"]), groups["weights"], groups["momentum"], float(metadata["loss"]))

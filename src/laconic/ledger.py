@@ -1,0 +1,108 @@
+"""Where the bits of a file are, counted exactly, and beside them what other ways of counting would say."""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, final
+
+import numpy as np
+
+from laconic.codes.counting import ideal_bits, published_bits
+from laconic.container import HEADER_ROW, LacFile, Row
+
+REFERENCE_BYTES = "reference_bytes"
+"""Key of the metadata that holds the size of the file that was compressed."""
+
+
+@final
+@dataclass(frozen=True)
+class Entry:
+    """One tensor of a file, or its header.
+
+    Args:
+        name: of the tensor; the header's is "(header)".
+        shape: of the tensor.
+        dtype: its element type.
+        code: what it is stored as, in a few words.
+        bytes: in the file, exactly; all entries together are the file.
+        share: of the file, 0 to 1.
+        entropy_bytes: order-0 entropy of the symbols plus the plain size of the values.
+        published_bits: fixed-length indices and coordinate lists, as the sources count.
+        dense_bits: of the tensor as it was.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    code: str
+    bytes: int
+    share: float
+    entropy_bytes: float
+    published_bits: int
+    dense_bits: int
+
+
+@final
+@dataclass(frozen=True)
+class Ledger:
+    """The account of one file.
+
+    Args:
+        entries: one per tensor, in the order of the file, and the header's.
+        file_bytes: size of the file: the sum of the entries' bytes.
+        reference_bytes: size of the uncompressed file, where the metadata tell it.
+    """
+
+    entries: tuple[Entry, ...]
+    file_bytes: int
+    reference_bytes: int | None
+
+    @property
+    def ratio(self) -> float | None:
+        """Bytes of the uncompressed file over bytes of this one."""
+        return self.reference_bytes / self.file_bytes if self.reference_bytes else None
+
+    @property
+    def published_ratio(self) -> float | None:
+        """ρ = bits(reference) / bits(compressed), as the sources count (LC papers, Part II, section 2.3)."""
+        published = sum(entry.published_bits for entry in self.entries)
+        return sum(entry.dense_bits for entry in self.entries) / published if published else None
+
+    @property
+    def bits_per_weight(self) -> float | None:
+        """8 · file bytes / elements of the tensors with two or more axes."""
+        elements = sum(math.prod(entry.shape) for entry in self.entries if len(entry.shape) >= 2)
+        return 8 * self.file_bytes / elements if elements else None
+
+    def records(self) -> dict[str, Any]:
+        """Return everything as plain values, for JSON."""
+        return {
+            "tensors": [{**asdict(entry), "shape": list(entry.shape)} for entry in self.entries],
+            "file_bytes": self.file_bytes,
+            "reference_bytes": self.reference_bytes,
+            "ratio": self.ratio,
+            "published_ratio": self.published_ratio,
+            "bits_per_weight": self.bits_per_weight,
+        }
+
+
+def ledger(file: LacFile) -> Ledger:
+    """Return the account of ``file``; every tensor is read once.
+
+    Raises:
+        FormatError: when a block of the file is damaged.
+    """
+    rows, codes = file.rows(), file.codes()
+    total = sum(row.bytes for row in rows)
+    published = published_bits(codes)
+    ideal = {name: ideal_bits(code) / 8 for name, code in codes.items()}
+    entries = tuple(_entry(row, total, ideal.get(row.name, 0.0), published.get(row.name, 0)) for row in rows)
+    reference = file.metadata.get(REFERENCE_BYTES, "")
+    return Ledger(entries, total, int(reference) if reference.isascii() and reference.isdigit() else None)
+
+
+def _entry(row: Row, total: int, entropy_bytes: float, published: int) -> Entry:
+    """Return the entry of a row; the header's has no tensor to count."""
+    dense = 0 if row.name == HEADER_ROW else 8 * np.dtype(row.dtype).itemsize * math.prod(row.shape)
+    return Entry(
+        row.name, row.shape, row.dtype, row.code, row.bytes, row.bytes / total, entropy_bytes, published, dense
+    )
