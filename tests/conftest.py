@@ -1,0 +1,61 @@
+"""What all tests share: the option --slow, and real data where there are any."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from laconic import data
+from laconic.data import Images
+from laconic.params import load_checkpoint
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="run the tests that take minutes, too")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--slow"):
+        return
+    skip = pytest.mark.skip(reason="slow: runs with --slow")
+    for item in items:
+        if "slow" in item.keywords:
+            item.add_marker(skip)
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of real data: LACONIC_DATA, or `shared/data` beside the checkout."""
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("LACONIC_DATA") or beside)
+    if not folder.is_dir():
+        pytest.skip(f"no data folder {folder}: set LACONIC_DATA to run this test")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def mnist(data_dir: Path) -> Images:
+    if not any(data_dir.glob("mnist/train-images*")):
+        pytest.skip(f"no MNIST in {data_dir}")
+    return data.read("mnist", data_dir)
+
+
+@pytest.fixture(scope="session")
+def cifar10(data_dir: Path) -> Images:
+    if not any(data_dir.glob("cifar10/**/test_batch.bin*")):
+        pytest.skip(f"no CIFAR-10 in {data_dir}")
+    return data.read("cifar10", data_dir)
+
+
+@pytest.fixture(scope="session")
+def checkpoint(data_dir: Path):
+    """Function: name of a published network, such as "lenet5_mnist" → its weights."""
+
+    def load(name: str) -> dict[str, torch.Tensor]:
+        path = data_dir / "models" / f"{name}.safetensors"
+        if not path.is_file():
+            pytest.skip(f"no trained network {path}")
+        return load_checkpoint(path)[0]
+
+    return load

@@ -1,0 +1,140 @@
+import pytest
+import torch
+from beartype import beartype
+from jaxtyping import TypeCheckError, jaxtyped
+
+from laconic import data, nets
+from laconic.data import Images
+from laconic.errors import DataError
+from laconic.nets.resnet import shortcut
+from laconic.params import apply_to, params_of
+from laconic.task import classification
+
+PARAMETERS = {
+    "lenet300": 266_610,
+    "lenet300-tanh": 266_610,
+    "lenet5": 431_080,
+    "resnet20": 269_722,
+    "resnet32": 464_154,
+    "resnet44": 658_586,
+    "resnet56": 853_018,
+    "resnet110": 1_727_962,
+}
+
+
+@pytest.mark.parametrize("name", nets.NETS)
+def test_parameters_and_outputs(name):
+    module = nets.build(name)
+    assert sum(parameter.numel() for parameter in module.parameters()) == PARAMETERS[name]
+    inputs = torch.zeros(2, *nets.NETS[name].shape)
+    assert module(inputs).shape == (2, 10)
+    assert nets.NETS[name].preprocessing in data.PREPROCESSING
+
+
+@pytest.mark.parametrize("name", ["lenet300", "lenet300-tanh", "resnet20"])
+def test_other_inputs_and_classes(name):
+    assert nets.build(name, (1, 8, 8), 4)(torch.zeros(3, 1, 8, 8)).shape == (3, 4)
+    assert nets.build("lenet5", (3, 32, 17), 4)(torch.zeros(3, 3, 32, 17)).shape == (3, 4)
+
+
+def test_shapes_that_do_not_suit():
+    for shape in ((1, 8, 8), (784,)):
+        with pytest.raises(DataError, match=r"at least 16x16.*lenet300"):
+            nets.build("lenet5", shape)
+    with pytest.raises(DataError, match="takes images"):
+        nets.build("resnet20", (784,))
+
+
+def test_unknown_names_get_a_hint():
+    with pytest.raises(DataError, match="did you mean 'resnet20'"):
+        nets.build("resnet-20")
+    with pytest.raises(DataError, match=r"Known are lenet300, .*resnet110"):
+        nets.build("vgg")
+
+
+def test_initialization_is_a_function_of_the_seed():
+    before = torch.get_rng_state()
+    for name in ("lenet300", "resnet20"):
+        first, again, other = (params_of(nets.build(name, seed=seed)) for seed in (1, 1, 2))
+        assert all(torch.equal(first[key], again[key]) for key in first)
+        assert not all(torch.equal(first[key], other[key]) for key in first)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_initialization_by_its_definition():
+    lenet, resnet = params_of(nets.build("lenet300")), params_of(nets.build("resnet20"))
+    assert lenet["fc1.weight"].abs().max() == pytest.approx((6 / 1084) ** 0.5, rel=1e-3)
+    assert resnet["layer3.1.conv2.weight"].std() == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.02)
+    assert not any(tensor.any() for params in (lenet, resnet) for key, tensor in params.items() if key.endswith("bias"))
+
+
+def test_resnets_have_no_counter_and_load_strictly():
+    module = nets.build("resnet20")
+    assert not [key for key in module.state_dict() if "num_batches" in key]
+    module.load_state_dict(params_of(nets.build("resnet20", seed=1)), strict=True)
+    module.train()(torch.randn(4, 3, 32, 32))
+    assert module.state_dict()["bn1.running_mean"].any()
+
+
+def test_shortcut_of_option_a():
+    inputs = torch.randn(2, 4, 6, 6)
+    assert shortcut(inputs, 4, 1) is inputs
+    wide = shortcut(inputs, 8, 2)
+    assert torch.equal(wide[:, 2:6], inputs[:, :, ::2, ::2])
+    assert not wide[:, :2].any()
+    assert not wide[:, 6:].any()
+
+
+def test_shapes_are_types():
+    forward = jaxtyped(typechecker=beartype)(nets.LeNet5.forward)
+    module = nets.build("lenet5")
+    assert forward(module, torch.zeros(2, 1, 28, 28)).shape == (2, 10)
+    with pytest.raises(TypeCheckError):
+        forward(module, torch.zeros(2, 784))
+
+
+def test_identity():
+    assert nets.preprocessing_of("lenet5", "mnist") == "pixels/256"
+    assert nets.preprocessing_of("lenet5", "digits") == "pixels/16"
+    metadata = nets.identity("lenet300", "mnist", "pixels/255 standardized")
+    nets.check_identity(metadata, "lenet300", "mnist")
+    nets.check_identity(metadata, "lenet300", "fashion-mnist")
+    nets.check_identity({}, "lenet300", "mnist")
+    nets.check_identity({"format": "pt"}, "lenet300", "mnist")
+    with pytest.raises(DataError, match="net 'lenet300', not 'lenet300-tanh'"):
+        nets.check_identity(metadata, "lenet300-tanh", "mnist")
+    with pytest.raises(DataError, match="preprocessing 'pixels/255 standardized', not 'pixels/16'"):
+        nets.check_identity(metadata, "lenet300", "digits")
+    with pytest.raises(DataError, match="not 'pixels/256'"):
+        nets.check_identity(metadata, "lenet300", "mnist", "pixels/256")
+    with pytest.raises(DataError, match="no network"):
+        nets.check_identity({}, "lenet301x", "mnist")
+
+
+def measured(images: Images, name: str, params: dict[str, torch.Tensor]) -> dict[str, float]:
+    module = nets.build(name)
+    apply_to(module, params)
+    module.load_state_dict(params, strict=True)
+    ready = data.prepare(images, nets.NETS[name].preprocessing, validation=0)
+    return classification(module, ready).evaluate(params, "test")
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "accuracy", "loss"),
+    [("lenet300_mnist", "lenet300-tanh", 97.87, 0.0874), ("lenet5_mnist", "lenet5", 99.14, 0.0273)],
+)
+def test_published_lenets(mnist, checkpoint, file, name, accuracy, loss):
+    found = measured(mnist, name, checkpoint(file))
+    assert found["error"] == pytest.approx(100 - accuracy, abs=0.011)
+    assert found["loss"] == pytest.approx(loss, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "accuracy", "loss"),
+    [("resnet20", 91.73, 0.3727), pytest.param("resnet32", 92.63, 0.3741, marks=pytest.mark.slow)],
+)
+def test_published_resnets(cifar10, checkpoint, name, accuracy, loss):
+    few = Images("cifar10", (cifar10.train[0][:9], cifar10.train[1][:9]), cifar10.test)
+    found = measured(few, name, checkpoint(f"{name}_cifar10"))
+    assert found["error"] == pytest.approx(100 - accuracy, abs=0.011)
+    assert found["loss"] == pytest.approx(loss, abs=1e-4)
