@@ -69,9 +69,9 @@ class Symbols:
 
     def __post_init__(self) -> None:
         assert self.array.ndim == 1, "Symbols are flat"
+        if self.array.size and not 0 <= int(self.array.min()) <= int(self.array.max()) < self.alphabet:
+            raise FormatError(f"symbols {self.array.min()} to {self.array.max()} of an alphabet of {self.alphabet}")
         object.__setattr__(self, "array", np.ascontiguousarray(self.array, symbol_dtype(self.alphabet)))
-        if self.array.size and int(self.array.max()) >= self.alphabet:
-            raise FormatError(f"symbol {int(self.array.max())} outside an alphabet of {self.alphabet}")
         self.array.setflags(write=False)
 
     def __len__(self) -> int:

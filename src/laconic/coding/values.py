@@ -28,6 +28,8 @@ def encode_values(array: np.ndarray) -> bytes:
         return b""
     if array.dtype == np.bool_:
         return encode_symbols(array.astype(np.uint8), 2)
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
     words = np.ascontiguousarray(array).view(f"u{array.itemsize}").astype(f"<u{array.itemsize}")
     planes = _encode_planes(words, array.dtype.name in FLOATS)
     return bytes([_PLANES]) + planes if len(planes) < array.nbytes else bytes([_PLAIN]) + words.tobytes()

@@ -13,9 +13,10 @@ import numpy as np
 
 from laconic.codes import Code
 from laconic.container.header import HEADER_BYTES, parse_header
-from laconic.container.records import PART_COUNTS, StreamPart, build_code, decode_stream
+from laconic.container.parsing import parse_table
+from laconic.container.records import PARTS, StreamPart, build_code, decode_stream
 from laconic.container.rows import Row, rows
-from laconic.container.table import Table, parse_table
+from laconic.container.table import Table
 from laconic.errors import FormatError
 
 
@@ -145,4 +146,4 @@ def _table(data: "bytes | mmap.mmap") -> Table:
     table = data[header.table_offset :]
     if zlib.crc32(table) != header.table_crc:
         raise FormatError(f"byte {header.table_offset}: the table is damaged (its checksum differs)")
-    return parse_table(table, header.table_offset, HEADER_BYTES, PART_COUNTS)
+    return parse_table(table, header.table_offset, HEADER_BYTES, [tuple(parts.values()) for parts in PARTS])

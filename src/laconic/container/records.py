@@ -1,8 +1,8 @@
 """Codes and their parts: taken apart into streams and records, and put together again."""
 
 import zlib
-from collections.abc import Callable, Mapping
-from dataclasses import fields
+from collections.abc import Callable
+from dataclasses import fields, is_dataclass
 
 import numpy as np
 
@@ -15,13 +15,14 @@ from laconic.errors import FormatError
 StreamPart = Symbols | Values
 
 
-def part_names(kind: type[Code]) -> tuple[str, ...]:
-    """Return the names of the parts of a code, in the order of the file: its fields that are streams or codes."""
-    return tuple(field.name for field in fields(kind) if field.type in (Symbols, Values, Code))  # type: ignore[arg-type]
+def _parts(kind: type[Code]) -> dict[str, type[Part]]:
+    """Return the parts of a code, in the order of the file: its fields that are streams or codes, by name."""
+    assert is_dataclass(kind)
+    return {f.name: f.type for f in fields(kind) if isinstance(f.type, type) and f.type in (Symbols, Values, Code)}
 
 
-PART_COUNTS: Mapping[int, int] = {tag: len(part_names(kind)) for tag, kind in enumerate(CODES)}
-"""Number of parts of each code, by tag."""
+PARTS: tuple[dict[str, type[Part]], ...] = tuple(map(_parts, CODES))
+"""For each tag the parts of the code, name and class."""
 
 
 def encode_blocks(part: StreamPart) -> list[bytes]:
@@ -82,7 +83,7 @@ def build_code(record: Record, stream: Callable[[int], StreamPart]) -> Code:
     """
     kind = CODES[record.tag]
     parts: dict[str, Part] = {}
-    for name, part in zip(part_names(kind), record.parts, strict=True):
+    for name, part in zip(PARTS[record.tag], record.parts, strict=True):
         parts[name] = build_code(part, stream) if isinstance(part, Record) else stream(part)
     code = kind.from_streams(record.shape, record.dtype, record.facts, parts)
     if code.facts() != record.facts:
@@ -94,7 +95,7 @@ def outline_of(record: Record, streams: tuple[Stream, ...]) -> Outline:
     """Return the outline of the code that ``record`` describes, without reading it."""
     kind = CODES[record.tag]
     parts: dict[str, int | Outline] = {}
-    for name, part in zip(part_names(kind), record.parts, strict=True):
+    for name, part in zip(PARTS[record.tag], record.parts, strict=True):
         parts[name] = outline_of(part, streams) if isinstance(part, Record) else streams[part].count
     return Outline(kind, record.shape, parts)
 

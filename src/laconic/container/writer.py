@@ -29,7 +29,7 @@ def write(path: str | Path, codes: Codes, metadata: Mapping[str, str] | None = N
 
     Raises:
         OutputExists: when ``path`` exists and ``force`` is not set.
-        WeightsError: for two tensors of one name.
+        WeightsError: for two tensors of one name, and for a name that has no UTF-8 form.
     """
     builder = _Builder()
     with replace_file(Path(path), force=force) as file:
@@ -70,9 +70,12 @@ class _Builder:
 
     def pieces(self, codes: Codes, metadata: Mapping[str, str]) -> Iterator[bytes]:
         """Give all bytes after the header, in order; afterwards `header` is known."""
+        for text in [*metadata, *metadata.values()]:
+            _check_text(text)
         for name, code in codes.items() if isinstance(codes, Mapping) else codes:
             if name in self._records:
                 raise WeightsError(f"two tensors are called {name!r}; give each its own name")
+            _check_text(name)
             self._records[name] = yield from self._record(code, 1)
         table = Table(metadata, tuple(self._streams), self._records).pack()
         self.header = Header.of(table, self._offset)
@@ -101,3 +104,11 @@ class _Builder:
         self._streams.append(entry)
         self._offset += entry.length
         yield from blocks
+
+
+def _check_text(text: str) -> None:
+    """Raise `WeightsError` for a name or metadata that cannot be written."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise WeightsError(f"{text!r} has no UTF-8 form; rename it") from None

@@ -1,0 +1,100 @@
+"""Files are written all or nothing, whatever happens."""
+
+import errno
+import os
+import stat
+
+import pytest
+
+from laconic import files
+from laconic.errors import OutputExists
+from laconic.files import replace_file, require_absent
+
+
+def left_in(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_new_file_appears_when_all_is_written(tmp_path):
+    path = tmp_path / "deep" / "down" / "out.bin"
+    with replace_file(path) as file:
+        file.write(b"all of it")
+        file.seek(0)
+        file.write(b"All")
+        assert not path.exists()
+    assert path.read_bytes() == b"All of it"
+    assert left_in(path.parent) == ["out.bin"]
+
+
+def test_mode_follows_the_mask_of_the_process(tmp_path):
+    old = os.umask(0o027)
+    try:
+        with replace_file(tmp_path / "out") as file:
+            file.write(b"x")
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == 0o640
+
+
+def test_an_existing_file_needs_force(tmp_path):
+    path = tmp_path / "out"
+    path.write_bytes(b"old")
+    with pytest.raises(OutputExists, match="--force"), replace_file(path):
+        pytest.fail("the block must not run")
+    assert path.read_bytes() == b"old"
+    with replace_file(path, force=True) as file:
+        file.write(b"new")
+    assert path.read_bytes() == b"new"
+
+
+def test_a_folder_is_never_replaced(tmp_path):
+    for force in (False, True):
+        with pytest.raises(OutputExists, match="folder"):
+            require_absent(tmp_path, force=force)
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+def test_an_exception_leaves_the_old_content(tmp_path, error):
+    path = tmp_path / "out"
+    path.write_bytes(b"old")
+
+    def write_half():
+        with replace_file(path, force=True) as file:
+            file.write(b"half of the new")
+            raise error
+
+    with pytest.raises(error):
+        write_half()
+    assert path.read_bytes() == b"old"
+    assert left_in(tmp_path) == ["out"]
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace", "chmod"])
+def test_a_full_disk_leaves_the_old_content(tmp_path, monkeypatch, call):
+    path = tmp_path / "out"
+    path.write_bytes(b"old")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files.os, call, full)
+    with pytest.raises(OSError, match="No space"), replace_file(path, force=True) as file:
+        file.write(b"new")
+    assert path.read_bytes() == b"old"
+    assert left_in(tmp_path) == ["out"]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+def test_a_disk_that_fills_while_writing(tmp_path, monkeypatch):
+    """Writes go to a device that is really full; the temporary file beside the target goes away all the same."""
+    real = files.tempfile.mkstemp
+
+    def full(**options):
+        handle, name = real(**options)
+        os.close(handle)
+        return os.open("/dev/full", os.O_RDWR), name
+
+    monkeypatch.setattr(files.tempfile, "mkstemp", full)
+    with pytest.raises(OSError, match="No space"), replace_file(tmp_path / "out") as file:
+        file.write(b"x" * 1_000_000)
+    assert left_in(tmp_path) == []
