@@ -125,6 +125,18 @@ def test_neither_scale_nor_offset_costs_digits(scale):
     assert exact(values, weights * scale, 7) == pytest.approx(exact(values, weights, 7), rel=1e-9)
 
 
+@pytest.mark.parametrize("solver", [exact, fast, cluster])
+def test_importances_of_any_range(solver):
+    rng = np.random.default_rng(11)
+    values = rng.normal(size=8000)
+    weights = 10.0 ** rng.uniform(-40, 0, 8000)
+    heavy = weights > 1e-9
+    centres = solver(values, weights, 5)
+    assert (np.diff(centres) > 0).all()
+    best = error(values[heavy], weights[heavy], exact(values[heavy], weights[heavy], 5))
+    assert error(values, weights, centres) <= best * (1 + 1e-5)
+
+
 def test_few_distinct_values_are_their_own_centres_whatever_they_weigh():
     values = np.random.default_rng(10).choice(np.float32([0.1, 0.2, 7, -3]), 1000)
     for weights in (None, np.zeros(1000), (values > 1).astype(float), np.random.default_rng(0).random(1000)):

@@ -51,8 +51,9 @@ def best_breaks(sums: Moments, edges: np.ndarray, k: int) -> np.ndarray:
 
 @compiled
 def _cost(mass: np.ndarray, first: np.ndarray, second: np.ndarray, i: int, j: int) -> float:
-    total = first[j] - first[i]
-    cost: float = max(0.0, second[j] - second[i] - total * total / (mass[j] - mass[i]))
+    weight, total = mass[j] - mass[i], first[j] - first[i]
+    # a weight below the last digit of the sum is none
+    cost: float = max(0.0, second[j] - second[i] - total * total / weight) if weight > 0 else 0.0
     return cost
 
 

@@ -50,8 +50,10 @@ def _lloyd(
         for j in range(k):
             i, e = breaks[j], breaks[j + 1]
             total, weight = first[e] - first[i], mass[e] - mass[i]
-            error += max(0.0, second[e] - second[i] - total * total / weight)
-            centres[j] = shift + scale * (total / weight)
+            # a weight below the last digit of the sum is none; and a mean lies within its interval, rounded or not
+            mean = total / weight if weight > 0 else 0.0
+            error += max(0.0, second[e] - second[i] - total * mean)
+            centres[j] = min(max(shift + scale * mean, values[i]), values[e - 1])
         stuck = not error < least * (1 - 1e-9)
         if error < least:
             best, least = breaks, error

@@ -39,8 +39,8 @@ class Moments:
     def means(self, breaks: np.ndarray) -> np.ndarray:
         """Return the weighted mean of each interval ``breaks[j]:breaks[j + 1]``, none empty, float64."""
         mass, first, _ = (np.diff(sums) for sums in self.at(breaks))
-        centres = self.shift + self.scale * (first / mass)
-        # an interval's mean lies within it: rounding must not say otherwise
+        # a weight below the last digit of the sum is none; and a mean lies within its interval, rounded or not
+        centres = self.shift + self.scale * np.divide(first, mass, out=np.zeros_like(first), where=mass > 0)
         return np.clip(centres, self.values[breaks[:-1]], self.values[breaks[1:] - 1]).astype(np.float64)
 
     def distinct(self) -> np.ndarray:
