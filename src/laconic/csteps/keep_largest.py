@@ -67,7 +67,8 @@ class KeepLargest(Compression):
         scores = {name: _scores(name, tensor, importances[name]) for name, tensor in weights.items()}
         kappa = self._kappa(sum(tensor.numel() for tensor in weights.values()))
         masks = _split(largest(np.concatenate([np.zeros(0, np.float32), *scores.values()]), kappa), scores)
-        last = of_kind(SparseCode, warm, weights)
+        # nothing beats lossless survivors: there is no need to look
+        last = None if isinstance(self.values, Lossless) else of_kind(SparseCode, warm, weights)
         survivors: dict[str, torch.Tensor] = {}
         inner: dict[str, Metric] = {}
         for name, tensor in weights.items():
