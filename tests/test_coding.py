@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from laconic.codes import DTYPES
+from laconic.codes.rounding import rounded
 from laconic.coding import (
     Cursor,
     decode_symbols,
@@ -329,3 +330,15 @@ def test_a_cut_rans_stream_stops_early():
     data = encode_symbols(symbols, 16)
     with pytest.raises(FormatError, match="end where it began"):
         decode_symbols(data[: len(data) // 4 * 2], 50000, 16)
+
+
+# --- rounding ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("dtype", "bits"), [("bfloat16", 8), ("float8_e4m3fn", 4), ("float8_e5m2", 3)])
+def test_narrow_floats_are_rounded_through_float32(dtype, bits):
+    """Just above the middle of 1 and the next number: float64 would go up, float32 sees a tie and goes to even."""
+    middle = 1 + 2.0**-bits
+    found = rounded(np.array([middle + 2.0**-40, middle + 2.0**-20, 1e300, -np.inf]), dtype).astype(float)
+    assert found[:2].tolist() == [1, 1 + 2.0 ** (1 - bits)]
+    assert not np.isfinite(found[2:]).any()

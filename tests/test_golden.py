@@ -212,6 +212,10 @@ def plain_product(left, right):
     return product
 
 
+def plain_rounded(array, dtype):
+    return (array.astype(np.float32) if dtype.name in DTYPES[3:6] else array).astype(dtype)
+
+
 def plain_record(table, streams):
     tag, dtype = table.varint(), np.dtype(DTYPES[table.varint()])
     shape = [table.varint() for _ in range(table.varint())]
@@ -226,11 +230,11 @@ def plain_record(table, streams):
         return np.array(first, dtype).reshape(shape)
     second = part()
     if tag == 1:
-        return np.array([first[k] for k in second]).astype(dtype).reshape(shape)
+        return plain_rounded(np.array([first[k] for k in second]), dtype).reshape(shape)
     if tag == 2:
         kept = iter(second)
         return np.array([next(kept) if m else 0 for m in first]).astype(dtype).reshape(shape)
-    product = plain_product(first, second).astype(dtype)
+    product = plain_rounded(plain_product(first, second), dtype)
     if facts == [0]:
         return product.reshape(shape)
     out, in_, kh, kw = shape

@@ -7,6 +7,7 @@ from typing import final
 import numpy as np
 
 from laconic.codes.code import Code, Part, part, require
+from laconic.codes.rounding import rounded
 from laconic.codes.streams import Symbols, Values
 from laconic.coding import FLOATS
 
@@ -35,10 +36,9 @@ class CodebookCode(Code):
 
     def decompress(self) -> np.ndarray:
         """Look every index up."""
-        with np.errstate(over="ignore", invalid="ignore"):  # rounding to the tensor's dtype is the format's one rule
-            entries: np.ndarray = self.codebook.array.astype(self.dtype)
-        weights: np.ndarray = entries[self.indices.array].reshape(self.shape)
-        return weights
+        entries = rounded(self.codebook.array, self.dtype)
+        weights = np.take(entries, self.indices.array, mode="clip")  # the mode that checks, and costs, the least
+        return weights.reshape(self.shape)
 
     def streams(self) -> Mapping[str, Part]:
         """Return codebook and indices."""

@@ -8,6 +8,7 @@ from typing import final
 import numpy as np
 
 from laconic.codes.code import Code, Part, part, require
+from laconic.codes.rounding import rounded
 from laconic.coding import FLOATS
 
 VIEWS = ("out|in.kh.kw", "out.kh|in.kw")
@@ -74,7 +75,7 @@ class LowRankCode(Code):
             for k in range(self.rank if product.size else 0):
                 np.multiply.outer(left[:, k], right[k], out=term)
                 product += term
-            return from_matrix(product.astype(self.dtype), self.shape, self.view)
+            return from_matrix(rounded(product, self.dtype), self.shape, self.view)
 
     def streams(self) -> Mapping[str, Part]:
         """Return the codes of the two factors."""

@@ -1,0 +1,182 @@
+"""Hostile files: every checksum is right, the content is not. Only `FormatError` may come of it."""
+
+import zlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from laconic.codes import CODES, DTYPES, VIEWS, DenseCode, LowRankCode, Symbols, Values
+from laconic.coding import varint
+from laconic.container import LacFile
+from laconic.container.header import HEADER_BYTES, Header, parse_header
+from laconic.container.parsing import parse_table
+from laconic.container.records import PARTS, encode_blocks, stream_entry
+from laconic.container.table import BLOCK, Record, Table
+from laconic.errors import FormatError
+
+DATA = (Path(__file__).parent / "golden" / "nested.lac").read_bytes()
+
+
+def with_table(table, blocks=b""):
+    """A file of this table whose checksums are all right."""
+    header = Header.of(table, HEADER_BYTES + len(blocks)).pack()
+    return header + blocks + table
+
+
+def table_of(data):
+    header = parse_header(data[:HEADER_BYTES], len(data))
+    table = data[header.table_offset :]
+    return parse_table(table, header.table_offset, HEADER_BYTES, [tuple(p.values()) for p in PARTS]), table
+
+
+def test_the_table_comes_back_byte_by_byte():
+    table, packed = table_of(DATA)
+    assert table.pack() == packed
+
+
+NO_META, NO_STREAMS = b"\0", b"\0"
+BLOCK_CRC = zlib.crc32(b"\0\0").to_bytes(4, "little")
+STREAM = b"\0\2\3\2" + BLOCK_CRC  # three symbols of an alphabet of 2, in a block of 2 bytes
+HOSTILE = {
+    "terabytes of symbols": NO_META + b"\1" + b"\0\2" + varint(1 << 43) + b"\2" + BLOCK_CRC,
+    "2^64 symbols": NO_META + b"\1" + b"\0\2" + varint((1 << 64) - 1),
+    "2^63 streams": NO_META + varint(1 << 63),
+    "2^63 tensors": NO_META + NO_STREAMS + varint(1 << 63),
+    "2^63 pairs": varint(1 << 63),
+    "a name of 2^60 bytes": NO_META + NO_STREAMS + b"\1" + varint(1 << 60) + b"abc",
+    "empty blocks": NO_META + b"\1" + b"\0\2\3" + b"\0" * 5,
+    "block past the table": NO_META + b"\1" + b"\0\2\3\x7f" + BLOCK_CRC + b"\0",
+    "unknown kind": NO_META + b"\1" + b"\2\2\0",
+    "unknown dtype": NO_META + b"\1" + b"\1\x0f\0",
+    "symbols of no alphabet": NO_META + b"\1" + b"\0\0\3\2" + BLOCK_CRC,
+    "alphabet above 2^32": NO_META + b"\1" + b"\0" + varint((1 << 32) + 1) + b"\0",
+    "unused stream": NO_META + b"\1" + STREAM + b"\0",
+    "descending keys": b"\2\1b\0\1a\0" + NO_STREAMS + b"\0",
+    "one key twice": b"\2\1a\0\1a\0" + NO_STREAMS + b"\0",
+    "not UTF-8": NO_META + NO_STREAMS + b"\1\1\xff",
+    "trailing bytes": NO_META + NO_STREAMS + b"\0\0",
+    "unknown tag": NO_META + NO_STREAMS + b"\1\1a" + bytes([len(CODES), 0, 0, 0]),
+    "unknown dtype of a tensor": NO_META + NO_STREAMS + b"\1\1a" + bytes([0, len(DTYPES), 0, 0]),
+    "dangling stream": NO_META + b"\1" + STREAM + b"\1\1a\0\0\1\3\0\2",
+    "no stream 0 before 1": NO_META + b"\2" + STREAM + STREAM + b"\1\1a\2\0\1\3\0\2",
+    "symbols for values": NO_META + b"\1" + STREAM + b"\1\1a\0\0\1\3\0\1",
+    "a record for a stream": NO_META + NO_STREAMS + b"\1\1a\0\0\1\0\0\0",
+    "33 axes": NO_META + NO_STREAMS + b"\1\1a\0\0\x21" + b"\1" * 33,
+    "dimensions that overflow": NO_META + NO_STREAMS + b"\1\1a\0\0\2" + varint(1 << 40) * 2,
+    "a terabyte of zeros": NO_META + NO_STREAMS + b"\1\1a\0\0\2" + varint(1 << 20) * 2,
+    "huge beside zero": NO_META + NO_STREAMS + b"\1\1a\0\0\2\0" + varint(1 << 60),
+    "9 facts": NO_META + NO_STREAMS + b"\1\1a\0\0\0\x09" + b"\0" * 9,
+    "deep": NO_META + NO_STREAMS + b"\1\1a" + b"\3\0\0\0\0" * 2000,
+    "overlong integer": NO_META + NO_STREAMS + b"\x80\0",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_tables_are_refused(name):
+    blocks = b"\0\0" * HOSTILE[name].count(STREAM) or b"\0\0" * (BLOCK_CRC in HOSTILE[name])
+    with pytest.raises(FormatError):
+        LacFile(with_table(HOSTILE[name], blocks), "x")
+
+
+V, M = Values(np.float32([1, 2, 3])), Symbols(np.array([1, 0, 0, 0, 0]), 2)
+THREE = Record(0, "float32", (3,), (), (V,))
+COLUMN = Record(0, "float32", (3, 1), (), (V,))
+WRONG_PARTS = {
+    "too few values": Record(0, "float32", (4,), (), (V,)),
+    "another dtype": Record(0, "int32", (3,), (), (V,)),
+    "facts of a dense code": Record(0, "float32", (3,), (5,), (V,)),
+    "alphabet and codebook": Record(1, "float32", (5,), (), (V, M)),
+    "integers from floats": Record(1, "int8", (5,), (), (V, M)),
+    "mask and values": Record(2, "float32", (5,), (), (M, THREE)),
+    "mask and shape": Record(2, "float32", (3,), (), (M, THREE)),
+    "unknown view": Record(3, "float32", (3, 3), (7,), (COLUMN, COLUMN)),
+    "no view": Record(3, "float32", (3, 3), (), (COLUMN, COLUMN)),
+    "a view of kernels": Record(3, "float32", (3, 3), (1,), (COLUMN, COLUMN)),
+    "factors that do not fit": Record(3, "float32", (3, 3), (0,), (COLUMN, COLUMN)),
+    "factors that are no matrices": Record(3, "float32", (3, 3), (0,), (THREE, THREE)),
+}
+
+
+def numbered(record, seen):
+    """The record with numbers for its streams, which ``seen`` collects."""
+    parts = []
+    for part in record.parts:
+        if isinstance(part, Record):
+            parts.append(numbered(part, seen))
+            continue
+        if part not in seen:
+            seen.append(part)
+        parts.append(seen.index(part))
+    return replace(record, parts=tuple(parts))
+
+
+@pytest.mark.parametrize("name", WRONG_PARTS)
+def test_parts_that_make_no_code_are_refused(name):
+    seen = []
+    record = numbered(WRONG_PARTS[name], seen)
+    blocks = [encode_blocks(part) for part in seen]
+    streams = [stream_entry(part, block, HEADER_BYTES) for part, block in zip(seen, blocks, strict=True)]
+    table = Table({}, tuple(streams), {"bad": record}).pack()
+    file = LacFile(with_table(table, b"".join(b for block in blocks for b in block)), "x.lac")
+    with pytest.raises(FormatError, match=r"x.lac: tensor 'bad'"):
+        file["bad"]
+
+
+def test_a_small_file_cannot_ask_for_much():
+    """The most that one block can claim is 2²⁰ symbols, whatever the table says."""
+    blocks = -(-(1 << 22) // BLOCK)
+    stream = b"\0\2" + varint((1 << 22) + 1) + (b"\2" + BLOCK_CRC) * blocks
+    with pytest.raises(FormatError):
+        LacFile(with_table(NO_META + b"\1" + stream, b"\0\0" * blocks), "x")
+
+
+def test_a_rank_that_is_no_work_costs_no_time():
+    left, right = (DenseCode(shape, "float32", Values(np.float32([]))) for shape in [(0, 1 << 35), (1 << 35, 0)])
+    assert LowRankCode((0, 0), "float32", VIEWS[0], left, right).decompress().shape == (0, 0)
+
+
+def fixed_up(data, rng):
+    """A few bytes altered in blocks, stream list, records or all over, and every checksum made right again."""
+    table, _ = table_of(data)
+    blocks = bytearray(data[HEADER_BYTES : HEADER_BYTES + sum(s.length for s in table.streams)])
+    if rng.random() < 0.5:
+        for place in rng.integers(0, len(blocks), rng.integers(1, 5)):
+            blocks[place] = rng.integers(0, 256)
+        streams, at = [], 0
+        for stream in table.streams:
+            fixed = []
+            for block in stream.blocks:
+                fixed.append(replace(block, crc=zlib.crc32(blocks[at : at + block.length])))
+                at += block.length
+            streams.append(replace(stream, blocks=tuple(fixed)))
+        return with_table(Table(table.metadata, tuple(streams), table.tensors).pack(), bytes(blocks))
+    packed = bytearray(table.pack())
+    first = rng.choice([0, len(packed) // 2])
+    for place in rng.integers(first, len(packed), rng.integers(1, 4)):
+        packed[place] = rng.integers(0, 256) if rng.random() < 0.5 else rng.integers(0, 6)
+    return with_table(bytes(packed), bytes(blocks))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_only_the_one_error_escapes_from_altered_files(seed):
+    rng = np.random.default_rng(seed)
+    opened = read = 0
+    for _ in range(150):
+        try:
+            file = LacFile(fixed_up(DATA, rng), "x")
+        except FormatError:
+            continue
+        opened += 1
+        assert sum(row.bytes for row in file.rows()) == len(file._data)
+        for name in file:
+            try:
+                code = file.code(name)
+            except FormatError:
+                continue
+            if code.size < 1 << 20:
+                assert code.decompress().shape == code.shape
+                read += 1
+    assert opened > 30
+    assert read > 100
