@@ -9,7 +9,7 @@ import pytest
 
 from laconic.codes import CODES, DTYPES, VIEWS, DenseCode, LowRankCode, Symbols, Values
 from laconic.coding import varint
-from laconic.container import LacFile
+from laconic.container import LacFile, dumps
 from laconic.container.header import HEADER_BYTES, Header, parse_header
 from laconic.container.parsing import parse_table
 from laconic.container.records import PARTS, encode_blocks, stream_entry
@@ -180,3 +180,10 @@ def test_only_the_one_error_escapes_from_altered_files(seed):
                 read += 1
     assert opened > 30
     assert read > 100
+
+
+def test_a_small_file_that_claims_more_than_the_memory_is_refused_before_it_is_opened(monkeypatch) -> None:
+    monkeypatch.setattr("laconic.container.room.memory_bytes", lambda: 1000)
+    file = LacFile(dumps({"big": DenseCode.of(np.zeros(1000, np.float32))}), "bomb.lac")
+    with pytest.raises(FormatError, match=r"bomb\.lac: tensor 'big': claims .* GB"):
+        file["big"]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from laconic import container
 from laconic.codes import Code, Symbols, Values
 from laconic.csteps import COMPRESSIONS, Compression, Lossless, project
 from laconic.csteps.warm import distortion
@@ -116,6 +117,14 @@ def test_streams_invert(case: Case):
     again = {name: rebuilt(code) for name, code in codes.items()}
     assert same_bits(codes, again)
     assert all(list(contents(codes[name])) == list(contents(again[name])) for name in codes)
+
+
+@over()
+def test_the_file_gives_every_code_back_at_the_size_that_bits_says(case: Case):
+    codes = solve(case)
+    data = container.dumps(codes)
+    assert container.bits(codes) == 8 * len(data)
+    assert same_bits(container.loads(data).codes, codes)
 
 
 @over(lambda case: case.idempotent != "no")

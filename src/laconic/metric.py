@@ -31,6 +31,7 @@ class Unit(Metric):
 
     def error(self, weights: Tensor, compressed: Tensor) -> float:
         """Return the sum of squares of the difference."""
+        assert weights.shape == compressed.shape, "broadcasting would hide a wrong shape"
         return float((weights.double() - compressed.double()).square().sum())
 
 
@@ -54,6 +55,7 @@ class Diagonal(Metric):
 
     def error(self, weights: Tensor, compressed: Tensor) -> float:
         """Return the weighted sum of squares of the difference."""
+        assert weights.shape == compressed.shape == self.importance.shape, "broadcasting would hide a wrong shape"
         return float((self.importance.double() * (weights.double() - compressed.double()).square()).sum())
 
 

@@ -15,6 +15,7 @@ from laconic.codes import Code
 from laconic.container.header import HEADER_BYTES, parse_header
 from laconic.container.parsing import parse_table
 from laconic.container.records import PARTS, StreamPart, build_code, decode_stream
+from laconic.container.room import require_room
 from laconic.container.rows import Row, rows
 from laconic.container.table import Table
 from laconic.errors import FormatError
@@ -83,6 +84,7 @@ class LacFile(Mapping[str, np.ndarray]):
         """
         record = self._table.tensors[name]
         try:
+            require_room(record, self._table.streams)
             return build_code(record, self._stream)
         except FormatError as error:
             raise FormatError(f"{self._label}: tensor {name!r}: {error}") from None
