@@ -63,9 +63,7 @@ def main() -> None:
             if round_:  # the first round warms up
                 times[name].append((time.process_time() - start) / passes)
     medians = {name: statistics.median(found) for name, found in times.items()}
-    print(
-        f"{options.net} on {options.data}, batches of 128, one thread, CPU seconds per epoch, median"
-    )
+    print(f"{options.net} on {options.data}, batches of 128, one thread, CPU seconds per epoch, median")
     for name, seconds in medians.items():
         ratios = [t / p for t, p in zip(times[name], times["laconic, no penalty"], strict=True)]
         print(f"{name:22s} {seconds:8.4f} s   {statistics.median(ratios):.3f} x the loop without penalty")

@@ -14,7 +14,7 @@ from laconic.api import Result, Training, compress
 from laconic.cli import options
 from laconic.cli.console import Output, in_bytes
 from laconic.cli.running import Run
-from laconic.cli.tasks import IDENTITY, check_weights, task_of
+from laconic.cli.tasks import IDENTITY, check_weights, evaluations, task_of
 from laconic.csteps import AdaptiveCodebook, Compression, Joint, KeepLargest, Lossless, LowRank
 from laconic.errors import PlanError
 from laconic.files import require_absent
@@ -154,9 +154,9 @@ def _plan(
 
 
 def _report(say: Output, result: Result, output: Path, task: Task | None, force: bool) -> None:
-    """Evaluate, write and print."""
-    measured = {split: task.evaluate(result.params, split) for split in ("validation", "test")} if task else {}
-    result.save(output, force=force)
+    """Write, evaluate and print."""
+    result.save(output, force=force)  # before anything else can fail
+    measured = evaluations(task, result.params, say) if task else {}
     account = result.ledger()
     steps = result.history[-1].step if result.history else 0
     record = {"output": str(output), "bytes": account.file_bytes, "reference_bytes": account.reference_bytes,

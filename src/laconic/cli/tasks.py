@@ -9,8 +9,9 @@ from pathlib import Path
 import torch
 
 from laconic import data, nets
+from laconic.cli.console import Output
 from laconic.errors import DataError
-from laconic.params import params_of
+from laconic.params import Params, params_of
 from laconic.task import Batch, Task, classification
 
 IDENTITY: tuple[str, ...] = ("net", "data", "preprocessing")
@@ -92,6 +93,17 @@ def counted(task: Task, tick: Callable[[float], None]) -> Task:
 def batches_per_epoch(task: Task) -> int:
     """Return how many training batches an epoch has; they are made once to be counted."""
     return sum(1 for _ in task.batches("train", 0))
+
+
+def evaluations(task: Task, params: Params, say: Output) -> dict[str, dict[str, float]]:
+    """Return loss and measures on the validation and test splits, without those that the task does not have."""
+    found: dict[str, dict[str, float]] = {}
+    for split in ("validation", "test"):
+        try:
+            found[split] = task.evaluate(params, split)
+        except DataError as error:
+            say.note(f"no figures for {split}: {error}")
+    return found
 
 
 def check_weights(params: Mapping[str, torch.Tensor], task: Task) -> None:

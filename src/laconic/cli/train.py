@@ -9,7 +9,7 @@ import typer
 
 from laconic.cli import options
 from laconic.cli.console import Interrupted, Output, Tick
-from laconic.cli.tasks import batches_per_epoch, counted, task_of
+from laconic.cli.tasks import batches_per_epoch, counted, evaluations, task_of
 from laconic.errors import DataError
 from laconic.files import require_absent
 from laconic.params import load_checkpoint, params_of, save_checkpoint
@@ -59,9 +59,9 @@ def command(
             state = _train(made, state, how, seed, checkpoint, job, tick)
     except KeyboardInterrupt:
         raise Interrupted(f"Go on with the same command and --resume (from {checkpoint})") from None
-    metrics = {split: made.evaluate(state.weights, split) for split in ("validation", "test")}
     save_checkpoint(output, state.weights, {**made.metadata, "seed": str(seed)}, force=force)
     checkpoint.unlink(missing_ok=True)
+    metrics = evaluations(made, state.weights, say)
     lines = (f"{split}: " + ", ".join(f"{k} {v:.4g}" for k, v in found.items()) for split, found in metrics.items())
     record = {"output": str(output), "bytes": output.stat().st_size, "epochs": state.epoch, "seed": seed, **metrics}
     say.result(record, f"wrote {output}", *lines)
