@@ -4,7 +4,6 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-import click
 import typer
 
 from laconic.cli.console import EXIT_ERROR, EXIT_INTERRUPTED, Interrupted, explain
@@ -20,6 +19,9 @@ COMMANDS = {
     "version": "Print the versions of laconic and of what it runs on.",
 }
 """Sub-commands in the order of the help; each lives in the module of its name, which is imported when it is called."""
+
+EXTRAS = ("jaxtyping", "matplotlib", "sklearn", "torch")
+"""What the sub-commands that compute need beyond what the decoder needs."""
 
 
 def application(wanted: str | None) -> typer.Typer:
@@ -44,17 +46,24 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code: 0, 1 (an error of ours), 2 (usage) or 130 (interrupted)."""
     wanted = next((argument for argument in arguments if not argument.startswith("-")), None)
     try:
-        code = application(wanted)(list(arguments), standalone_mode=False, prog_name="laconic")
-        return int(code or 0)
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (click.exceptions.Abort, KeyboardInterrupt, Interrupted) as error:
-        explain(f"interrupted. {error}".strip())
+        application(wanted)(list(arguments), prog_name="laconic")
+    except SystemExit as end:  # typer shows errors of usage itself: their classes have no public name
+        code = end.code if isinstance(end.code, int) else EXIT_ERROR
+        if code == EXIT_INTERRUPTED:
+            explain("interrupted")
+        return code
+    except (KeyboardInterrupt, Interrupted) as error:
+        explain(f"interrupted. {error}".removesuffix(". "))
         return EXIT_INTERRUPTED
+    except ModuleNotFoundError as error:
+        if error.name not in EXTRAS:
+            raise
+        explain(f"error: {wanted} needs {error.name}: pip install 'laconic[torch]'")
+        return EXIT_ERROR
     except (LaconicError, OSError) as error:
         explain(f"error: {error}")
         return EXIT_ERROR
+    return 0
 
 
 def main() -> None:

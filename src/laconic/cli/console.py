@@ -1,6 +1,8 @@
 """What a command says: results on standard output, everything else on standard error."""
 
 import json
+import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,8 +21,13 @@ class Interrupted(Exception):
 
 
 def explain(message: str) -> None:
-    """Print one line for a person to standard error."""
-    Console(stderr=True, soft_wrap=True, highlight=False).print(message, markup=False)
+    """Print one line for a person to standard error, whatever line breaks the message has."""
+    _console(stderr=True).print(" ".join(message.split()))
+
+
+def _console(*, stderr: bool) -> Console:
+    """Return a console that prints names as they are: brackets and colons in them are no markup and no emoji."""
+    return Console(stderr=stderr, soft_wrap=True, highlight=False, markup=False, emoji=False)
 
 
 class Tick(Protocol):
@@ -45,12 +52,11 @@ class Output:
 
     def result(self, record: Mapping[str, Any], *shown: Table | str) -> None:
         """Print a result: the record as JSON, or the tables and lines for a person."""
-        console = Console(soft_wrap=True, highlight=False)
         if self.json:
-            console.print(json.dumps(record, indent=2, allow_nan=True), markup=False)
+            sys.stdout.write(json.dumps(plain(record), indent=2, allow_nan=False) + "\n")
         elif not self.quiet:
             for item in shown:
-                console.print(item, markup=not isinstance(item, str))
+                _console(stderr=False).print(item)
 
     def note(self, message: str) -> None:
         """Print a line about what is going on to standard error."""
@@ -81,6 +87,19 @@ def table(title: str, columns: Mapping[str, str], rows: Sequence[tuple[str, ...]
     for row in rows:
         made.add_row(*row)
     return made
+
+
+def plain(value: Any) -> Any:
+    """Return ``value`` as JSON can say it: NaN and the infinities, which it cannot, become null.
+
+    >>> plain({"loss": float("nan"), "steps": (1, 2.5)})
+    {'loss': None, 'steps': [1, 2.5]}
+    """
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def in_bytes(count: float) -> str:
