@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, final
 
-import safetensors.torch
 from torch import Tensor, nn
 
 from laconic import container
@@ -16,7 +15,7 @@ from laconic.errors import PlanError
 from laconic.lc import FINE_TUNING, LCState, LearningStep, finetune, iterated_direct, run, start
 from laconic.ledger import REFERENCE_BYTES, Ledger, ledger
 from laconic.metric import Metrics
-from laconic.params import Params, apply_to, decompress, params_of, to_numpy
+from laconic.params import Params, apply_to, checkpoint_bytes, decompress, params_of, to_numpy
 from laconic.plan import Plan, weights_only
 from laconic.schedule import Adaptive, Progress, Schedule
 from laconic.task import Task
@@ -163,17 +162,17 @@ def compress(
     >>> len(result.params["weight"].unique())
     2
     """
+    if effort not in ("direct", "train"):
+        raise PlanError(f"effort is 'direct' or 'train', not {effort!r}")
+    if effort == "train" and task is None:
+        raise PlanError("effort 'train' needs a task: the loss and the data to train on")
     params = params_of(network) if isinstance(network, nn.Module) else dict(network)
     plan = plan if isinstance(plan, Plan) else weights_only(plan, params)
-    reference = len(safetensors.torch.save({name: tensor.contiguous() for name, tensor in params.items()}))
+    reference = len(checkpoint_bytes(params))
     notes = {REFERENCE_BYTES: str(reference), **(task.metadata if task else {}), **(metadata or {})}
     state = resume or start(params, plan, metrics)
-    if effort == "direct":
+    if effort == "direct" or task is None:
         return Result(all_codes(state), notes)
-    if effort != "train":
-        raise PlanError(f"effort is 'direct' or 'train', not {effort!r}")
-    if task is None:
-        raise PlanError("effort 'train' needs a task: the loss and the data to train on")
     how = training or Training()
     history = []
     for reached in path(state, task, how, seed):

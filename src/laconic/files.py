@@ -32,7 +32,10 @@ def replace_file(path: Path, *, force: bool = False) -> Iterator[BinaryIO]:
         OutputExists: when ``path`` exists and ``force`` is not set.
     """
     require_absent(path, force=force)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise NotADirectoryError(f"{path}: {error.filename} is a file, not a folder") from None
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     try:
         with os.fdopen(handle, "w+b") as file:

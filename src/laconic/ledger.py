@@ -7,7 +7,7 @@ from typing import Any, final
 import numpy as np
 
 from laconic.codes.counting import ideal_bits, published_bits
-from laconic.container import HEADER_ROW, LacFile, Row
+from laconic.container import LacFile, Row
 
 REFERENCE_BYTES = "reference_bytes"
 """Key of the metadata that holds the size of the file that was compressed."""
@@ -91,18 +91,19 @@ def ledger(file: LacFile) -> Ledger:
     Raises:
         FormatError: when a block of the file is damaged.
     """
-    rows, codes = file.rows(), file.codes()
-    total = sum(row.bytes for row in rows)
+    (*rows, header), codes = file.rows(), file.codes()
+    total = sum(row.bytes for row in (*rows, header))
     published = published_bits(codes)
     ideal = {name: ideal_bits(code) / 8 for name, code in codes.items()}
-    entries = tuple(_entry(row, total, ideal.get(row.name, 0.0), published.get(row.name, 0)) for row in rows)
+    entries = [_entry(row, total, ideal[row.name], published[row.name]) for row in rows]
+    entries.append(_entry(header, total, 0.0, 0))
     reference = file.metadata.get(REFERENCE_BYTES, "")
-    return Ledger(entries, total, int(reference) if reference.isascii() and reference.isdigit() else None)
+    return Ledger(tuple(entries), total, int(reference) if reference.isascii() and reference.isdigit() else None)
 
 
 def _entry(row: Row, total: int, entropy_bytes: float, published: int) -> Entry:
     """Return the entry of a row; the header's has no tensor to count."""
-    dense = 0 if row.name == HEADER_ROW else 8 * np.dtype(row.dtype).itemsize * math.prod(row.shape)
+    dense = 0 if not row.dtype else 8 * np.dtype(row.dtype).itemsize * math.prod(row.shape)
     return Entry(
         row.name, row.shape, row.dtype, row.code, row.bytes, row.bytes / total, entropy_bytes, published, dense
     )

@@ -1,5 +1,6 @@
 """Weights by name: where tensors of torch meet arrays of NumPy, and checkpoints meet both."""
 
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -85,7 +86,7 @@ def require_finite(name: str, tensor: Tensor) -> None:
     """Raise `WeightsError` when ``tensor`` is no float tensor or holds a NaN or an infinity."""
     if not tensor.is_floating_point():
         raise WeightsError(f"{name}: a lossy compression takes floating-point weights, not {dtype_name(tensor)}")
-    bad = int(torch.count_nonzero(~torch.isfinite(tensor.float())))
+    bad = int(torch.count_nonzero(~torch.isfinite(tensor if tensor.dtype == torch.float64 else tensor.float())))
     if bad:
         raise WeightsError(
             f"{name}: {bad} of {tensor.numel()} weights are NaN or infinite; repair them, "
@@ -108,6 +109,10 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
     except DataError:
         raise
+    except pickle.UnpicklingError as error:  # torch's own message advises to trust the file and run it
+        raise DataError(
+            f"{path} holds more than tensors, or is no checkpoint; nothing in it was run. Save model.state_dict() alone"
+        ) from error
     except Exception as error:  # the two readers raise a dozen unrelated types
         raise DataError(f"{path} cannot be read as {path.suffix or 'safetensors'}: {error}") from error
 
@@ -128,6 +133,11 @@ def save_checkpoint(path: Path, params: Params, metadata: Mapping[str, str], *, 
     Raises:
         OutputExists: when ``path`` exists and ``force`` is not set.
     """
-    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in params.items()}
     with replace_file(path, force=force) as file:
-        file.write(safetensors.torch.save(tensors, dict(metadata)))
+        file.write(checkpoint_bytes(params, metadata))
+
+
+def checkpoint_bytes(params: Params, metadata: Mapping[str, str] | None = None) -> bytes:
+    """Return the safetensors file of ``params``; tensors that share memory are each written."""
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in params.items()}
+    return safetensors.torch.save(tensors, dict(metadata or {}))

@@ -13,11 +13,10 @@ import typer
 from laconic.api import Result, Training, compress
 from laconic.cli import options
 from laconic.cli.console import Output, in_bytes
-from laconic.cli.running import Run
+from laconic.cli.running import Run, going_on, resumable
 from laconic.cli.tasks import IDENTITY, check_weights, evaluations, task_of
 from laconic.csteps import AdaptiveCodebook, Compression, Joint, KeepLargest, Lossless, LowRank
 from laconic.errors import PlanError
-from laconic.files import require_absent
 from laconic.lc import FINE_TUNING
 from laconic.ledger import REFERENCE_BYTES
 from laconic.params import load_checkpoint
@@ -42,6 +41,7 @@ class Method(StrEnum):
 
 
 def command(
+    context: typer.Context,
     weights: Annotated[Path, typer.Argument(help="The checkpoint: .safetensors, .pt or .pth.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The .lac file to write.")],
     codebook: Annotated[int | None, typer.Option(min=1, help="Quantize to this many values per tensor.")] = None,
@@ -71,7 +71,7 @@ def command(
     ] = None,
     growth: Annotated[float, typer.Option(min=1, help="Factor of μ from step to step while choices move.")] = 1.05,
     tolerance: Annotated[float, typer.Option(min=0, help="Stop when ‖w − Δ(Θ)‖/‖w‖ is below.")] = 0.01,
-    penalty: Annotated[bool, typer.Option("--quadratic-penalty", help="Without multipliers.")] = False,
+    quadratic_penalty: Annotated[bool, typer.Option("--quadratic-penalty", help="Without multipliers.")] = False,
     finetune: Annotated[int, typer.Option(min=0, help="Epochs of fine-tuning what stays free at the end.")] = 10,
     batch: options.Batch = 128,
     seed: options.Seed = 0,
@@ -90,41 +90,59 @@ def command(
 
       laconic compress net.safetensors -o net.lac --keep 0.05 --codebook 16
 
-      laconic compress net.safetensors -o net.lac --net lenet300 --data mnist --data-dir DIR
-      --effort train --codebook 2
+      laconic compress net.pt -o net.lac --rank 8 --net lenet300 --data digits
 
-      laconic compress net.safetensors -o net.lac --task mypackage.tasks:make --effort train --plan plan.toml
+      laconic compress mnist.pt -o mnist.lac --codebook 2 --effort train --data-dir DIR
+
+      laconic compress net.pt -o net.lac --plan plan.toml --effort train --task mine:make
     """
     say = Output(as_json, quiet)
-    require_absent(output, force=force)
+    options.require_output(output, ".lac", force=force)
     torch.set_num_threads(threads or torch.get_num_threads())
     params, metadata = load_checkpoint(weights)
     notes: dict[str, str] = {key: metadata[key] for key in IDENTITY if key in metadata}
     notes[REFERENCE_BYTES] = str(weights.stat().st_size)
     resolved = _plan(params, codebook, keep, rank, per_tensor, plan)
-    if effort is Effort.direct:
-        _report(say, compress(params, resolved, metadata=notes, seed=seed), output, None, force)
+    made = None
+    if effort is Effort.train or net or data or task:
+        made = task_of(net, data, data_dir, task, metadata, batch=batch, seed=seed)
+        check_weights(params, made)
+    if made is None or effort is Effort.direct:
+        _require_defaults(context)
+        _report(say, compress(params, resolved, made, metadata=notes, seed=seed), output, made, force)
         return
-    made = task_of(net, data, data_dir, task, metadata, batch=batch, seed=seed)
-    check_weights(params, made)
     how = Training(
         method.value, steps, Optimization(epochs, lr, weight_decay=weight_decay), lr_decay, mu=mu, growth=growth,
-        tolerance=tolerance, augmented=not penalty, finetune=replace(FINE_TUNING, epochs=finetune),
+        tolerance=tolerance, augmented=not quadratic_penalty, finetune=replace(FINE_TUNING, epochs=finetune),
     )  # fmt: skip
     job = {
-        "weights": hashlib.sha256(weights.read_bytes()).hexdigest(),
-        "plan": repr(resolved),
-        "task": task or str(dict(made.metadata)),
-        "threads": str(torch.get_num_threads()),
-        "training": str((method.value, steps, epochs, lr, lr_decay, weight_decay, mu, growth, tolerance, penalty)),
-        "finetune": str(finetune),
-        "batch": str(batch),
-        "seed": str(seed),
+        "the checkpoint's SHA-256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "--plan": "" if plan is None else repr(resolved),
+        "the task": task or str(dict(made.metadata)),
+        **{options.name_of(option): str(context.params[option]) for option in (*_CHOICES, *_OF_TRAINING)},
+        "--threads": str(torch.get_num_threads()),
     }
-    run = Run(say, output.with_name(output.name + ".checkpoint"), job, resume)
-    result = run.compress(params, resolved, made, how, {**made.metadata, **notes}, seed)
-    _report(say, result, output, made, force)
-    run.checkpoint.unlink(missing_ok=True)
+    checkpoint = output.with_name(output.name + ".checkpoint")
+    run = Run(say, checkpoint, job, going_on(say, checkpoint, resume=resume, force=force))
+    with resumable(checkpoint):
+        result = run.compress(params, resolved, made, how, notes, seed)
+        _report(say, result, output, made, force)
+    checkpoint.unlink(missing_ok=True)
+
+
+_CHOICES = ("codebook", "keep", "rank", "per_tensor", "batch", "seed")
+_OF_TRAINING = (
+    "method", "steps", "epochs", "lr", "lr_decay", "weight_decay", "mu", "growth", "tolerance", "quadratic_penalty",
+    "finetune",
+)  # fmt: skip
+
+
+def _require_defaults(context: typer.Context) -> None:
+    """Raise `PlanError` for options of training without training: none is ignored."""
+    sources = {option: context.get_parameter_source(option) for option in (*_OF_TRAINING, "resume")}
+    idle = [options.name_of(option) for option, source in sources.items() if source and source.name == "COMMANDLINE"]
+    if idle:
+        raise PlanError(f"{', '.join(idle)}: only --effort train takes this")
 
 
 def _plan(
@@ -137,9 +155,11 @@ def _plan(
 ) -> Plan:
     """Return the plan that the options stand for."""
     if path is not None:
-        if (codebook, keep, rank) != (None, None, None):
-            raise PlanError("--plan says it all: leave out --codebook, --keep and --rank")
+        if (codebook, keep, rank, per_tensor) != (None, None, None, False):
+            raise PlanError("--plan says it all: leave out --codebook, --keep, --rank and --per-tensor")
         return load_plan(path)
+    if per_tensor and keep is None:
+        raise PlanError("--per-tensor goes with --keep; a codebook and a rank are each tensor's own already")
     if keep is not None and rank is not None:
         raise PlanError("--keep and --rank do not combine on one tensor; say which tensor gets which in a --plan")
     values: Compression = AdaptiveCodebook(codebook) if codebook is not None else Lossless()

@@ -9,7 +9,7 @@ import typer
 from laconic import container
 from laconic.cli import options
 from laconic.cli.console import Output, in_bytes
-from laconic.files import replace_file, require_absent
+from laconic.files import replace_file
 from laconic.ledger import REFERENCE_BYTES
 
 
@@ -25,7 +25,7 @@ def command(
     Example:
       laconic decompress net.lac -o net.safetensors
     """
-    require_absent(output, force=force)
+    options.require_output(output, ".safetensors", force=force)
     with container.open(source) as file:
         tensors = {name: file[name] for name in file}
         metadata = {key: value for key, value in file.metadata.items() if key != REFERENCE_BYTES}

@@ -41,7 +41,7 @@ def command(
     Examples:
       laconic evaluate net.lac --data-dir DIR
 
-      laconic evaluate net.safetensors --net lenet300-tanh --data mnist --data-dir DIR --split validation
+      laconic evaluate net.pt --net lenet300 --data digits --split validation
     """
     torch.set_num_threads(threads or torch.get_num_threads())
     if weights.suffix == ".lac":

@@ -5,6 +5,33 @@ from typing import Annotated
 
 import typer
 
+from laconic.errors import DataError
+from laconic.files import require_absent
+
+_FORMATS = (".lac", ".safetensors", ".pt", ".pth")
+
+
+def require_output(path: Path, suffix: str, *, force: bool) -> None:
+    """Check the name of the output before the work, not after.
+
+    Raises:
+        OutputExists: when it exists and ``force`` is not set.
+        DataError: when it has the suffix of a format other than what is written, which no reader would take.
+    """
+    if path.suffix in _FORMATS and path.suffix != suffix:
+        raise DataError(f"{path}: what is written is a {suffix} file; give it that suffix")
+    require_absent(path, force=force)
+
+
+def name_of(option: str) -> str:
+    """Return an option as it is typed.
+
+    >>> name_of("lr_decay")
+    '--lr-decay'
+    """
+    return "--" + option.replace("_", "-")
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors (and JSON, if asked).")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an output file that exists.")]

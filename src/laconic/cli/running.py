@@ -1,6 +1,7 @@
 """Compression by training as a run: with progress, and a checkpoint after every LC step to go on from."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
@@ -10,10 +11,34 @@ import torch
 from laconic.api import Result, Training, compress
 from laconic.cli.console import Interrupted, Output, Tick
 from laconic.cli.tasks import batches_per_epoch, counted
+from laconic.errors import OutputExists
 from laconic.lc import LCState, load_state, save_state, start
 from laconic.plan import Plan
 from laconic.schedule import Progress
 from laconic.task import Task
+
+
+def going_on(say: Output, checkpoint: Path, *, resume: bool, force: bool) -> bool:
+    """Say whether there is a checkpoint to go on from.
+
+    Raises:
+        OutputExists: when there is one that would be overwritten: hours of work must not hang on one option.
+    """
+    if checkpoint.exists() and not (resume or force):
+        raise OutputExists(f"{checkpoint} is of an interrupted run: --resume goes on from there, --force starts anew")
+    if resume and not checkpoint.exists():
+        say.note(f"there is no {checkpoint} to resume from: starting at the beginning")
+    return resume and checkpoint.exists()
+
+
+@contextmanager
+def resumable(checkpoint: Path) -> Iterator[None]:
+    """Turn Ctrl-C into a sentence that says how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        saved = f"Go on with the same command and --resume (from {checkpoint})"
+        raise Interrupted(saved if checkpoint.exists() else "Nothing had been saved yet") from None
 
 
 @final
@@ -25,7 +50,7 @@ class Run:
         say: where progress goes.
         checkpoint: replaced after every LC step.
         job: what must be the same when it is resumed.
-        resume: go on from the checkpoint.
+        resume: go on from the checkpoint, which exists.
     """
 
     say: Output
@@ -39,36 +64,33 @@ class Run:
     ) -> Result:  # fmt: skip
         """Return the result with the history of the whole run."""
         state, history = None, list[Progress]()
-        if self.resume and self.checkpoint.exists():
+        if self.resume:
             state, history = load_state(self.checkpoint, start(params, plan), self.job)
             self.say.note(f"resuming after step {state.progress.step}")
         past = history[:-1]
         per_epoch = batches_per_epoch(task)
         epochs = how.steps * how.l_step.epochs * (how.method != "retrain") + how.finetune.epochs
         done = state.progress.step * how.l_step.epochs if state else 0
-        try:
-            with self.say.progress("direct compression", max(1, epochs)) as tick:
-                watched = counted(task, lambda taken: tick(done + taken / max(1, per_epoch)))
-                new: list[Progress] = []
+        with self.say.progress("direct compression", max(1, epochs)) as tick:
+            watched = counted(task, lambda taken: tick(done + taken / max(1, per_epoch)))
+            new: list[Progress] = []
 
-                def watch(reached: LCState) -> None:
-                    new.append(reached.progress)
-                    save_state(self.checkpoint, reached, self.job, [*past, *new])
-                    describe(reached.progress, how, tick)
+            def watch(reached: LCState) -> None:
+                new.append(reached.progress)
+                save_state(self.checkpoint, reached, self.job, [*past, *new])
+                describe(reached.progress, how, tick)
 
-                result = compress(
-                    params,
-                    plan,
-                    watched,
-                    "train",
-                    training=how,
-                    metadata=metadata,
-                    seed=seed,
-                    resume=state,
-                    watch=watch,
-                )
-        except KeyboardInterrupt:
-            raise Interrupted(f"Go on with the same command and --resume (from {self.checkpoint})") from None
+            result = compress(
+                params,
+                plan,
+                watched,
+                "train",
+                training=how,
+                metadata=metadata,
+                seed=seed,
+                resume=state,
+                watch=watch,
+            )
         return replace(result, history=(*past, *new))
 
 

@@ -61,7 +61,7 @@ def load_factory(factory: str) -> Task:
     sys.path.insert(0, str(Path.cwd()))
     try:
         made = getattr(importlib.import_module(module_name), name)()
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise DataError(
             f"--task {factory}: {error}; give package.module:factory, a callable without arguments"
         ) from error

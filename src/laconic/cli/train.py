@@ -8,10 +8,10 @@ import torch
 import typer
 
 from laconic.cli import options
-from laconic.cli.console import Interrupted, Output, Tick
+from laconic.cli.console import Output, Tick
+from laconic.cli.running import going_on, resumable
 from laconic.cli.tasks import batches_per_epoch, counted, evaluations, task_of
 from laconic.errors import DataError
-from laconic.files import require_absent
 from laconic.params import load_checkpoint, params_of, save_checkpoint
 from laconic.task import Task
 from laconic.training import Optimization, TrainState, cosine, start_training, train
@@ -39,27 +39,27 @@ def command(
     """Train a reference network: SGD with Nesterov momentum, and a checkpoint after every epoch.
 
     Examples:
-      laconic train --net lenet300 --data digits -o digits.safetensors --epochs 60 --lr 0.05
+      laconic train --net lenet300 --data digits -o digits.safetensors --lr 0.05
 
-      laconic train --net lenet300 --data mnist --data-dir DIR -o mnist.safetensors
+      laconic train --net lenet5 --data mnist --data-dir DIR -o mnist.safetensors
 
-      laconic train --task mypackage.tasks:make -o mine.safetensors
+      laconic train --task mine:make -o mine.safetensors
     """
     say = Output(as_json, quiet)
-    require_absent(output, force=force)
+    options.require_output(output, ".safetensors", force=force)
     torch.set_num_threads(threads or torch.get_num_threads())
     made = task_of(net, data, data_dir, task, {}, batch=batch, seed=seed)
     how = Optimization(epochs, lr, cosine, weight_decay)
-    job = {"epochs": str(epochs), "lr": str(lr), "weight_decay": str(weight_decay), "batch": str(batch),
-           "seed": str(seed), "threads": str(torch.get_num_threads()), "task": task or "", **made.metadata}  # fmt: skip
+    job = {"--epochs": str(epochs), "--lr": str(lr), "--weight-decay": str(weight_decay), "--batch": str(batch),
+           "--seed": str(seed), "--threads": str(torch.get_num_threads()), "--task": task or "",
+           **{f"--{key}": made.metadata.get(key, "") for key in ("net", "data")}}  # fmt: skip
     checkpoint = output.with_name(output.name + ".checkpoint")
-    state = _load(checkpoint, job) if resume and checkpoint.exists() else start_training(params_of(made.module))
-    try:
+    saved = going_on(say, checkpoint, resume=resume, force=force)
+    state = _load(checkpoint, job) if saved else start_training(params_of(made.module))
+    with resumable(checkpoint):
         with say.progress("training", 1.0) as tick:
             state = _train(made, state, how, seed, checkpoint, job, tick)
-    except KeyboardInterrupt:
-        raise Interrupted(f"Go on with the same command and --resume (from {checkpoint})") from None
-    save_checkpoint(output, state.weights, {**made.metadata, "seed": str(seed)}, force=force)
+        save_checkpoint(output, state.weights, {**made.metadata, "seed": str(seed)}, force=force)
     checkpoint.unlink(missing_ok=True)
     metrics = evaluations(made, state.weights, say)
     lines = (f"{split}: " + ", ".join(f"{k} {v:.4g}" for k, v in found.items()) for split, found in metrics.items())
