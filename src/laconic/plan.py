@@ -58,7 +58,8 @@ class Plan:
         matches = {pattern: _matching(pattern, params) for pattern in self.tensors}
         rows_of = {name: [pattern for pattern, names in matches.items() if name in names] for name in params}
         strays = tuple(name for name, patterns in rows_of.items() if not patterns)
-        problems = [f"pattern {pattern!r} matches no tensor" for pattern, names in matches.items() if not names]
+        globs = [glob for pattern in self.tensors for glob in _globs(pattern)]
+        problems = [f"pattern {glob!r} matches no tensor" for glob in globs if not _matching(glob, params)]
         problems += [f"{name} is on the rows {rows}" for name, rows in rows_of.items() if len(rows) > 1]
         if self.rest is None:
             problems += [f"{name} is on no row; name it, or say what the rest gets" for name in strays]
@@ -91,8 +92,13 @@ def fnmatch_escape(name: str) -> str:
 
 def _matching(pattern: str, params: Params) -> tuple[str, ...]:
     """Return the tensors that one of the comma-separated globs in ``pattern`` names."""
-    globs = [glob.strip() for glob in pattern.split(",")]
+    globs = _globs(pattern)
     return tuple(name for name in params if any(fnmatch.fnmatchcase(name, glob) for glob in globs))
+
+
+def _globs(pattern: str) -> list[str]:
+    """Return the globs in ``pattern``: commas part them, and a last comma does no harm."""
+    return [glob.strip() for glob in pattern.split(",") if glob.strip()] or [pattern]
 
 
 def load_plan(path: Path) -> Plan:
@@ -102,7 +108,7 @@ def load_plan(path: Path) -> Plan:
         PlanError: when the file is missing, is no TOML, or says something that no plan can say.
     """
     try:
-        table = tomllib.loads(path.read_text())
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise PlanError(f"the plan {path} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -144,7 +150,12 @@ def parse_compression(row: object, where: str) -> Compression:
             options[key] = parse_compression(value, f"{where}: {key}")
         elif not isinstance(value, types[key]) or (isinstance(value, bool) and types[key] is not bool):
             raise PlanError(f"{where}: {key} = {value!r} should be {_name_of(types[key])}")
-    compression = build(options)
+    if options.get("lossless") is False:
+        raise PlanError(f"{where}: lossless is true or absent; name the compression instead")
+    try:
+        compression: Compression = build(options)
+    except PlanError as error:
+        raise PlanError(f"{where}: {error}") from error
     return Joint(compression) if joint else compression
 
 

@@ -4,7 +4,7 @@ Reference training, the L step of the LC algorithm and fine-tuning are this loop
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Protocol, final
@@ -79,9 +79,13 @@ def derive_seed(*numbers: int) -> int:
     return int(words[0]) | int(words[1] & 0x7FFFFFFF) << 32
 
 
-def trainable(module: nn.Module, params: Params) -> list[str]:
-    """Return the names that training moves: the module's parameters that require gradients, in its order."""
-    return [name for name, parameter in module.named_parameters() if parameter.requires_grad and name in params]
+def trainable(module: nn.Module, names: Container[str]) -> list[str]:
+    """Return the names that training moves: the module's parameters that require gradients, in its order.
+
+    A tied parameter goes by whichever of them ``names`` holds.
+    """
+    named = module.named_parameters(remove_duplicate=False)
+    return [name for name, parameter in named if parameter.requires_grad and name in names]
 
 
 def train_epoch(
@@ -105,7 +109,7 @@ def train_epoch(
         weight_decay: see `Optimization`.
 
     Raises:
-        WeightsError: when the loss is NaN or infinite: the learning rate is too large.
+        WeightsError: when the loss or a leaf is NaN or infinite: the learning rate is too large.
     """
     total: Tensor | float = 0.0
     count = 0
@@ -124,8 +128,9 @@ def train_epoch(
             total = total + losses[0]  # the batch's first evaluation: later ones are the optimizer's line search
             count += 1
     mean = float(total / count) if count else math.nan
-    if count and not math.isfinite(mean):
-        raise WeightsError("training diverged: the loss is not finite; lower the learning rate (--lr)")
+    finite = all(bool(torch.isfinite(leaf.detach()).all()) for leaf in leaves.values())
+    if count and not (math.isfinite(mean) and finite):
+        raise WeightsError("training diverged: loss or weights are not finite; lower the learning rate (--lr)")
     return mean
 
 
@@ -164,7 +169,7 @@ def minimise(
     Raises:
         WeightsError: when training diverges.
     """
-    weights = {name: tensor.clone() for name, tensor in params.items()}
+    weights = {name: tensor.detach().clone() for name, tensor in params.items()}
     leaves = {name: weights[name].requires_grad_() for name in trainable(task.module, params)}
     optimizer = how.optimizer(list(leaves.values()), min(how.lr, max_lr))
     loss = math.nan
@@ -240,7 +245,7 @@ def train(task: Task, state: TrainState, how: Optimization, seed: int) -> Iterat
     Raises:
         WeightsError: when training diverges.
     """
-    weights = {name: tensor.clone() for name, tensor in state.weights.items()}
+    weights = {name: tensor.detach().clone() for name, tensor in state.weights.items()}
     leaves = {name: weights[name].requires_grad_() for name in trainable(task.module, weights)}
     optimizer = how.optimizer(list(leaves.values()), how.lr)
     for name, leaf in leaves.items():

@@ -5,6 +5,7 @@ it ends with the same bytes as one that was never interrupted.
 """
 
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -16,9 +17,10 @@ from torch import Tensor
 from laconic import container
 from laconic.errors import DataError
 from laconic.lc.state import LCState
-from laconic.params import load_checkpoint, save_checkpoint, to_numpy
+from laconic.params import Params, load_checkpoint, save_checkpoint, to_numpy
 from laconic.schedule import Progress
 
+_KIND = "lc state 0"
 _GROUPS = ("weights", "multipliers", "importance", "compressed")
 
 
@@ -35,11 +37,11 @@ def save_state(path: Path, state: LCState, job: Mapping[str, str], history: list
     codes = np.frombuffer(container.dumps(state.codes), np.uint8)
     tensors["codes"] = torch.from_numpy(codes.copy())
     metadata = {
-        "laconic": "lc state 0",
+        "laconic": _KIND,
         "job": json.dumps(dict(job), sort_keys=True),
         "history": json.dumps([asdict(progress) for progress in history]),
     }
-    save_checkpoint(path, tensors, metadata, force=True)
+    save_checkpoint(path, tensors, {**metadata, "checksum": _checksum(tensors, metadata)}, force=True)
 
 
 def load_state(path: Path, start: LCState, job: Mapping[str, str]) -> tuple[LCState, list[Progress]]:
@@ -51,11 +53,13 @@ def load_state(path: Path, start: LCState, job: Mapping[str, str]) -> tuple[LCSt
         job: of the present run.
 
     Raises:
-        DataError: when the file is no LC state, or that of another job; the message says what differs.
+        DataError: when the file is no LC state, is damaged, or is that of another job; the message says what differs.
     """
     tensors, metadata = load_checkpoint(path)
-    if metadata.get("laconic") != "lc state 0":
+    if metadata.get("laconic") != _KIND:
         raise DataError(f"{path} is no checkpoint of the LC algorithm")
+    if metadata.pop("checksum", "") != _checksum(tensors, metadata):
+        raise DataError(f"{path} is damaged: its checksum does not fit. Remove it, and start the run again")
     saved = json.loads(metadata["job"])
     differs = sorted(key for key in saved.keys() | job.keys() if saved.get(key) != job.get(key))
     if differs:
@@ -65,9 +69,12 @@ def load_state(path: Path, start: LCState, job: Mapping[str, str]) -> tuple[LCSt
     for key, tensor in tensors.items():
         group, _, name = key.partition("/")
         if group in groups:
-            groups[group][name] = tensor
+            groups[group][name] = tensor.to(start.weights[name].device) if name in start.weights else tensor
     history = [Progress(**entry) for entry in json.loads(metadata["history"])]
     codes = container.loads(to_numpy(tensors["codes"]).tobytes()).codes
+    strange = sorted((groups["weights"].keys() ^ start.weights.keys()) | (codes.keys() ^ start.codes.keys()))
+    if strange:
+        raise DataError(f"{path} is of another network or plan: {', '.join(strange)} on one side only")
     state = replace(
         start,
         progress=history[-1],
@@ -78,3 +85,13 @@ def load_state(path: Path, start: LCState, job: Mapping[str, str]) -> tuple[LCSt
         compressed=groups["compressed"],
     )
     return state, history
+
+
+def _checksum(tensors: Params, metadata: Mapping[str, str]) -> str:
+    """Return the CRC-32 of everything in the file: safetensors has none of its own."""
+    crc = zlib.crc32(json.dumps(dict(metadata), sort_keys=True).encode())
+    for name in sorted(tensors):
+        array = to_numpy(tensors[name])
+        crc = zlib.crc32(f"{name} {array.dtype} {array.shape}".encode(), crc)
+        crc = zlib.crc32(array.tobytes(), crc)
+    return f"{crc:08x}"

@@ -12,14 +12,16 @@ from dataclasses import dataclass, replace
 from functools import partial, singledispatch
 from typing import final
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from laconic.codes import Code, CodebookCode, DenseCode, LowRankCode, SparseCode, Values
 from laconic.codes.low_rank import VIEWS
+from laconic.errors import PlanError
 from laconic.params import Params, to_numpy, to_torch
 from laconic.task import Task
-from laconic.training import Optimization, adam, cosine, derive_seed, set_lr, train_epoch, training_mode
+from laconic.training import Optimization, adam, cosine, derive_seed, set_lr, train_epoch, trainable, training_mode
 
 FINE_TUNING = Optimization(epochs=10, lr=1e-3, anneal=cosine, optimizer=adam)
 """Adam, because a codebook entry gathers the gradients of thousands of weights and a bias those of one."""
@@ -35,11 +37,14 @@ def finetune(task: Task, codes: Mapping[str, Code], how: Optimization = FINE_TUN
         seed: of the order of the batches.
 
     Raises:
+        PlanError: for a weight decay: it has no meaning for what is trained here.
         WeightsError: when training diverges.
     """
+    if how.weight_decay:
+        raise PlanError(f"fine-tuning trains codebooks and factors, which take no weight decay: {how.weight_decay}")
     if how.epochs == 0:
         return dict(codes)
-    moving = {name for name, parameter in task.module.named_parameters() if parameter.requires_grad}
+    moving = set(trainable(task.module, codes))
     leaves = _Leaves({})
     forms = {name: free(code, leaves) for name, code in codes.items() if name in moving}
     fixed = {name: to_torch(code.decompress()) for name, code in codes.items() if name not in moving}
@@ -47,15 +52,22 @@ def finetune(task: Task, codes: Mapping[str, Code], how: Optimization = FINE_TUN
     optimizer = how.optimizer(list(named.values()), how.lr)
 
     def weights() -> Params:
-        return {**fixed, **{name: form.build() for name, form in forms.items()}}
+        built = {name: form.build().to(getattr(torch, codes[name].dtype)) for name, form in forms.items()}
+        return {**fixed, **built}
 
     with training_mode(task.module):
         for epoch in range(how.epochs):
             set_lr(optimizer, how.lr * how.anneal(epoch / how.epochs))
-            train_epoch(task, named, weights, optimizer, derive_seed(seed, epoch), None, how.weight_decay)
-    trained: dict[str, Code] = {name: form.freeze() for name, form in forms.items()}
-    buffers: dict[str, Code] = {name: DenseCode.of(to_numpy(tensor)) for name, tensor in fixed.items()}
-    return {name: {**trained, **buffers}[name] for name in codes}
+            train_epoch(task, named, weights, optimizer, derive_seed(seed, epoch))
+    return {
+        name: forms[name].freeze() if name in forms else _updated(code, to_numpy(fixed[name]))
+        for name, code in codes.items()
+    }
+
+
+def _updated(code: Code, array: np.ndarray) -> Code:
+    """Return ``code``, or what holds ``array`` where a forward pass has moved it: running statistics of BatchNorm."""
+    return code if code.decompress().tobytes() == array.tobytes() else DenseCode.of(array)
 
 
 @final
@@ -124,7 +136,7 @@ def _codebook(code: CodebookCode, leaves: _Leaves) -> _Form:
 @free.register
 def _sparse(code: SparseCode, leaves: _Leaves) -> _Form:
     inner = free(code.values, leaves)
-    positions = torch.from_numpy(code.mask.array).nonzero().flatten()
+    positions = torch.from_numpy(np.flatnonzero(code.mask.array))
 
     def build() -> Tensor:
         values = inner.build()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from laconic.codes import Code
-from laconic.errors import UnsupportedMetric
+from laconic.errors import UnsupportedMetric, WeightsError
 from laconic.metric import Diagonal, Metrics, Unit
 from laconic.params import Params
 from laconic.plan import Row
@@ -66,9 +66,9 @@ class LCState:
         terms = []
         for name, target in self.target(mu).items():
             squares = (params[name] - target.to(params[name].device)).square()
-            weighted = squares * self.importance[name] if name in self.importance else squares
+            weighted = squares * self.importance[name].to(squares.device) if name in self.importance else squares
             terms.append(weighted.sum())
-        return 0.5 * mu * torch.stack(terms).sum()
+        return 0.5 * mu * sum(terms, start=torch.zeros(()))
 
     def max_importance(self) -> float:
         """Return the largest entry of M: the penalty's curvature is μ times it."""
@@ -97,12 +97,15 @@ class QuadraticPenalty:
     def add_gradient(self, leaves: Mapping[str, Tensor]) -> Tensor:
         """Add μ M (w − target) to the gradients in place and return the penalty, 0-d."""
         names = [name for name in self._target if name in leaves]
+        if not names:
+            return torch.zeros(())
         weights = [leaves[name] for name in names]
         pulls = torch._foreach_sub(weights, [self._target[name] for name in names])
-        total = torch.zeros((), device=weights[0].device) if weights else torch.zeros(())
+        wide = torch.promote_types(weights[0].dtype, torch.float32)
+        total = torch.zeros((), dtype=wide, device=weights[0].device)
         for name, leaf, difference in zip(names, weights, pulls, strict=True):
             pull = difference * self._importance[name] if name in self._importance else difference
-            total += torch.dot(difference.flatten().float(), pull.flatten().float())
+            total += torch.dot(difference.flatten().to(wide), pull.flatten().to(wide))
             if leaf.grad is None:
                 leaf.grad = torch.zeros_like(leaf)
             leaf.grad.add_(pull, alpha=self._mu)
@@ -110,20 +113,25 @@ class QuadraticPenalty:
 
 
 def normalised_importance(metrics: Metrics, names: list[str], weights: Params) -> dict[str, Tensor]:
-    """Return the diagonal metrics of the constrained tensors, scaled to mean 1 over all of them and floored at 0.01.
+    """Return the diagonal metrics of the constrained tensors, scaled to mean 1 over all, then floored at 0.01.
+
+    A tensor without a metric keeps the unit one, whose mean is 1 too.
 
     Raises:
         UnsupportedMetric: for a metric that is neither unit nor diagonal: the L step needs a quadratic penalty.
+        WeightsError: for importances that are not of their tensor's shape, or that are all zero.
     """
     given = {name: metrics[name] for name in names if not isinstance(metrics.get(name, Unit()), Unit)}
     diagonal: dict[str, Tensor] = {}
     for name, metric in given.items():
         if not isinstance(metric, Diagonal):
             raise UnsupportedMetric(f"{name}: the LC algorithm takes a diagonal metric, not {type(metric).__name__}")
-        diagonal[name] = metric.importance
-    if not diagonal:
-        return {}
-    diagonal = {name: diagonal.get(name, torch.ones_like(weights[name])).to(weights[name].dtype) for name in names}
-    total = sum(float(tensor.double().sum()) for tensor in diagonal.values())
-    mean = total / sum(tensor.numel() for tensor in diagonal.values())
-    return {name: (tensor / mean).clamp_min(_FLOOR) for name, tensor in diagonal.items()}
+        if metric.importance.shape != weights[name].shape:
+            shapes = f"{tuple(metric.importance.shape)}, weights {tuple(weights[name].shape)}"
+            raise WeightsError(f"{name}: importances of shape {shapes}")
+        diagonal[name] = metric.importance.double()
+    count = sum(tensor.numel() for tensor in diagonal.values())
+    mean = sum(float(tensor.sum()) for tensor in diagonal.values()) / max(count, 1)
+    if count and mean == 0:
+        raise WeightsError(f"all importances of {', '.join(diagonal)} are zero; leave the metric out instead")
+    return {name: (tensor / (mean or 1)).clamp_min(_FLOOR).to(weights[name]) for name, tensor in diagonal.items()}

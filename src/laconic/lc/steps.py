@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from laconic.codes import Code
-from laconic.csteps import Codes, Lossless, project
+from laconic.csteps import Codes, Compression, Joint, Lossless, project
 from laconic.lc.state import LCState, normalised_importance
 from laconic.metric import Diagonal, Metrics
 from laconic.params import Params, decompress
@@ -39,9 +39,9 @@ def start(params: Params, plan: Plan, metrics: Metrics | None = None) -> LCState
         PlanError: when the plan does not fit.
         WeightsError: when a constrained tensor cannot be compressed.
     """
-    rows = tuple(row for row in plan.resolve(params) if not isinstance(row.compression, Lossless))
+    rows = tuple(row for row in plan.resolve(params) if not _is_free(row.compression))
     names = [name for row in rows for name in row.names]
-    weights = {name: tensor.detach().clone() for name, tensor in params.items()}
+    weights = {name: _own(tensor) for name, tensor in params.items()}
     importance = normalised_importance(metrics or {}, names, weights)
     zeros = {name: torch.zeros_like(weights[name]) for name in names}
     blank = LCState(Progress(0, 0.0, math.nan, 0.0, None, None), rows, weights, {}, {}, zeros, importance)
@@ -64,7 +64,7 @@ def c_step(state: LCState, weights: Params, mu: float, *, loss: float = math.nan
     Returns:
         The next state, with step counted up.
     """
-    weights = {**state.weights, **{name: tensor.detach().clone() for name, tensor in weights.items()}}
+    weights = {**state.weights, **{name: _own(tensor) for name, tensor in weights.items()}}
     codes = _project(state, state.shifted(weights, mu), warm=state.codes)
     compressed = _decompress(codes, weights)
     multipliers = state.multipliers
@@ -97,6 +97,16 @@ def run(state: LCState, l_step: LStep, schedule: Schedule, *, augmented: bool = 
         weights, loss = l_step(state, mu)
         state = c_step(state, weights, mu, loss=loss, augmented=augmented)
         yield state
+
+
+def _own(tensor: Tensor) -> Tensor:
+    """Return a copy, laid out row by row as a checkpoint would restore it: sums must not depend on strides."""
+    return tensor.detach().clone(memory_format=torch.contiguous_format)
+
+
+def _is_free(compression: Compression) -> bool:
+    """Tell whether the feasible set is the whole space, so that there is nothing to constrain."""
+    return isinstance(compression.of if isinstance(compression, Joint) else compression, Lossless)
 
 
 def _project(state: LCState, points: Params, warm: Codes | None) -> dict[str, Code]:
