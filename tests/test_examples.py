@@ -1,0 +1,15 @@
+"""The examples run as they are."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+def test_lc_in_a_loop_of_ones_own_beats_direct_compression():
+    script = EXAMPLES / "own_loop.py"
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=True)
+    direct, lc = (float(found) for found in re.findall(r"to 2 values (\d+\.\d) %", done.stdout))
+    assert lc < direct
