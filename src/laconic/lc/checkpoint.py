@@ -72,17 +72,20 @@ def load_state(path: Path, start: LCState, job: Mapping[str, str]) -> tuple[LCSt
             groups[group][name] = tensor.to(start.weights[name].device) if name in start.weights else tensor
     history = [Progress(**entry) for entry in json.loads(metadata["history"])]
     codes = container.loads(to_numpy(tensors["codes"]).tobytes()).codes
-    strange = sorted((groups["weights"].keys() ^ start.weights.keys()) | (codes.keys() ^ start.codes.keys()))
+    differing = (groups[group].keys() ^ getattr(start, group).keys() for group in _GROUPS)
+    strange = sorted((codes.keys() ^ start.codes.keys()).union(*differing))
     if strange:
-        raise DataError(f"{path} is of another network or plan: {', '.join(strange)} on one side only")
+        raise DataError(f"{path} is of another network, plan or metric: {', '.join(strange)} on one side only")
+    ordered = {group: {name: groups[group][name] for name in getattr(start, group)} for group in _GROUPS}
+    codes = {name: codes[name] for name in start.codes}
     state = replace(
         start,
         progress=history[-1],
         codes=codes,
-        weights=groups["weights"],
-        multipliers=groups["multipliers"],
-        importance=groups["importance"],
-        compressed=groups["compressed"],
+        weights=ordered["weights"],
+        multipliers=ordered["multipliers"],
+        importance=ordered["importance"],
+        compressed=ordered["compressed"],
     )
     return state, history
 
