@@ -66,9 +66,9 @@ class SoftmaxDensity(nn.Module):
 
 def softmax_density() -> Task:
     pixels, _ = digits()
-    levels = (pixels.view(-1, 8)[:400] * 7).round().long()
+    levels = (pixels.view(-1, 8)[:300] * 7).round().long()
     data = Dataset("digits", {"train": (levels, torch.zeros(len(levels), 0))})
-    return Task(SoftmaxDensity(), lambda split, seed: data.batches(split, seed, 50), minus_log_likelihood)
+    return Task(SoftmaxDensity(), lambda split, seed: data.batches(split, seed, 15), minus_log_likelihood)
 
 
 TASKS = {
@@ -78,7 +78,7 @@ TASKS = {
     "softmax likelihood": softmax_density,
 }
 COMPRESSIONS = {
-    "codebook": AdaptiveCodebook(2),
+    "codebook": AdaptiveCodebook(3),
     "keep": KeepLargest(0.2),
     "one of all": Joint(KeepLargest(0.25, values=AdaptiveCodebook(4))),
     "rank": LowRank(1),
@@ -92,9 +92,9 @@ def test_lc_ends_below_direct_compression_on_every_loss(loss: str, kind: str):
     task = TASKS[loss]()
     params = trained(task, 25, 0.02, adam)
     direct = start(params, weights_only(compression, params_of(task.module)))
-    l_step = LearningStep(task, Optimization(2, 0.01), decay=0.98)
+    l_step = LearningStep(task, Optimization(3, 0.01), decay=0.98)
     end = last(run(direct, l_step, Adaptive(0.05, steps=40, growth=1.2, tolerance=1e-3)))
     reference, before, after = (training_loss(task, p) for p in (params, direct.params, end.params))
     assert before > reference
-    assert after < before
-    assert end.progress.gap < 0.02
+    assert after < before - 0.1 * (before - reference)
+    assert end.progress.gap < 0.05
