@@ -1,5 +1,6 @@
 """Writing a file all or nothing: a temporary file beside it, forced to disk, then renamed."""
 
+import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -49,6 +50,17 @@ def replace_file(path: Path, *, force: bool = False) -> Iterator[BinaryIO]:
         with suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
+
+
+def same_every_time(checkpoint: bytes) -> bytes:
+    """Return a safetensors file with its metadata in the order of the keys: the library shuffles them at every call."""
+    end = 8 + int.from_bytes(checkpoint[:8], "little")
+    header = json.loads(checkpoint[8:end])
+    if "__metadata__" in header:
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8
+    return len(text).to_bytes(8, "little") + text + checkpoint[end:]
 
 
 def _umask() -> int:

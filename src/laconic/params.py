@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from laconic.codes import DTYPES, Code
 from laconic.errors import DataError, WeightsError
-from laconic.files import replace_file
+from laconic.files import replace_file, same_every_time
 
 Params = Mapping[str, Tensor]
 """Parameters and buffers by their name in the `state_dict`."""
@@ -140,4 +140,4 @@ def save_checkpoint(path: Path, params: Params, metadata: Mapping[str, str], *, 
 def checkpoint_bytes(params: Params, metadata: Mapping[str, str] | None = None) -> bytes:
     """Return the safetensors file of ``params``; tensors that share memory are each written."""
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in params.items()}
-    return safetensors.torch.save(tensors, dict(metadata or {}))
+    return same_every_time(safetensors.torch.save(tensors, dict(metadata or {})))

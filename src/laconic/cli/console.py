@@ -70,7 +70,9 @@ class Output:
             TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
             TextColumn("left"), TimeRemainingColumn(),
         )  # fmt: skip
-        with Progress(*columns, console=Console(stderr=True), transient=True, disable=self.quiet) as bar:
+        console = Console(stderr=True)
+        hidden = self.quiet or not console.is_terminal
+        with Progress(*columns, console=console, transient=True, disable=hidden) as bar:
             task = bar.add_task(text, total=total)
 
             def tick(done: float, text: str | None = None) -> None:

@@ -1,0 +1,324 @@
+"""A run killed at any moment goes on and ends with the bytes of a run that never stopped."""
+
+import json
+import multiprocessing
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from laconic.cli import run
+from laconic.params import load_checkpoint, save_checkpoint
+
+LC = ["--codebook", "2", "--effort", "train", "--steps", "4", "--finetune", "2", "--lr", "0.05", "--threads", "1"]
+TRAIN = ["train", "--net", "lenet300", "--data", "digits", "--epochs", "4", "--lr", "0.05", "--threads", "1"]
+PATIENCE = 120
+
+CHILD = """
+import os, signal, sys
+output, moment, arguments = {output!r}, {moment!r}, {arguments!r}
+sys.stdout = sys.stderr = open(output, "w", buffering=1)
+
+def dies(function, at, before):
+    calls = 0
+    def mortal(*args, **options):
+        nonlocal calls
+        calls += 1
+        if before and calls == at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = function(*args, **options)
+        if calls == at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+    return mortal
+
+import laconic.training, laconic.lc.finetune, laconic.files, laconic.cli.compress, laconic.cli.train
+if moment:
+    where, at, before = moment
+    if where == "epoch":
+        laconic.training.train_epoch = dies(laconic.training.train_epoch, at, before)
+        sys.modules["laconic.lc.finetune"].train_epoch = laconic.training.train_epoch
+    elif where == "start":
+        laconic.cli.compress.load_checkpoint = laconic.cli.train.task_of = dies(None, 1, True)
+    else:
+        setattr(laconic.files.os, where, dies(getattr(laconic.files.os, where), at, before))
+
+from laconic.cli import run
+sys.exit(run(arguments))
+"""
+
+
+@pytest.fixture(scope="module")
+def processes():
+    """A server that has torch loaded and forks a process for each command: a start costs little."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["laconic.cli.compress", "laconic.cli.train", "laconic.demo", "torch._dynamo"])
+    return context
+
+
+@pytest.fixture
+def command(processes, tmp_path):
+    """Function: arguments and a moment of death → exit code and what was said."""
+
+    def start(arguments, moment=None):
+        said = tmp_path / "said"
+        code = CHILD.format(output=str(said), moment=moment, arguments=[str(argument) for argument in arguments])
+        process = processes.Process(target=exec, args=(code, {}))
+        process.start()
+        process.join(PATIENCE)
+        assert not process.is_alive(), said.read_text()
+        return process.exitcode, said.read_text() if said.exists() else ""
+
+    return start
+
+
+@pytest.fixture(scope="module")
+def net(tmp_path_factory):
+    path = tmp_path_factory.mktemp("net") / "net.safetensors"
+    assert run([*TRAIN, "-o", str(path), "--epochs", "2", "--quiet"]) == 0
+    return path
+
+
+@pytest.fixture(scope="module")
+def whole(processes, net, tmp_path_factory):
+    """The file of a run that nothing interrupted, and its report."""
+    folder = tmp_path_factory.mktemp("whole")
+    arguments = ["compress", str(net), "-o", str(folder / "net.lac"), *LC, "--json"]
+    code = CHILD.format(output=str(folder / "said"), moment=None, arguments=arguments)
+    process = processes.Process(target=exec, args=(code, {}))
+    process.start()
+    process.join(PATIENCE)
+    assert process.exitcode == 0
+    return (folder / "net.lac").read_bytes(), json.loads((folder / "said").read_text())
+
+
+MOMENTS = {
+    "at start-up": (("start", 1, True), None),
+    "before the first checkpoint is in place": (("replace", 1, True), None),
+    "after the first checkpoint": (("replace", 1, False), 0),
+    "in the first L step": (("epoch", 1, True), 0),
+    "while the third checkpoint is written": (("fsync", 5, True), 1),  # of each checkpoint the file and its folder
+    "after the third checkpoint": (("replace", 3, False), 2),
+    "after the last L step": (("epoch", 4, False), 3),
+    "in fine-tuning": (("epoch", 6, True), 4),
+    "before the file is in place": (("replace", 6, True), 4),
+}
+
+
+@pytest.mark.parametrize(("moment", "step"), MOMENTS.values(), ids=MOMENTS)
+def test_a_killed_compression_resumes_to_the_same_bytes(command, net, whole, tmp_path, moment, step):
+    output = tmp_path / "net.lac"
+    arguments = ["compress", net, "-o", output, *LC]
+    assert command(arguments, moment)[0] == -signal.SIGKILL
+    assert not output.exists()
+    exitcode, said = command([*arguments, "--resume", "--json"])
+    assert exitcode == 0, said
+    assert said.startswith("there is no " if step is None else f"resuming after step {step}")
+    assert output.read_bytes() == whole[0]
+    record = json.loads(said[said.index("{") :])
+    assert record["history"] == whole[1]["history"]
+    assert len(record["history"]) == record["steps"] + 1 == 5
+    assert not output.with_name("net.lac.checkpoint").exists()
+
+
+def test_a_chain_of_kills(command, net, whole, tmp_path):
+    output = tmp_path / "net.lac"
+    arguments = ["compress", net, "-o", output, *LC]
+    chain = [("replace", 2, False), ("epoch", 2, True), ("start", 1, True), ("replace", 3, True), ("epoch", 2, False)]
+    for number, moment in enumerate(chain):
+        exitcode, said = command([*arguments, *(["--resume"] if number else [])], moment)
+        assert exitcode == -signal.SIGKILL, said
+    assert command([*arguments, "--resume"])[0] == 0
+    assert output.read_bytes() == whole[0]
+
+
+def test_a_finished_file_survives_a_kill(command, net, whole, tmp_path):
+    """The kill falls between the file and the removal of the checkpoint."""
+    output = tmp_path / "net.lac"
+    arguments = ["compress", net, "-o", output, *LC]
+    assert command(arguments, ("replace", 6, False))[0] == -signal.SIGKILL
+    assert output.read_bytes() == whole[0]
+    exitcode, said = command([*arguments, "--resume"])
+    assert exitcode == 1
+    assert "exists" in said
+    assert command([*arguments, "--resume", "--force"])[0] == 0
+    assert output.read_bytes() == whole[0]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--keep", "0.1", "--codebook", "4"], ["--rank", "2"], ["--codebook", "3", "--method", "idc"]],
+    ids=lambda options: " ".join(options),
+)
+def test_every_technique_resumes(command, net, tmp_path, options):
+    files = []
+    for name, moment in (("whole.lac", None), ("killed.lac", ("replace", 3, False))):
+        arguments = ["compress", net, "-o", tmp_path / name, *LC[2:], *options]
+        assert command(arguments, moment)[0] == (0 if moment is None else -signal.SIGKILL)
+        if moment is not None:
+            assert command([*arguments, "--resume"])[0] == 0
+        files.append((tmp_path / name).read_bytes())
+    assert files[0] == files[1]
+
+
+@pytest.mark.parametrize(
+    "chain",
+    [[("epoch", 1, True)], [("replace", 1, False)], [("epoch", 3, True), ("replace", 1, True), ("start", 1, True)]],
+    ids=["in the first epoch", "after it", "three times"],
+)
+def test_killed_training_resumes_to_the_same_bytes(command, tmp_path, chain):
+    assert command([*TRAIN, "-o", tmp_path / "whole.safetensors"])[0] == 0
+    output = tmp_path / "net.safetensors"
+    for number, moment in enumerate(chain):
+        assert command([*TRAIN, "-o", output, *(["--resume"] if number else [])], moment)[0] == -signal.SIGKILL
+        assert not output.exists()
+    exitcode, said = command([*TRAIN, "-o", output, "--resume"])
+    assert exitcode == 0, said
+    assert output.read_bytes() == (tmp_path / "whole.safetensors").read_bytes()
+    assert not output.with_name("net.safetensors.checkpoint").exists()
+
+
+# --- processes of their own, killed from outside ---------------------------------------------------
+
+
+def launch(arguments):
+    """Start the command itself."""
+    command = [sys.executable, "-m", "laconic", *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(alive, path, steps):
+    """Wait until the checkpoint holds so many steps."""
+    until = time.monotonic() + PATIENCE
+    while alive() and time.monotonic() < until:
+        if path.exists() and len(json.loads(load_checkpoint(path)[1]["history"])) > steps:
+            return
+        time.sleep(0.01)
+    pytest.fail(f"step {steps} has not been reached")
+
+
+def stop(process, number):
+    """Send a signal; return exit code, output and errors."""
+    process.send_signal(number)
+    said = process.communicate(timeout=PATIENCE)
+    return process.returncode, *said
+
+
+def test_kill_minus_nine_from_outside(processes, command, net, tmp_path):
+    """Wherever it strikes, what is left is a checkpoint to go on from, and neither file is ever half of one."""
+    output, checkpoint = tmp_path / "net.lac", tmp_path / "net.lac.checkpoint"
+    long = [*LC, "--steps", "40", "--tolerance", "0"]
+    arguments = ["compress", net, "-o", output, *long, "--quiet"]
+    first = launch(arguments)
+    wait_for(lambda: first.poll() is None, checkpoint, 1)
+    assert stop(first, signal.SIGKILL) == (-signal.SIGKILL, "", "")
+    assert not output.exists()
+    code = CHILD.format(output=str(tmp_path / "said"), moment=None, arguments=[*map(str, arguments), "--resume"])
+    second = processes.Process(target=exec, args=(code, {}))
+    second.start()
+    wait_for(second.is_alive, checkpoint, 9)
+    second.kill()
+    second.join(PATIENCE)
+    assert second.exitcode == -signal.SIGKILL
+    assert not output.exists()
+    assert command([*arguments, "--resume"]) == (0, "")
+    assert command(["compress", net, "-o", tmp_path / "whole.lac", *long])[0] == 0
+    assert output.read_bytes() == (tmp_path / "whole.lac").read_bytes()
+
+
+def refused(capsys, arguments):
+    """Run in this process; return the line that refuses."""
+    assert run([str(argument) for argument in arguments]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: ")
+    assert len(err.splitlines()) == 1
+    return err
+
+
+@pytest.fixture
+def one_thread():
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_ctrl_c_says_how_to_go_on(net, tmp_path, capsys):
+    output, checkpoint = tmp_path / "net.lac", tmp_path / "net.lac.checkpoint"
+    arguments = ["compress", net, "-o", output, *LC, "--steps", "500", "--tolerance", "0"]
+    process = launch(arguments)
+    wait_for(lambda: process.poll() is None, checkpoint, 2)
+    code, out, err = stop(process, signal.SIGINT)
+    assert (code, out) == (130, "")
+    assert len(err.splitlines()) == 1
+    assert "--resume" in err
+    assert str(checkpoint) in err
+    assert [path.name for path in tmp_path.iterdir()] == ["net.lac.checkpoint"]
+    kept = checkpoint.read_bytes()
+
+    # other options are refused by their names
+    others = {
+        "--seed": "3", "--steps": "7", "--lr": "0.02", "--lr-decay": "0.9", "--codebook": "4", "--batch": "64",
+        "--epochs": "2", "--finetune": "1", "--threads": "2", "--growth": "1.5", "--mu": "0.1", "--method": "idc",
+        "--tolerance": "0.1", "--weight-decay": "0.001",
+    }  # fmt: skip
+    for option, value in others.items():
+        said = refused(capsys, [*arguments, "--resume", option, value])
+        assert f"{option} was " in said
+        assert f"is {value}" in said
+    said = refused(capsys, [*arguments, "--resume", "--quadratic-penalty"])
+    assert "--quadratic-penalty was False, is True" in said
+
+    # nor does forgetting --resume cost the work that is done
+    said = refused(capsys, arguments)
+    assert "--resume" in said
+    assert "--force" in said
+    assert checkpoint.read_bytes() == kept
+
+
+def test_other_weights_are_refused(command, net, tmp_path, capsys):
+    arguments = ["-o", tmp_path / "net.lac", *LC]
+    assert command(["compress", net, *arguments], ("replace", 1, False))[0] == -signal.SIGKILL
+    params, metadata = load_checkpoint(net)
+    other = tmp_path / "other.safetensors"
+    save_checkpoint(other, {**params, "fc3.bias": params["fc3.bias"] + 1}, metadata)
+    assert "SHA-256" in refused(capsys, ["compress", other, *arguments, "--resume"])
+
+
+def test_training_with_other_options_is_refused(command, tmp_path, capsys):
+    output = tmp_path / "net.safetensors"
+    assert command([*TRAIN, "-o", output], ("replace", 1, False))[0] == -signal.SIGKILL
+    kept = output.with_name("net.safetensors.checkpoint").read_bytes()
+    for option, value in {"--epochs": "9", "--seed": "1", "--lr": "0.5", "--net": "lenet300-tanh"}.items():
+        assert f"{option} was " in refused(capsys, [*TRAIN, "-o", output, option, value, "--resume"])
+    assert "--resume" in refused(capsys, [*TRAIN, "-o", output])
+    assert output.with_name("net.safetensors.checkpoint").read_bytes() == kept
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "of training", "text"])
+def test_a_damaged_checkpoint_is_refused(command, net, tmp_path, capsys, damage):
+    arguments = ["compress", net, "-o", tmp_path / "net.lac", *LC]
+    assert command(arguments, ("replace", 2, False))[0] == -signal.SIGKILL
+    checkpoint = tmp_path / "net.lac.checkpoint"
+    data = checkpoint.read_bytes()
+    middle = len(data) // 2
+    changed = {
+        "cut": data[:middle],
+        "flipped": data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :],
+        "of training": net.read_bytes(),
+        "text": b"none of this is a checkpoint",
+    }
+    checkpoint.write_bytes(changed[damage])
+    assert str(checkpoint) in refused(capsys, [*arguments, "--resume"])
+    assert checkpoint.read_bytes() == changed[damage]
+
+
+def test_resuming_without_a_checkpoint_starts_and_says_so(command, net, whole, tmp_path):
+    exitcode, said = command(["compress", net, "-o", tmp_path / "net.lac", *LC, "--resume"])
+    assert exitcode == 0
+    assert "starting at the beginning" in said
+    assert (tmp_path / "net.lac").read_bytes() == whole[0]
