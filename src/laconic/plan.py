@@ -11,6 +11,7 @@ A plan is the same thing in Python and in TOML:
 """
 
 import fnmatch
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -87,7 +88,7 @@ def weights_only(compression: Compression, params: Params) -> Plan:
 
 def fnmatch_escape(name: str) -> str:
     """Return the pattern that matches ``name`` alone."""
-    return "".join(f"[{char}]" if char in "*?[" else char for char in name)
+    return "".join(f"[{char}]" if char in "*?[, " else char for char in name)
 
 
 def _matching(pattern: str, params: Params) -> tuple[str, ...]:
@@ -97,8 +98,9 @@ def _matching(pattern: str, params: Params) -> tuple[str, ...]:
 
 
 def _globs(pattern: str) -> list[str]:
-    """Return the globs in ``pattern``: commas part them, and a last comma does no harm."""
-    return [glob.strip() for glob in pattern.split(",") if glob.strip()] or [pattern]
+    """Return the globs in ``pattern``: commas part them, but for those in ``[...]``, and a last comma does no harm."""
+    globs = [glob.strip() for glob in re.findall(r"(?:\[!?\]?[^\]]*\]|[^,])+", pattern)]
+    return [glob for glob in globs if glob] or [pattern]
 
 
 def load_plan(path: Path) -> Plan:

@@ -105,7 +105,8 @@ class Adaptive(Schedule):
     tolerance: float = 0.01
 
     def __post_init__(self) -> None:
-        _require_path(self.first, min(self.growth, self.fast), self.steps)
+        _require_path(self.first, self.growth, self.steps)
+        _require_path(self.first, self.fast, self.steps)
 
     def next_mu(self, progress: Progress) -> float | None:
         """Return the last μ times the factor that the last step calls for."""
