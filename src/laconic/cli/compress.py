@@ -92,9 +92,9 @@ def command(
 
       laconic compress net.pt -o net.lac --rank 8 --net lenet300 --data digits
 
-      laconic compress mnist.pt -o mnist.lac --codebook 2 --effort train --data-dir DIR
+      laconic compress a.safetensors -o a.lac --codebook 2 --effort train
 
-      laconic compress net.pt -o net.lac --plan plan.toml --effort train --task mine:make
+      laconic compress a.pt -o a.lac --plan a.toml --effort train --task mine:make
     """
     say = Output(as_json, quiet)
     options.require_output(output, ".lac", force=force)

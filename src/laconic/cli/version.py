@@ -8,7 +8,11 @@ from laconic.cli.console import Output
 
 
 def command(as_json: options.Json = False, quiet: options.Quiet = False) -> None:
-    """Print the versions of laconic and of what it runs on."""
+    """Print the versions of laconic and of what it runs on.
+
+    Example:
+      laconic version --json
+    """
     found = {"laconic": version("laconic"), "python": platform.python_version()}
     for name in ("numpy", "numba", "safetensors", "torch"):
         try:
