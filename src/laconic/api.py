@@ -12,7 +12,7 @@ from laconic.codes import Code, DenseCode
 from laconic.container import LacFile
 from laconic.csteps import Compression
 from laconic.errors import PlanError
-from laconic.lc import FINE_TUNING, LCState, LearningStep, finetune, iterated_direct, run, start
+from laconic.lc import FINE_TUNING, LCState, LearningStep, direct, finetune, iterated_direct, run, start
 from laconic.ledger import REFERENCE_BYTES, Ledger, ledger
 from laconic.metric import Metrics
 from laconic.params import Params, apply_to, checkpoint_bytes, decompress, params_of, to_numpy
@@ -170,10 +170,10 @@ def compress(
     plan = plan if isinstance(plan, Plan) else weights_only(plan, params)
     reference = len(checkpoint_bytes(params))
     notes = {REFERENCE_BYTES: str(reference), **(task.metadata if task else {}), **(metadata or {})}
-    state = resume or start(params, plan, metrics)
     if effort == "direct" or task is None:
-        return Result(all_codes(state), notes)
-    how = training or Training()
+        made = {name: code for group in direct(params, plan, metrics) for name, code in group.items()}
+        return Result({name: made[name] for name in params}, notes)
+    state, how = resume or start(params, plan, metrics), training or Training()
     history = []
     for reached in path(state, task, how, seed):
         state = reached

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self, final
+from typing import final
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -102,7 +102,7 @@ class LacFile(Mapping[str, np.ndarray]):
         if isinstance(self._data, mmap.mmap):
             self._data.close()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "LacFile":
         return self
 
     def __exit__(

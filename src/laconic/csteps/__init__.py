@@ -2,7 +2,7 @@
 
 from laconic.csteps.adaptive_codebook import AdaptiveCodebook
 from laconic.csteps.compression import Codes, Compression
-from laconic.csteps.joint import Joint, project
+from laconic.csteps.joint import Joint, project, together
 from laconic.csteps.keep_largest import KeepLargest
 from laconic.csteps.lossless import Lossless
 from laconic.csteps.low_rank import LowRank
@@ -20,4 +20,5 @@ __all__ = [
     "Lossless",
     "LowRank",
     "project",
+    "together",
 ]

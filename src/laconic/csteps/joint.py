@@ -1,5 +1,6 @@
 """Several tensors under one constraint, or each under its own."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import final
 
@@ -31,10 +32,18 @@ def project(
     compression: Compression, weights: Params, metrics: Metrics | None = None, warm: Codes | None = None
 ) -> dict[str, Code]:
     """Project each tensor by itself, or all together where ``compression`` is `Joint`. Arguments as `project`'s."""
-    if isinstance(compression, Joint):
-        return compression.project(weights, metrics, warm)
     codes: dict[str, Code] = {}
-    for name, tensor in weights.items():
-        last = {name: warm[name]} if warm is not None and name in warm else None
-        codes.update(compression.project({name: tensor}, metrics, last))
+    for names in together(compression, weights):
+        last = {name: warm[name] for name in names if name in warm} if warm else None
+        codes.update(compression.project({name: weights[name] for name in names}, metrics, last or None))
     return codes
+
+
+def together(compression: Compression, names: Iterable[str]) -> list[tuple[str, ...]]:
+    """Return the groups of tensors that ``compression`` takes at a time: all of them where it is `Joint`.
+
+    >>> from laconic.csteps import Lossless
+    >>> together(Joint(Lossless()), ["a", "b"]), together(Lossless(), ["a", "b"])
+    ([('a', 'b')], [('a',), ('b',)])
+    """
+    return [tuple(names)] if isinstance(compression, Joint) else [(name,) for name in names]

@@ -4,13 +4,12 @@ from dataclasses import dataclass
 from typing import final
 
 import torch
-from jaxtyping import Int64, UInt8
+from jaxtyping import UInt8
 from torch import Tensor
 
 from laconic.errors import DataError
 
 Pixels = UInt8[Tensor, "images channels height width"]
-Labels = Int64[Tensor, " images"]
 
 
 @final
@@ -20,8 +19,9 @@ class Images:
 
     Args:
         name: of the data set.
-        train: training pixels and labels, in the order of the file.
-        test: test pixels and labels, in the order of the file.
+        train: training pixels, uint8 of shape (images, channels, height, width), and labels, int64 of shape (images,),
+            in the order of the file.
+        test: test pixels and labels, likewise.
         brightest: the largest pixel value that the format allows (255; 16 for digits).
 
     Raises:
@@ -29,8 +29,8 @@ class Images:
     """
 
     name: str
-    train: tuple[Pixels, Labels]
-    test: tuple[Pixels, Labels]
+    train: tuple[Tensor, Tensor]
+    test: tuple[Tensor, Tensor]
     brightest: int = 255
 
     def __post_init__(self) -> None:

@@ -1,6 +1,6 @@
 """The learning-compression algorithm: `min L(w) s.t. w = Δ(Θ)`, by alternating training and compression."""
 
-from laconic.lc.baselines import iterated_direct
+from laconic.lc.baselines import direct, iterated_direct
 from laconic.lc.checkpoint import load_state, save_state
 from laconic.lc.finetune import FINE_TUNING, finetune
 from laconic.lc.l_step import LearningStep
@@ -13,6 +13,7 @@ __all__ = [
     "LStep",
     "LearningStep",
     "c_step",
+    "direct",
     "finetune",
     "iterated_direct",
     "load_state",

@@ -1,6 +1,6 @@
 """What the LC algorithm is measured against, by the names the field gives them.
 
-* direct compression: `start` and nothing else;
+* direct compression: `direct`, or `start` and nothing else;
 * iterated direct compression (iDC): train, compress, train from there, compress, ...; it has no penalty to hold it;
 * mask and retrain (magnitude pruning, Han et al. 2015; centroid fine-tuning): `start`, then `finetune`, which never
   reconsiders a choice.
@@ -9,8 +9,30 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
+from laconic.codes import Code
+from laconic.csteps import together
 from laconic.lc.state import LCState
 from laconic.lc.steps import LStep, c_step
+from laconic.metric import Metrics
+from laconic.params import Params
+from laconic.plan import Plan
+
+
+def direct(params: Params, plan: Plan, metrics: Metrics | None = None) -> Iterator[dict[str, Code]]:
+    """Yield the codes of direct compression, `Θ = argmin ‖w − Δ(Θ)‖²_metric`, as they are made.
+
+    Args:
+        params: the network's parameters and buffers.
+        plan: what each tensor gets.
+        metrics: by name, as they are: what matters less is not lifted to a floor as in the LC algorithm.
+
+    Raises:
+        PlanError: when the plan does not fit.
+        WeightsError: when a tensor cannot be compressed as the plan says.
+    """
+    for row in plan.resolve(params):
+        for names in together(row.compression, row.names):
+            yield row.compression.project({name: params[name] for name in names}, metrics)
 
 
 def iterated_direct(state: LCState, l_step: LStep, steps: int) -> Iterator[LCState]:
