@@ -1,6 +1,5 @@
 """Weights by name: where tensors of torch meet arrays of NumPy, and checkpoints meet both."""
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -104,17 +103,25 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise DataError(f"no file {path}")
     try:
         if path.suffix in (".pt", ".pth"):
-            return _flat(path, torch.load(path, map_location="cpu", weights_only=True)), {}
+            return _flat(path, _unpickled(path)), {}
         with safetensors.safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
     except DataError:
         raise
-    except pickle.UnpicklingError as error:  # torch's own message advises to trust the file and run it
+    except Exception as error:  # the two readers raise a dozen unrelated types
+        raise DataError(f"{path} cannot be read as {path.suffix or 'safetensors'}: {error}") from error
+
+
+def _unpickled(path: Path) -> object:
+    """Return what torch's reader of tensors, which runs no code, finds in a checkpoint."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # torch's own messages are long, and advise to trust the file and run it
         raise DataError(
             f"{path} holds more than tensors, or is no checkpoint; nothing in it was run. Save model.state_dict() alone"
         ) from error
-    except Exception as error:  # the two readers raise a dozen unrelated types
-        raise DataError(f"{path} cannot be read as {path.suffix or 'safetensors'}: {error}") from error
 
 
 def _flat(path: Path, loaded: object) -> dict[str, Tensor]:
@@ -140,4 +147,4 @@ def save_checkpoint(path: Path, params: Params, metadata: Mapping[str, str], *, 
 def checkpoint_bytes(params: Params, metadata: Mapping[str, str] | None = None) -> bytes:
     """Return the safetensors file of ``params``; tensors that share memory are each written."""
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in params.items()}
-    return same_every_time(safetensors.torch.save(tensors, dict(metadata or {})))
+    return same_every_time(safetensors.torch.save(tensors, dict(metadata) if metadata else None))

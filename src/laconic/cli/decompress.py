@@ -30,7 +30,7 @@ def command(
         tensors = {name: file[name] for name in file}
         metadata = {key: value for key, value in file.metadata.items() if key != REFERENCE_BYTES}
     with replace_file(output, force=force) as target:
-        target.write(same_every_time(safetensors.numpy.save(tensors, metadata)))
+        target.write(same_every_time(safetensors.numpy.save(tensors, metadata or None)))
     size = output.stat().st_size
     record = {"output": str(output), "bytes": size, "tensors": len(tensors)}
     Output(as_json, quiet).result(record, f"wrote {output}: {len(tensors)} tensors, {in_bytes(size)}")

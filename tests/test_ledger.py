@@ -1,0 +1,113 @@
+"""The account of a file: exact, and as the publications count."""
+
+import math
+
+import pytest
+import torch
+
+import laconic
+from laconic import container, nets
+from laconic.codes.counting import published_bits
+from laconic.csteps import COMPRESSIONS, AdaptiveCodebook, Joint, KeepLargest, Lossless, LowRank
+from laconic.ledger import REFERENCE_BYTES, ledger
+from laconic.params import params_of
+from laconic.plan import Plan
+
+COMPRESSED = {
+    "lossless": Lossless(),
+    "codebook": AdaptiveCodebook(4),
+    "shared codebook": Joint(AdaptiveCodebook(16)),
+    "keep": Joint(KeepLargest(0.05)),
+    "keep and codebook": KeepLargest(0.1, values=AdaptiveCodebook(4)),
+    "rank": LowRank(7),
+    "rank and more": LowRank(7, left=AdaptiveCodebook(8), right=KeepLargest(0.5)),
+    "nothing": KeepLargest(count=0),
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def lenet():
+    return params_of(nets.build("lenet300"))
+
+
+def test_every_compression_is_accounted_for():
+    used = {type(c) for c in COMPRESSED.values()} | {type(c.of) for c in COMPRESSED.values() if isinstance(c, Joint)}
+    assert used == set(COMPRESSIONS)
+
+
+@pytest.mark.parametrize("name", COMPRESSED)
+def test_the_entries_are_the_file(name, tmp_path):
+    result = laconic.compress(lenet(), COMPRESSED[name], metadata={"net": "lenet300"})
+    path = result.save(tmp_path / "a.lac")
+    with container.open(path) as file:
+        account = ledger(file)
+    size = path.stat().st_size
+    assert account == result.ledger()
+    assert sum(entry.bytes for entry in account.entries) == account.file_bytes == result.file_bytes == size
+    assert math.isclose(sum(entry.share for entry in account.entries), 1)
+    assert [entry.name for entry in account.entries] == [*lenet(), "(header)"]
+    assert account.ratio == account.reference_bytes / size
+    assert account.bits_per_weight == 8 * size / 266_200
+    published = published_bits(result.codes)
+    for entry in account.entries[:-1]:
+        weights = lenet()[entry.name]
+        assert entry.shape == tuple(weights.shape)
+        assert entry.dense_bits == 32 * weights.numel()
+        assert entry.published_bits == published[entry.name]
+        assert entry.dtype == "float32"
+    header = account.entries[-1]
+    assert header.bytes >= 32
+    assert header.dense_bits == header.published_bits == header.entropy_bytes == 0
+    assert account.published_ratio == 32 * 266_610 / sum(published.values())
+    records = account.records()
+    assert records["tensors"] == result.table()
+    assert records["file_bytes"] == size
+
+
+@pytest.mark.parametrize(("entries", "ratio"), [(2, 30.52), (4, 15.63), (8, 10.50)])
+def test_published_ratios(entries, ratio):
+    """LC papers, Part II: ρ of LeNet300."""
+    account = laconic.compress(lenet(), AdaptiveCodebook(entries)).ledger()
+    assert round(account.published_ratio, 2) == ratio
+
+
+def test_a_joint_codebook_is_charged_once():
+    account = laconic.compress(
+        {"a": torch.randn(20, 10), "b": torch.randn(20, 10)}, Joint(AdaptiveCodebook(2))
+    ).ledger()
+    a, b, _ = account.entries
+    assert a.published_bits == b.published_bits + 2 * 32
+
+
+def test_coding_comes_close_to_the_entropy():
+    account = laconic.compress(lenet(), AdaptiveCodebook(4)).ledger()
+    for entry in account.entries:
+        if entry.code.startswith("codebook"):
+            assert entry.entropy_bytes <= entry.bytes <= 1.01 * entry.entropy_bytes + 16
+
+
+def test_a_tensor_may_be_called_header():
+    weights = {"(header)": torch.randn(30, 10), "b": torch.zeros(3)}
+    account = laconic.compress(weights, AdaptiveCodebook(2)).ledger()
+    assert [entry.name for entry in account.entries] == ["(header)", "b", "(header)"]
+    assert [entry.dense_bits for entry in account.entries] == [9600, 96, 0]
+    assert account.entries[0].published_bits == 300 + 64
+
+
+def test_files_that_do_not_tell_their_reference():
+    codes = laconic.compress({"b": torch.zeros(3)}, Plan({"b": Lossless()})).codes
+    for metadata in ({}, {REFERENCE_BYTES: "many"}, {REFERENCE_BYTES: "²"}, {REFERENCE_BYTES: "-5"}):
+        account = ledger(container.reader.LacFile(container.dumps(codes, metadata), "a file"))
+        assert account.reference_bytes is None
+        assert account.ratio is None
+        assert account.bits_per_weight is None
+    empty = ledger(container.reader.LacFile(container.dumps({}), "a file"))
+    assert empty.published_ratio is None
+    assert len(empty.entries) == 1
