@@ -13,6 +13,7 @@ from laconic import data, nets
 from laconic.api import Effort, Result, Training, compress, load
 from laconic.csteps import AdaptiveCodebook, Compression, Joint, KeepLargest
 from laconic.lc import FINE_TUNING
+from laconic.ledger import REFERENCE_BYTES
 from laconic.params import Params, params_of, save_checkpoint
 from laconic.schedule import Progress
 from laconic.task import Task, classification
@@ -90,14 +91,16 @@ def _one_seed(folder: Path, task: Task, seed: int, say: Say) -> list[Outcome]:
         reference = reached
     path = folder / "reference.safetensors"
     save_checkpoint(path, reference.weights, task.metadata, force=True)
-    outcomes = [_outcome(path, task, reference.weights, seed, "reference", "reference", path.stat().st_size)]
+    size = path.stat().st_size
+    outcomes = [_outcome(path, task, reference.weights, seed, "reference", "reference", size)]
+    notes = {REFERENCE_BYTES: str(size)}
     for number, plan in enumerate(PLANS):
         share = 1 / (len(PLANS) + 1)
         efforts: tuple[tuple[str, Effort], ...] = (("direct", "direct"), ("LC", "train"))
         for method, effort in efforts:
             say((number + 1) * share, f"seed {seed}: {plan}, {method}")
-            result = compress(reference.weights, PLANS[plan], task, effort, training=LC, seed=seed)
-            outcomes.append(_written(folder, result, task, seed, plan, method, path.stat().st_size))
+            result = compress(reference.weights, PLANS[plan], task, effort, training=LC, metadata=notes, seed=seed)
+            outcomes.append(_written(folder, result, task, seed, plan, method, size))
     return outcomes
 
 

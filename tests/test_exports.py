@@ -1,0 +1,127 @@
+"""Forgetting fails: names that are exported, documented and imported, and contracts between the modules."""
+
+import importlib
+import inspect
+import pkgutil
+import re
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+import laconic
+from laconic.codes import CODES, DTYPES
+from laconic.csteps import COMPRESSIONS
+
+ROOT = Path(__file__).resolve().parents[1]
+MODULES = sorted(
+    module.name
+    for module in pkgutil.walk_packages(laconic.__path__, "laconic.")
+    if not module.name.endswith("__main__")
+)
+
+
+def test_every_public_name_resolves():
+    assert len(set(laconic.__all__)) == len(laconic.__all__)
+    assert dir(laconic) == sorted(laconic.__all__)
+    for name in laconic.__all__:
+        assert getattr(laconic, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        laconic.nonsense  # noqa: B018
+    assert version("laconic") == laconic.__version__
+
+
+def test_public_names_are_what_their_home_calls_them():
+    for name, home in laconic._HOME.items():
+        module = importlib.import_module(f"laconic.{home}")
+        assert getattr(laconic, name) is getattr(module, name)
+    for name in laconic._MODULES:
+        assert getattr(laconic, name) is importlib.import_module(f"laconic.{name}")
+
+
+def test_type_checkers_see_the_same_names():
+    """The imports under TYPE_CHECKING are written out: each public name, and from its home."""
+    source = inspect.getsource(laconic)
+    written = {name: home for home, name in re.findall(r"from laconic\.(\S+) import (\w+) as \2", source)}
+    assert written == laconic._HOME
+    assert set(re.findall(r"from laconic import (\w+) as \1", source)) == set(laconic._MODULES)
+
+
+def test_every_compression_is_public():
+    for compression in COMPRESSIONS:
+        assert getattr(laconic, compression.__name__) is compression
+    subclasses = {kind for kind in laconic.Compression.__subclasses__() if kind.__module__.startswith("laconic.")}
+    assert subclasses == set(COMPRESSIONS)
+
+
+def test_every_code_has_a_tag_and_a_name():
+    kinds = {kind for kind in laconic.codes.Code.__subclasses__() if kind.__module__.startswith("laconic.")}
+    assert kinds == set(CODES)
+    assert all(code.__name__ in laconic.codes.__all__ for code in CODES)
+
+
+def test_the_format_page_names_every_tag_and_dtype():
+    page = (ROOT / "docs" / "format.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| (\d+) \| ([a-z ]+) \|.*\| .* \| .* \|$", page, re.MULTILINE))
+    words = {"DenseCode": "dense", "CodebookCode": "codebook", "SparseCode": "sparse", "LowRankCode": "low rank"}
+    for tag, code in enumerate(CODES):
+        assert rows[str(tag)] == words[code.__name__]
+    numbers, names = re.search(r"^\| dtype number \|(.*)\|\n\|.*\|\n\| \|(.*)\|$", page, re.MULTILINE).groups()
+    assert [int(number) for number in numbers.split("|")] == list(range(len(DTYPES)))
+    assert tuple(name.strip() for name in names.split("|")) == DTYPES
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_public_things_have_docstrings(name):
+    module = importlib.import_module(name)
+    assert module.__doc__, name
+    own = {
+        key: thing
+        for key, thing in vars(module).items()
+        if not key.startswith("_") and getattr(thing, "__module__", None) == name and callable(thing)
+    }
+    for key, thing in own.items():
+        assert inspect.getdoc(thing), f"{name}.{key}"
+        members = vars(thing).items() if inspect.isclass(thing) else ()
+        for member, value in members:
+            function = value.fget if isinstance(value, property) else getattr(value, "__func__", value)
+            if not member.startswith("_") and inspect.isfunction(function):
+                assert function.__doc__, f"{name}.{key}.{member}"
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name.count(".") == 1])
+def test_lists_of_exports_are_true(name):
+    module = importlib.import_module(name)
+    exported = getattr(module, "__all__", [])
+    assert len(set(exported)) == len(exported)
+    assert all(hasattr(module, key) for key in exported)
+
+
+def fresh(code):
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_importing_laconic_loads_nothing_heavy():
+    code = "import laconic, sys; print(*({'torch', 'numba', 'numpy', 'sklearn', 'matplotlib'} & set(sys.modules)))"
+    assert fresh(code) == []
+
+
+def test_opening_a_file_loads_no_torch(tmp_path):
+    import torch
+
+    path = laconic.compress({"w": torch.randn(6, 5)}, laconic.AdaptiveCodebook(3)).save(tmp_path / "a.lac")
+    code = f"import laconic, sys; laconic.open({str(path)!r})['w']; print(*({{'torch', 'sklearn'}} & set(sys.modules)))"
+    assert fresh(code) == []
+
+
+def test_contracts_between_the_modules():
+    script = Path(sys.executable).with_name("lint-imports")
+    if not script.exists():
+        pytest.skip("import-linter is not installed")
+    done = subprocess.run([script, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert "0 broken" in done.stdout
