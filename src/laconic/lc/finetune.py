@@ -128,7 +128,7 @@ def _codebook(code: CodebookCode, leaves: _Leaves) -> _Form:
     leaf = leaves.leaf(code.codebook)
     indices = torch.from_numpy(code.indices.array.astype("int64"))
     return _Form(
-        lambda: leaf[indices].view(code.shape),
+        lambda: leaf.index_select(0, indices).view(code.shape),
         lambda: replace(code, codebook=leaves.frozen(code.codebook)),
     )
 
