@@ -1,6 +1,7 @@
 """The LC loop: L steps by any optimizer, the account of progress, going on after a stop, baselines."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from laconic.csteps import AdaptiveCodebook, Joint, KeepLargest, Lossless, LowRank
 from laconic.errors import PlanError, WeightsError
-from laconic.lc import LCState, LearningStep, finetune, iterated_direct, run, start
+from laconic.lc import LCState, LearningStep, c_step, finetune, iterated_direct, run, start
 from laconic.metric import Diagonal
 from laconic.params import decompress, params_of
 from laconic.plan import Plan, weights_only
@@ -17,6 +18,7 @@ from laconic.training import Optimization, adam, nesterov
 
 from .toys import (
     DOUBLE,
+    Binary,
     Point,
     Quadratic,
     classifier,
@@ -126,6 +128,23 @@ def test_an_l_step_leaves_its_state_and_the_module_as_they_were():
     assert not same_params(before, weights)
 
 
+def test_every_l_step_has_batches_of_its_own():
+    task = classifier(samples=100)
+    orders = []
+
+    def batches(split: str, seed: int):
+        for inputs, labels in task.batches(split, seed):
+            orders.append(tuple(labels.tolist()))
+            yield inputs, labels
+
+    state = start(params_of(task.module), weights_only(AdaptiveCodebook(2), params_of(task.module)))
+    l_step = LearningStep(replace(task, batches=batches), Optimization(2, 0.01), seed=1)
+    last(run(state, l_step, Geometric(0.01, 1.0, 3)))
+    other = LearningStep(replace(task, batches=batches), Optimization(2, 0.01), seed=2)
+    last(run(state, other, Geometric(0.01, 1.0, 1)))
+    assert len(set(orders)) == len(orders) == 2 * 2 * 3 + 2 * 2
+
+
 # Progress
 
 
@@ -189,6 +208,30 @@ def test_pruned_weights_come_back_and_stay_in_the_end():
     assert ((first == 0) & (end != 0)).any()
     losses = [float(problem.loss(state.compressed["w"])) for state in (states[0], states[-1])]
     assert losses[1] < 0.6 * losses[0]
+
+
+def test_only_pruned_weights_that_come_back_have_returned():
+    """Zeros are never kept, so that more go than come back, and then more come back than go."""
+    w = torch.tensor([5.0, 4.0, 3.0, 2.0, 1.0], dtype=DOUBLE)
+    state = start({"w": w}, Plan({"w": KeepLargest(count=3)}))
+    fewer = c_step(state, {"w": torch.tensor([5.0, 0, 0, 0, 1], dtype=DOUBLE)}, 0.0)
+    more = c_step(fewer, {"w": w}, 0.0)
+    assert fewer.codes["w"].labels().tolist() == [1, 0, 0, 0, 1]
+    assert (fewer.progress.changed, fewer.progress.returned) == (3 / 5, 1 / 2)
+    assert (more.progress.changed, more.progress.returned) == (3 / 5, 2 / 3)
+
+
+def test_the_c_step_is_given_the_last_codes_of_its_own_row_to_start_from():
+    seen = []
+
+    class Watched(Binary):
+        def project(self, weights, metrics=None, warm=None):
+            seen.append((list(weights), warm))
+            return super().project(weights, metrics, warm)
+
+    first = start(PARAMS, Plan({"a, b": Joint(Watched())}, rest=Lossless()))
+    c_step(first, PARAMS, 1.0)
+    assert seen == [(["a", "b"], None), (["a", "b"], dict(first.codes))]
 
 
 def test_the_gap_of_zero_weights_is_zero_or_infinite():

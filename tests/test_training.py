@@ -116,6 +116,12 @@ def test_the_loss_is_the_mean_over_the_batches_of_the_last_epoch_without_penalty
     assert loss == pytest.approx(3.0)
 
 
+def test_the_loss_is_that_before_the_steps_of_the_batch_also_where_the_optimizer_asks_again():
+    problem = random_quadratic(5, seed=2)
+    _, loss = minimise(problem.task, {"w": normal(5, seed=7)}, lbfgs(), 0)
+    assert loss == pytest.approx(float(problem.loss(normal(5, seed=7))))
+
+
 def test_no_epochs_give_the_weights_back():
     problem = random_quadratic(4, seed=1)
     new, loss = minimise(problem.task, problem.params, Optimization(0), 0)
