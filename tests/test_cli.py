@@ -17,6 +17,7 @@ import torch
 import laconic
 from laconic import nets
 from laconic.cli import COMMANDS, run
+from laconic.cli.console import Output
 from laconic.params import load_checkpoint, params_of, save_checkpoint
 
 TRAIN = ["train", "--net", "lenet300", "--data", "digits", "--epochs", "3", "--lr", "0.05", "--quiet"]
@@ -379,6 +380,17 @@ def test_quiet_is_silent_and_json_is_all(net, tmp_path, capsys, monkeypatch):
             out, err = capsys.readouterr()
             assert isinstance(parsed(out), dict)
             assert err == ""
+
+
+def test_progress_fits_a_narrow_terminal(capsys, monkeypatch):
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    with Output(json=False, quiet=False).progress("starting", 100) as tick:
+        tick(50, "step 18/20, μ 0.069, loss 0.2417, gap 0.444, 12.34% moved")
+    shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", capsys.readouterr().err)
+    shown = [line for line in re.split(r"[\r\n]", shown) if line.strip()][-1]
+    assert "step 18/20, μ 0.069, loss 0.2417, gap 0.444" in shown
+    assert re.search(r" 50% (\d:\d\d:\d\d|-:--:--) left", shown), shown
 
 
 def test_names_are_printed_as_they_are(call, tmp_path, monkeypatch):

@@ -1,7 +1,9 @@
 """The demonstration: its files are there, its table is what they are, and its claim holds."""
 
+import io
 import json
 import re
+from contextlib import redirect_stdout
 
 import pytest
 import torch
@@ -18,16 +20,14 @@ from laconic.task import classification
 def demo(tmp_path_factory):
     """The folder, and what was printed."""
     folder = tmp_path_factory.mktemp("demo") / "deep" / "demo"
-    patch = pytest.MonkeyPatch()
-    printed = []
-    patch.setattr("sys.stdout.write", printed.append)
+    printed = io.StringIO()
     before = torch.get_num_threads()
     try:
-        assert run(["demo", "--seeds", "1", "--json", "--threads", "1", "-o", str(folder)]) == 0
+        with redirect_stdout(printed):
+            assert run(["demo", "--seeds", "1", "--json", "--threads", "1", "-o", str(folder)]) == 0
     finally:
-        patch.undo()
         torch.set_num_threads(before)
-    return folder, json.loads("".join(printed))
+    return folder, json.loads(printed.getvalue())
 
 
 def of(record, plan, method):

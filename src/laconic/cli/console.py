@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol, final
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Column, Table
 
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130
@@ -66,9 +66,11 @@ class Output:
     @contextmanager
     def progress(self, text: str, total: float | None) -> Iterator[Tick]:
         """Show a bar with the time left, on a terminal, while the block runs."""
+        text_column = TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis"))
+        share, left = (Column(no_wrap=True, min_width=width) for width in (4, 7))  # on narrow terminals the text yields
         columns = (
-            TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn(),
-            TextColumn("left"), TimeRemainingColumn(),
+            text_column, BarColumn(8), TaskProgressColumn(table_column=share), TimeRemainingColumn(table_column=left),
+            TextColumn("left"),
         )  # fmt: skip
         console = Console(stderr=True)
         hidden = self.quiet or not console.is_terminal
