@@ -1,6 +1,7 @@
 """Fine-tuning: choices stay, shared numbers stay shared, gradients are those of the numbers themselves."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -262,3 +263,23 @@ def test_it_leaves_the_module_and_the_codes_as_they_were():
     assert not any(part.training for part in task.module.modules())
     assert isinstance(codes["0.weight"], SparseCode)
     assert isinstance(codes["4.bias"], DenseCode)
+
+
+def test_the_learning_rate_is_annealed_and_every_epoch_has_an_order_of_its_own():
+    task, rates, orders = classifier(samples=100), [], []
+
+    class Watched(torch.optim.SGD):
+        def step(self, closure=None):
+            rates.append(self.param_groups[0]["lr"])
+            return super().step(closure)
+
+    def batches(split: str, seed: int):
+        for inputs, labels in task.batches(split, seed):
+            orders.append(tuple(labels.tolist()))
+            yield inputs, labels
+
+    codes = codes_of(params_of(task.module), Plan({"0.weight": AdaptiveCodebook(2)}, Lossless()))
+    how = Optimization(3, 0.3, lambda progress: 1 - progress, optimizer=lambda leaves, lr: Watched(leaves, lr=lr))
+    finetune(replace(task, batches=batches), codes, how, seed=1)
+    assert rates == pytest.approx([0.3, 0.3, 0.2, 0.2, 0.1, 0.1])
+    assert len(set(orders)) == len(orders) == 6
