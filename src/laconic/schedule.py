@@ -25,6 +25,7 @@ class Progress:
         gap: ‖w − Δ(Θ)‖ / ‖w‖ over the constrained tensors.
         changed: share of assignments and mask entries that the last C step changed; None where there are none.
         returned: share of the weights that were pruned before the last C step and no longer are; None where none were.
+        last_gap: gap of the state before; infinite at direct compression.
     """
 
     step: int
@@ -33,6 +34,7 @@ class Progress:
     gap: float
     changed: float | None
     returned: float | None
+    last_gap: float = math.inf
 
 
 class Schedule(ABC):
@@ -76,17 +78,20 @@ class Geometric(Schedule):
 @final
 @dataclass(frozen=True)
 class Adaptive(Schedule):
-    """Grow μ slowly while the choices still move, fast once they have settled, and stop by the gap.
+    """Grow μ slowly while the choices move and the gap closes, fast when either has stopped, and stop by the gap.
 
     The first μ follows from the L step rather than from the network: over one L step of t time units (the sum of its
     learning rates over 1 − momentum) a weight that the loss does not care about closes the share `1 − exp(−μ t)` of
     its distance to Δ(Θ). ``first = pull / t`` makes that share the same for every network and every loader; a fixed
-    small μ spends its first steps on nothing.
+    small μ spends its first steps on nothing. When choices have settled there is nothing left to find. When the gap no
+    longer closes, weights flip to and fro between two choices while their multipliers grow: only a larger μ ends it
+    (the classical rule of augmented Lagrangians: Nocedal & Wright, Numerical Optimization, algorithm 17.4).
 
     Args:
         first: μ of the first L step.
-        growth: factor while the share of changed choices is at least ``settled``, or where there are no choices.
-        fast: factor once it is below.
+        growth: factor while the gap closes, and the share of changed choices (where there are any) is at least
+            ``settled``.
+        fast: factor otherwise.
         settled: share of choices.
         steps: number of LC steps at most.
         tolerance: gap at which to stop.
@@ -114,8 +119,9 @@ class Adaptive(Schedule):
             return None
         if progress.step == 0:
             return self.first
-        still = progress.changed is None or progress.changed >= self.settled
-        return progress.mu * (self.growth if still else self.fast)
+        moving = progress.changed is None or progress.changed >= self.settled
+        closing = progress.gap < progress.last_gap
+        return progress.mu * (self.growth if moving and closing else self.fast)
 
 
 def _finished(progress: Progress, steps: int, tolerance: float) -> bool:

@@ -202,8 +202,8 @@ def training_mode(module: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Give torch's global generator, which dropout draws from, a state of our own, and then its old one back."""
-    with torch.random.fork_rng(devices=[]):
+    """Give torch's global generators, which dropout draws from, a state of our own, and then their old ones back."""
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         yield
 

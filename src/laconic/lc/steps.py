@@ -74,7 +74,8 @@ def c_step(state: LCState, weights: Params, mu: float, *, loss: float = math.nan
             for name, multiplier in state.multipliers.items()
         }
     changed, returned = _moves(state.codes, codes)
-    progress = Progress(state.progress.step + 1, mu, loss, _gap(weights, compressed), changed, returned)
+    gap, last = _gap(weights, compressed), state.progress
+    progress = Progress(last.step + 1, mu, loss, gap, changed, returned, last.gap)
     return replace(
         state, progress=progress, weights=weights, codes=codes, compressed=compressed, multipliers=multipliers
     )
