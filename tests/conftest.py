@@ -11,6 +11,9 @@ from laconic.data import Images
 from laconic.params import load_checkpoint
 
 
+torch.set_num_threads(1)  # with more, small batches wait for one another on a busy machine
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run the tests that take minutes, too")
 

@@ -1,11 +1,13 @@
 """Where the bits of a file are, counted exactly, and beside them what other ways of counting would say."""
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, final
 
 import numpy as np
 
+from laconic.codes import Code
 from laconic.codes.counting import ideal_bits, published_bits
 from laconic.container import LacFile, Row
 
@@ -85,13 +87,21 @@ class Ledger:
         }
 
 
-def ledger(file: LacFile) -> Ledger:
+def ledger(file: LacFile, watch: Callable[[int], None] | None = None) -> Ledger:
     """Return the account of ``file``; every tensor is read once.
+
+    Args:
+        file: open.
+        watch: told how many tensors have been read.
 
     Raises:
         FormatError: when a block of the file is damaged.
     """
-    (*rows, header), codes = file.rows(), file.codes()
+    (*rows, header), codes = file.rows(), dict[str, Code]()
+    for name in file:
+        codes[name] = file.code(name)
+        if watch is not None:
+            watch(len(codes))
     total = sum(row.bytes for row in (*rows, header))
     published = published_bits(codes)
     ideal = {name: ideal_bits(code) / 8 for name, code in codes.items()}

@@ -10,16 +10,17 @@ from typing import Annotated
 import torch
 import typer
 
-from laconic.api import Result, Training, compress
+from laconic.api import Result, Training
 from laconic.cli import options
 from laconic.cli.console import Output, in_bytes
 from laconic.cli.running import Run, going_on, resumable
 from laconic.cli.tasks import IDENTITY, check_weights, evaluations, task_of
+from laconic.codes import Code
 from laconic.csteps import AdaptiveCodebook, Compression, Joint, KeepLargest, Lossless, LowRank
 from laconic.errors import PlanError
-from laconic.lc import FINE_TUNING
+from laconic.lc import FINE_TUNING, direct
 from laconic.ledger import REFERENCE_BYTES
-from laconic.params import load_checkpoint
+from laconic.params import Params, load_checkpoint
 from laconic.plan import Plan, load_plan, weights_only
 from laconic.task import Task
 from laconic.training import Optimization
@@ -109,7 +110,8 @@ def command(
         check_weights(params, made)
     if made is None or effort is Effort.direct:
         _require_defaults(context)
-        _report(say, compress(params, resolved, made, metadata=notes, seed=seed), output, made, force)
+        metadata = {**(made.metadata if made else {}), **notes}
+        _report(say, Result(_direct(say, params, resolved), metadata), output, made, force)
         return
     how = Training(
         method.value, steps, Optimization(epochs, lr, weight_decay=weight_decay), lr_decay, mu=mu, growth=growth,
@@ -143,6 +145,16 @@ def _require_defaults(context: typer.Context) -> None:
     idle = [options.name_of(option) for option, source in sources.items() if source and source.name == "COMMANDLINE"]
     if idle:
         raise PlanError(f"{', '.join(idle)}: only --effort train takes this")
+
+
+def _direct(say: Output, params: Params, plan: Plan) -> dict[str, Code]:
+    """Return the codes of direct compression, with a progress bar over the elements meanwhile."""
+    codes: dict[str, Code] = {}
+    with say.progress("direct compression", max(1, sum(tensor.numel() for tensor in params.values()))) as tick:
+        for group in direct(params, plan):
+            codes.update(group)
+            tick(sum(code.size for code in codes.values()))
+    return {name: codes[name] for name in params}
 
 
 def _plan(

@@ -26,11 +26,15 @@ def command(
       laconic decompress net.lac -o net.safetensors
     """
     options.require_output(output, ".safetensors", force=force)
-    with container.open(source) as file:
-        tensors = {name: file[name] for name in file}
+    say = Output(as_json, quiet)
+    with container.open(source) as file, say.progress("decompressing", max(1, len(file))) as tick:
+        tensors = {}
+        for name in file:
+            tensors[name] = file[name]
+            tick(len(tensors))
         metadata = {key: value for key, value in file.metadata.items() if key != REFERENCE_BYTES}
     with replace_file(output, force=force) as target:
         target.write(same_every_time(safetensors.numpy.save(tensors, metadata or None)))
     size = output.stat().st_size
     record = {"output": str(output), "bytes": size, "tensors": len(tensors)}
-    Output(as_json, quiet).result(record, f"wrote {output}: {len(tensors)} tensors, {in_bytes(size)}")
+    say.result(record, f"wrote {output}: {len(tensors)} tensors, {in_bytes(size)}")

@@ -10,7 +10,7 @@ import typer
 from laconic import container
 from laconic.cli import options
 from laconic.cli.console import Output, table
-from laconic.cli.tasks import check_weights, task_of
+from laconic.cli.tasks import check_weights, evaluation, task_of
 from laconic.params import decompress, load_checkpoint
 
 
@@ -51,7 +51,8 @@ def command(
         params, metadata = load_checkpoint(weights)
     made = task_of(net, data, data_dir, task, metadata, seed=seed)
     check_weights(params, made)
-    found = made.evaluate(params, split.value)
+    say = Output(as_json, quiet)
+    found = evaluation(made, params, split.value, say)
     rows = [(name, f"{value:.6g}") for name, value in found.items()]
     record = {"weights": str(weights), "bytes": weights.stat().st_size, "split": split.value, **found}
-    Output(as_json, quiet).result(record, table(f"{weights.name}, {split.value}", {"": "left", "mean": "right"}, rows))
+    say.result(record, table(f"{weights.name}, {split.value}", {"": "left", "mean": "right"}, rows))

@@ -24,9 +24,9 @@ def command(
     Example:
       laconic inspect net.lac
     """
-    with container.open(source) as file:
-        account, metadata = ledger(file), dict(file.metadata)
     say = Output(as_json, quiet)
+    with container.open(source) as file, say.progress("reading", max(1, len(file))) as tick:
+        account, metadata = ledger(file, tick), dict(file.metadata)
     record = {"file": str(source), "metadata": metadata, **account.records()}
     columns = {"tensor": "left", "shape": "right", "code": "left", "bytes": "right", "entropy": "right",
                "share": "right", "as published": "right"}  # fmt: skip

@@ -1,4 +1,4 @@
-"""From names on the command line to a task, and training batches that move a progress bar."""
+"""From names on the command line to a task, and batches that move a progress bar."""
 
 import importlib
 import sys
@@ -72,9 +72,9 @@ def load_factory(factory: str) -> Task:
     return made
 
 
-def counted(task: Task, tick: Callable[[float], None]) -> Task:
-    """Return the same task, which tells ``tick`` how many training batches have been taken so far."""
-    taken = 0
+def counted(task: Task, tick: Callable[[float], None], split: str = "train") -> Task:
+    """Return the same task, which tells ``tick`` how many batches of ``split`` have been taken so far."""
+    taken, wanted = 0, split
 
     def watched(batches: Iterable[Batch]) -> Iterator[Batch]:
         nonlocal taken
@@ -85,14 +85,24 @@ def counted(task: Task, tick: Callable[[float], None]) -> Task:
 
     def batches(split: str, seed: int) -> Iterable[Batch]:
         made = task.batches(split, seed)
-        return watched(made) if split == "train" else made
+        return watched(made) if split == wanted else made
 
     return replace(task, batches=batches)
 
 
-def batches_per_epoch(task: Task) -> int:
-    """Return how many training batches an epoch has; they are made once to be counted."""
-    return sum(1 for _ in task.batches("train", 0))
+def batches_per_epoch(task: Task, split: str = "train") -> int:
+    """Return how many batches one pass over ``split`` has; they are made once to be counted."""
+    return sum(1 for _ in task.batches(split, 0))
+
+
+def evaluation(task: Task, params: Params, split: str, say: Output) -> dict[str, float]:
+    """Return loss and measures on a split, with a progress bar meanwhile.
+
+    Raises:
+        DataError: when the task does not have the split.
+    """
+    with say.progress(f"evaluating on {split}", max(1, batches_per_epoch(task, split))) as tick:
+        return counted(task, tick, split).evaluate(params, split)
 
 
 def evaluations(task: Task, params: Params, say: Output) -> dict[str, dict[str, float]]:
@@ -100,7 +110,7 @@ def evaluations(task: Task, params: Params, say: Output) -> dict[str, dict[str, 
     found: dict[str, dict[str, float]] = {}
     for split in ("validation", "test"):
         try:
-            found[split] = task.evaluate(params, split)
+            found[split] = evaluation(task, params, split, say)
         except DataError as error:
             say.note(f"no figures for {split}: {error}")
     return found

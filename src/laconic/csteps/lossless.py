@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import final
 
-from laconic.codes import Code, DenseCode
+from laconic.codes import DTYPES, Code, DenseCode
 from laconic.csteps.compression import Codes, Compression
+from laconic.errors import WeightsError
 from laconic.metric import Metrics
-from laconic.params import Params, to_numpy
+from laconic.params import Params, dtype_name, to_numpy
 
 
 @final
@@ -15,5 +16,12 @@ class Lossless(Compression):
     """The whole space: `min_Θ ‖w − Θ‖²`, solved by Θ = w. Every bit pattern survives, NaN and integers too."""
 
     def project(self, weights: Params, metrics: Metrics | None = None, warm: Codes | None = None) -> dict[str, Code]:
-        """Return the weights themselves."""
+        """Return the weights themselves.
+
+        Raises:
+            WeightsError: for an element type that no file can hold.
+        """
+        for name, tensor in weights.items():
+            if dtype_name(tensor) not in DTYPES:
+                raise WeightsError(f"{name}: {dtype_name(tensor)} cannot be stored; supported are {', '.join(DTYPES)}")
         return {name: DenseCode.of(to_numpy(tensor)) for name, tensor in weights.items()}
