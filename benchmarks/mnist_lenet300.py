@@ -19,7 +19,7 @@ from statistics import fmean
 from typing import Any
 
 TRAIN = "--net lenet300 --data mnist --epochs 40 --lr 0.1"
-LC = "--effort train --steps 130 --growth 1.03 --lr-decay 0.98 --weight-decay 1e-4 --finetune 20"
+LC = "--effort train --weight-decay 1e-4 --finetune 20"
 SETTINGS = {
     "K=2": "--codebook 2",
     "5 %": "--keep 0.05",

@@ -73,9 +73,15 @@ def test_the_adaptive_path_is_slow_while_choices_move_and_fast_when_they_have_se
 
 def test_the_adaptive_path_is_fast_when_the_gap_no_longer_closes():
     schedule = Adaptive(1.0, 100, growth=1.1, fast=2.0)
-    closing, stuck = (Progress(7, 3.0, 0.1, gap, 0.5, None, last_gap=0.5) for gap in (0.49, 0.5))
+    closing, stuck = (Progress(7, 3.0, 0.1, gap, 0.001, None, last_gap=0.5) for gap in (0.49, 0.5))
     assert schedule.next_mu(closing) == pytest.approx(3.3)
     assert schedule.next_mu(stuck) == pytest.approx(6.0)
+
+
+def test_a_gap_that_opens_while_many_choices_move_is_no_standstill():
+    schedule = Adaptive(1.0, 100, growth=1.1, fast=2.0, restless=0.003)
+    assert schedule.next_mu(Progress(7, 3.0, 0.1, 0.6, 0.003, None, last_gap=0.5)) == pytest.approx(3.3)
+    assert schedule.next_mu(Progress(7, 3.0, 0.1, 0.6, None, None, last_gap=0.5)) == pytest.approx(6.0)
 
 
 def test_where_there_are_no_choices_the_adaptive_path_is_slow():

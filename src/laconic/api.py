@@ -39,7 +39,7 @@ class Training:
         decay: factor of the learning rate from step to step.
         pull: the first μ closes the share 1 − exp(−pull) of the gap where the loss does not resist (`Adaptive`).
         mu: the first μ itself, instead of ``pull``.
-        growth: factor of μ while choices move.
+        growth: factor of μ while choices move and the gap closes.
         fast: factor of μ once they have settled.
         tolerance: gap ‖w − Δ(Θ)‖/‖w‖ at which to stop.
         augmented: augmented Lagrangian, or the quadratic-penalty method.
@@ -47,12 +47,12 @@ class Training:
     """
 
     method: Method = "lc"
-    steps: int = 100
+    steps: int = 120
     l_step: Optimization = field(default_factory=lambda: Optimization(epochs=1))
-    decay: float = 0.97
-    pull: float = 0.3
+    decay: float = 0.98
+    pull: float = 0.5
     mu: float | None = None
-    growth: float = 1.05
+    growth: float = 1.03
     fast: float = 1.5
     tolerance: float = 0.01
     augmented: bool = True

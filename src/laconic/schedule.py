@@ -89,24 +89,27 @@ class Adaptive(Schedule):
 
     Args:
         first: μ of the first L step.
-        growth: factor while the gap closes, and the share of changed choices (where there are any) is at least
-            ``settled``.
+        growth: factor while the share of changed choices is at least ``settled`` and either the gap closes or that
+            share is at least ``restless``: choices that rearrange themselves may well open the gap. Where there are no
+            choices, factor while the gap closes.
         fast: factor otherwise.
         settled: share of choices.
+        restless: share of choices.
         steps: number of LC steps at most.
         tolerance: gap at which to stop.
 
     >>> schedule = Adaptive(first=1e-3, steps=100)
     >>> moving, settled = (Progress(9, 0.01, 0.1, 0.5, changed, None) for changed in (0.01, 0.0))
     >>> schedule.next_mu(moving), schedule.next_mu(settled)
-    (0.0105, 0.015)
+    (0.0103, 0.015)
     """
 
     first: float
     steps: int
-    growth: float = 1.05
+    growth: float = 1.03
     fast: float = 1.5
     settled: float = 5e-5
+    restless: float = 3e-3
     tolerance: float = 0.01
 
     def __post_init__(self) -> None:
@@ -119,9 +122,10 @@ class Adaptive(Schedule):
             return None
         if progress.step == 0:
             return self.first
-        moving = progress.changed is None or progress.changed >= self.settled
-        closing = progress.gap < progress.last_gap
-        return progress.mu * (self.growth if moving and closing else self.fast)
+        changed = progress.changed
+        moving = changed is None or changed >= self.settled
+        exploring = progress.gap < progress.last_gap or (changed is not None and changed >= self.restless)
+        return progress.mu * (self.growth if moving and exploring else self.fast)
 
 
 def _finished(progress: Progress, steps: int, tolerance: float) -> bool:

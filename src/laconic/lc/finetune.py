@@ -23,7 +23,7 @@ from laconic.params import Params, to_numpy, to_torch
 from laconic.task import Task
 from laconic.training import Optimization, adam, cosine, derive_seed, set_lr, train_epoch, trainable, training_mode
 
-FINE_TUNING = Optimization(epochs=10, lr=1e-3, anneal=cosine, optimizer=adam)
+FINE_TUNING = Optimization(epochs=20, lr=1e-3, anneal=cosine, optimizer=adam)
 """Adam, because a codebook entry gathers the gradients of thousands of weights and a bias those of one."""
 
 

@@ -26,7 +26,7 @@ class LearningStep:
 
     task: Task
     how: Optimization
-    decay: float = 0.97
+    decay: float = 0.98
     seed: int = 0
 
     def __call__(self, state: LCState, mu: float) -> tuple[Params, float]:
