@@ -10,7 +10,6 @@ from laconic import data
 from laconic.data import Images
 from laconic.params import load_checkpoint
 
-
 torch.set_num_threads(1)  # with more, small batches wait for one another on a busy machine
 
 

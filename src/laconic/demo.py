@@ -30,8 +30,13 @@ PLANS: dict[str, Compression] = {
 
 REFERENCE = Optimization(epochs=60, lr=0.05, anneal=cosine)
 LC = Training(
-    steps=40, l_step=Optimization(epochs=4, lr=0.05), decay=0.97, pull=0.3, growth=1.1, finetune=replace(FINE_TUNING, epochs=40)
-)  # fmt: skip
+    steps=40,
+    l_step=Optimization(epochs=4, lr=0.05),
+    decay=0.97,
+    pull=0.3,
+    growth=1.1,
+    finetune=replace(FINE_TUNING, epochs=40),
+)
 """Chosen on the validation split of seed 0."""
 
 
