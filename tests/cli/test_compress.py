@@ -1,11 +1,6 @@
-"""Every command as it is typed: what it writes, what it says, and that it fails in one line."""
+"""From a checkpoint to a file and back, by every technique, effort and element type."""
 
-import importlib
-import json
 import os
-import re
-import shlex
-import subprocess
 import sys
 from pathlib import Path
 
@@ -15,176 +10,10 @@ import safetensors.numpy
 import torch
 
 import laconic
-from laconic import nets
-from laconic.cli import COMMANDS, run
-from laconic.cli.console import Output
-from laconic.params import load_checkpoint, params_of, save_checkpoint
-
-TRAIN = ["train", "--net", "lenet300", "--data", "digits", "--epochs", "3", "--lr", "0.05", "--quiet"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Two threads on busy cores wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def net(tmp_path_factory):
-    path = tmp_path_factory.mktemp("net") / "net.safetensors"
-    assert run([*TRAIN, "-o", str(path)]) == 0
-    return path
-
-
-@pytest.fixture(scope="module")
-def published(tmp_path_factory):
-    """LeNet-300-100 as published, with random weights: ratios do not depend on them."""
-    path = tmp_path_factory.mktemp("published") / "lenet300.safetensors"
-    save_checkpoint(path, params_of(nets.build("lenet300")), {})
-    return path
-
-
-@pytest.fixture
-def call(capsys):
-    """Function: arguments → what was printed, after a success."""
-
-    def start(*arguments):
-        code = run([str(argument) for argument in arguments])
-        out, err = capsys.readouterr()
-        assert code == 0, err
-        return out
-
-    return start
-
-
-def parsed(text):
-    """Read strict JSON: NaN and Infinity are none."""
-    return json.loads(text, parse_constant=lambda constant: pytest.fail(f"{constant} is no JSON"))
-
-
-# --- the surface -----------------------------------------------------------------------------------
-
-
-def test_without_arguments_there_is_help(capsys):
-    assert run([]) == 2
-    out, err = capsys.readouterr()
-    assert all(name in out for name in COMMANDS)
-    assert err == ""
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_help_has_examples_that_can_be_copied(call, monkeypatch, command):
-    monkeypatch.setenv("COLUMNS", "80")
-    shown = call(command, "--help")
-    assert call(command, "-h") == shown
-    lines = [line.strip() for line in shown.splitlines()]
-    examples = [line for line in lines if line.startswith(f"laconic {command}")]
-    assert examples, shown
-    module = importlib.import_module(f"laconic.cli.{command}")
-    written = re.findall(rf"^\s+(laconic {command}.*)$", module.command.__doc__, re.MULTILINE)
-    assert examples == written, "an example is wrapped"
-    options = {word.partition("=")[0] for example in examples for word in shlex.split(example) if word[0] == "-"}
-    assert options <= set(re.findall(r"--?[a-z][a-z-]*", shown.partition("Options")[2]))
-    assert "--json" in shown
-    assert "--quiet" in shown
-
-
-def test_the_list_of_commands_says_what_each_does(call):
-    shown = call("--help")
-    assert all(re.search(rf"{name}\s+{summary.split()[0]}", shown) for name, summary in COMMANDS.items())
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["squeeze"],
-        ["version", "--loud"],
-        ["inspect"],
-        ["compress", "net.safetensors"],
-        ["compress", "net.safetensors", "-o", "a.lac", "--codebook", "0"],
-        ["compress", "net.safetensors", "-o", "a.lac", "--codebook", "four"],
-        ["compress", "net.safetensors", "-o", "a.lac", "--keep", "1.5"],
-        ["compress", "net.safetensors", "-o", "a.lac", "--effort", "heroic"],
-        ["evaluate", "net.lac", "--split", "holdout"],
-        ["train", "-o", "a.safetensors", "--batch", "0"],
-        ["demo", "--seeds", "0"],
-    ],
-    ids=" ".join,
-)
-def test_errors_of_usage(capsys, arguments):
-    assert run(arguments) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.startswith("Usage: laconic")
-    assert "Traceback" not in err
-
-
-def test_interrupts(monkeypatch, capsys, net, tmp_path):
-    def interrupt(*_, **__):
-        raise KeyboardInterrupt
-
-    run(["compress", "--help"])
-    monkeypatch.setattr("laconic.cli.compress.load_checkpoint", interrupt)
-    capsys.readouterr()
-    assert run(["compress", str(net), "-o", str(tmp_path / "a.lac"), "--codebook", "2"]) == 130
-    assert capsys.readouterr() == ("", "interrupted\n")
-
-
-def test_version(call):
-    found = parsed(call("version", "--json"))
-    assert found["laconic"] == laconic.__version__
-    assert found["torch"] == torch.__version__.partition("+")[0] or found["torch"] == torch.__version__
-    assert f"laconic {laconic.__version__}" in call("version").splitlines()
-    assert call("version", "--quiet") == ""
-
-
-WITHOUT_TORCH = """
-import sys
 from laconic.cli import run
-code = run(sys.argv[1:])
-loaded = {"torch", "sklearn", "matplotlib", "jaxtyping"} & set(sys.modules)
-sys.exit(f"loaded {loaded}" if loaded else code)
-"""
+from laconic.params import load_checkpoint, save_checkpoint
 
-TORCH_MISSING = """
-import sys
-sys.modules.update(dict.fromkeys(["torch", "sklearn", "matplotlib", "jaxtyping"]))
-from laconic.cli import run
-sys.exit(run(sys.argv[1:]))
-"""
-
-
-@pytest.mark.parametrize("script", [WITHOUT_TORCH, TORCH_MISSING], ids=["not imported", "not installed"])
-def test_the_decoder_needs_no_torch(call, published, tmp_path, script):
-    call("compress", published, "-o", tmp_path / "a.lac", "--keep", "0.1", "--codebook", "4")
-    for arguments in (
-        ["version"],
-        ["inspect", tmp_path / "a.lac"],
-        ["decompress", tmp_path / "a.lac", "-o", tmp_path / "a.safetensors"],
-        ["--help"],
-    ):
-        command = [sys.executable, "-c", script, *map(str, arguments)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert (done.returncode, done.stderr) == (0, "")
-    if script is TORCH_MISSING:
-        done = subprocess.run(
-            [sys.executable, "-c", script, "evaluate", str(published)], capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 1
-        assert done.stderr == "error: evaluate needs torch: pip install 'laconic[torch]'\n"
-
-
-def test_the_installed_command_and_the_module():
-    for command in ([str(Path(sys.executable).with_name("laconic"))], [sys.executable, "-m", "laconic"]):
-        if Path(command[0]).exists():
-            done = subprocess.run([*command, "version", "--json"], capture_output=True, text=True, check=True)
-            assert parsed(done.stdout)["laconic"] == laconic.__version__
-
-
-# --- compress, inspect, evaluate, decompress --------------------------------------------------------
+from .commands import EFFORTS, parsed
 
 PLAN = '[tensors]\n"fc1.weight" = { keep = 0.1, values = { codebook = 4 } }\n[rest]\nlossless = true\n'
 
@@ -196,12 +25,6 @@ TECHNIQUES = {
     "rank with codebooks": ["--rank", "5", "--codebook", "8"],
     "keep and codebook": ["--keep", "0.1", "--codebook", "4"],
     "plan": ["--plan", "plan.toml"],
-}
-EFFORTS = {
-    "direct": [],
-    "lc": ["--effort", "train", "--steps", "2", "--finetune", "1", "--lr", "0.05"],
-    "idc": ["--effort", "train", "--method", "idc", "--steps", "2", "--finetune", "1", "--lr", "0.05"],
-    "retrain": ["--effort", "train", "--method", "retrain", "--finetune", "1"],
 }
 
 
@@ -343,67 +166,6 @@ def test_a_network_of_ones_own(call, tmp_path, monkeypatch):
     assert parsed(call("inspect", "own.lac", "--json"))["metadata"]["net"] == "own"
     assert len(laconic.load("own.lac")["weight"].unique()) <= 2
     assert sys.path == path
-
-
-def test_same_seed_same_bytes(call, net, tmp_path):
-    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        call("compress", net, "-o", tmp_path / f"{name}.lac", "--codebook", "2", *EFFORTS["lc"], "--seed", seed)
-        call(*TRAIN, "-o", tmp_path / f"{name}.safetensors", "--seed", seed)
-        call("decompress", tmp_path / "a.lac", "-o", tmp_path / f"{name}-back.safetensors")
-    for suffix in (".lac", ".safetensors"):
-        a, b, c = ((tmp_path / (name + suffix)).read_bytes() for name in "abc")
-        assert a == b != c
-    assert len({(tmp_path / f"{name}-back.safetensors").read_bytes() for name in "abc"}) == 1
-
-
-def test_quiet_is_silent_and_json_is_all(net, tmp_path, capsys, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    commands = (
-        [*TRAIN[:-1], "-o", "a.safetensors"],
-        ["compress", str(net), "-o", "a.lac", "--codebook", "2"],
-        ["compress", str(net), "-o", "b.lac", "--codebook", "2", *EFFORTS["lc"]],
-        ["inspect", "a.lac"],
-        ["evaluate", "a.lac"],
-        ["decompress", "a.lac", "-o", "b.safetensors"],
-        ["version"],
-    )
-    for command in commands:
-        force = ["--force"] if "-o" in command else []
-        assert run([*command, "--quiet"]) == 0
-        assert capsys.readouterr() == ("", "")
-        assert run([*command, *force]) == 0
-        out, err = capsys.readouterr()
-        assert out
-        assert err == "", "a progress bar where nobody watches"
-        for quiet in ([], ["--quiet"]):
-            assert run([*command, *force, "--json", *quiet]) == 0
-            out, err = capsys.readouterr()
-            assert isinstance(parsed(out), dict)
-            assert err == ""
-
-
-def test_progress_fits_a_narrow_terminal(capsys, monkeypatch):
-    monkeypatch.setenv("TTY_COMPATIBLE", "1")
-    monkeypatch.setenv("COLUMNS", "80")
-    with Output(json=False, quiet=False).progress("starting", 100) as tick:
-        tick(50, "step 18/20, μ 0.069, loss 0.2417, gap 0.444, 12.34% moved")
-    shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", capsys.readouterr().err)
-    shown = [line for line in re.split(r"[\r\n]", shown) if line.strip()][-1]
-    assert "step 18/20, μ 0.069, loss 0.2417, gap 0.444" in shown
-    assert re.search(r" 50% (\d:\d\d:\d\d|-:--:--) left", shown), shown
-
-
-def test_names_are_printed_as_they_are(call, tmp_path, monkeypatch):
-    """Neither markup nor emoji nor line breaks, whatever the names are like."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-    name = "[bold]layers[0]:smile:[/x]"
-    save_checkpoint(Path(":ok:.safetensors"), {name: torch.ones(2, 3)}, {"net": "[red]:no:"})
-    assert "wrote :ok:.lac" in call("compress", ":ok:.safetensors", "-o", ":ok:.lac", "--codebook", "2")
-    shown = call("inspect", ":ok:.lac")
-    assert name in shown
-    assert ":ok:.lac ([red]:no:)" in shown
-    assert parsed(call("inspect", ":ok:.lac", "--json"))["tensors"][0]["name"] == name
 
 
 DTYPES = (
