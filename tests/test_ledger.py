@@ -111,3 +111,11 @@ def test_files_that_do_not_tell_their_reference():
     empty = ledger(container.reader.LacFile(container.dumps({}), "a file"))
     assert empty.published_ratio is None
     assert len(empty.entries) == 1
+
+
+def test_two_values_a_weight_cost_no_more_than_their_entropy_and_a_little(tmp_path):
+    """LeNet-300-100 with K = 2: at most 1.01 × (entropy of the codes + dense remainder) + 600 bytes, file and all."""
+    result = laconic.compress(laconic.nets.build("lenet300"), laconic.AdaptiveCodebook(2))
+    account = result.ledger()
+    ideal = sum(entry.entropy_bytes for entry in account.entries)
+    assert account.file_bytes == result.save(tmp_path / "net.lac").stat().st_size <= 1.01 * ideal + 600
