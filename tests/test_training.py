@@ -16,6 +16,7 @@ from laconic.plan import Plan
 from laconic.task import Task, classification
 from laconic.training import (
     Optimization,
+    Penalty,
     adam,
     constant,
     cosine,
@@ -108,11 +109,11 @@ def test_the_loss_is_the_mean_over_the_batches_of_the_last_epoch_without_penalty
     task = Task(Parameter(torch.ones(2, 2, dtype=DOUBLE)), lambda *_: batches, lambda w, batch: batch[0] + 0 * w.sum())
     heavy = Optimization(2, 1e-6, weight_decay=5.0, optimizer=sgd)
 
-    class Penalty:
+    class Heavier(Penalty):
         def add_gradient(self, leaves):
             return torch.tensor(100.0)
 
-    _, loss = minimise(task, params_of(task.module), heavy, 0, Penalty())
+    _, loss = minimise(task, params_of(task.module), heavy, 0, Heavier())
     assert loss == pytest.approx(3.0)
 
 

@@ -14,7 +14,7 @@ from laconic.data import Dataset
 from laconic.errors import DataError, WeightsError
 from laconic.params import Params
 
-Batch = tuple[Tensor, Tensor]
+Batch = tuple[Any, Any]
 """Inputs and targets. A user's own loss may put anything in either place: a tuple of inputs becomes the module's
 arguments, and targets that nobody reads may be an empty tensor."""
 
@@ -125,7 +125,8 @@ def cross_entropy(outputs: Float[Tensor, "batch classes"], batch: Batch) -> Floa
 
 def error(outputs: Float[Tensor, "batch classes"], batch: Batch) -> Float[Tensor, ""]:
     """Return the share of samples whose largest output is not the target, in percent."""
-    return 100 * (outputs.argmax(1) != batch[1]).double().mean()
+    targets: Tensor = batch[1]
+    return 100 * outputs.argmax(1).ne(targets).double().mean()
 
 
 def least_squares(outputs: Float[Tensor, "batch ..."], batch: Batch) -> Float[Tensor, ""]:
@@ -134,7 +135,7 @@ def least_squares(outputs: Float[Tensor, "batch ..."], batch: Batch) -> Float[Te
     Raises:
         DataError: when outputs and targets differ in shape.
     """
-    targets = batch[1]
+    targets: Tensor = batch[1]
     if outputs.shape != targets.shape:
         raise DataError(f"outputs of shape {tuple(outputs.shape)}, but targets of shape {tuple(targets.shape)}")
     return (_wide(outputs) - targets).square().sum() / len(targets)

@@ -4,10 +4,11 @@ Reference training, the L step of the LC algorithm and fine-tuning are this loop
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Protocol, final
+from typing import final
 
 import numpy as np
 import torch
@@ -66,9 +67,10 @@ class Optimization:
             raise PlanError(f"epochs and weight decay must not be negative, and lr must be above 0: {self}")
 
 
-class Penalty(Protocol):
+class Penalty(ABC):
     """A term added to the loss, with its gradient in closed form."""
 
+    @abstractmethod
     def add_gradient(self, leaves: Mapping[str, Tensor]) -> Tensor:
         """Add the gradient to ``leaf.grad`` in place and return the value, 0-d."""
 

@@ -13,6 +13,7 @@ from laconic.metric import Diagonal, Metrics, Unit
 from laconic.params import Params
 from laconic.plan import Row
 from laconic.schedule import Progress
+from laconic.training import Penalty
 
 _FLOOR = 0.01
 """Least importance beside the mean of 1: below it the L step would hardly feel the penalty."""
@@ -81,7 +82,7 @@ class LCState:
 
 
 @final
-class QuadraticPenalty:
+class QuadraticPenalty(Penalty):
     """The state's penalty at one μ with its gradient `μ M (w − target)` in closed form: two passes over the weights.
 
     Args:
