@@ -5,7 +5,9 @@ from pathlib import Path
 from statistics import fmean
 
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullFormatter, StrMethodFormatter
 
 from laconic.demo import PLANS, Outcome
 from laconic.schedule import Progress
@@ -81,7 +83,16 @@ def _sizes(axes: Axes, outcomes: Sequence[Outcome]) -> None:
     axes.axhline(fmean(o.error for o in reference), color="grey", ls="--", label=f"reference ({size})")
     axes.set(xscale="log", yscale="log", xlabel="file, bytes", ylabel="error on held-out images, %")
     axes.set_title("Error against file size")
+    _plain(axes.xaxis, [4000, 6000, 8000, 10_000, 14_000])
+    _plain(axes.yaxis, [2, 3, 5, 10, 20, 40])
     axes.legend()
+
+
+def _plain(axis: Axis, ticks: Sequence[float]) -> None:
+    """Label a logarithmic axis with plain numbers at ``ticks`` alone."""
+    axis.set_major_locator(FixedLocator(ticks))
+    axis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def _path(axes: Axes, history: Sequence[Progress], plan: str) -> None:
@@ -91,4 +102,5 @@ def _path(axes: Axes, history: Sequence[Progress], plan: str) -> None:
     axes.plot(mu, [progress.gap for progress in steps], color="tab:blue", label="gap ‖w − Δ(Θ)‖ / ‖w‖")
     axes.plot(mu, [progress.loss for progress in steps], color="tab:red", label="training loss of w")
     axes.set(xscale="log", yscale="log", xlabel="penalty parameter μ", title=f"The path of LC: {plan}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.legend()
