@@ -19,6 +19,12 @@ class Joint(Compression):
 
     Args:
         of: the compression that takes the tensors together.
+
+    >>> import torch
+    >>> from laconic.csteps import AdaptiveCodebook
+    >>> codes = project(Joint(AdaptiveCodebook(1)), {"a": torch.tensor([1.0]), "b": torch.tensor([3.0])})
+    >>> codes["a"].decompress(), codes["b"].decompress()
+    (array([2.], dtype=float32), array([2.], dtype=float32))
     """
 
     of: Compression

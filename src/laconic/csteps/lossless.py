@@ -13,7 +13,12 @@ from laconic.params import Params, dtype_name, to_numpy
 @final
 @dataclass(frozen=True)
 class Lossless(Compression):
-    """The whole space: `min_Θ ‖w − Θ‖²`, solved by Θ = w. Every bit pattern survives, NaN and integers too."""
+    """The whole space: `min_Θ ‖w − Θ‖²`, solved by Θ = w. Every bit pattern survives, NaN and integers too.
+
+    >>> import torch
+    >>> Lossless().project({"w": torch.tensor([float("nan"), 1.0])})["w"].decompress()
+    array([nan,  1.], dtype=float32)
+    """
 
     def project(self, weights: Params, metrics: Metrics | None = None, warm: Codes | None = None) -> dict[str, Code]:
         """Return the weights themselves.

@@ -1,0 +1,55 @@
+"""The five steps of CONTRIBUTING.md, for every public compression: forgetting one fails here or in the laws."""
+
+import inspect
+from pathlib import Path
+
+import pytest
+
+import laconic
+from laconic.csteps import COMPRESSIONS, Compression, Joint
+from laconic.plan import parse_compression
+
+from . import cases, test_csteps
+
+IN_TOML = {
+    "Lossless": {"lossless": True},
+    "AdaptiveCodebook": {"codebook": 4},
+    "KeepLargest": {"keep": 0.05},
+    "LowRank": {"rank": 2},
+    "Joint": {"codebook": 4, "joint": True},
+}
+each = pytest.mark.parametrize("kind", COMPRESSIONS, ids=lambda kind: kind.__name__)
+
+
+def test_every_compression_of_the_package_is_listed():
+    found = {kind for kind in Compression.__subclasses__() if kind.__module__.startswith("laconic.")}
+    assert found == set(COMPRESSIONS)
+
+
+@each
+def test_step_1_the_docstring_is_an_argmin_with_an_example(kind):
+    text = inspect.getdoc(kind)
+    assert "min" in text
+    assert ">>>" in text
+    assert kind is Joint or "Source:" in text or "whole space" in text
+
+
+@each
+def test_step_2_it_is_public(kind):
+    assert getattr(laconic, kind.__name__) is kind
+    assert kind.__name__ in laconic.__all__
+
+
+@each
+def test_step_3_it_has_cases(kind):
+    assert kind.__name__ in Path(cases.__file__).read_text(encoding="utf-8")
+
+
+@each
+def test_step_4_it_meets_a_twin(kind):
+    assert kind.__name__ in Path(test_csteps.__file__).read_text(encoding="utf-8")
+
+
+@each
+def test_step_5_a_plan_can_name_it(kind):
+    assert isinstance(parse_compression(IN_TOML[kind.__name__], "row"), kind)
