@@ -13,7 +13,7 @@ from laconic.lc import start
 from laconic.lc.state import QuadraticPenalty
 from laconic.params import params_of
 from laconic.plan import Plan
-from laconic.task import Task, classification
+from laconic.task import Task, classification, mode
 from laconic.training import (
     Optimization,
     Penalty,
@@ -28,7 +28,6 @@ from laconic.training import (
     train,
     train_epoch,
     trainable,
-    training_mode,
 )
 
 from .toys import (
@@ -289,9 +288,9 @@ def test_modes_are_given_back_one_by_one_even_after_an_error():
     module = nn.Sequential(nn.BatchNorm1d(2), nn.Dropout())
     module.train()
     module[0].eval()
-    with training_mode(module):
+    with mode(module, training=True):
         assert all(part.training for part in module.modules())
-    with pytest.raises(ZeroDivisionError), training_mode(module):
+    with pytest.raises(ZeroDivisionError), mode(module, training=True):
         raise ZeroDivisionError
     assert [part.training for part in module.modules()] == [True, False, True]
 

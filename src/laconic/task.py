@@ -71,7 +71,7 @@ class Task:
         """
         judges = {"loss": self.loss, **self.measures}
         totals, count = dict.fromkeys(judges, 0.0), 0
-        with torch.no_grad(), _evaluating(self.module):
+        with torch.no_grad(), mode(self.module, training=False):
             for batch in self.batches(split, 0):
                 outputs, size = self.outputs(params, batch), _size(batch)
                 for name, judge in judges.items():
@@ -95,15 +95,15 @@ def _require_names(module: nn.Module, params: Params) -> None:
 
 
 @contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
-    """Hold every part of ``module`` in evaluation mode, then give each its mode back."""
+def mode(module: nn.Module, *, training: bool) -> Iterator[None]:
+    """Hold every part of ``module`` in training or evaluation mode, then give each its own mode back."""
     modes = {part: part.training for part in module.modules()}
-    module.eval()
+    module.train(training)
     try:
         yield
     finally:
-        for part, training in modes.items():
-            part.training = training
+        for part, before in modes.items():
+            part.training = before
 
 
 def _size(batch: Any) -> int:

@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 
 from laconic.errors import PlanError, WeightsError
 from laconic.params import Params
-from laconic.task import Batch, Task
+from laconic.task import Batch, Task, mode
 
 MakeOptimizer = Callable[[Sequence[Tensor], float], Optimizer]
 """(leaves, learning rate) → optimizer; made anew for each L step, so that no state outlives it."""
@@ -175,7 +175,7 @@ def minimise(
     leaves = {name: weights[name].requires_grad_() for name in trainable(task.module, params)}
     optimizer = how.optimizer(list(leaves.values()), min(how.lr, max_lr))
     loss = math.nan
-    with training_mode(task.module):
+    with mode(task.module, training=True):
         for epoch in range(how.epochs):
             set_lr(optimizer, min(how.lr * how.anneal(epoch / how.epochs), max_lr))
             loss = train_epoch(
@@ -188,18 +188,6 @@ def set_lr(optimizer: Optimizer, lr: float) -> None:
     """Set the learning rate of every group of ``optimizer``."""
     for group in optimizer.param_groups:
         group["lr"] = lr
-
-
-@contextmanager
-def training_mode(module: nn.Module) -> Iterator[None]:
-    """Hold ``module`` in training mode, then give each of its parts its own mode back."""
-    modes = {part: part.training for part in module.modules()}
-    module.train()
-    try:
-        yield
-    finally:
-        for part, mode in modes.items():
-            part.training = mode
 
 
 @contextmanager
@@ -256,7 +244,7 @@ def train(task: Task, state: TrainState, how: Optimization, seed: int) -> Iterat
         optimizer.state[leaf].update(held)
     for epoch in range(state.epoch, how.epochs):
         set_lr(optimizer, how.lr * how.anneal(epoch / how.epochs))
-        with training_mode(task.module):
+        with mode(task.module, training=True):
             loss = train_epoch(
                 task, leaves, lambda: weights, optimizer, derive_seed(seed, epoch), None, how.weight_decay
             )

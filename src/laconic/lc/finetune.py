@@ -20,8 +20,8 @@ from laconic.codes import Code, CodebookCode, DenseCode, LowRankCode, SparseCode
 from laconic.codes.low_rank import VIEWS
 from laconic.errors import PlanError
 from laconic.params import Params, to_numpy, to_torch
-from laconic.task import Task
-from laconic.training import Optimization, adam, cosine, derive_seed, set_lr, train_epoch, trainable, training_mode
+from laconic.task import Task, mode
+from laconic.training import Optimization, adam, cosine, derive_seed, set_lr, train_epoch, trainable
 
 FINE_TUNING = Optimization(epochs=20, lr=1e-3, anneal=cosine, optimizer=adam)
 """Adam, because a codebook entry gathers the gradients of thousands of weights and a bias those of one."""
@@ -55,7 +55,7 @@ def finetune(task: Task, codes: Mapping[str, Code], how: Optimization = FINE_TUN
         built = {name: form.build().to(getattr(torch, codes[name].dtype)) for name, form in forms.items()}
         return {**fixed, **built}
 
-    with training_mode(task.module):
+    with mode(task.module, training=True):
         for epoch in range(how.epochs):
             set_lr(optimizer, how.lr * how.anneal(epoch / how.epochs))
             train_epoch(task, named, weights, optimizer, derive_seed(seed, epoch))
