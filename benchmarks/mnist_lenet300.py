@@ -54,6 +54,9 @@ def measure(seed: int, work: Path, data_dir: str) -> dict[str, Any]:
     """Return what all settings and methods come to for one seed."""
     reference = work / f"reference-{seed}.safetensors"
     found = {"reference": summary(laconic(f"train {TRAIN} --seed {seed}", reference, data_dir), 40)}
+    decayed = f"train {TRAIN} --weight-decay 1e-4 --seed {seed}"  # the L steps' decay: for comparison, not compressed
+    other = work / f"reference-decay-{seed}.safetensors"
+    found["reference with weight decay"] = summary(laconic(decayed, other, data_dir), 40)
     for setting, options in SETTINGS.items():
         for method, effort in METHODS.items():
             name = f"{setting}-{method}-{seed}".replace(" ", "").replace("%", "").replace(",", "-")

@@ -73,7 +73,8 @@ def test_the_closed_gradient_is_that_of_autograd(weighted: bool):
     gradients = dict(zip(state.codes, torch.autograd.grad(value, [leaves[name] for name in state.codes]), strict=True))
     leaves["a"].grad = torch.ones_like(leaves["a"])  # what the loss has left there
     with torch.no_grad():
-        added = QuadraticPenalty(state, 0.3).add_gradient(leaves)
+        QuadraticPenalty(state, 0.3).add_gradient(leaves)
+        added = QuadraticPenalty(state, 0.3).value(leaves)
     assert added.dtype == DOUBLE
     assert float(added) == pytest.approx(float(value.detach()), rel=1e-14)
     assert torch.allclose(leaves["a"].grad, gradients["a"] + 1, rtol=1e-13, atol=1e-13)
@@ -93,9 +94,9 @@ def test_the_penalty_in_a_loop_of_ones_own_takes_the_parameters_of_the_model():
 def test_where_nothing_is_constrained_or_nothing_constrained_is_trained_the_penalty_is_zero():
     free = start(PARAMS, Plan({}, rest=Lossless()))
     assert float(free.penalty(PARAMS, 1.0)) == 0
-    assert float(QuadraticPenalty(free, 1.0).add_gradient(PARAMS)) == 0
+    assert float(QuadraticPenalty(free, 1.0).value(PARAMS)) == 0
     held = start(PARAMS, PLAN)
-    assert float(QuadraticPenalty(held, 1.0).add_gradient({"free": PARAMS["free"]})) == 0
+    assert float(QuadraticPenalty(held, 1.0).value({"free": PARAMS["free"]})) == 0
     assert [state.progress.step for state in run(free, lambda *_: pytest.fail("an L step"), Geometric(1, 2, 5))] == [0]
 
 

@@ -110,6 +110,9 @@ def test_the_loss_is_the_mean_over_the_batches_of_the_last_epoch_without_penalty
 
     class Heavier(Penalty):
         def add_gradient(self, leaves):
+            pass
+
+        def value(self, leaves):
             return torch.tensor(100.0)
 
     _, loss = minimise(task, params_of(task.module), heavy, 0, Heavier())

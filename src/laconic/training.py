@@ -71,8 +71,16 @@ class Penalty(ABC):
     """A term added to the loss, with its gradient in closed form."""
 
     @abstractmethod
-    def add_gradient(self, leaves: Mapping[str, Tensor]) -> Tensor:
-        """Add the gradient to ``leaf.grad`` in place and return the value, 0-d."""
+    def add_gradient(self, leaves: Mapping[str, Tensor]) -> None:
+        """Add the gradient to ``leaf.grad`` in place; gradients are off."""
+
+    @abstractmethod
+    def value(self, leaves: Mapping[str, Tensor]) -> Tensor:
+        """Return the term itself, 0-d; only an optimizer that searches along a line asks for it."""
+
+
+_READ_NO_VALUE = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)
+"""Optimizers that look at gradients alone: what their closure returns need not hold the penalty. No subclass counts."""
 
 
 def derive_seed(*numbers: int) -> int:
@@ -124,7 +132,10 @@ def train_epoch(
                 loss = task.loss(task.outputs(params_of_leaves(), batch), batch)
                 loss.backward()  # type: ignore[no-untyped-call]
                 losses.append(loss.detach())
-                return losses[-1] + _added_terms(leaves, penalty, weight_decay)
+                _add_gradients(leaves, penalty, weight_decay)
+                if type(optimizer) in _READ_NO_VALUE:
+                    return losses[-1]
+                return losses[-1] + _added_value(leaves, penalty, weight_decay)
 
             optimizer.step(closure)  # type: ignore[arg-type, unused-ignore]
             total = total + losses[0]  # the batch's first evaluation: later ones are the optimizer's line search
@@ -137,15 +148,27 @@ def train_epoch(
 
 
 @torch.no_grad()
-def _added_terms(leaves: Mapping[str, Tensor], penalty: Penalty | None, weight_decay: float) -> Tensor | float:
-    """Add the gradients of penalty and weight decay in place, and return their values."""
-    added: Tensor | float = penalty.add_gradient(leaves) if penalty is not None else 0.0
-    decayed = [leaf for leaf in leaves.values() if leaf.ndim >= 2 and leaf.grad is not None] if weight_decay else []
-    for leaf in decayed:
+def _add_gradients(leaves: Mapping[str, Tensor], penalty: Penalty | None, weight_decay: float) -> None:
+    """Add the gradients of penalty and weight decay in place."""
+    if penalty is not None:
+        penalty.add_gradient(leaves)
+    for leaf in _decayed(leaves, weight_decay):
         assert leaf.grad is not None
         leaf.grad.add_(leaf, alpha=weight_decay)
-        added = added + 0.5 * weight_decay * leaf.square().sum()
-    return added
+
+
+@torch.no_grad()
+def _added_value(leaves: Mapping[str, Tensor], penalty: Penalty | None, weight_decay: float) -> Tensor | float:
+    """Return penalty and weight decay themselves."""
+    value: Tensor | float = penalty.value(leaves) if penalty is not None else 0.0
+    for leaf in _decayed(leaves, weight_decay):
+        value = value + 0.5 * weight_decay * leaf.square().sum()
+    return value
+
+
+def _decayed(leaves: Mapping[str, Tensor], weight_decay: float) -> list[Tensor]:
+    """Return the leaves that decay: those of two or more axes that the loss reaches."""
+    return [leaf for leaf in leaves.values() if leaf.ndim >= 2 and leaf.grad is not None] if weight_decay else []
 
 
 def minimise(

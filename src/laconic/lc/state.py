@@ -83,7 +83,7 @@ class LCState:
 
 @final
 class QuadraticPenalty(Penalty):
-    """The state's penalty at one μ with its gradient `μ M (w − target)` in closed form: two passes over the weights.
+    """The state's penalty at one μ with its gradient `μ M (w − target)` in closed form: two passes, no new memory.
 
     Args:
         state: Δ(Θ), λ and M.
@@ -95,22 +95,34 @@ class QuadraticPenalty(Penalty):
         self._importance = state.importance
         self._target = state.target(mu)
 
-    def add_gradient(self, leaves: Mapping[str, Tensor]) -> Tensor:
-        """Add μ M (w − target) to the gradients in place and return the penalty, 0-d."""
-        names = [name for name in self._target if name in leaves]
-        if not names:
-            return torch.zeros(())
-        weights = [leaves[name] for name in names]
-        pulls = torch._foreach_sub(weights, [self._target[name] for name in names])
-        wide = torch.promote_types(weights[0].dtype, torch.float32)
-        total = torch.zeros((), dtype=wide, device=weights[0].device)
-        for name, leaf, difference in zip(names, weights, pulls, strict=True):
-            pull = difference * self._importance[name] if name in self._importance else difference
-            total += torch.dot(difference.flatten().to(wide), pull.flatten().to(wide))
+    def add_gradient(self, leaves: Mapping[str, Tensor]) -> None:
+        """Add μ M (w − target) to the gradients in place."""
+        for name, target in self._target.items():
+            if name not in leaves:
+                continue
+            leaf = leaves[name]
             if leaf.grad is None:
                 leaf.grad = torch.zeros_like(leaf)
-            leaf.grad.add_(pull, alpha=self._mu)
+            if name in self._importance:
+                leaf.grad.addcmul_(self._importance[name], leaf - target, value=self._mu)
+            else:
+                leaf.grad.add_(leaf, alpha=self._mu).sub_(target, alpha=self._mu)
+
+    def value(self, leaves: Mapping[str, Tensor]) -> Tensor:
+        """Return `(μ/2) ‖w − target‖²_M` over the constrained tensors among ``leaves``, 0-d."""
+        total = torch.zeros(())
+        for name, target in self._target.items():
+            if name in leaves:
+                difference = leaves[name].detach() - target
+                weighted = difference * self._importance[name] if name in self._importance else difference
+                total = total + _dot(difference, weighted)
         return 0.5 * self._mu * total
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    """Return the sum of products, 0-d, in float32 at least."""
+    a, b = a.view(-1), b.view(-1)
+    return torch.dot(a, b) if a.itemsize >= 4 else torch.dot(a.float(), b.float())
 
 
 def normalised_importance(metrics: Metrics, names: list[str], weights: Params) -> dict[str, Tensor]:
