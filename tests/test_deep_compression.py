@@ -186,6 +186,11 @@ def test_bad_layouts_are_format_errors(data):
         decode(data, (15,))
 
 
+def test_claims_are_bounded_before_anything_is_allocated():
+    with pytest.raises(FormatError, match="1073741824 entries"):
+        decode(written(3, [0, 0], [0, 0], 1, entries=1 << 30), (15,))
+
+
 @relaxed
 @given(st.data())
 def test_damaged_layouts_raise_format_errors_only(data):

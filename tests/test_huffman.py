@@ -234,6 +234,11 @@ def test_bad_streams_are_format_errors(data, count, alphabet):
         huffman.decode(data, count, alphabet)
 
 
+def test_claims_are_bounded_before_anything_is_allocated():
+    with pytest.raises(FormatError, match="1073741824 Huffman codes in 1 bytes"):
+        huffman.decode(GOOD, 1 << 30, 3)
+
+
 @relaxed
 @given(st.data())
 def test_damaged_streams_raise_format_errors_only(data):
