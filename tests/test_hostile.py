@@ -104,6 +104,7 @@ WRONG_PARTS = {
     "offsets of float32": Record(4, "float32", (5,), (), (STEP, V, M, ONE)),
     "indices and shape of a grid": Record(4, "float32", (6,), (), (STEP, OFFSETS, M, ONE)),
     "a grid of no symbols": Record(4, "float32", (0,), (), (STEP, OFFSETS, Symbols(np.zeros(0), 0), NONE)),
+    "a grid of 2^32 symbols": Record(4, "float32", (1,), (), (STEP, OFFSETS, Symbols(np.zeros(1), 1 << 32), NONE)),
     "escapes of float64": Record(4, "float32", (5,), (), (STEP, OFFSETS, M, STEP)),
     "too few escapes": Record(4, "float32", (5,), (), (STEP, OFFSETS, M, NONE)),
     "facts of a grid": Record(4, "float32", (5,), (1,), (STEP, OFFSETS, M, ONE)),

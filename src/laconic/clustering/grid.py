@@ -32,7 +32,7 @@ CLASSES = 3
 REACH = 511
 """No larger |q| has a symbol of its own: 1024 symbols are the most that one frequency table holds."""
 
-ROUNDS, ENOUGH = 60, 1e-7
+ROUNDS, ENOUGH = 60, 1e-6
 """Rounds end after so many, or when the objective falls by less than this share."""
 
 

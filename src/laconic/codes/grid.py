@@ -15,6 +15,10 @@ UNIT = 256
 """Offsets are in units of 1/256 step: exact in a float, and too fine to cost anything measurable."""
 
 
+MAX_ALPHABET = 1024
+"""As many as one frequency table takes; what is rarer is an escape. So no small file can ask for a large table."""
+
+
 @final
 @dataclass(frozen=True, eq=False)
 class GridCode(Code):
@@ -49,7 +53,7 @@ class GridCode(Code):
     ) -> "GridCode":
         """Return the code of the integers ``levels``, shape (size,), int64, with escapes for those beyond ±``reach``.
 
-        The alphabet ends where the integers do, if that is before ``reach``.
+        ``reach`` is 511 at most. The alphabet ends where the integers do, if that is before it.
         """
         size = np.abs(levels)
         far = size > reach
@@ -109,7 +113,7 @@ class GridCode(Code):
         require(bool(np.isfinite(step.array[0])), f"a step of {step.array[0]}")
         require(offsets.array.dtype == np.int8, f"offsets of {offsets.array.dtype}")
         require(len(indices) == code.size, f"{len(indices)} indices for {code.size} elements")
-        require(indices.alphabet > 0, "a grid of no symbols")
+        require(0 < indices.alphabet <= MAX_ALPHABET, f"a grid of {indices.alphabet} symbols, not 1 to {MAX_ALPHABET}")
         require(escapes.array.dtype == np.int64, f"escapes of {escapes.array.dtype}")
         far = int(np.count_nonzero(code._far))
         require(len(escapes) == far, f"{len(escapes)} escapes for {far} symbols that ask for one")

@@ -130,7 +130,8 @@ class UniformGrid(Compression):
 def _within(values: list[np.ndarray], heavy: list[np.ndarray], bits: float) -> tuple[float, Gridded]:
     """Return nearly the least step whose quantization takes at most ``bits`` a weight, and that quantization.
 
-    The entropy falls by about one bit for each doubling of the step: a secant of that slope, kept in the bracket.
+    The entropy falls by about one bit for each doubling of the step where that is small, and faster where it is large:
+    a secant in the logarithm of the step, kept in the bracket.
     """
     largest, count = _largest(values), sum(map(len, values))
     if not largest:
@@ -139,6 +140,7 @@ def _within(values: list[np.ndarray], heavy: list[np.ndarray], bits: float) -> t
     high, low, known = 4 * largest, largest / FARTHEST, False  # at the high end every weight is 0; is low too fine?
     step, best = high, grid(values, heavy, high, 0.0)
     trial = min(max(_spread(values, count) * 2.0 ** (2 - bits), low), high / 2)
+    slope, last = -1.0, (math.inf, math.inf)
     for _ in range(TRIALS):
         found = grid(values, heavy, trial, rate)
         over = found.bits / count - bits
@@ -150,7 +152,11 @@ def _within(values: list[np.ndarray], heavy: list[np.ndarray], bits: float) -> t
             low, known = trial, True
         if known and high < low * (1 + 1e-5):
             break
-        aim = trial * 2.0 ** (over + NEAR_BITS / 2 if abs(over) < 1 else math.copysign(1, over))
+        point = math.log2(trial), over
+        if abs(point[0] - last[0]) < 1 and over != last[1]:
+            slope = min(max((over - last[1]) / (point[0] - last[0]), -8.0), -0.5)
+        last = point
+        aim = trial * 2.0 ** min(max(-(over + NEAR_BITS / 2) / slope, -1.0), 1.0)
         inside = low < aim < high if known else low <= aim < high
         trial = aim if inside else math.sqrt(low) * math.sqrt(high) if known else low
     return _refitted(values, heavy, step, best), best
