@@ -364,9 +364,9 @@ def test_an_outlier_of_a_grid_is_an_escape_and_no_cap():
 
 
 def test_one_value_needs_one_level():
-    for value in (0.1, -2.0, 1e-30, 1e30):
-        code = UniformGrid(bits=1).project({"w": torch.full((5, 4), value)})["w"]
-        assert code.decompress() == pytest.approx(np.full((5, 4), value, np.float32), rel=1e-6, abs=0)
+    for value in (0.1, -2.0, 1e-30, 1e30, 1e-300, -1e308):
+        code = UniformGrid(bits=1).project({"w": torch.full((5, 4), value, dtype=torch.float64)})["w"]
+        assert code.decompress() == pytest.approx(np.full((5, 4), value), rel=1e-6, abs=0)
         assert code.index_bits == 0
 
 

@@ -1,6 +1,7 @@
 """Quantization to a uniform grid, at the best trade of error for entropy-coded bits."""
 
 import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import final
@@ -69,8 +70,8 @@ class UniformGrid(Compression):
     def __post_init__(self) -> None:
         if (self.step is None) == (self.bits is None):
             raise PlanError("give exactly one of step (the width of the grid) and bits (per weight)")
-        if self.step is not None and not 0 < self.step < math.inf:
-            raise PlanError(f"step is the width of the grid, positive and finite, not {self.step}")
+        if self.step is not None and not 1e-300 < self.step < math.inf:
+            raise PlanError(f"step is the width of the grid, above 1e-300 and finite, not {self.step}")
         if self.bits is not None and not 0 <= self.bits < math.inf:
             raise PlanError(f"bits per weight are 0 or more and finite, not {self.bits}")
         if not 0 <= self.rate < math.inf:
@@ -128,18 +129,30 @@ class UniformGrid(Compression):
 
 
 def _within(values: list[np.ndarray], heavy: list[np.ndarray], bits: float) -> tuple[float, Gridded]:
-    """Return nearly the least step whose quantization takes at most ``bits`` a weight, and that quantization.
+    """Return nearly the least step whose quantization takes at most ``bits`` a weight, and that quantization."""
+    largest = _largest(values)
+    if not largest:
+        return 1.0, grid(values, heavy, 1.0, 0.0)
+    shift = math.frexp(largest)[1] - 1  # by a power of two, exactly, lest squares or quotients leave the floats
+    scaled = [np.ldexp(array, -shift) for array in values]
+    step, found = _searched(scaled, heavy, bits)
+    if not any(q.any() for q in found.levels):
+        return 1.0, found
+    return min(_refitted(scaled, heavy, step, found) * 2.0**shift, sys.float_info.max), found
+
+
+def _searched(values: list[np.ndarray], heavy: list[np.ndarray], bits: float) -> tuple[float, Gridded]:
+    """Return what `_within` does, before the step is refitted, for values of which the largest is 1 to 2.
 
     The entropy falls by about one bit for each doubling of the step where that is small, and faster where it is large:
     a secant in the logarithm of the step, kept in the bracket.
     """
     largest, count = _largest(values), sum(map(len, values))
-    if not largest:
-        return 1.0, grid(values, heavy, 1.0, 0.0)
     rate = SLOPE * sum(float(h.sum()) if len(h) else len(w) for w, h in zip(values, heavy, strict=True)) / count
     high, low, known = 4 * largest, largest / FARTHEST, False  # at the high end every weight is 0; is low too fine?
     step, best = high, grid(values, heavy, high, 0.0)
-    trial = min(max(_spread(values, count) * 2.0 ** (2 - bits), low), high / 2)
+    spread = math.sqrt(sum(float(np.square(array, dtype=np.float64).sum()) for array in values) / count)
+    trial = min(max(spread * 2.0 ** (2 - bits), low), high / 2)
     slope, last = -1.0, (math.inf, math.inf)
     for _ in range(TRIALS):
         found = grid(values, heavy, trial, rate)
@@ -159,7 +172,7 @@ def _within(values: list[np.ndarray], heavy: list[np.ndarray], bits: float) -> t
         aim = trial * 2.0 ** min(max(-(over + NEAR_BITS / 2) / slope, -1.0), 1.0)
         inside = low < aim < high if known else low <= aim < high
         trial = aim if inside else math.sqrt(low) * math.sqrt(high) if known else low
-    return _refitted(values, heavy, step, best), best
+    return step, best
 
 
 def _refitted(values: list[np.ndarray], heavy: list[np.ndarray], step: float, found: Gridded) -> float:
@@ -200,10 +213,3 @@ def _importances(weights: Params, metrics: Metrics) -> list[np.ndarray]:
 def _largest(values: list[np.ndarray]) -> float:
     """Return the largest magnitude, 0 where there is none."""
     return max((float(np.abs(array).max()) for array in values if len(array)), default=0.0)
-
-
-def _spread(values: list[np.ndarray], count: int) -> float:
-    """Return the root mean square of all weights, float64."""
-    largest = _largest(values)
-    total = sum(float(np.square(array / largest, dtype=np.float64).sum()) for array in values)
-    return largest * math.sqrt(total / count)
