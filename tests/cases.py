@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from laconic.csteps import AdaptiveCodebook, Compression, Joint, KeepLargest, Lossless, LowRank
+from laconic.csteps import AdaptiveCodebook, Compression, Joint, KeepLargest, Lossless, LowRank, UniformGrid
 from laconic.metric import Diagonal, Metric
 
 
@@ -22,6 +22,7 @@ class Case:
         weights: tensors by name.
         metrics: metrics by name.
         exact: no feasible point may be better, but for the rounding to the tensors' dtype.
+        price: of a bit of the integers on a grid, where the rate is in the objective.
         idempotent: projecting twice is projecting once: to the ``bit``, to ``rounding``, or ``no``.
     """
 
@@ -31,6 +32,7 @@ class Case:
     metrics: dict[str, Metric] = field(default_factory=dict)
     exact: bool = True
     idempotent: str = "bit"
+    price: float = 0.0
 
 
 def generator(seed: int) -> torch.Generator:
@@ -72,6 +74,7 @@ TENSORS: dict[str, Tensor] = {
     "bfloat16": normal(12, 10).bfloat16(),
     "float64": normal(12, 10).double(),
 }
+MODEST = {name: tensor for name, tensor in TENSORS.items() if name != "huge"}
 MATRICES = {name: tensor for name, tensor in TENSORS.items() if tensor.ndim >= 2}
 SEVERAL = {"a": normal(20, 10, seed=1), "b": 5 * normal(4, 3, 2, 2, seed=2), "c": torch.zeros(0)}
 MIXED = {"half": normal(40, seed=3).half(), "brain": normal(6, 6, seed=4).bfloat16(), "double": normal(9).double()}
@@ -100,6 +103,9 @@ def together(label: str, compression: Compression, tensors: dict[str, Tensor], *
 COMPOSED = {"exact": False}
 FACTORED = {"exact": False, "idempotent": "no"}
 ROUNDED = {"idempotent": "rounding"}
+DESCENT = {"exact": False, "idempotent": "rounding"}  # of values rounded to a short dtype, offsets may differ a little
+PRICED = {"exact": False, "idempotent": "no", "price": 0.15 * 0.3**2}  # a second time pulls further to 0
+SOUGHT = {"exact": False, "idempotent": "no"}  # of its own result, a search may find another step
 SHARED = {"exact": False, "idempotent": "rounding"}  # each dtype rounds the shared entries to its own
 
 CASES: tuple[Case, ...] = (
@@ -129,6 +135,18 @@ CASES: tuple[Case, ...] = (
     *together("joint-keep-mixed", Joint(KeepLargest(count=7)), MIXED),
     *together("joint-keep-codebook", Joint(KeepLargest(0.25, values=AdaptiveCodebook(3))), SEVERAL, **COMPOSED),
     *together("joint-keep-joint", Joint(KeepLargest(0.25, values=Joint(AdaptiveCodebook(3)))), MIXED, **SHARED),
+    *alone("grid0.3", UniformGrid(step=0.3), MODEST, weighted=True, **DESCENT),
+    *alone("grid1e-3", UniformGrid(step=1e-3), MODEST, weighted=False, **DESCENT),
+    *alone("grid0.3-rate", UniformGrid(step=0.3, rate=0.15), MODEST, weighted=True, **PRICED),
+    *alone("grid-2bits", UniformGrid(bits=2), TENSORS, weighted=True, **SOUGHT),
+    *alone("grid-0bits", UniformGrid(bits=0), TENSORS, weighted=False, **SOUGHT),
+    *alone("keep-grid", KeepLargest(0.3, values=UniformGrid(bits=3)), TENSORS, weighted=True, **SOUGHT),
+    *together("each-grid", UniformGrid(step=0.3), SEVERAL, **DESCENT),
+    *together("joint-grid", Joint(UniformGrid(step=0.3)), SEVERAL, **DESCENT),
+    *together("joint-grid-rate", Joint(UniformGrid(step=0.3, rate=0.15)), SEVERAL, **PRICED),
+    *together("joint-grid-bits", Joint(UniformGrid(bits=1.5)), SEVERAL, **SOUGHT),
+    *together("joint-grid-mixed", Joint(UniformGrid(bits=3)), MIXED, **SOUGHT),
+    Case("no-tensors-grid", Joint(UniformGrid(bits=3)), {}, **SOUGHT),
     Case("joint-rank", Joint(LowRank(1)), {"a": normal(5, 4), "b": normal(3, 7)}, idempotent="rounding"),
     Case(
         "joint-rank-joint",

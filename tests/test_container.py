@@ -13,6 +13,7 @@ from laconic.codes import (
     VIEWS,
     CodebookCode,
     DenseCode,
+    GridCode,
     LowRankCode,
     SparseCode,
     Symbols,
@@ -59,6 +60,11 @@ def low_rank(shape, rank=2, view=VIEWS[0], left=dense, right=dense, seed=0):
     return LowRankCode(shape, "float32", view, left((rows, rank), seed=seed), right((rank, columns), seed=seed + 1))
 
 
+def grid(shape, dtype="float32", spread=3.0, reach=4):
+    levels = np.random.default_rng(1).normal(0, spread, int(np.prod(shape))).astype(np.int64)
+    return GridCode.of(shape, dtype, Values(np.float64([0.01])), Values(np.int8([-9, 3])), levels, reach)
+
+
 def cases():
     shared = Values(np.float32([-1, 0, 1]))
     yield from ((f"dense {dtype}", dense((3, 5), dtype)) for dtype in DTYPES)
@@ -76,6 +82,11 @@ def cases():
     yield "nothing kept", sparse((30,), keep=0)
     yield "all kept", sparse((30,), keep=1)
     yield "pruned and quantized", sparse((10, 10, 3, 3), codebook)
+    yield "grid", grid((30, 40))
+    yield "grid of escapes", grid((50,), reach=0)
+    yield "grid of far escapes", grid((60,), "bfloat16", spread=1e15)
+    yield "empty grid", grid((0, 2))
+    yield "pruned grid", sparse((30,), lambda shape, seed: grid(shape))
     yield "thin", low_rank((8, 6))
     yield "rank 0", low_rank((8, 6), 0)
     yield "kernel", low_rank((8, 6, 3, 3), 4, VIEWS[1], codebook, sparse)

@@ -16,6 +16,7 @@ IN_TOML = {
     "AdaptiveCodebook": {"codebook": 4},
     "KeepLargest": {"keep": 0.05},
     "LowRank": {"rank": 2},
+    "UniformGrid": {"grid_bits": 3.0},
     "Joint": {"codebook": 4, "joint": True},
 }
 each = pytest.mark.parametrize("kind", COMPRESSIONS, ids=lambda kind: kind.__name__)

@@ -65,9 +65,10 @@ def test_every_code_has_a_tag_and_a_name():
 def test_the_format_page_names_every_tag_and_dtype():
     page = (ROOT / "docs" / "format.md").read_text(encoding="utf-8")
     rows = dict(re.findall(r"^\| (\d+) \| ([a-z ]+) \|.*\| .* \| .* \|$", page, re.MULTILINE))
-    words = {"DenseCode": "dense", "CodebookCode": "codebook", "SparseCode": "sparse", "LowRankCode": "low rank"}
-    for tag, code in enumerate(CODES):
-        assert rows[str(tag)] == words[code.__name__]
+    words = ("dense", "codebook", "sparse", "low rank", "grid")
+    for tag, (code, word) in enumerate(zip(CODES, words, strict=True)):
+        assert rows[str(tag)] == word
+        assert code.__name__ == word.title().replace(" ", "") + "Code"
     numbers, names = re.search(r"^\| dtype number \|(.*)\|\n\|.*\|\n\| \|(.*)\|$", page, re.MULTILINE).groups()
     assert [int(number) for number in numbers.split("|")] == list(range(len(DTYPES)))
     assert tuple(name.strip() for name in names.split("|")) == DTYPES

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from laconic.codes import Code, CodebookCode, DenseCode, LowRankCode, SparseCode, Symbols, Values
-from laconic.csteps import AdaptiveCodebook, Joint, KeepLargest, Lossless, LowRank
+from laconic.csteps import AdaptiveCodebook, Joint, KeepLargest, Lossless, LowRank, UniformGrid
 from laconic.errors import PlanError, WeightsError
 from laconic.lc import finetune, start
 from laconic.params import decompress, params_of, to_numpy
@@ -69,6 +69,8 @@ COMPRESSIONS = {
     "rank": LowRank(2),
     "rank of codebooks": LowRank(2, left=AdaptiveCodebook(3), right=AdaptiveCodebook(3)),
     "rank of sparse codebooks": LowRank(2, left=KeepLargest(0.6, values=AdaptiveCodebook(2)), right=KeepLargest(0.8)),
+    "grid": UniformGrid(bits=2),
+    "keep grid": KeepLargest(0.5, values=UniformGrid(step=0.4, rate=0.1)),
     "nothing kept": KeepLargest(count=0),
     "rank 0": LowRank(0),
 }
@@ -185,7 +187,9 @@ def test_a_bfloat16_codebook_is_trained_in_float32_and_stays_bfloat16():
     assert tuned.codebook.array.astype(float).tolist() == pytest.approx([-1.18, 1.18], abs=0.02)  # 2 − (1 − 2e-3)¹⁰⁰
 
 
-@pytest.mark.parametrize("compression", [AdaptiveCodebook(3), KeepLargest(0.5), LowRank(1), Lossless()])
+@pytest.mark.parametrize(
+    "compression", [AdaptiveCodebook(3), KeepLargest(0.5), LowRank(1), UniformGrid(bits=2), Lossless()]
+)
 def test_a_network_in_half_precision_sees_weights_of_its_own_dtype(compression):
     module = seeded_module(lambda: nn.Linear(4, 3)).bfloat16()
     batch = torch.randn(8, 4, generator=torch.Generator().manual_seed(0)).bfloat16()

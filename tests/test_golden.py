@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from laconic import container
-from laconic.codes import DTYPES, CodebookCode, DenseCode, LowRankCode, SparseCode, Symbols, Values
+from laconic.codes import DTYPES, CodebookCode, DenseCode, GridCode, LowRankCode, SparseCode, Symbols, Values
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -67,7 +67,26 @@ def methods():
     return {**codes, "planes": DenseCode.of(weights * np.where(numbers(700, 9) % 2, 1, -1).astype(np.float32))}
 
 
-FILES = {"tiny": (tiny, {"net": "toy"}), "nested": (nested, {}), "methods": (methods, {"a": "1", "b": "ü"})}
+def grids():
+    """Levels with and without offsets and escapes, a step that two tensors share, several dtypes."""
+    step, offsets = Values(np.float64([0.0123])), Values(np.int8([-20, 9, 127]))
+    none, some = Values(np.int64([])), Values(np.int64([-1000, 5, 1 << 60, -(1 << 63), 7]))
+    symbols = skewed(400, 9, 3)
+    far = Symbols(np.where(np.arange(400) % 80 == 17, 9, symbols.array), 10)
+    return {
+        "plain": GridCode((20, 20), "float32", step, Values(np.int8([])), Symbols(symbols.array, 10), none),
+        "moved": GridCode((400,), "bfloat16", step, offsets, Symbols(symbols.array, 10), none),
+        "far": GridCode((4, 100), "float64", Values(np.float64([-3e-5])), offsets, far, some),
+        "empty": GridCode((0, 3), "float16", step, offsets, Symbols(np.zeros(0), 2), none),
+    }
+
+
+FILES = {
+    "tiny": (tiny, {"net": "toy"}),
+    "nested": (nested, {}),
+    "methods": (methods, {"a": "1", "b": "ü"}),
+    "grids": (grids, {}),
+}
 
 TINY = (
     "89 4c 41 43 0d 0a 1a 0a 00 00 00 00 2b 00 00 00 00 00 00 00 25 00 00 00 92 de be 12 02 13 f3 37 "  # header
@@ -191,14 +210,21 @@ def plain_values(data, count, dtype):
     return np.array(patterns, f"u{width}").view(kind)
 
 
+class Streams(list):
+    """Decoded streams, and the alphabets or dtypes of all."""
+
+    alphabets = ()
+
+
 def plain_streams(data, table):
-    at, streams = 32, []
+    at, streams = 32, Streams()
     for _ in range(table.varint()):
         kind, argument, count = table.varint(), table.varint(), table.varint()
         length, _crc = (table.varint(), table.unsigned(4)) if count else (0, 0)
         assert count <= 1 << 20
         decode = plain_values if kind else plain_symbols
         streams.append(decode(data[at : at + length], count, argument) if count else [])
+        streams.alphabets += (argument,)
         at += length
     return streams
 
@@ -216,6 +242,15 @@ def plain_rounded(array, dtype):
     return (array.astype(np.float32) if dtype.name in DTYPES[3:6] else array).astype(dtype)
 
 
+def plain_grid(step, offsets, symbols, alphabet, escapes):
+    out, far = [], iter(escapes)
+    for s in symbols:
+        q = int(next(far)) if s == alphabet - 1 else (s + 1) // 2 if s % 2 else -s // 2
+        o = int(offsets[min(abs(q), len(offsets)) - 1]) if q and len(offsets) else 0
+        out.append((float(q) + (o if q > 0 else -o) / 256) * float(step[0]))
+    return np.array(out)
+
+
 def plain_record(table, streams):
     tag, dtype = table.varint(), np.dtype(DTYPES[table.varint()])
     shape = [table.varint() for _ in range(table.varint())]
@@ -225,6 +260,10 @@ def plain_record(table, streams):
         number = table.varint()
         return streams[number - 1] if number else plain_record(table, streams)
 
+    if tag == 4:
+        step, offsets, numbers = part(), part(), table.varint() - 1
+        alphabet = streams.alphabets[numbers]
+        return plain_rounded(plain_grid(step, offsets, streams[numbers], alphabet, part()), dtype).reshape(shape)
     first = part()
     if tag == 0:
         return np.array(first, dtype).reshape(shape)

@@ -16,7 +16,7 @@ from laconic.container.records import PARTS, encode_blocks, stream_entry
 from laconic.container.table import BLOCK, Record, Table
 from laconic.errors import FormatError
 
-DATA = (Path(__file__).parent / "golden" / "nested.lac").read_bytes()
+DATA, GRIDS = ((Path(__file__).parent / "golden" / f"{name}.lac").read_bytes() for name in ("nested", "grids"))
 
 
 def with_table(table, blocks=b""):
@@ -81,6 +81,8 @@ def test_hostile_tables_are_refused(name):
 
 
 V, M = Values(np.float32([1, 2, 3])), Symbols(np.array([1, 0, 0, 0, 0]), 2)
+STEP, OFFSETS = Values(np.float64([0.5])), Values(np.int8([3, -3]))
+ONE, NONE = Values(np.int64([7])), Values(np.int64([]))
 THREE = Record(0, "float32", (3,), (), (V,))
 COLUMN = Record(0, "float32", (3, 1), (), (V,))
 WRONG_PARTS = {
@@ -95,6 +97,17 @@ WRONG_PARTS = {
     "no view": Record(3, "float32", (3, 3), (), (COLUMN, COLUMN)),
     "a view of kernels": Record(3, "float32", (3, 3), (1,), (COLUMN, COLUMN)),
     "factors that do not fit": Record(3, "float32", (3, 3), (0,), (COLUMN, COLUMN)),
+    "a grid of integers": Record(4, "int8", (5,), (), (STEP, OFFSETS, M, ONE)),
+    "two steps": Record(4, "float32", (5,), (), (Values(np.float64([1, 2])), OFFSETS, M, ONE)),
+    "a step of float32": Record(4, "float32", (5,), (), (Values(np.float32([1])), OFFSETS, M, ONE)),
+    "an infinite step": Record(4, "float32", (5,), (), (Values(np.float64([np.inf])), OFFSETS, M, ONE)),
+    "offsets of float32": Record(4, "float32", (5,), (), (STEP, V, M, ONE)),
+    "indices and shape of a grid": Record(4, "float32", (6,), (), (STEP, OFFSETS, M, ONE)),
+    "a grid of no symbols": Record(4, "float32", (0,), (), (STEP, OFFSETS, Symbols(np.zeros(0), 0), NONE)),
+    "a grid of 2^32 symbols": Record(4, "float32", (1,), (), (STEP, OFFSETS, Symbols(np.zeros(1), 1 << 32), NONE)),
+    "escapes of float64": Record(4, "float32", (5,), (), (STEP, OFFSETS, M, STEP)),
+    "too few escapes": Record(4, "float32", (5,), (), (STEP, OFFSETS, M, NONE)),
+    "facts of a grid": Record(4, "float32", (5,), (1,), (STEP, OFFSETS, M, ONE)),
     "factors that are no matrices": Record(3, "float32", (3, 3), (0,), (THREE, THREE)),
 }
 
@@ -159,13 +172,14 @@ def fixed_up(data, rng):
     return with_table(bytes(packed), bytes(blocks))
 
 
+@pytest.mark.parametrize("data", [DATA, GRIDS], ids=["nested", "grids"])
 @pytest.mark.parametrize("seed", range(8))
-def test_only_the_one_error_escapes_from_altered_files(seed):
+def test_only_the_one_error_escapes_from_altered_files(seed, data):
     rng = np.random.default_rng(seed)
     opened = read = 0
     for _ in range(150):
         try:
-            file = LacFile(fixed_up(DATA, rng), "x")
+            file = LacFile(fixed_up(data, rng), "x")
         except FormatError:
             continue
         opened += 1

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from laconic.csteps import AdaptiveCodebook, Compression, Joint, KeepLargest, LowRank
+from laconic.csteps import AdaptiveCodebook, Compression, Joint, KeepLargest, LowRank, UniformGrid
 from laconic.data import Dataset
 from laconic.lc import LearningStep, run, start
 from laconic.params import params_of
@@ -82,6 +82,7 @@ COMPRESSIONS = {
     "keep": KeepLargest(0.2),
     "one of all": Joint(KeepLargest(0.25, values=AdaptiveCodebook(4))),
     "rank": LowRank(1),
+    "grid": UniformGrid(bits=1.5),
 }
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from laconic.csteps import AdaptiveCodebook, Joint, KeepLargest, Lossless, LowRank
+from laconic.csteps import AdaptiveCodebook, Joint, KeepLargest, Lossless, LowRank, UniformGrid
 from laconic.errors import PlanError
 from laconic.lc import start
 from laconic.plan import Plan, Row, fnmatch_escape, load_plan, parse_plan, weights_only
@@ -33,6 +33,8 @@ DOCUMENT = """
 "d" = { rank = 3, view = "out.kh|in.kw", left = { codebook = 8 }, right = { keep = 0.5, values = { codebook = 2 } } }
 "e" = { lossless = true }
 "f" = { keep = 1 }
+"g" = { grid = 0.01, rate = 0.1 }
+"h" = { grid_bits = 3, joint = true }
 
 [rest]
 lossless = true
@@ -48,6 +50,8 @@ PLAN = Plan(
         "d": LowRank(3, "out.kh|in.kw", left=AdaptiveCodebook(8), right=KeepLargest(0.5, values=AdaptiveCodebook(2))),
         "e": Lossless(),
         "f": KeepLargest(1),
+        "g": UniformGrid(0.01, rate=0.1),
+        "h": Joint(UniformGrid(bits=3)),
     },
     rest=Lossless(),
 )
@@ -100,6 +104,10 @@ MISTAKES = {
     "w: count is the number": {"count": -1},
     "w: rank must be 0 or more": {"rank": -1},
     "w: view must be one of": {"rank": 1, "view": "in|out"},
+    "w: step is the width": {"grid": 0},
+    "w: bits per weight are": {"grid_bits": -1},
+    "w: rate is the price": {"grid": 1, "rate": -1},
+    "w: grid_bits takes grid_bits, not 'rate'": {"grid_bits": 1, "rate": 1},
     "w: values: entries must be": {"keep": 0.1, "values": {"codebook": -2}},
 }
 

@@ -15,6 +15,7 @@ _HOME = {
     "KeepLargest": "csteps",
     "Lossless": "csteps",
     "LowRank": "csteps",
+    "UniformGrid": "csteps",
     "Diagonal": "metric",
     "Unit": "metric",
     "LaconicError": "errors",
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from laconic.csteps import KeepLargest as KeepLargest
     from laconic.csteps import Lossless as Lossless
     from laconic.csteps import LowRank as LowRank
+    from laconic.csteps import UniformGrid as UniformGrid
     from laconic.errors import LaconicError as LaconicError
     from laconic.metric import Diagonal as Diagonal
     from laconic.metric import Unit as Unit

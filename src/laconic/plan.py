@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
 
-from laconic.csteps import AdaptiveCodebook, Compression, Joint, KeepLargest, Lossless, LowRank
+from laconic.csteps import AdaptiveCodebook, Compression, Joint, KeepLargest, Lossless, LowRank, UniformGrid
 from laconic.errors import PlanError
 from laconic.params import Params
 
@@ -175,5 +175,10 @@ _KINDS: Mapping[str, tuple[Any, Mapping[str, Any]]] = {
         lambda options: LowRank(**options),
         {"rank": int, "view": str, "left": Compression, "right": Compression},
     ),
+    "grid": (
+        lambda options: UniformGrid(step=options["grid"], rate=options.get("rate", 0.0)),
+        {"grid": (int, float), "rate": (int, float)},
+    ),
+    "grid_bits": (lambda options: UniformGrid(bits=options["grid_bits"]), {"grid_bits": (int, float)}),
 }
 """The techniques by the key that names them in TOML: how to build each, and the types of its options."""

@@ -3,11 +3,12 @@
 from laconic.codes.code import Code, Part
 from laconic.codes.codebook import CodebookCode
 from laconic.codes.dense import DenseCode
+from laconic.codes.grid import GridCode
 from laconic.codes.low_rank import VIEWS, LowRankCode
 from laconic.codes.sparse import SparseCode
 from laconic.codes.streams import DTYPES, Symbols, Values
 
-CODES: tuple[type[Code], ...] = (DenseCode, CodebookCode, SparseCode, LowRankCode)
+CODES: tuple[type[Code], ...] = (DenseCode, CodebookCode, SparseCode, LowRankCode, GridCode)
 """Every code, in the order of its tag in the file (`docs/format.md`)."""
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Code",
     "CodebookCode",
     "DenseCode",
+    "GridCode",
     "LowRankCode",
     "Part",
     "SparseCode",

@@ -8,6 +8,7 @@ import numpy as np
 from laconic.codes.code import Code
 from laconic.codes.codebook import CodebookCode
 from laconic.codes.dense import DenseCode
+from laconic.codes.grid import GridCode
 from laconic.codes.low_rank import LowRankCode
 from laconic.codes.sparse import SparseCode
 from laconic.codes.streams import Symbols, Values
@@ -35,7 +36,8 @@ def published_bits(codes: Mapping[str, Code]) -> dict[str, int]:
 
     Dense: b bits an element (b: width of the tensor's dtype). Codebook: ⌈log₂ K⌉ an element, and b for each entry,
     charged to the first tensor that uses it. Sparse: for each survivor its value as above and its coordinates,
-    ⌈log₂ rows⌉ + ⌈log₂ columns⌉ in the matrix of dimension 0 × the rest. Low rank: both factors.
+    ⌈log₂ rows⌉ + ⌈log₂ columns⌉ in the matrix of dimension 0 × the rest. Low rank: both factors. Grid: ⌈log₂ of the
+    levels from the smallest to the largest⌉ an element, and 32 bits for the step, charged once.
 
     Source: Carreira-Perpiñán & Idelbayev, "Model compression as constrained optimization, with application to neural
     nets. Part II: quantization" (arXiv:1707.04319), whose compression ratios are test vectors.
@@ -45,7 +47,7 @@ def published_bits(codes: Mapping[str, Code]) -> dict[str, int]:
 
 
 def _published(code: Code, charged: set[int]) -> int:
-    """Return the bits of ``code``; ``charged`` holds the identities of codebooks that are paid for, and grows."""
+    """Return the bits of ``code``; ``charged`` holds the identities of what is paid for and shared, and grows."""
     width = 8 * np.dtype(code.dtype).itemsize
     if isinstance(code, DenseCode):
         return width * code.size
@@ -55,6 +57,10 @@ def _published(code: Code, charged: set[int]) -> int:
         return code.size * _index_bits(len(code.codebook)) + width * entries
     if isinstance(code, SparseCode):
         return code.values.size * _coordinate_bits(code.shape) + _published(code.values, charged)
+    if isinstance(code, GridCode):
+        levels, step = code.levels, 0 if id(code.step) in charged else 32
+        charged.add(id(code.step))
+        return code.size * _index_bits(int(levels.max()) - int(levels.min()) + 1 if code.size else 0) + step
     assert isinstance(code, LowRankCode), f"no published count of {type(code).__name__}"
     return _published(code.left, charged) + _published(code.right, charged)
 

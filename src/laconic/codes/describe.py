@@ -8,6 +8,7 @@ from typing import final
 from laconic.codes.code import Code
 from laconic.codes.codebook import CodebookCode
 from laconic.codes.dense import DenseCode
+from laconic.codes.grid import GridCode
 from laconic.codes.low_rank import LowRankCode
 from laconic.codes.sparse import SparseCode
 
@@ -53,6 +54,8 @@ def describe(code: Code | Outline) -> str:
     if found.kind is LowRankCode:
         left, right = _nested(found, "left"), _nested(found, "right")
         return f"low-rank {left.shape[-1] if left.shape else 0} of ({describe(left)}, {describe(right)})"
+    if found.kind is GridCode:
+        return f"grid with {found.parts['escapes']} escapes" if found.parts["escapes"] else "grid"
     return found.kind.__name__
 
 

@@ -6,8 +6,9 @@ from laconic.csteps.joint import Joint, project, together
 from laconic.csteps.keep_largest import KeepLargest
 from laconic.csteps.lossless import Lossless
 from laconic.csteps.low_rank import LowRank
+from laconic.csteps.uniform_grid import UniformGrid
 
-COMPRESSIONS: tuple[type[Compression], ...] = (Lossless, AdaptiveCodebook, KeepLargest, LowRank, Joint)
+COMPRESSIONS: tuple[type[Compression], ...] = (Lossless, AdaptiveCodebook, KeepLargest, LowRank, UniformGrid, Joint)
 """Every public compression; the suite of laws covers each."""
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "KeepLargest",
     "Lossless",
     "LowRank",
+    "UniformGrid",
     "project",
     "together",
 ]

@@ -1,4 +1,4 @@
-"""Training what stays free when the choices are made: biases, norms, codebook entries, surviving values, factors.
+"""Training what stays free when the choices are made: biases, norms, codebook entries, survivors, factors, steps.
 
     min_θ L(Δ(θ))   over the real numbers in Θ, with every assignment and mask entry fixed
 
@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from laconic.codes import Code, CodebookCode, DenseCode, LowRankCode, SparseCode, Values
+from laconic.codes import Code, CodebookCode, DenseCode, GridCode, LowRankCode, SparseCode, Values
+from laconic.codes.grid import multiples
 from laconic.codes.low_rank import VIEWS
 from laconic.errors import PlanError
 from laconic.params import Params, to_numpy, to_torch
@@ -130,6 +131,16 @@ def _codebook(code: CodebookCode, leaves: _Leaves) -> _Form:
     return _Form(
         lambda: leaf.index_select(0, indices).view(code.shape),
         lambda: replace(code, codebook=leaves.frozen(code.codebook)),
+    )
+
+
+@free.register
+def _grid(code: GridCode, leaves: _Leaves) -> _Form:
+    leaf = leaves.leaf(code.step)
+    steps = torch.from_numpy(multiples(code.levels, code.offsets.array)).view(code.shape)
+    return _Form(
+        lambda: leaf * steps,
+        lambda: replace(code, step=leaves.frozen(code.step)),
     )
 
 
