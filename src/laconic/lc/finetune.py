@@ -46,7 +46,7 @@ def finetune(task: Task, codes: Mapping[str, Code], how: Optimization = FINE_TUN
     if how.epochs == 0:
         return dict(codes)
     moving = set(trainable(task.module, codes))
-    leaves = _Leaves({})
+    leaves = _Leaves()
     forms = {name: free(code, leaves) for name, code in codes.items() if name in moving}
     fixed = {name: to_torch(code.decompress()) for name, code in codes.items() if name not in moving}
     named = {str(number): leaf for number, leaf in enumerate(leaves.tensors())}
@@ -75,8 +75,9 @@ def _updated(code: Code, array: np.ndarray) -> Code:
 class _Leaves:
     """The numbers being trained: one leaf for each stored array, however many codes share it."""
 
-    def __init__(self, made: dict[int, tuple[Values, Tensor]]) -> None:
-        self._made = made
+    def __init__(self) -> None:
+        self._made: dict[int, tuple[Values, Tensor]] = {}
+        self._factors: dict[int, tuple[Values, Tensor]] = {}
         self._frozen: dict[int, Values] = {}
 
     def leaf(self, values: Values) -> Tensor:
@@ -87,17 +88,25 @@ class _Leaves:
             self._made[id(values)] = values, wide.requires_grad_(wide.is_floating_point())
         return self._made[id(values)][1]
 
+    def scaled(self, values: Values) -> Tensor:
+        """Return ``values`` times a leaf that begins at 1: for a step, of which a learning rate should be a share."""
+        tensor = to_torch(values.array)
+        if id(values) not in self._factors:
+            self._factors[id(values)] = values, torch.ones_like(tensor).requires_grad_()
+        return tensor * self._factors[id(values)][1]
+
     def frozen(self, values: Values) -> Values:
         """Return the trained numbers that take the place of ``values``, in its dtype: the same object for all."""
         if id(values) not in self._frozen:
-            tensor = self._made[id(values)][1].detach()
+            made = self._made[id(values)][1] if id(values) in self._made else self.scaled(values)
             dtype = to_torch(values.array[:0]).dtype
-            self._frozen[id(values)] = Values(to_numpy(tensor.to(dtype)).copy())
+            self._frozen[id(values)] = Values(to_numpy(made.detach().to(dtype)).copy())
         return self._frozen[id(values)]
 
     def tensors(self) -> list[Tensor]:
         """Return the leaves that training moves."""
-        return [tensor for _, tensor in self._made.values() if tensor.requires_grad]
+        made = [tensor for _, tensor in (*self._made.values(), *self._factors.values())]
+        return [tensor for tensor in made if tensor.requires_grad]
 
 
 @final
@@ -136,10 +145,10 @@ def _codebook(code: CodebookCode, leaves: _Leaves) -> _Form:
 
 @free.register
 def _grid(code: GridCode, leaves: _Leaves) -> _Form:
-    leaf = leaves.leaf(code.step)
+    leaves.scaled(code.step)
     steps = torch.from_numpy(multiples(code.levels, code.offsets.array)).view(code.shape)
     return _Form(
-        lambda: leaf * steps,
+        lambda: leaves.scaled(code.step) * steps,
         lambda: replace(code, step=leaves.frozen(code.step)),
     )
 
