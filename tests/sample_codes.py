@@ -1,0 +1,91 @@
+"""Codes of every kind, small and made of noise, and what it means that two are the same."""
+
+import numpy as np
+
+from laconic.codes import (
+    DTYPES,
+    VIEWS,
+    CodebookCode,
+    DenseCode,
+    GridCode,
+    LowRankCode,
+    SparseCode,
+    Symbols,
+    Values,
+)
+from laconic.coding import FLOATS
+
+# --- codes to try ----------------------------------------------------------------------------------
+
+
+def dense(shape, dtype="float32", seed=0):
+    if dtype in FLOATS:
+        return DenseCode.of(np.random.default_rng(seed).normal(size=shape).astype(dtype))
+    return DenseCode.of(np.random.default_rng(seed).integers(0, 2, shape).astype(dtype))
+
+
+def codebook(shape, entries=4, dtype="float32", seed=0, shared=None):
+    rng = np.random.default_rng(seed)
+    values = shared or Values(rng.normal(size=entries).astype("float32"))
+    count = int(np.prod(shape))
+    return CodebookCode(shape, dtype, values, Symbols(rng.integers(0, len(values), count), len(values)))
+
+
+def sparse(shape, inner=dense, seed=0, keep=0.3):
+    mask = np.random.default_rng(seed).random(int(np.prod(shape))) < keep
+    return SparseCode(shape, "float32", Symbols(mask, 2), inner((int(mask.sum()),), seed=seed))
+
+
+def low_rank(shape, rank=2, view=VIEWS[0], left=dense, right=dense, seed=0):
+    rows, columns = shape[0], int(np.prod(shape[1:]))
+    if view == VIEWS[1]:
+        rows, columns = shape[0] * shape[2], shape[1] * shape[3]
+    return LowRankCode(shape, "float32", view, left((rows, rank), seed=seed), right((rank, columns), seed=seed + 1))
+
+
+def grid(shape, dtype="float32", spread=3.0, reach=4):
+    levels = np.random.default_rng(1).normal(0, spread, int(np.prod(shape))).astype(np.int64)
+    return GridCode.of(shape, dtype, Values(np.float64([0.01])), Values(np.int8([-9, 3])), levels, reach)
+
+
+def cases():
+    shared = Values(np.float32([-1, 0, 1]))
+    yield from ((f"dense {dtype}", dense((3, 5), dtype)) for dtype in DTYPES)
+    yield "0-d", dense(())
+    yield "empty", dense((0, 4), "float64")
+    yield "empty codebook", CodebookCode((0,), "float32", Values(np.float32([])), Symbols(np.zeros(0), 0))
+    yield "NaN", DenseCode.of(np.uint32([0x7FC00001, 0xFFC12345, 0x7F800000, 0x80000000]).view(np.float32))
+    yield "one entry", codebook((7,), 1)
+    yield "half", codebook((9, 9), 17, "float16")
+    yield "wide", codebook((4000,), 700)
+    yield "very wide", codebook((300,), 70000)
+    yield "shared a", codebook((20, 30), shared=shared)
+    yield "shared b", codebook((5,), seed=1, shared=shared)
+    yield "pruned", sparse((30, 40))
+    yield "nothing kept", sparse((30,), keep=0)
+    yield "all kept", sparse((30,), keep=1)
+    yield "pruned and quantized", sparse((10, 10, 3, 3), codebook)
+    yield "grid", grid((30, 40))
+    yield "grid of escapes", grid((50,), reach=0)
+    yield "grid of far escapes", grid((60,), "bfloat16", spread=1e15)
+    yield "empty grid", grid((0, 2))
+    yield "pruned grid", sparse((30,), lambda shape, seed: grid(shape))
+    yield "thin", low_rank((8, 6))
+    yield "rank 0", low_rank((8, 6), 0)
+    yield "kernel", low_rank((8, 6, 3, 3), 4, VIEWS[1], codebook, sparse)
+    yield "", low_rank((4, 5), 2, left=lambda s, seed: low_rank(s, 1), right=lambda s, seed: sparse(s, codebook))
+
+
+CASES = dict(cases())
+
+
+def same_code(code, other):
+    assert type(code) is type(other)
+    if isinstance(code, Values | Symbols):
+        assert code.array.dtype == other.array.dtype
+        assert code.array.tobytes() == other.array.tobytes()
+        return
+    assert (code.shape, code.dtype, code.facts()) == (other.shape, other.dtype, other.facts())
+    for a, b in zip(code.streams().values(), other.streams().values(), strict=True):
+        same_code(a, b)
+    assert code.decompress().tobytes() == other.decompress().tobytes()

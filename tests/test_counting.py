@@ -1,0 +1,56 @@
+"""Sizes of codes other than the file's: entropies, and bits as publications count them."""
+
+import numpy as np
+import pytest
+
+from laconic import container
+from laconic.codes import (
+    SparseCode,
+    Symbols,
+    Values,
+)
+from laconic.codes.counting import ideal_bits, published_bits
+from laconic.codes.describe import describe
+
+from .sample_codes import codebook, dense, low_rank, sparse
+
+
+@pytest.mark.parametrize(("entries", "ratio"), [(2, 30.52), (4, 15.63), (8, 10.50), (16, 7.90), (32, 6.33), (64, 5.28)])
+def test_published_ratios_of_lenet300(entries, ratio):
+    """Carreira-Perpiñán & Idelbayev, arXiv:1707.04319: compression ratios of LeNet-300-100, one codebook a layer."""
+    codes = {str(shape): codebook(shape, entries) for shape in [(784, 300), (300, 100), (100, 10)]}
+    codes |= {str(size): dense((size,)) for size in (300, 100, 10)}
+    assert 32 * 266610 / sum(published_bits(codes).values()) == pytest.approx(ratio, abs=0.005)
+
+
+def test_published_bits_by_hand():
+    book = Values(np.float32([1, 2, 3]))
+    kept = sparse((6, 50), codebook)
+    count = kept.values.size
+    codes = {
+        "a": codebook((10,), shared=book),
+        "b": codebook((10,), seed=1, shared=book),
+        "c": kept,
+        "d": sparse((9,)),
+        "e": low_rank((8, 6), 2, right=codebook),
+        "f": dense((5,), "float16"),
+    }
+    mask = int(codes["d"].mask.array.sum())
+    expected = [10 * 2 + 96, 20, count * (2 + 3 + 6) + 4 * 32, mask * (32 + 4), 16 * 32 + 12 * 2 + 128, 80]
+    assert published_bits(codes) == dict(zip("abcdef", expected, strict=True))
+
+
+def test_ideal_bits_is_below_the_file_and_near_it():
+    code = sparse((400, 500), codebook, keep=0.05)
+    ideal = ideal_bits(code)
+    p = float(code.mask.array.mean())
+    by_hand = -code.size * (p * np.log2(p) + (1 - p) * np.log2(1 - p)) + 2 * code.values.size + 128
+    assert ideal == pytest.approx(by_hand, rel=0.001)
+    assert ideal < container.bits({"w": code}) < 1.01 * ideal + 8 * 150
+
+
+def test_descriptions():
+    assert describe(low_rank((8, 6), 2, left=codebook)) == "low-rank 2 of (codebook 4, dense)"
+    assert describe(SparseCode((20,), "float32", Symbols(np.arange(20) == 3, 2), codebook((1,), 16))) == (
+        "sparse 5.0% of codebook 16"
+    )
