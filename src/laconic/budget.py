@@ -20,6 +20,7 @@ from laconic.coding import FLOATS
 from laconic.errors import PlanError, WeightsError
 from laconic.lattice import Quantized, Quantizer, prepare
 from laconic.lattice.quantized import SLOPE
+from laconic.lattice.secant import next_step
 
 PASSES = 8
 """Passes over the weights that the search for the step takes at most."""
@@ -29,9 +30,7 @@ NEAR = 0.01
 
 _AIM, _ENOUGH = 0.998, 0.995  # of a size: what is aimed at, and what ends the search
 _AIM_SNR, _ENOUGH_SNR = 0.9985, 0.997  # the same of a distortion
-_APART = 0.05  # octaves between steps of which the slope is believed
 _CARE = 0.001  # how much further inside the budget each pass after the fourth aims
-_LASTING = 0.6  # of a drift, in the next pass
 _FARTHEST = 2.0**30  # steps; a tensor with larger weights is stored lossless
 _FINER = 4.0  # a scale so many times below the cell costs next to nothing
 
@@ -225,7 +224,7 @@ class _Search:
         self._energy = {name: _energy(array) for name, array in chosen.items()}
         elements = sum(array.size for array in tensors.values() if array.ndim >= 2)
         self._size = budget.bytes(elements, reference)
-        self._target = sum(self._energy.values()) / 10 ** ((budget.snr or 0) / 10)
+        self._target = sum(self._energy.values(), 0.0) / 10 ** ((budget.snr or 0) / 10)
         self._quantizers: list[Quantizer] = []
 
     def run(self, watch: Watch) -> Fitted:
@@ -245,7 +244,7 @@ class _Search:
                 best = last
             if self._is_enough(last) and number > 1:
                 break
-            step = 2.0 ** _next(seen, self._slope(), self._aim() - _CARE * max(0, number - 3))
+            step = 2.0 ** next_step(seen, self._slope(), self._aim() - _CARE * max(0, number - 3))
         if best is None:
             raise self._failure(last)
         return self._fitted(best, number)
@@ -265,7 +264,7 @@ class _Search:
             level = (low + high) / 2
             rate = sum(n * max(0.0, math.log2(variance) - level) / 2 for n, variance in variances if variance > 0)
             low, high = (level, high) if rate > bits else (low, level)
-        return math.sqrt(12) * 2.0 ** (high / 2)
+        return math.sqrt(12) * math.exp2(high / 2)
 
     def _prepare(self, cell: float) -> None:
         """Make the tensors ready; those with weights that are too far from 0 stay lossless."""
@@ -358,26 +357,6 @@ def _energy(array: np.ndarray) -> float:
     """Return the sum of squares."""
     flat = array.reshape(-1)
     return float(sum(np.square(flat[i : i + 2**20], dtype=np.float64).sum() for i in range(0, len(flat), 2**20)))
-
-
-def _next(seen: Sequence[tuple[float, float]], slope: float, aim: float) -> float:
-    """Return log₂ of the next step: a secant through the last two trials, where these are far enough apart.
-
-    Between close steps the code lengths, which follow the integers one pass behind, change the excess more than the
-    step does: a drift, of which a share is still to come.
-
-    Args:
-        seen: log₂ step and excess of each trial.
-        slope: of the excess where there are no two trials.
-        aim: the excess that is wanted, below 0.
-    """
-    (x, y), (last, before) = seen[-1], seen[-2] if len(seen) > 1 else seen[-1]
-    drift = 0.0
-    if abs(x - last) > _APART and (y - before) / (x - last) * slope > 0:
-        slope = math.copysign(min(max(abs((y - before) / (x - last)), 0.5), 1.5), slope)
-    elif len(seen) > 1:
-        drift = _LASTING * (y - before - slope * (x - last))
-    return x + min(max((aim - y - drift) / slope, -4.0), 4.0)
 
 
 __all__ = ["PASSES", "QUALITIES", "Budget", "Fitted", "Tools", "fit"]

@@ -1,8 +1,8 @@
 """Weights on a uniform grid: a signed integer each, one step, and the entropy coder's own bytes."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import final
 
 import numpy as np
@@ -22,26 +22,24 @@ TRANSFORMS = ("none", "cosine")
 
 @final
 @dataclass(frozen=True, eq=False)
-class GridModel:
+class Grid:
     """What several grid codes share: one object, stored once.
 
     Args:
-        model: step, offsets, trellis and tables.
-        stored: its bytes, as the file has them.
+        step: the width of a level, one float64.
+        model: bytes of offsets, trellis and tables.
         scales: the scale symbols of all tensors, one tensor after the other.
-        coder: the model made ready.
     """
 
-    model: Model
-    stored: Values
+    step: Values
+    model: Values
     scales: Symbols
-    coder: Coder
 
     @classmethod
-    def of(cls, model: Model, scales: np.ndarray) -> "GridModel":
-        """Return the shared part of ``model`` and all scale symbols, each below 128."""
+    def of(cls, step: float, model: Model, scales: np.ndarray) -> "Grid":
+        """Return the shared part for ``model`` and all scale symbols, each below 128."""
         stored = Values(np.frombuffer(model.pack(), np.uint8).copy())
-        return cls(model, stored, Symbols(scales, int(scales.max(initial=-1)) + 1), Coder(model))
+        return cls(Values(np.array([step])), stored, Symbols(scales, int(scales.max(initial=-1)) + 1))
 
 
 @final
@@ -59,7 +57,8 @@ class GridCode(Code):
         transform: of `TRANSFORMS`.
         mode: which axes have scale symbols: the sum of 1 (rows), 2 (columns) and 4 (positions).
         start: its first scale symbol among those of all tensors.
-        model: bytes of step, offsets and tables; shared.
+        step: the width of a level, one float64; shared.
+        model: bytes of offsets, trellis and tables; shared.
         scales: scale symbols of all tensors; shared.
         payload: the coded integers.
     """
@@ -69,39 +68,49 @@ class GridCode(Code):
     transform: str
     mode: int
     start: int
+    step: Values
     model: Values
     scales: Symbols
     payload: Values
-    coder: Coder
 
     @classmethod
     def of(
-        cls, shape: tuple[int, ...], dtype: str, levels: np.ndarray, shared: GridModel,
+        cls, shape: tuple[int, ...], dtype: str, levels: np.ndarray, shared: Grid,
         *, transform: str = "none", mode: int = 0, start: int = 0,
     ) -> "GridCode":  # fmt: skip
         """Return the code of the integers ``levels`` (row-major, shape (size,), int64); see `of_sorted`."""
-        scales = _scales(shape, mode, start, shared.scales, len(shared.model.tables))
+        scales = _scales(shape, mode, start, shared.scales, _coder(shared.model.array.tobytes()).classes)
         ordered = scales.sorted(np.ascontiguousarray(levels, np.int64))
         return cls.of_sorted(shape, dtype, ordered, shared, transform=transform, mode=mode, start=start)
 
     @classmethod
     def of_sorted(
-        cls, shape: tuple[int, ...], dtype: str, levels: np.ndarray, shared: GridModel,
+        cls, shape: tuple[int, ...], dtype: str, levels: np.ndarray, shared: Grid,
         *, transform: str = "none", mode: int = 0, start: int = 0,
     ) -> "GridCode":  # fmt: skip
         """Return the code of ``levels``, class by class.
 
         Every level must have a frequency in its class, and with a trellis each lane be a path through it.
         """
-        scales = _scales(shape, mode, start, shared.scales, len(shared.model.tables))
-        payload = encode_levels(levels, scales.segments(), shared.coder)
-        stored = Values(np.frombuffer(payload, np.uint8).copy())
-        return cls(shape, dtype, transform, mode, start, shared.stored, shared.scales, stored, shared.coder)
+        coder = _coder(shared.model.array.tobytes())
+        scales = _scales(shape, mode, start, shared.scales, coder.classes)
+        stored = Values(np.frombuffer(encode_levels(levels, scales.segments(), coder), np.uint8).copy())
+        return cls(shape, dtype, transform, mode, start, shared.step, shared.model, shared.scales, stored)
 
     @property
     def own_scales(self) -> Scales:
         """The scale symbols of this tensor."""
-        return _scales(self.shape, self.mode, self.start, self.scales, len(self.coder.model.tables))
+        return _scales(self.shape, self.mode, self.start, self.scales, self.coder.classes)
+
+    @property
+    def coder(self) -> Coder:
+        """The model made ready."""
+        return _coder(self.model.array.tobytes())
+
+    @property
+    def index_bits(self) -> float:
+        """What the integers cost by the tables, in bits: no tables, scale symbols or states of the coder."""
+        return self.coder.bits(self.own_scales.sorted(self.levels), self.own_scales.segments())
 
     @property
     def levels(self) -> np.ndarray:
@@ -113,7 +122,9 @@ class GridCode(Code):
         """Decode, multiply, and transform back."""
         scales = self.own_scales
         fused = np.dtype(np.float32 if self.dtype == "float32" and self.transform == "none" else np.float64)
-        weights = scales.unsorted(decode_weights(self.payload.array.data, scales.segments(), self.coder, fused))
+        weights = scales.unsorted(
+            decode_weights(self.payload.array.data, scales.segments(), self.coder, float(self.step.array[0]), fused)
+        )
         weights = weights.reshape(self.shape)
         if self.transform == "cosine":
             with np.errstate(over="ignore", invalid="ignore"):
@@ -121,8 +132,8 @@ class GridCode(Code):
         return weights if fused == np.float32 else rounded(weights, self.dtype)
 
     def streams(self) -> Mapping[str, Part]:
-        """Return model, scales and payload."""
-        return {"model": self.model, "scales": self.scales, "payload": self.payload}
+        """Return step, model, scales and payload."""
+        return {"step": self.step, "model": self.model, "scales": self.scales, "payload": self.payload}
 
     def facts(self) -> tuple[int, ...]:
         """Return the number of the transform, the mode, and the place of the first scale symbol."""
@@ -133,9 +144,11 @@ class GridCode(Code):
         cls, shape: tuple[int, ...], dtype: str, facts: tuple[int, ...], streams: Mapping[str, Part]
     ) -> "GridCode":
         """Invert `streams`; the payload is checked when it is decoded."""
-        model, payload = (part(streams, name, Values) for name in ("model", "payload"))
+        step, model, payload = (part(streams, name, Values) for name in ("step", "model", "payload"))
         scales = part(streams, "scales", Symbols)
         require(dtype in FLOATS, f"a grid for a tensor of {dtype}")
+        require(step.array.dtype == np.float64 and len(step) == 1, f"{len(step)} steps of {step.array.dtype}")
+        require(bool(np.isfinite(step.array[0])), f"a step of {step.array[0]}")
         require(model.array.dtype == payload.array.dtype == np.uint8, "model and payload of a grid are bytes")
         require(len(facts) == 3 and facts[0] < len(TRANSFORMS), f"a grid with facts {facts}")
         transform, mode, start = TRANSFORMS[facts[0]], facts[1], facts[2]
@@ -144,8 +157,8 @@ class GridCode(Code):
         require(scales.alphabet <= MAX_CLASSES, f"scale symbols of an alphabet of {scales.alphabet}")
         last = start + sum(symbol_counts(shape, mode))
         require(last <= len(scales), f"scale symbols {start} to {last} of {len(scales)}")
-        coder = Coder(parse_model(model.array.tobytes()))
-        return cls(shape, dtype, transform, mode, start, model, scales, payload, coder)
+        _coder(model.array.tobytes())
+        return cls(shape, dtype, transform, mode, start, step, model, scales, payload)
 
     def labels(self) -> np.ndarray:
         """Return v; with a cosine transform, of each coefficient."""
@@ -165,3 +178,7 @@ def _scales(shape: tuple[int, ...], mode: int, start: int, scales: Symbols, clas
     return Scales(shape, mode, scales.array[start:end].astype(np.int64), classes)
 
 
+@lru_cache(maxsize=16)
+def _coder(model: bytes) -> Coder:
+    """Return the model of these bytes, made ready."""
+    return Coder(parse_model(model))

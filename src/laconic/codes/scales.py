@@ -112,12 +112,13 @@ class Scales:
 
     def _row_classes(self) -> np.ndarray:
         """Return the class of each row where the rows alone decide."""
-        return np.minimum(self.symbols[: symbol_counts(self.shape, self.mode)[0]], self.classes - 1)
+        return np.asarray(np.minimum(self.symbols[: symbol_counts(self.shape, self.mode)[0]], self.classes - 1))
 
     def _starts(self) -> np.ndarray:
         """Return the place of the first weight of each class."""
-        counts = np.bincount(self.each(), minlength=self.classes)
-        return np.cumsum(counts) - counts
+        counts: np.ndarray = np.bincount(self.each(), minlength=self.classes)
+        starts: np.ndarray = np.cumsum(counts) - counts
+        return starts
 
 
 @compiled

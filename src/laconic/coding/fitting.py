@@ -22,62 +22,48 @@ _UNSEEN, _FALL = 0.3, 1.0  # what has not been seen has a pseudo-count that halv
 _SHAPED_FROM = 6  # sizes from which a table of one shape can be shorter
 
 
-def fitted(counts: np.ndarray, *, odd: bool) -> tuple[Table, float]:
-    """Return a table for sizes that occur ``counts`` times (shape (128,), both signs together), and all its bits.
+def fitted(counts: np.ndarray, *, odd: bool) -> Table:
+    """Return a table for sizes that occur ``counts`` times (shape (128,), both signs together).
 
         min over tables   bits(table) + Σ_m counts_m (log₂ 1/f_m + raw bits of m)
 
     over two candidates: the costs that the counts ask for, each told; and the parabola next to them.
     """
     last = int(np.flatnonzero(counts)[-1]) + 1 if counts.any() else 0
-    if last <= 1 and not odd or last == 0:
-        return Table((0,) * last), float(table_bits(Table((0,) * last)))
+    if (last <= 1 and not odd) or last == 0:
+        return Table((0,) * last)
     smooth = np.maximum(counts[:last].astype(np.float64), _UNSEEN)
     halves = np.log2(smooth) - np.where(np.arange(last) > 0, 1.0, float(odd))  # of one sign
-    candidates = [_told(halves, odd)]
-    if last >= _SHAPED_FROM:
-        candidates.append(_parabola(smooth, halves, odd))
-    priced = [(table, table_bits(table) + coded_bits(table, counts, odd=odd)) for table in candidates if table]
-    return min(priced, key=lambda pair: pair[1])
+    candidates = [_told(halves, odd), _parabola(smooth, halves, odd) if last >= _SHAPED_FROM else None]
+    found = [table for table in candidates if table is not None]
+    return min(found, key=lambda table: table_bits(table) + coded_bits(table, counts, odd=odd))
 
 
 def coded_bits(table: Table, counts: np.ndarray, *, odd: bool) -> float:
     """Return the bits of levels whose sizes occur ``counts`` times under ``table``."""
     used = np.flatnonzero(counts)
+    if not len(used):
+        return 0.0
     frequencies = frequencies_of(table.costs, odd=odd)[2 * used]  # of the sign with the smaller symbol or the larger
     lengths = PRECISION - log2_table()[frequencies] / (1 << FRACTION) + raw_bits(used)
     return float(np.dot(counts[used], lengths))
 
 
-def smoothed_costs(counts: np.ndarray, *, trellis: bool) -> np.ndarray:
+def smoothed_costs(counts: np.ndarray) -> np.ndarray:
     """Return what each |v| costs, sign included, in bits: float32, shape (classes, 1024).
 
     Args:
-        counts: how often each |v| occurs in each class, shape (classes, 1024).
-        trellis: even and odd levels have tables of their own.
+        counts: how often each size occurs in each class and of each parity, shape (classes, parities, 128).
     """
-    costs = np.empty(counts.shape, np.float64)
-    for parity in range(2 if trellis else 1):
-        of = slice(parity, None, 2) if trellis else slice(None)
-        seen = counts[:, of].astype(np.float64)
-        places = np.arange(seen.shape[1])
-        beyond = places - np.where(seen > 0, places, 0).max(axis=1, keepdims=True)
-        mass = seen + _UNSEEN * np.exp2(-_FALL * np.clip(beyond, 0, 60))
-        costs[:, of] = np.log2(mass.sum(axis=1, keepdims=True)) - np.log2(mass)
-    costs[:, 1:] += 1
-    return costs.astype(np.float32)
-
-
-def sizes_counted(counts: np.ndarray, *, trellis: bool) -> np.ndarray:
-    """Return how often each size occurs in each table, shape (classes, parities, 128), from counts of each |v|."""
-    parities = 2 if trellis else 1
-    found = np.zeros((len(counts), parities, SIZES), np.int64)
-    for parity in range(parities):
-        part = counts[:, parity::parities]
-        sizes = size_of(np.arange(part.shape[1]))
-        for row, own in zip(found, part, strict=True):
-            row[parity] = np.bincount(sizes, own, SIZES).astype(np.int64)
-    return found
+    parities = counts.shape[1]
+    places = np.arange(SIZES)
+    beyond = places - np.where(counts > 0, places, 0).max(axis=2, keepdims=True)
+    mass = counts + _UNSEEN * np.exp2(-_FALL * np.clip(beyond, 0, 60))
+    costs = np.log2(mass.sum(axis=2, keepdims=True)) - np.log2(mass) + raw_bits(places)
+    magnitudes = np.arange(MAGNITUDES)
+    found: np.ndarray = costs[:, magnitudes % parities, size_of(magnitudes // parities)]
+    found[:, 1:] += 1
+    return np.asarray(found, np.float32)
 
 
 def _told(halves: np.ndarray, odd: bool) -> Table:

@@ -28,7 +28,7 @@ _ZERO = np.uint64(0)
 
 @inlined
 def _take(x, at, base, table, words):  # type: ignore[no-untyped-def]
-    """Take a symbol off state ``x`` by the table that begins at ``base``: the new state, place of the next word, symbol."""
+    """Take a symbol off state ``x`` by the table at ``base``: the new state, the place of the next word, the symbol."""
     entry = np.uint64(table[base + (x & _SLOTS)])
     x = ((entry & _SLOTS) + _ONE) * (x >> _N) + ((entry >> _N) & _SLOTS)
     empty = x < _LOW
@@ -115,7 +115,7 @@ def _trellis(x, at, s, base, table, words, values, odd_xor, far_xor, out, i, see
 
 @compiled
 def _static_steps(first, end, base, table, words, limit, at, x, values, out, lane, lanes):  # type: ignore[no-untyped-def]
-    """Decode steps of the eight lanes from ``lane`` on, whose states are ``x``, from ``first`` to ``end``.
+    """Decode steps ``first`` to ``end`` of the eight lanes from ``lane`` on, whose states are ``x``.
 
     Returns:
         The step that is not decoded, for it has a large size or the words have ended, or ``end``; the place.
@@ -144,7 +144,7 @@ def _static_steps(first, end, base, table, words, limit, at, x, values, out, lan
 
 @compiled
 def _trellis_steps(first, end, base, table, words, limit, at, x, s, values, xors, out, lane, lanes):  # type: ignore[no-untyped-def]
-    """Decode steps of the eight lanes from ``lane`` on, whose states are ``x`` and in the trellis ``s``, from ``first`` to ``end``.
+    """Decode steps ``first`` to ``end`` of the eight lanes from ``lane`` on, of states ``x`` and in the trellis ``s``.
 
     Returns:
         The step that is not decoded, for it has a large size or the words have ended, or ``end``; the place.

@@ -49,8 +49,9 @@ def centre_of(m: np.ndarray) -> np.ndarray:
     array([ 6, 35])
     """
     bits = raw_bits(m)
-    first = np.where(m < DIRECT, m, (4 + (m - DIRECT) % 4) << bits)
-    return 2 * first + (np.int64(1) << bits) - 1
+    first: np.ndarray = np.where(m < DIRECT, m, (4 + (m - DIRECT) % 4) << bits)
+    found: np.ndarray = 2 * first + (np.int64(1) << bits) - 1
+    return found
 
 
 def sizes_of(levels: np.ndarray, *, trellis: bool) -> np.ndarray:

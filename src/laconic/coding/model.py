@@ -1,15 +1,14 @@
-"""The model of levels: what all tensors on one grid share, as bytes and as tables.
+"""The model of levels: what tensors on one grid share beside the step, as bytes and as tables.
 
-Bytes: one byte, ν (bits 0–2) and whether levels are coded in pairs (bit 3); the step (f64); the number of offsets
-(one byte, at most 15) and the offsets (i8); the number of classes (one byte, 1 to 128); then, in bits, the tables of
-class 0, 1, …, each of one parity (ν = 0) or of even and then odd levels, filled up with zeros. A class is a scale:
-weights of like variance share it, and it is known before they are read.
+Bytes: one byte, ν (bits 0–2) and whether levels are coded in pairs (bit 3); the number of offsets (one byte, at most
+15) and the offsets (i8); the number of classes (one byte, 1 to 128); then, in bits, the tables of class 0, 1, …, one
+(ν = 0) or of even and then odd levels, filled up with zeros. A class is a scale: weights of like variance share it,
+and it is known before they are read.
 
 A table gives costs in eighths of a bit to the sizes 0 to M − 1 (`laconic.coding.levels`); the frequencies follow from
 them by integer arithmetic (`frequencies_of`). `docs/format.md` is normative.
 """
 
-import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import final
@@ -38,7 +37,6 @@ EIGHTHS = 8
 MAX_COST = 127
 
 _WEIGHTS = (16777216, 15384775, 14107901, 12937002, 11863283, 10878679, 9975792, 9147842)  # 2^(24 − k/8), rounded
-_STEP = struct.Struct("<d")
 _COST_BITS, _SLOPE_BITS, _GOLOMB = 7, 16, 2
 
 
@@ -64,14 +62,12 @@ class Model:
     Args:
         nu: 2^ν states of the trellis; 0 for none.
         pairs: levels are coded two at a time.
-        step: the width of a level, finite.
         offsets: int8, for |v| = 1, 2, …; the last holds for all larger |v|.
         tables: for each class one table, or with a trellis two: of even and of odd levels.
     """
 
     nu: int
     pairs: bool
-    step: float
     offsets: np.ndarray
     tables: tuple[tuple[Table, ...], ...]
 
@@ -82,7 +78,7 @@ class Model:
 
     def pack(self) -> bytes:
         """Return the bytes."""
-        head = bytes([self.nu | self.pairs << 3]) + _STEP.pack(self.step)
+        head = bytes([self.nu | self.pairs << 3])
         head += bytes([len(self.offsets)]) + self.offsets.tobytes() + bytes([len(self.tables)])
         writer = BitWriter()
         for table in self._flat():
@@ -111,9 +107,6 @@ def parse_model(data: bytes) -> Model:
     nu, pairs = head & 7, bool(head & 8)
     if head > 15 or (nu and nu not in PARITY_CHECKS) or (nu and pairs):
         raise FormatError(f"a model of levels that begins with {head}")
-    (step,) = _STEP.unpack(cursor.take(_STEP.size))
-    if not np.isfinite(step):
-        raise FormatError(f"a step of {step}")
     count = cursor.unsigned(1)
     if count > MAX_OFFSETS:
         raise FormatError(f"{count} offsets, of {MAX_OFFSETS} at most")
@@ -125,7 +118,7 @@ def parse_model(data: bytes) -> Model:
     parities = (False, True) if nu else (False,)
     tables = tuple(tuple(_read_table(reader, odd) for odd in parities) for _ in range(classes))
     reader.finish()
-    return Model(nu, pairs, step, offsets, tables)
+    return Model(nu, pairs, offsets, tables)
 
 
 def frequencies_of(costs: Sequence[int], *, odd: bool) -> np.ndarray:

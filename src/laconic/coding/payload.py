@@ -11,8 +11,9 @@ from typing import final
 import numpy as np
 
 from laconic.coding import fused
+from laconic.coding.fitting import coded_bits
 from laconic.coding.lanes import GROUP, LOW, SPARE, Lanes, lane_count, parse_lanes
-from laconic.coding.levels import ALPHABET, level_of, raw_bits, sizes_of
+from laconic.coding.levels import ALPHABET, SIZES, level_of, raw_bits, sizes_of
 from laconic.coding.model import PRECISION, TOTAL, UNIT, Model
 from laconic.coding.packing import frozen
 from laconic.coding.ungerboeck import feedback
@@ -80,6 +81,22 @@ class Coder:
         return frozen(np.stack([np.uint64(1 << 31 + PRECISION) // f, f, bias.astype(np.uint64)], axis=-1))
 
     @property
+    def classes(self) -> int:
+        """How many classes there are."""
+        return len(self.model.tables)
+
+    def bits(self, levels: np.ndarray, segments: Segments) -> float:
+        """Return what ``levels``, in the order of the segments, cost by the tables, in bits."""
+        trellis, total = self.model.trellis, 0.0
+        for c, first, end in zip(segments.classes.tolist(), segments.borders[:-1], segments.borders[1:], strict=True):
+            part = levels[first:end]
+            for parity in range(self.parities):
+                own = part[part & 1 == parity] if trellis else part
+                counts = np.bincount(sizes_of(own, trellis=trellis), minlength=SIZES)
+                total += coded_bits(self.model.tables[c][parity], counts, odd=bool(parity))
+        return total
+
+    @property
     def parities(self) -> int:
         """Tables that a class has."""
         return 2 if self.model.trellis else 1
@@ -139,14 +156,16 @@ def decode_levels(data: bytes | memoryview, segments: Segments, coder: Coder) ->
     return _decode(data, segments, coder, np.dtype(np.int64), 1.0, np.zeros(0, np.int8))
 
 
-def decode_weights(data: bytes | memoryview, segments: Segments, coder: Coder, dtype: np.dtype) -> np.ndarray:
+def decode_weights(
+    data: bytes | memoryview, segments: Segments, coder: Coder, step: float, dtype: np.dtype
+) -> np.ndarray:
     """Return `(v + sgn(v) o_|v| / 256) · step` of the levels v, in ``dtype``: float32 or float64.
 
     Raises:
         FormatError: when ``data`` is not what `encode_levels` writes.
     """
     with np.errstate(over="ignore", under="ignore"):
-        return _decode(data, segments, coder, dtype, coder.model.step, coder.model.offsets)
+        return _decode(data, segments, coder, dtype, step, coder.model.offsets)
 
 
 def _decode(

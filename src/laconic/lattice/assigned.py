@@ -1,4 +1,4 @@
-"""Integers for one tensor, and what they cost: counts of magnitudes, and the moments that offsets and step follow from."""
+"""Integers for one tensor: how often each occurs, and the moments that offsets and step follow from."""
 
 from dataclasses import dataclass
 from typing import final
@@ -6,8 +6,8 @@ from typing import final
 import numpy as np
 
 from laconic.coding.compiled import compiled
-from laconic.coding.fitting import MAGNITUDES
 from laconic.coding.lanes import lane_count
+from laconic.coding.levels import DIRECT, SIZES
 from laconic.coding.ungerboeck import feedback
 from laconic.lattice.nearest import nearest
 from laconic.lattice.viterbi import paths
@@ -35,8 +35,13 @@ class Assignment:
     costs: np.ndarray
     offsets: np.ndarray
 
-    def __call__(self, values: np.ndarray, weights: np.ndarray, classes: np.ndarray) -> "Assigned":
-        """Return the integers of ``values`` (class by class), their importances ``weights`` (or none), their classes."""
+    def __call__(
+        self, values: np.ndarray, weights: np.ndarray, classes: np.ndarray, parities: int | None = None
+    ) -> "Assigned":
+        """Return the integers of ``values``, class by class, with importances ``weights`` (or none).
+
+        Even and odd ones are counted apart where there is a trellis, or where ``parities`` is 2.
+        """
         inverse = 1 / self.step
         if self.nu:
             levels = paths(
@@ -45,7 +50,9 @@ class Assignment:
             )  # fmt: skip
         else:
             levels = nearest(values, weights, classes, inverse, self.costs, self.rate, self.offsets)
-        return Assigned.of(levels, values, weights, classes, self.step, len(self.costs))
+        return Assigned.of(
+            levels, values, weights, classes, self.step, (len(self.costs), parities or (2 if self.nu else 1))
+        )
 
 
 @final
@@ -55,7 +62,7 @@ class Assigned:
 
     Args:
         levels: int64, class by class.
-        counts: how often each |v| occurs in each class, those of 1023 and more together: shape (classes, 1024).
+        counts: how often each size occurs in each class and of each parity, shape (classes, parities, 128).
         moments: for |v| = 0 to 6 and more, a row each: Σ h, Σ h e, Σ h e², Σ h a, Σ h a², Σ h e a, with a = |v| and
             e = sgn(v) x − a.
     """
@@ -66,10 +73,11 @@ class Assigned:
 
     @classmethod
     def of(
-        cls, levels: np.ndarray, values: np.ndarray, weights: np.ndarray, classes: np.ndarray, step: float, number: int
-    ) -> "Assigned":
-        """Return ``levels`` with their statistics, for ``number`` classes."""
-        counts, moments = np.zeros((number, MAGNITUDES), np.int64), np.zeros((OFFSETS + 1, 6))
+        cls, levels: np.ndarray, values: np.ndarray, weights: np.ndarray, classes: np.ndarray, step: float,
+        tables: tuple[int, int],
+    ) -> "Assigned":  # fmt: skip
+        """Return ``levels`` with their statistics, for so many classes and parities."""
+        counts, moments = np.zeros((*tables, SIZES), np.int64), np.zeros((OFFSETS + 1, 6))
         _statistics(levels, values, weights, classes, 1 / step, counts, moments)
         return cls(levels, counts, moments)
 
@@ -77,10 +85,18 @@ class Assigned:
 @compiled
 def _statistics(levels, values, weights, classes, inverse, counts, moments):  # type: ignore[no-untyped-def]
     """Add up counts and moments."""
+    parities = counts.shape[1]
     for i in range(len(levels)):
         v = levels[i]
         a = abs(v)
-        counts[classes[i], min(a, len(counts[0]) - 1)] += 1
+        parity = a % parities
+        m = a // parities
+        if m >= DIRECT:
+            bits = 2
+            while m >> bits >= 8:
+                bits += 1
+            m = DIRECT + 4 * (bits - 2) + ((m >> bits) & 3)
+        counts[classes[i], parity, m] += 1
         h = weights[i] if len(weights) else 1.0
         e = values[i] * inverse - v
         if v < 0:

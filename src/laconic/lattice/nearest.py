@@ -28,8 +28,8 @@ def nearest(values, weights, classes, inverse, costs, rate, offsets):  # type: i
     for i in range(len(values)):
         x = values[i] * inverse
         a = abs(x)
-        below = np.int64(a)
-        h = weights[i] if len(weights) else 1.0
+        below = int(a)
+        h = weights[i] if len(weights) and rate > 0 else 1.0  # without a rate the nearest is the best for every h
         row = costs[classes[i]]
         best, cost = below, _priced(a, below, h, row, rate, offsets)
         other = _priced(a, below + 1, h, row, rate, offsets)

@@ -15,6 +15,7 @@ PER_OCTAVE = 3
 LOWEST = -40.0
 """Logarithms of scales, relative to the tensor's, end here: zeros are small enough."""
 
+_NOTHING = -1e4  # the logarithm of the scale of a tensor of zeros
 _SYMBOL_BITS = 2.5  # what a scale symbol costs, about
 _ROUNDS = 6
 
@@ -54,7 +55,7 @@ class Source:
 
 def prepare(
     name: str, array: np.ndarray, floor: float, *, cosine: bool = True, scales: int = ROWS | COLUMNS | POSITIONS,
-    importances: np.ndarray | None = None,
+    importances: np.ndarray | None = None, dtype: str | None = None,
 ) -> Source:  # fmt: skip
     """Return ``array`` ready to be quantized.
 
@@ -68,6 +69,7 @@ def prepare(
         cosine: whether a transform may be taken.
         scales: which axes may have scales.
         importances: h, of the array's shape.
+        dtype: the type that the tensor is decompressed to; the array's own unless given.
     """
     values = array if array.dtype in (np.float32, np.float64) else array.astype(np.float32)
     transform = "none"
@@ -77,9 +79,8 @@ def prepare(
             transform, values = "cosine", transformed
     mode, rows, deficits = _scales(values.reshape(folded(array.shape)), floor, scales)
     heavy = np.zeros(0) if importances is None else importances.reshape(-1).astype(np.float64)
-    return Source(
-        name, array.shape, array.dtype.name, transform, mode, np.ascontiguousarray(values.reshape(-1)), heavy, rows, deficits
-    )  # fmt: skip
+    flat = np.ascontiguousarray(values).reshape(-1)
+    return Source(name, array.shape, dtype or array.dtype.name, transform, mode, flat, heavy, rows, deficits)
 
 
 def _spread(kernels: np.ndarray) -> float:
@@ -90,13 +91,15 @@ def _spread(kernels: np.ndarray) -> float:
 
 def _scales(values: np.ndarray, floor: float, allowed: int) -> tuple[int, np.ndarray, np.ndarray]:
     """Return mode, row scales and deficits of ``values`` (shape (rows, columns, positions))."""
-    energy = np.square(values, dtype=values.dtype if values.dtype == np.float64 else np.float32)
     rows, columns, positions = values.shape
     present = (ROWS if rows > 1 else 0) | (COLUMNS if columns > 1 else 0) | (POSITIONS if positions > 1 else 0)
     modes = {0, ROWS, ROWS | POSITIONS, ROWS | COLUMNS, ROWS | COLUMNS | POSITIONS}
     candidates = sorted({mode & allowed & present for mode in modes})
-    if not values.size:
-        return 0, np.full(1, LOWEST), np.zeros(0)
+    if not values.size or not values.any():
+        return 0, np.full(1, _NOTHING), np.zeros(0)
+    shift = int(np.frexp(np.abs(values).max())[1])  # lest squares leave the floats
+    energy = np.square(np.ldexp(values, -shift))
+    floor = math.ldexp(floor, -shift) if shift > -900 else floor
     if len(candidates) == 2 and columns * positions >= 64:  # rows that long are always worth their symbol
         candidates = candidates[1:]
     best = None
@@ -111,14 +114,14 @@ def _scales(values: np.ndarray, floor: float, allowed: int) -> tuple[int, np.nda
     _, mode, (a, b, c) = best
     deficits = [(x.max() - x) for bit, x in ((COLUMNS, b), (POSITIONS, c)) if mode & bit]
     own = a if mode & ROWS else a[:1]
-    return mode, own + b.max() + c.max(), np.concatenate([np.zeros(0), *deficits])
+    return mode, own + b.max() + c.max() + shift, np.concatenate([np.zeros(0), *deficits])
 
 
 def _ideal(logs: tuple[np.ndarray, np.ndarray, np.ndarray], floor: float) -> float:
     """Return the bits above the floor of weights with these scales, up to a constant for each."""
     a, b, c = logs
     each = a[:, None] + (b[:, None] + c).reshape(-1)
-    return float(np.maximum(each - math.log2(floor), 0).sum())
+    return float(np.maximum(each - math.log2(max(floor, 1e-300)), 0).sum())
 
 
 def _fitted(energy: np.ndarray, mode: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -62,7 +62,9 @@ def paths(values, weights, classes, inverse, costs, rate, offsets, nu, odd_xor, 
         costs: bits of each |v| in each class, float32; |v| beyond the last costs what the last does.
         rate: what a bit costs, in units of step².
         offsets: o of |v| = 0, 1, …, in steps, float64; the first is 0.
-        nu: ν; and what an odd state and z = 1 change of the next state.
+        nu: ν.
+        odd_xor: what an odd state changes of the next state.
+        far_xor: what z = 1 does.
         lanes: how many paths.
     """
     states, half = 1 << nu, 1 << (nu - 1)
@@ -93,7 +95,7 @@ def paths(values, weights, classes, inverse, costs, rate, offsets, nu, odd_xor, 
             cost, new = new, cost
             if t % _SETTLE == 0:
                 cost -= cost.min()
-        s = np.argmin(cost)
+        s = int(np.argmin(cost))
         for t in range(steps - 1, -1, -1):
             z = np.int64(chosen[t, s])
             odd = s >= half
