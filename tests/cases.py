@@ -105,6 +105,7 @@ FACTORED = {"exact": False, "idempotent": "no"}
 ROUNDED = {"idempotent": "rounding"}
 DESCENT = {"exact": False, "idempotent": "rounding"}  # of values rounded to a short dtype, offsets may differ a little
 PRICED = {"exact": False, "idempotent": "no", "price": 0.15 * 0.3**2}  # a second time pulls further to 0
+TRELLIS = {"exact": False, "idempotent": "no", "price": 0.5 * 0.1**2}
 SOUGHT = {"exact": False, "idempotent": "no"}  # of its own result, a search may find another step
 SHARED = {"exact": False, "idempotent": "rounding"}  # each dtype rounds the shared entries to its own
 
@@ -146,6 +147,12 @@ CASES: tuple[Case, ...] = (
     *together("joint-grid-rate", Joint(UniformGrid(step=0.3, rate=0.15)), SEVERAL, **PRICED),
     *together("joint-grid-bits", Joint(UniformGrid(bits=1.5)), SEVERAL, **SOUGHT),
     *together("joint-grid-mixed", Joint(UniformGrid(bits=3)), MIXED, **SOUGHT),
+    *alone("trellis-2bits", UniformGrid(bits=2, states=8), TENSORS, weighted=True, **SOUGHT),
+    *alone("trellis0.1-rate", UniformGrid(step=0.1, rate=0.5, states=4), MODEST, weighted=True, **TRELLIS),
+    *alone("trellis64", UniformGrid(bits=1.5, states=64, cosine=True, scales=True), TENSORS, weighted=False, **SOUGHT),
+    *alone("grid-scales", UniformGrid(bits=3, cosine=True, scales=True), TENSORS, weighted=True, **SOUGHT),
+    *together("joint-trellis", Joint(UniformGrid(bits=2, states=8, scales=True)), SEVERAL, **SOUGHT),
+    *alone("keep-trellis", KeepLargest(0.3, values=UniformGrid(bits=3, states=8)), TENSORS, weighted=True, **SOUGHT),
     Case("no-tensors-grid", Joint(UniformGrid(bits=3)), {}, **SOUGHT),
     Case("joint-rank", Joint(LowRank(1)), {"a": normal(5, 4), "b": normal(3, 7)}, idempotent="rounding"),
     Case(

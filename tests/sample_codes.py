@@ -1,5 +1,7 @@
 """Codes of every kind, small and made of noise, and what it means that two are the same."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from laconic.codes import (
@@ -7,13 +9,13 @@ from laconic.codes import (
     VIEWS,
     CodebookCode,
     DenseCode,
-    GridCode,
     LowRankCode,
     SparseCode,
     Symbols,
     Values,
 )
 from laconic.coding import FLOATS
+from laconic.lattice import Quantizer, prepare
 
 # --- codes to try ----------------------------------------------------------------------------------
 
@@ -43,9 +45,13 @@ def low_rank(shape, rank=2, view=VIEWS[0], left=dense, right=dense, seed=0):
     return LowRankCode(shape, "float32", view, left((rows, rank), seed=seed), right((rank, columns), seed=seed + 1))
 
 
-def grid(shape, dtype="float32", spread=3.0, reach=4):
-    levels = np.random.default_rng(1).normal(0, spread, int(np.prod(shape))).astype(np.int64)
-    return GridCode.of(shape, dtype, Values(np.float64([0.01])), Values(np.int8([-9, 3])), levels, reach)
+def grid(shape, dtype="float32", spread=3.0, nu=0, transform="none", mode=0, step=0.01, seed=1):
+    """Normal noise on a grid, as the lattice codes it."""
+    weights = np.random.default_rng(seed).normal(0, spread * step, shape)
+    cosine = transform == "cosine"
+    source = prepare("w", weights, step / 4, cosine=cosine, scales=mode, dtype=dtype)
+    quantizer = Quantizer([replace(source, transform=transform)], nu)
+    return quantizer.again(quantizer.first(step), step).codes()["w"]
 
 
 def cases():
@@ -66,8 +72,11 @@ def cases():
     yield "all kept", sparse((30,), keep=1)
     yield "pruned and quantized", sparse((10, 10, 3, 3), codebook)
     yield "grid", grid((30, 40))
-    yield "grid of escapes", grid((50,), reach=0)
-    yield "grid of far escapes", grid((60,), "bfloat16", spread=1e15)
+    yield "grid of zeros", grid((50,), spread=1e-3)
+    yield "grid of large levels", grid((60,), "bfloat16", spread=1e8)
+    yield "grid with a trellis", grid((200, 200), "float64", nu=3)
+    yield "grid of kernels", grid((8, 6, 3, 3), nu=6, transform="cosine", mode=7)
+    yield "grid by rows", grid((40, 30), "float16", mode=1)
     yield "empty grid", grid((0, 2))
     yield "pruned grid", sparse((30,), lambda shape, seed: grid(shape))
     yield "thin", low_rank((8, 6))

@@ -10,6 +10,7 @@ __version__ = "0.1.0.dev0"
 
 _HOME = {
     "AdaptiveCodebook": "csteps",
+    "Budget": "budget",
     "Compression": "csteps",
     "Joint": "csteps",
     "KeepLargest": "csteps",
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from laconic.api import Training as Training
     from laconic.api import compress as compress
     from laconic.api import load as load
+    from laconic.budget import Budget as Budget
     from laconic.container import open as open
     from laconic.csteps import AdaptiveCodebook as AdaptiveCodebook
     from laconic.csteps import Compression as Compression

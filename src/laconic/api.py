@@ -8,6 +8,7 @@ from typing import Any, Literal, final
 from torch import Tensor, nn
 
 from laconic import container
+from laconic.budget import QUALITIES, Budget, Fitted, fit
 from laconic.codes import Code, DenseCode
 from laconic.container import LacFile
 from laconic.csteps import Compression
@@ -81,11 +82,13 @@ class Result:
         codes: one per parameter and buffer.
         metadata: network, data and preprocessing, and the size of the uncompressed file.
         history: the progress of every LC step; empty for direct compression.
+        fitted: how a budget was met, where one was named.
     """
 
     codes: Mapping[str, Code]
     metadata: Mapping[str, str] = field(default_factory=dict)
     history: Sequence[Progress] = ()
+    fitted: Fitted | None = None
 
     @property
     def params(self) -> dict[str, Tensor]:
@@ -126,10 +129,11 @@ class Result:
 
 def compress(
     network: nn.Module | Params,
-    plan: Plan | Compression,
+    plan: Plan | Compression | Budget,
     task: Task | None = None,
     effort: Effort = "direct",
     *,
+    quality: str = "default",
     training: Training | None = None,
     metrics: Metrics | None = None,
     metadata: Mapping[str, str] | None = None,
@@ -143,9 +147,11 @@ def compress(
 
     Args:
         network: a module, or its parameters and buffers by name.
-        plan: what each tensor gets; a `Compression` alone is applied to every tensor with two or more axes.
+        plan: what each tensor gets; a `Compression` alone is applied to every tensor with two or more axes. A
+            `Budget` puts all of these on one grid, at the step that meets it.
         task: loss and training data; ``effort="train"`` needs it.
         effort: "direct" projects the weights once (seconds); "train" runs the LC algorithm.
+        quality: with a budget, how hard to try: "fast", "default" or "max" (`laconic.budget.QUALITIES`).
         training: for ``effort="train"``: how long and how.
         metrics: diagonal importances by name.
         metadata: text to store in the file beside the task's.
@@ -166,7 +172,13 @@ def compress(
         raise PlanError(f"effort is 'direct' or 'train', not {effort!r}")
     if effort == "train" and task is None:
         raise PlanError("effort 'train' needs a task: the loss and the data to train on")
+    if quality not in QUALITIES or (quality != "default" and not isinstance(plan, Budget)):
+        raise PlanError(f"quality is one of {', '.join(QUALITIES)}, and goes with a budget; not {quality!r}")
     params = params_of(network) if isinstance(network, nn.Module) else dict(network)
+    if isinstance(plan, Budget):
+        if effort != "direct":
+            raise PlanError("a budget is met from the weights alone: effort 'direct'")
+        return within(params, plan, quality, {**(task.metadata if task else {}), **(metadata or {})})
     plan = plan if isinstance(plan, Plan) else weights_only(plan, params)
     reference = len(checkpoint_bytes(params))
     notes = {REFERENCE_BYTES: str(reference), **(task.metadata if task else {}), **(metadata or {})}
@@ -181,6 +193,27 @@ def compress(
         if watch is not None:
             watch(state)
     return Result(finetune(task, all_codes(state), how.finetune, seed), notes, tuple(history))
+
+
+def within(
+    params: Params, budget: Budget, quality: str = "default", metadata: Mapping[str, str] | None = None,
+    *, reference_bytes: int | None = None, watch: Callable[[int, int], None] | None = None,
+) -> Result:  # fmt: skip
+    """Return the network within a budget, from its weights alone; see `laconic.budget.fit`.
+
+    Args:
+        params: the weights.
+        budget: what is asked.
+        quality: "fast", "default" or "max".
+        metadata: text to store in the file.
+        reference_bytes: of the uncompressed file; that of a safetensors file of ``params`` unless given.
+        watch: told the number of each pass over the weights and the bytes of the file so far.
+    """
+    reference = reference_bytes or len(checkpoint_bytes(params))
+    notes = {REFERENCE_BYTES: str(reference), **(metadata or {})}
+    arrays = {name: to_numpy(tensor) for name, tensor in params.items()}
+    fitted = fit(arrays, budget, QUALITIES[quality], notes, watch, reference_bytes=reference)
+    return Result(fitted.codes, notes, fitted=fitted)
 
 
 def path(state: LCState, task: Task, how: Training, seed: int) -> Iterator[LCState]:

@@ -5,12 +5,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
 
-from laconic.api import Result, Training
+from laconic.api import Result, Training, within
+from laconic.budget import PASSES, Budget
 from laconic.cli import options
 from laconic.cli.console import Output, in_bytes
 from laconic.cli.running import Run, going_on, resumable
@@ -33,6 +34,14 @@ class Effort(StrEnum):
     train = "train"
 
 
+class Quality(StrEnum):
+    """How hard to try to meet a budget well."""
+
+    fast = "fast"
+    default = "default"
+    max = "max"
+
+
 class Method(StrEnum):
     """What training does."""
 
@@ -45,6 +54,19 @@ def command(
     context: typer.Context,
     weights: Annotated[Path, typer.Argument(help="The checkpoint: .safetensors, .pt or .pth.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The .lac file to write.")],
+    bits: Annotated[
+        float | None, typer.Option(help="Budget: bits per weight, everything in the file counted. 4 unless you say.")
+    ] = None,
+    size: Annotated[
+        str | None, typer.Option(help="Budget: bytes of the file, such as 100KB or 1.5MiB; never more.")
+    ] = None,
+    ratio: Annotated[float | None, typer.Option(help="Budget: how many times smaller than the checkpoint.")] = None,
+    snr: Annotated[
+        float | None, typer.Option(help="Budget: signal over error of the weights in dB, matrices and kernels.")
+    ] = None,
+    quality: Annotated[
+        Quality, typer.Option(help="With a budget: fast (no trellis), default (8 states), max (64 states).")
+    ] = Quality.default,
     codebook: Annotated[int | None, typer.Option(min=1, help="Quantize to this many values per tensor.")] = None,
     keep: Annotated[
         float | None, typer.Option(min=0, max=1, help="Prune: the share of weights kept, over all tensors together.")
@@ -86,7 +108,14 @@ def command(
 
     Biases and the parameters of normalisation layers are stored lossless unless a plan says otherwise.
 
+    With a budget (--bits, --size, --ratio or --snr) every weight goes on one grid with the step that meets it, entropy-
+    coded: the smallest file for its error. --codebook, --keep, --rank and --plan say instead what becomes of weights.
+
     Examples:
+      laconic compress net.safetensors -o net.lac --bits 3
+
+      laconic compress net.safetensors -o net.lac --size 100KB --quality max
+
       laconic compress net.safetensors -o net.lac --codebook 4
 
       laconic compress net.safetensors -o net.lac --keep 0.05 --codebook 16
@@ -103,7 +132,8 @@ def command(
     params, metadata = load_checkpoint(weights)
     notes: dict[str, str] = {key: metadata[key] for key in IDENTITY if key in metadata}
     notes[REFERENCE_BYTES] = str(weights.stat().st_size)
-    resolved = _plan(params, codebook, keep, rank, per_tensor, plan)
+    budget = _budget(context, bits, size, ratio, snr, effort)
+    resolved = None if budget else _plan(params, codebook, keep, rank, per_tensor, plan)
     made = None
     if effort is Effort.train or net or data or task:
         made = task_of(net, data, data_dir, task, metadata, batch=batch, seed=seed)
@@ -111,8 +141,13 @@ def command(
     if made is None or effort is Effort.direct:
         _require_defaults(context)
         metadata = {**(made.metadata if made else {}), **notes}
-        _report(say, Result(_direct(say, params, resolved), metadata), output, made, force)
+        if resolved is None:
+            result = _within(say, params, budget or Budget(bits=4), quality, metadata)
+        else:
+            result = Result(_direct(say, params, resolved), metadata)
+        _report(say, result, output, made, force)
         return
+    assert resolved is not None, "a budget is for direct compression"
     how = Training(
         method.value, steps, Optimization(epochs, lr, weight_decay=weight_decay), lr_decay, mu=mu, growth=growth,
         tolerance=tolerance, augmented=not quadratic_penalty, finetune=replace(FINE_TUNING, epochs=finetune),
@@ -132,6 +167,7 @@ def command(
     checkpoint.unlink(missing_ok=True)
 
 
+_OF_PLANS = ("codebook", "keep", "rank", "per_tensor", "plan")
 _CHOICES = ("codebook", "keep", "rank", "per_tensor", "batch", "seed")
 _OF_TRAINING = (
     "method", "steps", "epochs", "lr", "lr_decay", "weight_decay", "mu", "growth", "tolerance", "quadratic_penalty",
@@ -155,6 +191,36 @@ def _direct(say: Output, params: Params, plan: Plan) -> dict[str, Code]:
             codes.update(group)
             tick(sum(code.size for code in codes.values()))
     return {name: codes[name] for name in params}
+
+
+def _budget(
+    context: typer.Context, bits: float | None, size: str | None, ratio: float | None, snr: float | None,
+    effort: Effort,
+) -> Budget | None:  # fmt: skip
+    """Return the budget that the options name, the default one where they name nothing, or None beside a plan."""
+    given = {"bits": bits, "size": size, "ratio": ratio, "snr": snr}
+    named = [options.name_of(option) for option, value in given.items() if value is not None]
+    planned = [options.name_of(o) for o in _OF_PLANS if context.params[o] not in (None, False)]
+    if len(named) > 1:
+        raise PlanError(f"{', '.join(named)}: a budget is named once")
+    if planned or effort is Effort.train:
+        if named or context.params["quality"] is not Quality.default:
+            beside = ", ".join(planned) or "--effort train"
+            raise PlanError(f"{named[0] if named else '--quality'} does not go with {beside}: a budget says it all")
+        return None
+    if not named:
+        return Budget(bits=4)
+    return Budget(bits, None if size is None else options.size_in_bytes(size), ratio, snr)
+
+
+def _within(say: Output, params: Params, budget: Budget, quality: Quality, notes: Mapping[str, str]) -> Result:
+    """Return the result within a budget, with a progress bar over the passes meanwhile."""
+    reference = int(notes[REFERENCE_BYTES])
+    with say.progress("choosing the step", PASSES) as tick:
+        return within(
+            params, budget, quality.value, notes, reference_bytes=reference,
+            watch=lambda number, size: tick(number, f"pass {number}: {in_bytes(size)}"),
+        )  # fmt: skip
 
 
 def _plan(
@@ -181,7 +247,7 @@ def _plan(
     if rank is not None:
         return weights_only(LowRank(rank, left=values, right=values), params)
     if codebook is None:
-        raise PlanError("say how: --codebook K, --keep SHARE, --rank R, or --plan FILE")
+        raise PlanError("say what training compresses to: --codebook K, --keep SHARE, --rank R, or --plan FILE")
     return weights_only(values, params)
 
 
@@ -191,9 +257,14 @@ def _report(say: Output, result: Result, output: Path, task: Task | None, force:
     measured = evaluations(task, result.params, say) if task else {}
     account = result.ledger()
     steps = result.history[-1].step if result.history else 0
-    record = {"output": str(output), "bytes": account.file_bytes, "reference_bytes": account.reference_bytes,
+    record: dict[str, Any] = {"output": str(output), "bytes": account.file_bytes, "reference_bytes": account.reference_bytes,
               "ratio": account.ratio, "published_ratio": account.published_ratio, "steps": steps,
               "history": [progress.__dict__ for progress in result.history], **measured}  # fmt: skip
     ratio = f"{account.ratio:.2f}× smaller" if account.ratio else ""
+    fitted = result.fitted
+    if fitted:
+        record |= {"asked": str(fitted.budget), "bits_per_weight": account.bits_per_weight, "snr": fitted.snr,
+                   "step": fitted.step, "passes": fitted.passes, "kept_lossless": list(fitted.lossless)}  # fmt: skip
+        ratio += f"; asked {fitted.budget}, {account.bits_per_weight or 0:.3f} bits per weight at {fitted.snr:.2f} dB"
     lines = [f"{split}: " + ", ".join(f"{k} {v:.4g}" for k, v in found.items()) for split, found in measured.items()]
     say.result(record, f"wrote {output}: {in_bytes(account.file_bytes)}, {ratio}", *lines)

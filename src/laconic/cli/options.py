@@ -1,11 +1,12 @@
 """Options that several commands share, each declared once."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from laconic.errors import DataError
+from laconic.errors import DataError, PlanError
 from laconic.files import require_absent
 
 _FORMATS = (".lac", ".safetensors", ".pt", ".pth")
@@ -30,6 +31,25 @@ def name_of(option: str) -> str:
     '--lr-decay'
     """
     return "--" + option.replace("_", "-")
+
+
+_UNITS = {"": 1, "B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
+
+
+def size_in_bytes(text: str) -> int:
+    """Return a size such as 100KB (1,000 B each), 1.5MiB (2²⁰ B each) or 40000 in bytes.
+
+    >>> size_in_bytes("100KB"), size_in_bytes("1.5 MiB")
+    (100000, 1572864)
+
+    Raises:
+        PlanError: for anything else.
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([kmg]?i?b)?\s*", text, re.IGNORECASE)
+    unit = _UNITS.get((found[2] or "").upper()) if found else None
+    if found is None or unit is None:
+        raise PlanError(f"{text!r} is no size; say bytes, or a number and one of B, KB, MB, GB, KiB, MiB, GiB")
+    return int(float(found[1]) * unit)
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
