@@ -82,7 +82,7 @@ COMPRESSIONS = {
     "keep": KeepLargest(0.2),
     "one of all": Joint(KeepLargest(0.25, values=AdaptiveCodebook(4))),
     "rank": LowRank(1),
-    "grid": UniformGrid(bits=1.5),
+    "grid": UniformGrid(bits=2),
 }
 
 

@@ -257,7 +257,8 @@ def _report(say: Output, result: Result, output: Path, task: Task | None, force:
     measured = evaluations(task, result.params, say) if task else {}
     account = result.ledger()
     steps = result.history[-1].step if result.history else 0
-    record: dict[str, Any] = {"output": str(output), "bytes": account.file_bytes, "reference_bytes": account.reference_bytes,
+    record: dict[str, Any] = {
+              "output": str(output), "bytes": account.file_bytes, "reference_bytes": account.reference_bytes,
               "ratio": account.ratio, "published_ratio": account.published_ratio, "steps": steps,
               "history": [progress.__dict__ for progress in result.history], **measured}  # fmt: skip
     ratio = f"{account.ratio:.2f}× smaller" if account.ratio else ""

@@ -30,8 +30,8 @@ STATES: Mapping[int, int] = {1: 0} | {1 << nu: nu for nu in PARITY_CHECKS}
 ROUNDS, ENOUGH = 60, 1e-6
 """Rounds at one step end after so many, or when the objective falls by less than this share."""
 
-NEAR_BITS, TRIALS = 2e-3, 24
-"""The search for a step ends this close below the bits that are asked for, or after so many trials."""
+NEAR_BITS, SETTLED, TRIALS = 2e-3, 4, 24
+"""The search for a step ends this close below the bits that are asked for, after so many trials at least and at most."""
 
 
 _Tensor = tuple[str, np.ndarray, np.ndarray, str]  # name, values, importances (none: empty), dtype
@@ -111,8 +111,9 @@ class UniformGrid(Compression):
         values = {name: _array(name, tensor) for name, tensor in weights.items()}
         heavy = _importances(weights, metrics or {})
         sources = [(name, values[name], heavy[name], dtype_name(weights[name])) for name in weights]
-        new = self._at(self.step, sources) if self.step is not None else self._within(sources)
         last = of_kind(GridCode, warm, weights)
+        near = next(iter(last.values())).step.array[0] if last else None
+        new = self._at(self.step, sources) if self.step is not None else self._within(sources, near)
         if last is None or not self._allows(last):
             return dict(new)
         worse = self._objective(last, weights, metrics) < self._objective(new, weights, metrics)
@@ -131,22 +132,25 @@ class UniformGrid(Compression):
         *_, best = _descent(quantizer, quantizer.first(step), self.rate)
         return best.codes()
 
-    def _within(self, tensors: Sequence[_Tensor]) -> dict[str, GridCode]:
+    def _within(self, tensors: Sequence[_Tensor], near: float | None) -> dict[str, GridCode]:
         """Return nearly the best codes of at most so many bits a weight."""
         largest = _largest([array for _, array, _, _ in tensors])
         shift = math.frexp(largest)[1] - 1 if largest else 0
         scaled = [(name, np.asarray(np.ldexp(array, -shift)), h, dtype) for name, array, h, dtype in tensors]
-        found = self._searched(scaled)  # scaled by a power of two, exactly, lest squares leave the floats
+        found = self._searched(
+            scaled, near and near / 2.0**shift
+        )  # scaled by a power of two, exactly, lest squares leave the floats
         step = Values(np.array([min(found.step * 2.0**shift, sys.float_info.max)]))
         return {name: replace(code, step=step) for name, code in found.codes().items()}
 
-    def _searched(self, tensors: Sequence[_Tensor]) -> Quantized:
-        """Return what `_within` does, for values of which the largest is 1 to 2 (or 0)."""
+    def _searched(self, tensors: Sequence[_Tensor], near: float | None) -> Quantized:
+        """Return what `_within` does, for values of which the largest is 1 to 2 (or 0), from the step ``near`` on."""
         assert self.bits is not None, "bits are what is searched for"
         count = max(sum(array.size for _, array, _, _ in tensors), 1)
         spread = math.sqrt(sum(float(np.square(v, dtype=np.float64).sum()) for _, v, _, _ in tensors) / count) or 1.0
         mean = sum(float(h.sum()) if h.size else v.size for _, v, h, _ in tensors) / count
-        step = max(spread * 2.0 ** (2 - self.bits) / self._cell, 2.0 / FARTHEST)
+        step = near or spread * 2.0 ** (2 - self.bits) / self._cell
+        step = min(max(step, 2.0 / FARTHEST), 16.0)
         quantizer = self._quantizer(tensors, step * self._cell, SLOPE * mean, stretching=True)
         best = self._quantizer(tensors, 16.0, 0.0, stretching=True).first(16.0)  # nothing but zeros
         last, seen = None, list[tuple[float, float]]()
@@ -156,7 +160,7 @@ class UniformGrid(Compression):
             seen.append((math.log2(step), over))
             if over <= 0 and last.distortion < best.distortion:
                 best = last
-            if trial and -NEAR_BITS < over <= 0:
+            if trial >= SETTLED and -NEAR_BITS < over <= 0:
                 break
             step = 2.0 ** next_step(seen, -0.8, -NEAR_BITS / 2 * (1 + trial / 8))
             step = min(max(step, 2.0 / FARTHEST), 16.0)
