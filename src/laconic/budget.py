@@ -277,7 +277,8 @@ class _Search:
             sources.append(prepare(name, array, cell / _FINER, cosine=tools.dct, scales=scales))
         groups = [sources] if tools.shared else [[source] for source in sources]
         rate = SLOPE if tools.dead_zone else 0.0
-        self._quantizers = [Quantizer(group, _REGISTERS[tools.states], rate, tools.dead_zone) for group in groups]
+        nu, moving = _REGISTERS[tools.states], tools.dead_zone
+        self._quantizers = [Quantizer(group, nu, rate, tools.pairs, moving, moving) for group in groups]
 
     def _trial(self, step: float, last: _Trial | None) -> _Trial:
         """Return what ``step`` comes to, with the code lengths of the last trial."""

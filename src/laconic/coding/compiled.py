@@ -5,6 +5,8 @@ from typing import Any, TypeVar, cast
 
 import numba
 
+HAS_NUMBA = True
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 

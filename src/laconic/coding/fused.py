@@ -1,8 +1,9 @@
-"""The compiled decoder and encoder of levels: rANS, trellis and dequantization in one loop.
+"""The compiled decoder of levels: rANS, trellis and dequantization in one loop.
 
 A table's slot says frequency − 1 (bits 0–11), slot − bias (bits 12–23) and symbol (bits 24–31): four bytes, so that the
 tables in use stay in the first cache. Lanes of a group are held in registers; groups take turns every `TILE` steps,
-so that what they write, symbol by symbol in between each other, is still in cache.
+so that what they write, unit by unit in between each other, is still in cache. A step with a symbol that is not
+straightforward, for raw bits follow it, is done again by the general way.
 
 `laconic.coding.vectorised` says the same in NumPy; `tests/reference/` says it in plain Python.
 """
@@ -20,9 +21,12 @@ _SYMBOL = np.uint64(24)
 _WORD = np.uint64(16)
 _ONE = np.uint64(1)
 _TWO = np.uint64(2)
+_THREE = np.uint64(3)
 _FOUR = np.uint64(4)
+_EIGHT = np.uint64(8)
 _DIRECT = np.uint64(16)
 _BUCKETS = np.uint64(31)  # symbols below stand for sizes below 16, of either parity
+_ESCAPE = np.uint64(255)  # the symbol of a pair that is told one by one
 _ZERO = np.uint64(0)
 
 
@@ -47,9 +51,9 @@ def _raw(x, at, bits, words):  # type: ignore[no-untyped-def]
     return x, at, value
 
 
-@inlined
+@compiled
 def _far(x, at, y, odd, words):  # type: ignore[no-untyped-def]
-    """Return what `_take` does for a symbol from 31 on: the state, place, u, and whether the level is negative."""
+    """Return state, place, u, and whether the level is negative, after a symbol of any size."""
     m = (y + _ONE - odd) >> _ONE
     negative = (y & _ONE) ^ (_ONE - odd)
     if m < _DIRECT:
@@ -60,7 +64,7 @@ def _far(x, at, y, odd, words):  # type: ignore[no-untyped-def]
     if bits > low:
         x, at, high = _raw(x, at, bits - low, words)
         u |= high << low
-    return x, at, (_FOUR + ((m - _DIRECT) & np.uint64(3))) << bits | u, negative
+    return x, at, (_FOUR + ((m - _DIRECT) & _THREE)) << bits | u, negative
 
 
 @compiled
@@ -70,7 +74,7 @@ def _one(x, at, s, base, table, words, values, xors, scales, out, i):  # type: i
     x, at, y = _take(x, at, base + (odd << _N), table, words)
     z = (y ^ (y >> _ONE)) & _ONE
     if y < _BUCKETS:
-        out[i] = values[(odd << np.uint64(8)) + y]
+        out[i] = values[(odd << _EIGHT) + y]
     else:
         x, at, u, negative = _far(x, at, y, odd, words)
         z = (u ^ (odd & negative)) & _ONE
@@ -81,18 +85,41 @@ def _one(x, at, s, base, table, words, values, xors, scales, out, i):  # type: i
 
 
 @compiled
-def _some(first, end, base, table, words, ends, places, states, trellis, values, xors, scales, out):  # type: ignore[no-untyped-def]
-    """Decode symbols ``first`` to ``end``, whichever lanes they are of."""
+def _two(x, at, base, single, table, words, values, couples, xors, scales, out, i):  # type: ignore[no-untyped-def]
+    """Decode a pair of weights of any size to ``out[i]`` and ``out[i + 1]``: the new state, and the next place."""
+    x, at, y = _take(x, at, base, table, words)
+    if y < _ESCAPE:
+        out[i], out[i + 1] = couples[2 * y], couples[2 * y + _ONE]
+    else:
+        x, at, _ = _one(x, at, _ZERO, single, table, words, values, xors, scales, out, i)
+        x, at, _ = _one(x, at, _ZERO, single, table, words, values, xors, scales, out, i + 1)
+    return x, at
+
+
+@compiled
+def _some(first, end, k, plan, table, words, ends, places, states, trellis, values, couples, xors, scales, out):  # type: ignore[no-untyped-def]
+    """Decode units ``first`` to ``end`` of segment ``k``, whichever lanes they are of."""
+    base, single = np.uint64(plan[k, 2]), np.uint64(plan[k, 3])
     lanes = len(states)
-    for i in range(first, end):
-        lane = i % lanes
+    lane = first % lanes
+    for unit in range(first, end):
         group = lane >> 3
         at = places[group]
         if at > ends[group + 1]:
             return
-        states[lane], places[group], trellis[lane] = _one(
-            states[lane], at, trellis[lane], base, table, words, values, xors, scales, out, i
-        )
+        if single != base:
+            i = plan[k, 1] + 2 * (unit - plan[k, 0])
+            states[lane], places[group] = _two(
+                states[lane], at, base, single, table, words, values, couples, xors, scales, out, i
+            )
+        else:
+            i = plan[k, 1] + unit - plan[k, 0]
+            states[lane], places[group], trellis[lane] = _one(
+                states[lane], at, trellis[lane], base, table, words, values, xors, scales, out, i
+            )
+        lane += 1
+        if lane == lanes:
+            lane = 0
 
 
 @inlined
@@ -104,28 +131,37 @@ def _static(x, at, base, table, words, values, out, i, seen):  # type: ignore[no
 
 
 @inlined
+def _couple(x, at, base, table, words, couples, out, i, seen):  # type: ignore[no-untyped-def]
+    """Decode a pair to ``out[i]`` and ``out[i + 1]``, if it is no escape, which ``seen`` tells."""
+    x, at, y = _take(x, at, base, table, words)
+    out[i] = couples[y << _ONE]
+    out[i + 1] = couples[(y << _ONE) + _ONE]
+    return x, at, seen | (y + _ONE)
+
+
+@inlined
 def _trellis(x, at, s, base, table, words, values, odd_xor, far_xor, out, i, seen):  # type: ignore[no-untyped-def]
     """Decode a weight in state ``s`` of the trellis to ``out[i]``, if it is of a small size, which ``seen`` tells."""
     odd = s & _ONE
     x, at, y = _take(x, at, base + (odd << _N), table, words)
-    out[i] = values[(odd << np.uint64(8)) + y]
+    out[i] = values[(odd << _EIGHT) + y]
     z = (y ^ (y >> _ONE)) & _ONE
     return x, at, (s >> _ONE) ^ (odd_xor * odd) ^ (far_xor * z), seen | (y + _ONE)
 
 
 @compiled
-def _static_steps(first, end, base, table, words, limit, at, x, values, out, lane, lanes):  # type: ignore[no-untyped-def]
-    """Decode steps ``first`` to ``end`` of the eight lanes from ``lane`` on, whose states are ``x``.
+def _static_steps(first, end, base, table, words, limit, at, x, values, out, i, stride):  # type: ignore[no-untyped-def]
+    """Decode steps ``first`` to ``end`` of eight lanes of states ``x``, the first to ``out[i]``.
 
     Returns:
-        The step that is not decoded, for it has a large size or the words have ended, or ``end``; the place.
+        The step that is not decoded, for it has another symbol or the words have ended, or ``end``; the place.
     """
     a, b, c, d, e, f, g, h = x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7]
     t = first
     while t < end:
         if at > limit:
             break
-        i, start, seen = t * lanes + lane, at, _ZERO
+        start, seen = at, _ZERO
         x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7] = a, b, c, d, e, f, g, h
         a, at, seen = _static(a, at, base, table, words, values, out, i, seen)
         b, at, seen = _static(b, at, base, table, words, values, out, i + 1, seen)
@@ -138,16 +174,47 @@ def _static_steps(first, end, base, table, words, limit, at, x, values, out, lan
         if seen > _BUCKETS:
             return t, start
         t += 1
+        i += stride
     x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7] = a, b, c, d, e, f, g, h
     return t, at
 
 
 @compiled
-def _trellis_steps(first, end, base, table, words, limit, at, x, s, values, xors, out, lane, lanes):  # type: ignore[no-untyped-def]
-    """Decode steps ``first`` to ``end`` of the eight lanes from ``lane`` on, of states ``x`` and in the trellis ``s``.
+def _pair_steps(first, end, base, table, words, limit, at, x, couples, out, i, stride):  # type: ignore[no-untyped-def]
+    """Decode steps ``first`` to ``end`` of eight lanes of states ``x``, the first to ``out[i]``.
 
     Returns:
-        The step that is not decoded, for it has a large size or the words have ended, or ``end``; the place.
+        The step that is not decoded, for it has another symbol or the words have ended, or ``end``; the place.
+    """
+    a, b, c, d, e, f, g, h = x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7]
+    t = first
+    while t < end:
+        if at > limit:
+            break
+        start, seen = at, _ZERO
+        x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7] = a, b, c, d, e, f, g, h
+        a, at, seen = _couple(a, at, base, table, words, couples, out, i, seen)
+        b, at, seen = _couple(b, at, base, table, words, couples, out, i + 2, seen)
+        c, at, seen = _couple(c, at, base, table, words, couples, out, i + 4, seen)
+        d, at, seen = _couple(d, at, base, table, words, couples, out, i + 6, seen)
+        e, at, seen = _couple(e, at, base, table, words, couples, out, i + 8, seen)
+        f, at, seen = _couple(f, at, base, table, words, couples, out, i + 10, seen)
+        g, at, seen = _couple(g, at, base, table, words, couples, out, i + 12, seen)
+        h, at, seen = _couple(h, at, base, table, words, couples, out, i + 14, seen)
+        if seen > _ESCAPE:
+            return t, start
+        t += 1
+        i += stride
+    x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7] = a, b, c, d, e, f, g, h
+    return t, at
+
+
+@compiled
+def _trellis_steps(first, end, base, table, words, limit, at, x, s, values, xors, out, i, stride):  # type: ignore[no-untyped-def]
+    """Decode steps ``first`` to ``end`` of eight lanes, states ``x`` and trellis ``s``, the first to ``out[i]``.
+
+    Returns:
+        The step that is not decoded, for it has another symbol or the words have ended, or ``end``; the place.
     """
     a, b, c, d, e, f, g, h = x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7]
     p, q, r, k, u, v, w, z = s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7]
@@ -156,7 +223,7 @@ def _trellis_steps(first, end, base, table, words, limit, at, x, s, values, xors
     while t < end:
         if at > limit:
             break
-        i, start, seen = t * lanes + lane, at, _ZERO
+        start, seen = at, _ZERO
         x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7] = a, b, c, d, e, f, g, h
         s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7] = p, q, r, k, u, v, w, z
         a, at, p, seen = _trellis(a, at, p, base, table, words, values, odd, far, out, i, seen)
@@ -170,14 +237,17 @@ def _trellis_steps(first, end, base, table, words, limit, at, x, s, values, xors
         if seen > _BUCKETS:
             return t, start
         t += 1
+        i += stride
     x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7] = a, b, c, d, e, f, g, h
     s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7] = p, q, r, k, u, v, w, z
     return t, at
 
 
 @compiled
-def decode(words, ends, places, states, trellis, table, bases, borders, values, xors, scales, out):  # type: ignore[no-untyped-def]
+def decode(words, ends, places, states, trellis, table, plan, values, couples, xors, scales, out):  # type: ignore[no-untyped-def]
     """Decode all weights to ``out``; where the data are cut short, the places end beyond the ends.
+
+    A unit is a weight, or a pair of weights. Segment k has the units from plan[k, 0] to plan[k + 1, 0].
 
     Args:
         words: uint16, with spare words at the end.
@@ -186,21 +256,39 @@ def decode(words, ends, places, states, trellis, table, bases, borders, values, 
         states: shape (L,), uint64, of rANS; afterwards the last ones.
         trellis: shape (L,), uint64, zeros.
         table: slots of all tables, uint32.
-        bases: for each segment, where its table (of even levels) begins, uint64.
-        borders: shape (segments + 1,), int64: the first symbol of each segment, and the number of symbols.
+        plan: shape (segments + 1, 4), int64: for each segment its first unit, its first weight, where the table of its
+            units begins (that of even levels, with a trellis), and where that of single levels does; the same of both
+            where units are weights. The last row has the number of units, and nothing else.
         values: for each symbol of even and then of odd levels what it stands for, of the type of ``out``.
+        couples: for each symbol of a pair the two weights that it stands for.
         xors: what an odd state and z = 1 change of the next state, uint64; 0 without a trellis.
         scales: the step and the offset of large levels, in steps, float64.
-        out: shape (symbols,).
+        out: shape (weights + 1,): the last pair of a segment may be half beyond it, and is then overwritten.
     """
     lanes = len(states)
-    for k in range(len(bases)):
-        base, border, end = bases[k], borders[k], borders[k + 1]
+    for k in range(len(plan) - 1):
+        border, end, base, pairs = plan[k, 0], plan[k + 1, 0], np.uint64(plan[k, 2]), plan[k, 2] != plan[k, 3]
         first, last = -(-border // lanes), end // lanes
         if lanes == 1 or first >= last:
-            _some(border, end, base, table, words, ends, places, states, trellis, values, xors, scales, out)
+            _some(border, end, k, plan, table, words, ends, places, states, trellis, values, couples, xors, scales, out)
             continue
-        _some(border, first * lanes, base, table, words, ends, places, states, trellis, values, xors, scales, out)
+        _some(
+            border,
+            first * lanes,
+            k,
+            plan,
+            table,
+            words,
+            ends,
+            places,
+            states,
+            trellis,
+            values,
+            couples,
+            xors,
+            scales,
+            out,
+        )
         for tile in range(first, last, TILE):
             stop = min(tile + TILE, last)
             for group in range(len(places)):
@@ -208,78 +296,25 @@ def decode(words, ends, places, states, trellis, table, bases, borders, values, 
                 x, s, limit = states[lane : lane + 8], trellis[lane : lane + 8], ends[group + 1]
                 t = tile
                 while t < stop:
+                    at, unit = places[group], t * lanes + lane
+                    i = plan[k, 1] + unit - border
                     if xors[0]:
                         t, at = _trellis_steps(
-                            t, stop, base, table, words, limit, places[group], x, s, values, xors, out, lane, lanes
+                            t, stop, base, table, words, limit, at, x, s, values, xors, out, i, lanes
                         )
+                    elif pairs:
+                        i += unit - border
+                        t, at = _pair_steps(t, stop, base, table, words, limit, at, x, couples, out, i, 2 * lanes)
                     else:
-                        t, at = _static_steps(
-                            t, stop, base, table, words, limit, places[group], x, values, out, lane, lanes
-                        )
+                        t, at = _static_steps(t, stop, base, table, words, limit, at, x, values, out, i, lanes)
                     places[group] = at
                     if t < stop:
-                        i = t * lanes + lane
-                        _some(i, i + 8, base, table, words, ends, places, states, trellis, values, xors, scales, out)
+                        unit = t * lanes + lane
+                        _some(
+                            unit, unit + 8, k, plan, table, words, ends, places, states, trellis, values, couples, xors,
+                            scales, out,
+                        )  # fmt: skip
                         t += 1
-        _some(last * lanes, end, base, table, words, ends, places, states, trellis, values, xors, scales, out)
-
-
-@inlined
-def _put(x, bits, value, words, at):  # type: ignore[no-untyped-def]
-    """Put ``bits`` (at most 16) raw bits on state ``x``."""
-    if x >> (np.uint64(32) - bits):
-        at -= _ONE
-        words[at] = x & np.uint64(0xFFFF)
-        x >>= _WORD
-    return x << bits | value, at
-
-
-@compiled
-def encode(levels, trellised, borders, tables, coder, capacity, states, words, places):  # type: ignore[no-untyped-def]
-    """Encode all levels, from the last to the first.
-
-    Args:
-        levels: int64, in the order of the symbols.
-        trellised: whether u is half of the magnitude, and the parity a choice of table.
-        borders: as of `decode`.
-        tables: for each segment the number of its table (of even levels), int64.
-        coder: shape (tables, 256, 3), uint64: ⌊2⁴³/f⌋, f and bias of each symbol.
-        capacity: words there is room for in each group.
-        states: shape (L,), uint64, all 2¹⁶; afterwards the last ones.
-        words: uint16, ``capacity`` for each group; each group's are written from the end of its room.
-        places: shape (groups,), uint64; afterwards the place of each group's first word.
-    """
-    lanes = len(states)
-    for group in range(len(places)):
-        places[group] = (group + 1) * capacity
-    for k in range(len(tables) - 1, -1, -1):
-        for i in range(borders[k + 1] - 1, borders[k] - 1, -1):
-            lane, level = i % lanes, levels[i]
-            group = lane >> 3
-            x, at = states[lane], places[group]
-            u = np.uint64(abs(level))
-            odd = np.uint64(level & 1) if trellised else _ZERO
-            if trellised:
-                u >>= _ONE
-            m = u
-            if u >= _DIRECT:
-                bits = _ZERO
-                while u >> bits >= np.uint64(8):
-                    bits += _ONE
-                m = _DIRECT + _FOUR * (bits - _TWO) + ((u >> bits) & np.uint64(3))
-                low = min(bits, _WORD)
-                if bits > low:
-                    x, at = _put(x, bits - low, (u >> low) & ((_ONE << (bits - low)) - _ONE), words, at)
-                x, at = _put(x, low, u & ((_ONE << low) - _ONE), words, at)
-            y = m + m + np.uint64(level < 0) if odd else m + m - np.uint64(level > 0)
-            row = coder[tables[k] + np.int64(odd), y]
-            f = row[1]
-            if x >= f << np.uint64(20):
-                at -= _ONE
-                words[at] = x & np.uint64(0xFFFF)
-                x >>= _WORD
-            q = (x * row[0]) >> np.uint64(43)
-            r = x - q * f
-            over = np.uint64(r >= f)
-            states[lane] = ((q + over) << _N) + r - over * f + row[2]
-            places[group] = at
+        _some(
+            last * lanes, end, k, plan, table, words, ends, places, states, trellis, values, couples, xors, scales, out
+        )

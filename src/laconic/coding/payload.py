@@ -10,12 +10,14 @@ from typing import final
 
 import numpy as np
 
-from laconic.coding import fused
+from laconic.coding import encoder, fused, vectorised
+from laconic.coding.compiled import HAS_NUMBA
 from laconic.coding.fitting import coded_bits
 from laconic.coding.lanes import GROUP, LOW, SPARE, Lanes, lane_count, parse_lanes
-from laconic.coding.levels import ALPHABET, SIZES, level_of, raw_bits, sizes_of
+from laconic.coding.levels import ALPHABET, DIRECT, SIZES, level_of, raw_bits, sizes_of
 from laconic.coding.model import PRECISION, TOTAL, UNIT, Model
 from laconic.coding.packing import frozen
+from laconic.coding.pairs import SIDE, paired
 from laconic.coding.ungerboeck import feedback
 from laconic.coding.varints import Cursor
 from laconic.errors import FormatError
@@ -53,14 +55,30 @@ class Segments:
 @final
 @dataclass(frozen=True, eq=False)
 class Coder:
-    """A model made ready: what is looked up for each symbol."""
+    """A model made ready: what is looked up for each symbol. Tables of pairs come after those of single levels."""
 
     model: Model
 
+    @property
+    def classes(self) -> int:
+        """How many classes there are."""
+        return len(self.model.tables)
+
+    @property
+    def parities(self) -> int:
+        """Tables that a class has."""
+        return 2 if self.model.trellis else 1
+
     @cached_property
     def frequencies(self) -> np.ndarray:
-        """Shape (tables, 256), int64."""
-        return self.model.frequencies()
+        """Shape (tables, 256), int64: of single levels, class by class, and then of pairs."""
+        single = self.model.frequencies()
+        return np.concatenate([single, np.array([paired(f) for f in single])]) if self.model.pairs else single
+
+    @cached_property
+    def used(self) -> np.ndarray:
+        """Which tables have frequencies, shape (tables,)."""
+        return np.asarray(self.frequencies.any(axis=1))
 
     @cached_property
     def slots(self) -> np.ndarray:
@@ -80,13 +98,31 @@ class Coder:
         bias = np.cumsum(self.frequencies, axis=1) - self.frequencies
         return frozen(np.stack([np.uint64(1 << 31 + PRECISION) // f, f, bias.astype(np.uint64)], axis=-1))
 
-    @property
-    def classes(self) -> int:
-        """How many classes there are."""
-        return len(self.model.tables)
+    def plan(self, segments: Segments) -> np.ndarray:
+        """Return the segments as `laconic.coding.fused` takes them, with the numbers of tables for their places."""
+        single = segments.classes * self.parities
+        pairs = np.zeros(len(single), np.bool_)
+        if self.model.pairs:
+            pairs |= self.used[self.classes + segments.classes]
+        units = np.where(pairs, (np.diff(segments.borders) + 1) // 2, np.diff(segments.borders))
+        plan = np.zeros((len(units) + 1, 4), np.int64)
+        plan[1:, 0] = np.cumsum(units)
+        plan[:-1, 1:] = np.stack(
+            [segments.borders[:-1], np.where(pairs, single + self.classes, single), single], axis=1
+        )
+        return plan
+
+    def values(self, step: float, offsets: np.ndarray) -> np.ndarray:
+        """Return `(v + sgn(v) o_|v| / 256) · step` of the levels of symbols below 31, float64, shape (2 · 256,)."""
+        found = np.zeros((2, ALPHABET))
+        symbols = np.arange(2 * DIRECT)
+        for odd in range(self.parities):
+            levels = level_of(symbols, odd=bool(odd), trellis=self.model.trellis)
+            found[odd, : len(symbols)] = moved(levels, offsets) * step
+        return found.reshape(-1)
 
     def bits(self, levels: np.ndarray, segments: Segments) -> float:
-        """Return what ``levels``, in the order of the segments, cost by the tables, in bits."""
+        """Return what ``levels``, in the order of the segments, cost one by one by the tables, in bits."""
         trellis, total = self.model.trellis, 0.0
         for c, first, end in zip(segments.classes.tolist(), segments.borders[:-1], segments.borders[1:], strict=True):
             part = levels[first:end]
@@ -95,20 +131,6 @@ class Coder:
                 counts = np.bincount(sizes_of(own, trellis=trellis), minlength=SIZES)
                 total += coded_bits(self.model.tables[c][parity], counts, odd=bool(parity))
         return total
-
-    @property
-    def parities(self) -> int:
-        """Tables that a class has."""
-        return 2 if self.model.trellis else 1
-
-    def values(self, step: float, offsets: np.ndarray) -> np.ndarray:
-        """Return `(v + sgn(v) o_|v| / 256) · step` of the levels of symbols below 31, float64, shape (2 · 256,)."""
-        found = np.zeros((2, ALPHABET))
-        symbols = np.arange(2 * 16)
-        for odd in range(self.parities):
-            levels = level_of(symbols, odd=bool(odd), trellis=self.model.trellis)
-            found[odd, : len(symbols)] = moved(levels, offsets) * step
-        return found.reshape(-1)
 
 
 def moved(levels: np.ndarray, offsets: np.ndarray) -> np.ndarray:
@@ -131,18 +153,18 @@ def encode_levels(levels: np.ndarray, segments: Segments, coder: Coder) -> bytes
     """
     if not len(levels):
         return b""
-    trellis = coder.model.trellis
-    lanes = lane_count(len(levels))
+    plan, trellis = coder.plan(segments), coder.model.trellis
+    units = int(plan[-1, 0])
+    lanes = lane_count(units)
     groups = -(-lanes // GROUP)
     largest = int(raw_bits(sizes_of(np.abs(levels).max(keepdims=True), trellis=trellis))[0])
-    room = (-(-len(levels) // lanes)) * min(lanes, GROUP) * (1 + (largest > 0) + (largest > 16))
+    words_each = (1 + (largest > 0) + (largest > 16)) * (1 + 2 * coder.model.pairs)
+    room = (-(-units // lanes)) * min(lanes, GROUP) * words_each
     states, places = np.full(lanes, LOW, np.uint64), np.zeros(groups, np.uint64)
-    words = np.empty(groups * room, np.uint16)
-    tables = segments.classes * coder.parities
-    fused.encode(
-        frozen(levels), trellis, segments.borders, tables, coder.reciprocals, np.uint64(room), states, words, places
-    )
-    pieces = [words[int(at) : (g + 1) * room] for g, at in enumerate(places)]
+    words = np.empty(1 + groups * room, np.uint16)
+    counts = np.diff(segments.borders)
+    encoder.encode(frozen(levels), trellis, plan, counts, coder.reciprocals, np.uint64(room), states, words, places)
+    pieces = [words[int(at) : (g + 1) * room + 1] for g, at in enumerate(places)]
     ends = np.cumsum([0, *map(len, pieces)], dtype=np.int64)
     return Lanes(states, np.concatenate([*pieces, np.zeros(SPARE, np.uint16)]), ends).pack()
 
@@ -172,25 +194,28 @@ def _decode(
     data: bytes | memoryview, segments: Segments, coder: Coder, dtype: np.dtype, step: float, offsets: np.ndarray
 ) -> np.ndarray:
     """Return what the levels stand for."""
-    out = np.empty(segments.size, dtype)
-    if not len(out):
+    if not segments.size:
         if len(data):
             raise FormatError(f"{len(data)} bytes for no levels")
-        return out
-    parities = coder.parities
-    used = coder.frequencies.any(axis=1).reshape(-1, parities)[segments.classes]
-    if not used[:, 0].all():
+        return np.empty(0, dtype)
+    if not coder.used[segments.classes * coder.parities].all():
         raise FormatError("levels of a class that has no table")
-    lanes = parse_lanes(Cursor(data), len(out))
-    places = lanes.ends[:-1].astype(np.uint64)
-    bases = (segments.classes * (parities << PRECISION)).astype(np.uint64)
+    plan = coder.plan(segments)
+    lanes = parse_lanes(Cursor(data), int(plan[-1, 0]))
+    places, states = lanes.ends[:-1].astype(np.uint64), lanes.states
+    plan[:, 2:] <<= PRECISION
+    values = coder.values(step, offsets).astype(dtype)
+    near = values[:SIDE]
+    couples = np.zeros(2 * ALPHABET, dtype)
+    couples[: 2 * SIDE * SIDE] = np.stack([np.repeat(near, SIDE), np.tile(near, SIDE)], axis=1).reshape(-1)
     xors = np.array(feedback(coder.model.nu), np.uint64)
     scales = np.array([step, offsets[-1] / UNIT if len(offsets) else 0.0])
-    states = lanes.states
-    fused.decode(
+    out = np.empty(segments.size + 1, dtype)
+    decoder = fused if HAS_NUMBA else vectorised
+    decoder.decode(
         frozen(lanes.words), lanes.ends.astype(np.uint64), places, states, np.zeros(len(states), np.uint64),
-        coder.slots, bases, segments.borders, coder.values(step, offsets).astype(dtype), xors, scales, out,
+        coder.slots, plan, values, couples, xors, scales, out,
     )  # fmt: skip
     if (places != lanes.ends[1:].astype(np.uint64)).any() or (states != LOW).any():
         raise FormatError("levels that do not end where they began")
-    return out
+    return out[:-1]

@@ -1,14 +1,18 @@
 """The decoder of levels without a compiler: all lanes at once, a step at a time.
 
-It says in NumPy what `laconic.coding.fused` says to Numba, to the same bits. A step in which a symbol has raw bits
-is taken lane by lane, for there the words depend on one another; so is everything where lanes are few.
+It says in NumPy what `laconic.coding.fused` says to Numba, to the same bits. A group in which a symbol is
+followed by raw bits takes its step lane by lane, for there the words depend on one another; so does everything where
+lanes are few.
 """
+
+from typing import NamedTuple, final
 
 import numpy as np
 
 from laconic.coding.lanes import GROUP, LOW
 from laconic.coding.levels import DIRECT
 from laconic.coding.model import PRECISION, TOTAL
+from laconic.coding.pairs import ESCAPE
 
 FEW = 64
 """Fewer lanes are decoded one symbol at a time."""
@@ -17,6 +21,21 @@ _SLOTS = TOTAL - 1
 _BUCKETS = 2 * DIRECT - 1
 
 
+class Segment(NamedTuple):
+    """A row of the plan: the first unit, the first weight, and where the tables of units and of single levels begin."""
+
+    unit: int
+    weight: int
+    base: int
+    single: int
+
+    @property
+    def pairs(self) -> bool:
+        """Whether a unit is a pair of weights."""
+        return self.base != self.single
+
+
+@final
 class _Reader:
     """The decoder's state, and its two ways to go on.
 
@@ -28,6 +47,7 @@ class _Reader:
         trellis: shape (L,), of the trellis.
         table: slots of all tables.
         values: what a symbol of even and then odd levels stands for.
+        couples: what a symbol of a pair stands for.
         xors: what an odd state and z = 1 change of the next state.
         scales: the step and the offset of large levels.
         out: where weights go.
@@ -35,35 +55,53 @@ class _Reader:
 
     def __init__(
         self, words: np.ndarray, ends: np.ndarray, places: np.ndarray, states: np.ndarray, trellis: np.ndarray,
-        table: np.ndarray, values: np.ndarray, xors: np.ndarray, scales: np.ndarray, out: np.ndarray,
+        table: np.ndarray, values: np.ndarray, couples: np.ndarray, xors: np.ndarray, scales: np.ndarray,
+        out: np.ndarray,
     ) -> None:  # fmt: skip
         self.words, self.ends, self.places = words.astype(np.int64), ends.astype(np.int64), places.astype(np.int64)
         self.states, self.trellis = states.astype(np.int64), trellis.astype(np.int64)
-        self.table, self.values, self.out = table.astype(np.int64), values, out
+        self.table, self.values, self.couples, self.out = table.astype(np.int64), values, couples, out
+        self.order = np.arange(len(states))
         self.odd_xor, self.far_xor = (int(xor) for xor in xors)
         self.step, self.offset = (float(scale) for scale in scales)
 
-    def one_by_one(self, first: int, end: int, base: int) -> None:
-        """Decode symbols ``first`` to ``end``, whichever lanes they are of."""
+    def one_by_one(self, first: int, end: int, segment: Segment) -> None:
+        """Decode units ``first`` to ``end`` of a segment, whichever lanes they are of."""
         lanes, places, ends = len(self.states), self.places, self.ends
-        for i in range(first, end):
-            lane = i % lanes
+        for unit in range(first, end):
+            lane = unit % lanes
             group = lane // GROUP
-            at = int(places[group])
+            x, at, s = int(self.states[lane]), int(places[group]), int(self.trellis[lane])
             if at > ends[group + 1]:
                 return
-            self.states[lane], places[group], self.trellis[lane] = self._one(
-                int(self.states[lane]), at, int(self.trellis[lane]), base, i
-            )
+            if segment.pairs:
+                x, at = self._two(x, at, segment, segment.weight + 2 * (unit - segment.unit))
+            else:
+                x, at, s = self._one(x, at, s, segment.single, segment.weight + unit - segment.unit)
+            self.states[lane], places[group], self.trellis[lane] = x, at, s
+
+    def _take(self, x: int, at: int, base: int) -> tuple[int, int, int]:
+        """Take a symbol off state ``x``: the new state, the place of the next word, the symbol."""
+        entry = int(self.table[base + (x & _SLOTS)])
+        x = ((entry & _SLOTS) + 1) * (x >> PRECISION) + ((entry >> PRECISION) & _SLOTS)
+        if x < LOW:
+            x, at = x << 16 | int(self.words[at]), at + 1
+        return x, at, entry >> 24
+
+    def _two(self, x: int, at: int, segment: Segment, i: int) -> tuple[int, int]:
+        """Decode a pair of weights to ``out[i]`` and ``out[i + 1]``: the new state and the next place."""
+        x, at, y = self._take(x, at, segment.base)
+        if y < ESCAPE:
+            self.out[i : i + 2] = self.couples[2 * y : 2 * y + 2]
+        else:
+            x, at, _ = self._one(x, at, 0, segment.single, i)
+            x, at, _ = self._one(x, at, 0, segment.single, i + 1)
+        return x, at
 
     def _one(self, x: int, at: int, s: int, base: int, i: int) -> tuple[int, int, int]:
         """Decode a weight to ``out[i]``: the new states of rANS and of the trellis, and the next place."""
         odd = s & 1
-        entry = int(self.table[base + (odd << PRECISION) + (x & _SLOTS)])
-        x = ((entry & _SLOTS) + 1) * (x >> PRECISION) + ((entry >> PRECISION) & _SLOTS)
-        if x < LOW:
-            x, at = x << 16 | int(self.words[at]), at + 1
-        y = entry >> 24
+        x, at, y = self._take(x, at, base + (odd << PRECISION))
         z = (y ^ (y >> 1)) & 1
         if y < _BUCKETS:
             self.out[i] = self.values[(odd << 8) + y]
@@ -89,57 +127,70 @@ class _Reader:
                 x, at = x << 16 | int(self.words[at]), at + 1
         return x, at, (4 + ((m - DIRECT) & 3)) << bits | u, negative
 
-    def steps(self, first: int, end: int, base: int) -> None:
+    def steps(self, first: int, end: int, segment: Segment) -> None:
         """Decode steps ``first`` to ``end`` of all lanes."""
-        lanes, trellised = len(self.states), self.odd_xor > 0
-        entries = self.table[base : base + (TOTAL << trellised)]
+        lanes, trellised, wide = len(self.states), self.odd_xor > 0, 1 + segment.pairs
+        entries = self.table[segment.base : segment.base + (TOTAL << trellised)]
         frequencies, biases, symbols = (entries & _SLOTS) + 1, entries >> PRECISION & _SLOTS, entries >> 24
         odd = np.arange(len(entries)) >> PRECISION
-        values = self.values[odd << 8 | symbols]
+        values = self.couples.reshape(-1, 2)[symbols] if segment.pairs else self.values[odd << 8 | symbols]
         jumps = self.odd_xor * odd ^ self.far_xor * ((symbols ^ symbols >> 1) & 1)
-        far = symbols >= _BUCKETS
-        watch = bool(far.any())
+        strange = symbols >= (ESCAPE if segment.pairs else _BUCKETS)
+        watch = bool(strange.any())
+        i = segment.weight + wide * (first * lanes - segment.unit)
+        x, slots, found = self.states, np.empty(lanes, np.int64), np.empty(lanes, np.int64)
         for t in range(first, end):
-            x = self.states
-            slots = x & _SLOTS
+            np.bitwise_and(x, _SLOTS, out=slots)
             if trellised:
                 slots |= (self.trellis & 1) << PRECISION
-            if watch and far[slots].any():
-                self.one_by_one(t * lanes, (t + 1) * lanes, base)
-                continue
-            self.out[t * lanes : (t + 1) * lanes] = values[slots]
+            again = np.unique(np.flatnonzero(strange[slots]) // GROUP) if watch else slots[:0]
+            kept = x.reshape(-1, GROUP)[again], self.trellis.reshape(-1, GROUP)[again]
+            out = self.out[i : i + wide * lanes]
+            values.take(slots, 0, out.reshape(-1, 2) if segment.pairs else out, "clip")  # which checks the least
             x >>= PRECISION
-            x *= frequencies[slots]
-            x += biases[slots]
+            x *= frequencies.take(slots, 0, found, "clip")
+            x += biases.take(slots, 0, found, "clip")
             if trellised:
                 self.trellis >>= 1
-                self.trellis ^= jumps[slots]
-            self._refill(np.flatnonzero(x < LOW))
+                self.trellis ^= jumps.take(slots, 0, found, "clip")
+            if len(again):  # these have words of their own between the others'
+                x.reshape(-1, GROUP)[again], self.trellis.reshape(-1, GROUP)[again] = LOW, kept[1]
+            self._refill((x < LOW).nonzero()[0])
+            if len(again):
+                x.reshape(-1, GROUP)[again] = kept[0]
+            for group in again.tolist():
+                unit = t * lanes + GROUP * group
+                self.one_by_one(unit, unit + GROUP, segment)
+            i += wide * lanes
 
     def _refill(self, empty: np.ndarray) -> None:
         """Give the lanes ``empty`` the next words of their groups, in their order."""
         groups = empty >> 3
         counts = np.bincount(groups, minlength=len(self.places))
-        starts = self.places - np.cumsum(counts) + counts
-        at = np.minimum(starts[groups] + np.arange(len(empty)), len(self.words) - 1)
-        self.states[empty] = self.states[empty] << 16 | self.words[at]
+        starts = self.places - counts.cumsum() + counts
+        at = starts.take(groups)
+        at += self.order[: len(empty)]
+        fresh = self.words.take(at, mode="clip")
+        fresh |= self.states.take(empty) << 16
+        self.states[empty] = fresh
         self.places += counts
 
 
 def decode(
     words: np.ndarray, ends: np.ndarray, places: np.ndarray, states: np.ndarray, trellis: np.ndarray,
-    table: np.ndarray, bases: np.ndarray, borders: np.ndarray, values: np.ndarray, xors: np.ndarray,
+    table: np.ndarray, plan: np.ndarray, values: np.ndarray, couples: np.ndarray, xors: np.ndarray,
     scales: np.ndarray, out: np.ndarray,
 ) -> None:  # fmt: skip
     """Decode all weights to ``out``; arguments are those of `laconic.coding.fused.decode`."""
-    reader = _Reader(words, ends, places, states, trellis, table, values, xors, scales, out)
+    reader = _Reader(words, ends, places, states, trellis, table, values, couples, xors, scales, out)
     lanes = len(states)
-    for base, border, end in zip(bases.tolist(), borders[:-1].tolist(), borders[1:].tolist(), strict=True):
-        first, last = -(-border // lanes), end // lanes
+    for row, (end, *_) in zip(plan[:-1].tolist(), plan[1:].tolist(), strict=True):
+        segment = Segment(*row)
+        first, last = -(-segment.unit // lanes), end // lanes
         if lanes < FEW or first >= last:
-            reader.one_by_one(border, end, base)
+            reader.one_by_one(segment.unit, end, segment)
             continue
-        reader.one_by_one(border, first * lanes, base)
-        reader.steps(first, last, base)
-        reader.one_by_one(last * lanes, end, base)
+        reader.one_by_one(segment.unit, first * lanes, segment)
+        reader.steps(first, last, segment)
+        reader.one_by_one(last * lanes, end, segment)
     places[:], states[:] = reader.places, reader.states

@@ -31,7 +31,7 @@ ROUNDS, ENOUGH = 60, 1e-6
 """Rounds at one step end after so many, or when the objective falls by less than this share."""
 
 NEAR_BITS, SETTLED, TRIALS = 2e-3, 4, 24
-"""The search for a step ends this close below the bits that are asked for, after so many trials at least and at most."""
+"""The search for a step ends this close below the bits that are asked for, after so many trials, or so many at most."""
 
 
 _Tensor = tuple[str, np.ndarray, np.ndarray, str]  # name, values, importances (none: empty), dtype

@@ -80,6 +80,7 @@ class Quantizer:
         sources: the tensors.
         nu: 2^ν states of the trellis; 0 for none.
         rate: what a bit costs, in units of the step², or of (2 step)² with a trellis, whose cells are so wide.
+        pairs: whether integers are coded two at a time, without a trellis.
         moving: whether levels have offsets.
         stretching: whether the step is refitted to the integers.
     """
@@ -87,6 +88,7 @@ class Quantizer:
     sources: Sequence[Source]
     nu: int = 0
     rate: float = SLOPE
+    pairs: bool = False
     moving: bool = True
     stretching: bool = True
 
@@ -154,7 +156,7 @@ class Quantizer:
             for own, rows in zip(tables, sizes, strict=True)
             for parity, (table, row) in enumerate(zip(own, rows, strict=True))
         )
-        model = Model(self.nu, False, offsets, tables)
+        model = Model(self.nu, self.pairs and not self.nu, offsets, tables)
         return Quantized(
             self.sources, scales, assigned, how.step * stretch, model, distortion * how.step**2, bits, how
         )  # fmt: skip
