@@ -99,9 +99,7 @@ def _scales(values: np.ndarray, floor: float, allowed: int) -> tuple[int, np.nda
         return 0, np.full(1, _NOTHING), np.zeros(0)
     shift = int(np.frexp(np.abs(values).max())[1])  # lest squares leave the floats
     energy = np.square(np.ldexp(values, -shift))
-    floor = math.ldexp(floor, -shift) if shift > -900 else floor
-    if len(candidates) == 2 and columns * positions >= 64:  # rows that long are always worth their symbol
-        candidates = candidates[1:]
+    floor = max(math.ldexp(floor, -shift) if shift > -900 else floor, 1e-300)
     best = None
     for mode in candidates:
         logs = _fitted(energy, mode)
@@ -120,8 +118,10 @@ def _scales(values: np.ndarray, floor: float, allowed: int) -> tuple[int, np.nda
 def _ideal(logs: tuple[np.ndarray, np.ndarray, np.ndarray], floor: float) -> float:
     """Return the bits above the floor of weights with these scales, up to a constant for each."""
     a, b, c = logs
+    if not (b.any() or c.any()):
+        return float(np.maximum(a - math.log2(floor), 0).sum()) * len(b) * len(c)
     each = a[:, None] + (b[:, None] + c).reshape(-1)
-    return float(np.maximum(each - math.log2(max(floor, 1e-300)), 0).sum())
+    return float(np.maximum(each - math.log2(floor), 0).sum())
 
 
 def _fitted(energy: np.ndarray, mode: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
