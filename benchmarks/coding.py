@@ -167,7 +167,7 @@ def measure(network: Network, target: Target, error: Any, ablate: bool) -> dict[
 
 
 def gaps(network: Network, target: Target, files: Mapping[str, Any]) -> dict[str, float]:
-    """Return how far files of the Gaussian source are from R(D) at their own error, bits a weight; nothing for others."""
+    """Return how far files of the Gaussian source are from R(D) at their own error, bits a weight; else nothing."""
     if network.name != "iid Gaussian":
         return {}
     found = {f"laconic, {quality} (file)": file["gap to Gaussian R(D)"] for quality, file in files.items()}
