@@ -3,7 +3,6 @@
     min over c, κ   Σ_i h_i (w_i − c_κ(i))²,   κ(i) in range(K)
 
 On a line the clusters of an optimum are intervals, so that dynamic programming finds it (Wu & Rokne 1989).
-`laconic.clustering.grid` quantizes to a uniform grid instead, by error and entropy.
 """
 
 from laconic.clustering.cells import fast

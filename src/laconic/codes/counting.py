@@ -19,8 +19,11 @@ def ideal_bits(code: Code) -> float:
     """Return the order-0 empirical entropy of its symbols plus the plain bits of its values, nested codes included.
 
     It charges no tables, lengths or names. Values are counted as stored: a file can be shorter, for it codes their
-    exponents.
+    exponents. Integers on a grid are charged by the tables of their classes, which are not charged themselves.
     """
+    if isinstance(code, GridCode):
+        symbols = code.own_scales.symbols
+        return code.index_bits + entropy_bits(symbols.astype(np.uint8), max(code.scales.alphabet, 1))
     return math.fsum(_ideal_part(part) for part in code.streams().values())
 
 

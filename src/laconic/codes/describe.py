@@ -55,7 +55,7 @@ def describe(code: Code | Outline) -> str:
         left, right = _nested(found, "left"), _nested(found, "right")
         return f"low-rank {left.shape[-1] if left.shape else 0} of ({describe(left)}, {describe(right)})"
     if found.kind is GridCode:
-        return f"grid with {found.parts['escapes']} escapes" if found.parts["escapes"] else "grid"
+        return "grid"
     return found.kind.__name__
 
 

@@ -1,143 +1,184 @@
-"""Weights on a uniform grid: a signed integer each, and one step."""
+"""Weights on a uniform grid: a signed integer each, one step, and the entropy coder's own bytes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import final
 
 import numpy as np
 
 from laconic.codes.code import Code, Part, part, require
+from laconic.codes.cosine import forward, inverse, transformable
 from laconic.codes.rounding import rounded
+from laconic.codes.scales import COLUMNS, POSITIONS, ROWS, Scales, symbol_counts
 from laconic.codes.streams import Symbols, Values
-from laconic.coding import FLOATS, entropy_bits
+from laconic.coding import FLOATS
+from laconic.coding.model import MAX_CLASSES, Model, parse_model
+from laconic.coding.payload import Coder, decode_levels, decode_weights, encode_levels
 
-UNIT = 256
-"""Offsets are in units of 1/256 step: exact in a float, and too fine to cost anything measurable."""
+TRANSFORMS = ("none", "cosine")
+"""What is quantized: the weights, or the cosine transform of their kernels; the position is the number in the file."""
 
 
-MAX_ALPHABET = 1024
-"""As many as one frequency table takes; what is rarer is an escape. So no small file can ask for a large table."""
+@final
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """What several grid codes share: one object, stored once.
+
+    Args:
+        step: the width of a level, one float64.
+        model: bytes of offsets, trellis and tables.
+        scales: the scale symbols of all tensors, one tensor after the other.
+    """
+
+    step: Values
+    model: Values
+    scales: Symbols
+
+    @classmethod
+    def of(cls, step: float, model: Model, scales: np.ndarray) -> "Grid":
+        """Return the shared part for ``model`` and all scale symbols, each below 128."""
+        stored = Values(np.frombuffer(model.pack(), np.uint8).copy())
+        return cls(Values(np.array([step])), stored, Symbols(scales, int(scales.max(initial=-1)) + 1))
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class GridCode(Code):
-    """Δ(Θ)_i = (q_i + sgn(q_i) o_|q_i| / 256) · step, in float64, rounded once to the tensor's dtype.
+    """Δ(Θ)_i = (v_i + sgn(v_i) o_|v_i| / 256) · step, or the inverse cosine transform of these, rounded once.
 
-    A small q is a symbol, in the order 0, 1, −1, 2, −2, …; the last symbol of the alphabet says that q is the next of
-    the escapes, so that no q is too large. An offset moves a level towards where its weights are.
+    The integers v are entropy-coded, each by the table of its class: weights of like variance share one, and the
+    variance is told for rows, columns and positions. With a trellis, v has the parity that the ones before it say.
+    Decompression decodes and multiplies in one pass.
 
     Args:
         shape: shape of the tensor.
         dtype: its element type, a float.
-        step: the width of a cell, one float64; several codes may hold the same object, which is then stored once.
-        offsets: o for |q| = 1, 2, …, int8; the last holds for all larger |q|. None at all stands for 0.
-        indices: one symbol for each weight in row-major order.
-        escapes: q of the weights that have the last symbol, in their order, int64.
-
-    >>> symbols, far = Symbols(np.array([0, 1, 2, 3]), 4), Values(np.int64([-9]))
-    >>> GridCode((4,), "float32", Values(np.float64([0.5])), Values(np.int8([])), symbols, far).decompress()
-    array([ 0. ,  0.5, -0.5, -4.5], dtype=float32)
+        transform: of `TRANSFORMS`.
+        mode: which axes have scale symbols: the sum of 1 (rows), 2 (columns) and 4 (positions).
+        start: its first scale symbol among those of all tensors.
+        step: the width of a level, one float64; shared.
+        model: bytes of offsets, trellis and tables; shared.
+        scales: scale symbols of all tensors; shared.
+        payload: the coded integers.
     """
 
     shape: tuple[int, ...]
     dtype: str
+    transform: str
+    mode: int
+    start: int
     step: Values
-    offsets: Values
-    indices: Symbols
-    escapes: Values
+    model: Values
+    scales: Symbols
+    payload: Values
 
     @classmethod
     def of(
-        cls, shape: tuple[int, ...], dtype: str, step: Values, offsets: Values, levels: np.ndarray, reach: int
-    ) -> "GridCode":
-        """Return the code of the integers ``levels``, shape (size,), int64, with escapes for those beyond ±``reach``.
+        cls, shape: tuple[int, ...], dtype: str, levels: np.ndarray, shared: Grid,
+        *, transform: str = "none", mode: int = 0, start: int = 0,
+    ) -> "GridCode":  # fmt: skip
+        """Return the code of the integers ``levels`` (row-major, shape (size,), int64); see `of_sorted`."""
+        scales = _scales(shape, mode, start, shared.scales, _coder(shared.model.array.tobytes()).classes)
+        ordered = scales.sorted(np.ascontiguousarray(levels, np.int64))
+        return cls.of_sorted(shape, dtype, ordered, shared, transform=transform, mode=mode, start=start)
 
-        ``reach`` is 511 at most. The alphabet ends where the integers do, if that is before it.
+    @classmethod
+    def of_sorted(
+        cls, shape: tuple[int, ...], dtype: str, levels: np.ndarray, shared: Grid,
+        *, transform: str = "none", mode: int = 0, start: int = 0,
+    ) -> "GridCode":  # fmt: skip
+        """Return the code of ``levels``, class by class.
+
+        Every level must have a frequency in its class, and with a trellis each lane be a path through it.
         """
-        size = np.abs(levels)
-        far = size > reach
-        near = np.where(far, 0, levels)
-        alphabet = 2 * int(np.abs(near).max(initial=0)) + 2
-        symbols = np.where(far, alphabet - 1, 2 * np.abs(near) - (near > 0))
-        return cls(shape, dtype, step, offsets, Symbols(symbols, alphabet), Values(levels[far]))
+        coder = _coder(shared.model.array.tobytes())
+        scales = _scales(shape, mode, start, shared.scales, coder.classes)
+        stored = Values(np.frombuffer(encode_levels(levels, scales.segments(), coder), np.uint8).copy())
+        return cls(shape, dtype, transform, mode, start, shared.step, shared.model, shared.scales, stored)
 
     @property
-    def levels(self) -> np.ndarray:
-        """The integers q in row-major order, shape (size,), int64."""
-        near = _unfolded(self.indices.alphabet)
-        found = np.take(near, self.indices.array) if len(self.indices) else near[:0]
-        found[self._far] = self.escapes.array
-        return found
+    def own_scales(self) -> Scales:
+        """The scale symbols of this tensor."""
+        return _scales(self.shape, self.mode, self.start, self.scales, self.coder.classes)
+
+    @property
+    def coder(self) -> Coder:
+        """The model made ready."""
+        return _coder(self.model.array.tobytes())
 
     @property
     def index_bits(self) -> float:
-        """Order-0 empirical entropy of the symbols and 64 bits for each escape: what q costs without tables."""
-        return entropy_bits(self.indices.array, self.indices.alphabet) + 64.0 * len(self.escapes)
+        """What the integers cost by the tables, in bits: no tables, scale symbols or states of the coder."""
+        return self.coder.bits(self.own_scales.sorted(self.levels), self.own_scales.segments())
 
     @property
-    def _far(self) -> np.ndarray:
-        """Mask of the weights whose q is an escape."""
-        far: np.ndarray = self.indices.array == self.indices.alphabet - 1
-        return far
+    def levels(self) -> np.ndarray:
+        """The integers v in row-major order, shape (size,), int64."""
+        scales = self.own_scales
+        return scales.unsorted(decode_levels(self.payload.array.data, scales.segments(), self.coder))
 
     def decompress(self) -> np.ndarray:
-        """Multiply, once for each symbol and each escape."""
-        step = self.step.array[0]
-        with np.errstate(over="ignore", under="ignore"):
-            table = rounded(multiples(_unfolded(self.indices.alphabet), self.offsets.array) * step, self.dtype)
-            far = rounded(multiples(self.escapes.array, self.offsets.array) * step, self.dtype)
-        weights = np.take(table, self.indices.array, mode="clip")
-        if len(far):
-            weights[self._far] = far
-        return weights.reshape(self.shape)
+        """Decode, multiply, and transform back."""
+        scales = self.own_scales
+        fused = np.dtype(np.float32 if self.dtype == "float32" and self.transform == "none" else np.float64)
+        weights = scales.unsorted(
+            decode_weights(self.payload.array.data, scales.segments(), self.coder, float(self.step.array[0]), fused)
+        )
+        weights = weights.reshape(self.shape)
+        if self.transform == "cosine":
+            with np.errstate(over="ignore", invalid="ignore"):
+                weights = inverse(weights)
+        return weights if fused == np.float32 else rounded(weights, self.dtype)
 
     def streams(self) -> Mapping[str, Part]:
-        """Return step, offsets, indices and escapes."""
-        return {"step": self.step, "offsets": self.offsets, "indices": self.indices, "escapes": self.escapes}
+        """Return step, model, scales and payload."""
+        return {"step": self.step, "model": self.model, "scales": self.scales, "payload": self.payload}
 
     def facts(self) -> tuple[int, ...]:
-        """Return nothing: the alphabet says which symbol is the escape."""
-        return ()
+        """Return the number of the transform, the mode, and the place of the first scale symbol."""
+        return TRANSFORMS.index(self.transform), self.mode, self.start
 
     @classmethod
     def from_streams(
         cls, shape: tuple[int, ...], dtype: str, facts: tuple[int, ...], streams: Mapping[str, Part]
     ) -> "GridCode":
-        """Invert `streams`."""
-        step, offsets, escapes = (part(streams, name, Values) for name in ("step", "offsets", "escapes"))
-        indices = part(streams, "indices", Symbols)
-        code = cls(shape, dtype, step, offsets, indices, escapes)
+        """Invert `streams`; the payload is checked when it is decoded."""
+        step, model, payload = (part(streams, name, Values) for name in ("step", "model", "payload"))
+        scales = part(streams, "scales", Symbols)
         require(dtype in FLOATS, f"a grid for a tensor of {dtype}")
         require(step.array.dtype == np.float64 and len(step) == 1, f"{len(step)} steps of {step.array.dtype}")
         require(bool(np.isfinite(step.array[0])), f"a step of {step.array[0]}")
-        require(offsets.array.dtype == np.int8, f"offsets of {offsets.array.dtype}")
-        require(len(indices) == code.size, f"{len(indices)} indices for {code.size} elements")
-        require(0 < indices.alphabet <= MAX_ALPHABET, f"a grid of {indices.alphabet} symbols, not 1 to {MAX_ALPHABET}")
-        require(escapes.array.dtype == np.int64, f"escapes of {escapes.array.dtype}")
-        far = int(np.count_nonzero(code._far))
-        require(len(escapes) == far, f"{len(escapes)} escapes for {far} symbols that ask for one")
-        return code
+        require(model.array.dtype == payload.array.dtype == np.uint8, "model and payload of a grid are bytes")
+        require(len(facts) == 3 and facts[0] < len(TRANSFORMS), f"a grid with facts {facts}")
+        transform, mode, start = TRANSFORMS[facts[0]], facts[1], facts[2]
+        require(mode <= ROWS | COLUMNS | POSITIONS, f"a grid of mode {mode}")
+        require(transform == "none" or transformable(shape), f"a cosine transform of shape {shape}")
+        require(scales.alphabet <= MAX_CLASSES, f"scale symbols of an alphabet of {scales.alphabet}")
+        last = start + sum(symbol_counts(shape, mode))
+        require(last <= len(scales), f"scale symbols {start} to {last} of {len(scales)}")
+        _coder(model.array.tobytes())
+        return cls(shape, dtype, transform, mode, start, step, model, scales, payload)
 
     def labels(self) -> np.ndarray:
-        """Return q."""
+        """Return v; with a cosine transform, of each coefficient."""
         return self.levels
 
 
-def multiples(levels: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """Return `q + sgn(q) o_|q| / 256` in float64 for integers q, the last offset for all larger |q|.
-
-    >>> multiples(np.array([-3, 0, 1]), np.int8([64, -64]))
-    array([-2.75,  0.  ,  1.25])
-    """
-    found = levels.astype(np.float64)
-    if len(offsets):
-        places = np.minimum(np.abs(found), len(offsets)).astype(np.int64)  # |−2⁶³| is no int64
-        found += np.sign(found) * np.concatenate([[0.0], offsets / UNIT])[places]
-    return found
+def coefficients(array: np.ndarray, transform: str) -> np.ndarray:
+    """Return what is quantized of the tensor ``array``, float32 or float64, shape (size,)."""
+    if transform == "cosine":
+        return forward(array).reshape(-1)
+    return array.reshape(-1).astype(array.dtype if array.dtype in (np.float32, np.float64) else np.float32)
 
 
-def _unfolded(alphabet: int) -> np.ndarray:
-    """Return q of each symbol, int64: 0, 1, −1, 2, −2, …; that of the escape means nothing."""
-    symbols = np.arange(alphabet, dtype=np.int64)
-    return np.where(symbols % 2, symbols + 1, -symbols) // 2
+def _scales(shape: tuple[int, ...], mode: int, start: int, scales: Symbols, classes: int) -> Scales:
+    """Return the scale symbols of one tensor."""
+    end = start + sum(symbol_counts(shape, mode))
+    return Scales(shape, mode, scales.array[start:end].astype(np.int64), classes)
+
+
+@lru_cache(maxsize=16)
+def _coder(model: bytes) -> Coder:
+    """Return the model of these bytes, made ready."""
+    return Coder(parse_model(model))

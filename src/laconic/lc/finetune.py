@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 
 from laconic.codes import Code, CodebookCode, DenseCode, GridCode, LowRankCode, SparseCode, Values
-from laconic.codes.grid import multiples
+from laconic.codes.cosine import basis
 from laconic.codes.low_rank import VIEWS
+from laconic.coding.payload import moved
 from laconic.errors import PlanError
 from laconic.params import Params, to_numpy, to_torch
 from laconic.task import Task, mode
@@ -146,9 +147,12 @@ def _codebook(code: CodebookCode, leaves: _Leaves) -> _Form:
 @free.register
 def _grid(code: GridCode, leaves: _Leaves) -> _Form:
     leaves.scaled(code.step)
-    steps = torch.from_numpy(multiples(code.levels, code.offsets.array)).view(code.shape)
+    levels = torch.from_numpy(moved(code.levels, code.coder.model.offsets)).view(code.shape)
+    for axis in range(2, len(code.shape) if code.transform == "cosine" else 0):
+        cosines = torch.from_numpy(basis(code.shape[axis]))
+        levels = torch.tensordot(levels, cosines, ([axis], [0])).movedim(-1, axis)
     return _Form(
-        lambda: leaves.scaled(code.step) * steps,
+        lambda: leaves.scaled(code.step) * levels,
         lambda: replace(code, step=leaves.frozen(code.step)),
     )
 

@@ -1,0 +1,110 @@
+"""Integers for one tensor: how often each occurs, and the moments that offsets and step follow from."""
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from laconic.coding.compiled import compiled
+from laconic.coding.lanes import lane_count
+from laconic.coding.levels import DIRECT, SIZES
+from laconic.coding.ungerboeck import feedback
+from laconic.lattice.nearest import nearest
+from laconic.lattice.viterbi import paths
+
+OFFSETS = 6
+"""Offsets there are: for |v| = 1 to 5, and for 6 and more."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Assignment:
+    """How integers are chosen.
+
+    Args:
+        step: width of a level, in the units of the weights.
+        nu: 2^ν states of the trellis; 0 for none.
+        rate: what a bit costs, in units of step².
+        costs: bits of each |v| in each class, float32, shape (classes, 1024).
+        offsets: o of |v| = 0 to 6, in steps, float64; the first is 0.
+    """
+
+    step: float
+    nu: int
+    rate: float
+    costs: np.ndarray
+    offsets: np.ndarray
+
+    def __call__(
+        self, values: np.ndarray, weights: np.ndarray, classes: np.ndarray, parities: int | None = None
+    ) -> "Assigned":
+        """Return the integers of ``values``, class by class, with importances ``weights`` (or none).
+
+        Even and odd ones are counted apart where there is a trellis, or where ``parities`` is 2.
+        """
+        inverse = 1 / self.step
+        if self.nu:
+            levels = paths(
+                values, weights, classes, inverse, self.costs, self.rate, self.offsets, self.nu,
+                *feedback(self.nu), lane_count(len(values)),
+            )  # fmt: skip
+        else:
+            levels = nearest(values, weights, classes, inverse, self.costs, self.rate, self.offsets)
+        return Assigned.of(
+            levels, values, weights, classes, self.step, (len(self.costs), parities or (2 if self.nu else 1))
+        )
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Assigned:
+    """Integers with their statistics.
+
+    Args:
+        levels: int64, class by class.
+        counts: how often each size occurs in each class and of each parity, shape (classes, parities, 128).
+        moments: for |v| = 0 to 6 and more, a row each: Σ h, Σ h e, Σ h e², Σ h a, Σ h a², Σ h e a, with a = |v| and
+            e = sgn(v) x − a.
+    """
+
+    levels: np.ndarray
+    counts: np.ndarray
+    moments: np.ndarray
+
+    @classmethod
+    def of(
+        cls, levels: np.ndarray, values: np.ndarray, weights: np.ndarray, classes: np.ndarray, step: float,
+        tables: tuple[int, int],
+    ) -> "Assigned":  # fmt: skip
+        """Return ``levels`` with their statistics, for so many classes and parities."""
+        counts, moments = np.zeros((*tables, SIZES), np.int64), np.zeros((OFFSETS + 1, 6))
+        _statistics(levels, values, weights, classes, 1 / step, counts, moments)
+        return cls(levels, counts, moments)
+
+
+@compiled
+def _statistics(levels, values, weights, classes, inverse, counts, moments):  # type: ignore[no-untyped-def]
+    """Add up counts and moments."""
+    parities = counts.shape[1]
+    for i in range(len(levels)):
+        v = levels[i]
+        a = abs(v)
+        parity = a % parities
+        m = a // parities
+        if m >= DIRECT:
+            bits = 2
+            while m >> bits >= 8:
+                bits += 1
+            m = DIRECT + 4 * (bits - 2) + ((m >> bits) & 3)
+        counts[classes[i], parity, m] += 1
+        h = weights[i] if len(weights) else 1.0
+        e = values[i] * inverse - v
+        if v < 0:
+            e = -e
+        row = min(a, len(moments) - 1)
+        moments[row, 0] += h
+        moments[row, 1] += h * e
+        moments[row, 2] += h * e * e
+        moments[row, 3] += h * a
+        moments[row, 4] += h * a * a
+        moments[row, 5] += h * e * a

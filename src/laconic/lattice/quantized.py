@@ -1,0 +1,187 @@
+"""Several tensors on one grid: integers, tables and step in turn, each the best given the others.
+
+    min over v, o, step   Σ_t Σ_i h_ti (x_ti − (v_ti + sgn(v_ti) o_|v_ti|) step)² + rate · step² · Σ_t bits(v_t)
+
+Method: code lengths from the last round's integers, integers by `nearest` or `paths`, offsets and step as weighted
+least squares. A round costs one pass over the weights; a local optimum.
+
+Source: Chou, Lookabaugh & Gray, "Entropy-constrained vector quantization" (IEEE Trans. ASSP 37, 1989), for a grid with
+offsets and, with a trellis, for paths.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import final
+
+import numpy as np
+
+from laconic.codes.grid import Grid, GridCode
+from laconic.codes.scales import Scales
+from laconic.coding.fitting import coded_bits, fitted, smoothed_costs
+from laconic.coding.levels import SIZES
+from laconic.coding.model import UNIT, Model
+from laconic.lattice.assigned import OFFSETS, Assigned, Assignment
+from laconic.lattice.source import Source
+
+SLOPE = math.log(2) / 6
+"""−dD/dR in units of cell² where the cell is small: D = cell²/12, and a bit halves the cell."""
+
+_BELOW = 2.0  # octaves below the cell at which the classes of scale begin: such weights cost next to nothing
+_POPULATION = 256  # weights that the class of the largest scales has at least
+_LARGEST_OFFSET = 127
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Quantized:
+    """A quantization of several tensors.
+
+    Args:
+        sources: the tensors.
+        scales: of each tensor.
+        assigned: of each tensor.
+        step: the width of a level that is best for the integers.
+        model: the offsets and the tables that are.
+        distortion: Σ h (w − ŵ)², in the units of the weights squared, before the last rounding.
+        bits: of the levels by the tables; what the tables, lanes, scale symbols and names take is beside them.
+        assignment: how the integers were chosen.
+    """
+
+    sources: Sequence[Source]
+    scales: Sequence[Scales]
+    assigned: Sequence[Assigned]
+    step: float
+    model: Model
+    distortion: float
+    bits: float
+    assignment: Assignment
+
+    def codes(self) -> dict[str, GridCode]:
+        """Return the codes by name; what they share is one object."""
+        symbols = [scales.symbols for scales in self.scales]
+        shared = Grid.of(self.step, self.model, np.concatenate([np.zeros(0, np.int64), *symbols]))
+        codes, start = {}, 0
+        for source, scales, assigned in zip(self.sources, self.scales, self.assigned, strict=True):
+            codes[source.name] = GridCode.of_sorted(
+                source.shape, source.dtype, assigned.levels, shared,
+                transform=source.transform, mode=source.mode, start=start,
+            )  # fmt: skip
+            start += len(scales.symbols)
+        return codes
+
+
+@final
+@dataclass(frozen=True)
+class Quantizer:
+    """Quantizes some tensors together.
+
+    Args:
+        sources: the tensors.
+        nu: 2^ν states of the trellis; 0 for none.
+        rate: what a bit costs, in units of the step², or of (2 step)² with a trellis, whose cells are so wide.
+        moving: whether levels have offsets.
+        stretching: whether the step is refitted to the integers.
+    """
+
+    sources: Sequence[Source]
+    nu: int = 0
+    rate: float = SLOPE
+    moving: bool = True
+    stretching: bool = True
+
+    def first(self, step: float) -> Quantized:
+        """Return the first round: with the code lengths of plain rounding."""
+        scales = self._scales(step)
+        costs = self._costs_of_rounding(scales, step)
+        return self._round(scales, Assignment(step, self.nu, self._price, costs, np.zeros(OFFSETS + 1)))
+
+    def again(self, last: Quantized, step: float) -> Quantized:
+        """Return the next round at another step, or the same: with the code lengths and offsets of the last."""
+        costs = smoothed_costs(self._counts(last.assigned, len(last.assignment.costs)))
+        offsets = np.concatenate([[0.0], last.model.offsets / UNIT, np.zeros(OFFSETS)])[: OFFSETS + 1]
+        return self._round(last.scales, replace(last.assignment, step=step, costs=costs, offsets=offsets))
+
+    @property
+    def _price(self) -> float:
+        """What a bit costs in units of the step²."""
+        return self.rate * (4 if self.nu else 1)
+
+    def _scales(self, step: float) -> list[Scales]:
+        """Return the scales of all tensors around a step."""
+        zero = math.log2(step * (2 if self.nu else 1)) - _BELOW
+        found = [Scales(source.shape, source.mode, source.symbols(zero), 128) for source in self.sources]
+        counts = sum((np.bincount(scales.each(), minlength=128) for scales in found), np.zeros(128, np.int64))
+        above = np.cumsum(counts[::-1])[::-1]
+        least = min(_POPULATION, max(int(above[0]), 1))
+        top = int(np.flatnonzero(above >= least)[-1]) if above[0] else 0
+        low = int(np.flatnonzero(counts)[0]) if above[0] else 0
+        return [
+            replace(scales, classes=top - low + 1, symbols=_rebased(source, scales, low, top))
+            for source, scales in zip(self.sources, found, strict=True)
+        ]
+
+    def _costs_of_rounding(self, scales: Sequence[Scales], step: float) -> np.ndarray:
+        """Return the code lengths of the nearest integers."""
+        classes = scales[0].classes if scales else 1
+        plain = Assignment(step, 0, 0.0, np.zeros((classes, 1), np.float32), np.zeros(1))
+        rounded = [plain(*each, parities=2 if self.nu else 1) for each in self._sorted(scales)]
+        return smoothed_costs(self._counts(rounded, classes))
+
+    def _counts(self, assigned: Sequence[Assigned], classes: int) -> np.ndarray:
+        """Return how often each size occurs in each class and of each parity, over all tensors."""
+        return sum((each.counts for each in assigned), np.zeros((classes, 2 if self.nu else 1, SIZES), np.int64))
+
+    def _sorted(self, scales: Sequence[Scales]) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Return values, importances and classes of all tensors, class by class."""
+        found = []
+        for source, own in zip(self.sources, scales, strict=True):
+            segments = own.segments()
+            classes = np.repeat(segments.classes.astype(np.uint8), np.diff(segments.borders))
+            weights = own.sorted(source.importances) if len(source.importances) else source.importances
+            found.append((own.sorted(source.values), weights, classes))
+        return found
+
+    def _round(self, scales: Sequence[Scales], how: Assignment) -> Quantized:
+        """Return the best integers for the code lengths, and then the best of all else for these."""
+        assigned = [how(*each) for each in self._sorted(scales)]
+        moments = sum((each.moments for each in assigned), np.zeros((OFFSETS + 1, 6)))
+        offsets, stretch, distortion = refitted(moments, moving=self.moving, stretching=self.stretching)
+        sizes = self._counts(assigned, len(how.costs))
+        tables = tuple(tuple(fitted(row, odd=bool(parity)) for parity, row in enumerate(own)) for own in sizes)
+        bits = sum(
+            coded_bits(table, row, odd=bool(parity))
+            for own, rows in zip(tables, sizes, strict=True)
+            for parity, (table, row) in enumerate(zip(own, rows, strict=True))
+        )
+        model = Model(self.nu, False, offsets, tables)
+        return Quantized(
+            self.sources, scales, assigned, how.step * stretch, model, distortion * how.step**2, bits, how
+        )  # fmt: skip
+
+
+def refitted(moments: np.ndarray, *, moving: bool, stretching: bool) -> tuple[np.ndarray, float, float]:
+    """Return the best offsets (int8, in units of 1/256 step), the factor of the step that is best then, the distortion.
+
+    Offsets are weighted means of what is left, to the nearest unit; the factor is Σ h x r / Σ h r², r the levels moved.
+    """
+    mass, first, second, level, square, cross = moments.T
+    means = np.divide(first, mass, out=np.zeros(len(mass)), where=mass > 0)
+    units = np.clip(np.rint(means * UNIT), -_LARGEST_OFFSET, _LARGEST_OFFSET) * moving
+    units[0] = 0
+    o = units / UNIT
+    reached = float((square + 2 * o * level + o * o * mass).sum())
+    aligned = float((square + o * level + cross + o * first)[1:].sum())
+    stretch = aligned / reached if stretching and reached > 0 and aligned > 0 else 1.0
+    left = float((second - 2 * o * first + o * o * mass).sum())  # where the step stays
+    distortion = left - 2 * (stretch - 1) * (aligned - reached) + (stretch - 1) ** 2 * reached
+    offsets = units[1:].astype(np.int8)
+    return (offsets if offsets.any() else offsets[:0]), stretch, max(distortion, 0.0)
+
+
+def _rebased(source: Source, scales: Scales, low: int, top: int) -> np.ndarray:
+    """Return the symbols with class ``low`` as 0; those of rows end at ``top`` where nothing is taken off them."""
+    rows = len(source.row_scales)
+    symbols = scales.symbols.copy()
+    symbols[:rows] = np.maximum(symbols[:rows] - low, 0)
+    return symbols if len(source.deficits) else np.minimum(symbols, top - low)

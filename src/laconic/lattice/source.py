@@ -1,0 +1,145 @@
+"""A tensor as it is quantized: what its numbers are, and how large they are in rows, columns and positions."""
+
+import math
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from laconic.codes.cosine import forward, transformable
+from laconic.codes.scales import COLUMNS, POSITIONS, ROWS, folded, symbol_counts
+
+PER_OCTAVE = 3
+"""Classes of scale in each factor of 2."""
+
+LOWEST = -40.0
+"""Logarithms of scales, relative to the tensor's, end here: zeros are small enough."""
+
+_NOTHING = -1e4  # the logarithm of the scale of a tensor of zeros
+_SYMBOL_BITS = 2.5  # what a scale symbol costs, about
+_ROUNDS = 6
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Source:
+    """One tensor to be quantized.
+
+    Args:
+        name: of the tensor.
+        shape: of the tensor.
+        dtype: its element type, a float.
+        transform: of `laconic.codes.grid.TRANSFORMS`.
+        mode: which axes have scales.
+        values: what is quantized, row-major, float32 or float64, shape (size,).
+        importances: h, shape (size,), float64, or (0,) for 1 throughout.
+        row_scales: log₂ of the standard deviation in each row (or of all) where it is largest, shape (rows,) or (1,).
+        deficits: how much less it is in each column and each position, as the mode says: log₂, ≥ 0.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    transform: str
+    mode: int
+    values: np.ndarray
+    importances: np.ndarray
+    row_scales: np.ndarray
+    deficits: np.ndarray
+
+    def symbols(self, zero: float) -> np.ndarray:
+        """Return the scale symbols where class 0 is a scale of 2^zero or less, int64."""
+        rows = np.clip(np.rint(PER_OCTAVE * (self.row_scales - zero)), 0, 127)
+        return np.concatenate([rows, np.clip(np.rint(PER_OCTAVE * self.deficits), 0, 127)]).astype(np.int64)
+
+
+def prepare(
+    name: str, array: np.ndarray, floor: float, *, cosine: bool = True, scales: int = ROWS | COLUMNS | POSITIONS,
+    importances: np.ndarray | None = None, dtype: str | None = None,
+) -> Source:  # fmt: skip
+    """Return ``array`` ready to be quantized.
+
+    The cosine transform is taken where it lowers the mean logarithm of the variances of the positions in a kernel,
+    which is what bits follow, and where there are no importances. Axes get scales where these save more than they cost.
+
+    Args:
+        name: of the tensor.
+        array: of any shape, floats, finite.
+        floor: the standard deviation below which a weight costs nothing, about.
+        cosine: whether a transform may be taken.
+        scales: which axes may have scales.
+        importances: h, of the array's shape.
+        dtype: the type that the tensor is decompressed to; the array's own unless given.
+    """
+    values = array if array.dtype in (np.float32, np.float64) else array.astype(np.float32)
+    transform = "none"
+    if cosine and importances is None and transformable(array.shape) and array.size:
+        transformed = forward(values)
+        if _spread(transformed) < _spread(values):
+            transform, values = "cosine", transformed
+    mode, rows, deficits = _scales(values.reshape(folded(array.shape)), floor, scales)
+    heavy = np.zeros(0) if importances is None else importances.reshape(-1).astype(np.float64)
+    flat = np.ascontiguousarray(values).reshape(-1)
+    return Source(name, array.shape, dtype or array.dtype.name, transform, mode, flat, heavy, rows, deficits)
+
+
+def _spread(kernels: np.ndarray) -> float:
+    """Return the mean logarithm of the variances of the positions."""
+    energy = np.square(kernels.reshape(*kernels.shape[:2], -1), dtype=np.float64).mean(axis=(0, 1))
+    return float(np.log2(np.maximum(energy, 1e-300)).mean())
+
+
+def _scales(values: np.ndarray, floor: float, allowed: int) -> tuple[int, np.ndarray, np.ndarray]:
+    """Return mode, row scales and deficits of ``values`` (shape (rows, columns, positions))."""
+    rows, columns, positions = values.shape
+    present = (ROWS if rows > 1 else 0) | (COLUMNS if columns > 1 else 0) | (POSITIONS if positions > 1 else 0)
+    modes = {0, ROWS, ROWS | POSITIONS, ROWS | COLUMNS, ROWS | COLUMNS | POSITIONS}
+    candidates = sorted({mode & allowed & present for mode in modes})
+    if not values.size or not values.any():
+        return 0, np.full(1, _NOTHING), np.zeros(0)
+    shift = int(np.frexp(np.abs(values).max())[1])  # lest squares leave the floats
+    energy = np.square(np.ldexp(values, -shift))
+    floor = math.ldexp(floor, -shift) if shift > -900 else floor
+    if len(candidates) == 2 and columns * positions >= 64:  # rows that long are always worth their symbol
+        candidates = candidates[1:]
+    best = None
+    for mode in candidates:
+        logs = _fitted(energy, mode)
+        bits = _SYMBOL_BITS * sum(symbol_counts(values.shape, mode))
+        if len(candidates) > 1:
+            bits += _ideal(logs, floor)
+        if best is None or bits < best[0]:
+            best = bits, mode, logs
+    assert best is not None, "there is a candidate"
+    _, mode, (a, b, c) = best
+    deficits = [(x.max() - x) for bit, x in ((COLUMNS, b), (POSITIONS, c)) if mode & bit]
+    own = a if mode & ROWS else a[:1]
+    return mode, own + b.max() + c.max() + shift, np.concatenate([np.zeros(0), *deficits])
+
+
+def _ideal(logs: tuple[np.ndarray, np.ndarray, np.ndarray], floor: float) -> float:
+    """Return the bits above the floor of weights with these scales, up to a constant for each."""
+    a, b, c = logs
+    each = a[:, None] + (b[:, None] + c).reshape(-1)
+    return float(np.maximum(each - math.log2(max(floor, 1e-300)), 0).sum())
+
+
+def _fitted(energy: np.ndarray, mode: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return log₂ of the standard deviations of rows, columns and positions, whose sum is that of a weight.
+
+    Method: each in turn the mean of what the others leave (the maximum of a Gaussian likelihood, one axis at a time).
+    """
+    rows, columns, positions = energy.shape
+    flat = energy.reshape(rows, -1)
+    b, c = np.ones(columns), np.ones(positions)
+    tiny = max(float(flat.mean(dtype=np.float64)), 1e-300) * 2.0 ** (2 * LOWEST)
+    for _ in range(_ROUNDS if mode & ~ROWS else 1):
+        inner = (1 / (b[:, None] * c)).reshape(-1)
+        a = np.maximum(flat @ inner.astype(flat.dtype) / inner.size, tiny).astype(np.float64)
+        if not mode & ROWS:
+            a[:] = a.mean()
+        rest = (((1 / a).astype(flat.dtype) @ flat) / rows).reshape(columns, positions).astype(np.float64)
+        for _ in range(2):
+            b = np.maximum((rest / c).mean(axis=1), 2.0 ** (2 * LOWEST)) if mode & COLUMNS else b
+            c = np.maximum((rest / b[:, None]).mean(axis=0), 2.0 ** (2 * LOWEST)) if mode & POSITIONS else c
+    return np.log2(a) / 2, np.log2(b) / 2, np.log2(c) / 2
