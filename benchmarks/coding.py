@@ -57,15 +57,16 @@ with laconic.open(sys.argv[1]) as file:
     np.savez(sys.argv[2], **file)
 """
 
-TURNED_OFF: Mapping[str, Mapping[str, Any]] = {
+CHANGES: Mapping[str, Mapping[str, Any]] = {
     "no transform": {"dct": False},
     "no trellis": {"states": 1},
     "no trellis, pairs": {"states": 1, "pairs": True},
     "no scales": {"scales": False},
     "no dead zone": {"dead_zone": False},
     "no sharing": {"shared": False},
+    "64 states": {"states": 64},
 }
-"""Ablations: what of the default tools is changed."""
+"""Ablations: what of the default tools is changed, one at a time."""
 
 
 def lossless_rows(network: Network, integers: Mapping[str, np.ndarray]) -> dict[str, float]:
@@ -175,10 +176,10 @@ def gaps(network: Network, target: Target, files: Mapping[str, Any]) -> dict[str
 
 
 def ablation(network: Network, target: Target) -> dict[str, Any]:
-    """Return the record of a file with each tool turned off in turn."""
+    """Return the record of a file with each of the changes in turn."""
     say("  ablation")
     default = QUALITIES["default"]
-    return {name: ours(network, target, replace(default, **changes)) for name, changes in TURNED_OFF.items()}
+    return {name: ours(network, target, replace(default, **changes)) for name, changes in CHANGES.items()}
 
 
 def judge(data_dir: Path) -> Any:

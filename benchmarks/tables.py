@@ -20,7 +20,7 @@ def print_tables(figures: Mapping[str, Any]) -> None:
             print(f"\nTest error, % (uncompressed {figure['test_error']:.2f}):\n")
             _table(["", *heads], _rows([point["test_error"] for point in points.values()], "{:.2f}"))
         if any(point["ablation"] for point in points.values()):
-            print("\nDefault with one tool turned off, bits a weight of the file:\n")
+            print("\nDefault with one tool changed, bits a weight of the file:\n")
             whole = [{"default": {"bits": p["files"]["default"]["bits"]}, **p["ablation"]} for p in points.values()]
             _table(["", *heads], _rows([{k: v["bits"] for k, v in found.items()} for found in whole], "{:.3f}"))
 
