@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -46,6 +47,8 @@ def say(message: str) -> None:
 
 def _git(*words: str) -> str:
     """Return what git says about the checkout that this file is in, or nothing where there is none."""
+    if shutil.which("git") is None:
+        return ""
     here = Path(__file__).resolve().parent
     done = subprocess.run(["git", "-C", str(here), *words], capture_output=True, text=True, check=False)
     return done.stdout.strip()
