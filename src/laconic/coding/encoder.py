@@ -3,7 +3,7 @@
 import numpy as np
 
 from laconic.coding.compiled import compiled, inlined
-from laconic.coding.pairs import NEAR, SIDE
+from laconic.coding.pairs import ESCAPE, NEAR, SIDE
 
 _N = np.uint64(12)
 _WORD = np.uint64(16)
@@ -14,6 +14,11 @@ _FOUR = np.uint64(4)
 _EIGHT = np.uint64(8)
 _DIRECT = np.uint64(16)
 _ZERO = np.uint64(0)
+_SMALL = np.uint64(15)  # sizes up to this are magnitudes
+_NEAR = np.uint64(NEAR)
+_SYMBOLS = np.uint64(255)
+
+TILE = 32
 
 
 @inlined
@@ -44,10 +49,8 @@ def _push(x, at, row, words):  # type: ignore[no-untyped-def]
 def _level(x, at, level, coder, table, trellised, words):  # type: ignore[no-untyped-def]
     """Put a level on state ``x``, first what is read last: its raw bits."""
     u = np.uint64(abs(level))
-    odd = _ZERO
-    if trellised:
-        odd = u & _ONE
-        u >>= _ONE
+    odd = u & trellised
+    u >>= trellised
     m = u
     if u >= _DIRECT:
         bits = _TWO
@@ -62,14 +65,115 @@ def _level(x, at, level, coder, table, trellised, words):  # type: ignore[no-unt
     return _push(x, at, coder[np.uint64(table) + odd, y], words)
 
 
+@inlined
+def _quick(x, at, level, coder, table, trellised, words, seen):  # type: ignore[no-untyped-def]
+    """Put a level on state ``x``, if it is of a small size, which ``seen`` tells."""
+    u = np.uint64(abs(level))
+    odd = u & trellised
+    u >>= trellised
+    y = u + u + (np.uint64(level < 0) if odd else -np.uint64(level > 0))
+    x, at = _push(x, at, coder[table + odd, y & _SYMBOLS], words)
+    return x, at, seen | u
+
+
+@inlined
+def _quick_pair(x, at, a, b, coder, table, words, seen):  # type: ignore[no-untyped-def]
+    """Put two levels on state ``x``, if both are of a pair, which ``seen`` tells."""
+    y = SIDE * (2 * abs(a) - (a > 0)) + 2 * abs(b) - (b > 0)
+    x, at = _push(x, at, coder[table, np.uint64(y) & _SYMBOLS], words)
+    return x, at, seen | (np.uint64(abs(a)) | np.uint64(abs(b)))
+
+
+@compiled
+def _level_steps(first, end, at, x, levels, i, stride, coder, table, trellised, words):  # type: ignore[no-untyped-def]
+    """Encode steps ``end`` - 1 down to ``first`` of eight lanes of states ``x``; the last step is at ``levels[i]``.
+
+    Returns:
+        One more than the step that is not encoded, for it has another symbol, or ``first``; the place.
+    """
+    a, b, c, d, e, f, g, h = x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7]
+    t = end
+    while t > first:
+        start, seen = at, _ZERO
+        x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7] = a, b, c, d, e, f, g, h
+        h, at, seen = _quick(h, at, levels[i + 7], coder, table, trellised, words, seen)
+        g, at, seen = _quick(g, at, levels[i + 6], coder, table, trellised, words, seen)
+        f, at, seen = _quick(f, at, levels[i + 5], coder, table, trellised, words, seen)
+        e, at, seen = _quick(e, at, levels[i + 4], coder, table, trellised, words, seen)
+        d, at, seen = _quick(d, at, levels[i + 3], coder, table, trellised, words, seen)
+        c, at, seen = _quick(c, at, levels[i + 2], coder, table, trellised, words, seen)
+        b, at, seen = _quick(b, at, levels[i + 1], coder, table, trellised, words, seen)
+        a, at, seen = _quick(a, at, levels[i], coder, table, trellised, words, seen)
+        if seen > _SMALL:
+            return t, start
+        t -= 1
+        i -= stride
+    x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7] = a, b, c, d, e, f, g, h
+    return t, at
+
+
+@compiled
+def _pair_steps(first, end, at, x, levels, i, stride, coder, table, words):  # type: ignore[no-untyped-def]
+    """Encode steps ``end`` - 1 down to ``first`` of eight lanes of states ``x``; the last step is at ``levels[i]``.
+
+    Returns:
+        One more than the step that is not encoded, for it has another symbol, or ``first``; the place.
+    """
+    a, b, c, d, e, f, g, h = x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7]
+    t = end
+    while t > first:
+        start, seen = at, _ZERO
+        x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7] = a, b, c, d, e, f, g, h
+        h, at, seen = _quick_pair(h, at, levels[i + 14], levels[i + 15], coder, table, words, seen)
+        g, at, seen = _quick_pair(g, at, levels[i + 12], levels[i + 13], coder, table, words, seen)
+        f, at, seen = _quick_pair(f, at, levels[i + 10], levels[i + 11], coder, table, words, seen)
+        e, at, seen = _quick_pair(e, at, levels[i + 8], levels[i + 9], coder, table, words, seen)
+        d, at, seen = _quick_pair(d, at, levels[i + 6], levels[i + 7], coder, table, words, seen)
+        c, at, seen = _quick_pair(c, at, levels[i + 4], levels[i + 5], coder, table, words, seen)
+        b, at, seen = _quick_pair(b, at, levels[i + 2], levels[i + 3], coder, table, words, seen)
+        a, at, seen = _quick_pair(a, at, levels[i], levels[i + 1], coder, table, words, seen)
+        if seen > _NEAR:
+            return t, start
+        t -= 1
+        i -= stride
+    x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7] = a, b, c, d, e, f, g, h
+    return t, at
+
+
+@compiled
+def _some(first, end, k, plan, counts, levels, trellised, coder, states, words, places):  # type: ignore[no-untyped-def]
+    """Encode units ``end`` - 1 down to ``first`` of segment ``k``, whichever lanes they are of."""
+    weight, table, single = plan[k, 1], plan[k, 2], plan[k, 3]
+    lane = (end - 1) % len(states)
+    for unit in range(end - 1, first - 1, -1):
+        group = lane >> 3
+        x, at, i = states[lane], places[group], weight + unit - plan[k, 0]
+        if table == single:
+            x, at = _level(x, at, levels[i], coder, table, trellised, words)
+        else:
+            i += unit - plan[k, 0]
+            a, b = levels[i], (levels[i + 1] if i + 1 < weight + counts[k] else 0)
+            if abs(a) <= NEAR and abs(b) <= NEAR:
+                y = SIDE * (2 * abs(a) - (a > 0)) + 2 * abs(b) - (b > 0)
+            else:
+                x, at = _level(x, at, b, coder, single, trellised, words)
+                x, at = _level(x, at, a, coder, single, trellised, words)
+                y = ESCAPE
+            x, at = _push(x, at, coder[table, y], words)
+        states[lane], places[group] = x, at
+        lane -= 1
+        if lane < 0:
+            lane = len(states) - 1
+
+
 @compiled
 def encode(levels, trellised, plan, counts, coder, capacity, states, words, places):  # type: ignore[no-untyped-def]
     """Encode all levels, from the last to the first.
 
     Args:
-        levels: int64, in the order of the segments.
-        trellised: whether u is half of the magnitude, and the parity a choice of table.
-        plan: as of `decode`, but with the numbers of tables for their places.
+        levels: int32 or int64, in the order of the segments, and one more that means nothing.
+        trellised: 1 where u is half of the magnitude, and the parity a choice of table; else 0.
+        plan: as of `laconic.coding.fused.decode`, but with the numbers of tables for their places.
         counts: levels of each segment, int64.
         coder: shape (tables, 256, 3), uint64: ⌊2⁴³/f⌋, f and bias of each symbol.
         capacity: words there is room for in each group.
@@ -77,27 +181,33 @@ def encode(levels, trellised, plan, counts, coder, capacity, states, words, plac
         words: uint16, one to spare and ``capacity`` for each group, whose words are written from the end of its room.
         places: shape (groups,), uint64; afterwards the place of each group's first word.
     """
+    lanes = len(states)
     for group in range(len(places)):
         places[group] = (group + 1) * capacity + 1
-    lane = (plan[-1, 0] - 1) % len(states)
     for k in range(len(counts) - 1, -1, -1):
-        first, table, single = plan[k, 1], plan[k, 2], plan[k, 3]
-        for unit in range(plan[k + 1, 0] - 1, plan[k, 0] - 1, -1):
-            group = lane >> 3
-            x, at, i = states[lane], places[group], first + unit - plan[k, 0]
-            if table == single:
-                x, at = _level(x, at, levels[i], coder, table, trellised, words)
-            else:
-                i += unit - plan[k, 0]
-                a, b = levels[i], (levels[i + 1] if i + 1 < first + counts[k] else 0)
-                if abs(a) <= NEAR and abs(b) <= NEAR:
-                    y = SIDE * (2 * abs(a) - (a > 0)) + 2 * abs(b) - (b > 0)
-                else:
-                    x, at = _level(x, at, b, coder, single, trellised, words)
-                    x, at = _level(x, at, a, coder, single, trellised, words)
-                    y = 255
-                x, at = _push(x, at, coder[table, y], words)
-            states[lane], places[group] = x, at
-            lane -= 1
-            if lane < 0:
-                lane = len(states) - 1
+        border, end, table, pairs = plan[k, 0], plan[k + 1, 0], np.uint64(plan[k, 2]), plan[k, 2] != plan[k, 3]
+        last = (border + counts[k] // 2 if pairs else end) // lanes  # steps of which every pair is whole
+        first = -(-border // lanes)
+        if lanes == 1 or first >= last:
+            _some(border, end, k, plan, counts, levels, trellised, coder, states, words, places)
+            continue
+        _some(last * lanes, end, k, plan, counts, levels, trellised, coder, states, words, places)
+        for tile in range(last, first, -TILE):
+            start = max(tile - TILE, first)
+            for group in range(len(places)):
+                x = states[8 * group : 8 * group + 8]
+                t = tile
+                while t > start:
+                    at, unit = places[group], (t - 1) * lanes + 8 * group
+                    i = plan[k, 1] + unit - border
+                    if pairs:
+                        i += unit - border
+                        t, at = _pair_steps(start, t, at, x, levels, i, 2 * lanes, coder, table, words)
+                    else:
+                        t, at = _level_steps(start, t, at, x, levels, i, lanes, coder, table, trellised, words)
+                    places[group] = at
+                    if t > start:
+                        unit = (t - 1) * lanes + 8 * group
+                        _some(unit, unit + 8, k, plan, counts, levels, trellised, coder, states, words, places)
+                        t -= 1
+        _some(border, first * lanes, k, plan, counts, levels, trellised, coder, states, words, places)

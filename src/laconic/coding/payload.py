@@ -147,7 +147,7 @@ def moved(levels: np.ndarray, offsets: np.ndarray) -> np.ndarray:
 
 
 def encode_levels(levels: np.ndarray, segments: Segments, coder: Coder) -> bytes:
-    """Return ``levels`` (shape (segments.size,), int64, in the order of the segments) as bytes.
+    """Return ``levels`` (shape (segments.size,), int32 or int64, in the order of the segments) as bytes.
 
     Every symbol that occurs must have a frequency, and with a trellis every lane's levels must be a path through it.
     """
@@ -163,7 +163,8 @@ def encode_levels(levels: np.ndarray, segments: Segments, coder: Coder) -> bytes
     states, places = np.full(lanes, LOW, np.uint64), np.zeros(groups, np.uint64)
     words = np.empty(1 + groups * room, np.uint16)
     counts = np.diff(segments.borders)
-    encoder.encode(frozen(levels), trellis, plan, counts, coder.reciprocals, np.uint64(room), states, words, places)
+    padded = frozen(np.append(levels, levels.dtype.type(0)))
+    encoder.encode(padded, np.uint64(trellis), plan, counts, coder.reciprocals, np.uint64(room), states, words, places)
     pieces = [words[int(at) : (g + 1) * room + 1] for g, at in enumerate(places)]
     ends = np.cumsum([0, *map(len, pieces)], dtype=np.int64)
     return Lanes(states, np.concatenate([*pieces, np.zeros(SPARE, np.uint16)]), ends).pack()

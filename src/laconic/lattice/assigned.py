@@ -61,7 +61,7 @@ class Assigned:
     """Integers with their statistics.
 
     Args:
-        levels: int64, class by class.
+        levels: int32, class by class.
         counts: how often each size occurs in each class and of each parity, shape (classes, parities, 128).
         moments: for |v| = 0 to 6 and more, a row each: Σ h, Σ h e, Σ h e², Σ h a, Σ h a², Σ h e a, with a = |v| and
             e = sgn(v) x − a.

@@ -21,6 +21,7 @@ from laconic.codes.scales import Scales
 from laconic.coding.fitting import coded_bits, fitted, smoothed_costs
 from laconic.coding.levels import SIZES
 from laconic.coding.model import UNIT, Model
+from laconic.coding.packing import frozen
 from laconic.lattice.assigned import OFFSETS, Assigned, Assignment
 from laconic.lattice.source import Source
 
@@ -29,6 +30,7 @@ SLOPE = math.log(2) / 6
 
 _BELOW = 2.0  # octaves below the cell at which the classes of scale begin: such weights cost next to nothing
 _POPULATION = 256  # weights that the class of the largest scales has at least
+_SAMPLE = 1 << 18  # weights of a tensor whose rounding tells enough of the first code lengths
 _LARGEST_OFFSET = 127
 
 
@@ -127,7 +129,11 @@ class Quantizer:
         """Return the code lengths of the nearest integers."""
         classes = scales[0].classes if scales else 1
         plain = Assignment(step, 0, 0.0, np.zeros((classes, 1), np.float32), np.zeros(1))
-        rounded = [plain(*each, parities=2 if self.nu else 1) for each in self._sorted(scales)]
+        parities = 2 if self.nu else 1
+        rounded = []
+        for values, weights, own in self._sorted(scales):
+            some = slice(None, None, max(1, len(values) // _SAMPLE))
+            rounded.append(plain(frozen(values[some]), weights[some], own[some].copy(), parities))
         return smoothed_costs(self._counts(rounded, classes))
 
     def _counts(self, assigned: Sequence[Assigned], classes: int) -> np.ndarray:

@@ -95,14 +95,15 @@ def _scales(values: np.ndarray, floor: float, allowed: int) -> tuple[int, np.nda
     present = (ROWS if rows > 1 else 0) | (COLUMNS if columns > 1 else 0) | (POSITIONS if positions > 1 else 0)
     modes = {0, ROWS, ROWS | POSITIONS, ROWS | COLUMNS, ROWS | COLUMNS | POSITIONS}
     candidates = sorted({mode & allowed & present for mode in modes})
-    if not values.size or not values.any():
+    if not values.any():
         return 0, np.full(1, _NOTHING), np.zeros(0)
-    shift = int(np.frexp(np.abs(values).max())[1])  # lest squares leave the floats
-    energy = np.square(np.ldexp(values, -shift))
+    largest = max(float(values.max()), -float(values.min()))
+    shift = int(np.frexp(largest)[1]) if not 2.0**-30 < largest < 2.0**30 else 0  # lest squares leave the floats
+    values = np.ldexp(values, -shift) if shift else values
     floor = max(math.ldexp(floor, -shift) if shift > -900 else floor, 1e-300)
     best = None
     for mode in candidates:
-        logs = _fitted(energy, mode)
+        logs = _fitted(values, mode)
         bits = _SYMBOL_BITS * sum(symbol_counts(values.shape, mode))
         if len(candidates) > 1:
             bits += _ideal(logs, floor)
@@ -124,22 +125,25 @@ def _ideal(logs: tuple[np.ndarray, np.ndarray, np.ndarray], floor: float) -> flo
     return float(np.maximum(each - math.log2(floor), 0).sum())
 
 
-def _fitted(energy: np.ndarray, mode: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _fitted(values: np.ndarray, mode: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return log₂ of the standard deviations of rows, columns and positions, whose sum is that of a weight.
 
     Method: each in turn the mean of what the others leave (the maximum of a Gaussian likelihood, one axis at a time).
     """
-    rows, columns, positions = energy.shape
-    flat = energy.reshape(rows, -1)
-    b, c = np.ones(columns), np.ones(positions)
-    tiny = max(float(flat.mean(dtype=np.float64)), 1e-300) * 2.0 ** (2 * LOWEST)
-    for _ in range(_ROUNDS if mode & ~ROWS else 1):
-        inner = (1 / (b[:, None] * c)).reshape(-1)
-        a = np.maximum(flat @ inner.astype(flat.dtype) / inner.size, tiny).astype(np.float64)
-        if not mode & ROWS:
-            a[:] = a.mean()
-        rest = (((1 / a).astype(flat.dtype) @ flat) / rows).reshape(columns, positions).astype(np.float64)
+    rows, columns, positions = values.shape
+    flat = values.reshape(rows, -1)
+    means = np.einsum("ij,ij->i", flat, flat).astype(np.float64) / (columns * positions)
+    tiny = max(float(means.mean()), 1e-300) * 2.0 ** (2 * LOWEST)
+    a, b, c = np.maximum(means, tiny), np.ones(columns), np.ones(positions)
+    if not mode & ROWS:
+        a[:] = a.mean()
+    energy = np.square(flat) if mode & ~ROWS else flat
+    for _ in range(_ROUNDS if mode & ~ROWS else 0):
+        rest = (((1 / a).astype(flat.dtype) @ energy) / rows).reshape(columns, positions).astype(np.float64)
         for _ in range(2):
             b = np.maximum((rest / c).mean(axis=1), 2.0 ** (2 * LOWEST)) if mode & COLUMNS else b
             c = np.maximum((rest / b[:, None]).mean(axis=0), 2.0 ** (2 * LOWEST)) if mode & POSITIONS else c
+        inner = (1 / (b[:, None] * c)).reshape(-1)
+        if mode & ROWS:
+            a = np.maximum(energy @ inner.astype(flat.dtype) / inner.size, tiny).astype(np.float64)
     return np.log2(a) / 2, np.log2(b) / 2, np.log2(c) / 2

@@ -52,7 +52,7 @@ def _offers(x, h, row, rate, offsets, metrics, offered):  # type: ignore[no-unty
 
 @compiled
 def paths(values, weights, classes, inverse, costs, rate, offsets, nu, odd_xor, far_xor, lanes):  # type: ignore[no-untyped-def]
-    """Return the best integers, int64, shape (n,), one path for each lane; a lane takes every ``lanes``-th value.
+    """Return the best integers, int32, shape (n,), one path for each lane; a lane takes every ``lanes``-th value.
 
     Args:
         values: shape (n,), float32 or float64, class by class.
@@ -68,7 +68,7 @@ def paths(values, weights, classes, inverse, costs, rate, offsets, nu, odd_xor, 
         lanes: how many paths.
     """
     states, half = 1 << nu, 1 << (nu - 1)
-    out = np.empty(len(values), np.int64)
+    out = np.empty(len(values), np.int32)
     longest = -(-len(values) // lanes)
     chosen = np.empty((longest, states), np.uint8)
     offered = np.empty((longest, 4), np.int64)
