@@ -15,6 +15,9 @@ import numpy as np
 
 from laconic.coding.compiled import compiled, inlined
 
+FINE = 32
+"""Places in each step where the envelope is looked up: so many that what is found there is mostly the answer."""
+
 
 def nearest(
     values: np.ndarray, weights: np.ndarray, classes: np.ndarray, inverse: float, costs: np.ndarray, rate: float,
@@ -29,14 +32,14 @@ def nearest(
 
 @compiled
 def _envelopes(prices, offsets):  # type: ignore[no-untyped-def]
-    """Return the envelope of each class: the best u at a = 0, 1, …, where u stops to be the best, and which is next.
+    """Return the envelope of each class: the best u at a = 0, 1/32, …, where u stops to be the best, and which is next.
 
     Args:
         prices: rate · bits of each u, shape (classes, n).
         offsets: o of |v| = 0, 1, …, the last for all larger.
     """
     classes, n = prices.shape
-    first, following = np.zeros((classes, n), np.int64), np.zeros((classes, n), np.int64)
+    first, following = np.empty((classes, n * FINE), np.int16), np.zeros((classes, n), np.int64)
     ends = np.full((classes, n), np.inf)
     reach = np.arange(n) + offsets[np.minimum(np.arange(n), len(offsets) - 1)]
     hull, starts = np.empty(n, np.int64), np.empty(n)
@@ -53,8 +56,8 @@ def _envelopes(prices, offsets):  # type: ignore[no-untyped-def]
             hull[size], starts[size] = u, start if size else -np.inf
             size += 1
         place = 0
-        for a in range(n):
-            while place + 1 < size and starts[place + 1] <= a:
+        for a in range(n * FINE):
+            while place + 1 < size and starts[place + 1] * FINE <= a:
                 place += 1
             first[k, a] = hull[place]
         for place in range(size - 1):
@@ -66,14 +69,14 @@ def _envelopes(prices, offsets):  # type: ignore[no-untyped-def]
 def _looked_up(values, classes, inverse, first, ends, following, offset):  # type: ignore[no-untyped-def]
     """Return the best integer of each value; beyond the envelope the nearest, moved by ``offset``."""
     out = np.empty(len(values), np.int32)
-    n = first.shape[1]
+    n = ends.shape[1]
     for i in range(len(values)):
         x = values[i] * inverse
         a = abs(x)
         below = int(a)
         if below < n - 1:
             k = classes[i]
-            u = first[k, below]
+            u = first[k, int(a * FINE)]
             while a > ends[k, u]:
                 u = following[k, u]
         else:

@@ -133,7 +133,7 @@ class Quantizer:
         rounded = []
         for values, weights, own in self._sorted(scales):
             some = slice(None, None, max(1, len(values) // _SAMPLE))
-            rounded.append(plain(frozen(values[some]), weights[some], own[some].copy(), parities))
+            rounded.append(plain(frozen(values[some]), frozen(weights[some]), frozen(own[some]), parities))
         return smoothed_costs(self._counts(rounded, classes))
 
     def _counts(self, assigned: Sequence[Assigned], classes: int) -> np.ndarray:
@@ -147,7 +147,7 @@ class Quantizer:
             segments = own.segments()
             classes = np.repeat(segments.classes.astype(np.uint8), np.diff(segments.borders))
             weights = own.sorted(source.importances) if len(source.importances) else source.importances
-            found.append((own.sorted(source.values), weights, classes))
+            found.append((frozen(own.sorted(source.values)), frozen(weights), frozen(classes)))
         return found
 
     def _round(self, scales: Sequence[Scales], how: Assignment) -> Quantized:

@@ -95,15 +95,16 @@ def _scales(values: np.ndarray, floor: float, allowed: int) -> tuple[int, np.nda
     present = (ROWS if rows > 1 else 0) | (COLUMNS if columns > 1 else 0) | (POSITIONS if positions > 1 else 0)
     modes = {0, ROWS, ROWS | POSITIONS, ROWS | COLUMNS, ROWS | COLUMNS | POSITIONS}
     candidates = sorted({mode & allowed & present for mode in modes})
-    if not values.any():
+    largest = max(float(values.max()), -float(values.min())) if values.size else 0.0
+    if not largest:
         return 0, np.full(1, _NOTHING), np.zeros(0)
-    largest = max(float(values.max()), -float(values.min()))
     shift = int(np.frexp(largest)[1]) if not 2.0**-30 < largest < 2.0**30 else 0  # lest squares leave the floats
     values = np.ldexp(values, -shift) if shift else values
     floor = max(math.ldexp(floor, -shift) if shift > -900 else floor, 1e-300)
-    best = None
+    flat = values.reshape(rows, -1)
+    means, best = np.einsum("ij,ij->i", flat, flat).astype(np.float64) / (columns * positions), None
     for mode in candidates:
-        logs = _fitted(values, mode)
+        logs = _fitted(values, means, mode)
         bits = _SYMBOL_BITS * sum(symbol_counts(values.shape, mode))
         if len(candidates) > 1:
             bits += _ideal(logs, floor)
@@ -125,14 +126,18 @@ def _ideal(logs: tuple[np.ndarray, np.ndarray, np.ndarray], floor: float) -> flo
     return float(np.maximum(each - math.log2(floor), 0).sum())
 
 
-def _fitted(values: np.ndarray, mode: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _fitted(values: np.ndarray, means: np.ndarray, mode: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return log₂ of the standard deviations of rows, columns and positions, whose sum is that of a weight.
 
     Method: each in turn the mean of what the others leave (the maximum of a Gaussian likelihood, one axis at a time).
+
+    Args:
+        values: shape (rows, columns, positions).
+        means: mean square of each row.
+        mode: which axes have scales of their own.
     """
     rows, columns, positions = values.shape
     flat = values.reshape(rows, -1)
-    means = np.einsum("ij,ij->i", flat, flat).astype(np.float64) / (columns * positions)
     tiny = max(float(means.mean()), 1e-300) * 2.0 ** (2 * LOWEST)
     a, b, c = np.maximum(means, tiny), np.ones(columns), np.ones(positions)
     if not mode & ROWS:
