@@ -3,15 +3,16 @@
 A golden file is never regenerated to make this pass: a change of bytes is a new format version.
 """
 
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from laconic import container
-from laconic.codes import DTYPES, CodebookCode, DenseCode, GridCode, LowRankCode, SparseCode, Symbols, Values
+from laconic.codes import DTYPES, CodebookCode, DenseCode, GridCode, LowRankCode, SparseCode, Symbols, Values, shared
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parent / "golden" / "v1"
 
 
 def numbers(count, seed=1):
@@ -53,18 +54,36 @@ def nested():
 
 
 def methods():
-    """Every method of coding: constant, packed, rANS of one and eight lanes, split, planes."""
+    """Every method of coding: constant, packed, rANS of one and sixteen lanes, split, planes, pieces."""
     streams = {
         "constant": Symbols(np.full(40, 2), 3),
         "packed": Symbols(numbers(40) % 5, 5),
         "rans": skewed(900, 6),
-        "lanes": skewed(14000, 16, 5),
+        "lanes": skewed(66000, 16, 5),
         "split": Symbols(skewed(600, 40, 8).array * 28, 1100),
     }
     entries = {name: Values(np.arange(s.alphabet, dtype=np.int16)) for name, s in streams.items()}
     codes = {name: CodebookCode((len(s),), "int16", entries[name], s) for name, s in streams.items()}
     weights = (1 + numbers(700) / 65536).astype(np.float32)
-    return {**codes, "planes": DenseCode.of(weights * np.where(numbers(700, 9) % 2, 1, -1).astype(np.float32))}
+    changing = np.concatenate([numbers(65536, 3) % 7, numbers(900, 5) % 7 + 100]).astype(np.uint8)
+    return {
+        **codes,
+        "planes": DenseCode.of(weights * np.where(numbers(700, 9) % 2, 1, -1).astype(np.float32)),
+        "pieces": DenseCode.of(changing),
+    }
+
+
+def network():
+    """Names that share heads and tails, small tensors that share a stream, two that are tied."""
+    own = {
+        f"block.{k}.{part}.{name}": DenseCode.of((numbers(5 + k, k + 2) / 65536 - 0.5).astype(np.float32))
+        for k in (1, 2, 10)
+        for part in ("conv", "norm")
+        for name in ("weight", "bias")
+    }
+    own |= {f"block.{k}.norm.steps": DenseCode.of(np.int64(k)) for k in (1, 2)}
+    made = shared({**own, "größe.bias": DenseCode.of(np.float32(1)), "große.bias": DenseCode.of(np.float32(2))})
+    return {**made, "tied": made["block.2.conv.weight"]}
 
 
 def grids():
@@ -85,16 +104,17 @@ FILES = {
     "tiny": (tiny, {"net": "toy"}),
     "nested": (nested, {}),
     "methods": (methods, {"a": "1", "b": "ü"}),
+    "network": (network, {"net": "blocks"}),
     "grids": (grids, {}),
 }
 
 TINY = (
-    "89 4c 41 43 0d 0a 1a 0a 00 00 00 00 2b 00 00 00 00 00 00 00 25 00 00 00 92 de be 12 02 13 f3 37 "  # header
+    "89 4c 41 43 0d 0a 1a 0a 01 00 00 00 2b 00 00 00 00 00 00 00 27 00 00 00 8e 68 af 4d c9 2a a0 63 "  # header
     "00 00 00 00 bf 00 00 00 3f "  # the codebook, plain
     "01 16 "  # the indices, packed
     "01 03 6e 65 74 03 74 6f 79 "  # net = toy
     "02 01 00 02 09 56 a6 f8 c2 00 02 06 02 ef 96 16 ac "  # two streams, one block each
-    "01 01 77 01 00 02 02 03 00 01 02"  # w: tag 1, float32, 2 axes, 2 x 3, no facts, streams 0 and 1
+    "01 00 00 01 77 01 00 02 02 03 00 01 02"  # w: tag 1, float32, 2 axes, 2 x 3, no facts, streams 0 and 1
 )
 
 
@@ -159,7 +179,7 @@ class Bytes:
 
 
 def plain_rans(head, source, count, alphabet):
-    n, lanes, table, symbol = (8, 10, 12, 14)[head >> 2 & 3], (1, 8)[head >> 4], [], -1
+    n, lanes, table, symbol = (8, 10, 12, 14)[head >> 2], 8 * (count // 32768) or 1, [], -1
     while len(table) < 1 << n:  # a list of (symbol, frequency, slot - bias) for each slot
         symbol += 1
         while (length := source.bits(4)) in (0, 15):
@@ -168,13 +188,16 @@ def plain_rans(head, source, count, alphabet):
         table += [(symbol, frequency, k) for k in range(frequency)]
     assert symbol < alphabet
     source.align()
+    lengths = [source.varint() for _ in range((lanes + 7) // 8)]
     states, out = [source.unsigned(4) for _ in range(lanes)], []
+    words = [Bytes(bytes(source.unsigned(1) for _ in range(2 * length))) for length in lengths]
     for i in range(count):
         symbol, frequency, k = table[states[i % lanes] % (1 << n)]
         x = frequency * (states[i % lanes] >> n) + k
-        states[i % lanes] = x if x >= 1 << 16 else x << 16 | source.unsigned(2)
+        states[i % lanes] = x if x >= 1 << 16 else x << 16 | words[i % lanes // 8].unsigned(2)
         out.append(symbol)
     assert set(states) == {1 << 16}
+    assert not any(group.rest() for group in [*words, source])
     return out
 
 
@@ -198,6 +221,13 @@ def plain_values(data, count, dtype):
     if dtype == 6:
         return np.array(plain_symbols(data, count, 2), bool)
     kind = np.dtype(DTYPES[dtype])
+    if data[0] == 2:
+        source, pieces = Bytes(data[1:]), []
+        for at in range(0, count, 65536):
+            last = at + 65536 >= count
+            piece = source.rest() if last else bytes(source.unsigned(1) for _ in range(source.varint()))
+            pieces.append(plain_values(piece, min(65536, count - at), dtype))
+        return np.concatenate(pieces)
     source, width = Bytes(data[1:]), kind.itemsize
     if data[0] == 0:
         return np.frombuffer(data[1:], f"<u{width}").view(kind)
@@ -266,7 +296,7 @@ def plain_record(table, streams):
         return plain_rounded(plain_grid(step, offsets, streams[numbers], alphabet, part()), dtype).reshape(shape)
     first = part()
     if tag == 0:
-        return np.array(first, dtype).reshape(shape)
+        return np.array(first, dtype)[facts[0] : facts[0] + math.prod(shape)].reshape(shape)
     second = part()
     if tag == 1:
         return plain_rounded(np.array([first[k] for k in second]), dtype).reshape(shape)
@@ -289,8 +319,12 @@ def test_the_format_page_alone_is_enough_to_read_the_files(name):
     assert {table.string(): table.string() for _ in range(table.varint())} == FILES[name][1]
     streams = plain_streams(data, table)
     codes = FILES[name][0]()
+    name = b""
     for _ in range(table.varint()):
-        code = codes.pop(table.string())
+        head, tail = table.varint(), table.varint()
+        middle = bytes(table.unsigned(1) for _ in range(table.varint()))
+        name = name[:head] + middle + name[len(name) - tail :]
+        code = codes.pop(name.decode())
         assert plain_record(table, streams).tobytes() == code.decompress().tobytes()
     assert not codes
     assert not table.rest()

@@ -16,7 +16,7 @@ from laconic.container.records import PARTS, encode_blocks, stream_entry
 from laconic.container.table import BLOCK, Record, Table
 from laconic.errors import FormatError
 
-DATA, GRIDS = ((Path(__file__).parent / "golden" / f"{name}.lac").read_bytes() for name in ("nested", "grids"))
+DATA, GRIDS = ((Path(__file__).parent / "golden" / "v1" / f"{name}.lac").read_bytes() for name in ("nested", "grids"))
 
 
 def with_table(table, blocks=b""):
@@ -39,13 +39,15 @@ def test_the_table_comes_back_byte_by_byte():
 NO_META, NO_STREAMS = b"\0", b"\0"
 BLOCK_CRC = zlib.crc32(b"\0\0").to_bytes(4, "little")
 STREAM = b"\0\2\3\2" + BLOCK_CRC  # three symbols of an alphabet of 2, in a block of 2 bytes
+RECORD = b"\1\0\1\3\0\1\1"  # a codebook, both parts stream 0: refused, but after the name
+FIRST = b"\0\0\1a" + RECORD
 HOSTILE = {
     "terabytes of symbols": NO_META + b"\1" + b"\0\2" + varint(1 << 43) + b"\2" + BLOCK_CRC,
     "2^64 symbols": NO_META + b"\1" + b"\0\2" + varint((1 << 64) - 1),
     "2^63 streams": NO_META + varint(1 << 63),
     "2^63 tensors": NO_META + NO_STREAMS + varint(1 << 63),
     "2^63 pairs": varint(1 << 63),
-    "a name of 2^60 bytes": NO_META + NO_STREAMS + b"\1" + varint(1 << 60) + b"abc",
+    "a name of 2^60 bytes": NO_META + NO_STREAMS + b"\1\0\0" + varint(1 << 60) + b"abc",
     "empty blocks": NO_META + b"\1" + b"\0\2\3" + b"\0" * 5,
     "block past the table": NO_META + b"\1" + b"\0\2\3\x7f" + BLOCK_CRC + b"\0",
     "unknown kind": NO_META + b"\1" + b"\2\2\0",
@@ -55,21 +57,27 @@ HOSTILE = {
     "unused stream": NO_META + b"\1" + STREAM + b"\0",
     "descending keys": b"\2\1b\0\1a\0" + NO_STREAMS + b"\0",
     "one key twice": b"\2\1a\0\1a\0" + NO_STREAMS + b"\0",
-    "not UTF-8": NO_META + NO_STREAMS + b"\1\1\xff",
+    "not UTF-8": NO_META + NO_STREAMS + b"\1\0\0\1\xff",
     "trailing bytes": NO_META + NO_STREAMS + b"\0\0",
-    "unknown tag": NO_META + NO_STREAMS + b"\1\1a" + bytes([len(CODES), 0, 0, 0]),
-    "unknown dtype of a tensor": NO_META + NO_STREAMS + b"\1\1a" + bytes([0, len(DTYPES), 0, 0]),
-    "dangling stream": NO_META + b"\1" + STREAM + b"\1\1a\0\0\1\3\0\2",
-    "no stream 0 before 1": NO_META + b"\2" + STREAM + STREAM + b"\1\1a\2\0\1\3\0\2",
-    "symbols for values": NO_META + b"\1" + STREAM + b"\1\1a\0\0\1\3\0\1",
-    "a record for a stream": NO_META + NO_STREAMS + b"\1\1a\0\0\1\0\0\0",
-    "33 axes": NO_META + NO_STREAMS + b"\1\1a\0\0\x21" + b"\1" * 33,
-    "dimensions that overflow": NO_META + NO_STREAMS + b"\1\1a\0\0\2" + varint(1 << 40) * 2,
-    "a terabyte of zeros": NO_META + NO_STREAMS + b"\1\1a\0\0\2" + varint(1 << 20) * 2,
-    "huge beside zero": NO_META + NO_STREAMS + b"\1\1a\0\0\2\0" + varint(1 << 60),
-    "9 facts": NO_META + NO_STREAMS + b"\1\1a\0\0\0\x09" + b"\0" * 9,
-    "deep": NO_META + NO_STREAMS + b"\1\1a" + b"\3\0\0\0\0" * 2000,
+    "unknown tag": NO_META + NO_STREAMS + b"\1\0\0\1a" + bytes([len(CODES), 0, 0, 0]),
+    "unknown dtype of a tensor": NO_META + NO_STREAMS + b"\1\0\0\1a" + bytes([0, len(DTYPES), 0, 0]),
+    "dangling stream": NO_META + b"\1" + STREAM + b"\1\0\0\1a\0\0\1\3\0\2",
+    "no stream 0 before 1": NO_META + b"\2" + STREAM + STREAM + b"\1\0\0\1a\2\0\1\3\0\2",
+    "symbols for values": NO_META + b"\1" + STREAM + b"\1\0\0\1a\0\0\1\3\0\1",
+    "a record for a stream": NO_META + NO_STREAMS + b"\1\0\0\1a\0\0\1\0\0\0",
+    "33 axes": NO_META + NO_STREAMS + b"\1\0\0\1a\0\0\x21" + b"\1" * 33,
+    "dimensions that overflow": NO_META + NO_STREAMS + b"\1\0\0\1a\0\0\2" + varint(1 << 40) * 2,
+    "a terabyte of zeros": NO_META + NO_STREAMS + b"\1\0\0\1a\0\0\2" + varint(1 << 20) * 2,
+    "huge beside zero": NO_META + NO_STREAMS + b"\1\0\0\1a\0\0\2\0" + varint(1 << 60),
+    "9 facts": NO_META + NO_STREAMS + b"\1\0\0\1a\0\0\0\x09" + b"\0" * 9,
+    "deep": NO_META + NO_STREAMS + b"\1\0\0\1a" + b"\3\0\0\0\0" * 2000,
     "overlong integer": NO_META + NO_STREAMS + b"\x80\0",
+    "a name that shares with none": NO_META + NO_STREAMS + b"\1\1\0\1a",
+    "a name that shares less than it could": NO_META + b"\1" + STREAM + b"\2" + FIRST + b"\0\0\2ab" + RECORD,
+    "a name that shares a byte twice": NO_META + b"\1" + STREAM + b"\2" + FIRST + b"\1\1\1b" + RECORD,
+    "a name that shares 2^64 bytes": NO_META + b"\1" + STREAM + b"\2" + FIRST + varint((1 << 64) - 1) + b"\0\1b",
+    "a name a second time": NO_META + b"\1" + STREAM + b"\2" + FIRST + b"\1\0\0" + RECORD,
+    "a name of 5000 bytes": NO_META + b"\1" + STREAM + b"\1\0\0" + varint(5000) + b"a" * 5000 + RECORD,
 }
 
 
@@ -83,12 +91,16 @@ def test_hostile_tables_are_refused(name):
 V, M = Values(np.float32([1, 2, 3])), Symbols(np.array([1, 0, 0, 0, 0]), 2)
 STEP, OFFSETS = Values(np.float64([0.5])), Values(np.int8([3, -3]))
 ONE, NONE = Values(np.int64([7])), Values(np.int64([]))
-THREE = Record(0, "float32", (3,), (), (V,))
-COLUMN = Record(0, "float32", (3, 1), (), (V,))
+THREE = Record(0, "float32", (3,), (0,), (V,))
+COLUMN = Record(0, "float32", (3, 1), (0,), (V,))
 WRONG_PARTS = {
-    "too few values": Record(0, "float32", (4,), (), (V,)),
-    "another dtype": Record(0, "int32", (3,), (), (V,)),
-    "facts of a dense code": Record(0, "float32", (3,), (5,), (V,)),
+    "too few values": Record(0, "float32", (4,), (0,), (V,)),
+    "another dtype": Record(0, "int32", (3,), (0,), (V,)),
+    "no start of a dense code": Record(0, "float32", (3,), (), (V,)),
+    "two starts of a dense code": Record(0, "float32", (3,), (0, 0), (V,)),
+    "a start past the end": Record(0, "float32", (3,), (1,), (V,)),
+    "an empty tensor that begins past the end": Record(0, "float32", (0,), (4,), (V,)),
+    "a start of 2^63": Record(0, "float32", (3,), (1 << 63,), (V,)),
     "alphabet and codebook": Record(1, "float32", (5,), (), (V, M)),
     "integers from floats": Record(1, "int8", (5,), (), (V, M)),
     "mask and values": Record(2, "float32", (5,), (), (M, THREE)),

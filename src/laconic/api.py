@@ -8,7 +8,7 @@ from typing import Any, Literal, final
 from torch import Tensor, nn
 
 from laconic import container
-from laconic.codes import Code, DenseCode
+from laconic.codes import Code, DenseCode, shared
 from laconic.container import LacFile
 from laconic.csteps import Compression
 from laconic.errors import PlanError
@@ -172,7 +172,7 @@ def compress(
     notes = {REFERENCE_BYTES: str(reference), **(task.metadata if task else {}), **(metadata or {})}
     if effort == "direct" or task is None:
         made = {name: code for group in direct(params, plan, metrics) for name, code in group.items()}
-        return Result({name: made[name] for name in params}, notes)
+        return Result(shared({name: made[name] for name in params}), notes)
     state, how = resume or start(params, plan, metrics), training or Training()
     history = []
     for reached in path(state, task, how, seed):
@@ -180,7 +180,7 @@ def compress(
         history.append(state.progress)
         if watch is not None:
             watch(state)
-    return Result(finetune(task, all_codes(state), how.finetune, seed), notes, tuple(history))
+    return Result(shared(finetune(task, all_codes(state), how.finetune, seed)), notes, tuple(history))
 
 
 def path(state: LCState, task: Task, how: Training, seed: int) -> Iterator[LCState]:

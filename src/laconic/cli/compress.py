@@ -15,7 +15,7 @@ from laconic.cli import options
 from laconic.cli.console import Output, in_bytes
 from laconic.cli.running import Run, going_on, resumable
 from laconic.cli.tasks import IDENTITY, check_weights, evaluations, task_of
-from laconic.codes import Code
+from laconic.codes import Code, shared
 from laconic.csteps import AdaptiveCodebook, Compression, Joint, KeepLargest, Lossless, LowRank
 from laconic.errors import PlanError
 from laconic.lc import FINE_TUNING, direct
@@ -154,7 +154,7 @@ def _direct(say: Output, params: Params, plan: Plan) -> dict[str, Code]:
         for group in direct(params, plan):
             codes.update(group)
             tick(sum(code.size for code in codes.values()))
-    return {name: codes[name] for name in params}
+    return shared({name: codes[name] for name in params})
 
 
 def _plan(

@@ -7,9 +7,7 @@ looking at the file, but it can be told that nobody here can have meant to open 
 import math
 import os
 
-import numpy as np
-
-from laconic.coding import symbol_dtype
+from laconic.coding import itemsize, symbol_dtype
 from laconic.container.records import stream_numbers
 from laconic.container.table import Record, Stream
 from laconic.errors import FormatError
@@ -17,7 +15,7 @@ from laconic.errors import FormatError
 
 def require_room(record: Record, streams: tuple[Stream, ...]) -> None:
     """Raise `FormatError` when a tensor and its streams would take more bytes than this machine has memory."""
-    claimed = math.prod(record.shape) * np.dtype(record.dtype).itemsize
+    claimed = math.prod(record.shape) * itemsize(record.dtype)
     claimed += sum(_claim(streams[number]) for number in stream_numbers(record))
     memory = memory_bytes()
     if claimed > memory:
@@ -26,8 +24,7 @@ def require_room(record: Record, streams: tuple[Stream, ...]) -> None:
 
 def _claim(stream: Stream) -> int:
     """Return the bytes of a stream once it is decoded."""
-    kind = np.dtype(stream.dtype) if stream.dtype is not None else symbol_dtype(stream.alphabet)
-    return stream.count * kind.itemsize
+    return stream.count * (symbol_dtype(stream.alphabet).itemsize if stream.dtype is None else itemsize(stream.dtype))
 
 
 def memory_bytes() -> int:

@@ -19,6 +19,7 @@ from torch import Tensor
 from laconic.codes import Code, CodebookCode, DenseCode, GridCode, LowRankCode, SparseCode, Values
 from laconic.codes.grid import multiples
 from laconic.codes.low_rank import VIEWS
+from laconic.codes.sharing import unshared
 from laconic.errors import PlanError
 from laconic.params import Params, to_numpy, to_torch
 from laconic.task import Task, mode
@@ -45,6 +46,7 @@ def finetune(task: Task, codes: Mapping[str, Code], how: Optimization = FINE_TUN
         raise PlanError(f"fine-tuning trains codebooks and factors, which take no weight decay: {how.weight_decay}")
     if how.epochs == 0:
         return dict(codes)
+    codes = unshared(codes)
     moving = set(trainable(task.module, codes))
     leaves = _Leaves()
     forms = {name: free(code, leaves) for name, code in codes.items() if name in moving}
