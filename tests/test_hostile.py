@@ -9,10 +9,11 @@ import pytest
 
 from laconic.codes import CODES, DTYPES, VIEWS, DenseCode, LowRankCode, Symbols, Values
 from laconic.coding import varint
-from laconic.container import LacFile, dumps
+from laconic.container import LacFile, dumps, loads
 from laconic.container.header import HEADER_BYTES, Header, parse_header
 from laconic.container.parsing import parse_table
 from laconic.container.records import PARTS, encode_blocks, stream_entry
+from laconic.container.room import default_limit
 from laconic.container.table import BLOCK, Record, Table
 from laconic.errors import FormatError
 
@@ -211,5 +212,26 @@ def test_only_the_one_error_escapes_from_altered_files(seed, data):
 def test_a_small_file_that_claims_more_than_the_memory_is_refused_before_it_is_opened(monkeypatch) -> None:
     monkeypatch.setattr("laconic.container.room.memory_bytes", lambda: 1000)
     file = LacFile(dumps({"big": DenseCode.of(np.zeros(1000, np.float32))}), "bomb.lac")
-    with pytest.raises(FormatError, match=r"bomb\.lac: tensor 'big': claims .* GB"):
+    with pytest.raises(FormatError, match=r"bomb\.lac: tensor 'big': claims 8,000 bytes .* limit of 1,000"):
         file["big"]
+    data = dumps({"big": DenseCode.of(np.zeros(1000, np.float32))})
+    assert len(LacFile(data, "x", limit=8000)["big"]) == 1000
+    with pytest.raises(FormatError, match=r"limit of 7,999; .* limit= .* --limit"):
+        loads(data, limit=7999)
+
+
+def test_the_default_limit_grows_with_the_file_up_to_the_memory(monkeypatch):
+    monkeypatch.setattr("laconic.container.room.memory_bytes", lambda: 1 << 34)
+    assert [default_limit(length) for length in (100, 1 << 20, 1 << 23, 1 << 30)] == [
+        1 << 30, 1 << 30, 1000 << 23, 1 << 34,
+    ]  # fmt: skip
+
+
+def test_a_bomb_of_nested_codes_is_refused():
+    """Factors and survivors count too: a product of 2³⁶ elements from two constant vectors."""
+    column = DenseCode.of(np.zeros((1 << 17, 1), np.float32))
+    row = DenseCode.of(np.zeros((1, 1 << 17), np.float32))
+    data = dumps({"w": LowRankCode((1 << 17, 1 << 17), "float32", VIEWS[0], column, row)})
+    assert len(data) < 300
+    with pytest.raises(FormatError, match=r"claims 68,72\d,\d+,\d+ bytes decoded"):
+        loads(data)

@@ -203,11 +203,15 @@ def all_codes(state: LCState) -> dict[str, Code]:
     }
 
 
-def load(source: str | Path) -> dict[str, Tensor]:
+def load(source: str | Path, limit: int | None = None) -> dict[str, Tensor]:
     """Return the weights in a `.lac` file as torch tensors by name.
+
+    Args:
+        source: the file.
+        limit: bytes that one tensor may take decoded, see `laconic.open`.
 
     Raises:
         FormatError: when the file is not a sound `.lac` file.
     """
-    with container.open(source) as file:
+    with container.open(source, limit) as file:
         return decompress(file.codes())
