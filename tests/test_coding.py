@@ -1,6 +1,7 @@
 """Symbols and values to bytes: round trips, a slow twin of the rANS kernel, entropy, and hostile bytes."""
 
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -17,12 +18,15 @@ from laconic.coding import (
     encode_values,
     entropy_bits,
     frequencies,
+    lanes,
     packing,
     rans,
+    rans_vectors,
     symbol_dtype,
     tables,
     varint,
 )
+from laconic.coding.lanes import lane_count
 from laconic.coding.symbols import PRECISIONS
 from laconic.errors import FormatError
 
@@ -39,23 +43,25 @@ def draw_symbols(alphabet, count, peak, seed):
 # --- a slow, obviously right rANS -----------------------------------------------------------------
 
 
-def slow_encode(symbols, freqs, n, lanes):
+def slow_encode(symbols, freqs, n):
+    lanes = lane_count(len(symbols))
     starts = [sum(freqs[:s]) for s in range(len(freqs))]
-    states, words = [1 << 16] * lanes, []
+    states, words = [1 << 16] * lanes, [[] for _ in range(-(-lanes // 8))]
     for i in reversed(range(len(symbols))):
         x, f, b = states[i % lanes], freqs[symbols[i]], starts[symbols[i]]
         if x >= f << (32 - n):
-            words.append(x % 65536)
+            words[i % lanes // 8].insert(0, x % 65536)
             x //= 65536
         states[i % lanes] = (x // f << n) + x % f + b
-    return b"".join(x.to_bytes(4, "little") for x in states) + b"".join(
-        w.to_bytes(2, "little") for w in reversed(words)
-    )
+    packed = b"".join(x.to_bytes(4, "little") for x in states)
+    return b"".join(varint(len(w)) for w in words) + packed + b"".join(np.array(w, "<u2").tobytes() for w in words)
 
 
-def slow_decode(data, count, freqs, n, lanes):
-    states = [int.from_bytes(data[4 * k : 4 * k + 4], "little") for k in range(lanes)]
-    words = [int.from_bytes(data[k : k + 2], "little") for k in range(4 * lanes, len(data), 2)]
+def slow_decode(data, count, freqs, n):
+    cursor, lanes = Cursor(data), lane_count(count)
+    lengths = [cursor.varint() for _ in range(-(-lanes // 8))]
+    states = [cursor.unsigned(4) for _ in range(lanes)]
+    words = [[cursor.unsigned(2) for _ in range(length)] for length in lengths]
     slots = [(s, f, k) for s, f in enumerate(freqs) for k in range(f)]
     out = []
     for i in range(count):
@@ -63,37 +69,68 @@ def slow_decode(data, count, freqs, n, lanes):
         s, f, k = slots[x % (1 << n)]
         x = f * (x >> n) + k
         if x < 1 << 16:
-            x = x << 16 | words.pop(0)
+            x = x << 16 | words[i % lanes // 8].pop(0)
         states[i % lanes] = x
         out.append(s)
-    assert not words
+    assert not any(words)
+    assert not cursor.left
     assert set(states) == {1 << 16}
     return out
 
 
-@relaxed
-@given(
-    st.integers(2, 40), st.integers(2, 300), st.floats(0, 6), st.sampled_from(PRECISIONS), st.sampled_from(rans.LANES)
-)
-def test_the_kernel_and_its_slow_twin_agree(alphabet, count, peak, n, lanes):
-    symbols = draw_symbols(alphabet, count, peak, alphabet * count)
-    symbols[:2] = 0, 1  # two symbols at least
-    freqs = frequencies.normalise(frequencies.histogram(symbols, alphabet), n)
-    data = rans.encode(symbols, freqs, n, lanes)
-    assert data == slow_encode(symbols.tolist(), freqs.tolist(), n, lanes)
-    assert slow_decode(data, count, freqs.tolist(), n, lanes) == symbols.tolist()
-    assert (rans.decode(data, count, freqs, n, lanes, symbols.dtype) == symbols).all()
+def check_twins(symbols, freqs, n, monkeypatch):
+    """Kernel and slow twin write the same bytes; the twin, the kernel and the vectors read the same symbols."""
+    data = rans.encode(symbols, freqs, n)
+    assert data == slow_encode(symbols.tolist(), freqs.tolist(), n)
+    assert slow_decode(data, len(symbols), freqs.tolist(), n) == symbols.tolist()
+    for compiled, few in ((True, 64), (False, 64), (False, 1)):  # few lanes are decoded by another loop
+        monkeypatch.setattr(rans, "COMPILED", compiled)
+        monkeypatch.setattr(rans_vectors, "FEW", few)
+        assert (rans.decode(Cursor(data), len(symbols), freqs, n, symbols.dtype) == symbols).all()
+
+
+@pytest.mark.parametrize("large", [15, 6, 4])  # one lane, eight lanes, several groups for so few symbols
+@settings(relaxed, suppress_health_check=[*HealthCheck], max_examples=30)
+@given(st.integers(2, 40), st.integers(2, 300), st.floats(0, 6), st.sampled_from(PRECISIONS))
+def test_the_kernels_and_their_slow_twin_agree(large, alphabet, count, peak, n):
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (lanes, rans, sys.modules[__name__]):
+            patch.setattr(module, "lane_count", lambda symbols: 8 * (symbols >> large) or 1)
+        symbols = draw_symbols(alphabet, count, peak, alphabet * count)
+        symbols[:2] = 0, 1  # two symbols at least
+        freqs = frequencies.normalise(frequencies.histogram(symbols, alphabet), n)
+        check_twins(symbols, freqs, n, patch)
+
+
+@pytest.mark.parametrize("count", [32767, 32768, 33001, 70001])
+def test_the_twins_agree_where_lanes_begin(count, monkeypatch):
+    symbols = draw_symbols(300, count, 3, 1)
+    check_twins(symbols, frequencies.normalise(frequencies.histogram(symbols, 300), 12), 12, monkeypatch)
 
 
 @pytest.mark.parametrize("n", PRECISIONS)
-def test_the_reciprocal_divides_exactly_at_the_extremes(n):
+def test_the_reciprocal_divides_exactly_at_the_extremes(n, monkeypatch):
     """The states nearest to where a word is put out, and the most unequal frequencies."""
     for f in (1, 2, 3, (1 << n) - 1, (1 << n) - 2, (1 << n - 1) + 1):
-        freqs = np.array([f, (1 << n) - f])
         symbols = (np.random.default_rng(f).random(20000) > f / (1 << n)).astype(np.uint8)
-        data = rans.encode(symbols, freqs, n, 8)
-        assert data == slow_encode(symbols.tolist(), freqs.tolist(), n, 8)
-        assert (rans.decode(data, len(symbols), freqs, n, 8, symbols.dtype) == symbols).all()
+        check_twins(symbols, np.array([f, (1 << n) - f]), n, monkeypatch)
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("count", [3000, 40000, 1 << 19])
+def test_lanes_that_were_altered_decode_or_raise_the_one_error(count, compiled, monkeypatch):
+    """Both decoders refuse the same bytes, and never read past the words."""
+    monkeypatch.setattr(rans, "COMPILED", compiled)
+    symbols, rng = draw_symbols(16, count, 1, 0), np.random.default_rng(count)
+    freqs = frequencies.normalise(frequencies.histogram(symbols, 16), 12)
+    data = rans.encode(symbols, freqs, 12)
+    for _ in range(3 if count > 40000 else 20):
+        altered = bytearray(data)
+        altered[rng.integers(0, len(data))] ^= rng.integers(1, 256)
+        with pytest.raises(FormatError):
+            rans.decode(Cursor(altered), count, freqs, 12, symbols.dtype)
+        with pytest.raises(FormatError):
+            rans.decode(Cursor(data), count + int(rng.integers(1, 4)), freqs, 12, symbols.dtype)
 
 
 # --- frequencies and their table ------------------------------------------------------------------
@@ -186,11 +223,11 @@ def test_short_lists_of_symbols_round_trip(symbols, alphabet):
 
 
 @pytest.mark.parametrize(("alphabet", "peak"), [(2, 1), (2, 20), (3, 1), (16, 1), (256, 2), (256, 20), (1000, 2)])
-def test_size_is_within_half_a_percent_of_the_entropy_and_the_table(alphabet, peak):
+def test_size_is_within_half_a_percent_of_the_entropy_the_table_and_the_lanes(alphabet, peak):
     symbols = draw_symbols(alphabet, 1 << 20, peak, 1)
     data = encode_symbols(symbols, alphabet)
     _, table = tables.read_table(data[1:], alphabet, PRECISIONS[data[0] >> 2 & 3])
-    assert 8 * (len(data) - table) <= 1.005 * entropy_bits(symbols, alphabet)
+    assert 8 * (len(data) - table) <= 1.005 * entropy_bits(symbols, alphabet) + 32 * lane_count(1 << 20)
     assert 8 * len(data) >= entropy_bits(symbols, alphabet)
 
 
@@ -198,7 +235,7 @@ def test_a_large_alphabet_keeps_the_entropy_of_its_high_part():
     symbols = draw_symbols(70000, 1 << 18, 3, 1)
     high = (symbols >> 7).astype(np.uint16)
     ideal = entropy_bits(high, 547) + 7 * len(symbols)
-    assert 8 * len(encode_symbols(symbols, 70000)) <= 1.005 * ideal + 8 * 1500
+    assert 8 * len(encode_symbols(symbols, 70000)) <= 1.005 * ideal + 8 * 1500 + 32 * lane_count(1 << 18)
 
 
 def test_entropy_bits():
@@ -215,6 +252,9 @@ def test_packing_meets_its_twin(width):
     data = packing.pack_bits(symbols, width)
     assert data == expected
     assert np.array_equal(packing.unpack_bits(data, 77, width, np.dtype(np.uint32)), symbols)
+    out = np.zeros(77, np.uint32)
+    packing.unpack_vectors(np.frombuffer(data, np.uint8), width, out)
+    assert np.array_equal(out, symbols)
 
 
 # --- values ---------------------------------------------------------------------------------------
@@ -328,7 +368,7 @@ def test_a_cut_rans_stream_stops_early():
     """The words end; the kernel must notice, not read on."""
     symbols = draw_symbols(16, 50000, 0.5, 0)
     data = encode_symbols(symbols, 16)
-    with pytest.raises(FormatError, match="end where it began"):
+    with pytest.raises(FormatError, match="rANS words in"):
         decode_symbols(data[: len(data) // 4 * 2], 50000, 16)
 
 

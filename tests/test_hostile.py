@@ -8,15 +8,19 @@ import numpy as np
 import pytest
 
 from laconic.codes import CODES, DTYPES, VIEWS, DenseCode, LowRankCode, Symbols, Values
+from laconic.coding import model as levels
 from laconic.coding import varint
-from laconic.container import LacFile, dumps
+from laconic.container import LacFile, dumps, loads
 from laconic.container.header import HEADER_BYTES, Header, parse_header
 from laconic.container.parsing import parse_table
 from laconic.container.records import PARTS, encode_blocks, stream_entry
+from laconic.container.room import default_limit
 from laconic.container.table import BLOCK, Record, Table
 from laconic.errors import FormatError
 
-DATA, GRIDS = ((Path(__file__).parent / "golden" / f"{name}.lac").read_bytes() for name in ("nested", "grids"))
+from .sample_codes import grid
+
+DATA, GRIDS = ((Path(__file__).parent / "golden" / "v1" / f"{name}.lac").read_bytes() for name in ("nested", "grids"))
 
 
 def with_table(table, blocks=b""):
@@ -39,13 +43,15 @@ def test_the_table_comes_back_byte_by_byte():
 NO_META, NO_STREAMS = b"\0", b"\0"
 BLOCK_CRC = zlib.crc32(b"\0\0").to_bytes(4, "little")
 STREAM = b"\0\2\3\2" + BLOCK_CRC  # three symbols of an alphabet of 2, in a block of 2 bytes
+RECORD = b"\1\0\1\3\0\1\1"  # a codebook, both parts stream 0: refused, but after the name
+FIRST = b"\0\0\1a" + RECORD
 HOSTILE = {
     "terabytes of symbols": NO_META + b"\1" + b"\0\2" + varint(1 << 43) + b"\2" + BLOCK_CRC,
     "2^64 symbols": NO_META + b"\1" + b"\0\2" + varint((1 << 64) - 1),
     "2^63 streams": NO_META + varint(1 << 63),
     "2^63 tensors": NO_META + NO_STREAMS + varint(1 << 63),
     "2^63 pairs": varint(1 << 63),
-    "a name of 2^60 bytes": NO_META + NO_STREAMS + b"\1" + varint(1 << 60) + b"abc",
+    "a name of 2^60 bytes": NO_META + NO_STREAMS + b"\1\0\0" + varint(1 << 60) + b"abc",
     "empty blocks": NO_META + b"\1" + b"\0\2\3" + b"\0" * 5,
     "block past the table": NO_META + b"\1" + b"\0\2\3\x7f" + BLOCK_CRC + b"\0",
     "unknown kind": NO_META + b"\1" + b"\2\2\0",
@@ -55,21 +61,27 @@ HOSTILE = {
     "unused stream": NO_META + b"\1" + STREAM + b"\0",
     "descending keys": b"\2\1b\0\1a\0" + NO_STREAMS + b"\0",
     "one key twice": b"\2\1a\0\1a\0" + NO_STREAMS + b"\0",
-    "not UTF-8": NO_META + NO_STREAMS + b"\1\1\xff",
+    "not UTF-8": NO_META + NO_STREAMS + b"\1\0\0\1\xff",
     "trailing bytes": NO_META + NO_STREAMS + b"\0\0",
-    "unknown tag": NO_META + NO_STREAMS + b"\1\1a" + bytes([len(CODES), 0, 0, 0]),
-    "unknown dtype of a tensor": NO_META + NO_STREAMS + b"\1\1a" + bytes([0, len(DTYPES), 0, 0]),
-    "dangling stream": NO_META + b"\1" + STREAM + b"\1\1a\0\0\1\3\0\2",
-    "no stream 0 before 1": NO_META + b"\2" + STREAM + STREAM + b"\1\1a\2\0\1\3\0\2",
-    "symbols for values": NO_META + b"\1" + STREAM + b"\1\1a\0\0\1\3\0\1",
-    "a record for a stream": NO_META + NO_STREAMS + b"\1\1a\0\0\1\0\0\0",
-    "33 axes": NO_META + NO_STREAMS + b"\1\1a\0\0\x21" + b"\1" * 33,
-    "dimensions that overflow": NO_META + NO_STREAMS + b"\1\1a\0\0\2" + varint(1 << 40) * 2,
-    "a terabyte of zeros": NO_META + NO_STREAMS + b"\1\1a\0\0\2" + varint(1 << 20) * 2,
-    "huge beside zero": NO_META + NO_STREAMS + b"\1\1a\0\0\2\0" + varint(1 << 60),
-    "9 facts": NO_META + NO_STREAMS + b"\1\1a\0\0\0\x09" + b"\0" * 9,
-    "deep": NO_META + NO_STREAMS + b"\1\1a" + b"\3\0\0\0\0" * 2000,
+    "unknown tag": NO_META + NO_STREAMS + b"\1\0\0\1a" + bytes([len(CODES), 0, 0, 0]),
+    "unknown dtype of a tensor": NO_META + NO_STREAMS + b"\1\0\0\1a" + bytes([0, len(DTYPES), 0, 0]),
+    "dangling stream": NO_META + b"\1" + STREAM + b"\1\0\0\1a\0\0\1\3\0\2",
+    "no stream 0 before 1": NO_META + b"\2" + STREAM + STREAM + b"\1\0\0\1a\2\0\1\3\0\2",
+    "symbols for values": NO_META + b"\1" + STREAM + b"\1\0\0\1a\0\0\1\3\0\1",
+    "a record for a stream": NO_META + NO_STREAMS + b"\1\0\0\1a\0\0\1\0\0\0",
+    "33 axes": NO_META + NO_STREAMS + b"\1\0\0\1a\0\0\x21" + b"\1" * 33,
+    "dimensions that overflow": NO_META + NO_STREAMS + b"\1\0\0\1a\0\0\2" + varint(1 << 40) * 2,
+    "a terabyte of zeros": NO_META + NO_STREAMS + b"\1\0\0\1a\0\0\2" + varint(1 << 20) * 2,
+    "huge beside zero": NO_META + NO_STREAMS + b"\1\0\0\1a\0\0\2\0" + varint(1 << 60),
+    "9 facts": NO_META + NO_STREAMS + b"\1\0\0\1a\0\0\0\x09" + b"\0" * 9,
+    "deep": NO_META + NO_STREAMS + b"\1\0\0\1a" + b"\3\0\0\0\0" * 2000,
     "overlong integer": NO_META + NO_STREAMS + b"\x80\0",
+    "a name that shares with none": NO_META + NO_STREAMS + b"\1\1\0\1a",
+    "a name that shares less than it could": NO_META + b"\1" + STREAM + b"\2" + FIRST + b"\0\0\2ab" + RECORD,
+    "a name that shares a byte twice": NO_META + b"\1" + STREAM + b"\2" + FIRST + b"\1\1\1b" + RECORD,
+    "a name that shares 2^64 bytes": NO_META + b"\1" + STREAM + b"\2" + FIRST + varint((1 << 64) - 1) + b"\0\1b",
+    "a name a second time": NO_META + b"\1" + STREAM + b"\2" + FIRST + b"\1\0\0" + RECORD,
+    "a name of 5000 bytes": NO_META + b"\1" + STREAM + b"\1\0\0" + varint(5000) + b"a" * 5000 + RECORD,
 }
 
 
@@ -81,14 +93,19 @@ def test_hostile_tables_are_refused(name):
 
 
 V, M = Values(np.float32([1, 2, 3])), Symbols(np.array([1, 0, 0, 0, 0]), 2)
-STEP, OFFSETS = Values(np.float64([0.5])), Values(np.int8([3, -3]))
-ONE, NONE = Values(np.int64([7])), Values(np.int64([]))
-THREE = Record(0, "float32", (3,), (), (V,))
-COLUMN = Record(0, "float32", (3, 1), (), (V,))
+STEP, ONE = Values(np.float64([0.5])), Symbols(np.zeros(1), 1)
+MODEL = Values(np.frombuffer(levels.Model(0, False, np.int8([]), ((levels.Table((0, 8)),),)).pack(), np.uint8))
+BYTES = Values(np.frombuffer(grid((5,), spread=1.0).payload.array.tobytes(), np.uint8))
+THREE = Record(0, "float32", (3,), (0,), (V,))
+COLUMN = Record(0, "float32", (3, 1), (0,), (V,))
 WRONG_PARTS = {
-    "too few values": Record(0, "float32", (4,), (), (V,)),
-    "another dtype": Record(0, "int32", (3,), (), (V,)),
-    "facts of a dense code": Record(0, "float32", (3,), (5,), (V,)),
+    "too few values": Record(0, "float32", (4,), (0,), (V,)),
+    "another dtype": Record(0, "int32", (3,), (0,), (V,)),
+    "no start of a dense code": Record(0, "float32", (3,), (), (V,)),
+    "two starts of a dense code": Record(0, "float32", (3,), (0, 0), (V,)),
+    "a start past the end": Record(0, "float32", (3,), (1,), (V,)),
+    "an empty tensor that begins past the end": Record(0, "float32", (0,), (4,), (V,)),
+    "a start of 2^63": Record(0, "float32", (3,), (1 << 63,), (V,)),
     "alphabet and codebook": Record(1, "float32", (5,), (), (V, M)),
     "integers from floats": Record(1, "int8", (5,), (), (V, M)),
     "mask and values": Record(2, "float32", (5,), (), (M, THREE)),
@@ -97,17 +114,25 @@ WRONG_PARTS = {
     "no view": Record(3, "float32", (3, 3), (), (COLUMN, COLUMN)),
     "a view of kernels": Record(3, "float32", (3, 3), (1,), (COLUMN, COLUMN)),
     "factors that do not fit": Record(3, "float32", (3, 3), (0,), (COLUMN, COLUMN)),
-    "a grid of integers": Record(4, "int8", (5,), (), (STEP, OFFSETS, M, ONE)),
-    "two steps": Record(4, "float32", (5,), (), (Values(np.float64([1, 2])), OFFSETS, M, ONE)),
-    "a step of float32": Record(4, "float32", (5,), (), (Values(np.float32([1])), OFFSETS, M, ONE)),
-    "an infinite step": Record(4, "float32", (5,), (), (Values(np.float64([np.inf])), OFFSETS, M, ONE)),
-    "offsets of float32": Record(4, "float32", (5,), (), (STEP, V, M, ONE)),
-    "indices and shape of a grid": Record(4, "float32", (6,), (), (STEP, OFFSETS, M, ONE)),
-    "a grid of no symbols": Record(4, "float32", (0,), (), (STEP, OFFSETS, Symbols(np.zeros(0), 0), NONE)),
-    "a grid of 2^32 symbols": Record(4, "float32", (1,), (), (STEP, OFFSETS, Symbols(np.zeros(1), 1 << 32), NONE)),
-    "escapes of float64": Record(4, "float32", (5,), (), (STEP, OFFSETS, M, STEP)),
-    "too few escapes": Record(4, "float32", (5,), (), (STEP, OFFSETS, M, NONE)),
-    "facts of a grid": Record(4, "float32", (5,), (1,), (STEP, OFFSETS, M, ONE)),
+    "a grid of integers": Record(4, "int8", (5,), (0, 0, 0), (STEP, MODEL, ONE, BYTES)),
+    "two steps": Record(4, "float32", (5,), (0, 0, 0), (Values(np.float64([1, 2])), MODEL, ONE, BYTES)),
+    "a step of float32": Record(4, "float32", (5,), (0, 0, 0), (Values(np.float32([1])), MODEL, ONE, BYTES)),
+    "an infinite step": Record(4, "float32", (5,), (0, 0, 0), (Values(np.float64([np.inf])), MODEL, ONE, BYTES)),
+    "a model of float32": Record(4, "float32", (5,), (0, 0, 0), (STEP, V, ONE, BYTES)),
+    "a payload of float32": Record(4, "float32", (5,), (0, 0, 0), (STEP, MODEL, ONE, V)),
+    "another model": Record(4, "float32", (5,), (0, 0, 0), (STEP, BYTES, ONE, BYTES)),
+    "no model": Record(4, "float32", (5,), (0, 0, 0), (STEP, Values(np.uint8([])), ONE, BYTES)),
+    "no payload": Record(4, "float32", (5,), (0, 0, 0), (STEP, MODEL, ONE, Values(np.uint8([])))),
+    "a payload of nothing": Record(4, "float32", (0,), (0, 0, 0), (STEP, MODEL, ONE, BYTES)),
+    "an unknown transform": Record(4, "float32", (5,), (2, 0, 0), (STEP, MODEL, ONE, BYTES)),
+    "a transform of a vector": Record(4, "float32", (5,), (1, 0, 0), (STEP, MODEL, ONE, BYTES)),
+    "a transform of long axes": Record(4, "float32", (1, 1, 33), (1, 0, 0), (STEP, MODEL, ONE, BYTES)),
+    "an unknown mode": Record(4, "float32", (5,), (0, 8, 0), (STEP, MODEL, ONE, BYTES)),
+    "too few scales": Record(4, "float32", (5, 1), (0, 1, 0), (STEP, MODEL, ONE, BYTES)),
+    "scales past the end": Record(4, "float32", (5,), (0, 0, 1), (STEP, MODEL, ONE, BYTES)),
+    "scales at 2^63": Record(4, "float32", (5,), (0, 0, 1 << 63), (STEP, MODEL, ONE, BYTES)),
+    "too many scales": Record(4, "float32", (5,), (0, 0, 0), (STEP, MODEL, Symbols(np.zeros(1), 129), BYTES)),
+    "no facts of a grid": Record(4, "float32", (5,), (), (STEP, MODEL, ONE, BYTES)),
     "factors that are no matrices": Record(3, "float32", (3, 3), (0,), (THREE, THREE)),
 }
 
@@ -199,5 +224,26 @@ def test_only_the_one_error_escapes_from_altered_files(seed, data):
 def test_a_small_file_that_claims_more_than_the_memory_is_refused_before_it_is_opened(monkeypatch) -> None:
     monkeypatch.setattr("laconic.container.room.memory_bytes", lambda: 1000)
     file = LacFile(dumps({"big": DenseCode.of(np.zeros(1000, np.float32))}), "bomb.lac")
-    with pytest.raises(FormatError, match=r"bomb\.lac: tensor 'big': claims .* GB"):
+    with pytest.raises(FormatError, match=r"bomb\.lac: tensor 'big': claims 8,000 bytes .* limit of 1,000"):
         file["big"]
+    data = dumps({"big": DenseCode.of(np.zeros(1000, np.float32))})
+    assert len(LacFile(data, "x", limit=8000)["big"]) == 1000
+    with pytest.raises(FormatError, match=r"limit of 7,999; .* limit= .* --limit"):
+        loads(data, limit=7999)
+
+
+def test_the_default_limit_grows_with_the_file_up_to_the_memory(monkeypatch):
+    monkeypatch.setattr("laconic.container.room.memory_bytes", lambda: 1 << 34)
+    assert [default_limit(length) for length in (100, 1 << 20, 1 << 23, 1 << 30)] == [
+        1 << 30, 1 << 30, 1000 << 23, 1 << 34,
+    ]  # fmt: skip
+
+
+def test_a_bomb_of_nested_codes_is_refused():
+    """Factors and survivors count too: a product of 2³⁶ elements from two constant vectors."""
+    column = DenseCode.of(np.zeros((1 << 17, 1), np.float32))
+    row = DenseCode.of(np.zeros((1, 1 << 17), np.float32))
+    data = dumps({"w": LowRankCode((1 << 17, 1 << 17), "float32", VIEWS[0], column, row)})
+    assert len(data) < 300
+    with pytest.raises(FormatError, match=r"claims 68,72\d,\d+,\d+ bytes decoded"):
+        loads(data)

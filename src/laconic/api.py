@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from laconic import container
 from laconic.budget import QUALITIES, Budget, Fitted, fit
-from laconic.codes import Code, DenseCode
+from laconic.codes import Code, DenseCode, shared
 from laconic.container import LacFile
 from laconic.csteps import Compression
 from laconic.errors import PlanError
@@ -184,7 +184,7 @@ def compress(
     notes = {REFERENCE_BYTES: str(reference), **(task.metadata if task else {}), **(metadata or {})}
     if effort == "direct" or task is None:
         made = {name: code for group in direct(params, plan, metrics) for name, code in group.items()}
-        return Result({name: made[name] for name in params}, notes)
+        return Result(shared({name: made[name] for name in params}), notes)
     state, how = resume or start(params, plan, metrics), training or Training()
     history = []
     for reached in path(state, task, how, seed):
@@ -192,7 +192,7 @@ def compress(
         history.append(state.progress)
         if watch is not None:
             watch(state)
-    return Result(finetune(task, all_codes(state), how.finetune, seed), notes, tuple(history))
+    return Result(shared(finetune(task, all_codes(state), how.finetune, seed)), notes, tuple(history))
 
 
 def within(
@@ -236,11 +236,15 @@ def all_codes(state: LCState) -> dict[str, Code]:
     }
 
 
-def load(source: str | Path) -> dict[str, Tensor]:
+def load(source: str | Path, limit: int | None = None) -> dict[str, Tensor]:
     """Return the weights in a `.lac` file as torch tensors by name.
+
+    Args:
+        source: the file.
+        limit: bytes that one tensor may take decoded, see `laconic.open`.
 
     Raises:
         FormatError: when the file is not a sound `.lac` file.
     """
-    with container.open(source) as file:
+    with container.open(source, limit) as file:
         return decompress(file.codes())

@@ -7,14 +7,14 @@ and on grids one slope is one step. What is left to find is that one number.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import final
 
 import numpy as np
 
 from laconic import container
-from laconic.codes import Code, DenseCode
+from laconic.codes import Code, DenseCode, shared
 from laconic.codes.scales import COLUMNS, POSITIONS, ROWS
 from laconic.coding import FLOATS
 from laconic.errors import PlanError, WeightsError
@@ -220,7 +220,7 @@ class _Search:
     ) -> None:  # fmt: skip
         self._tensors, self._chosen, self._budget = tensors, chosen, budget
         self._tools, self._metadata = tools, metadata
-        self._dense = {name: DenseCode.of(array) for name, array in tensors.items() if name not in chosen}
+        self._dense = self._lossless(name for name in tensors if name not in chosen)
         self._energy = {name: _energy(array) for name, array in chosen.items()}
         elements = sum(array.size for array in tensors.values() if array.ndim >= 2)
         self._size = budget.bytes(elements, reference)
@@ -249,6 +249,11 @@ class _Search:
             raise self._failure(last)
         return self._fitted(best, number)
 
+    def _lossless(self, names: Iterable[str]) -> dict[str, Code]:
+        """Return the codes of tensors that stay as they are."""
+        codes: dict[str, Code] = {name: DenseCode.of(self._tensors[name]) for name in names}
+        return shared(codes) if self._tools.shared else codes
+
     def _first_cell(self) -> float:
         """Return the cell of the water level that would take the budget if weights were Gaussian in each tensor."""
         count = sum(array.size for array in self._chosen.values())
@@ -268,13 +273,15 @@ class _Search:
 
     def _prepare(self, cell: float) -> None:
         """Make the tensors ready; those with weights that are too far from 0 stay lossless."""
-        tools, sources = self._tools, []
+        tools, sources, far = self._tools, [], list[str]()
         for name, array in self._chosen.items():
             if float(np.abs(array).max()) > cell * _FARTHEST:
-                self._dense[name] = DenseCode.of(array)
+                far.append(name)
                 continue
             scales = ROWS | POSITIONS | (COLUMNS if array.ndim > 2 or tools.columns else 0) if tools.scales else 0
             sources.append(prepare(name, array, cell / _FINER, cosine=tools.dct, scales=scales))
+        if far:
+            self._dense = self._lossless(name for name in self._tensors if name in far or name in self._dense)
         groups = [sources] if tools.shared else [[source] for source in sources]
         rate = SLOPE if tools.dead_zone else 0.0
         nu, moving = _REGISTERS[tools.states], tools.dead_zone

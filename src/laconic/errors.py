@@ -6,6 +6,7 @@
      ├─ PlanError           the plan does not fit the tensors
      ├─ UnsupportedMetric   a compression that cannot honour the metric it was given
      ├─ DataError           data or a checkpoint that is missing or not what it should be
+     ├─ MissingPackage      a package that is not installed and that this file or command needs
      └─ OutputExists        an output file that would be overwritten
 
 A bug is an ``AssertionError``; anything here is something the caller can mend.
@@ -34,6 +35,10 @@ class UnsupportedMetric(LaconicError, TypeError):
 
 class DataError(LaconicError):
     """Data, a checkpoint or a task that is missing, unreadable or not what its name says."""
+
+
+class MissingPackage(LaconicError, ImportError):
+    """A package that is not installed; the message says which, and how to install it."""
 
 
 class OutputExists(LaconicError, FileExistsError):

@@ -5,10 +5,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, final
 
-import numpy as np
-
 from laconic.codes import Code
 from laconic.codes.counting import ideal_bits, published_bits
+from laconic.coding import itemsize
 from laconic.container import LacFile, Row
 
 REFERENCE_BYTES = "reference_bytes"
@@ -113,7 +112,7 @@ def ledger(file: LacFile, watch: Callable[[int], None] | None = None) -> Ledger:
 
 def _entry(row: Row, total: int, entropy_bytes: float, published: int) -> Entry:
     """Return the entry of a row; the header's has no tensor to count."""
-    dense = 0 if not row.dtype else 8 * np.dtype(row.dtype).itemsize * math.prod(row.shape)
+    dense = 0 if not row.dtype else 8 * itemsize(row.dtype) * math.prod(row.shape)
     return Entry(
         row.name, row.shape, row.dtype, row.code, row.bytes, row.bytes / total, entropy_bytes, published, dense
     )

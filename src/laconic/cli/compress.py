@@ -16,7 +16,7 @@ from laconic.cli import options
 from laconic.cli.console import Output, in_bytes
 from laconic.cli.running import Run, going_on, resumable
 from laconic.cli.tasks import IDENTITY, check_weights, evaluations, task_of
-from laconic.codes import Code
+from laconic.codes import Code, shared
 from laconic.csteps import AdaptiveCodebook, Compression, Joint, KeepLargest, Lossless, LowRank
 from laconic.errors import PlanError
 from laconic.lc import FINE_TUNING, direct
@@ -58,7 +58,10 @@ def command(
         float | None, typer.Option(help="Budget: bits per weight, everything in the file counted. 4 unless you say.")
     ] = None,
     size: Annotated[
-        str | None, typer.Option(help="Budget: bytes of the file, such as 100KB or 1.5MiB; never more.")
+        int | None,
+        typer.Option(
+            parser=options.size, metavar="SIZE", help="Budget: bytes of the file, as 100KB or 1.5MiB; never more."
+        ),
     ] = None,
     ratio: Annotated[float | None, typer.Option(help="Budget: how many times smaller than the checkpoint.")] = None,
     snr: Annotated[
@@ -190,11 +193,11 @@ def _direct(say: Output, params: Params, plan: Plan) -> dict[str, Code]:
         for group in direct(params, plan):
             codes.update(group)
             tick(sum(code.size for code in codes.values()))
-    return {name: codes[name] for name in params}
+    return shared({name: codes[name] for name in params})
 
 
 def _budget(
-    context: typer.Context, bits: float | None, size: str | None, ratio: float | None, snr: float | None,
+    context: typer.Context, bits: float | None, size: int | None, ratio: float | None, snr: float | None,
     effort: Effort,
 ) -> Budget | None:  # fmt: skip
     """Return the budget that the options name, the default one where they name nothing, or None beside a plan."""
@@ -210,7 +213,7 @@ def _budget(
         return None
     if not named:
         return Budget(bits=4)
-    return Budget(bits, None if size is None else options.size_in_bytes(size), ratio, snr)
+    return Budget(bits, size, ratio, snr)
 
 
 def _within(say: Output, params: Params, budget: Budget, quality: Quality, notes: Mapping[str, str]) -> Result:

@@ -16,6 +16,7 @@ from laconic.ledger import REFERENCE_BYTES
 def command(
     source: Annotated[Path, typer.Argument(help="The .lac file.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The checkpoint to write (.safetensors).")],
+    limit: options.Limit = None,
     force: options.Force = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
@@ -27,7 +28,7 @@ def command(
     """
     options.require_output(output, ".safetensors", force=force)
     say = Output(as_json, quiet)
-    with container.open(source) as file, say.progress("decompressing", max(1, len(file))) as tick:
+    with container.open(source, limit) as file, say.progress("decompressing", max(1, len(file))) as tick:
         tensors = {}
         for name in file:
             tensors[name] = file[name]

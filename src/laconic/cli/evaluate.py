@@ -30,6 +30,7 @@ def command(
     task: options.TaskFactory = None,
     split: Annotated[Split, typer.Option(help="Which part of the data.")] = Split.test,
     seed: options.Seed = 0,
+    limit: options.Limit = None,
     threads: options.Threads = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
@@ -45,7 +46,7 @@ def command(
     """
     torch.set_num_threads(threads or torch.get_num_threads())
     if weights.suffix == ".lac":
-        with container.open(weights) as file:
+        with container.open(weights, limit) as file:
             params, metadata = decompress(file.codes()), dict(file.metadata)
     else:
         params, metadata = load_checkpoint(weights)

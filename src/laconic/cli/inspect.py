@@ -13,6 +13,7 @@ from laconic.ledger import Ledger, ledger
 
 def command(
     source: Annotated[Path, typer.Argument(help="The .lac file.")],
+    limit: options.Limit = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -25,7 +26,7 @@ def command(
       laconic inspect net.lac
     """
     say = Output(as_json, quiet)
-    with container.open(source) as file, say.progress("reading", max(1, len(file))) as tick:
+    with container.open(source, limit) as file, say.progress("reading", max(1, len(file))) as tick:
         account, metadata = ledger(file, tick), dict(file.metadata)
     record = {"file": str(source), "metadata": metadata, **account.records()}
     columns = {"tensor": "left", "shape": "right", "code": "left", "bytes": "right", "entropy": "right",

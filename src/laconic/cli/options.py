@@ -1,12 +1,13 @@
 """Options that several commands share, each declared once."""
 
 import re
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from laconic.errors import DataError, PlanError
+from laconic.errors import DataError
 from laconic.files import require_absent
 
 _FORMATS = (".lac", ".safetensors", ".pt", ".pth")
@@ -33,25 +34,28 @@ def name_of(option: str) -> str:
     return "--" + option.replace("_", "-")
 
 
-_UNITS = {"": 1, "B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9, "KIB": 1 << 10, "MIB": 1 << 20, "GIB": 1 << 30}
+def size(text: str) -> int:
+    """Return a number of bytes from digits, perhaps with a point and a unit: KB is 1000 bytes, KiB 1024.
 
-
-def size_in_bytes(text: str) -> int:
-    """Return a size such as 100KB (1,000 B each), 1.5MiB (2²⁰ B each) or 40000 in bytes.
-
-    >>> size_in_bytes("100KB"), size_in_bytes("1.5 MiB")
-    (100000, 1572864)
-
-    Raises:
-        PlanError: for anything else.
+    >>> size("8GB"), size("1.5 MiB"), size("100")
+    (8000000000, 1572864, 100)
     """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([kmg]?i?b)?\s*", text, re.IGNORECASE)
-    unit = _UNITS.get((found[2] or "").upper()) if found else None
-    if found is None or unit is None:
-        raise PlanError(f"{text!r} is no size; say bytes, or a number and one of B, KB, MB, GB, KiB, MiB, GiB")
-    return int(float(found[1]) * unit)
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?(?:([KMGT]?)(i?)B)?", text.strip(), re.IGNORECASE | re.ASCII)
+    if found is None or (found[3] and not found[2]):
+        raise typer.BadParameter(f"{text!r} is no size: give bytes, or a number and KB, MB, GB, TB, KiB, MiB, GiB, TiB")
+    power = " KMGT".index(found[2].upper()) if found[2] else 0
+    return int(Decimal(found[1]) * (1024 if found[3] else 1000) ** power)
 
 
+Limit = Annotated[
+    int | None,
+    typer.Option(
+        "--limit",
+        parser=size,
+        metavar="SIZE",
+        help="Refuse a tensor that takes more than this in memory: 8GB, 500MiB. Default: 1 GiB, or 1000 files.",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors (and JSON, if asked).")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an output file that exists.")]

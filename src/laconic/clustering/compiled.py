@@ -1,18 +1,5 @@
-"""Machine code from typed Python: Numba's decorator with a type."""
+"""The house's decorator (`laconic.compiled`) by its name in this room."""
 
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from laconic.compiled import Function, compiled
 
-import numba
-
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-
-def compiled(function: Function) -> Function:
-    """Compile ``function`` at its first call, keep the result on disk, and let other threads run meanwhile.
-
-    >>> compiled(lambda x: x + 1)(1)
-    2
-    """
-    cache = function.__name__ != "<lambda>"
-    return cast(Function, numba.njit(cache=cache, nogil=True)(function))
+__all__ = ["Function", "compiled"]

@@ -5,6 +5,7 @@ from laconic.codes.codebook import CodebookCode
 from laconic.codes.dense import DenseCode
 from laconic.codes.grid import GridCode
 from laconic.codes.low_rank import VIEWS, LowRankCode
+from laconic.codes.sharing import shared
 from laconic.codes.sparse import SparseCode
 from laconic.codes.streams import DTYPES, Symbols, Values
 
@@ -24,4 +25,5 @@ __all__ = [
     "SparseCode",
     "Symbols",
     "Values",
+    "shared",
 ]

@@ -56,6 +56,10 @@ class Code(ABC):
         """
 
     @abstractmethod
+    def check(self) -> None:
+        """Raise `FormatError` unless `decompress` will succeed: what `from_streams` leaves to be found later."""
+
+    @abstractmethod
     def labels(self) -> np.ndarray | None:
         """Return the discrete choice made for each weight, shape (size,), or None where there is no such choice.
 

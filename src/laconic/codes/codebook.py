@@ -56,10 +56,13 @@ class CodebookCode(Code):
         codebook, indices = part(streams, "codebook", Values), part(streams, "indices", Symbols)
         code = cls(shape, dtype, codebook, indices)
         require(len(indices) == code.size, f"{len(indices)} indices for {code.size} elements")
-        exact = {dtype, codebook.array.dtype.name} <= set(FLOATS) or codebook.array.dtype == dtype
+        exact = {dtype, codebook.array.dtype.name} <= set(FLOATS) or codebook.array.dtype.name == dtype
         require(exact, f"a codebook of {codebook.array.dtype} for a tensor of {dtype}")
         require(indices.alphabet == len(codebook), f"alphabet {indices.alphabet}, codebook {len(codebook)}")
         return code
+
+    def check(self) -> None:
+        """Find nothing: `from_streams` has seen all."""
 
     def labels(self) -> np.ndarray:
         """Return the assignment κ, from 1 up: no weight is pruned."""

@@ -3,8 +3,6 @@
 import math
 from collections.abc import Mapping
 
-import numpy as np
-
 from laconic.codes.code import Code
 from laconic.codes.codebook import CodebookCode
 from laconic.codes.dense import DenseCode
@@ -12,7 +10,7 @@ from laconic.codes.grid import GridCode
 from laconic.codes.low_rank import LowRankCode
 from laconic.codes.sparse import SparseCode
 from laconic.codes.streams import Symbols, Values
-from laconic.coding import entropy_bits
+from laconic.coding import entropy_bits, itemsize
 
 
 def ideal_bits(code: Code) -> float:
@@ -23,7 +21,9 @@ def ideal_bits(code: Code) -> float:
     """
     if isinstance(code, GridCode):
         symbols = code.own_scales.symbols
-        return code.index_bits + entropy_bits(symbols.astype(np.uint8), max(code.scales.alphabet, 1))
+        return code.index_bits + entropy_bits(symbols.astype("uint8"), max(code.scales.alphabet, 1))
+    if isinstance(code, DenseCode):  # its share of a stream that others may use too
+        return 8.0 * itemsize(code.dtype) * code.size
     return math.fsum(_ideal_part(part) for part in code.streams().values())
 
 
@@ -51,7 +51,7 @@ def published_bits(codes: Mapping[str, Code]) -> dict[str, int]:
 
 def _published(code: Code, charged: set[int]) -> int:
     """Return the bits of ``code``; ``charged`` holds the identities of what is paid for and shared, and grows."""
-    width = 8 * np.dtype(code.dtype).itemsize
+    width = 8 * itemsize(code.dtype)
     if isinstance(code, DenseCode):
         return width * code.size
     if isinstance(code, CodebookCode):

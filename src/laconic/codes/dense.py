@@ -1,4 +1,4 @@
-"""The lossless code: every bit pattern survives."""
+"""The lossless code: every bit pattern survives; small tensors lie in one stream with others (`codes.sharing`)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +17,8 @@ class DenseCode(Code):
 
     Args:
         shape: shape of the tensor.
-        values: its elements in row-major order.
+        values: its elements in row-major order; or those of several tensors, one after the other.
+        start: where its own begin.
 
     >>> DenseCode.of(np.array([[1.0, np.nan]], np.float16)).decompress()
     array([[ 1., nan]], dtype=float16)
@@ -26,6 +27,7 @@ class DenseCode(Code):
     shape: tuple[int, ...]
     dtype: str
     values: Values
+    start: int = 0
 
     @classmethod
     def of(cls, array: np.ndarray) -> "DenseCode":
@@ -33,16 +35,16 @@ class DenseCode(Code):
         return cls(array.shape, array.dtype.name, Values(np.array(array).reshape(-1)))
 
     def decompress(self) -> np.ndarray:
-        """Return the stored array (a copy)."""
-        return self.values.array.copy().reshape(self.shape)
+        """Return its part of the stored array (a copy)."""
+        return self.values.array[self.start : self.start + self.size].copy().reshape(self.shape)
 
     def streams(self) -> Mapping[str, Part]:
         """Return the values."""
         return {"values": self.values}
 
     def facts(self) -> tuple[int, ...]:
-        """Return nothing: shape and dtype say it all."""
-        return ()
+        """Return where in the values its own begin."""
+        return (self.start,)
 
     @classmethod
     def from_streams(
@@ -50,10 +52,14 @@ class DenseCode(Code):
     ) -> "DenseCode":
         """Invert `streams`."""
         values = part(streams, "values", Values)
-        code = cls(shape, dtype, values)
-        require(len(values) == code.size, f"{len(values)} values for {code.size} elements")
-        require(values.array.dtype == dtype, f"values are {values.array.dtype}, the tensor is {dtype}")
+        require(len(facts) == 1, f"a dense code with facts {facts}")
+        code = cls(shape, dtype, values, facts[0])
+        require(code.start + code.size <= len(values), f"{code.size} elements from {code.start} of {len(values)}")
+        require(values.array.dtype.name == dtype, f"values are {values.array.dtype}, the tensor is {dtype}")
         return code
+
+    def check(self) -> None:
+        """Find nothing: `from_streams` has seen all."""
 
     def labels(self) -> None:
         """Return None: nothing discrete is chosen."""

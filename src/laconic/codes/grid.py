@@ -160,6 +160,10 @@ class GridCode(Code):
         _coder(model.array.tobytes())
         return cls(shape, dtype, transform, mode, start, step, model, scales, payload)
 
+    def check(self) -> None:
+        """Decode the payload."""
+        decode_levels(self.payload.array.data, self.own_scales.segments(), self.coder)
+
     def labels(self) -> np.ndarray:
         """Return v; with a cosine transform, of each coefficient."""
         return self.levels

@@ -9,10 +9,14 @@ import numpy as np
 
 from laconic.codes.code import Code, Part, part, require
 from laconic.codes.rounding import rounded
-from laconic.coding import FLOATS
+from laconic.coding import FLOATS, dtype_of
 
 VIEWS = ("out|in.kh.kw", "out.kh|in.kw")
 """How a tensor is read as a matrix, rows before the bar; the position in this tuple is the number in the file."""
+
+
+_AT_ONCE = 1 << 20
+"""Elements that are multiplied at once: in float64 they take more memory than the tensor."""
 
 
 def matrix_shape(shape: tuple[int, ...], view: str) -> tuple[int, int]:
@@ -36,6 +40,17 @@ def from_matrix(matrix: np.ndarray, shape: tuple[int, ...], view: str) -> np.nda
         return matrix.reshape(shape)
     out, in_, kh, kw = shape
     return np.ascontiguousarray(matrix.reshape(out, kh, in_, kw).transpose(0, 2, 1, 3))
+
+
+def _product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Return the product of two float64 matrices, summed from left to right."""
+    product = np.zeros((left.shape[0], right.shape[1]))
+    term = np.empty_like(product)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for k in range(left.shape[1]):
+            np.multiply.outer(left[:, k], right[k], out=term)
+            product += term
+    return product
 
 
 @final
@@ -69,13 +84,11 @@ class LowRankCode(Code):
         """Multiply the factors."""
         left = self.left.decompress().astype(np.float64)
         right = self.right.decompress().astype(np.float64)
-        product = np.zeros((left.shape[0], right.shape[1]))
-        term = np.empty_like(product)
-        with np.errstate(over="ignore", invalid="ignore"):
-            for k in range(self.rank if product.size else 0):
-                np.multiply.outer(left[:, k], right[k], out=term)
-                product += term
-            return from_matrix(rounded(product, self.dtype), self.shape, self.view)
+        matrix = np.zeros((left.shape[0], right.shape[1]), dtype_of(self.dtype))
+        rows = max(1, _AT_ONCE // max(1, right.shape[1]))
+        for first in range(0, len(matrix) if matrix.size else 0, rows):
+            matrix[first : first + rows] = rounded(_product(left[first : first + rows], right), self.dtype)
+        return from_matrix(matrix, self.shape, self.view)
 
     def streams(self) -> Mapping[str, Part]:
         """Return the codes of the two factors."""
@@ -100,6 +113,11 @@ class LowRankCode(Code):
         fits = left.shape[0] == rows and right.shape[1] == columns and left.shape[1] == right.shape[0]
         require(fits, f"factors {left.shape} and {right.shape} for a {rows} x {columns} matrix")
         return cls(shape, dtype, view, left, right)
+
+    def check(self) -> None:
+        """Check both factors."""
+        self.left.check()
+        self.right.check()
 
     def labels(self) -> None:
         """Return None: nothing discrete is chosen for a single weight."""

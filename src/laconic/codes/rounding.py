@@ -2,7 +2,7 @@
 
 import numpy as np
 
-_THROUGH_FLOAT32 = ("bfloat16", "float8_e4m3fn", "float8_e5m2")
+from laconic.coding.dtypes import FOREIGN, dtype_of
 
 
 def rounded(array: np.ndarray, dtype: str) -> np.ndarray:
@@ -15,6 +15,6 @@ def rounded(array: np.ndarray, dtype: str) -> np.ndarray:
     array([1.])
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        if dtype in _THROUGH_FLOAT32:
+        if dtype in FOREIGN:
             array = array.astype(np.float32)
-        return array.astype(dtype)
+        return array.astype(dtype_of(dtype))

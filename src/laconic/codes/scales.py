@@ -11,8 +11,8 @@ from typing import final
 
 import numpy as np
 
-from laconic.clustering.compiled import compiled
 from laconic.coding.payload import Segments
+from laconic.compiled import compiled
 
 ROWS, COLUMNS, POSITIONS = 1, 2, 4
 """Bits of a mode: which axes have symbols of their own."""

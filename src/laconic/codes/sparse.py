@@ -8,6 +8,7 @@ import numpy as np
 
 from laconic.codes.code import Code, Part, part, require
 from laconic.codes.streams import Symbols
+from laconic.coding import dtype_of
 
 
 @final
@@ -35,7 +36,7 @@ class SparseCode(Code):
 
     def decompress(self) -> np.ndarray:
         """Scatter the values over the mask."""
-        weights = np.zeros(self.size, self.dtype)
+        weights = np.zeros(self.size, dtype_of(self.dtype))
         weights[self.mask.array.view(bool)] = self.values.decompress()
         return weights.reshape(self.shape)
 
@@ -59,6 +60,10 @@ class SparseCode(Code):
         require(values.shape == (kept,), f"the mask keeps {kept} weights, the values have shape {values.shape}")
         require(values.dtype == dtype, f"values are {values.dtype}, the tensor is {dtype}")
         return code
+
+    def check(self) -> None:
+        """Check the values."""
+        self.values.check()
 
     def labels(self) -> np.ndarray:
         """Return 0 for a pruned weight; else 1, or the label of its value."""

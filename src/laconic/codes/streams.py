@@ -7,10 +7,9 @@ object, which the container stores once.
 from dataclasses import dataclass
 from typing import final
 
-import ml_dtypes  # noqa: F401  registers bfloat16 and the 8-bit floats with NumPy
 import numpy as np
 
-from laconic.coding import symbol_dtype
+from laconic.coding import dtype_of, symbol_dtype
 from laconic.errors import FormatError, WeightsError
 
 DTYPES = (
@@ -28,7 +27,7 @@ def checked_dtype(dtype: str) -> np.dtype:
     """
     if dtype not in DTYPES:
         raise WeightsError(f"dtype {dtype!r} cannot be stored; supported are {', '.join(DTYPES)}")
-    return np.dtype(dtype)
+    return dtype_of(dtype)
 
 
 @final

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from laconic.coding.compiled import compiled, inlined
 from laconic.coding.pairs import ESCAPE, NEAR, SIDE
+from laconic.compiled import compiled, inlined
 
 _N = np.uint64(12)
 _WORD = np.uint64(16)

@@ -7,9 +7,9 @@ every machine; `entropy_bits` alone is a float, and only a report.
 from functools import cache
 
 import numpy as np
-from numba import njit
 
 from laconic.coding.packing import frozen
+from laconic.compiled import COMPILED, compiled
 
 FRACTION = 24
 """Costs are in units of 2⁻²⁴ bit."""
@@ -20,6 +20,8 @@ MAX_PRECISION = 14
 
 def histogram(symbols: np.ndarray, alphabet: int) -> np.ndarray:
     """Return how often each symbol of ``range(alphabet)`` occurs, int64; every symbol must be in range."""
+    if not COMPILED:
+        return np.bincount(symbols, minlength=alphabet)
     counts: np.ndarray = _histogram(frozen(symbols), alphabet)
     return counts
 
@@ -76,7 +78,7 @@ def cost(counts: np.ndarray, frequencies: np.ndarray, precision: int) -> int:
     return int(counts.sum()) * (precision << FRACTION) - int(np.dot(counts, log2_table()[frequencies]))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _histogram(symbols, alphabet):  # type: ignore[no-untyped-def]
     """Count in four rows, so that equal neighbours do not wait for one another."""
     rows = np.zeros((4, alphabet), np.int64)
@@ -91,7 +93,7 @@ def _histogram(symbols, alphabet):  # type: ignore[no-untyped-def]
     return rows[0] + rows[1] + rows[2] + rows[3]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _cheapest_loss(counts, frequencies, log2):  # type: ignore[no-untyped-def]
     """Return the symbol whose frequency is lowered at the least cost (-1 when none can be), and that cost."""
     best, least = -1, np.int64(1) << 62
@@ -103,7 +105,7 @@ def _cheapest_loss(counts, frequencies, log2):  # type: ignore[no-untyped-def]
     return best, least
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _dearest_gain(counts, frequencies, log2):  # type: ignore[no-untyped-def]
     """Return the symbol whose frequency is raised with the most gain, and that gain."""
     best, most = -1, np.int64(-1)
@@ -115,7 +117,7 @@ def _dearest_gain(counts, frequencies, log2):  # type: ignore[no-untyped-def]
     return best, most
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _balance(counts, frequencies, total, log2):  # type: ignore[no-untyped-def]
     """Bring the sum to ``total`` by the best single steps, then exchange while that helps (in place)."""
     missing = total - frequencies.sum()

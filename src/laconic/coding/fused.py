@@ -10,7 +10,7 @@ straightforward, for raw bits follow it, is done again by the general way.
 
 import numpy as np
 
-from laconic.coding.compiled import compiled, inlined
+from laconic.compiled import compiled, inlined
 
 TILE = 32
 

@@ -12,12 +12,12 @@ section 3.2.2.
 """
 
 import numpy as np
-from numba import njit
 
 from laconic.coding.frequencies import histogram
 from laconic.coding.packing import frozen, pack_bits, packed_size, unpack_bits
 from laconic.coding.symbols import MAX_COUNT, symbol_dtype
 from laconic.coding.varints import Cursor, varint
+from laconic.compiled import compiled
 from laconic.errors import FormatError
 
 MAX_LENGTH = 32
@@ -208,7 +208,7 @@ def _decoder_tables(lengths: np.ndarray, longest: int) -> tuple[np.ndarray, np.n
     return lookup, ends, order, np.uint64(width)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _write(symbols, codes, lengths, out):  # type: ignore[no-untyped-def]
     """Write the codes to ``out``, of exactly the right size and zero."""
     pending = held = np.uint64(0)  # fewer than 8 bits are held between symbols
@@ -225,7 +225,7 @@ def _write(symbols, codes, lengths, out):  # type: ignore[no-untyped-def]
         out[at] = (pending << (_BYTE - held)) & _BYTE_MASK
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _long_code(window, ends, order, length):  # type: ignore[no-untyped-def]
     """Return symbol and length of the code at the head of ``window``, which has at least ``length`` bits.
 
@@ -238,7 +238,7 @@ def _long_code(window, ends, order, length):  # type: ignore[no-untyped-def]
     return order[code + ends[length, 1]], length
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _read(data, lookup, ends, order, width, out):  # type: ignore[no-untyped-def]
     """Fill ``out``; return the bits used, which are more than there are where ``data`` is too short.
 

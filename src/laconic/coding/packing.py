@@ -1,8 +1,8 @@
 """Bit packing: fixed-width integers one after the other, lowest bit first."""
 
 import numpy as np
-from numba import njit
 
+from laconic.compiled import COMPILED, compiled
 from laconic.errors import FormatError
 
 
@@ -20,6 +20,8 @@ def packed_size(count: int, width: int) -> int:
 
 def pack_bits(symbols: np.ndarray, width: int) -> bytes:
     """Return the lowest ``width`` (0 to 32) bits of each symbol, packed; the last byte is filled up with zeros."""
+    if width == 8 * symbols.dtype.itemsize:
+        return symbols.astype(symbols.dtype.newbyteorder("<")).tobytes()
     out = np.zeros(packed_size(len(symbols), width), np.uint8)
     if width:
         _pack(frozen(symbols), np.uint64(width), out)
@@ -37,13 +39,23 @@ def unpack_bits(data: bytes | memoryview, count: int, width: int, dtype: np.dtyp
     spare = 8 * len(data) - count * width
     if spare and data[-1] >> (8 - spare):
         raise FormatError("packed numbers are not filled up with zeros")
+    if width in (8, 16, 32) and width == 8 * dtype.itemsize:
+        return np.frombuffer(data, dtype.newbyteorder("<")).astype(dtype)
     out = np.zeros(count, dtype)
     if width and count:
-        _unpack(frozen(np.frombuffer(data, np.uint8)), np.uint64(width), out)
+        unpack = _unpack if COMPILED else unpack_vectors
+        unpack(frozen(np.frombuffer(data, np.uint8)), np.uint64(width), out)
     return out
 
 
-@njit(cache=True, nogil=True)
+def unpack_vectors(data: np.ndarray, width: np.uint64, out: np.ndarray) -> None:
+    """Fill ``out``, which is zero, from ``data``, which holds enough bytes: one NumPy call a bit."""
+    bits = np.unpackbits(data, count=len(out) * int(width), bitorder="little").reshape(len(out), int(width))
+    for place in range(int(width)):
+        out |= bits[:, place].astype(out.dtype) << out.dtype.type(place)
+
+
+@compiled
 def _pack(symbols, width, out):  # type: ignore[no-untyped-def]
     """Write the symbols' low bits to ``out``, of exactly the right size."""
     mask = (np.uint64(1) << width) - np.uint64(1)
@@ -61,7 +73,7 @@ def _pack(symbols, width, out):  # type: ignore[no-untyped-def]
         out[at] = pending
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _unpack(data, width, out):  # type: ignore[no-untyped-def]
     """Fill ``out`` from ``data``, which holds enough bytes."""
     mask = (np.uint64(1) << width) - np.uint64(1)

@@ -11,7 +11,6 @@ from typing import final
 import numpy as np
 
 from laconic.coding import encoder, fused, vectorised
-from laconic.coding.compiled import HAS_NUMBA
 from laconic.coding.fitting import coded_bits
 from laconic.coding.lanes import GROUP, LOW, SPARE, Lanes, lane_count, parse_lanes
 from laconic.coding.levels import ALPHABET, DIRECT, SIZES, level_of, raw_bits, sizes_of
@@ -20,6 +19,7 @@ from laconic.coding.packing import frozen
 from laconic.coding.pairs import SIDE, paired
 from laconic.coding.ungerboeck import feedback
 from laconic.coding.varints import Cursor
+from laconic.compiled import COMPILED
 from laconic.errors import FormatError
 
 
@@ -212,7 +212,7 @@ def _decode(
     xors = np.array(feedback(coder.model.nu), np.uint64)
     scales = np.array([step, offsets[-1] / UNIT if len(offsets) else 0.0])
     out = np.empty(segments.size + 1, dtype)
-    decoder = fused if HAS_NUMBA else vectorised
+    decoder = fused if COMPILED else vectorised
     decoder.decode(
         frozen(lanes.words), lanes.ends.astype(np.uint64), places, states, np.zeros(len(states), np.uint64),
         coder.slots, plan, values, couples, xors, scales, out,

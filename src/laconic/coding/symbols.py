@@ -1,14 +1,14 @@
 """Symbols to bytes by whichever method is the shortest: constant, bit-packed, rANS, or split for large alphabets.
 
 The first byte says how: bits 0–1 the method (0 constant, 1 packed, 2 rANS, 3 split), and for rANS bits 2–3 the
-precision and bits 4–5 the lanes, as positions in `PRECISIONS` and `LANES`. `docs/format.md` is normative.
+precision, as its position in `PRECISIONS`. `docs/format.md` is normative.
 """
 
 import numpy as np
 
 from laconic.coding.frequencies import FRACTION, cost, histogram, normalise
 from laconic.coding.packing import pack_bits, packed_size, unpack_bits
-from laconic.coding.rans import LANES, decode, encode
+from laconic.coding.rans import decode, encode
 from laconic.coding.tables import read_table, table_bytes
 from laconic.coding.varints import Cursor, varint
 from laconic.errors import FormatError
@@ -21,7 +21,6 @@ MAX_COUNT = 1 << 30
 
 _CONSTANT, _PACKED, _RANS, _SPLIT = range(4)
 _LARGEST = 1024  # symbols that a frequency table may have
-_MANY_LANES = 4096  # bytes from which eight lanes, which cost some 20 bytes more, are worth their speed
 
 
 def symbol_dtype(alphabet: int) -> np.dtype:
@@ -80,7 +79,7 @@ def decode_symbols(data: bytes | memoryview, count: int, alphabet: int) -> np.nd
         return _inside(unpack_bits(cursor.rest(), count, (alphabet - 1).bit_length(), dtype), alphabet)
     if method == _SPLIT:
         return _decode_split(cursor, count, alphabet)
-    return _decode_rans(head, cursor.rest(), count, alphabet)
+    return _decode_rans(head, cursor, count, alphabet)
 
 
 def _inside(symbols: np.ndarray, alphabet: int) -> np.ndarray:
@@ -112,19 +111,18 @@ def _encode_rans(symbols: np.ndarray, alphabet: int, limit: int) -> bytes | None
             best = size, number, frequencies, table
     if best is None or best[0] >= limit:
         return None
-    size, number, frequencies, table = best
-    lanes = int(size - len(table) >= _MANY_LANES)
-    head = bytes([_RANS | number << 2 | lanes << 4])
-    return head + table + encode(symbols, frequencies, PRECISIONS[number], LANES[lanes])
+    _, number, frequencies, table = best
+    return bytes([_RANS | number << 2]) + table + encode(symbols, frequencies, PRECISIONS[number])
 
 
-def _decode_rans(head: int, data: bytes | memoryview, count: int, alphabet: int) -> np.ndarray:
-    """Return the symbols of the rANS coding whose first byte is ``head`` and whose others are ``data``."""
-    number, lanes = head >> 2 & 3, head >> 4
-    if lanes >= len(LANES) or alphabet > _LARGEST:
+def _decode_rans(head: int, cursor: Cursor, count: int, alphabet: int) -> np.ndarray:
+    """Return the symbols of the rANS coding whose first byte is ``head`` and whose others are those of ``cursor``."""
+    precision = PRECISIONS[head >> 2 & 3]
+    if head >> 4 or alphabet > _LARGEST:
         raise FormatError(f"unknown rANS coding {head} of an alphabet of {alphabet}")
-    frequencies, used = read_table(data, alphabet, PRECISIONS[number])
-    return decode(data[used:], count, frequencies, PRECISIONS[number], LANES[lanes], symbol_dtype(alphabet))
+    data = cursor.rest()
+    frequencies, used = read_table(data, alphabet, precision)
+    return decode(Cursor(data[used:]), count, frequencies, precision, symbol_dtype(alphabet))
 
 
 def _split(alphabet: int) -> int:

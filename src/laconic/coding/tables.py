@@ -6,9 +6,9 @@ frequencies reach their sum, 2ⁿ; symbols after it are absent. The last byte is
 """
 
 import numpy as np
-from numba import njit
 
 from laconic.coding.packing import frozen
+from laconic.compiled import compiled
 from laconic.errors import FormatError
 
 _RUN, _SHORTEST, _LONGEST = 15, 4, 259
@@ -34,7 +34,7 @@ def read_table(data: bytes | memoryview, alphabet: int, precision: int) -> tuple
     return frequencies, (used + 7) // 8
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _put(out, at, value, width):  # type: ignore[no-untyped-def]
     """Write ``width`` bits and return the position after them."""
     for k in range(width):
@@ -42,7 +42,7 @@ def _put(out, at, value, width):  # type: ignore[no-untyped-def]
     return at + width
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _get(data, at, width):  # type: ignore[no-untyped-def]
     """Return ``width`` bits from position ``at``; the caller has checked that they are there."""
     value = 0
@@ -51,7 +51,7 @@ def _get(data, at, width):  # type: ignore[no-untyped-def]
     return value
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _bit_length(number):  # type: ignore[no-untyped-def]
     """Return the number of bits of ``number``."""
     length = 0
@@ -60,7 +60,7 @@ def _bit_length(number):  # type: ignore[no-untyped-def]
     return length
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _write(frequencies, out):  # type: ignore[no-untyped-def]
     """Write the table; return its length in bits."""
     at = absent = 0
@@ -79,7 +79,7 @@ def _write(frequencies, out):  # type: ignore[no-untyped-def]
     return at
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _read(data, total, frequencies):  # type: ignore[no-untyped-def]
     """Fill ``frequencies``; return the table's length in bits, or -1 when it is no table of this sum."""
     bits = 8 * len(data)

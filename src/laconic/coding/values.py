@@ -2,20 +2,22 @@
 
 A float's bits are rotated left by one, so that its sign is the lowest bit and its exponent fills the first plane:
 trained weights have few exponents, and that plane shrinks. (The observation behind ZipNN, Hershcovitch et al.,
-arXiv:2411.05239.)
+arXiv:2411.05239.) Where rows of a tensor differ, such as those of an embedding that were never trained, pieces with
+tables of their own are shorter than the whole.
 """
 
-import ml_dtypes  # noqa: F401  registers bfloat16 and the 8-bit floats with NumPy
 import numpy as np
 
+from laconic.coding.dtypes import FLOATS, dtype_of
 from laconic.coding.symbols import decode_symbols, encode_symbols
 from laconic.coding.varints import Cursor, varint
+from laconic.compiled import COMPILED, compiled
 from laconic.errors import FormatError
 
-FLOATS = ("float32", "float64", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2")
-"""The floating element types; all others are bool and NumPy's integers of 8 to 64 bits."""
+PIECE = 1 << 16
+"""Values in a piece: enough that its tables are noise, few enough to follow what changes along a tensor."""
 
-_PLAIN, _PLANES = range(2)
+_PLAIN, _PLANES, _PIECES = range(3)
 
 
 def encode_values(array: np.ndarray) -> bytes:
@@ -30,9 +32,15 @@ def encode_values(array: np.ndarray) -> bytes:
         return encode_symbols(array.astype(np.uint8), 2)
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
-    words = np.ascontiguousarray(array).view(f"u{array.itemsize}").astype(f"<u{array.itemsize}")
-    planes = _encode_planes(words, array.dtype.name in FLOATS)
-    return bytes([_PLANES]) + planes if len(planes) < array.nbytes else bytes([_PLAIN]) + words.tobytes()
+    words = np.ascontiguousarray(array).view(f"u{array.itemsize}")
+    if array.dtype.name in FLOATS:
+        words = words << words.dtype.type(1) | words >> words.dtype.type(8 * words.itemsize - 1)
+    planes = _encode_planes(words)
+    if len(words) > PIECE:
+        planes = min(planes, _encode_pieces(words), key=len)
+    if len(planes) <= array.nbytes:
+        return planes
+    return bytes([_PLAIN]) + array.view(f"u{array.itemsize}").astype(f"<u{array.itemsize}").tobytes()
 
 
 def decode_values(data: bytes | memoryview, count: int, dtype: str) -> np.ndarray:
@@ -43,39 +51,74 @@ def decode_values(data: bytes | memoryview, count: int, dtype: str) -> np.ndarra
     """
     if dtype == "bool":
         return decode_symbols(data, count, 2).view(np.bool_)
-    kind = np.dtype(dtype)
+    kind = dtype_of(dtype)
     if not count:
         if len(data):
             raise FormatError(f"{len(data)} bytes for no values")
         return np.empty(0, kind)
-    cursor = Cursor(data)
+    words = np.empty(count, f"u{kind.itemsize}")
+    _decode(Cursor(data), words, rotated=dtype in FLOATS, pieces=count > PIECE)
+    return words.view(kind)
+
+
+def _encode_planes(words: np.ndarray) -> bytes:
+    """Return the planes of unsigned integers, highest first, each but the last with its length."""
+    planes = words.astype(f"<u{words.itemsize}").view(np.uint8).reshape(len(words), words.itemsize).T[::-1]
+    return bytes([_PLANES]) + _chain([encode_symbols(plane, 256) for plane in planes])
+
+
+def _encode_pieces(words: np.ndarray) -> bytes:
+    """Return the planes of each piece, each but the last with its length."""
+    return bytes([_PIECES]) + _chain([_encode_planes(words[at : at + PIECE]) for at in range(0, len(words), PIECE)])
+
+
+def _chain(pieces: list[bytes]) -> bytes:
+    """Return ``pieces`` one after the other, before each but the last its length."""
+    return b"".join(varint(len(piece)) + piece for piece in pieces[:-1]) + pieces[-1]
+
+
+def _decode(cursor: Cursor, words: np.ndarray, *, rotated: bool, pieces: bool) -> None:
+    """Fill ``words``, unsigned integers; ``pieces`` says whether there may be any."""
     method = cursor.unsigned(1)
-    if method > _PLANES or (method == _PLAIN and cursor.left != count * kind.itemsize):
-        raise FormatError(f"method {method} of coding {count} values of {dtype} in {cursor.left} bytes")
+    if method > _PIECES - (not pieces) or (method == _PLAIN and cursor.left != words.nbytes):
+        raise FormatError(f"method {method} of coding {len(words)} values in {cursor.left} bytes")
     if method == _PLAIN:
-        words = np.frombuffer(cursor.rest(), f"<u{kind.itemsize}")
+        words[:] = np.frombuffer(cursor.rest(), words.dtype.newbyteorder("<"))
+    elif method == _PLANES:
+        _decode_planes(cursor, words, rotated)
     else:
-        words = _decode_planes(cursor, count, kind.itemsize, dtype in FLOATS)
-    return words.astype(f"u{kind.itemsize}").view(kind)
+        for at in range(0, len(words), PIECE):
+            piece = cursor.take(cursor.varint()) if at + PIECE < len(words) else cursor.rest()
+            _decode(Cursor(piece), words[at : at + PIECE], rotated=rotated, pieces=False)
 
 
-def _encode_planes(words: np.ndarray, rotate: bool) -> bytes:
-    """Return the planes of little-endian unsigned integers, highest first, each but the last with its length."""
-    if rotate:
-        bits = words.dtype.type(8 * words.itemsize - 1)
-        words = words << words.dtype.type(1) | words >> bits
-    planes = words.view(np.uint8).reshape(len(words), words.itemsize).T[::-1]
-    coded = [encode_symbols(plane, 256) for plane in planes]
-    return b"".join(varint(len(plane)) + plane for plane in coded[:-1]) + coded[-1]
+def _decode_planes(cursor: Cursor, words: np.ndarray, rotated: bool) -> None:
+    """Fill ``words`` from their planes."""
+    count, width = len(words), words.itemsize
+    planes = np.empty((width, count), np.uint8)
+    for number in range(width):
+        coded = cursor.take(cursor.varint()) if number < width - 1 else cursor.rest()
+        planes[number] = decode_symbols(coded, count, 256)
+    if COMPILED:
+        _join(planes, words, np.uint64(8 * width - 1), rotated)
+    else:
+        join_vectors(planes, words, rotated)
 
 
-def _decode_planes(cursor: Cursor, count: int, width: int, rotated: bool) -> np.ndarray:
-    """Invert `_encode_planes`: return ``count`` unsigned integers of ``width`` bytes."""
-    words: np.ndarray = np.zeros(count, f"<u{width}")
-    for plane in range(width - 1, -1, -1):
-        coded = cursor.take(cursor.varint()) if plane else cursor.rest()
-        words |= decode_symbols(coded, count, 256).astype(words.dtype) << words.dtype.type(8 * plane)
+def join_vectors(planes: np.ndarray, words: np.ndarray, rotated: bool) -> None:
+    """Fill ``words`` from the bytes in ``planes``, highest first, without a compiler."""
+    little: np.ndarray = words.astype(words.dtype.newbyteorder("<"))
+    little.view(np.uint8).reshape(len(words), words.itemsize).T[::-1] = planes
+    words[:] = little
     if rotated:
-        bits = words.dtype.type(8 * width - 1)
-        words = words >> words.dtype.type(1) | words << bits
-    return words
+        words[:] = words >> words.dtype.type(1) | words << words.dtype.type(8 * words.itemsize - 1)
+
+
+@compiled
+def _join(planes, words, top, rotated):  # type: ignore[no-untyped-def]
+    """Do what `join_vectors` does, a word at a time; ``top`` is the number of the highest bit of a word."""
+    for i in range(len(words)):
+        word = np.uint64(0)
+        for number in range(len(planes)):
+            word = word << np.uint64(8) | np.uint64(planes[number, i])
+        words[i] = (word >> np.uint64(1)) | (word & np.uint64(1)) << top if rotated else word

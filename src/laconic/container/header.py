@@ -8,7 +8,7 @@ from typing import final
 from laconic.errors import FormatError
 
 MAGIC = b"\x89LAC\r\n\x1a\n"
-VERSION = 0
+VERSION = 1
 HEADER_BYTES = 32
 
 _FIELDS = struct.Struct("<8sHHQII")
@@ -55,6 +55,8 @@ def parse_header(data: bytes, file_length: int) -> Header:
         raise FormatError(
             f"byte 8: format version {version}; this laconic reads versions up to {VERSION}: install a newer laconic"
         )
+    if version < VERSION:
+        raise FormatError(f"byte 8: format version {version} was never released; the first is {VERSION}")
     if zlib.crc32(data[:28]) != int.from_bytes(data[28:32], "little") or reserved:
         raise FormatError("byte 28: the header is damaged (its checksum differs)")
     if offset < HEADER_BYTES or offset + length != file_length:

@@ -11,11 +11,13 @@ from laconic.container.table import (
     MAX_AXES,
     MAX_DEPTH,
     MAX_FACTS,
+    MAX_NAME,
     Block,
     Record,
     Stream,
     Table,
     check_shape,
+    shared_ends,
 )
 
 Parts = Sequence[tuple[type[Part], ...]]
@@ -50,11 +52,28 @@ def parse_table(data: bytes, origin: int, first_block: int, parts: Parts) -> Tab
 
 def _parse_string(cursor: Cursor) -> str:
     """Return the next string."""
-    data = bytes(cursor.take(cursor.varint()))
+    return _text(cursor, bytes(cursor.take(cursor.varint())))
+
+
+def _text(cursor: Cursor, data: bytes) -> str:
+    """Return the text whose UTF-8 form is ``data``."""
     try:
         return data.decode()
     except UnicodeDecodeError as error:
         raise cursor.fail(f"a name that is not UTF-8 ({error.reason})") from None
+
+
+def _parse_name(cursor: Cursor, last: bytes) -> bytes:
+    """Return the next name, which shares as much as it can of its head and its tail with ``last``."""
+    head, tail = cursor.varint(), cursor.varint()
+    if head + tail > len(last):
+        raise cursor.fail(f"a name that shares {head} and {tail} bytes with {last!r}")
+    name = last[:head] + bytes(cursor.take(cursor.varint())) + last[len(last) - tail :]
+    if len(name) > MAX_NAME:
+        raise cursor.fail(f"a name of {len(name)} bytes, of {MAX_NAME} at most")
+    if shared_ends(name, last) != (head, tail):
+        raise cursor.fail(f"a name that shares more than {head} and {tail} bytes with {last!r}")
+    return name
 
 
 def _parse_metadata(cursor: Cursor) -> dict[str, str]:
@@ -105,8 +124,10 @@ class _Records:
     def tensors(self) -> dict[str, Record]:
         """Return the records by name."""
         found: dict[str, Record] = {}
+        last = b""
         for _ in range(self._cursor.varint()):
-            name = _parse_string(self._cursor)
+            last = _parse_name(self._cursor, last)
+            name = _text(self._cursor, last)
             if name in found:
                 raise self._cursor.fail(f"two tensors are called {name!r}")
             found[name] = self._record(1)

@@ -3,6 +3,7 @@
 import mmap
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +16,7 @@ from laconic.codes import Code
 from laconic.container.header import HEADER_BYTES, parse_header
 from laconic.container.parsing import parse_table
 from laconic.container.records import PARTS, StreamPart, build_code, decode_stream
-from laconic.container.room import require_room
+from laconic.container.room import default_limit, require_room
 from laconic.container.rows import Row, rows
 from laconic.container.table import Table
 from laconic.errors import FormatError
@@ -44,13 +45,16 @@ class LacFile(Mapping[str, np.ndarray]):
     Args:
         data: the bytes, or a map of them.
         label: what to call the file in messages.
+        limit: bytes that one tensor, decoded, may take with its streams; None for 1 GiB or 1000 times the length of
+            the file, whichever is more, and at most this machine's memory.
 
     Raises:
         FormatError: when header or table are not sound.
     """
 
-    def __init__(self, data: "bytes | mmap.mmap", label: str) -> None:
+    def __init__(self, data: "bytes | mmap.mmap", label: str, limit: int | None = None) -> None:
         self._data = data
+        self._limit = default_limit(len(data)) if limit is None else limit
         self._label = label
         self._live: WeakValueDictionary[int, StreamPart] = WeakValueDictionary()
         try:
@@ -64,7 +68,8 @@ class LacFile(Mapping[str, np.ndarray]):
         return dict(self._table.metadata)
 
     def __getitem__(self, name: str) -> np.ndarray:
-        return self.code(name).decompress()
+        with self._naming(name):
+            return self._build(name).decompress()
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._table.tensors)
@@ -80,14 +85,13 @@ class LacFile(Mapping[str, np.ndarray]):
 
         Raises:
             KeyError: when there is no such tensor.
-            FormatError: naming file, tensor and byte, when one of its blocks is damaged.
+            FormatError: naming file, tensor and byte, when one of its blocks is damaged; naming both numbers, when
+                it would take more bytes than the limit.
         """
-        record = self._table.tensors[name]
-        try:
-            require_room(record, self._table.streams)
-            return build_code(record, self._stream)
-        except FormatError as error:
-            raise FormatError(f"{self._label}: tensor {name!r}: {error}") from None
+        with self._naming(name):
+            code = self._build(name)
+            code.check()
+            return code
 
     def codes(self) -> dict[str, Code]:
         """Return all codes by name, in the order of the file."""
@@ -110,6 +114,20 @@ class LacFile(Mapping[str, np.ndarray]):
     ) -> None:
         self.close()
 
+    def _build(self, name: str) -> Code:
+        """Return the code of a tensor."""
+        record = self._table.tensors[name]
+        require_room(record, self._table.streams, self._limit)
+        return build_code(record, self._stream)
+
+    @contextmanager
+    def _naming(self, name: str) -> Iterator[None]:
+        """Let errors of the format name file and tensor."""
+        try:
+            yield
+        except FormatError as error:
+            raise FormatError(f"{self._label}: tensor {name!r}: {error}") from None
+
     def _stream(self, number: int) -> StreamPart:
         """Return a stream, the same object as long as it lives."""
         found = self._live.get(number)
@@ -119,8 +137,12 @@ class LacFile(Mapping[str, np.ndarray]):
         return found
 
 
-def open(path: str | Path) -> LacFile:
+def open(path: str | Path, limit: int | None = None) -> LacFile:
     """Open a `.lac` file for reading.
+
+    Args:
+        path: the file.
+        limit: bytes that one tensor may take decoded, see `LacFile`.
 
     Raises:
         FormatError: naming file and byte, when it is not a sound `.lac` file.
@@ -129,16 +151,20 @@ def open(path: str | Path) -> LacFile:
     with Path(path).open("rb") as file:
         empty = file.seek(0, 2) == 0
         data = b"" if empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    return LacFile(data, str(path))
+    return LacFile(data, str(path), limit)
 
 
-def loads(data: bytes) -> Contents:
+def loads(data: bytes, limit: int | None = None) -> Contents:
     """Return all that the bytes of a file hold.
+
+    Args:
+        data: the bytes.
+        limit: bytes that one tensor may take decoded, see `LacFile`.
 
     Raises:
         FormatError: when they are not a sound `.lac` file.
     """
-    file = LacFile(data, ".lac data")
+    file = LacFile(data, ".lac data", limit)
     return Contents(file.codes(), file.metadata)
 
 

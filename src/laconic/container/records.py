@@ -8,7 +8,7 @@ import numpy as np
 
 from laconic.codes import CODES, Code, Part, Symbols, Values
 from laconic.codes.describe import Outline
-from laconic.coding import decode_symbols, decode_values, encode_symbols, encode_values, symbol_dtype
+from laconic.coding import decode_symbols, decode_values, dtype_of, encode_symbols, encode_values, symbol_dtype
 from laconic.container.table import BLOCK, Block, Record, Stream
 from laconic.errors import FormatError
 
@@ -54,7 +54,7 @@ def decode_stream(stream: Stream, read: Callable[[int, int], bytes]) -> StreamPa
     Raises:
         FormatError: with the byte's offset, when a block is damaged or is not what it should be.
     """
-    kind = np.dtype(stream.dtype) if stream.dtype is not None else symbol_dtype(stream.alphabet)
+    kind = dtype_of(stream.dtype) if stream.dtype is not None else symbol_dtype(stream.alphabet)
     array = np.empty(stream.count, kind)
     for number, block in enumerate(stream.blocks):
         piece = array[number * BLOCK : (number + 1) * BLOCK]

@@ -1,33 +1,45 @@
-"""Whether this machine could hold what a table claims.
+"""How much a file may ask for.
 
 A tensor of one repeated value takes a few bytes of file, whatever its size: its claim cannot be told from a lie by
-looking at the file, but it can be told that nobody here can have meant to open it.
+looking at the file. So there is a limit, which a reader who trusts the file can raise.
 """
 
 import math
 import os
 
-import numpy as np
-
-from laconic.coding import symbol_dtype
+from laconic.coding import itemsize, symbol_dtype
 from laconic.container.records import stream_numbers
 from laconic.container.table import Record, Stream
 from laconic.errors import FormatError
 
-
-def require_room(record: Record, streams: tuple[Stream, ...]) -> None:
-    """Raise `FormatError` when a tensor and its streams would take more bytes than this machine has memory."""
-    claimed = math.prod(record.shape) * np.dtype(record.dtype).itemsize
-    claimed += sum(_claim(streams[number]) for number in stream_numbers(record))
-    memory = memory_bytes()
-    if claimed > memory:
-        raise FormatError(f"claims {claimed / 1e9:,.0f} GB, and this machine has {memory / 1e9:,.0f} GB of memory")
+LEAST, RATIO = 1 << 30, 1000
+"""Bytes that any file may ask for, and how often its own length a larger one may."""
 
 
-def _claim(stream: Stream) -> int:
+def default_limit(file_bytes: int) -> int:
+    """Return the bytes that one tensor of a file may take: 1 GiB or 1000 files, at most the machine's memory."""
+    return min(max(LEAST, RATIO * file_bytes), memory_bytes())
+
+
+def require_room(record: Record, streams: tuple[Stream, ...], limit: int) -> None:
+    """Raise `FormatError` when a tensor, what is nested in it and its streams take more than ``limit`` bytes."""
+    claimed = _tensors(record) + sum(_stream(streams[number]) for number in stream_numbers(record))
+    if claimed > limit:
+        raise FormatError(
+            f"claims {claimed:,} bytes decoded, above the limit of {limit:,}; if you trust the file, raise it: "
+            "limit= in Python, --limit on the command line"
+        )
+
+
+def _tensors(record: Record) -> int:
+    """Return the bytes of a record's tensor and of those nested in it."""
+    own = math.prod(record.shape) * itemsize(record.dtype)
+    return own + sum(_tensors(part) for part in record.parts if isinstance(part, Record))
+
+
+def _stream(stream: Stream) -> int:
     """Return the bytes of a stream once it is decoded."""
-    kind = np.dtype(stream.dtype) if stream.dtype is not None else symbol_dtype(stream.alphabet)
-    return stream.count * kind.itemsize
+    return stream.count * (symbol_dtype(stream.alphabet).itemsize if stream.dtype is None else itemsize(stream.dtype))
 
 
 def memory_bytes() -> int:

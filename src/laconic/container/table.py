@@ -14,6 +14,9 @@ BLOCK = 1 << 20
 
 MAX_AXES, MAX_FACTS, MAX_DEPTH, MAX_ELEMENTS, MAX_ALPHABET = 32, 8, 8, 1 << 36, 1 << 32
 
+MAX_NAME = 1 << 12
+"""Bytes of a tensor's name: names are stored as differences, and a small table must not claim many long ones."""
+
 
 @final
 @dataclass(frozen=True)
@@ -110,7 +113,33 @@ def _pack_streams(streams: tuple[Stream, ...]) -> bytes:
 
 def _pack_tensors(tensors: Mapping[str, Record]) -> bytes:
     """Return the list of tensors."""
-    return varint(len(tensors)) + b"".join(_pack_string(name) + _pack_record(r) for name, r in tensors.items())
+    out, last = [varint(len(tensors))], b""
+    for name, record in tensors.items():
+        out += [pack_name(name.encode(), last), _pack_record(record)]
+        last = name.encode()
+    return b"".join(out)
+
+
+def pack_name(name: bytes, last: bytes) -> bytes:
+    """Return ``name`` as the bytes that its head and its tail share with ``last``, and what is between them."""
+    head, tail = shared_ends(name, last)
+    middle = name[head : len(name) - tail]
+    return varint(head) + varint(tail) + varint(len(middle)) + middle
+
+
+def shared_ends(name: bytes, last: bytes) -> tuple[int, int]:
+    """Return how many bytes the heads of both share, and how many the tails of what is left.
+
+    >>> shared_ends(b"block.3.weight", b"block.2.weight")
+    (6, 7)
+    """
+    head = _common(name, last)
+    return head, _common(name[head:][::-1], last[head:][::-1])
+
+
+def _common(a: bytes, b: bytes) -> int:
+    """Return the length of the longest common head."""
+    return next((k for k, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
 
 
 def _pack_record(record: Record) -> bytes:

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 from laconic.codes import CODES, Code
 from laconic.container.header import HEADER_BYTES, Header
 from laconic.container.records import StreamPart, encode_blocks, stream_entry
-from laconic.container.table import MAX_DEPTH, Record, Stream, Table, check_shape
+from laconic.container.table import MAX_DEPTH, MAX_NAME, Record, Stream, Table, check_shape
 from laconic.errors import WeightsError
 from laconic.files import replace_file
 
@@ -76,6 +76,8 @@ class _Builder:
             if name in self._records:
                 raise WeightsError(f"two tensors are called {name!r}; give each its own name")
             _check_text(name)
+            if len(name.encode()) > MAX_NAME:
+                raise WeightsError(f"a name of {len(name.encode())} bytes, of {MAX_NAME} at most: {name[:40]!r}...")
             self._records[name] = yield from self._record(code, 1)
         table = Table(metadata, tuple(self._streams), self._records).pack()
         self.header = Header.of(table, self._offset)

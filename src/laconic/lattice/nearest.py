@@ -13,7 +13,7 @@ Source: Sullivan, "Efficient scalar quantization of exponential and Laplacian ra
 
 import numpy as np
 
-from laconic.coding.compiled import compiled, inlined
+from laconic.compiled import compiled, inlined
 
 FINE = 32
 """Places in each step where the envelope is looked up: so many that what is found there is mostly the answer."""

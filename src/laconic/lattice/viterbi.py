@@ -12,7 +12,7 @@ IT 38, 1992).
 
 import numpy as np
 
-from laconic.coding.compiled import compiled, inlined
+from laconic.compiled import compiled, inlined
 
 FAR = np.float32(1e30)
 """The cost of a state that cannot be."""

@@ -19,6 +19,7 @@ from torch import Tensor
 from laconic.codes import Code, CodebookCode, DenseCode, GridCode, LowRankCode, SparseCode, Values
 from laconic.codes.cosine import basis
 from laconic.codes.low_rank import VIEWS
+from laconic.codes.sharing import unshared
 from laconic.coding.payload import moved
 from laconic.errors import PlanError
 from laconic.params import Params, to_numpy, to_torch
@@ -46,6 +47,7 @@ def finetune(task: Task, codes: Mapping[str, Code], how: Optimization = FINE_TUN
         raise PlanError(f"fine-tuning trains codebooks and factors, which take no weight decay: {how.weight_decay}")
     if how.epochs == 0:
         return dict(codes)
+    codes = unshared(codes)
     moving = set(trainable(task.module, codes))
     leaves = _Leaves()
     forms = {name: free(code, leaves) for name, code in codes.items() if name in moving}

@@ -1,0 +1,37 @@
+"""Element types by name; those that NumPy lacks come from ml_dtypes, imported when the first of them occurs."""
+
+import numpy as np
+
+from laconic.errors import MissingPackage
+
+FLOATS = ("float32", "float64", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2")
+"""The floating element types; all others are bool and NumPy's integers of 8 to 64 bits."""
+
+FOREIGN = FLOATS[3:]
+"""Those that NumPy knows through ml_dtypes only."""
+
+_ITEMSIZES = dict(zip(FOREIGN, (2, 1, 1), strict=True))
+
+
+def dtype_of(name: str) -> np.dtype:
+    """Return the NumPy dtype called ``name``.
+
+    Raises:
+        MissingPackage: for a type of ml_dtypes where that is not installed.
+
+    >>> dtype_of("bfloat16").itemsize
+    2
+    """
+    if name in FOREIGN:
+        try:
+            import ml_dtypes
+        except ImportError:
+            raise MissingPackage(f"{name} needs ml_dtypes: pip install ml_dtypes") from None
+        kind: np.dtype = np.dtype(getattr(ml_dtypes, name))
+        return kind
+    return np.dtype(name)
+
+
+def itemsize(name: str) -> int:
+    """Return the bytes of an element of the type called ``name``, which need not be at hand."""
+    return _ITEMSIZES.get(name) or np.dtype(name).itemsize

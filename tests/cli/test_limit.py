@@ -1,0 +1,46 @@
+"""--limit: what a file may ask for, on the command line."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import typer
+
+from laconic import container
+from laconic.cli.options import size
+from laconic.codes import DenseCode
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("0", 0), ("17", 17), ("17B", 17), ("100KB", 100_000), ("8GB", 8 * 10**9), ("1.5MiB", 3 << 19), ("2 gib", 2 << 30),
+     ("0.1KB", 100), ("3TB", 3 * 10**12), ("1TiB", 1 << 40)],
+)  # fmt: skip
+def test_sizes(text, expected):
+    assert size(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "KB", "-1", "1e9", "8 G B", "1iB", "8GBs", "1.", ".5KB", "1PB", "٣KB"])
+def test_what_is_no_size_is_refused(text):
+    with pytest.raises(typer.BadParameter, match="is no size"):
+        size(text)
+
+
+def laconic(*arguments):
+    """Exit code and standard error of a process of its own: beartype would read a file's first tensor itself."""
+    done = subprocess.run([sys.executable, "-m", "laconic", *map(str, arguments)], capture_output=True, text=True)
+    return done.returncode, " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize("command", ["inspect", "decompress"])
+def test_a_tensor_above_the_limit_is_refused_and_the_message_says_how_to_raise_it(command, tmp_path):
+    path = tmp_path / "bomb.lac"
+    container.write(path, {"big": DenseCode.of(np.zeros(10_000, np.float32))})
+    output = ["-o", tmp_path / "out.safetensors"] if command == "decompress" else []
+    code, error = laconic(command, path, *output, "--limit", "79KB")
+    assert code == 1
+    assert "tensor 'big': claims 80,000 bytes decoded, above the limit of 79,000" in error
+    assert "--limit" in error
+    assert laconic(command, path, *output, "--limit", "80KB", "--quiet") == (0, "")
+    assert laconic(command, path, *output, "--limit", "much")[0] == 2
