@@ -2,9 +2,11 @@
 
 import mmap
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import final
@@ -15,11 +17,14 @@ import numpy as np
 from laconic.codes import Code
 from laconic.container.header import HEADER_BYTES, parse_header
 from laconic.container.parsing import parse_table
-from laconic.container.records import PARTS, StreamPart, build_code, decode_stream
+from laconic.container.records import PARTS, StreamPart, build_code, decode_stream, stream_numbers
 from laconic.container.room import default_limit, require_room
 from laconic.container.rows import Row, rows
 from laconic.container.table import Table
 from laconic.errors import FormatError
+
+KEPT = 1 << 24
+"""Bytes up to which a stream that several tensors share stays decoded while the file is open."""
 
 
 @final
@@ -40,7 +45,8 @@ class Contents:
 class LacFile(Mapping[str, np.ndarray]):
     """A file, open for reading: a mapping from names to decompressed tensors that reads only what it is asked for.
 
-    What several codes share is one object, as it was when it was written, for as long as one of them lives.
+    What several codes share is one object, as it was when it was written, for as long as one of them lives; a small
+    stream that several tensors share is decoded once.
 
     Args:
         data: the bytes, or a map of them.
@@ -57,6 +63,7 @@ class LacFile(Mapping[str, np.ndarray]):
         self._limit = default_limit(len(data)) if limit is None else limit
         self._label = label
         self._live: WeakValueDictionary[int, StreamPart] = WeakValueDictionary()
+        self._kept: dict[int, StreamPart] = {}
         try:
             self._table = _table(data)
         except FormatError as error:
@@ -103,6 +110,7 @@ class LacFile(Mapping[str, np.ndarray]):
 
     def close(self) -> None:
         """Let go of the file; tensors and codes that were read stay."""
+        self._kept.clear()
         if isinstance(self._data, mmap.mmap):
             self._data.close()
 
@@ -134,7 +142,15 @@ class LacFile(Mapping[str, np.ndarray]):
         if found is None:
             found = decode_stream(self._table.streams[number], lambda at, length: self._data[at : at + length])
             self._live[number] = found
+            if found.array.nbytes <= KEPT and number in self._shared:
+                self._kept[number] = found
         return found
+
+    @cached_property
+    def _shared(self) -> frozenset[int]:
+        """The numbers of the streams that several tensors use."""
+        users = Counter(number for record in self._table.tensors.values() for number in stream_numbers(record))
+        return frozenset(number for number, count in users.items() if count > 1)
 
 
 def open(path: str | Path, limit: int | None = None) -> LacFile:
