@@ -42,7 +42,11 @@ def test_plans_that_do_not_fit(net, refused, plan):
 
 
 CONFLICTS = {
-    "nothing": ([], "say how"),
+    "training to nothing": (["--effort", "train"], "say what training compresses to"),
+    "two budgets": (["--bits", "3", "--size", "1KB"], "a budget is named once"),
+    "a budget and a plan": (["--bits", "3", "--codebook", "2"], "--bits does not go with --codebook"),
+    "a budget and training": (["--ratio", "9", "--effort", "train"], "--ratio does not go with --effort train"),
+    "quality without a budget": (["--quality", "max", "--keep", "0"], "--quality does not go with --keep"),
     "keep and rank": (["--keep", "0.1", "--rank", "2"], "--keep and --rank"),
     "plan and codebook": (["--plan", "plan.toml", "--codebook", "2"], "leave out --codebook"),
     "plan and keep": (["--plan", "plan.toml", "--keep", "0.1"], "leave out"),

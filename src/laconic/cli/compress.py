@@ -203,7 +203,9 @@ def _budget(
     """Return the budget that the options name, the default one where they name nothing, or None beside a plan."""
     given = {"bits": bits, "size": size, "ratio": ratio, "snr": snr}
     named = [options.name_of(option) for option, value in given.items() if value is not None]
-    planned = [options.name_of(o) for o in _OF_PLANS if context.params[o] not in (None, False)]
+    planned = [
+        options.name_of(o) for o in _OF_PLANS if context.params[o] is not None and context.params[o] is not False
+    ]
     if len(named) > 1:
         raise PlanError(f"{', '.join(named)}: a budget is named once")
     if planned or effort is Effort.train:
