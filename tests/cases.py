@@ -151,6 +151,8 @@ CASES: tuple[Case, ...] = (
     *alone("trellis0.1-rate", UniformGrid(step=0.1, rate=0.5, states=4), MODEST, weighted=True, **TRELLIS),
     *alone("trellis64", UniformGrid(bits=1.5, states=64, cosine=True, scales=True), TENSORS, weighted=False, **SOUGHT),
     *alone("grid-scales", UniformGrid(bits=3, cosine=True, scales=True), TENSORS, weighted=True, **SOUGHT),
+    *alone("grid-rows", UniformGrid(bits=3, rows=True), TENSORS, weighted=True, **SOUGHT),
+    *together("joint-trellis-rows", Joint(UniformGrid(bits=2, states=8, rows=True)), SEVERAL, **SOUGHT),
     *together("joint-trellis", Joint(UniformGrid(bits=2, states=8, scales=True)), SEVERAL, **SOUGHT),
     *alone("keep-trellis", KeepLargest(0.3, values=UniformGrid(bits=3, states=8)), TENSORS, weighted=True, **SOUGHT),
     Case("no-tensors-grid", Joint(UniformGrid(bits=3)), {}, **SOUGHT),

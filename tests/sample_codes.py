@@ -76,6 +76,7 @@ def cases():
     yield "grid of large levels", grid((60,), "bfloat16", spread=1e8)
     yield "grid with a trellis", grid((200, 200), "float64", nu=3)
     yield "grid of kernels", grid((8, 6, 3, 3), nu=6, transform="cosine", mode=7)
+    yield "steps by rows", replace(grid((30, 7)), step=Values(np.linspace(0.1, 1, 30)))
     yield "grid by rows", grid((40, 30), "float16", mode=1)
     yield "empty grid", grid((0, 2))
     yield "pruned grid", sparse((30,), lambda shape, seed: grid(shape))

@@ -134,5 +134,6 @@ def grid(shape, facts, step, model, scales, payload):
     levels = levels_of(payload.tobytes(), [classes.count(c) for c in range(number)], nu, tables, paired)
     for place, v in zip(order, levels, strict=True):
         o = int(offsets[min(abs(v), len(offsets)) - 1]) if v and len(offsets) else 0
-        out[place] = (float(v) + (o if v > 0 else -o) / 256) * float(step[0])
+        row = place * len(step) // len(out)
+        out[place] = (float(v) + (o if v > 0 else -o) / 256) * float(step[row])
     return untransformed(out.reshape(shape)) if transform else out.reshape(shape)

@@ -10,7 +10,7 @@ import numpy as np
 from laconic.codes.code import Code, Part, part, require
 from laconic.codes.cosine import forward, inverse, transformable
 from laconic.codes.rounding import rounded
-from laconic.codes.scales import COLUMNS, POSITIONS, ROWS, Scales, symbol_counts
+from laconic.codes.scales import COLUMNS, POSITIONS, ROWS, Scales, folded, symbol_counts
 from laconic.codes.streams import Symbols, Values
 from laconic.coding import FLOATS
 from laconic.coding.model import MAX_CLASSES, Model, parse_model
@@ -57,7 +57,7 @@ class GridCode(Code):
         transform: of `TRANSFORMS`.
         mode: which axes have scale symbols: the sum of 1 (rows), 2 (columns) and 4 (positions).
         start: its first scale symbol among those of all tensors.
-        step: the width of a level, one float64; shared.
+        step: the width of a level, one float64 that tensors may share, or one for each row (dimension 0).
         model: bytes of offsets, trellis and tables; shared.
         scales: scale symbols of all tensors; shared.
         payload: the coded integers.
@@ -120,16 +120,22 @@ class GridCode(Code):
 
     def decompress(self) -> np.ndarray:
         """Decode, multiply, and transform back."""
-        scales = self.own_scales
-        fused = np.dtype(np.float32 if self.dtype == "float32" and self.transform == "none" else np.float64)
-        weights = scales.unsorted(
-            decode_weights(self.payload.array.data, scales.segments(), self.coder, float(self.step.array[0]), fused)
-        )
-        weights = weights.reshape(self.shape)
-        if self.transform == "cosine":
-            with np.errstate(over="ignore", invalid="ignore"):
+        single = len(self.step) == 1
+        plain = single and self.dtype == "float32" and self.transform == "none"
+        weights = self._decoded(float(self.step.array[0]) if single else 1.0, np.float32 if plain else np.float64)
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            if not single:
+                weights = weights.reshape(len(self.step), -1) * self.step.array[:, None]
+            weights = weights.reshape(self.shape)
+            if self.transform == "cosine":
                 weights = inverse(weights)
-        return weights if fused == np.float32 else rounded(weights, self.dtype)
+        return weights if plain else rounded(weights, self.dtype)
+
+    def _decoded(self, step: float, dtype: type) -> np.ndarray:
+        """Return the levels, moved by their offsets, times ``step``, in row-major order."""
+        scales = self.own_scales
+        weights = decode_weights(self.payload.array.data, scales.segments(), self.coder, step, np.dtype(dtype))
+        return scales.unsorted(weights)
 
     def streams(self) -> Mapping[str, Part]:
         """Return step, model, scales and payload."""
@@ -147,8 +153,9 @@ class GridCode(Code):
         step, model, payload = (part(streams, name, Values) for name in ("step", "model", "payload"))
         scales = part(streams, "scales", Symbols)
         require(dtype in FLOATS, f"a grid for a tensor of {dtype}")
-        require(step.array.dtype == np.float64 and len(step) == 1, f"{len(step)} steps of {step.array.dtype}")
-        require(bool(np.isfinite(step.array[0])), f"a step of {step.array[0]}")
+        rows = folded(shape)[0]
+        require(step.array.dtype == np.float64 and len(step) in (1, max(rows, 1)), f"{len(step)} steps for {rows} rows")
+        require(bool(np.isfinite(step.array).all()), "a step that is not finite")
         require(model.array.dtype == payload.array.dtype == np.uint8, "model and payload of a grid are bytes")
         require(len(facts) == 3 and facts[0] < len(TRANSFORMS), f"a grid with facts {facts}")
         transform, mode, start = TRANSFORMS[facts[0]], facts[1], facts[2]

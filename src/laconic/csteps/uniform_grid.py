@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from laconic.codes import Code, GridCode, Values
-from laconic.codes.scales import COLUMNS, POSITIONS, ROWS
+from laconic.codes.scales import COLUMNS, POSITIONS, ROWS, folded
 from laconic.coding.ungerboeck import PARITY_CHECKS
 from laconic.csteps.compression import Codes, Compression
 from laconic.csteps.warm import distortion, of_kind
@@ -70,6 +70,8 @@ class UniformGrid(Compression):
         states: of the trellis: 4, 8, 16, 32 or 64; 1 for none.
         cosine: transform kernels where that helps; not with importances.
         scales: give rows, columns and positions tables by their variance where that helps.
+        rows: with ``bits``, each row (axis 0) has a step of its own, in proportion to its root mean square. One step
+            for all, the default, is better for the squared error.
 
     Raises:
         PlanError: when an argument is out of range, or not exactly one of ``step`` and ``bits`` is given.
@@ -84,6 +86,7 @@ class UniformGrid(Compression):
     states: int = 1
     cosine: bool = False
     scales: bool = False
+    rows: bool = False
 
     def __post_init__(self) -> None:
         if (self.step is None) == (self.bits is None):
@@ -96,6 +99,8 @@ class UniformGrid(Compression):
             raise PlanError(f"rate is the price of a bit in units of step², 0 or more and finite, not {self.rate}")
         if self.bits is not None and self.rate:
             raise PlanError(f"rate = {self.rate} goes with a step; with bits the price follows from them")
+        if self.rows and self.bits is None:
+            raise PlanError("rows have steps of their own within bits, not with a step")
         if self.states not in STATES:
             raise PlanError(f"states are one of {', '.join(map(str, STATES))}, not {self.states}")
 
@@ -112,7 +117,7 @@ class UniformGrid(Compression):
         heavy = _importances(weights, metrics or {})
         sources = [(name, values[name], heavy[name], dtype_name(weights[name])) for name in weights]
         last = of_kind(GridCode, warm, weights)
-        near = next(iter(last.values())).step.array[0] if last else None
+        near = next(iter(last.values())).step.array[0] if last and not self.rows else None
         new = self._at(self.step, sources) if self.step is not None else self._within(sources, near)
         if last is None or not self._allows(last):
             return dict(new)
@@ -134,14 +139,16 @@ class UniformGrid(Compression):
 
     def _within(self, tensors: Sequence[_Tensor], near: float | None) -> dict[str, GridCode]:
         """Return nearly the best codes of at most so many bits a weight."""
+        widths = {name: _widths(array) if self.rows else np.ones(1) for name, array, _, _ in tensors}
+        tensors = [_narrowed(tensor, widths[tensor[0]]) for tensor in tensors]
         largest = _largest([array for _, array, _, _ in tensors])
         shift = math.frexp(largest)[1] - 1 if largest else 0
         scaled = [(name, np.asarray(np.ldexp(array, -shift)), h, dtype) for name, array, h, dtype in tensors]
-        found = self._searched(
-            scaled, near and near / 2.0**shift
-        )  # scaled by a power of two, exactly, lest squares leave the floats
-        step = Values(np.array([min(found.step * 2.0**shift, sys.float_info.max)]))
-        return {name: replace(code, step=step) for name, code in found.codes().items()}
+        found = self._searched(scaled, near and near / 2.0**shift)  # scaled by a power of two, lest squares overflow
+        step = min(found.step * 2.0**shift, sys.float_info.max)
+        one = Values(np.array([step]))
+        codes = found.codes()
+        return {n: replace(c, step=Values(step * widths[n]) if self.rows else one) for n, c in codes.items()}
 
     def _searched(self, tensors: Sequence[_Tensor], near: float | None) -> Quantized:
         """Return what `_within` does, for values of which the largest is 1 to 2 (or 0), from the step ``near`` on."""
@@ -189,7 +196,12 @@ class UniformGrid(Compression):
 
     def _allows(self, codes: Mapping[str, GridCode]) -> bool:
         """Say whether ``codes`` lie in the feasible set."""
-        if len({(code.step.array.tobytes(), code.model.array.tobytes()) for code in codes.values()}) > 1:
+        if (
+            len({(not self.rows and code.step.array.tobytes(), code.model.array.tobytes()) for code in codes.values()})
+            > 1
+        ):
+            return False
+        if any((len(code.step) > 1) != (self.rows and folded(code.shape)[0] > 1) for code in codes.values()):
             return False
         if any(code.coder.model.nu != STATES[self.states] for code in codes.values()):
             return False
@@ -233,6 +245,27 @@ def _importances(weights: Params, metrics: Metrics) -> dict[str, np.ndarray]:
     found = {name: np.zeros(0) if h is None else to_numpy(h.double()) for name, h in given.items()}
     plain = any(given[name] is None and tensor.numel() for name, tensor in weights.items())
     return found if plain or any(h.any() for h in found.values()) else {name: np.zeros(0) for name in found}
+
+
+def _widths(array: np.ndarray) -> np.ndarray:
+    """Return the root mean square of each row, of float32 precision to be short in the file; 1 for rows of zeros."""
+    rows = folded(array.shape)[0]
+    if not array.size:
+        return np.ones(max(rows, 1))
+    shift = math.frexp(float(np.abs(array).max()))[1]
+    squares = np.square(np.ldexp(array, -shift), dtype=np.float64).reshape(rows, -1)
+    found = np.sqrt(squares.mean(axis=1)).astype(np.float32).astype(np.float64)
+    return np.where(found > 0, np.ldexp(found, shift), 1.0)
+
+
+def _narrowed(tensor: _Tensor, widths: np.ndarray) -> _Tensor:
+    """Return a tensor with its rows over their widths, and importances that keep the shares of the error."""
+    name, array, h, dtype = tensor
+    if len(widths) == 1 or not array.size:
+        return (name, np.asarray(array / widths[0]), h, dtype) if array.size and widths[0] != 1 else tensor
+    width = widths.reshape(-1, *(1,) * (array.ndim - 1))
+    heavy = (h if h.size else np.ones(array.shape)) * np.square(width / widths.max())
+    return name, (array / width).astype(array.dtype), heavy, dtype
 
 
 def _largest(values: list[np.ndarray]) -> float:
