@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from laconic import container
 from laconic.budget import QUALITIES, Budget, Fitted, fit
-from laconic.codes import Code, DenseCode, shared
+from laconic.codes import Code, DenseCode
 from laconic.container import LacFile
 from laconic.csteps import Compression
 from laconic.errors import PlanError
@@ -19,6 +19,7 @@ from laconic.metric import Metrics
 from laconic.params import Params, apply_to, checkpoint_bytes, decompress, params_of, to_numpy
 from laconic.plan import Plan, weights_only
 from laconic.schedule import Adaptive, Progress, Schedule
+from laconic.smallest import smallest
 from laconic.task import Task
 from laconic.training import Optimization
 
@@ -184,7 +185,7 @@ def compress(
     notes = {REFERENCE_BYTES: str(reference), **(task.metadata if task else {}), **(metadata or {})}
     if effort == "direct" or task is None:
         made = {name: code for group in direct(params, plan, metrics) for name, code in group.items()}
-        return Result(shared({name: made[name] for name in params}), notes)
+        return Result(smallest({name: made[name] for name in params}), notes)
     state, how = resume or start(params, plan, metrics), training or Training()
     history = []
     for reached in path(state, task, how, seed):
@@ -192,7 +193,7 @@ def compress(
         history.append(state.progress)
         if watch is not None:
             watch(state)
-    return Result(shared(finetune(task, all_codes(state), how.finetune, seed)), notes, tuple(history))
+    return Result(smallest(finetune(task, all_codes(state), how.finetune, seed)), notes, tuple(history))
 
 
 def within(

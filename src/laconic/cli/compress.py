@@ -16,13 +16,14 @@ from laconic.cli import options
 from laconic.cli.console import Output, in_bytes
 from laconic.cli.running import Run, going_on, resumable
 from laconic.cli.tasks import IDENTITY, check_weights, evaluations, task_of
-from laconic.codes import Code, shared
+from laconic.codes import Code
 from laconic.csteps import AdaptiveCodebook, Compression, Joint, KeepLargest, Lossless, LowRank
 from laconic.errors import PlanError
 from laconic.lc import FINE_TUNING, direct
 from laconic.ledger import REFERENCE_BYTES
 from laconic.params import Params, load_checkpoint
 from laconic.plan import Plan, load_plan, weights_only
+from laconic.smallest import smallest
 from laconic.task import Task
 from laconic.training import Optimization
 
@@ -193,7 +194,7 @@ def _direct(say: Output, params: Params, plan: Plan) -> dict[str, Code]:
         for group in direct(params, plan):
             codes.update(group)
             tick(sum(code.size for code in codes.values()))
-    return shared({name: codes[name] for name in params})
+    return smallest({name: codes[name] for name in params})
 
 
 def _budget(

@@ -1,0 +1,56 @@
+"""Of codes that stand for the same weights, those that make the smallest file.
+
+Pruned weights that share K values can tell positions apart from values (a mask, and an index for each survivor), or
+take zero as one more value: the same entropy, but other tables. The file says which; here both are measured.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from laconic.codes import Code, CodebookCode, SparseCode, Symbols, Values, shared
+from laconic.container import bits
+
+
+def smallest(codes: Mapping[str, Code]) -> dict[str, Code]:
+    """Return codes of the same weights, bit by bit, in a file that is no larger.
+
+    Small dense tensors share one stream (`laconic.codes.shared`). Sparse codes of codebooks become codebooks with an
+    entry 0 where that is smaller, all together that share a codebook.
+
+    >>> values = CodebookCode((2,), "float32", Values(np.float32([3])), Symbols(np.zeros(2), 1))
+    >>> codes = {"w": SparseCode((4,), "float32", Symbols(np.array([0, 1, 0, 1]), 2), values)}
+    >>> type(smallest(codes)["w"]).__name__, smallest(codes)["w"].decompress()
+    ('CodebookCode', array([0., 3., 0., 3.], dtype=float32))
+    """
+    found = dict(codes)
+    for names in _groups(codes):
+        apart = {name: codes[name] for name in names}
+        together = _with_zero(apart)
+        if bits(together) < bits(apart):
+            found |= together
+    return shared(found)
+
+
+def _groups(codes: Mapping[str, Code]) -> list[list[str]]:
+    """Return the names of sparse codes of codebooks, those with one codebook together."""
+    groups: dict[int, list[str]] = {}
+    for name, code in codes.items():
+        if isinstance(code, SparseCode) and isinstance(code.values, CodebookCode):
+            groups.setdefault(id(code.values.codebook), []).append(name)
+    return list(groups.values())
+
+
+def _with_zero(codes: Mapping[str, Code]) -> dict[str, Code]:
+    """Return codebooks with an entry 0 before the others, one object for all, for sparse codes of one codebook."""
+    found: dict[str, Code] = {}
+    book: Values | None = None
+    for name, code in codes.items():
+        assert isinstance(code, SparseCode), "codes of a group are sparse"
+        assert isinstance(code.values, CodebookCode), "and have codebooks"
+        entries = code.values.codebook.array
+        book = book or Values(np.concatenate([np.zeros(1, entries.dtype), entries]))
+        indices = code.mask.array.astype(np.int64)
+        indices[indices == 1] = 1 + code.values.indices.array.astype(np.int64)
+        found[name] = CodebookCode(code.shape, code.dtype, book, Symbols(indices, len(book)))
+    return found
