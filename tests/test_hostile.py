@@ -93,6 +93,7 @@ V, M = Values(np.float32([1, 2, 3])), Symbols(np.array([1, 0, 0, 0, 0]), 2)
 STEP, OFFSETS = Values(np.float64([0.5])), Values(np.int8([3, -3]))
 ONE, NONE = Values(np.int64([7])), Values(np.int64([]))
 THREE = Record(0, "float32", (3,), (0,), (V,))
+ROW = Record(0, "float32", (1, 3), (0,), (V,))
 COLUMN = Record(0, "float32", (3, 1), (0,), (V,))
 WRONG_PARTS = {
     "too few values": Record(0, "float32", (4,), (0,), (V,)),
@@ -109,6 +110,7 @@ WRONG_PARTS = {
     "unknown view": Record(3, "float32", (3, 3), (7,), (COLUMN, COLUMN)),
     "no view": Record(3, "float32", (3, 3), (), (COLUMN, COLUMN)),
     "a view of kernels": Record(3, "float32", (3, 3), (1,), (COLUMN, COLUMN)),
+    "a rank above rows and columns": Record(3, "float32", (1, 1), (0,), (ROW, COLUMN)),
     "factors that do not fit": Record(3, "float32", (3, 3), (0,), (COLUMN, COLUMN)),
     "a grid of integers": Record(4, "int8", (5,), (), (STEP, OFFSETS, M, ONE)),
     "two steps": Record(4, "float32", (5,), (), (Values(np.float64([1, 2])), OFFSETS, M, ONE)),
