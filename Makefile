@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test check format clean
+.PHONY: demo test check format fuzz clean
 
 demo: $(READY)
 	$(BIN)/laconic demo --force
@@ -20,6 +20,13 @@ check: $(READY)
 format: $(READY)
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
+
+# Ten minutes of damaged files; what it finds stays in build/fuzz, and is tried again the next time.
+fuzz: $(READY)
+	mkdir -p build/fuzz/found
+	$(BIN)/python tests/fuzz/make_corpus.py build/fuzz/seeds
+	$(BIN)/python tests/fuzz/fuzz_open.py -max_total_time=600 -rss_limit_mb=2048 -timeout=20 -max_len=8192 \
+		-artifact_prefix=build/fuzz/ build/fuzz/found build/fuzz/seeds
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

@@ -82,7 +82,7 @@ def tree(shape, depth):
             )
         )
         if len(shape) == 2:
-            rank = st.integers(0, 3)
+            rank = st.integers(0, min(3, max(shape)))
             options.append(
                 rank.flatmap(
                     lambda r: st.tuples(tree((shape[0], r), depth - 1), tree((r, shape[1]), depth - 1)).map(

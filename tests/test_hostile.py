@@ -97,6 +97,7 @@ STEP, ONE = Values(np.float64([0.5])), Symbols(np.zeros(1), 1)
 MODEL = Values(np.frombuffer(levels.Model(0, False, np.int8([]), ((levels.Table((0, 8)),),)).pack(), np.uint8))
 BYTES = Values(np.frombuffer(grid((5,), spread=1.0).payload.array.tobytes(), np.uint8))
 THREE = Record(0, "float32", (3,), (0,), (V,))
+ROW = Record(0, "float32", (1, 3), (0,), (V,))
 COLUMN = Record(0, "float32", (3, 1), (0,), (V,))
 WRONG_PARTS = {
     "too few values": Record(0, "float32", (4,), (0,), (V,)),
@@ -113,6 +114,7 @@ WRONG_PARTS = {
     "unknown view": Record(3, "float32", (3, 3), (7,), (COLUMN, COLUMN)),
     "no view": Record(3, "float32", (3, 3), (), (COLUMN, COLUMN)),
     "a view of kernels": Record(3, "float32", (3, 3), (1,), (COLUMN, COLUMN)),
+    "a rank above rows and columns": Record(3, "float32", (1, 1), (0,), (ROW, COLUMN)),
     "factors that do not fit": Record(3, "float32", (3, 3), (0,), (COLUMN, COLUMN)),
     "a grid of integers": Record(4, "int8", (5,), (0, 0, 0), (STEP, MODEL, ONE, BYTES)),
     "two steps": Record(4, "float32", (5,), (0, 0, 0), (Values(np.float64([1, 2])), MODEL, ONE, BYTES)),

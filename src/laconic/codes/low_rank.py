@@ -82,8 +82,8 @@ class LowRankCode(Code):
 
     def decompress(self) -> np.ndarray:
         """Multiply the factors."""
-        left = self.left.decompress().astype(np.float64)
-        right = self.right.decompress().astype(np.float64)
+        with np.errstate(invalid="ignore"):  # a signalling NaN
+            left, right = (factor.decompress().astype(np.float64) for factor in (self.left, self.right))
         matrix = np.zeros((left.shape[0], right.shape[1]), dtype_of(self.dtype))
         rows = max(1, _AT_ONCE // max(1, right.shape[1]))
         for first in range(0, len(matrix) if matrix.size else 0, rows):
@@ -112,6 +112,7 @@ class LowRankCode(Code):
         rows, columns = matrix_shape(shape, view)
         fits = left.shape[0] == rows and right.shape[1] == columns and left.shape[1] == right.shape[0]
         require(fits, f"factors {left.shape} and {right.shape} for a {rows} x {columns} matrix")
+        require(right.shape[0] <= max(rows, columns), f"rank {right.shape[0]} of a {rows} x {columns} matrix")
         return cls(shape, dtype, view, left, right)
 
     def check(self) -> None:

@@ -1,0 +1,28 @@
+"""What must hold of any bytes: they are refused with the one error, or they are a file that keeps its promises."""
+
+from laconic.container import LacFile
+from laconic.errors import FormatError
+
+LIMIT = 1 << 22
+"""Bytes that a tensor may claim: mutations must not cost memory or time."""
+
+
+def check(data: bytes, limit: int = LIMIT) -> str:
+    """Read everything in ``data``; return "refused", "damaged" (some tensors are) or "sound"."""
+    try:
+        file = LacFile(data, "x", limit)
+    except FormatError:
+        return "refused"
+    rows = {row.name: row for row in file.rows()[:-1]}
+    assert sum(row.bytes for row in file.rows()) == len(data)
+    assert len(rows) == len(file)
+    result = "sound"
+    for name in file:
+        try:
+            array = file[name]
+        except FormatError:
+            result = "damaged"
+            continue
+        assert (array.shape, array.dtype.name) == (rows[name].shape, rows[name].dtype)
+        assert array.nbytes <= limit
+    return result

@@ -1,0 +1,85 @@
+"""Damaged files: any flipped bit and any cut is an error, and behind right checksums nothing but the one error."""
+
+import numpy as np
+import pytest
+
+from laconic import container
+from laconic.codes import DenseCode, shared
+from laconic.errors import FormatError
+
+from .fuzz.check import check
+from .fuzz.repair import repaired
+from .sample_codes import codebook, dense, low_rank, sparse
+
+FILES = {
+    "dense and shared": shared({
+        **{f"block.{k}.bias": dense((3 + k,), seed=k) for k in range(4)},
+        "steps": DenseCode.of(np.int64(3)),
+        "half": dense((4, 2), "bfloat16"),
+        "flags": dense((20,), "bool"),
+    }),
+    "codebook and sparse": {
+        "a.weight": codebook((40, 5), 5),
+        "b.weight": sparse((12, 9), codebook),
+        "c.weight": sparse((30,)),
+        "wide": codebook((40,), 6),
+    },
+    "low rank": {
+        "kernel": low_rank((4, 3, 2, 2), 2, "out.kh|in.kw", codebook, sparse),
+        "matrix": low_rank((6, 5), 2),
+    },
+}  # fmt: skip
+DATA = {name: container.dumps(codes, {"net": "x"}) for name, codes in FILES.items()}
+named = pytest.mark.parametrize("name", FILES)
+
+
+@named
+def test_the_files_are_small_and_sound(name):
+    assert len(DATA[name]) < 700
+    assert check(DATA[name]) == "sound"
+    assert repaired(DATA[name]) == DATA[name]
+
+
+@named
+def test_every_cut_is_an_error(name):
+    for length in range(len(DATA[name])):
+        with pytest.raises(FormatError):
+            container.loads(DATA[name][:length])
+
+
+@named
+def test_every_altered_byte_is_an_error(name):
+    for place, byte in enumerate(DATA[name]):
+        for other in {*(byte ^ 1 << bit for bit in range(8)), 0, 255} - {byte}:
+            altered = DATA[name][:place] + bytes([other]) + DATA[name][place + 1 :]
+            with pytest.raises(FormatError):
+                container.loads(altered)
+
+
+def mutated(data, rng):
+    """A few bytes set, inserted, removed or copied from elsewhere, after the header."""
+    altered = bytearray(data)
+    for _ in range(rng.integers(1, 4)):
+        place, other = (int(x) for x in rng.integers(32, len(altered), 2))
+        what = rng.integers(0, 6)
+        if what < 3:
+            altered[place] = int(rng.integers(0, 256) if what else rng.integers(0, 6))
+        elif what == 3:
+            altered[place:place] = rng.integers(0, 256, int(rng.integers(1, 10)), dtype=np.uint8).tobytes()
+        elif what == 4:
+            del altered[place : place + int(rng.integers(1, 10))]
+        else:
+            altered[place : place + 8] = altered[other : other + 8]
+        if len(altered) < 64:
+            break
+    return bytes(altered)
+
+
+@named
+@pytest.mark.parametrize("seed", range(3))
+def test_behind_right_checksums_there_is_the_one_error_or_a_sound_file(name, seed):
+    rng = np.random.default_rng(seed)
+    seen = dict.fromkeys(("refused", "damaged", "sound"), 0)
+    for _ in range(700):
+        seen[check(repaired(mutated(DATA[name], rng)))] += 1
+    assert min(seen.values()) > 5, seen  # the parser, the decoders and whole files have all been reached
