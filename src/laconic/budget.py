@@ -14,6 +14,7 @@ from typing import final
 import numpy as np
 
 from laconic import container
+from laconic.bounds import water_filling, water_filling_rate
 from laconic.codes import Code, DenseCode, shared
 from laconic.codes.scales import COLUMNS, POSITIONS, ROWS
 from laconic.coding import FLOATS
@@ -32,6 +33,7 @@ _AIM, _ENOUGH = 0.998, 0.995  # of a size: what is aimed at, and what ends the s
 _AIM_SNR, _ENOUGH_SNR = 0.9985, 0.997  # the same of a distortion
 _CARE = 0.001  # how much further inside the budget each pass after the fourth aims
 _FARTHEST = 2.0**30  # steps; a tensor with larger weights is stored lossless
+_RECORD = 32  # bytes that a quantized tensor has beside its levels, about
 _FINER = 4.0  # a scale so many times below the cell costs next to nothing
 
 
@@ -256,20 +258,14 @@ class _Search:
 
     def _first_cell(self) -> float:
         """Return the cell of the water level that would take the budget if weights were Gaussian in each tensor."""
-        count = sum(array.size for array in self._chosen.values())
+        counts = np.array([array.size for array in self._chosen.values()])
+        variances = np.array(list(self._energy.values())) / counts
         if self._size is None:
-            return math.sqrt(12 * self._target / count)
-        fixed = container.bits(self._dense, self._metadata) // 8 + 32 * len(self._chosen)
-        bits = 8 * (self._size - fixed)
-        if bits <= 0:
+            return math.sqrt(12 * water_filling(variances, counts, self._target).level)
+        fixed = container.bits(self._dense, self._metadata) // 8 + _RECORD * len(self._chosen)
+        if self._size <= fixed:
             raise self._failure(None)
-        variances = [(array.size, self._energy[name] / array.size) for name, array in self._chosen.items()]
-        low, high = -1100.0, math.log2(max(variance for _, variance in variances))
-        for _ in range(60):
-            level = (low + high) / 2
-            rate = sum(n * max(0.0, math.log2(variance) - level) / 2 for n, variance in variances if variance > 0)
-            low, high = (level, high) if rate > bits else (low, level)
-        return math.sqrt(12) * math.exp2(high / 2)
+        return math.sqrt(12 * water_filling_rate(variances, counts, 8 * (self._size - fixed)).level)
 
     def _prepare(self, cell: float) -> None:
         """Make the tensors ready; those with weights that are too far from 0 stay lossless."""
