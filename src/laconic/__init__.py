@@ -33,11 +33,26 @@ _HOME = {
 }
 """Public name → the module that it lives in."""
 
-_MODULES = ("codes", "container", "csteps", "data", "errors", "lc", "nets", "schedule", "task", "training")
+_MODULES = (
+    "bounds",
+    "budget",
+    "codes",
+    "container",
+    "csteps",
+    "data",
+    "errors",
+    "lc",
+    "nets",
+    "schedule",
+    "task",
+    "training",
+)
 
 __all__ = [*_HOME, *_MODULES, "__version__"]
 
 if TYPE_CHECKING:
+    from laconic import bounds as bounds
+    from laconic import budget as budget
     from laconic import codes as codes
     from laconic import container as container
     from laconic import csteps as csteps
