@@ -55,13 +55,13 @@ def drawn(counts: np.ndarray, nu: int, spread: float, seed: int = 0, far: float 
     return on_paths(levels, nu, lane_count(len(levels))) if nu else levels
 
 
-def both_ways(monkeypatch: pytest.MonkeyPatch, decode: Callable[[], np.ndarray]) -> list[np.ndarray | str]:
+def both_ways(monkeypatch: pytest.MonkeyPatch, decode: Callable, *arguments: object) -> list[np.ndarray | str]:
     """Return what the compiled decoder and the other give, or the errors that they raise."""
     found: list[np.ndarray | str] = []
     for compiled in (True, False):
         monkeypatch.setattr(payload, "HAS_NUMBA", compiled)
         try:
-            found.append(decode())
+            found.append(decode(*arguments))
         except FormatError as error:
             found.append(str(error))
     return found
@@ -81,10 +81,10 @@ def checked(monkeypatch: pytest.MonkeyPatch, levels: np.ndarray, counts: np.ndar
     data = encode_levels(levels, segments, coder)
     if np.abs(levels).max(initial=0) < 2**31:
         assert encode_levels(levels.astype(np.int32), segments, coder) == data
-    for found in both_ways(monkeypatch, lambda: decode_levels(data, segments, coder)):
+    for found in both_ways(monkeypatch, decode_levels, data, segments, coder):
         assert np.array_equal(found, levels)
     for dtype in (np.float32, np.float64):
-        same = both_ways(monkeypatch, lambda: decode_weights(data, segments, coder, 0.0173, np.dtype(dtype)))
+        same = both_ways(monkeypatch, decode_weights, data, segments, coder, 0.0173, np.dtype(dtype))
         expected = naive_weights(levels, 0.0173, dtype)
         assert same[0].dtype == dtype
         assert same[0].tobytes() == same[1].tobytes() == expected.tobytes()
@@ -215,7 +215,7 @@ def test_both_decoders_agree_on_hostile_bytes(
     data, rng, refused = encode_levels(levels, segments, coder), np.random.default_rng(scale), 0
     for _ in range(times):
         bad = hostile(data, rng)
-        one, other = both_ways(monkeypatch, lambda: decode_weights(bad, segments, coder, 0.1, np.dtype(np.float32)))  # noqa: B023
+        one, other = both_ways(monkeypatch, decode_weights, bad, segments, coder, 0.1, np.dtype(np.float32))
         if isinstance(one, str):
             assert one == other
             refused += 1
@@ -231,6 +231,6 @@ def test_any_bytes_are_levels_or_refused(data: bytes, count: int, kind: tuple[in
     levels = drawn(np.array([2000]), kind[0], 1.0, far=0.05)
     coder, segments = coder_of(levels, np.array([2000]), *kind), Segments.of_counts(np.array([count]))
     with pytest.MonkeyPatch.context() as patch:
-        one, other = both_ways(patch, lambda: decode_levels(data, segments, coder))
+        one, other = both_ways(patch, decode_levels, data, segments, coder)
     assert type(one) is type(other)
     assert np.array_equal(one, other) if isinstance(one, np.ndarray) else one == other
