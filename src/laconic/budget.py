@@ -32,8 +32,9 @@ NEAR = 0.01
 _AIM, _ENOUGH = 0.998, 0.995  # of a size: what is aimed at, and what ends the search
 _AIM_SNR, _ENOUGH_SNR = 0.9985, 0.997  # the same of a distortion
 _CARE = 0.001  # how much further inside the budget each pass after the fourth aims
-_FARTHEST = 2.0**30  # steps; a tensor with larger weights is stored lossless
 _RECORD = 32  # bytes that a quantized tensor has beside its levels, about
+_FARTHEST = 2.0**30  # steps; weights stay below
+_EXTREME = 2.0**500  # a tensor with larger weights, or none larger than the inverse, is stored lossless
 _FINER = 4.0  # a scale so many times below the cell costs next to nothing
 
 
@@ -197,7 +198,9 @@ def _is_weight(name: str, array: np.ndarray) -> bool:
     bad = array.size - int(np.count_nonzero(np.isfinite(array)))
     if bad:
         raise WeightsError(f"{name}: {bad} of {array.size} weights are NaN or infinite; repair them, or leave it out")
-    return bool(array.any())
+    if array.dtype != np.float64:
+        return bool(array.any())
+    return 1 / _EXTREME < _largest(array, False) < _EXTREME  # squares stay within the floats
 
 
 @final
@@ -228,14 +231,13 @@ class _Search:
         self._size = budget.bytes(elements, reference)
         self._target = sum(self._energy.values(), 0.0) / 10 ** ((budget.snr or 0) / 10)
         self._quantizers: list[Quantizer] = []
+        self._least = 0.0
 
     def run(self, watch: Watch) -> Fitted:
         """Return the best of the trials."""
         if not self._chosen:
             return self._nothing()
-        cell = self._first_cell()
-        self._prepare(cell)
-        step = cell / (2 if self._tools.states > 1 else 1)
+        step = self._prepare(self._first_cell())
         last, best, seen = None, None, list[tuple[float, float]]()
         for number in range(1, PASSES + 1):
             last = self._trial(step, last)
@@ -246,7 +248,8 @@ class _Search:
                 best = last
             if self._is_enough(last) and number > 1:
                 break
-            step = 2.0 ** next_step(seen, self._slope(), self._aim() - _CARE * max(0, number - 3))
+            wanted = 2.0 ** next_step(seen, self._slope(), self._aim() - _CARE * max(0, number - 3))
+            step = max(wanted, self._least)  # lest integers leave their 32 bits
         if best is None:
             raise self._failure(last)
         return self._fitted(best, number)
@@ -267,21 +270,28 @@ class _Search:
             raise self._failure(None)
         return math.sqrt(12 * water_filling_rate(variances, counts, 8 * (self._size - fixed)).level)
 
-    def _prepare(self, cell: float) -> None:
-        """Make the tensors ready; those with weights that are too far from 0 stay lossless."""
-        tools, sources, far = self._tools, [], list[str]()
-        for name, array in self._chosen.items():
-            if float(np.abs(array).max()) > cell * _FARTHEST:
-                far.append(name)
-                continue
+    def _prepare(self, cell: float) -> float:
+        """Make the tensors ready and return the first step; those with weights too far from 0 for it stay lossless.
+
+        Where there is no room for these, the step is larger.
+        """
+        tools, sources = self._tools, []
+        largest = {name: _largest(array, tools.dct) for name, array in self._chosen.items()}
+        far = {name for name, top in largest.items() if top > cell * _FARTHEST / 4}
+        lossless = self._lossless(name for name in self._tensors if name in far or name in self._dense)
+        if self._size is None or container.bits(lossless, self._metadata) // 8 <= self._size:
+            self._dense = lossless
+        near = {name: array for name, array in self._chosen.items() if name not in self._dense}
+        self._least = max((largest[name] / _FARTHEST for name in near), default=0.0)
+        cell = max(cell, 4 * self._least)
+        for name, array in near.items():
             scales = ROWS | POSITIONS | (COLUMNS if array.ndim > 2 or tools.columns else 0) if tools.scales else 0
             sources.append(prepare(name, array, cell / _FINER, cosine=tools.dct, scales=scales))
-        if far:
-            self._dense = self._lossless(name for name in self._tensors if name in far or name in self._dense)
         groups = [sources] if tools.shared else [[source] for source in sources]
         rate = SLOPE if tools.dead_zone else 0.0
         nu, moving = _REGISTERS[tools.states], tools.dead_zone
         self._quantizers = [Quantizer(group, nu, rate, tools.pairs, moving, moving) for group in groups]
+        return cell / (2 if tools.states > 1 else 1)
 
     def _trial(self, step: float, last: _Trial | None) -> _Trial:
         """Return what ``step`` comes to, with the code lengths of the last trial."""
@@ -355,6 +365,12 @@ class _Search:
             f"{self._budget} are {self._size:,} bytes, too few: biases, norms and names that are stored as they are "
             f"take {least:,}, and {reached}"
         )
+
+
+def _largest(array: np.ndarray, transformed: bool) -> float:
+    """Return the largest magnitude, or what the coefficients of a cosine transform stay below."""
+    largest = max(float(array.max()), -float(array.min()))
+    return largest * (math.sqrt(math.prod(array.shape[2:])) if transformed else 1.0)
 
 
 def _energy(array: np.ndarray) -> float:

@@ -73,16 +73,19 @@ def _told(halves: np.ndarray, odd: bool) -> Table:
 
 
 def _sound(table: Table, odd: bool) -> Table:
-    """Return ``table``, its first cost lowered until its frequencies exist."""
-    costs = list(table.costs)
+    """Return ``table``, its first cost lowered, and then all others raised, until its frequencies exist."""
+    (first, *costs), shape = table.costs, table.shape
     while True:
         try:
-            frequencies_of(costs, odd=odd)
+            frequencies_of([first, *costs], odd=odd)
         except FormatError:
-            assert costs[0] > 0, "a table with room for its first size"
-            costs[0] = max(costs[0] - EIGHTHS, 0)
+            if first:
+                first = max(first - EIGHTHS, 0)
+                continue
+            costs = [min(cost + 1, MAX_COST) for cost in costs]
+            shape = None  # those that are held at the largest would not follow it
             continue
-        return Table(tuple(costs), table.shape)
+        return Table((first, *costs), shape)
 
 
 def _parabola(smooth: np.ndarray, halves: np.ndarray, odd: bool) -> Table | None:

@@ -81,6 +81,11 @@ class Coder:
         return np.asarray(self.frequencies.any(axis=1))
 
     @cached_property
+    def told(self) -> np.ndarray:
+        """Which classes have a table, of even levels or of odd ones, shape (classes,)."""
+        return np.asarray(self.used[: self.classes * self.parities].reshape(self.classes, -1).any(axis=1))
+
+    @cached_property
     def slots(self) -> np.ndarray:
         """Slots of all tables, uint32, shape (tables · 2¹²,): see `laconic.coding.fused`; zeros for unused tables."""
         rows = np.zeros((len(self.frequencies), TOTAL), np.uint32)
@@ -199,7 +204,7 @@ def _decode(
         if len(data):
             raise FormatError(f"{len(data)} bytes for no levels")
         return np.empty(0, dtype)
-    if not coder.used[segments.classes * coder.parities].all():
+    if not coder.told[segments.classes].all():
         raise FormatError("levels of a class that has no table")
     plan = coder.plan(segments)
     lanes = parse_lanes(Cursor(data), int(plan[-1, 0]))

@@ -128,7 +128,7 @@ class UniformGrid(Compression):
         """Return the codes at a given step."""
         for name, array, _, _ in tensors:
             largest = _largest([array])
-            if largest > step * FARTHEST:
+            if largest * self._gain([array]) > step * FARTHEST:
                 raise WeightsError(
                     f"{name}: a weight of {largest:.3g} is more than 2^30 steps of {step:.3g}; "
                     "take a larger step, or say bits"
@@ -157,7 +157,8 @@ class UniformGrid(Compression):
         spread = math.sqrt(sum(float(np.square(v, dtype=np.float64).sum()) for _, v, _, _ in tensors) / count) or 1.0
         mean = sum(float(h.sum()) if h.size else v.size for _, v, h, _ in tensors) / count
         step = near or spread * 2.0 ** (2 - self.bits) / self._cell
-        step = min(max(step, 2.0 / FARTHEST), 16.0)
+        finest = 2.0 * self._gain([array for _, array, _, _ in tensors]) / FARTHEST
+        step = min(max(step, finest), 16.0)
         quantizer = self._quantizer(tensors, step * self._cell, SLOPE * mean, stretching=True)
         best = self._quantizer(tensors, 16.0, 0.0, stretching=True).first(16.0)  # nothing but zeros
         last, seen = None, list[tuple[float, float]]()
@@ -170,13 +171,17 @@ class UniformGrid(Compression):
             if trial >= SETTLED and -NEAR_BITS < over <= 0:
                 break
             step = 2.0 ** next_step(seen, -0.8, -NEAR_BITS / 2 * (1 + trial / 8))
-            step = min(max(step, 2.0 / FARTHEST), 16.0)
+            step = min(max(step, finest), 16.0)
         return best
 
     @property
     def _cell(self) -> int:
         """The width of a cell in steps: with a trellis every second level is open in each state."""
         return 1 if self.states == 1 else 2
+
+    def _gain(self, values: Sequence[np.ndarray]) -> float:
+        """Return how many times larger than the weights what is quantized can be: a transform gathers what is alike."""
+        return max((math.sqrt(math.prod(array.shape[2:])) for array in values if self.cosine), default=1.0) or 1.0
 
     def _quantizer(self, tensors: Sequence[_Tensor], cell: float, rate: float, *, stretching: bool) -> Quantizer:
         """Return the quantizer of these tensors."""
