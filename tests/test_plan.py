@@ -107,7 +107,9 @@ MISTAKES = {
     "w: step is the width": {"grid": 0},
     "w: bits per weight are": {"grid_bits": -1},
     "w: rate is the price": {"grid": 1, "rate": -1},
-    "w: grid_bits takes grid_bits, not 'rate'": {"grid_bits": 1, "rate": 1},
+    "w: grid_bits takes grid_bits, .*, not 'rate'": {"grid_bits": 1, "rate": 1},
+    "w: states are one of 1, 4, 8": {"grid_bits": 1, "states": 5},
+    "w: cosine = 1 should be true or false": {"grid": 1, "cosine": 1},
     "w: values: entries must be": {"keep": 0.1, "values": {"codebook": -2}},
 }
 

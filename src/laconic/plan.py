@@ -163,8 +163,10 @@ def parse_compression(row: object, where: str) -> Compression:
 
 def _name_of(kind: Any) -> str:
     """Return what a person calls the type."""
-    return "a number" if kind == (int, float) else {int: "an integer", str: "a string", bool: "true"}[kind]
+    return "a number" if kind == (int, float) else {int: "an integer", str: "a string", bool: "true or false"}[kind]
 
+
+_LATTICE: Mapping[str, Any] = {"states": int, "cosine": bool, "scales": bool}
 
 _KINDS: Mapping[str, tuple[Any, Mapping[str, Any]]] = {
     "lossless": (lambda options: Lossless(), {"lossless": bool}),
@@ -176,9 +178,12 @@ _KINDS: Mapping[str, tuple[Any, Mapping[str, Any]]] = {
         {"rank": int, "view": str, "left": Compression, "right": Compression},
     ),
     "grid": (
-        lambda options: UniformGrid(step=options["grid"], rate=options.get("rate", 0.0)),
-        {"grid": (int, float), "rate": (int, float)},
+        lambda options: UniformGrid(step=options.pop("grid"), **options),
+        {"grid": (int, float), "rate": (int, float), **_LATTICE},
     ),
-    "grid_bits": (lambda options: UniformGrid(bits=options["grid_bits"]), {"grid_bits": (int, float)}),
+    "grid_bits": (
+        lambda options: UniformGrid(bits=options.pop("grid_bits"), **options),
+        {"grid_bits": (int, float), "rows": bool, **_LATTICE},
+    ),
 }
 """The techniques by the key that names them in TOML: how to build each, and the types of its options."""
