@@ -62,11 +62,17 @@ def write(
     """
     names = order(tensors)
     file.write(header(tensors, metadata))
-    for name, array in zip(names, arrays(names), strict=True):
-        assert (array.dtype.name, array.shape) == tensors[name], f"{name} is {array.dtype} {array.shape}"
-        little = array.astype(array.dtype.newbyteorder("<"), copy=False)
-        file.write(np.ascontiguousarray(little).reshape(-1).view(np.uint8).data)
+    ready = iter(arrays(names))
+    for name in names:  # not zip, which would keep a tensor while the next one is made
+        file.write(_bytes(next(ready), tensors[name]))
         yield name
+
+
+def _bytes(array: np.ndarray, expected: tuple[str, tuple[int, ...]]) -> memoryview:
+    """Return the little-endian bytes of ``array``, whose dtype and shape are as ``expected``."""
+    assert (array.dtype.name, array.shape) == expected, f"{array.dtype} {array.shape}, not {expected}"
+    little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+    return np.ascontiguousarray(little).reshape(-1).view(np.uint8).data
 
 
 def _width(dtype: str) -> int:

@@ -9,22 +9,24 @@ seen in Python alone. `tests/test_damage.py` sends altered files through the com
 import sys
 from pathlib import Path
 
-import atheris
 
-sys.modules["numba"] = None  # type: ignore[assignment]
-sys.path.insert(0, str(Path(__file__).parent))
+def main() -> None:
+    """Fuzz until told otherwise; imports happen here, for pytest imports this file when it looks for doctests."""
+    import atheris
 
-with atheris.instrument_imports(include=["laconic", "check", "repair"]):
-    from check import check
-    from repair import repaired
+    sys.modules["numba"] = None  # type: ignore[assignment]
+    sys.path.insert(0, str(Path(__file__).parent))
+    with atheris.instrument_imports(include=["laconic", "check", "repair"]):
+        from check import check
+        from repair import repaired
 
+    def one_input(data: bytes) -> None:
+        check(data)
+        check(repaired(data))
 
-def one_input(data: bytes) -> None:
-    """Try ``data`` both ways."""
-    check(data)
-    check(repaired(data))
+    atheris.Setup(sys.argv, one_input)
+    atheris.Fuzz()
 
 
 if __name__ == "__main__":
-    atheris.Setup(sys.argv, one_input)
-    atheris.Fuzz()
+    main()

@@ -5,7 +5,7 @@ from typing import final
 
 import numpy as np
 
-from laconic.clustering.compiled import compiled
+from laconic.compiled import compiled
 
 
 @final

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from laconic.clustering.compiled import compiled
+from laconic.compiled import compiled
 
 
 def nearest(values: np.ndarray, entries: np.ndarray) -> np.ndarray:

@@ -56,6 +56,10 @@ def decode(cursor: Cursor, count: int, frequencies: np.ndarray, precision: int, 
 
 def decoder_table(frequencies: np.ndarray, precision: int) -> np.ndarray:
     """Return for each slot of range(2ⁿ), uint64: frequency (from bit 32), slot − bias (from bit 16), symbol."""
+    if COMPILED:
+        filled = np.empty(1 << precision, np.uint64)
+        rans_compiled.fill(frequencies, filled)
+        return frozen(filled)
     bias = np.cumsum(frequencies) - frequencies
     symbol = np.repeat(np.arange(len(frequencies)), frequencies)
     table = frequencies[symbol] << 32 | (np.arange(1 << precision) - bias[symbol]) << 16 | symbol

@@ -63,6 +63,16 @@ def decode(words, ends, table, precision, states, places, out):  # type: ignore[
 
 
 @compiled
+def fill(frequencies, table):  # type: ignore[no-untyped-def]
+    """Fill the decoder's table, an entry a slot, from frequencies that sum to its length."""
+    slot = 0
+    for symbol in range(len(frequencies)):
+        for k in range(frequencies[symbol]):
+            table[slot] = np.uint64(frequencies[symbol] << 32 | k << 16 | symbol)
+            slot += 1
+
+
+@compiled
 def _push(x, symbol, table, n, words, at):  # type: ignore[no-untyped-def]
     """Put ``symbol`` on state ``x``: return the new state and place of the first word.
 
