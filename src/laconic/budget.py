@@ -31,7 +31,9 @@ NEAR = 0.01
 
 _AIM, _ENOUGH = 0.998, 0.995  # of a size: what is aimed at, and what ends the search
 _AIM_SNR, _ENOUGH_SNR = 0.9985, 0.997  # the same of a distortion
-_CARE = 0.001  # how much further inside the budget each pass after the fourth aims
+_CARE = 0.002  # how much further inside the budget each pass after the fourth aims
+_FINEST = 2.0**-60  # of the largest variance: no water level is lower
+_REFINED = 2  # times that the first cell is found again from the scales of rows, columns and positions
 _RECORD = 32  # bytes that a quantized tensor has beside its levels, about
 _FARTHEST = 2.0**30  # steps; weights stay below
 _EXTREME = 2.0**500  # a tensor with larger weights, or none larger than the inverse, is stored lossless
@@ -262,13 +264,17 @@ class _Search:
     def _first_cell(self) -> float:
         """Return the cell of the water level that would take the budget if weights were Gaussian in each tensor."""
         counts = np.array([array.size for array in self._chosen.values()])
-        variances = np.array(list(self._energy.values())) / counts
+        return self._cell(np.array(list(self._energy.values())) / counts, counts)
+
+    def _cell(self, variances: np.ndarray, counts: np.ndarray) -> float:
+        """Return the cell of the water level that takes the budget for Gaussians of these variances."""
+        least = float(variances.max()) * _FINEST
         if self._size is None:
-            return math.sqrt(12 * water_filling(variances, counts, self._target).level)
+            return math.sqrt(12 * max(water_filling(variances, counts, self._target).level, least))
         fixed = container.bits(self._dense, self._metadata) // 8 + _RECORD * len(self._chosen)
         if self._size <= fixed:
             raise self._failure(None)
-        return math.sqrt(12 * water_filling_rate(variances, counts, 8 * (self._size - fixed)).level)
+        return math.sqrt(12 * max(water_filling_rate(variances, counts, 8 * (self._size - fixed)).level, least))
 
     def _prepare(self, cell: float) -> float:
         """Make the tensors ready and return the first step; those with weights too far from 0 for it stay lossless.
@@ -291,7 +297,12 @@ class _Search:
         rate = SLOPE if tools.dead_zone else 0.0
         nu, moving = _REGISTERS[tools.states], tools.dead_zone
         self._quantizers = [Quantizer(group, nu, rate, tools.pairs, moving, moving) for group in groups]
-        return cell / (2 if tools.states > 1 else 1)
+        parts = 2 if tools.states > 1 else 1
+        for _ in range(_REFINED if sources else 0):
+            variances, counts = zip(*(q.spectrum(cell / parts) for q in self._quantizers), strict=True)
+            used = np.concatenate(counts) > 0
+            cell = max(self._cell(np.concatenate(variances)[used], np.concatenate(counts)[used]), 4 * self._least)
+        return cell / parts
 
     def _trial(self, step: float, last: _Trial | None) -> _Trial:
         """Return what ``step`` comes to, with the code lengths of the last trial."""

@@ -23,7 +23,7 @@ from laconic.coding.levels import SIZES
 from laconic.coding.model import UNIT, Model
 from laconic.coding.packing import frozen
 from laconic.lattice.assigned import OFFSETS, Assigned, Assignment
-from laconic.lattice.source import Source
+from laconic.lattice.source import PER_OCTAVE, Source
 
 SLOPE = math.log(2) / 6
 """−dD/dR in units of cell² where the cell is small: D = cell²/12, and a bit halves the cell."""
@@ -106,6 +106,19 @@ class Quantizer:
         offsets = np.concatenate([[0.0], last.model.offsets / UNIT, np.zeros(OFFSETS)])[: OFFSETS + 1]
         return self._round(last.scales, replace(last.assignment, step=step, costs=costs, offsets=offsets))
 
+    def spectrum(self, step: float) -> tuple[np.ndarray, np.ndarray]:
+        """Return the variance of each class of scale around a step, and how many weights it has, shape (128,) each."""
+        zero = self._zero(step)
+        counts = sum(
+            (np.bincount(Scales(s.shape, s.mode, s.symbols(zero), 128).each(), minlength=128) for s in self.sources),
+            np.zeros(128, np.int64),
+        )
+        return np.exp2(2 * (zero + np.arange(128) / PER_OCTAVE)), counts
+
+    def _zero(self, step: float) -> float:
+        """Return log₂ of the scale of class 0 around a step."""
+        return math.log2(step * (2 if self.nu else 1)) - _BELOW
+
     @property
     def _price(self) -> float:
         """What a bit costs in units of the step²."""
@@ -113,7 +126,7 @@ class Quantizer:
 
     def _scales(self, step: float) -> list[Scales]:
         """Return the scales of all tensors around a step."""
-        zero = math.log2(step * (2 if self.nu else 1)) - _BELOW
+        zero = self._zero(step)
         found = [Scales(source.shape, source.mode, source.symbols(zero), 128) for source in self.sources]
         counts = sum((np.bincount(scales.each(), minlength=128) for scales in found), np.zeros(128, np.int64))
         above = np.cumsum(counts[::-1])[::-1]

@@ -8,7 +8,7 @@ _LASTING = 0.6  # of a drift, in the next pass
 
 
 def next_step(seen: Sequence[tuple[float, float]], slope: float, aim: float) -> float:
-    """Return log₂ of the next step: a secant through the last two trials, where these are far enough apart.
+    """Return log₂ of the next step: a secant through the last two trials, where these are on both sides or far apart.
 
     Between close steps the code lengths, which follow the integers one pass behind, change the excess more than the
     step does: a drift, of which a share is still to come.
@@ -19,6 +19,8 @@ def next_step(seen: Sequence[tuple[float, float]], slope: float, aim: float) -> 
         aim: the excess that is wanted, below 0.
     """
     (x, y), (last, before) = seen[-1], seen[-2] if len(seen) > 1 else seen[-1]
+    if (y - aim) * (before - aim) < 0 and (y - before) / (x - last) * slope > 0:
+        return x + (aim - y) * (x - last) / (y - before)
     drift = 0.0
     if abs(x - last) > _APART and (y - before) / (x - last) * slope > 0:
         slope = math.copysign(min(max(abs((y - before) / (x - last)), 0.5), 1.5), slope)
