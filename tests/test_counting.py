@@ -11,7 +11,6 @@ from laconic.codes import (
 )
 from laconic.codes.counting import ideal_bits, published_bits
 from laconic.codes.describe import describe
-from laconic.coding.lanes import lane_count
 
 from .sample_codes import codebook, dense, low_rank, sparse
 
@@ -47,7 +46,7 @@ def test_ideal_bits_is_below_the_file_and_near_it():
     p = float(code.mask.array.mean())
     by_hand = -code.size * (p * np.log2(p) + (1 - p) * np.log2(1 - p)) + 2 * code.values.size + 128
     assert ideal == pytest.approx(by_hand, rel=0.001)
-    assert ideal < container.bits({"w": code}) < 1.01 * ideal + 8 * 150 + 32 * lane_count(code.size)
+    assert ideal < container.bits({"w": code}) < 1.01 * ideal + 8 * 150
 
 
 def test_descriptions():

@@ -85,7 +85,7 @@ def levels_of(payload, counts, nu, tables, paired):
     units = sum((n + 1) // 2 if w else n for n, w in zip(counts, wide, strict=True))
     if not units:
         return []
-    lanes, out = lac.Lanes(lac.Bytes(payload), units), []
+    lanes, out = lac.Lanes(lac.Bytes(payload), 8 * (units >> 15) or 1), []
     states, (h0, h1) = [0] * lanes.count, lac.CODES.get(nu, (0, 0))
     for c, n in enumerate(counts):
         end = len(out) + n

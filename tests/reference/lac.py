@@ -60,7 +60,7 @@ class Lanes:
     """rANS: L states, and a sequence of words for every eight of them."""
 
     def __init__(self, source, count):
-        self.count, self.turn = 8 * (count >> 15) or 1, 0
+        self.count, self.turn = count, 0
         lengths = [source.varint() for _ in range((self.count + 7) // 8)]
         self.states = [source.unsigned(4) for _ in range(self.count)]
         self.words = [Bytes(source.take(2 * length)) for length in lengths]
@@ -97,7 +97,7 @@ def slots_of(frequencies):
 
 
 def rans(head, source, count, alphabet):
-    n, frequencies = (8, 10, 12, 14)[head >> 2], []
+    n, width, frequencies = (8, 10, 12, 14)[head >> 2 & 3], head >> 4, []
     while sum(frequencies) < 1 << n:
         length = source.bits(4)
         if length in (0, 15):
@@ -106,7 +106,7 @@ def rans(head, source, count, alphabet):
             frequencies.append(1 << length - 1 | source.bits(length - 1))
     assert len(frequencies) <= alphabet
     source.align()
-    lanes, slots, out = Lanes(source, count), slots_of(frequencies), []
+    lanes, slots, out = Lanes(source, 8 << width - 1 if width else 1), slots_of(frequencies), []
     for lanes.turn in range(count):
         out.append(lanes.symbol(slots, n))
     lanes.finish()

@@ -4,9 +4,9 @@ Symbol i is taken from lane i mod L. Eight lanes make a group, and the lanes of 
 words, in the order of their symbols: a compiled decoder keeps the eight states of a group in registers, and one
 without a compiler decodes all groups at once, a step of L symbols at a time.
 
-L is 1 below 2¹⁵ symbols; from there it grows with the number of symbols, 4096 a lane, so that states stay below 0.01
-bit a symbol. Bytes: for each group the number of its words (varint), then the L states (u32), then the words (u16), a
-group after the other.
+L grows with what is coded, so that states stay a small share of it: with the number of levels, 4096 a lane, for a
+trellis must know its lanes before anything is coded; with the bytes, of other symbols. In the file: for each group the
+number of its words (varint), then the L states (u32), then the words (u16), a group after the other.
 """
 
 from dataclasses import dataclass
@@ -27,13 +27,31 @@ SPARE = 64
 """Words of zeros after the last group: a step of a decoder may look so far ahead before it checks where it is."""
 
 
-def lane_count(symbols: int) -> int:
-    """Return L for so many symbols.
+def lane_count(units: int) -> int:
+    """Return L for so many levels, or pairs of them.
 
     >>> lane_count(32767), lane_count(32768), lane_count(1 << 20)
     (1, 8, 256)
     """
-    return GROUP * (symbols >> 15) or 1
+    return GROUP * (units >> 15) or 1
+
+
+WIDEST = 6
+"""The largest number of a width."""
+
+
+def width_for(size: int) -> int:
+    """Return the number of the width that suits so many bytes: L = 1 below 4 KiB, then about 1 KiB a lane.
+
+    >>> [lanes_of(width_for(size)) for size in (4095, 4096, 16384, 1 << 20)]
+    [1, 8, 16, 256]
+    """
+    return min(max((size >> 12).bit_length() - (size >= 1 << 13), int(size >= 1 << 12)), WIDEST)
+
+
+def lanes_of(width: int) -> int:
+    """Return L of a width: 1, 8, 16, 32, 64, 128, 256."""
+    return GROUP << width - 1 if width else 1
 
 
 @final
@@ -58,13 +76,12 @@ class Lanes:
         return lengths + self.states.astype("<u4").tobytes() + words.tobytes()
 
 
-def parse_lanes(cursor: Cursor, symbols: int) -> Lanes:
-    """Return the lanes of ``symbols`` symbols, which take all that is left of ``cursor``.
+def parse_lanes(cursor: Cursor, lanes: int) -> Lanes:
+    """Return the states and words of so many lanes, which take all that is left of ``cursor``.
 
     Raises:
         FormatError: when they do not fit the bytes.
     """
-    lanes = lane_count(symbols)
     if cursor.left < 4 * lanes:
         raise FormatError(f"rANS data of {cursor.left} bytes for {lanes} lanes")
     lengths = [cursor.varint() for _ in range(-(-lanes // GROUP))]

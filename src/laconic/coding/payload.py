@@ -207,7 +207,7 @@ def _decode(
     if not coder.told[segments.classes].all():
         raise FormatError("levels of a class that has no table")
     plan = coder.plan(segments)
-    lanes = parse_lanes(Cursor(data), int(plan[-1, 0]))
+    lanes = parse_lanes(Cursor(data), lane_count(int(plan[-1, 0])))
     places, states = lanes.ends[:-1].astype(np.uint64), lanes.states
     plan[:, 2:] <<= PRECISION
     values = coder.values(step, offsets).astype(dtype)

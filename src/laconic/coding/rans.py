@@ -11,22 +11,22 @@ Source: J. Duda, "Asymmetric numeral systems", arXiv:1311.2540 (range variant); 
 import numpy as np
 
 from laconic.coding import rans_compiled, rans_vectors
-from laconic.coding.lanes import GROUP, LOW, SPARE, Lanes, lane_count, parse_lanes
+from laconic.coding.lanes import GROUP, LOW, SPARE, Lanes, parse_lanes
 from laconic.coding.packing import frozen
 from laconic.coding.varints import Cursor
 from laconic.compiled import COMPILED
 from laconic.errors import FormatError
 
 
-def encode(symbols: np.ndarray, frequencies: np.ndarray, precision: int) -> bytes:
+def encode(symbols: np.ndarray, frequencies: np.ndarray, precision: int, lanes: int) -> bytes:
     """Return the lanes of ``symbols`` as bytes.
 
     Args:
         symbols: shape (count,), uint8 or uint16.
         frequencies: shape (alphabet,), int64, at least 1 for each symbol that occurs, sum 2ⁿ.
         precision: n, at most 14.
+        lanes: L, 1 or a multiple of 8.
     """
-    lanes = lane_count(len(symbols))
     ends = np.cumsum(_most_words(len(symbols), lanes))
     words, places = np.empty(int(ends[-1]), np.uint16), ends.astype(np.uint64)
     states = np.full(lanes, LOW, np.uint64)
@@ -37,13 +37,15 @@ def encode(symbols: np.ndarray, frequencies: np.ndarray, precision: int) -> byte
     return Lanes(states, np.concatenate([*pieces, np.zeros(SPARE, np.uint16)]), lengths).pack()
 
 
-def decode(cursor: Cursor, count: int, frequencies: np.ndarray, precision: int, dtype: np.dtype) -> np.ndarray:
-    """Invert `encode`: return ``count`` symbols, whose lanes take all that is left of ``cursor``.
+def decode(
+    cursor: Cursor, count: int, frequencies: np.ndarray, precision: int, number: int, dtype: np.dtype
+) -> np.ndarray:
+    """Invert `encode`: return ``count`` symbols of ``number`` lanes, which take all that is left of ``cursor``.
 
     Raises:
         FormatError: when they are not what the encoder would have written.
     """
-    lanes = parse_lanes(cursor, count)
+    lanes = parse_lanes(cursor, number)
     read = rans_compiled.decode if COMPILED else rans_vectors.decode
     out = np.empty(count, dtype)
     places = lanes.ends[:-1].astype(np.uint64)

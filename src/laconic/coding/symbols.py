@@ -1,12 +1,14 @@
 """Symbols to bytes by whichever method is the shortest: constant, bit-packed, rANS, or split for large alphabets.
 
 The first byte says how: bits 0–1 the method (0 constant, 1 packed, 2 rANS, 3 split), and for rANS bits 2–3 the
-precision, as its position in `PRECISIONS`. `docs/format.md` is normative.
+precision, as its position in `PRECISIONS`, and bits 4–7 the width (`laconic.coding.lanes`).
+`docs/format.md` is normative.
 """
 
 import numpy as np
 
 from laconic.coding.frequencies import FRACTION, cost, histogram, normalise
+from laconic.coding.lanes import WIDEST, lanes_of, width_for
 from laconic.coding.packing import pack_bits, packed_size, unpack_bits
 from laconic.coding.rans import decode, encode
 from laconic.coding.tables import read_table, table_bytes
@@ -111,18 +113,20 @@ def _encode_rans(symbols: np.ndarray, alphabet: int, limit: int) -> bytes | None
             best = size, number, frequencies, table
     if best is None or best[0] >= limit:
         return None
-    _, number, frequencies, table = best
-    return bytes([_RANS | number << 2]) + table + encode(symbols, frequencies, PRECISIONS[number])
+    size, number, frequencies, table = best
+    width = width_for(size - len(table))
+    head = bytes([_RANS | number << 2 | width << 4])
+    return head + table + encode(symbols, frequencies, PRECISIONS[number], lanes_of(width))
 
 
 def _decode_rans(head: int, cursor: Cursor, count: int, alphabet: int) -> np.ndarray:
     """Return the symbols of the rANS coding whose first byte is ``head`` and whose others are those of ``cursor``."""
-    precision = PRECISIONS[head >> 2 & 3]
-    if head >> 4 or alphabet > _LARGEST:
+    precision, width = PRECISIONS[head >> 2 & 3], head >> 4
+    if width > WIDEST or alphabet > _LARGEST:
         raise FormatError(f"unknown rANS coding {head} of an alphabet of {alphabet}")
     data = cursor.rest()
     frequencies, used = read_table(data, alphabet, precision)
-    return decode(Cursor(data[used:]), count, frequencies, precision, symbol_dtype(alphabet))
+    return decode(Cursor(data[used:]), count, frequencies, precision, lanes_of(width), symbol_dtype(alphabet))
 
 
 def _split(alphabet: int) -> int:
