@@ -45,7 +45,7 @@ def size_in_bytes(text: str) -> int:
     Raises:
         PlanError: for anything else.
     """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([kmg]?i?b)?\s*", text, re.IGNORECASE)
+    found = re.fullmatch(r"\s*(\d{1,18}(?:\.\d*)?|\.\d+)\s*([kmg]?i?b)?\s*", text, re.IGNORECASE)
     unit = _UNITS.get((found[2] or "").upper()) if found else None
     if found is None or unit is None:
         raise PlanError(f"{text!r} is no size; say bytes, or a number and one of B, KB, MB, GB, KiB, MiB, GiB")
