@@ -1,0 +1,177 @@
+"""`laconic compress` with a budget: what is asked, what is written, and what is said about it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import laconic
+from laconic.cli import options, run
+from laconic.errors import PlanError
+from laconic.params import load_checkpoint, save_checkpoint
+
+from .commands import parsed
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """Two layers and their biases, 28,800 weights."""
+    g = torch.Generator().manual_seed(0)
+    tensors = {
+        "conv.weight": torch.randn(40, 20, 3, 3, generator=g),
+        "conv.bias": torch.randn(40, generator=g),
+        "fc.weight": torch.randn(120, 180, generator=g) / 4,
+        "fc.bias": torch.randn(120, generator=g),
+    }
+    path = tmp_path_factory.mktemp("budget") / "net.safetensors"
+    save_checkpoint(path, tensors, {"net": "own"})
+    return path
+
+
+WEIGHTS = 40 * 20 * 9 + 120 * 180
+CASES = {
+    "bits": (["--bits", "3"], "3 bits per weight", 3 * WEIGHTS / 8),
+    "size": (["--size", "12KB"], "12,000 bytes", 12_000),
+    "size in KiB": (["--size", "12.5 KiB"], "12,800 bytes", 12_800),
+    "nothing": ([], "4 bits per weight", 4 * WEIGHTS / 8),
+    "fast": (["--bits", "2.5", "--quality", "fast"], "2.5 bits per weight", 2.5 * WEIGHTS / 8),
+    "max": (["--bits", "2.5", "--quality", "max"], "2.5 bits per weight", 2.5 * WEIGHTS / 8),
+}
+
+
+def snr_of(path: Path, file: Path) -> float:
+    original, back = load_checkpoint(path)[0], laconic.load(file)
+    matrices = [name for name, tensor in original.items() if tensor.ndim > 1]
+    lost = sum(float(((back[name] - original[name]).double() ** 2).sum()) for name in matrices)
+    return 10 * np.log10(sum(float((original[name].double() ** 2).sum()) for name in matrices) / lost)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_budget_is_met_and_told(call, checkpoint, tmp_path, case):
+    arguments, asked, size = CASES[case]
+    file = tmp_path / "a.lac"
+    record = parsed(call("compress", checkpoint, "-o", file, *arguments, "--json"))
+    assert record["asked"] == asked
+    assert 0.99 * size < record["bytes"] == file.stat().st_size <= size
+    assert record["reference_bytes"] == checkpoint.stat().st_size
+    assert record["ratio"] == checkpoint.stat().st_size / file.stat().st_size
+    assert record["bits_per_weight"] == pytest.approx(8 * file.stat().st_size / WEIGHTS)
+    assert record["snr"] == pytest.approx(snr_of(checkpoint, file), abs=1e-4)
+    assert 1 <= record["passes"] <= 8
+    assert record["kept_lossless"] == []
+    account = parsed(call("inspect", file, "--json"))
+    assert account["metadata"]["net"] == "own"
+    assert account["file_bytes"] == record["bytes"]
+    original, back = load_checkpoint(checkpoint)[0], laconic.load(file)
+    assert list(back) == list(original)
+    assert all(torch.equal(back[name], original[name]) for name in ("conv.bias", "fc.bias"))
+
+
+def test_a_ratio_is_of_the_checkpoint(call, checkpoint, tmp_path):
+    record = parsed(call("compress", checkpoint, "-o", tmp_path / "a.lac", "--ratio", "12", "--json"))
+    assert record["asked"] == "ratio 12"
+    assert 12 <= record["ratio"] < 12 / 0.99
+
+
+def test_an_snr_is_reached(call, checkpoint, tmp_path):
+    file = tmp_path / "a.lac"
+    record = parsed(call("compress", checkpoint, "-o", file, "--snr", "20", "--json"))
+    assert record["asked"] == "20 dB"
+    assert 20 <= snr_of(checkpoint, file) < 20.1
+    assert record["snr"] == pytest.approx(snr_of(checkpoint, file), abs=1e-4)
+
+
+def test_the_table_says_it_too(call, checkpoint, tmp_path):
+    shown = call("compress", checkpoint, "-o", tmp_path / "a.lac", "--size", "12KB")
+    assert "asked 12,000 bytes" in shown
+    assert "bits per weight at" in shown
+    assert "dB" in shown
+
+
+def test_more_effort_is_less_error(call, checkpoint, tmp_path):
+    found = [
+        parsed(call("compress", checkpoint, "-o", tmp_path / f"{q}.lac", "--bits", "2", "--quality", q, "--json"))[
+            "snr"
+        ]
+        for q in ("fast", "default", "max")
+    ]
+    assert found[0] < found[1] < found[2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--bits", "3", "--size", "9KB"], "--bits, --size: a budget is named once"),
+        (["--ratio", "9", "--snr", "20"], "--ratio, --snr: a budget is named once"),
+        (["--bits", "3", "--codebook", "4"], "--bits does not go with --codebook"),
+        (["--size", "9KB", "--keep", "0.1"], "--size does not go with --keep"),
+        (["--snr", "20", "--rank", "3"], "--snr does not go with --rank"),
+        (["--ratio", "9", "--plan", "a.toml"], "--ratio does not go with --plan"),
+        (["--bits", "3", "--effort", "train"], "--bits does not go with --effort train"),
+        (["--quality", "max", "--codebook", "4"], "--quality does not go with --codebook"),
+        (["--size", "many"], "'many' is no size; say bytes, or a number and one of"),
+        (["--size", "0"], "size is above 0 and finite, not 0"),
+        (["--bits", "-1"], "bits is above 0 and finite, not -1"),
+        (["--snr", "nan"], "snr is above 0 and finite, not nan"),
+        (["--size", "300"], "300 bytes, too few"),
+        (["--bits", "3", "--epochs", "4"], "--epochs: only --effort train takes this"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_cannot_be_is_refused_with_a_sentence(capsys, checkpoint, tmp_path, arguments, words):
+    assert run(["compress", str(checkpoint), "-o", str(tmp_path / "a.lac"), *arguments]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert words in " ".join(err.split())
+    assert "Traceback" not in err
+    assert not (tmp_path / "a.lac").exists()
+
+
+SIZES = {
+    "100": 100, "100B": 100, "100KB": 100_000, "1.5MiB": 1_572_864, "1.5 mib": 1_572_864, " 2 GB ": 2_000_000_000,
+    ".5kb": 500, "3.KiB": 3072, "1GiB": 1 << 30,
+}  # fmt: skip
+
+
+def test_sizes_are_numbers_with_a_unit():
+    assert {text: options.size_in_bytes(text) for text in SIZES} == SIZES
+    for bad in (
+        "",
+        "KB",
+        "-3KB",
+        "1e3",
+        "3 K",
+        "3 iB",
+        "1,000",
+        "0x10",
+        "3 TB",
+        "1.2.3",
+        "ten",
+        "nan",
+        "inf",
+        "9" * 400,
+    ):
+        with pytest.raises(PlanError, match="is no size"):
+            options.size_in_bytes(bad)
+
+
+WITHOUT_TORCH = """
+import sys
+sys.modules.update(dict.fromkeys(["torch", "sklearn", "matplotlib", "jaxtyping"]))
+from laconic.cli import run
+sys.exit(run(sys.argv[1:]))
+"""
+
+
+def test_the_file_is_decompressed_without_torch(call, checkpoint, tmp_path):
+    file, back = tmp_path / "a.lac", tmp_path / "back.safetensors"
+    call("compress", checkpoint, "-o", file, "--bits", "3")
+    command = [sys.executable, "-c", WITHOUT_TORCH, "decompress", str(file), "-o", str(back)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    expected, found = laconic.load(file), load_checkpoint(back)[0]
+    assert list(found) == list(expected)
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
