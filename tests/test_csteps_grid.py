@@ -1,6 +1,9 @@
 """The uniform grid as a C step: what it promises of bits, levels and tables, and what theory says."""
 
 import itertools
+import math
+from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ from laconic.codes import GridCode, Values
 from laconic.codes.counting import published_bits
 from laconic.coding.payload import moved
 from laconic.csteps import Joint, UniformGrid, project
+from laconic.csteps.uniform_grid import STATES
 from laconic.csteps.warm import distortion
 from laconic.errors import PlanError, WeightsError
 from laconic.lattice.assigned import OFFSETS
@@ -119,10 +123,19 @@ def test_grids_refuse_bad_parameters():
         {"step": 1, "bits": 1},
         {"bits": 2, "rate": 0.1},
         {"step": 0},
+        {"step": math.inf},
         {"bits": -1},
+        {"bits": math.nan},
         {"step": 1, "rate": -1},
         {"bits": 2, "states": 3},
         {"step": 1, "rows": True},
     ):
         with pytest.raises(PlanError):
             UniformGrid(**bad)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_weights_that_are_no_numbers_are_refused_by_name(bad: float):
+    for grid in (UniformGrid(bits=2), UniformGrid(step=0.1, states=8)):
+        with pytest.raises(WeightsError, match="w"):
+            grid.project({"w": torch.tensor([1.0, bad])})

@@ -236,6 +236,31 @@ def test_pairs_sum_up_and_have_a_frequency_where_both_of_them_do(costs: list[int
     assert found[ESCAPE] >= 1
 
 
+def naive_pairs(single: list[int]) -> list[int]:
+    """Return the frequencies of pairs, by the text of the format."""
+    whole, found = sum(single[:15]), [0] * 256
+    if Fraction(whole, TOTAL) < Fraction(127, 128):
+        return found
+    for y1, y2 in product(range(15), range(15)):
+        if single[y1] and single[y2]:
+            found[15 * y1 + y2] = max(1, floor(Fraction(single[y1] * single[y2], TOTAL) + Fraction(1, 2)))
+    found[255] = max(1, TOTAL - floor(Fraction(whole**2, TOTAL) + Fraction(1, 2)))
+    while sum(found) != TOTAL:
+        largest = found.index(max(found[:255]))
+        found[largest] += TOTAL - sum(found) if sum(found) < TOTAL else -1
+    return found
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 300), min_size=15, max_size=15), st.sampled_from([0, 1, 31, 32, 33, 500]))
+def test_pairs_are_as_the_format_says(weights: list[int], far: int):
+    assume(sum(weights))
+    single = [weight * (TOTAL - far) // sum(weights) for weight in weights]
+    single[single.index(max(single))] += TOTAL - far - sum(single)
+    single += [far] + [0] * 240
+    assert paired(np.array(single)).tolist() == naive_pairs(single)
+
+
 @pytest.mark.parametrize(
     ("kind", "bits"), [*product(["gaussian"], [1.0, 1.5, 2.0, 2.5, 3.0]), *product(["laplacian"], [1.0, 1.5, 2.0, 2.5])]
 )
