@@ -2,8 +2,6 @@
 
 import itertools
 import math
-from collections import Counter
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +11,6 @@ from laconic.codes import GridCode, Values
 from laconic.codes.counting import published_bits
 from laconic.coding.payload import moved
 from laconic.csteps import Joint, UniformGrid, project
-from laconic.csteps.uniform_grid import STATES
 from laconic.csteps.warm import distortion
 from laconic.errors import PlanError, WeightsError
 from laconic.lattice.assigned import OFFSETS

@@ -59,7 +59,7 @@ def both_ways(monkeypatch: pytest.MonkeyPatch, decode: Callable, *arguments: obj
     """Return what the compiled decoder and the other give, or the errors that they raise."""
     found: list[np.ndarray | str] = []
     for compiled in (True, False):
-        monkeypatch.setattr(payload, "HAS_NUMBA", compiled)
+        monkeypatch.setattr(payload, "COMPILED", compiled)
         try:
             found.append(decode(*arguments))
         except FormatError as error:
