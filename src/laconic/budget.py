@@ -169,8 +169,9 @@ def fit(
 ) -> Fitted:
     """Return the codes of ``tensors`` within ``budget``: floats with two or more axes on one grid, the rest lossless.
 
-    A size is never overshot, and met within 1 %; an SNR is never missed, and exceeded by less than 0.1 dB. At most 8
-    passes over the weights, each with the code lengths of the one before.
+    A size is never overshot, and as a rule met within 1 %; an SNR is never missed, and as a rule exceeded by less than
+    0.1 dB. At most 8 passes over the weights, each with the code lengths of the one before: where these have not
+    settled by the eighth (below a bit a weight, scales that differ by octaves), the file can be a few percent smaller.
 
     Args:
         tensors: by name.
