@@ -217,7 +217,7 @@ def test_short_lists_of_symbols_round_trip(symbols, alphabet):
 
 
 @pytest.mark.parametrize(("alphabet", "peak"), [(2, 1), (2, 20), (3, 1), (16, 1), (256, 2), (256, 20), (1000, 2)])
-def test_size_is_within_half_a_percent_of_the_entropy_the_table_and_the_lanes(alphabet, peak):
+def test_size_is_within_half_a_percent_of_the_entropy_and_the_table(alphabet, peak):
     symbols = draw_symbols(alphabet, 1 << 20, peak, 1)
     data = encode_symbols(symbols, alphabet)
     _, table = tables.read_table(data[1:], alphabet, PRECISIONS[data[0] >> 2 & 3])

@@ -18,6 +18,7 @@ from laconic.bounds import water_filling, water_filling_rate
 from laconic.codes import Code, DenseCode, shared
 from laconic.codes.scales import COLUMNS, POSITIONS, ROWS
 from laconic.coding import FLOATS
+from laconic.coding.ungerboeck import STATES
 from laconic.errors import PlanError, WeightsError
 from laconic.lattice import Quantized, Quantizer, prepare
 from laconic.lattice.quantized import SLOPE
@@ -64,11 +65,9 @@ class Tools:
     columns: bool = False
 
     def __post_init__(self) -> None:
-        if self.states not in _REGISTERS:
-            raise PlanError(f"states are one of {', '.join(map(str, _REGISTERS))}, not {self.states}")
+        if self.states not in STATES:
+            raise PlanError(f"states are one of {', '.join(map(str, STATES))}, not {self.states}")
 
-
-_REGISTERS = {1: 0, 4: 2, 8: 3, 16: 4, 32: 5, 64: 6}
 
 QUALITIES: Mapping[str, Tools] = {
     "fast": Tools(states=1, pairs=True),
@@ -296,7 +295,7 @@ class _Search:
             sources.append(prepare(name, array, cell / _FINER, cosine=tools.dct, scales=scales))
         groups = [sources] if tools.shared else [[source] for source in sources]
         rate = SLOPE if tools.dead_zone else 0.0
-        nu, moving = _REGISTERS[tools.states], tools.dead_zone
+        nu, moving = STATES[tools.states], tools.dead_zone
         self._quantizers = [Quantizer(group, nu, rate, tools.pairs, moving, moving) for group in groups]
         parts = 2 if tools.states > 1 else 1
         for _ in range(_REFINED if sources else 0):

@@ -14,6 +14,9 @@ amplitude modulation; used for quantization by Marcellin & Fischer (IEEE Trans. 
 PARITY_CHECKS = {2: (0o5, 0o2), 3: (0o13, 0o04), 4: (0o23, 0o04), 5: (0o45, 0o10), 6: (0o103, 0o024)}
 """(h⁰, h¹) for ν = 2 to 6: 4 to 64 states."""
 
+STATES = {1: 0} | {1 << nu: nu for nu in PARITY_CHECKS}
+"""ν of each number of states that a trellis may have; 1 state is none."""
+
 
 def feedback(nu: int) -> tuple[int, int]:
     """Return what an odd state and what z = 1 change of the next state: (h⁰ >> 1, h¹ >> 1); (0, 0) for ν = 0.

@@ -11,7 +11,7 @@ import torch
 
 from laconic.codes import Code, GridCode, Values
 from laconic.codes.scales import COLUMNS, POSITIONS, ROWS, folded
-from laconic.coding.ungerboeck import PARITY_CHECKS
+from laconic.coding.ungerboeck import STATES
 from laconic.csteps.compression import Codes, Compression
 from laconic.csteps.warm import distortion, of_kind
 from laconic.errors import PlanError, WeightsError
@@ -23,9 +23,6 @@ from laconic.params import Params, dtype_name, require_finite, to_numpy
 
 FARTHEST = 2.0**30
 """Weights stay below so many steps."""
-
-STATES: Mapping[int, int] = {1: 0} | {1 << nu: nu for nu in PARITY_CHECKS}
-"""ν of each number of states that a trellis may have."""
 
 ROUNDS, ENOUGH = 60, 1e-6
 """Rounds at one step end after so many, or when the objective falls by less than this share."""
