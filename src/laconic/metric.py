@@ -50,13 +50,80 @@ class Diagonal(Metric):
     importance: Tensor
 
     def __post_init__(self) -> None:
-        if not bool((torch.isfinite(self.importance) & (self.importance >= 0)).all()):
-            raise WeightsError("importances must be finite and not negative")
+        _require_importances(self.importance)
 
     def error(self, weights: Tensor, compressed: Tensor) -> float:
         """Return the weighted sum of squares of the difference."""
         assert weights.shape == compressed.shape == self.importance.shape, "broadcasting would hide a wrong shape"
         return float((self.importance.double() * (weights.double() - compressed.double()).square()).sum())
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Quartic(Metric):
+    """The error of gradient and Hessian together, `Σ g_i (w_i − ŵ_i)² + h_i (w_i − ŵ_i)⁴`.
+
+    With g = E[(∇_i L)²] and h = ¼ E[(∇²_ii L)²] it is the mean squared change of the loss to second order, cross terms
+    left out (Gao et al. 2019, Table 1, last row; the square of the Hessian is inside the expectation). Not quadratic:
+    for direct compression only.
+
+    Args:
+        quadratic: g, of the tensor's shape; not negative.
+        quartic: h, of the tensor's shape; not negative; the ¼ is part of it.
+
+    Raises:
+        WeightsError: when an entry is negative, NaN or infinite.
+    """
+
+    quadratic: Tensor
+    quartic: Tensor
+
+    def __post_init__(self) -> None:
+        if self.quadratic.shape != self.quartic.shape:
+            raise WeightsError(f"the two terms differ in shape: {self.quadratic.shape} and {self.quartic.shape}")
+        _require_importances(self.quadratic)
+        _require_importances(self.quartic)
+
+    def error(self, weights: Tensor, compressed: Tensor) -> float:
+        """Return the weighted sum of squares and fourth powers of the difference."""
+        assert weights.shape == compressed.shape == self.quadratic.shape, "broadcasting would hide a wrong shape"
+        squares = (weights.double() - compressed.double()).square()
+        return float((self.quadratic.double() * squares + self.quartic.double() * squares.square()).sum())
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Kronecker(Metric):
+    """The error `tr(G D A Dᵀ)` of D = W − Ŵ, tensors read as matrices of dimension 0 × the rest.
+
+    It is vec(D)ᵀ (G ⊗ A) vec(D) for vec by rows: A the second moments of what a layer reads, G those of the gradient of
+    what it writes (Martens & Grosse 2015); G = 1 is the error of the layer's outputs.
+
+    Args:
+        outputs: G, symmetric and positive semidefinite, shape (rows, rows).
+        inputs: A, symmetric and positive semidefinite, shape (columns, columns).
+
+    Raises:
+        WeightsError: when a factor is not square and symmetric, or not finite.
+    """
+
+    outputs: Tensor
+    inputs: Tensor
+
+    def __post_init__(self) -> None:
+        for factor in (self.outputs, self.inputs):
+            if factor.ndim != 2 or factor.shape[0] != factor.shape[1] or not bool(torch.isfinite(factor).all()):
+                raise WeightsError(f"a Kronecker factor is a finite square matrix, not of shape {tuple(factor.shape)}")
+            if not torch.allclose(
+                factor, factor.T, rtol=1e-4, atol=1e-6 * float(factor.abs().max()) if factor.numel() else 0
+            ):
+                raise WeightsError("a Kronecker factor is symmetric")
+
+    def error(self, weights: Tensor, compressed: Tensor) -> float:
+        """Return the trace."""
+        assert weights.shape == compressed.shape, "broadcasting would hide a wrong shape"
+        difference = (weights.double() - compressed.double()).reshape(len(self.outputs), -1)
+        return float(((self.outputs.double() @ difference) * (difference @ self.inputs.double())).sum())
 
 
 Metrics = Mapping[str, Metric]
@@ -82,3 +149,9 @@ def diagonal_of(metrics: Metrics, name: str, weights: Tensor) -> Tensor | None:
             f"{name}: importances of shape {tuple(metric.importance.shape)}, weights {tuple(weights.shape)}"
         )
     return metric.importance
+
+
+def _require_importances(importance: Tensor) -> None:
+    """Raise `WeightsError` unless all entries are finite and not negative."""
+    if not bool((torch.isfinite(importance) & (importance >= 0)).all()):
+        raise WeightsError("importances must be finite and not negative")

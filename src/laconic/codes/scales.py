@@ -58,6 +58,8 @@ class Scales:
 
     def segments(self) -> Segments:
         """Return how many weights each class has, in the order in which they are coded."""
+        if not math.prod(self.shape):  # an axis of any length may lie beside one of length 0
+            return Segments.of_counts(np.zeros(self.classes, np.int64))
         if not self._is_by_row():
             return Segments.of_counts(np.bincount(self.each(), minlength=self.classes))
         rows, columns, positions = folded(self.shape)
