@@ -8,17 +8,9 @@ import pytest
 import laconic
 from laconic.csteps import COMPRESSIONS, Compression, Joint
 from laconic.plan import parse_compression
+from laconic.techniques import TECHNIQUES
 
-from . import cases
-
-IN_TOML = {
-    "Lossless": {"lossless": True},
-    "AdaptiveCodebook": {"codebook": 4},
-    "KeepLargest": {"keep": 0.05},
-    "LowRank": {"rank": 2},
-    "UniformGrid": {"grid_bits": 3.0},
-    "Joint": {"codebook": 4, "joint": True},
-}
+FAMILIES = sorted((Path(__file__).parent / "cases").glob("*.py"))
 each = pytest.mark.parametrize("kind", COMPRESSIONS, ids=lambda kind: kind.__name__)
 
 
@@ -43,7 +35,7 @@ def test_step_2_it_is_public(kind):
 
 @each
 def test_step_3_it_has_cases(kind):
-    assert kind.__name__ in Path(cases.__file__).read_text(encoding="utf-8")
+    assert any(f"{kind.__name__}(" in path.read_text(encoding="utf-8") for path in FAMILIES)
 
 
 @each
@@ -54,4 +46,10 @@ def test_step_4_it_meets_a_twin(kind):
 
 @each
 def test_step_5_a_plan_can_name_it(kind):
-    assert isinstance(parse_compression(IN_TOML[kind.__name__], "row"), kind)
+    assert kind is Joint or any(technique.compression is kind for technique in TECHNIQUES.values())
+
+
+@pytest.mark.parametrize("technique", TECHNIQUES.values(), ids=lambda technique: technique.key)
+def test_the_example_of_a_technique_is_a_row_of_a_plan(technique):
+    assert isinstance(parse_compression(technique.example, "row"), technique.compression)
+    assert next(iter(technique.options)) == technique.key

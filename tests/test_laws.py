@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from laconic import container
-from laconic.codes import Code, GridCode, Symbols, Values
+from laconic.codes import Code, Symbols, Values
 from laconic.csteps import COMPRESSIONS, Compression, Lossless, project
 from laconic.csteps.warm import distortion
 from laconic.errors import UnsupportedMetric, WeightsError
@@ -70,9 +70,8 @@ def same_bits(a: dict[str, Code], b: dict[str, Code]) -> bool:
 
 
 def objective(case: Case, codes: dict[str, Code]) -> float:
-    """What the case minimises: the distortion, and the price of the integers where there is one."""
-    bits = sum(code.index_bits for code in codes.values() if isinstance(code, GridCode))
-    return distortion(codes, case.weights, case.metrics) + case.price * bits
+    """What the case minimises: the distortion, and a penalty where there is one."""
+    return distortion(codes, case.weights, case.metrics) + case.penalty(codes)
 
 
 def precision(case: Case) -> float:

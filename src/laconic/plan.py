@@ -18,9 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
 
-from laconic.csteps import AdaptiveCodebook, Compression, Joint, KeepLargest, Lossless, LowRank, UniformGrid
+from laconic.csteps import Compression, Joint, Lossless
 from laconic.errors import PlanError
 from laconic.params import Params
+from laconic.techniques import TECHNIQUES
 
 
 @final
@@ -141,49 +142,36 @@ def parse_compression(row: object, where: str) -> Compression:
         raise PlanError(f"{where}: expected a table such as {{ codebook = 4 }}, got {row!r}")
     options = dict(row)
     joint = options.pop("joint", False)
-    kinds = [kind for kind in _KINDS if kind in options]
-    if len(kinds) != 1 or not isinstance(joint, bool):
-        raise PlanError(f"{where}: one of {', '.join(_KINDS)} (and joint = true or false) expected, got {dict(row)}")
-    build, types = _KINDS[kinds[0]]
+    keys = [key for key in TECHNIQUES if key in options]
+    if len(keys) != 1 or not isinstance(joint, bool):
+        raise PlanError(
+            f"{where}: one of {', '.join(TECHNIQUES)} (and joint = true or false) expected, got {dict(row)}"
+        )
+    technique = TECHNIQUES[keys[0]]
     for key, value in options.items():
-        if key not in types:
-            raise PlanError(f"{where}: {kinds[0]} takes {', '.join(types)}, not {key!r}")
-        if types[key] is Compression:
+        if key not in technique.options:
+            raise PlanError(f"{where}: {technique.key} takes {', '.join(technique.options)}, not {key!r}")
+        kind = technique.options[key].kind
+        if kind is Compression:
             options[key] = parse_compression(value, f"{where}: {key}")
-        elif not isinstance(value, types[key]) or (isinstance(value, bool) and types[key] is not bool):
-            raise PlanError(f"{where}: {key} = {value!r} should be {_name_of(types[key])}")
-    if options.get("lossless") is False:
-        raise PlanError(f"{where}: lossless is true or absent; name the compression instead")
+        elif not isinstance(value, (int, float) if kind is float else kind) or isinstance(value, bool) != (
+            kind is bool
+        ):
+            raise PlanError(f"{where}: {key} = {value!r} should be {_NAMES[kind]}")
+    if options[technique.key] is False:
+        raise PlanError(f"{where}: {technique.key} is true or absent; name the compression instead")
     try:
-        compression: Compression = build(options)
+        compression = technique.build(options)
     except PlanError as error:
         raise PlanError(f"{where}: {error}") from error
     return Joint(compression) if joint else compression
 
 
-def _name_of(kind: Any) -> str:
-    """Return what a person calls the type."""
-    return "a number" if kind == (int, float) else {int: "an integer", str: "a string", bool: "true or false"}[kind]
-
-
-_LATTICE: Mapping[str, Any] = {"states": int, "cosine": bool, "scales": bool}
-
-_KINDS: Mapping[str, tuple[Any, Mapping[str, Any]]] = {
-    "lossless": (lambda options: Lossless(), {"lossless": bool}),
-    "codebook": (lambda options: AdaptiveCodebook(options["codebook"]), {"codebook": int}),
-    "keep": (lambda options: KeepLargest(**options), {"keep": (int, float), "values": Compression}),
-    "count": (lambda options: KeepLargest(**options), {"count": int, "values": Compression}),
-    "rank": (
-        lambda options: LowRank(**options),
-        {"rank": int, "view": str, "left": Compression, "right": Compression},
-    ),
-    "grid": (
-        lambda options: UniformGrid(step=options.pop("grid"), **options),
-        {"grid": (int, float), "rate": (int, float), **_LATTICE},
-    ),
-    "grid_bits": (
-        lambda options: UniformGrid(bits=options.pop("grid_bits"), **options),
-        {"grid_bits": (int, float), "rows": bool, **_LATTICE},
-    ),
+_NAMES: Mapping[type, str] = {
+    int: "an integer",
+    float: "a number",
+    str: "a string",
+    bool: "true or false",
+    list: "a list of numbers",
 }
-"""The techniques by the key that names them in TOML: how to build each, and the types of its options."""
+"""What a person calls a type."""

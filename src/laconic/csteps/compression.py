@@ -16,7 +16,7 @@ class Compression(ABC):
 
         project(w) = argmin_Θ Σ_t ‖w_t − Δ_t(Θ)‖²_metric
 
-    Frozen and without state. Laws, asserted over every case of `tests/cases.py`: one code per tensor, of its shape
+    Frozen and without state. Laws, asserted over every case of `tests/cases/`: one code per tensor, of its shape
     and dtype; the same codes for the same input; projecting Δ(Θ) again gives Δ(Θ); never worse than ``warm``; never
     beaten by a random feasible point; NaN and infinite weights are refused.
     """
@@ -37,3 +37,11 @@ class Compression(ABC):
             UnsupportedMetric: when this compression cannot honour a metric.
             WeightsError: when a tensor holds NaN or infinity or has a shape that this compression does not take.
         """
+
+    def scaled(self, factor: float) -> "Compression":
+        """Return the compression with every price in its objective times ``factor``: itself where it has none.
+
+        Where the loss is `L(w) + α C(Θ)` the C step of the LC algorithm at μ has the price 2α/μ: it is called with
+        ``scaled(2 / mu)``. Compressions that hold others hand the factor on.
+        """
+        return self

@@ -33,6 +33,10 @@ class Joint(Compression):
         """Hand all tensors to the inner compression at once."""
         return self.of.project(weights, metrics, warm)
 
+    def scaled(self, factor: float) -> Compression:
+        """Scale the inner compression."""
+        return Joint(self.of.scaled(factor))
+
 
 def project(
     compression: Compression, weights: Params, metrics: Metrics | None = None, warm: Codes | None = None

@@ -1,7 +1,7 @@
 """Pruning: the weights that matter most stay, the others become zero."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import final
 
 import numpy as np
@@ -85,6 +85,10 @@ class KeepLargest(Compression):
             for name, tensor in weights.items()
         }
         return better(new, last, weights, metrics, lambda codes: self._allows(codes, kappa))
+
+    def scaled(self, factor: float) -> Compression:
+        """Scale the compression of the survivors."""
+        return replace(self, values=self.values.scaled(factor))
 
     def _kappa(self, total: int) -> int:
         """Return how many of ``total`` weights may stay."""

@@ -1,7 +1,7 @@
 """Low rank: a matrix as the product of two thin ones."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import final
 
 import torch
@@ -83,6 +83,10 @@ class LowRank(Compression):
             for name, tensor in weights.items()
         }
         return better(new, last, weights, metrics, self._allows)
+
+    def scaled(self, factor: float) -> Compression:
+        """Scale the compressions of the factors."""
+        return replace(self, left=self.left.scaled(factor), right=self.right.scaled(factor))
 
     def _check(self, name: str, tensor: Tensor, metrics: Metrics) -> None:
         """Refuse what this compression does not take."""

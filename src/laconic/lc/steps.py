@@ -65,7 +65,7 @@ def c_step(state: LCState, weights: Params, mu: float, *, loss: float = math.nan
         The next state, with step counted up.
     """
     weights = {**state.weights, **{name: _own(tensor) for name, tensor in weights.items()}}
-    codes = _project(state, state.shifted(weights, mu), warm=state.codes)
+    codes = _project(state, state.shifted(weights, mu), warm=state.codes, mu=mu)
     compressed = _decompress(codes, weights)
     multipliers = state.multipliers
     if augmented:
@@ -110,13 +110,14 @@ def _is_free(compression: Compression) -> bool:
     return isinstance(compression.of if isinstance(compression, Joint) else compression, Lossless)
 
 
-def _project(state: LCState, points: Params, warm: Codes | None) -> dict[str, Code]:
-    """Solve the C step row by row."""
+def _project(state: LCState, points: Params, warm: Codes | None, mu: float = 0.0) -> dict[str, Code]:
+    """Solve the C step row by row; prices, which are in units of the loss, are 2/μ times as high there."""
     metrics = {name: Diagonal(importance) for name, importance in state.importance.items()}
     codes: dict[str, Code] = {}
     for row in state.rows:
         own = None if warm is None else {name: warm[name] for name in row.names}
-        codes.update(project(row.compression, {name: points[name] for name in row.names}, metrics, own))
+        compression = row.compression.scaled(2 / mu) if mu else row.compression
+        codes.update(project(compression, {name: points[name] for name in row.names}, metrics, own))
     return codes
 
 

@@ -1,0 +1,14 @@
+"""Every technique that a plan can name, with its parameters, their units, and what it promises."""
+
+from laconic.techniques.additive import ADDITIVE
+from laconic.techniques.low_rank import LOW_RANK
+from laconic.techniques.pruning import PRUNING
+from laconic.techniques.quantization import QUANTIZATION
+from laconic.techniques.technique import Option, Technique
+
+TECHNIQUES: dict[str, Technique] = {
+    technique.key: technique for technique in (*ADDITIVE, *QUANTIZATION, *PRUNING, *LOW_RANK)
+}
+"""By key, in the order in which they are listed."""
+
+__all__ = ["TECHNIQUES", "Option", "Technique"]
