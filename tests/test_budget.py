@@ -2,6 +2,8 @@
 
 import itertools
 import math
+import tracemalloc
+from collections.abc import Iterator, Mapping
 
 import ml_dtypes
 import numpy as np
@@ -10,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from laconic import container
-from laconic.budget import NEAR, PASSES, QUALITIES, Budget, Fitted, Tools, fit
+from laconic.budget import NEAR, PASSES, QUALITIES, Budget, Fitted, Tools, fit, network
 from laconic.codes import DenseCode, GridCode
 from laconic.errors import PlanError, WeightsError
 
@@ -74,6 +76,66 @@ def test_bits_are_never_overshot_and_met_within_a_hundredth(name: str, quality: 
     checked(net, found, META)
     allowed = bits * elements(net) / 8
     assert allowed * (1 - NEAR) < found.file_bytes <= allowed
+
+
+UNEVEN = {
+    "octaves": {"w": (np.random.default_rng(0).normal(size=(64, 40, 3, 3))
+                      * 2.0 ** np.random.default_rng(1).uniform(-3, 3, (64, 1, 1, 1))).astype(np.float32)},
+    "laplace": {"w": np.random.default_rng(0).laplace(size=(500, 200)).astype(np.float32)},
+    "pruned": {"w": noise(400, 300) * (np.random.default_rng(1).random((400, 300)) < 0.05)},
+    "unlike": {"a": noise(100, 100), "b": 0.01 * noise(300, 50, seed=1), "c": 10 * noise(64, 16, 3, 3, seed=2)},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("quality", ["fast", "default"])
+@pytest.mark.parametrize("name", UNEVEN)
+def test_budgets_far_below_a_bit_are_met_as_closely(name: str, quality: str):
+    for bits in (0.3, 0.5, 0.8, 1.2):
+        found = fit(UNEVEN[name], Budget(bits=bits), QUALITIES[quality])
+        assert bits * elements(UNEVEN[name]) / 8 * (1 - NEAR) < found.file_bytes <= bits * elements(UNEVEN[name]) / 8
+    for snr in (3.0, 6.0, 10.0):
+        assert snr <= fit(UNEVEN[name], Budget(snr=snr), QUALITIES[quality]).snr < snr + 0.1
+
+
+def test_where_a_budget_has_room_for_the_weights_as_they_are_nothing_is_lost():
+    net = UNEVEN["pruned"]
+    found = fit(net, Budget(bits=5))
+    assert found.snr == math.inf
+    assert found.file_bytes < 5 * elements(net) / 8
+
+
+class Counting(Mapping[str, np.ndarray]):
+    """A network whose tensors are made when they are asked for."""
+
+    def __init__(self, count: int) -> None:
+        self.count, self.asked = count, 0
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        self.asked += 1
+        return noise(128, 16, 4, 4, seed=int(name))
+
+    def __iter__(self) -> Iterator[str]:
+        return map(str, range(self.count))
+
+    def __len__(self) -> int:
+        return self.count
+
+
+@pytest.mark.parametrize("budget", [Budget(bits=2), Budget(snr=12)], ids=str)
+def test_a_large_network_is_never_in_memory_as_a_whole(budget: Budget, monkeypatch: pytest.MonkeyPatch):
+    net = Counting(60)
+    fit(Counting(2), budget)  # kernels are compiled, tables made
+    kept = fit(Counting(60), budget)
+    monkeypatch.setattr(network, "KEPT", 1 << 15)
+    tracemalloc.start()
+    found = fit(net, budget)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    one, output = 128 * 16 * 16, found.file_bytes
+    assert 2 * net.count < net.asked <= (PASSES + 5) * net.count
+    assert peak < 3 * output + 100 * one + 16 * (1 << 17)  # codes, one tensor at work, what is rehearsed; all: 70 MB
+    assert abs(found.file_bytes - kept.file_bytes) < 0.006 * kept.file_bytes
+    assert budget.snr is None or found.snr >= budget.snr
 
 
 @pytest.mark.parametrize("name", NETS)

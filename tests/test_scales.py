@@ -171,9 +171,9 @@ def test_the_transform_is_taken_where_it_pays_and_never_with_importances():
     smooth = smooth_kernels()
     peaked = np.random.default_rng(0).normal(size=(40, 30, 3, 3)) * np.eye(3)
     assert prepare("w", smooth, 0.1).transform == "cosine"
-    assert np.array_equal(prepare("w", smooth, 0.1).values, forward(smooth).reshape(-1))
+    assert np.array_equal(prepare("w", smooth, 0.1).load(), forward(smooth).reshape(-1))
     assert prepare("w", peaked, 0.1).transform == "none"
-    assert np.array_equal(prepare("w", peaked, 0.1).values, peaked.reshape(-1))
+    assert np.array_equal(prepare("w", peaked, 0.1).load(), peaked.reshape(-1))
     assert prepare("w", smooth, 0.1, cosine=False).transform == "none"
     assert prepare("w", smooth, 0.1, importances=np.ones_like(smooth)).transform == "none"
     assert prepare("w", smooth[:, :, 0, 0], 0.1).transform == "none"

@@ -10,7 +10,7 @@ offsets and, with a trellis, for paths.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -19,10 +19,11 @@ import numpy as np
 from laconic.codes.grid import Grid, GridCode
 from laconic.codes.scales import Scales
 from laconic.coding.fitting import coded_bits, fitted, smoothed_costs
+from laconic.coding.lanes import lane_count
 from laconic.coding.levels import SIZES
 from laconic.coding.model import UNIT, Model
 from laconic.coding.packing import frozen
-from laconic.lattice.assigned import OFFSETS, Assigned, Assignment
+from laconic.lattice.assigned import OFFSETS, Assignment
 from laconic.lattice.source import PER_OCTAVE, Source
 
 SLOPE = math.log(2) / 6
@@ -34,6 +35,10 @@ _SAMPLE = 1 << 18  # weights of a tensor whose rounding tells enough of the firs
 _LARGEST_OFFSET = 127
 
 
+Piece = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Values, importances and classes of weights of one tensor, class by class."""
+
+
 @final
 @dataclass(frozen=True, eq=False)
 class Quantized:
@@ -42,7 +47,8 @@ class Quantized:
     Args:
         sources: the tensors.
         scales: of each tensor.
-        assigned: of each tensor.
+        levels: the integers of each tensor, class by class, or None where they are made anew when they are asked for.
+        counts: how often each size occurs in each class and of each parity, shape (classes, parities, 128).
         step: the width of a level that is best for the integers.
         model: the offsets and the tables that are.
         distortion: Σ h (w − ŵ)², in the units of the weights squared, before the last rounding.
@@ -52,23 +58,35 @@ class Quantized:
 
     sources: Sequence[Source]
     scales: Sequence[Scales]
-    assigned: Sequence[Assigned]
+    levels: Sequence[np.ndarray] | None
+    counts: np.ndarray
     step: float
     model: Model
     distortion: float
     bits: float
     assignment: Assignment
 
+    @property
+    def file_bytes(self) -> float:
+        """What levels and tables take in a file, within a byte or so a tensor: a lane keeps three bytes of its own."""
+        lanes = sum(lane_count(source.size) for source in self.sources)
+        return self.bits / 8 + 3 * lanes + len(self.model.pack())
+
+    def learned(self, step: float) -> Assignment:
+        """Return how integers are chosen at ``step`` with the code lengths and the offsets that these ask for."""
+        offsets = np.concatenate([[0.0], self.model.offsets / UNIT, np.zeros(OFFSETS)])[: OFFSETS + 1]
+        return replace(self.assignment, step=step, costs=smoothed_costs(self.counts), offsets=offsets)
+
     def codes(self) -> dict[str, GridCode]:
         """Return the codes by name; what they share is one object."""
         symbols = [scales.symbols for scales in self.scales]
         shared = Grid.of(self.step, self.model, np.concatenate([np.zeros(0, np.int64), *symbols]))
         codes, start = {}, 0
-        for source, scales, assigned in zip(self.sources, self.scales, self.assigned, strict=True):
+        for place, (source, scales) in enumerate(zip(self.sources, self.scales, strict=True)):
+            levels = self.assignment(*_piece(source, scales)).levels if self.levels is None else self.levels[place]
             codes[source.name] = GridCode.of_sorted(
-                source.shape, source.dtype, assigned.levels, shared,
-                transform=source.transform, mode=source.mode, start=start,
-            )  # fmt: skip
+                source.shape, source.dtype, levels, shared, transform=source.transform, mode=source.mode, start=start
+            )
             start += len(scales.symbols)
         return codes
 
@@ -85,6 +103,7 @@ class Quantizer:
         pairs: whether integers are coded two at a time, without a trellis.
         moving: whether levels have offsets.
         stretching: whether the step is refitted to the integers.
+        keeping: whether the integers are kept.
     """
 
     sources: Sequence[Source]
@@ -93,18 +112,36 @@ class Quantizer:
     pairs: bool = False
     moving: bool = True
     stretching: bool = True
+    keeping: bool = True
 
     def first(self, step: float) -> Quantized:
         """Return the first round: with the code lengths of plain rounding."""
-        scales = self._scales(step)
-        costs = self._costs_of_rounding(scales, step)
-        return self._round(scales, Assignment(step, self.nu, self._price, costs, np.zeros(OFFSETS + 1)))
+        scales = self.scales(step)
+        return self.round(scales, self.rounding(scales, self.pieces(scales), step))
 
     def again(self, last: Quantized, step: float) -> Quantized:
         """Return the next round at another step, or the same: with the code lengths and offsets of the last."""
-        costs = smoothed_costs(self._counts(last.assigned, len(last.assignment.costs)))
-        offsets = np.concatenate([[0.0], last.model.offsets / UNIT, np.zeros(OFFSETS)])[: OFFSETS + 1]
-        return self._round(last.scales, replace(last.assignment, step=step, costs=costs, offsets=offsets))
+        return self.round(last.scales, last.learned(step))
+
+    def round(self, scales: Sequence[Scales], how: Assignment) -> Quantized:
+        """Return the best integers for the code lengths, and then the best of all else for these."""
+        return self._round(self.sources, scales, self.pieces(scales), how)
+
+    def rehearsal(self, step: float, count: int) -> "Rehearsal":
+        """Return some ``count`` of the weights, with the classes of scale around ``step``, to try steps on.
+
+        They are drawn evenly from each tensor's, class by class, one at a random place of each stretch.
+        """
+        scales = self.scales(step)
+        total = sum(source.size for source in self.sources)
+        stride, rng = max(1.0, total / count), np.random.default_rng(0)
+        pieces = []
+        for values, weights, classes in self.pieces(scales):
+            drawn = math.ceil(len(values) / stride)
+            places = (np.arange(drawn) + (rng.random(drawn) if stride > 1 else 0)) * stride
+            some = np.minimum(places.astype(np.int64), len(values) - 1)
+            pieces.append((values[some], weights[some] if len(weights) else weights, classes[some]))
+        return Rehearsal(self, scales, pieces, total / max(sum(len(piece[0]) for piece in pieces), 1))
 
     def spectrum(self, step: float) -> tuple[np.ndarray, np.ndarray]:
         """Return the variance of each class of scale around a step, and how many weights it has, shape (128,) each."""
@@ -115,16 +152,7 @@ class Quantizer:
         )
         return np.exp2(2 * (zero + np.arange(128) / PER_OCTAVE)), counts
 
-    def _zero(self, step: float) -> float:
-        """Return log₂ of the scale of class 0 around a step."""
-        return math.log2(step * (2 if self.nu else 1)) - _BELOW
-
-    @property
-    def _price(self) -> float:
-        """What a bit costs in units of the step²."""
-        return self.rate * (4 if self.nu else 1)
-
-    def _scales(self, step: float) -> list[Scales]:
+    def scales(self, step: float) -> list[Scales]:
         """Return the scales of all tensors around a step."""
         zero = self._zero(step)
         found = [Scales(source.shape, source.mode, source.symbols(zero), 128) for source in self.sources]
@@ -138,47 +166,88 @@ class Quantizer:
             for source, scales in zip(self.sources, found, strict=True)
         ]
 
-    def _costs_of_rounding(self, scales: Sequence[Scales], step: float) -> np.ndarray:
-        """Return the code lengths of the nearest integers."""
+    def pieces(self, scales: Sequence[Scales]) -> Iterator[Piece]:
+        """Give values, importances and classes of one tensor after the other, class by class."""
+        return (_piece(source, own) for source, own in zip(self.sources, scales, strict=True))
+
+    def rounding(self, scales: Sequence[Scales], pieces: Iterable[Piece], step: float) -> Assignment:
+        """Return how integers are chosen with the code lengths of the nearest integers, as a sample has them."""
         classes = scales[0].classes if scales else 1
         plain = Assignment(step, 0, 0.0, np.zeros((classes, 1), np.float32), np.zeros(1))
-        parities = 2 if self.nu else 1
-        rounded = []
-        for values, weights, own in self._sorted(scales):
+        counts = self._blank(classes)
+        for values, weights, own in pieces:
             some = slice(None, None, max(1, len(values) // _SAMPLE))
-            rounded.append(plain(frozen(values[some]), frozen(weights[some]), frozen(own[some]), parities))
-        return smoothed_costs(self._counts(rounded, classes))
+            counts += plain(frozen(values[some]), frozen(weights[some]), frozen(own[some]), counts.shape[1]).counts
+        price = self.rate * (4 if self.nu else 1)
+        return Assignment(step, self.nu, price, smoothed_costs(counts), np.zeros(OFFSETS + 1))
 
-    def _counts(self, assigned: Sequence[Assigned], classes: int) -> np.ndarray:
-        """Return how often each size occurs in each class and of each parity, over all tensors."""
-        return sum((each.counts for each in assigned), np.zeros((classes, 2 if self.nu else 1, SIZES), np.int64))
+    def _zero(self, step: float) -> float:
+        """Return log₂ of the scale of class 0 around a step."""
+        return math.log2(step * (2 if self.nu else 1)) - _BELOW
 
-    def _sorted(self, scales: Sequence[Scales]) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-        """Return values, importances and classes of all tensors, class by class."""
-        found = []
-        for source, own in zip(self.sources, scales, strict=True):
-            segments = own.segments()
-            classes = np.repeat(segments.classes.astype(np.uint8), np.diff(segments.borders))
-            weights = own.sorted(source.importances) if len(source.importances) else source.importances
-            found.append((frozen(own.sorted(source.values)), frozen(weights), frozen(classes)))
-        return found
+    def _blank(self, classes: int) -> np.ndarray:
+        """Return counts of nothing yet."""
+        return np.zeros((classes, 2 if self.nu else 1, SIZES), np.int64)
 
-    def _round(self, scales: Sequence[Scales], how: Assignment) -> Quantized:
-        """Return the best integers for the code lengths, and then the best of all else for these."""
-        assigned = [how(*each) for each in self._sorted(scales)]
-        moments = sum((each.moments for each in assigned), np.zeros((OFFSETS + 1, 6)))
+    def _round(
+        self, sources: Sequence[Source], scales: Sequence[Scales], pieces: Iterable[Piece], how: Assignment
+    ) -> Quantized:
+        """Return the round for ``pieces``."""
+        counts, moments, levels = self._blank(len(how.costs)), np.zeros((OFFSETS + 1, 6)), []
+        for piece in pieces:
+            found = how(*piece)
+            counts += found.counts
+            moments += found.moments
+            if self.keeping:
+                levels.append(found.levels)
         offsets, stretch, distortion = refitted(moments, moving=self.moving, stretching=self.stretching)
-        sizes = self._counts(assigned, len(how.costs))
-        tables = tuple(tuple(fitted(row, odd=bool(parity)) for parity, row in enumerate(own)) for own in sizes)
+        tables = tuple(tuple(fitted(row, odd=bool(parity)) for parity, row in enumerate(own)) for own in counts)
         bits = sum(
             coded_bits(table, row, odd=bool(parity))
-            for own, rows in zip(tables, sizes, strict=True)
+            for own, rows in zip(tables, counts, strict=True)
             for parity, (table, row) in enumerate(zip(own, rows, strict=True))
         )
         model = Model(self.nu, self.pairs and not self.nu, offsets, tables)
         return Quantized(
-            self.sources, scales, assigned, how.step * stretch, model, distortion * how.step**2, bits, how
+            sources, scales, levels if self.keeping else None, counts, how.step * stretch, model,
+            distortion * how.step**2, bits, how,
         )  # fmt: skip
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Rehearsal:
+    """A few of the weights, which stand for all: trying a step on them takes no time.
+
+    Args:
+        quantizer: of all.
+        scales: of all tensors.
+        pieces: the few.
+        share: how many weights each of them stands for.
+    """
+
+    quantizer: Quantizer
+    scales: Sequence[Scales]
+    pieces: Sequence[Piece]
+    share: float
+
+    def first(self, step: float) -> Quantized:
+        """Return the first round."""
+        return self.round(self.quantizer.rounding(self.scales, self.pieces, step))
+
+    def round(self, how: Assignment) -> Quantized:
+        """Return a round, its counts those of the few, bits and distortion those of all."""
+        few = replace(self.quantizer, keeping=False)
+        found = few._round(self.quantizer.sources, self.scales, self.pieces, how)
+        return replace(found, bits=found.bits * self.share, distortion=found.distortion * self.share)
+
+
+def _piece(source: Source, scales: Scales) -> Piece:
+    """Return values, importances and classes of a tensor, class by class."""
+    segments = scales.segments()
+    classes = np.repeat(segments.classes.astype(np.uint8), np.diff(segments.borders))
+    weights = scales.sorted(source.importances) if len(source.importances) else source.importances
+    return frozen(scales.sorted(source.load())), frozen(weights), frozen(classes)
 
 
 def refitted(moments: np.ndarray, *, moving: bool, stretching: bool) -> tuple[np.ndarray, float, float]:

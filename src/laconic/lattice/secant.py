@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 _APART = 0.05  # octaves between steps of which the slope is believed
 _LASTING = 0.6  # of a drift, in the next pass
+_FLATTEST, _STEEPEST = 0.01, 3.0  # slopes that are believed
+_FARTHEST = 4.0  # octaves that are gone at a time
 
 
 def next_step(seen: Sequence[tuple[float, float]], slope: float, aim: float) -> float:
@@ -23,7 +25,28 @@ def next_step(seen: Sequence[tuple[float, float]], slope: float, aim: float) -> 
         return x + (aim - y) * (x - last) / (y - before)
     drift = 0.0
     if abs(x - last) > _APART and (y - before) / (x - last) * slope > 0:
-        slope = math.copysign(min(max(abs((y - before) / (x - last)), 0.5), 1.5), slope)
+        slope = math.copysign(min(max(abs((y - before) / (x - last)), _FLATTEST), _STEEPEST), slope)
     elif len(seen) > 1:
         drift = _LASTING * (y - before - slope * (x - last))
-    return x + min(max((aim - y - drift) / slope, -4.0), 4.0)
+    return x + min(max((aim - y - drift) / slope, -_FARTHEST), _FARTHEST)
+
+
+def between(seen: Sequence[tuple[float, float]], slope: float) -> float:
+    """Return where a monotone function of which some values are known is 0: regula falsi, or a secant on one side.
+
+    Args:
+        seen: places and values.
+        slope: of the function where one place is known.
+    """
+    x, y = seen[-1]
+    left = [point for point in seen if point[1] * slope <= 0]
+    right = [point for point in seen if point[1] * slope > 0]
+    if left and right and max(left)[0] < min(right)[0]:
+        (a, f), (b, g) = max(left), min(right)
+        stuck = len(seen) > 2 and (seen[-1][1] > 0) == (seen[-2][1] > 0)  # the same side twice: from now on the middle
+        return a + (b - a) * (0.5 if stuck else min(max(f / (f - g), 0.05), 0.95))
+    if len(seen) > 1:
+        last, before = min(seen[:-1], key=lambda point: abs(point[1]))
+        if x != last and (y - before) / (x - last) * slope > 0:
+            slope = (y - before) / (x - last)
+    return x - min(max(y / slope, -1.0), 1.0)

@@ -1,6 +1,7 @@
 """A tensor as it is quantized: what its numbers are, and how large they are in rows, columns and positions."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
 
@@ -31,7 +32,7 @@ class Source:
         dtype: its element type, a float.
         transform: of `laconic.codes.grid.TRANSFORMS`.
         mode: which axes have scales.
-        values: what is quantized, row-major, float32 or float64, shape (size,).
+        load: gives what is quantized, row-major, float32 or float64, shape (size,): kept, or made anew each time.
         importances: h, shape (size,), float64, or (0,) for 1 throughout.
         row_scales: log₂ of the standard deviation in each row (or of all) where it is largest, shape (rows,) or (1,).
         deficits: how much less it is in each column and each position, as the mode says: log₂, ≥ 0.
@@ -42,10 +43,15 @@ class Source:
     dtype: str
     transform: str
     mode: int
-    values: np.ndarray
+    load: Callable[[], np.ndarray]
     importances: np.ndarray
     row_scales: np.ndarray
     deficits: np.ndarray
+
+    @property
+    def size(self) -> int:
+        """Number of weights."""
+        return math.prod(self.shape)
 
     def symbols(self, zero: float) -> np.ndarray:
         """Return the scale symbols where class 0 is a scale of 2^zero or less, int64."""
@@ -55,7 +61,7 @@ class Source:
 
 def prepare(
     name: str, array: np.ndarray, floor: float, *, cosine: bool = True, scales: int = ROWS | COLUMNS | POSITIONS,
-    importances: np.ndarray | None = None, dtype: str | None = None,
+    importances: np.ndarray | None = None, dtype: str | None = None, load: Callable[[], np.ndarray] | None = None,
 ) -> Source:  # fmt: skip
     """Return ``array`` ready to be quantized.
 
@@ -70,8 +76,9 @@ def prepare(
         scales: which axes may have scales.
         importances: h, of the array's shape.
         dtype: the type that the tensor is decompressed to; the array's own unless given.
+        load: gives the array again: where it is given, nothing of the tensor's size is kept.
     """
-    values = array if array.dtype in (np.float32, np.float64) else array.astype(np.float32)
+    values = _floats(array)
     transform = "none"
     if cosine and importances is None and transformable(array.shape) and array.size:
         transformed = forward(values)
@@ -79,8 +86,29 @@ def prepare(
             transform, values = "cosine", transformed
     mode, rows, deficits = _scales(values.reshape(folded(array.shape)), floor, scales)
     heavy = np.zeros(0) if importances is None else importances.reshape(-1).astype(np.float64)
+    take = _kept(values) if load is None else _made_anew(load, transform)
+    return Source(name, array.shape, dtype or array.dtype.name, transform, mode, take, heavy, rows, deficits)
+
+
+def _floats(array: np.ndarray) -> np.ndarray:
+    """Return ``array`` as float32 or float64."""
+    return array if array.dtype in (np.float32, np.float64) else array.astype(np.float32)
+
+
+def _kept(values: np.ndarray) -> Callable[[], np.ndarray]:
+    """Return what gives ``values``, flat."""
     flat = np.ascontiguousarray(values).reshape(-1)
-    return Source(name, array.shape, dtype or array.dtype.name, transform, mode, flat, heavy, rows, deficits)
+    return lambda: flat
+
+
+def _made_anew(load: Callable[[], np.ndarray], transform: str) -> Callable[[], np.ndarray]:
+    """Return what loads an array, transforms it, and gives it flat."""
+
+    def take() -> np.ndarray:
+        values = _floats(load())
+        return np.ascontiguousarray(forward(values) if transform == "cosine" else values).reshape(-1)
+
+    return take
 
 
 def _spread(kernels: np.ndarray) -> float:

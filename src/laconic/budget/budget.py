@@ -1,0 +1,122 @@
+"""A budget named up front, and what meets it."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import final
+
+from laconic.codes import Code
+from laconic.coding.ungerboeck import STATES
+from laconic.errors import PlanError
+
+
+@final
+@dataclass(frozen=True)
+class Tools:
+    """What the codec may use.
+
+    Args:
+        states: of the trellis: 4, 8, 16, 32, 64; or 1 for none, each weight by itself.
+        dct: the cosine transform of kernels.
+        scales: classes of scale for rows, columns and positions.
+        dead_zone: the rate in the choice of integers, and reconstruction at the centroids.
+        pairs: integers are coded two at a time, for speed.
+        shared: one set of tables for the network.
+        columns: matrices, too, have scales for their columns; it makes them slower to decode.
+    """
+
+    states: int = 8
+    dct: bool = True
+    scales: bool = True
+    dead_zone: bool = True
+    pairs: bool = False
+    shared: bool = True
+    columns: bool = False
+
+    def __post_init__(self) -> None:
+        if self.states not in STATES:
+            raise PlanError(f"states are one of {', '.join(map(str, STATES))}, not {self.states}")
+
+
+QUALITIES: Mapping[str, Tools] = {
+    "fast": Tools(states=1, pairs=True),
+    "default": Tools(states=8),
+    "max": Tools(states=64, columns=True),
+}
+"""Levels of effort; the decoder's differs little."""
+
+
+@final
+@dataclass(frozen=True)
+class Budget:
+    """What a file may cost, or must be worth: exactly one of four.
+
+    Args:
+        bits: 8 · bytes of the file / elements of the tensors with two or more axes.
+        size: bytes of the file.
+        ratio: bytes of the uncompressed file over bytes of this one.
+        snr: 10 log₁₀ Σ w² / Σ (w − ŵ)² over the tensors with two or more axes, in dB.
+
+    Raises:
+        PlanError: when not exactly one is given, or it is out of range.
+    """
+
+    bits: float | None = None
+    size: int | None = None
+    ratio: float | None = None
+    snr: float | None = None
+
+    def __post_init__(self) -> None:
+        given = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
+        if len(given) != 1:
+            raise PlanError(f"a budget is one of bits, size, ratio and snr; given are {', '.join(given) or 'none'}")
+        ((name, value),) = given.items()
+        if not 0 < value < math.inf:
+            raise PlanError(f"{name} is above 0 and finite, not {value}")
+
+    def __str__(self) -> str:
+        """Return what was asked, with its unit."""
+        if self.bits is not None:
+            return f"{self.bits:g} bits per weight"
+        if self.size is not None:
+            return f"{self.size:,} bytes"
+        return f"ratio {self.ratio:g}" if self.ratio is not None else f"{self.snr:g} dB"
+
+    def bytes(self, elements: int, reference: int | None) -> int | None:
+        """Return the bytes that the file may have, or None where the distortion is what is asked.
+
+        Args:
+            elements: of the tensors with two or more axes.
+            reference: bytes of the uncompressed file; a ratio needs it.
+        """
+        if self.bits is not None:
+            return math.floor(self.bits * elements / 8)
+        if self.ratio is not None:
+            if reference is None:
+                raise PlanError("a ratio needs the size of the uncompressed file")
+            return math.floor(reference / self.ratio)
+        return self.size
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A network within its budget.
+
+    Args:
+        codes: of all tensors, in their order.
+        budget: what was asked.
+        file_bytes: what the file takes.
+        snr: of the tensors that are quantized, in dB; infinite where nothing is lost.
+        step: the width of a level.
+        passes: over the weights.
+        lossless: the names of tensors that were kept as they are although they have two or more axes.
+    """
+
+    codes: Mapping[str, Code]
+    budget: Budget
+    file_bytes: int
+    snr: float
+    step: float
+    passes: int
+    lossless: tuple[str, ...] = ()
