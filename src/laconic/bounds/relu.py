@@ -40,8 +40,8 @@ def relu_error(weights: np.ndarray, compressed: np.ndarray, moments: np.ndarray)
 def relu_scale(weights: np.ndarray, compressed: np.ndarray, moments: np.ndarray) -> np.ndarray:
     """Return the factor of ŵ that makes the error of the unit least, a (sin θ + (π − θ) cos θ) / πb; 1 for ŵ = 0.
 
-    Where ŵ is orthogonal to its error, as k-means' is, b = a cos θ and the factor is at least 1. Arguments as
-    `relu_error`.
+    Where ŵ is orthogonal to its error, as k-means' is, b = a cos θ and the factor is at least 1; it has no upper bound,
+    since a ŵ of almost no length is best at a/π. Arguments as `relu_error`.
 
     >>> w, c = np.array([3.0, 1, -1, 0.5]), np.full(4, 0.875)
     >>> s = relu_scale(w, c, np.ones(4))
