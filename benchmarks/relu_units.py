@@ -48,11 +48,13 @@ class Outcome:
 
     Args:
         missed: another set is better; or another way to share, each with its best values.
-        excess: of the error, relative.
+        best: the least error, as a share of E ‖f‖².
+        excess: of the error, as a share of the least.
         scaled: the same after the best factor for the layer; None where weights stay as they are.
     """
 
     missed: bool
+    best: float
     excess: float
     scaled: float | None = None
 
@@ -75,16 +77,21 @@ def cut(candidates: np.ndarray, size: int = 4096) -> list[np.ndarray]:
     return [candidates[i : i + size] for i in range(0, len(candidates), size)]
 
 
+def energy(layer: Layer) -> float:
+    """Return E ‖f‖²."""
+    mixing = layer.outputs.T @ layer.outputs
+    return float((mixing * relu_products(layer.weights, layer.weights, layer.moments)).sum())
+
+
 def best_scaled(layer: Layer, candidates: np.ndarray) -> np.ndarray:
     """Return the error of each candidate once it is multiplied by its best factor, which is not negative."""
     mixing, shaped = layer.outputs.T @ layer.outputs, candidates.reshape(-1, *layer.weights.shape)
-    total = (mixing * relu_products(layer.weights, layer.weights, layer.moments)).sum()
     found = []
     for part in cut(shaped):
         cross = (mixing * relu_products(part, layer.weights, layer.moments)).sum((1, 2))
         own = (mixing * relu_products(part, part, layer.moments)).sum((1, 2))
         found.append(gain(cross, own))
-    return total - np.concatenate(found)
+    return energy(layer) - np.concatenate(found)
 
 
 def gain(cross: np.ndarray, own: np.ndarray) -> np.ndarray:
@@ -103,7 +110,7 @@ def pruning(layer: Layer, kept: int) -> Outcome:
     chosen = int(np.einsum("ij,ij->i", off @ importance, off).argmin())
     exact = error(layer, candidates)
     excess = float(exact[chosen] / exact.min() - 1)
-    return Outcome(excess > SAME, excess)
+    return Outcome(excess > SAME, float(exact.min()) / energy(layer), excess)
 
 
 def sharing(layer: Layer) -> Outcome:
@@ -118,7 +125,7 @@ def sharing(layer: Layer) -> Outcome:
     exact, scaled = float(error(layer, chosen)[0]), float(best_scaled(layer, chosen)[0])
     own = min(scaled, polished(layer, way))
     best = min(own, *(polished(layer, other) for other in promising))
-    return Outcome(own / best - 1 > SAME, exact / best - 1, scaled / best - 1)
+    return Outcome(own / best - 1 > SAME, best / energy(layer), exact / best - 1, scaled / best - 1)
 
 
 def least_form(layer: Layer, ways: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -154,8 +161,7 @@ def scaled_table(layer: Layer, rows: np.ndarray) -> np.ndarray:
         for other in range(unit):
             axes = (1,) * other + (len(rows),) + (1,) * (unit - other - 1) + (len(rows),)
             own = own + 2 * mixing[other, unit] * pairs.reshape(axes)
-    total = (mixing * relu_products(layer.weights, layer.weights, layer.moments)).sum()
-    return (total - gain(cross, own)).ravel()
+    return (energy(layer) - gain(cross, own)).ravel()
 
 
 def polished(layer: Layer, way: np.ndarray) -> float:
@@ -169,41 +175,48 @@ def polished(layer: Layer, way: np.ndarray) -> float:
 
 
 def summary(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """Return how many were missed, and the worst and the mean excess."""
+    """Return how many were missed, the mean errors as shares of E ‖f‖², and the worst excess."""
     excess = [outcome.excess for outcome in outcomes]
     scaled = [outcome.scaled for outcome in outcomes if outcome.scaled is not None]
     return {
         "nets": len(outcomes),
         "missed": sum(outcome.missed for outcome in outcomes),
-        "mean": float(np.mean(excess)),
+        "best": float(np.mean([outcome.best for outcome in outcomes])),
+        "rule": float(np.mean([outcome.best * (1 + outcome.excess) for outcome in outcomes])),
         "worst": max(excess),
         "worst scaled": max(scaled, default=None),
     }
 
 
-def measure(nets: int, seed: int) -> dict[str, dict[str, Any]]:
+def measure(nets: int, seed: int) -> dict[str, dict[str, dict[str, Any]]]:
     """Return the summaries by layer and operation."""
-    found = {}
+    found: dict[str, dict[str, dict[str, Any]]] = {}
     for kind, (units, inputs) in product(("vector", "sum", "signed sum"), SHAPES):
         if units == 1 and kind != "vector":
             continue  # one unit is one unit
-        name = f"{kind} of {units}" if units > 1 else "one unit"
+        name = f"{kind} of {units} x {inputs}" if units > 1 else f"one unit of {inputs}"
         say(name)
-        some = layers(kind, units, inputs, nets, seed)
-        for quarters in (1, 2, 3):
-            kept = units * inputs * quarters // 4
-            found[f"{name} | keep {kept} of {units * inputs}"] = summary([pruning(layer, kept) for layer in some])
-        found[f"{name} | 2 values for {units * inputs}"] = summary([sharing(layer) for layer in some])
+        some, count = layers(kind, units, inputs, nets, seed), units * inputs
+        kept = {f"keep {part}/4": count * part // 4 for part in (1, 2, 3)}
+        found[name] = {head: summary([pruning(layer, n) for layer in some]) for head, n in kept.items()}
+        found[name]["two values"] = summary([sharing(layer) for layer in some])
     return found
 
 
-def print_table(figures: Mapping[str, Mapping[str, Any]]) -> None:
-    print("| layer | weights | missed | mean excess | worst excess | worst after one factor |")
-    print("|---|---|---:|---:|---:|---:|")
-    for name, row in figures.items():
-        shares = [row[key] for key in ("mean", "worst", "worst scaled")]
-        cells = ["" if share is None else f"{100 * share:.2f} %" for share in shares]
-        print(f"| {name} | {row['missed']} of {row['nets']} | {' | '.join(cells)} |")
+def print_table(figures: Mapping[str, Mapping[str, Mapping[str, Any]]], nets: int) -> None:
+    print(f"Of {nets} layers: missed; mean error of the best / of the rule, % of E ‖f‖²; worst excess of the rule\n")
+    heads = [*next(iter(figures.values())), "after one factor"]
+    print("| layer | " + " | ".join(heads) + " |\n|---" + "|---:" * len(heads) + "|")
+    for name, rows in figures.items():
+        cells = [
+            f"{row['missed']}; {100 * row['best']:.2f} / {100 * row['rule']:.2f}; {percent(row['worst'])}"
+            for row in rows.values()
+        ]
+        print(f"| {name} | " + " | ".join([*cells, percent(rows["two values"]["worst scaled"])]) + " |")
+
+
+def percent(excess: float) -> str:
+    return f"+{100 * excess:.2f} %" if excess < 0.1 else f"+{100 * excess:.0f} %"
 
 
 def main() -> None:
@@ -213,7 +226,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, help="write all figures as JSON")
     options = parser.parse_args()
     figures = measure(options.nets, options.seed)
-    print_table(figures)
+    print_table(figures, options.nets)
     record.save(options.output, {"experiment": "relu_units", **record.environment(options.seed), "figures": figures})
 
 
