@@ -267,6 +267,16 @@ def test_the_search_against_a_plain_one(kind):
     assert found.excess == pytest.approx(min(forms)[1] / min(errors) - 1, abs=0.05)
 
 
+def test_the_table_of_all_ways_to_share_is_that_of_each_way():
+    patterns = np.array(list(product((0, 1), repeat=2)))
+    ways = np.array([np.concatenate(rows) for rows in product(patterns, repeat=3)])
+    values = np.array([0.9, -0.4])
+    for kind in ("vector", "sum", "signed sum"):
+        layer = relu_units.layers(kind, 3, 2, 1, 1)[0]
+        table = relu_units.scaled_table(layer, values[patterns])
+        assert table == pytest.approx(relu_units.best_scaled(layer, values[ways]))
+
+
 def test_sums_of_units_can_be_shared_better_than_by_the_rule():
     outcomes = [relu_units.sharing(layer) for layer in relu_units.layers("sum", 2, 3, 12, 0)]
     assert all(outcome.excess >= 0 for outcome in outcomes)
