@@ -8,21 +8,47 @@ go below both. What a coder of integers needs is `laconic.coding.entropy_bits`.
 2.0
 >>> round(laplacian_rate(1.0, 1 / 16), 3)
 1.896
+
+Where the error is that of outputs, weights that are read by larger inputs get more bits:
+
+>>> import numpy as np
+>>> weighted_filling(np.ones(2), np.array([16.0, 1.0]), 2.0).rate
+2.0
 """
 
 from laconic.bounds.blahut import Point, blahut_arimoto
+from laconic.bounds.entropy import entropy
 from laconic.bounds.gaussian import Filled, gaussian_distortion, gaussian_rate, water_filling, water_filling_rate
 from laconic.bounds.laplacian import laplacian_distortion, laplacian_filling, laplacian_rate
+from laconic.bounds.linear_model import Channel, achieving_channel, weighted_filling, weighted_filling_rate
+from laconic.bounds.network import Shares, Sources, layer, network_distortion, network_rate
+from laconic.bounds.relu import relu_error, relu_products, relu_scale
+from laconic.bounds.relu_layer import relu_importance, relu_layer_error
 
 __all__ = [
+    "Channel",
     "Filled",
     "Point",
+    "Shares",
+    "Sources",
+    "achieving_channel",
     "blahut_arimoto",
+    "entropy",
     "gaussian_distortion",
     "gaussian_rate",
     "laplacian_distortion",
     "laplacian_filling",
     "laplacian_rate",
+    "layer",
+    "network_distortion",
+    "network_rate",
+    "relu_error",
+    "relu_importance",
+    "relu_layer_error",
+    "relu_products",
+    "relu_scale",
     "water_filling",
     "water_filling_rate",
+    "weighted_filling",
+    "weighted_filling_rate",
 ]
