@@ -42,7 +42,7 @@ if moment:
         laconic.training.train_epoch = dies(laconic.training.train_epoch, at, before)
         sys.modules["laconic.lc.finetune"].train_epoch = laconic.training.train_epoch
     elif where == "start":
-        laconic.cli.compress.load_checkpoint = laconic.cli.train.task_of = dies(None, 1, True)
+        laconic.cli.compress.open_checkpoint = laconic.cli.train.task_of = dies(None, 1, True)
     else:
         setattr(laconic.files.os, where, dies(getattr(laconic.files.os, where), at, before))
 

@@ -16,7 +16,7 @@ from laconic.errors import PlanError
 from laconic.lc import FINE_TUNING, LCState, LearningStep, direct, finetune, iterated_direct, run, start
 from laconic.ledger import REFERENCE_BYTES, Ledger, ledger
 from laconic.metric import Metrics
-from laconic.params import Params, apply_to, checkpoint_bytes, decompress, params_of, to_numpy
+from laconic.params import Arrays, Params, apply_to, checkpoint_bytes, decompress, params_of, to_numpy
 from laconic.plan import Plan, weights_only
 from laconic.schedule import Adaptive, Progress, Schedule
 from laconic.smallest import smallest
@@ -203,7 +203,7 @@ def within(
     """Return the network within a budget, from its weights alone; see `laconic.budget.fit`.
 
     Args:
-        params: the weights.
+        params: the weights; may be a mapping that reads a tensor when it is asked for.
         budget: what is asked.
         quality: "fast", "default" or "max".
         metadata: text to store in the file.
@@ -212,8 +212,7 @@ def within(
     """
     reference = reference_bytes or len(checkpoint_bytes(params))
     notes = {REFERENCE_BYTES: str(reference), **(metadata or {})}
-    arrays = {name: to_numpy(tensor) for name, tensor in params.items()}
-    fitted = fit(arrays, budget, QUALITIES[quality], notes, watch, reference_bytes=reference)
+    fitted = fit(Arrays(params), budget, QUALITIES[quality], notes, watch, reference_bytes=reference)
     return Result(fitted.codes, notes, fitted=fitted)
 
 

@@ -1,7 +1,8 @@
 """Weights by name: where tensors of torch meet arrays of NumPy, and checkpoints meet both."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any, final
 
 import ml_dtypes  # noqa: F401  registers bfloat16 and the 8-bit floats with NumPy
 import numpy as np
@@ -93,19 +94,68 @@ def require_finite(name: str, tensor: Tensor) -> None:
         )
 
 
+@final
+class OneByOne(Mapping[str, Tensor]):
+    """The tensors of a safetensors file, each read when it is asked for and then forgotten."""
+
+    def __init__(self, path: Path) -> None:
+        self._file: Any = safetensors.safe_open(path, framework="pt")
+        self._names = dict.fromkeys(self._file.keys())
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """The text beside the tensors."""
+        return self._file.metadata() or {}
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self._names:
+            raise KeyError(name)
+        tensor: Tensor = self._file.get_tensor(name)
+        return tensor
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+@final
+class Arrays(Mapping[str, np.ndarray]):
+    """Tensors as NumPy arrays, each converted when it is asked for."""
+
+    def __init__(self, params: Params) -> None:
+        self._params = params
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return to_numpy(self._params[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._params)
+
+    def __len__(self) -> int:
+        return len(self._params)
+
+
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read the tensors and the metadata of a `.safetensors`, `.pt` or `.pth` file. Nothing is ever unpickled.
 
     Raises:
         DataError: when the file is missing, unreadable, or is not a flat mapping from names to tensors.
     """
+    params, metadata = open_checkpoint(path)
+    return dict(params), metadata
+
+
+def open_checkpoint(path: Path) -> tuple[Params, dict[str, str]]:
+    """Return what `load_checkpoint` does, but read a tensor of a `.safetensors` file only when it is asked for."""
     if not path.is_file():
         raise DataError(f"no file {path}")
     try:
         if path.suffix in (".pt", ".pth"):
             return _flat(path, _unpickled(path)), {}
-        with safetensors.safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
+        params = OneByOne(path)
+        return params, params.metadata
     except DataError:
         raise
     except Exception as error:  # the two readers raise a dozen unrelated types

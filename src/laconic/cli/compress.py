@@ -21,7 +21,7 @@ from laconic.csteps import AdaptiveCodebook, Compression, Joint, KeepLargest, Lo
 from laconic.errors import PlanError
 from laconic.lc import FINE_TUNING, direct
 from laconic.ledger import REFERENCE_BYTES
-from laconic.params import Params, load_checkpoint
+from laconic.params import Params, open_checkpoint
 from laconic.plan import Plan, load_plan, weights_only
 from laconic.smallest import smallest
 from laconic.task import Task
@@ -133,12 +133,14 @@ def command(
     say = Output(as_json, quiet)
     options.require_output(output, ".lac", force=force)
     torch.set_num_threads(threads or torch.get_num_threads())
-    params, metadata = load_checkpoint(weights)
+    params, metadata = open_checkpoint(weights)
     notes: dict[str, str] = {key: metadata[key] for key in IDENTITY if key in metadata}
     notes[REFERENCE_BYTES] = str(weights.stat().st_size)
     budget = _budget(context, bits, size, ratio, snr, effort)
-    resolved = None if budget else _plan(params, codebook, keep, rank, per_tensor, plan)
-    made = None
+    made, resolved = None, None
+    if not budget:
+        params = dict(params)
+        resolved = _plan(params, codebook, keep, rank, per_tensor, plan)
     if effort is Effort.train or net or data or task:
         made = task_of(net, data, data_dir, task, metadata, batch=batch, seed=seed)
         check_weights(params, made)
