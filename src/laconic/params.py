@@ -100,7 +100,7 @@ class OneByOne(Mapping[str, Tensor]):
 
     def __init__(self, path: Path) -> None:
         self._file: Any = safetensors.safe_open(path, framework="pt")
-        self._names = dict.fromkeys(self._file.keys())
+        self._names = dict.fromkeys(self._file.keys())  # noqa: SIM118
 
     @property
     def metadata(self) -> dict[str, str]:
