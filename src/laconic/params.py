@@ -99,8 +99,8 @@ class OneByOne(Mapping[str, Tensor]):
     """The tensors of a safetensors file, each read when it is asked for and then forgotten."""
 
     def __init__(self, path: Path) -> None:
-        self._file: Any = safetensors.safe_open(path, framework="pt")
-        self._names = dict.fromkeys(self._file.keys())  # noqa: SIM118
+        file: Any = safetensors.safe_open(path, framework="pt")
+        self._file, self._names = file, dict.fromkeys(file.keys())
 
     @property
     def metadata(self) -> dict[str, str]:
