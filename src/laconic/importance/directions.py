@@ -24,22 +24,20 @@ Kind = Literal["classification", "regression"]
 """What outputs are: logits (samples, classes), or the values themselves."""
 
 
-def kind_of(task: Task, kind: Kind | None = None) -> Kind:
+def kind_of(task: Task, kind: str | None = None) -> Kind:
     """Return ``kind``, or what the task's own loss says where it is one of laconic's.
 
     Raises:
         PlanError: when neither tells.
     """
-    if kind is None and task.loss is cross_entropy:
+    if kind == "classification" or (kind is None and task.loss is cross_entropy):
         return "classification"
-    if kind is None and task.loss is least_squares:
+    if kind == "regression" or (kind is None and task.loss is least_squares):
         return "regression"
-    if kind not in ("classification", "regression"):
-        raise PlanError(
-            f"kind must be 'classification' (outputs are logits) or 'regression', not {kind!r}; "
-            "it can be left out where the task's loss is laconic.task.cross_entropy or least_squares"
-        )
-    return kind
+    raise PlanError(
+        f"kind must be 'classification' (outputs are logits) or 'regression', not {kind!r}; "
+        "it can be left out where the task's loss is laconic.task.cross_entropy or least_squares"
+    )
 
 
 def of_model(

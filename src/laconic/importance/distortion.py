@@ -2,7 +2,7 @@
 
 from torch import Generator
 
-from laconic.importance.directions import Kind, kind_of, of_model
+from laconic.importance.directions import kind_of, of_model
 from laconic.importance.gradients import squared_gradients
 from laconic.importance.reading import Watch
 from laconic.metric import Diagonal
@@ -16,7 +16,7 @@ def unsupervised(
     generator: Generator | None = None,
     *,
     draws: int | None = None,
-    kind: Kind | None = None,
+    kind: str | None = None,
     temperature: float = 1.0,
     samples: int | None = None,
     watch: Watch | None = None,

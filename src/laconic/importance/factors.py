@@ -2,7 +2,7 @@
 
 from torch import Generator, Tensor, nn
 
-from laconic.importance.directions import Directions, Kind, kind_of, of_model
+from laconic.importance.directions import Directions, kind_of, of_model
 from laconic.importance.gradients import squared_gradients
 from laconic.importance.layers import Call, run, written_gradients
 from laconic.importance.moments import Gathered, plain
@@ -21,7 +21,7 @@ def kronecker(
     generator: Generator | None = None,
     *,
     draws: int | None = None,
-    kind: Kind | None = None,
+    kind: str | None = None,
     temperature: float = 1.0,
     samples: int | None = None,
     watch: Watch | None = None,

@@ -88,7 +88,7 @@ def inner(metric: Metric, left: Tensor, right: Tensor) -> float | None:
 
 
 def true_distortion(
-    task: Task, params: Params, compressed: Params, split: str, *, kind: Kind | None = None, temperature: float = 1.0
+    task: Task, params: Params, compressed: Params, split: str, *, kind: str | None = None, temperature: float = 1.0
 ) -> float:
     """Return how far the outputs of ``compressed`` are from those of ``params``, as a mean over the samples of a split.
 

@@ -1,6 +1,5 @@
 """The importance of weights to the loss: by its gradient, its Hessian, or both."""
 
-from typing import Literal
 
 from torch import Generator, Tensor
 
@@ -52,7 +51,7 @@ def hessian(
     params: Params,
     generator: Generator | None = None,
     *,
-    method: Literal["ggn", "exact", "hutchinson"] = "ggn",
+    method: str = "ggn",
     draws: int | None = None,
     added: float = 0.0,
     samples: int | None = None,
@@ -61,8 +60,8 @@ def hessian(
     """Return the diagonal of the loss's Hessian, `I_i = max(E[∇²_ii L] + μ, 0)`.
 
     "ggn" takes the Gauss-Newton matrix, `E[Jᵀ (∇²_z L) J]`. What it leaves out of the diagonal,
-    `Σ_o ∂L/∂z_o ∂²z_o/∂w_i²`, is zero almost everywhere when the outputs are piecewise linear in each single weight: for
-    networks of ReLU and max-pooling whose weights each serve in one layer, it is the exact diagonal. It is never
+    `Σ_o ∂L/∂z_o ∂²z_o/∂w_i²`, is zero almost everywhere when the outputs are piecewise linear in each single weight:
+    for networks of ReLU and max-pooling whose weights each serve in one layer, it is the exact diagonal. It is never
     negative. With cross-entropy it is `unsupervised` at T = 1, with least squares twice that of regression.
     "exact" differentiates twice for every weight; small networks alone. "hutchinson" is `hutchinson`, whose errors are
     best looked at there.
@@ -109,7 +108,7 @@ def gradient_and_hessian(
     params: Params,
     generator: Generator | None = None,
     *,
-    method: Literal["ggn", "exact"] = "ggn",
+    method: str = "ggn",
     samples: int | None = None,
     watch: Watch | None = None,
 ) -> dict[str, Quartic]:
