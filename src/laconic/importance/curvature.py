@@ -28,7 +28,7 @@ def exact_diagonal(
     """Return `E[∇²_ii L]`, or `E[(∇²_ii L)²]` of each sample's, by the product of H and every unit vector.
 
     Args:
-        task: its loss must be the mean over the samples of a batch; module and loss take forward-mode derivatives.
+        task: its loss must be the mean over the samples of a batch, and can be differentiated twice.
         params: weights of the network, at most `LARGEST` of them.
         order: 1, or 2 for the mean square.
         samples: how many training samples; all unless told.
@@ -38,11 +38,11 @@ def exact_diagonal(
         PlanError: when the network is larger, or ``samples`` is not positive.
         DataError: when there are no samples.
     """
-    leaves = leaves_of(task, params)
+    leaves = {name: leaf.clone().requires_grad_() for name, leaf in leaves_of(task, params).items()}
     size = sum(leaf.numel() for leaf in leaves.values())
     if size > LARGEST:
         raise PlanError(f"the exact Hessian takes at most {LARGEST} weights, not {size}; use 'ggn' or 'hutchinson'")
-    totals = {name: torch.zeros_like(wide(leaf)) for name, leaf in leaves.items()}
+    totals = {name: torch.zeros_like(wide(leaf.detach())) for name, leaf in leaves.items()}
     count = 0
     with mode(task.module, training=False):
         for batch in read(task, _ROWS if order == 1 else 1, samples, watch):
@@ -53,24 +53,20 @@ def exact_diagonal(
 
 
 def _diagonal(task: Task, params: Params, leaves: Params, batch: Batch) -> dict[str, Tensor]:
-    """Return the diagonal of the Hessian of one batch's mean loss."""
-
-    def slope(part: Tensor, name: str) -> Tensor:
-        def loss(part: Tensor) -> Tensor:
-            return task.loss(outputs_of(task, {**params, **leaves, name: part}, batch), batch)
-
-        gradient: Tensor = torch.func.grad(loss)(part)
-        return gradient
-
-    def entry(leaf: Tensor, name: str, unit: Tensor) -> Tensor:
-        product: Tensor = torch.func.jvp(lambda part: slope(part, name), (leaf,), (unit,))[1]
-        return (unit * product).sum()
-
+    """Return the diagonal of the Hessian of one batch's mean loss; ``leaves`` have their gradients on."""
+    loss = task.loss(outputs_of(task, {**params, **leaves}, batch), batch)
+    slopes = torch.autograd.grad(loss, list(leaves.values()), create_graph=True, materialize_grads=True)
     found: dict[str, Tensor] = {}
-    for name, leaf in leaves.items():
-        units = torch.split(torch.eye(leaf.numel(), dtype=leaf.dtype, device=leaf.device).view(-1, *leaf.shape), _UNITS)
-        entries = [torch.func.vmap(lambda unit, n=name, w=leaf: entry(w, n, unit))(some) for some in units]
-        found[name] = wide(torch.cat(entries).view_as(leaf)) if entries else torch.zeros_like(wide(leaf))
+    for (name, leaf), slope in zip(leaves.items(), slopes, strict=True):
+        units = torch.eye(leaf.numel(), dtype=leaf.dtype, device=leaf.device).view(-1, *leaf.shape)
+        entries = [leaf.new_zeros(0)]
+        for some in torch.split(units, _UNITS) if slope.requires_grad else ():
+            (products,) = torch.autograd.grad(
+                slope, leaf, some, is_grads_batched=True, retain_graph=True, allow_unused=True, materialize_grads=True
+            )
+            entries.append((some * products).flatten(1).sum(1))
+        diagonal = torch.cat(entries) if slope.requires_grad else leaf.new_zeros(leaf.numel())
+        found[name] = wide(diagonal.detach().view_as(leaf))
     return found
 
 
@@ -118,8 +114,8 @@ def hutchinson(
     if draws < 2:
         raise PlanError(f"draws must be at least 2, not {draws}: a single one does not tell its error")
     leaves = {name: leaf.clone().requires_grad_() for name, leaf in leaves_of(task, params).items()}
-    means = {name: torch.zeros_like(wide(leaf)) for name, leaf in leaves.items()}
-    variances = {name: torch.zeros_like(wide(leaf)) for name, leaf in leaves.items()}
+    means = {name: torch.zeros_like(wide(leaf.detach())) for name, leaf in leaves.items()}
+    variances = {name: torch.zeros_like(wide(leaf.detach())) for name, leaf in leaves.items()}
     count = 0
     with mode(task.module, training=False):
         for batch in read(task, _ROWS, samples, watch):
@@ -136,8 +132,8 @@ def hutchinson(
 def _products(loss: Tensor, leaves: Params, draws: int, generator: Generator) -> dict[str, tuple[Tensor, Tensor]]:
     """Return the mean of v ⊙ Hv over the draws and the variance of that mean, by name."""
     gradients = torch.autograd.grad(loss, list(leaves.values()), create_graph=True, materialize_grads=True)
-    sums = {name: torch.zeros_like(wide(leaf)) for name, leaf in leaves.items()}
-    squares = {name: torch.zeros_like(wide(leaf)) for name, leaf in leaves.items()}
+    sums = {name: torch.zeros_like(wide(leaf.detach())) for name, leaf in leaves.items()}
+    squares = {name: torch.zeros_like(wide(leaf.detach())) for name, leaf in leaves.items()}
     for _ in range(draws):
         vectors = [signs(tuple(leaf.shape), leaf, generator) for leaf in leaves.values()]
         curved = [(g, v) for g, v in zip(gradients, vectors, strict=True) if g.requires_grad]

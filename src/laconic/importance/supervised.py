@@ -1,6 +1,5 @@
 """The importance of weights to the loss: by its gradient, its Hessian, or both."""
 
-
 from torch import Generator, Tensor
 
 from laconic.errors import PlanError
