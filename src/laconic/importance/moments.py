@@ -66,10 +66,10 @@ class Gathered:
 
     def add(self, name: str, call: Call) -> None:
         """Add what one call read."""
-        rows = _rows(call)
-        product = rows.T @ rows
+        columns = _columns(call)
+        product = columns @ columns.T
         self.sums[name] = self.sums[name] + product if name in self.sums else product
-        self.rows[name] = self.rows.get(name, 0) + len(rows)
+        self.rows[name] = self.rows.get(name, 0) + columns.shape[1]
 
     def moment(self, name: str) -> Tensor:
         """Return the mean over the samples, exactly symmetric."""
@@ -81,8 +81,8 @@ class Gathered:
         return self.rows[name] / self.samples
 
 
-def _rows(call: Call) -> Tensor:
-    """Return every x_p of every sample, shape (samples · positions, columns)."""
+def _columns(call: Call) -> Tensor:
+    """Return every x_p of every sample, shape (columns of the weight, samples · positions)."""
     if isinstance(call.layer, nn.Conv2d):
-        return patches(call).squeeze(1).transpose(1, 2).flatten(0, 1)
-    return wide(call.read).reshape(-1, call.read.shape[-1])
+        return patches(call).squeeze(1).transpose(0, 1).flatten(1)
+    return wide(call.read).reshape(-1, call.read.shape[-1]).T
