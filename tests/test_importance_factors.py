@@ -174,15 +174,15 @@ def test_sampled_factors_converge_to_the_exact_ones():
 
 
 def test_factors_come_nearer_to_the_whole_matrix_than_its_diagonal():
-    """Inputs that are strongly correlated, which the diagonal does not see."""
+    """Inputs that are strongly correlated, which the diagonal does not see, in a network that is nowhere sure."""
     inputs = random_inputs(40, 4) + 3 * random_inputs(40, 1)
-    module = seeded_module(lambda: nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 3))).double()
+    module = seeded_module(lambda: nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 3))).double()
     task = classification(module, Dataset("noise", {"train": (inputs, torch.arange(40) % 3)}), batch=16)
-    params = params_of(module)
+    params = {name: 0.05 * tensor for name, tensor in params_of(module).items()}
     block = importance.full_matrix(task, params, importance.of_model("classification")).matrix[:16, :16]
     metric = importance.kronecker(task, params)["0.weight"]
     off = (torch.kron(metric.outputs, metric.inputs) - block).norm()
-    assert off < 0.6 * (block.diagonal().diag() - block).norm()
+    assert off < 0.5 * (block.diagonal().diag() - block).norm()
 
 
 # --- moments of inputs ----------------------------------------------------------------------------------------------

@@ -81,8 +81,7 @@ def _piece(
     sums: dict[str, Tensor] = {}
     calls = [call for call in calls if known and (call.weight in known or call.bias in known)]
     found = written_gradients(outputs, calls, ways) if calls else []
-    for place, call in enumerate(calls):
-        written = [gradients[place] for gradients in found]
+    for call, *written in zip(calls, *found, strict=True):
         parts = [part for part in written if part is not None]
         if parts:
             sums.update({n: s for n, s in layer_sums(call, torch.stack(parts, 1), order).items() if n in known})
@@ -154,9 +153,9 @@ def _known(task: Task, params: Params, names: list[str], few: Batch) -> set[str]
             for name, gradient in zip(names, found, strict=True):
                 expected[name] += wide(gradient).square()
     calls = [call for call in calls if call.edge is not None and len(call.read) == len(outputs)]
+    gradients = written_gradients(outputs, calls, ways) if calls else []
     known: set[str] = set()
-    for place, call in enumerate(calls):
-        written = [gradients[place] for gradients in written_gradients(outputs, calls, ways)]
+    for call, *written in zip(calls, *gradients, strict=True):
         parts = [part for part in written if part is not None]
         sums = layer_sums(call, torch.stack(parts, 1), 1) if parts else {}
         known |= {name for name, total in sums.items() if name in expected and _agree(total, expected[name], outputs)}
