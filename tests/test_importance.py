@@ -319,3 +319,5 @@ def test_a_name_that_is_none_is_an_error():
     task = classifier_of("mlp")
     with pytest.raises(PlanError, match=r"one of unsupervised, gradient, hessian, gradient\+hessian, not 'taylor'"):
         importance.estimate("taylor", task, params_of(task.module))
+    with pytest.raises(PlanError, match="gradient takes the options samples, watch, not draws, temperature"):
+        importance.estimate("gradient", task, params_of(task.module), draws=3, temperature=2.0)

@@ -82,6 +82,7 @@ def test_a_large_network_is_refused():
 
 LAYERS = {
     "linear": (lambda: nn.Linear(3, 2), (7, 3)),
+    "more outputs than go together": (lambda: nn.Linear(3, 40), (7, 3)),
     "linear at positions": (lambda: nn.Linear(3, 2), (7, 4, 2, 3)),
     "convolution": (lambda: nn.Conv2d(2, 3, (3, 2), stride=(1, 2), padding=(1, 0), bias=False), (7, 2, 5, 4)),
     "circular": (lambda: nn.Conv2d(2, 3, 2, dilation=2, padding="same", padding_mode="circular"), (7, 2, 5, 4)),
@@ -101,6 +102,7 @@ def test_one_layer_under_least_squares_is_exact_with_identity_outputs(name):
     true = importance.true_distortion(task, params, moved, "train")
     assert metric.error(params["weight"], moved["weight"]) == pytest.approx(true)
     whole = importance.full_matrix(task, params, importance.of_model("regression"))
+    same(whole.diagonal(), plain(importance.unsupervised(task, params)))
     rows, columns = len(metric.outputs), len(metric.inputs)
     block = whole.matrix[: rows * columns, : rows * columns]
     torch.testing.assert_close(torch.kron(metric.outputs, metric.inputs), block)

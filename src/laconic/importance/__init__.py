@@ -7,7 +7,7 @@
     kronecker          the layer's block of "unsupervised" as a product       Kronecker, and Diagonal for the rest
 
 Source: Gao, Liu, Wang & Oh 2019, Table 1. Importances are taken in evaluation mode, over training samples in the order
-of seed 0, and of every floating-point parameter; buffers have none.
+of seed 0, augmented where training is, and of every floating-point parameter, a tied one once; buffers have none.
 """
 
 from laconic.importance.curvature import Estimate, hutchinson

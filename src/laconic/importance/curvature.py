@@ -27,6 +27,13 @@ def exact_diagonal(
 ) -> dict[str, Tensor]:
     """Return `E[∇²_ii L]`, or `E[(∇²_ii L)²]` of each sample's, by the product of H and every unit vector.
 
+    >>> from laconic.params import params_of
+    >>> from laconic.task import least_squares
+    >>> module, inputs = torch.nn.Linear(2, 1, bias=False), torch.tensor([[1.0, 2.0], [3.0, 0.0]])
+    >>> task = Task(module, lambda split, seed: [(inputs, torch.zeros(2, 1))], least_squares)
+    >>> exact_diagonal(task, params_of(module))["weight"]
+    tensor([[10.,  4.]])
+
     Args:
         task: its loss must be the mean over the samples of a batch, and can be differentiated twice.
         params: weights of the network, at most `LARGEST` of them.
@@ -96,6 +103,14 @@ def hutchinson(
     watch: Watch | None = None,
 ) -> Estimate:
     """Return `E_v[v ⊙ Hv]`, the diagonal of the Hessian of the mean loss by random signs v; unbiased.
+
+    >>> from laconic.params import params_of
+    >>> from laconic.task import least_squares
+    >>> module, inputs = torch.nn.Linear(2, 1, bias=False), torch.tensor([[1.0, 2.0], [3.0, 0.0]])
+    >>> task = Task(module, lambda split, seed: [(inputs, torch.zeros(2, 1))], least_squares)
+    >>> found = hutchinson(task, params_of(module), torch.Generator().manual_seed(0), draws=1000)
+    >>> abs(found.diagonal["weight"] - torch.tensor([[10.0, 4.0]])).max() < 0.5, found.relative_error["weight"] < 0.02
+    (tensor(True), True)
 
     Args:
         task: its loss must be the mean over the samples of a batch, and can be differentiated twice.

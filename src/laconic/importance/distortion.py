@@ -30,6 +30,14 @@ def unsupervised(
     no small f_c divides. Exact: a backward pass for each class or output. Sampled: one for each draw, of labels that
     the model draws or of random signs over the outputs; unbiased, with a variance that falls as 1/(draws · samples).
 
+    >>> import torch
+    >>> from laconic.params import params_of
+    >>> from laconic.task import least_squares
+    >>> module, inputs = torch.nn.Linear(2, 1, bias=False), torch.tensor([[1.0, 2.0], [3.0, 0.0]])
+    >>> task = Task(module, lambda split, seed: [(inputs, torch.zeros(2, 1))], least_squares)
+    >>> unsupervised(task, params_of(module))["weight"].importance
+    tensor([[5., 2.]])
+
     Args:
         task: module, training samples, and by its loss the kind.
         params: weights of the network.

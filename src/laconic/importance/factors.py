@@ -36,6 +36,14 @@ def kronecker(
     one group get a `Kronecker`; biases, norms, grouped convolutions and all else the exact or sampled `Diagonal` of the
     same matrix, so that the errors of all tensors are in one unit.
 
+    >>> import torch
+    >>> from laconic.params import params_of
+    >>> from laconic.task import least_squares
+    >>> module, inputs = torch.nn.Linear(2, 1, bias=False), torch.tensor([[1.0, 2.0], [3.0, 0.0]])
+    >>> task = Task(module, lambda split, seed: [(inputs, torch.zeros(2, 1))], least_squares)
+    >>> kronecker(task, params_of(module))["weight"]
+    Kronecker(outputs=tensor([[1.]]), inputs=tensor([[5., 1.], [1., 2.]]))
+
     Args:
         task: as `unsupervised`.
         params: as `unsupervised`.

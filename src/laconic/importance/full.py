@@ -60,6 +60,15 @@ def full_matrix(
 
     Exact, in `O(samples · directions · weights²)`, by the per-sample gradients of `torch.func`.
 
+    >>> from laconic.importance import of_model
+    >>> from laconic.params import params_of
+    >>> from laconic.task import least_squares
+    >>> module, inputs = torch.nn.Linear(2, 1, bias=False), torch.tensor([[1.0, 2.0], [3.0, 0.0]])
+    >>> task = Task(module, lambda split, seed: [(inputs, torch.zeros(2, 1))], least_squares)
+    >>> full_matrix(task, params_of(module), of_model("regression")).matrix
+    tensor([[5., 1.],
+            [1., 2.]])
+
     Args:
         task: its module takes `torch.func.vmap`, and is in evaluation mode.
         params: weights, at most `LARGEST` that are parameters.

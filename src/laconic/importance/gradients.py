@@ -7,13 +7,16 @@ import torch
 from torch import Tensor
 
 from laconic.importance.directions import Directions, signs
-from laconic.importance.layers import layer_sums, run, written_gradients
+from laconic.importance.layers import Call, layer_sums, run, written_gradients
 from laconic.importance.reading import Watch, first_rows, leaves_of, outputs_of, read, rows_of, size_of, wide
 from laconic.params import Params
 from laconic.task import Batch, Task, mode
 
 _PASSES = 256
 """Samples times directions of one piece."""
+
+_TOGETHER = 16
+"""Most directions of one piece, where their squares may be added up one by one."""
 
 _ELEMENTS = 2**25
 """Elements of per-sample gradients in memory at a time, for weights of no known layer."""
@@ -59,41 +62,39 @@ def squared_gradients(
         rest = [name for name in asked if name not in known]
         with torch.no_grad():
             number = len(directions(outputs_of(task, params, few), few))
-        for batch in read(task, max(1, _PASSES // max(1, number)), samples, watch):
+        together = max(1, min(number, _TOGETHER) if order == 1 else number)
+        for batch in read(task, max(1, _PASSES // together), samples, watch):
             count += size_of(batch)
-            for name, part in _piece(task, params, directions, order, known, rest, batch).items():
-                totals[name] += part
+            outputs, calls = run(task, _tracked(task, params) if known else params, batch)
+            for ways in torch.split(directions(outputs.detach(), batch).detach(), together):
+                _add_layers(totals, outputs, calls, ways, known, order)
+                _add_rest(totals, task, params, rest, batch, ways, order)
     return {name: total / count for name, total in totals.items()}
 
 
-def _piece(
-    task: Task,
-    params: Params,
-    directions: Directions,
-    order: int,
-    known: Collection[str],
-    rest: list[str],
-    batch: Batch,
-) -> dict[str, Tensor]:
-    """Return the sums over the samples of one batch."""
-    outputs, calls = run(task, _tracked(task, params) if known else params, batch)
-    ways = directions(outputs.detach(), batch).detach()
-    sums: dict[str, Tensor] = {}
-    calls = [call for call in calls if known and (call.weight in known or call.bias in known)]
-    found = written_gradients(outputs, calls, ways) if calls else []
-    for call, *written in zip(calls, *found, strict=True):
+def _add_layers(
+    totals: dict[str, Tensor], outputs: Tensor, calls: list[Call], ways: Tensor, known: set[str], order: int
+) -> None:
+    """Add the sums of the parameters whose layers tell them."""
+    calls = [call for call in calls if call.weight in known or call.bias in known]
+    gradients = written_gradients(outputs, calls, ways) if calls else []
+    for call, *written in zip(calls, *gradients, strict=True):
         parts = [part for part in written if part is not None]
-        if parts:
-            sums.update({n: s for n, s in layer_sums(call, torch.stack(parts, 1), order).items() if n in known})
-    if rest:
-        elements = len(ways) * sum(params[name].numel() for name in rest)
-        rows = max(1, _ELEMENTS // max(1, elements))
-        for start in range(0, len(outputs), rows):
-            piece, some = rows_of(batch, start, start + rows), ways[:, start : start + rows]
-            for name, each in sample_gradients(task, params, rest, piece, some).items():
-                part = each.square().sum(1).pow(order).sum(0)
-                sums[name] = sums[name] + part if name in sums else part
-    return sums
+        sums = layer_sums(call, torch.stack(parts, 1), order) if parts else {}
+        for name in sums.keys() & known:
+            totals[name] += sums[name]
+
+
+def _add_rest(
+    totals: dict[str, Tensor], task: Task, params: Params, rest: list[str], batch: Batch, ways: Tensor, order: int
+) -> None:
+    """Add the sums of all other parameters, as many samples at a time as memory is for."""
+    elements = len(ways) * sum(params[name].numel() for name in rest)
+    rows = max(1, _ELEMENTS // max(1, elements))
+    for start in range(0, size_of(batch), rows) if rest else ():
+        piece, some = rows_of(batch, start, start + rows), ways[:, start : start + rows]
+        for name, each in sample_gradients(task, params, rest, piece, some).items():
+            totals[name] += each.square().sum(1).pow(order).sum(0)
 
 
 def sample_gradients(

@@ -26,6 +26,14 @@ def input_moments(
     the layer writes add up. No constant 1 for the bias. A layer that is called twice, or two that share one weight,
     have the positions of both. Grouped convolutions are left out: each group reads inputs of its own.
 
+    >>> from laconic.params import params_of
+    >>> from laconic.task import least_squares
+    >>> module, inputs = torch.nn.Linear(2, 1, bias=False), torch.tensor([[1.0, 2.0], [3.0, 0.0]])
+    >>> task = Task(module, lambda split, seed: [(inputs, torch.zeros(2, 1))], least_squares)
+    >>> input_moments(task, params_of(module))["weight"]
+    tensor([[5., 1.],
+            [1., 2.]])
+
     Args:
         task: module, in evaluation mode meanwhile, and training samples.
         params: weights of the network.

@@ -28,6 +28,14 @@ def gradient(
     `(w − ŵ)ᵀ E[∇L ∇Lᵀ] (w − ŵ)` is the mean squared change of the loss to first order. A backward pass and one
     product a layer.
 
+    >>> import torch
+    >>> from laconic.params import params_of
+    >>> from laconic.task import least_squares
+    >>> module, inputs = torch.nn.Linear(2, 1, bias=False), torch.tensor([[1.0, 2.0], [3.0, 0.0]])
+    >>> task = Task(module, lambda split, seed: [(inputs, torch.zeros(2, 1))], least_squares)
+    >>> gradient(task, {"weight": torch.tensor([[1.0, 0.0]])})["weight"].importance  # (2 x (x w))²
+    tensor([[164.,   8.]])
+
     Args:
         task: its loss must be the mean over the samples of a batch.
         params: weights of the network.
@@ -64,6 +72,14 @@ def hessian(
     negative. With cross-entropy it is `unsupervised` at T = 1, with least squares twice that of regression.
     "exact" differentiates twice for every weight; small networks alone. "hutchinson" is `hutchinson`, whose errors are
     best looked at there.
+
+    >>> import torch
+    >>> from laconic.params import params_of
+    >>> from laconic.task import least_squares
+    >>> module, inputs = torch.nn.Linear(2, 1, bias=False), torch.tensor([[1.0, 2.0], [3.0, 0.0]])
+    >>> task = Task(module, lambda split, seed: [(inputs, torch.zeros(2, 1))], least_squares)
+    >>> hessian(task, params_of(module), added=0.5)["weight"].importance
+    tensor([[10.5000,  4.5000]])
 
     Args:
         task: its loss must be the mean over the samples of a batch.
@@ -115,6 +131,14 @@ def gradient_and_hessian(
 
     Each sample's Hessian diagonal is squared, so that it must be exact: a random estimate's square is too large by its
     variance. "ggn" is exact where `hessian` says so; the network's samples are read once for g and once for h.
+
+    >>> import torch
+    >>> from laconic.params import params_of
+    >>> from laconic.task import least_squares
+    >>> module, inputs = torch.nn.Linear(2, 1, bias=False), torch.tensor([[1.0, 2.0], [3.0, 0.0]])
+    >>> task = Task(module, lambda split, seed: [(inputs, torch.zeros(2, 1))], least_squares)
+    >>> gradient_and_hessian(task, params_of(module))["weight"].quartic.round()  # ¼ (2 x²)²
+    tensor([[41.,  8.]])
 
     Args:
         task: its loss must be the mean over the samples of a batch.

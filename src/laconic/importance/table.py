@@ -1,5 +1,6 @@
 """Importances by the names that a command line knows."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -39,4 +40,7 @@ def estimate(
     """
     if importance not in IMPORTANCES:
         raise PlanError(f"importance must be one of {', '.join(IMPORTANCES)}, not {importance!r}")
+    takes = list(inspect.signature(IMPORTANCES[importance]).parameters)[3:]
+    if strange := sorted(options.keys() - set(takes)):
+        raise PlanError(f"{importance} takes the options {', '.join(takes)}, not {', '.join(strange)}")
     return dict(IMPORTANCES[importance](task, params, generator, **options))
