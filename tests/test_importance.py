@@ -172,6 +172,29 @@ def test_a_tied_weight_has_the_importance_of_moving_in_both_places():
     renamed = {("second.weight" if name == "first.weight" else name): tensor for name, tensor in params.items()}
     found, other = importance.gradient(task, params), importance.gradient(task, renamed)
     torch.testing.assert_close(found["first.weight"].importance, other["second.weight"].importance)
+    both = {**params, "second.weight": params["first.weight"]}
+    same(plain(importance.gradient(task, both)), plain(found))
+    assert importance.kronecker(task, both).keys() == found.keys()
+    assert importance.input_moments(task, both).keys() == importance.input_moments(task, params).keys()
+    assert importance.hessian(task, both, method="exact").keys() == found.keys()
+    assert importance.full_matrix(task, both, importance.of_loss(task)).shapes.keys() == found.keys()
+
+
+def test_modules_whose_control_flow_looks_at_values_go_sample_by_sample():
+    class Moody(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear, self.scale = nn.Linear(4, 3), nn.Parameter(torch.tensor([1.0, 2.0, 3.0]))
+
+        def forward(self, inputs):
+            return self.linear(inputs) * self.scale if float(inputs[0, 0]) > 0 else self.linear(inputs) + self.scale
+
+    module, still = seeded_module(Moody).double(), classifier_of("mlp")
+    (inputs, labels), *_ = still.batches("train", 0)
+    task = Task(module, lambda split, seed: [(inputs[n : n + 1], labels[n : n + 1]) for n in range(3)], cross_entropy)
+    same(plain(importance.gradient(task, params_of(module))), looped(task, by_loss(task)))
+    whole = Task(module, lambda split, seed: [(inputs.abs(), labels)], cross_entropy)
+    same(plain(importance.gradient(whole, params_of(module))), looped(whole, by_loss(whole)))
 
 
 # --- what goes in and comes out ------------------------------------------------------------------------------------

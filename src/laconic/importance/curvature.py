@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 
 from laconic.errors import PlanError
 from laconic.importance.directions import signs
-from laconic.importance.reading import Watch, leaves_of, outputs_of, read, size_of, wide
+from laconic.importance.reading import Watch, leaves_of, once, outputs_of, read, size_of, wide
 from laconic.params import Params
 from laconic.task import Batch, Task, mode
 
@@ -45,6 +45,7 @@ def exact_diagonal(
         PlanError: when the network is larger, or ``samples`` is not positive.
         DataError: when there are no samples.
     """
+    params = once(task, params)
     leaves = {name: leaf.clone().requires_grad_() for name, leaf in leaves_of(task, params).items()}
     size = sum(leaf.numel() for leaf in leaves.values())
     if size > LARGEST:
@@ -128,6 +129,7 @@ def hutchinson(
     """
     if draws < 2:
         raise PlanError(f"draws must be at least 2, not {draws}: a single one does not tell its error")
+    params = once(task, params)
     leaves = {name: leaf.clone().requires_grad_() for name, leaf in leaves_of(task, params).items()}
     means = {name: torch.zeros_like(wide(leaf.detach())) for name, leaf in leaves.items()}
     variances = {name: torch.zeros_like(wide(leaf.detach())) for name, leaf in leaves.items()}

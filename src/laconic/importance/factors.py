@@ -6,7 +6,7 @@ from laconic.importance.directions import Directions, kind_of, of_model
 from laconic.importance.gradients import squared_gradients
 from laconic.importance.layers import Call, run, written_gradients
 from laconic.importance.moments import Gathered, plain
-from laconic.importance.reading import Watch, leaves_of, read, size_of, wide
+from laconic.importance.reading import Watch, leaves_of, once, read, size_of, wide
 from laconic.metric import Diagonal, Kronecker
 from laconic.params import Params
 from laconic.task import Task, mode
@@ -60,6 +60,7 @@ def kronecker(
 
     Source: Martens & Grosse 2015; Grosse & Martens 2016 for convolutions, with sums over positions in A.
     """
+    params = once(task, params)
     directions = of_model(kind_of(task, kind), temperature, draws, generator)
     metrics: dict[str, Kronecker | Diagonal] = {**_factors(task, params, directions, samples, watch)}
     rest = [name for name in leaves_of(task, params) if name not in metrics]

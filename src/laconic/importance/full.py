@@ -10,7 +10,7 @@ from torch import Tensor
 from laconic.errors import PlanError
 from laconic.importance.directions import Directions
 from laconic.importance.gradients import sample_gradients
-from laconic.importance.reading import Watch, leaves_of, outputs_of, read, size_of, wide
+from laconic.importance.reading import Watch, leaves_of, once, outputs_of, read, size_of, wide
 from laconic.params import Params
 from laconic.task import Task, mode
 
@@ -70,7 +70,7 @@ def full_matrix(
             [1., 2.]])
 
     Args:
-        task: its module takes `torch.func.vmap`, and is in evaluation mode.
+        task: its module is in evaluation mode meanwhile.
         params: weights, at most `LARGEST` that are parameters.
         directions: `of_model`, `of_loss` or `of_curvature`.
         samples: how many training samples; all unless told.
@@ -82,6 +82,7 @@ def full_matrix(
 
     Source: Gao, Liu, Wang & Oh 2019, section 3.
     """
+    params = once(task, params)
     leaves = leaves_of(task, params)
     size = sum(leaf.numel() for leaf in leaves.values())
     if size > LARGEST:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from laconic.importance.directions import Directions, signs
 from laconic.importance.layers import Call, layer_sums, run, written_gradients
-from laconic.importance.reading import Watch, first_rows, leaves_of, outputs_of, read, rows_of, size_of, wide
+from laconic.importance.reading import Watch, first_rows, leaves_of, once, outputs_of, read, rows_of, size_of, wide
 from laconic.params import Params
 from laconic.task import Batch, Task, mode
 
@@ -36,8 +36,8 @@ def squared_gradients(
 
     The module is in evaluation mode: BatchNorm that mixes samples leaves no gradient to one of them. Weights of linear
     layers, convolutions and batch normalizations cost a backward pass to the activations for each direction and one
-    product a layer; all others, and those of layers that are used in unusual ways, a vectorised pass by sample
-    (`torch.func.vmap`), which the module must allow.
+    product a layer; all others, and those of layers that are used in unusual ways, a pass by sample, vectorised where
+    the module allows it (`torch.func.vmap`).
 
     Args:
         task: module and training samples.
@@ -52,6 +52,7 @@ def squared_gradients(
         DataError: when there are no samples, or outputs have no row for each.
         PlanError: when ``samples`` is not positive.
     """
+    params = once(task, params)
     leaves = leaves_of(task, params)
     asked = leaves if names is None else {name: leaf for name, leaf in leaves.items() if name in names}
     totals = {name: torch.zeros_like(wide(leaf)) for name, leaf in asked.items()}
@@ -103,7 +104,7 @@ def sample_gradients(
     """Return `∂⟨b_k, f(x_n)⟩/∂w`, shape (samples, directions, *the parameter's), in float32 at least.
 
     Args:
-        task: its module is in evaluation mode, and takes `torch.func.vmap`.
+        task: its module is in evaluation mode.
         params: every weight.
         names: parameters to differentiate by.
         batch: samples.
@@ -113,19 +114,29 @@ def sample_gradients(
     rest = {name: tensor.detach() for name, tensor in params.items() if name not in leaves}
 
     def one(inputs: Any, ways: Tensor) -> dict[str, Tensor]:
-        sample = (_alone(inputs), torch.empty(0))
+        sample = (_row(inputs), torch.empty(0))
         found: tuple[Any, ...] = torch.func.vjp(lambda leaves: task.outputs({**rest, **leaves}, sample), leaves)
         outputs, pull = found
         gradients: dict[str, Tensor] = torch.func.vmap(lambda way: pull(way.unsqueeze(0).to(outputs.dtype))[0])(ways)
         return gradients
 
-    found = torch.func.vmap(one)(batch[0], directions.transpose(0, 1))
+    ways = directions.transpose(0, 1)
+    try:
+        found = torch.func.vmap(one)(batch[0], ways)
+    except RuntimeError:  # control flow that looks at values: a loop is slow, but asks nothing of the module
+        each = [one(_alone(batch[0], n), way) for n, way in enumerate(ways)]
+        found = {name: torch.stack([gradients[name] for gradients in each]) for name in leaves}
     return {name: wide(gradient) for name, gradient in found.items()}
 
 
-def _alone(inputs: Any) -> Any:
+def _row(inputs: Any) -> Any:
     """Return the inputs of one sample as a batch of one."""
     return tuple(part.unsqueeze(0) for part in inputs) if isinstance(inputs, tuple) else inputs.unsqueeze(0)
+
+
+def _alone(inputs: Any, n: int) -> Any:
+    """Return the inputs of sample n without the axis of samples."""
+    return tuple(part[n] for part in inputs) if isinstance(inputs, tuple) else inputs[n]
 
 
 def _tracked(task: Task, params: Params) -> dict[str, Tensor]:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from laconic.importance.layers import Call, patches, run
-from laconic.importance.reading import Watch, leaves_of, read, size_of, wide
+from laconic.importance.reading import Watch, leaves_of, once, read, size_of, wide
 from laconic.params import Params
 from laconic.task import Task, mode
 
@@ -44,6 +44,7 @@ def input_moments(
         PlanError: when ``samples`` is not positive.
         DataError: when there are no samples.
     """
+    params = once(task, params)
     gathered = Gathered()
     with mode(task.module, training=False), torch.no_grad():
         for batch in read(task, _ROWS, samples, watch):

@@ -17,11 +17,20 @@ Watch = Callable[[int, int], None]
 def leaves_of(task: Task, params: Params) -> dict[str, Tensor]:
     """Return the floating-point parameters in ``params``, detached, without the buffers.
 
-    A parameter that the module has in several places is one leaf, under the name that ``params`` has for it, and its
-    importance is that of moving it in all of its places at once.
+    A parameter that the module has in several places is one leaf, under the first name that ``params`` has for it, and
+    its importance is that of moving it in all of its places at once.
     """
     own = dict(task.module.named_parameters(remove_duplicate=False))
     return {name: t.detach() for name, t in params.items() if name in own and t.is_floating_point()}
+
+
+def once(task: Task, params: Params) -> Params:
+    """Return ``params`` without the further names of a tensor that is given for several tied parameters."""
+    own = dict(task.module.named_parameters(remove_duplicate=False))
+    kept: dict[tuple[int, int], str] = {}
+    for name, tensor in params.items():
+        kept.setdefault((id(own.get(name, name)), id(tensor)), name)
+    return {name: params[name] for name in kept.values()}
 
 
 def wide(tensor: Tensor) -> Tensor:
