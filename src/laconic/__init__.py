@@ -41,6 +41,7 @@ _MODULES = (
     "csteps",
     "data",
     "errors",
+    "importance",
     "lc",
     "nets",
     "schedule",
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from laconic import csteps as csteps
     from laconic import data as data
     from laconic import errors as errors
+    from laconic import importance as importance
     from laconic import lc as lc
     from laconic import nets as nets
     from laconic import schedule as schedule

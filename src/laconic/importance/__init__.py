@@ -1,0 +1,46 @@
+"""Which weights matter: estimates of the importance matrix, as metrics that compressions minimise under.
+
+    unsupervised       E_x[Σ_c (∂f_c/∂w)²/f_c], or E_x[Σ_o (∂f_o/∂w)²]        Diagonal
+    gradient           E[(∇L)²]                                               Diagonal
+    hessian            E[∇²_ii L]                                             Diagonal
+    gradient+hessian   E[(∇L)²] and ¼ E[(∇²_ii L)²]                           Quartic
+    kronecker          the layer's block of "unsupervised" as a product       Kronecker, and Diagonal for the rest
+
+Source: Gao, Liu, Wang & Oh 2019, Table 1. Importances are taken in evaluation mode, over training samples in the order
+of seed 0, augmented where training is, and of every floating-point parameter, a tied one once; buffers have none.
+"""
+
+from laconic.importance.curvature import Estimate, hutchinson
+from laconic.importance.directions import Directions, Kind, of_curvature, of_loss, of_model
+from laconic.importance.distortion import unsupervised
+from laconic.importance.factors import kronecker
+from laconic.importance.full import FullMatrix, full_matrix
+from laconic.importance.golden import Rule, golden_rules, true_distortion
+from laconic.importance.moments import input_moments
+from laconic.importance.reading import Watch
+from laconic.importance.supervised import gradient, gradient_and_hessian, hessian
+from laconic.importance.table import IMPORTANCES, estimate
+
+__all__ = [
+    "IMPORTANCES",
+    "Directions",
+    "Estimate",
+    "FullMatrix",
+    "Kind",
+    "Rule",
+    "Watch",
+    "estimate",
+    "full_matrix",
+    "golden_rules",
+    "gradient",
+    "gradient_and_hessian",
+    "hessian",
+    "hutchinson",
+    "input_moments",
+    "kronecker",
+    "of_curvature",
+    "of_loss",
+    "of_model",
+    "true_distortion",
+    "unsupervised",
+]
