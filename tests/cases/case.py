@@ -74,6 +74,7 @@ TENSORS: dict[str, Tensor] = {
     "float64": normal(12, 10).double(),
 }
 MODEST = {name: tensor for name, tensor in TENSORS.items() if name != "huge"}
+FEW = {name: TENSORS[name] for name in ("heavy", "conv", "empty", "scalar", "zero", "ties", "bfloat16", "float64")}
 MATRICES = {name: tensor for name, tensor in TENSORS.items() if tensor.ndim >= 2}
 SEVERAL = {"a": normal(20, 10, seed=1), "b": 5 * normal(4, 3, 2, 2, seed=2), "c": torch.zeros(0)}
 MIXED = {"half": normal(40, seed=3).half(), "brain": normal(6, 6, seed=4).bfloat16(), "double": normal(9).double()}

@@ -1,8 +1,8 @@
 """Quantization."""
 
-from laconic.csteps import AdaptiveCodebook, Joint, UniformGrid
+from laconic.csteps import BINARY, TERNARY, AdaptiveCodebook, FixedCodebook, Joint, UniformGrid, powers_of_two
 
-from .case import DESCENT, MIXED, MODEST, PRICED, ROUNDED, SEVERAL, SOUGHT, TENSORS, TRELLIS, Case, alone, together
+from .case import DESCENT, FEW, MIXED, MODEST, PRICED, ROUNDED, SEVERAL, SOUGHT, TENSORS, TRELLIS, Case, alone, together
 
 QUANTIZATION: tuple[Case, ...] = (
     *alone("codebook1", AdaptiveCodebook(1), TENSORS, weighted=True),
@@ -11,6 +11,16 @@ QUANTIZATION: tuple[Case, ...] = (
     *together("each-codebook", AdaptiveCodebook(3), SEVERAL),
     *together("joint-codebook", Joint(AdaptiveCodebook(3)), SEVERAL),
     *together("joint-codebook-mixed", Joint(AdaptiveCodebook(5)), MIXED, **ROUNDED),
+    *alone("binary", FixedCodebook(BINARY), TENSORS, weighted=True, **ROUNDED),
+    *alone("ternary", FixedCodebook(TERNARY), TENSORS, weighted=True, **ROUNDED),
+    *alone("ternary-1", FixedCodebook(TERNARY, scale="none"), MODEST, weighted=True),
+    *alone("powers3-1", FixedCodebook(powers_of_two(3), scale="none"), FEW, weighted=False),
+    *alone("values-rows", FixedCodebook((-1, -0.3, 0.2, 2), rows=True), FEW, weighted=True, **ROUNDED),
+    *alone("powers2-group", FixedCodebook(powers_of_two(2), group=7), FEW, weighted=True, **ROUNDED),
+    *together("joint-ternary", Joint(FixedCodebook(TERNARY)), SEVERAL, **ROUNDED),
+    *together("joint-powers-mixed", Joint(FixedCodebook(powers_of_two(1))), MIXED, **ROUNDED),
+    *together("each-binary-rows", FixedCodebook(BINARY, rows=True), SEVERAL, **ROUNDED),
+    Case("no-tensors-ternary", Joint(FixedCodebook(TERNARY)), {}),
     *alone("grid0.3", UniformGrid(step=0.3), MODEST, weighted=True, **DESCENT),
     *alone("grid1e-3", UniformGrid(step=1e-3), MODEST, weighted=False, **DESCENT),
     *alone("grid0.3-rate", UniformGrid(step=0.3, rate=0.15), MODEST, weighted=True, **PRICED),

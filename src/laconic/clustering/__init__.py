@@ -8,6 +8,7 @@ On a line the clusters of an optimum are intervals, so that dynamic programming 
 from laconic.clustering.cells import fast
 from laconic.clustering.cluster import cluster
 from laconic.clustering.dynamic import exact
-from laconic.clustering.nearest import nearest
+from laconic.clustering.nearest import nearest, nearest_in_groups
+from laconic.clustering.scale import best_scale, group_scales
 
-__all__ = ["cluster", "exact", "fast", "nearest"]
+__all__ = ["best_scale", "cluster", "exact", "fast", "group_scales", "nearest", "nearest_in_groups"]

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from typing import final
 
 import numpy as np
-import torch
 
 from laconic.clustering import cluster, nearest
 from laconic.codes import Code, CodebookCode, Symbols, Values
 from laconic.csteps.compression import Codes, Compression
+from laconic.csteps.flat import flat, importances, widest
 from laconic.csteps.warm import better
 from laconic.errors import PlanError, WeightsError
-from laconic.metric import Metrics, diagonal_of
-from laconic.params import Params, dtype_name, require_finite, to_numpy
+from laconic.metric import Metrics
+from laconic.params import Params, dtype_name
 
 
 @final
@@ -37,6 +37,7 @@ class AdaptiveCodebook(Compression):
     Raises:
         PlanError: when ``entries`` is below 1.
 
+    >>> import torch
     >>> code = AdaptiveCodebook(2).project({"w": torch.tensor([1.0, 2.0, 9.0])})["w"]
     >>> code.decompress()
     array([1.5, 1.5, 9. ], dtype=float32)
@@ -55,10 +56,10 @@ class AdaptiveCodebook(Compression):
             UnsupportedMetric: for a metric that is neither unit nor diagonal.
             WeightsError: for NaN and infinite weights.
         """
-        arrays = {name: _flat(name, tensor) for name, tensor in weights.items()}
+        arrays = {name: flat(name, tensor) for name, tensor in weights.items()}
         values = np.concatenate([np.zeros(0, np.float32), *arrays.values()])
         last = self._last(weights, warm)
-        centres = cluster(values, _importances(weights, metrics or {}), self.entries, last)
+        centres = cluster(values, importances(weights, metrics or {}), self.entries, last)
         new = _encode(centres, arrays, weights)
         if last is None:
             return new
@@ -74,32 +75,15 @@ class AdaptiveCodebook(Compression):
         return book if 0 < len(book) <= self.entries and np.isfinite(book).all() else None
 
 
-def _flat(name: str, tensor: torch.Tensor) -> np.ndarray:
-    """Return the weights as float32 or float64, shape (n,)."""
-    require_finite(name, tensor)
-    array = to_numpy(tensor).reshape(-1)
-    return array if array.dtype == np.float64 else array.astype(np.float32, copy=False)
-
-
-def _importances(weights: Params, metrics: Metrics) -> np.ndarray | None:
-    """Return h of all tensors, one after the other, or None when all of it is 1."""
-    given = {name: diagonal_of(metrics, name, tensor) for name, tensor in weights.items()}
-    if all(h is None for h in given.values()):
-        return None
-    parts = [torch.ones_like(weights[name]) if h is None else h for name, h in given.items()]
-    dtype = torch.float64 if any(h.dtype == torch.float64 for h in parts) else torch.float32
-    return np.concatenate([to_numpy(h.to(dtype)).reshape(-1) for h in parts])
-
-
 def _encode(centres: np.ndarray, arrays: Mapping[str, np.ndarray], weights: Params) -> dict[str, Code]:
     """Return the codes whose codebook is ``centres``, rounded, without entries that no weight takes."""
     dtypes = {name: dtype_name(tensor) for name, tensor in weights.items()}
-    rounded = np.unique(centres.astype(_widest(set(dtypes.values()))).astype(np.float64))
+    rounded = np.unique(centres.astype(widest(set(dtypes.values()))).astype(np.float64))
     chosen = {name: _choose(name, array, rounded, dtypes[name]) for name, array in arrays.items()}
     used = np.zeros(len(rounded), bool)
     for indices in chosen.values():
         used[indices] = True
-    codebook, rank = Values(rounded[used].astype(_widest(set(dtypes.values())))), np.cumsum(used) - 1
+    codebook, rank = Values(rounded[used].astype(widest(set(dtypes.values())))), np.cumsum(used) - 1
     return {
         name: CodebookCode(
             tuple(tensor.shape),
@@ -118,8 +102,3 @@ def _choose(name: str, array: np.ndarray, entries: np.ndarray, dtype: str) -> np
     if len(array) and not np.isfinite(held).any():
         raise WeightsError(f"{name}: no entry of the shared codebook fits into {dtype}; give it one of its own")
     return nearest(array, held)
-
-
-def _widest(dtypes: set[str]) -> str:
-    """Return the dtype that holds what each of ``dtypes`` does: the only one, or float32 or float64."""
-    return next(iter(dtypes)) if len(dtypes) == 1 else "float64" if "float64" in dtypes else "float32"
