@@ -72,6 +72,7 @@ COMPRESSIONS = {
     "grid": UniformGrid(bits=2),
     "scaled": FixedCodebook((-1, 0, 1)),
     "scaled groups": FixedCodebook((-1, 0, 1), group=4),
+    "codebooks of rows": AdaptiveCodebook(2, rows=True),
     "given": FixedCodebook((-1, 1), scale="none"),
     "keep grid": KeepLargest(0.5, values=UniformGrid(step=0.4, rate=0.1)),
     "nothing kept": KeepLargest(count=0),

@@ -3,6 +3,7 @@
 from typing import Any
 
 from laconic.csteps import BINARY, TERNARY, AdaptiveCodebook, FixedCodebook, UniformGrid, powers_of_two
+from laconic.metric import Diagonal, Quartic, Unit
 from laconic.techniques.technique import Option, Technique
 
 _LATTICE = {
@@ -28,9 +29,35 @@ QUANTIZATION = (
         key="codebook",
         line="each weight takes one of K values, which are learned (k-means)",
         compression=AdaptiveCodebook,
-        build=lambda options: AdaptiveCodebook(options["codebook"]),
-        options={"codebook": Option(int, "values")},
+        build=lambda options: AdaptiveCodebook(options.pop("codebook"), **options),
+        options={"codebook": Option(int, "values"), **_GROUPS},
         example={"codebook": 4},
+        metrics=(Unit, Diagonal, Quartic),
+    ),
+    Technique(
+        key="kmeans",
+        line="each weight takes one of K values, learned by Lloyd's iteration from a start of Deep Compression's",
+        compression=AdaptiveCodebook,
+        build=lambda options: AdaptiveCodebook(options.pop("kmeans"), **{"start": "linear", **options}),
+        options={
+            "kmeans": Option(int, "values"),
+            "start": Option(str, "linear (the default), density or random"),
+            "seed": Option(int, "of the random start"),
+        },
+        example={"kmeans": 16},
+        exact=False,
+    ),
+    Technique(
+        key="priced_codebook",
+        line="each weight takes one of K values or fewer, learned with a price on the bits of its index",
+        compression=AdaptiveCodebook,
+        build=lambda options: AdaptiveCodebook(options.pop("priced_codebook"), **options),
+        options={
+            "priced_codebook": Option(int, "values at most"),
+            "price": Option(float, "of a bit, in squared weights"),
+        },
+        example={"priced_codebook": 16, "price": 1e-4},
+        exact=False,
     ),
     Technique(
         key="binary",
