@@ -9,6 +9,7 @@ from laconic.codes import (
     VIEWS,
     CodebookCode,
     DenseCode,
+    GroupedCode,
     LowRankCode,
     SparseCode,
     Symbols,
@@ -54,6 +55,15 @@ def grid(shape, dtype="float32", spread=3.0, nu=0, transform="none", mode=0, ste
     return quantizer.again(quantizer.first(step), step).codes()["w"]
 
 
+def grouped(shape, length=0, own=False, entries=3, scaled=True, dtype="float32", seed=0):
+    """Noise in groups, with scales or codebooks of their own."""
+    rng, count = np.random.default_rng(seed), int(np.prod(shape))
+    groups = -(-count // length) if length else 1
+    codebook = Values(rng.normal(size=entries * (groups if own else 1)).astype("float32"))
+    scales = Values(rng.random(groups if scaled else 0).astype("float32"))
+    return GroupedCode(shape, dtype, length, own, codebook, scales, Symbols(rng.integers(0, entries, count), entries))
+
+
 def cases():
     shared = Values(np.float32([-1, 0, 1]))
     yield from ((f"dense {dtype}", dense((3, 5), dtype)) for dtype in DTYPES)
@@ -80,6 +90,13 @@ def cases():
     yield "grid by rows", grid((40, 30), "float16", mode=1)
     yield "empty grid", grid((0, 2))
     yield "pruned grid", sparse((30,), lambda shape, seed: grid(shape))
+    yield "scaled", grouped((12, 7))
+    yield "scaled groups", grouped((30, 40), 64, dtype="bfloat16")
+    yield "codebooks of rows", grouped((6, 50), 50, own=True, scaled=False)
+    yield "given, not scaled", grouped((30,), scaled=False, dtype="float64")
+    yield "scaled codebooks", grouped((9, 9), 4, own=True, entries=2, dtype="float16")
+    yield "empty groups", grouped((0, 4))
+    yield "pruned and scaled", sparse((30, 4), grouped)
     yield "thin", low_rank((8, 6))
     yield "rank 0", low_rank((8, 6), 0)
     yield "kernel", low_rank((8, 6, 3, 3), 4, VIEWS[1], codebook, sparse)

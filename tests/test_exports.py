@@ -65,7 +65,7 @@ def test_every_code_has_a_tag_and_a_name():
 def test_the_format_page_names_every_tag_and_dtype():
     page = (ROOT / "docs" / "format.md").read_text(encoding="utf-8")
     rows = dict(re.findall(r"^\| (\d+) \| ([a-z ]+) \|.*\| .* \| .* \|$", page, re.MULTILINE))
-    words = ("dense", "codebook", "sparse", "low rank", "grid")
+    words = ("dense", "codebook", "sparse", "low rank", "grid", "grouped")
     for tag, (code, word) in enumerate(zip(CODES, words, strict=True)):
         assert rows[str(tag)] == word
         assert code.__name__ == word.title().replace(" ", "") + "Code"

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from laconic.codes import Code, CodebookCode, DenseCode, LowRankCode, SparseCode, Symbols, Values
-from laconic.csteps import AdaptiveCodebook, Joint, KeepLargest, Lossless, LowRank, UniformGrid
+from laconic.csteps import AdaptiveCodebook, FixedCodebook, Joint, KeepLargest, Lossless, LowRank, UniformGrid
 from laconic.errors import PlanError, WeightsError
 from laconic.lc import finetune, start
 from laconic.params import decompress, params_of, to_numpy
@@ -70,6 +70,10 @@ COMPRESSIONS = {
     "rank of codebooks": LowRank(2, left=AdaptiveCodebook(3), right=AdaptiveCodebook(3)),
     "rank of sparse codebooks": LowRank(2, left=KeepLargest(0.6, values=AdaptiveCodebook(2)), right=KeepLargest(0.8)),
     "grid": UniformGrid(bits=2),
+    "scaled": FixedCodebook((-1, 0, 1)),
+    "scaled groups": FixedCodebook((-1, 0, 1), group=4),
+    "codebooks of rows": AdaptiveCodebook(2, rows=True),
+    "given": FixedCodebook((-1, 1), scale="none"),
     "keep grid": KeepLargest(0.5, values=UniformGrid(step=0.4, rate=0.1)),
     "nothing kept": KeepLargest(count=0),
     "rank 0": LowRank(0),
@@ -85,6 +89,8 @@ def test_choices_stay_and_the_loss_falls_whatever_the_code(kind: str):
     assert tuned["w"].decompress().dtype == np.float64
     if kind in ("nothing kept", "rank 0"):
         assert not tuned["w"].decompress().any()
+    elif kind == "given":
+        assert tuned["w"] is codes["w"]
     else:
         assert loss_of(problem, tuned) < loss_of(problem, codes)
 

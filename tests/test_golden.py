@@ -10,7 +10,17 @@ import pytest
 from reference import lac
 
 from laconic import container
-from laconic.codes import CodebookCode, DenseCode, GridCode, LowRankCode, SparseCode, Symbols, Values, shared
+from laconic.codes import (
+    CodebookCode,
+    DenseCode,
+    GridCode,
+    GroupedCode,
+    LowRankCode,
+    SparseCode,
+    Symbols,
+    Values,
+    shared,
+)
 from laconic.codes.grid import Grid
 from laconic.coding.model import Model, Table, shaped
 from laconic.coding.ungerboeck import next_state
@@ -123,12 +133,30 @@ def grids():
     }
 
 
+def groups():
+    """Scales, codebooks of their own, both, neither; a last group that is shorter; a shared codebook and scale."""
+    book, scale = Values(np.float32([-1, 0, 0.25])), Values(np.float64([0.3]))
+    own = Values(numbers(8).astype(np.float32) / 7)
+    return {
+        "scaled": GroupedCode((9, 5), "float32", 0, False, book, scale, Symbols(numbers(45) % 3, 3)),
+        "shared": GroupedCode((7,), "float64", 0, False, book, scale, Symbols(numbers(7, 4) % 3, 3)),
+        "rows": GroupedCode(
+            (3, 4), "bfloat16", 4, False, book, Values(np.float16([0.1, 3, 7])), Symbols(numbers(12) % 3, 3)
+        ),
+        "own": GroupedCode((2, 19), "float16", 10, True, own, Values(np.float32([])), Symbols(numbers(38) % 2, 2)),
+        "both": GroupedCode((38,), "float32", 10, True, own, Values(own.array[4:] / 3), Symbols(numbers(38) % 2, 2)),
+        "neither": GroupedCode((5,), "float32", 0, False, book, Values(np.float32([])), Symbols(numbers(5) % 3, 3)),
+        "empty": GroupedCode((0, 2), "float32", 0, False, book, scale, Symbols(numbers(0), 3)),
+    }
+
+
 FILES = {
     "tiny": (tiny, {"net": "toy"}),
     "nested": (nested, {}),
     "methods": (methods, {"a": "1", "b": "ü"}),
     "network": (network, {"net": "blocks"}),
     "grids": (grids, {}),
+    "groups": (groups, {}),
 }
 
 TINY = (

@@ -4,11 +4,11 @@ A new compression adds rows to its family and is held to every law of `test_laws
 """
 
 from .additive import ADDITIVE
-from .case import Case, generator, heavy, importance, normal
+from .case import Case, generator, heavy, importance, normal, quartic
 from .low_rank import LOW_RANK
 from .pruning import PRUNING
 from .quantization import QUANTIZATION
 
 CASES: tuple[Case, ...] = (*ADDITIVE, *QUANTIZATION, *PRUNING, *LOW_RANK)
 
-__all__ = ["CASES", "Case", "generator", "heavy", "importance", "normal"]
+__all__ = ["CASES", "Case", "generator", "heavy", "importance", "normal", "quartic"]

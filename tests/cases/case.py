@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from laconic.codes import Code, GridCode
+from laconic.codes import Code, CodebookCode, GridCode
+from laconic.coding import entropy_bits
 from laconic.csteps import Compression
-from laconic.metric import Diagonal, Metric
+from laconic.metric import Diagonal, Metric, Quartic
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,6 +75,7 @@ TENSORS: dict[str, Tensor] = {
     "float64": normal(12, 10).double(),
 }
 MODEST = {name: tensor for name, tensor in TENSORS.items() if name != "huge"}
+FEW = {name: TENSORS[name] for name in ("heavy", "conv", "empty", "scalar", "zero", "ties", "bfloat16", "float64")}
 MATRICES = {name: tensor for name, tensor in TENSORS.items() if tensor.ndim >= 2}
 SEVERAL = {"a": normal(20, 10, seed=1), "b": 5 * normal(4, 3, 2, 2, seed=2), "c": torch.zeros(0)}
 MIXED = {"half": normal(40, seed=3).half(), "brain": normal(6, 6, seed=4).bfloat16(), "double": normal(9).double()}
@@ -102,6 +104,22 @@ def together(label: str, compression: Compression, tensors: dict[str, Tensor], *
 def bits_at(price: float) -> Callable[[Mapping[str, Code]], float]:
     """Return the penalty of the integers on a grid, each bit at a price."""
     return lambda codes: price * sum(code.index_bits for code in codes.values() if isinstance(code, GridCode))
+
+
+def index_bits_at(price: float) -> Callable[[Mapping[str, Code]], float]:
+    """Return the penalty of indices into a codebook, each ideal bit at a price."""
+
+    def penalty(codes: Mapping[str, Code]) -> float:
+        indices = [code.indices for code in codes.values() if isinstance(code, CodebookCode)]
+        return price * sum(entropy_bits(symbols.array, symbols.alphabet) for symbols in indices)
+
+    return penalty
+
+
+def quartic(tensor: Tensor, seed: int = 8) -> Metric:
+    """Log-normal importances of squares and of fourth powers, float32."""
+    squares, fourths = (importance(tensor, seed + k).importance for k in range(2))
+    return Quartic(squares, fourths)
 
 
 COMPOSED = {"exact": False}

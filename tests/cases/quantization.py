@@ -1,8 +1,27 @@
 """Quantization."""
 
-from laconic.csteps import AdaptiveCodebook, Joint, UniformGrid
+from laconic.csteps import BINARY, TERNARY, AdaptiveCodebook, FixedCodebook, Joint, UniformGrid, powers_of_two
 
-from .case import DESCENT, MIXED, MODEST, PRICED, ROUNDED, SEVERAL, SOUGHT, TENSORS, TRELLIS, Case, alone, together
+from .case import (
+    COMPOSED,
+    DESCENT,
+    FEW,
+    MIXED,
+    MODEST,
+    PRICED,
+    ROUNDED,
+    SEVERAL,
+    SOUGHT,
+    TENSORS,
+    TRELLIS,
+    Case,
+    alone,
+    index_bits_at,
+    quartic,
+    together,
+)
+
+BITS = {"exact": False, "idempotent": "no", "penalty": index_bits_at(0.05)}
 
 QUANTIZATION: tuple[Case, ...] = (
     *alone("codebook1", AdaptiveCodebook(1), TENSORS, weighted=True),
@@ -11,6 +30,31 @@ QUANTIZATION: tuple[Case, ...] = (
     *together("each-codebook", AdaptiveCodebook(3), SEVERAL),
     *together("joint-codebook", Joint(AdaptiveCodebook(3)), SEVERAL),
     *together("joint-codebook-mixed", Joint(AdaptiveCodebook(5)), MIXED, **ROUNDED),
+    *alone("codebook3-rows", AdaptiveCodebook(3, rows=True), FEW, weighted=True),
+    *alone("codebook2-group", AdaptiveCodebook(2, group=7), FEW, weighted=True),
+    *together("joint-codebook-group", Joint(AdaptiveCodebook(2, group=9)), SEVERAL),
+    *alone("linear4", AdaptiveCodebook(4, start="linear"), FEW, weighted=True, **COMPOSED),
+    *alone("density4", AdaptiveCodebook(4, start="density"), FEW, weighted=False, **COMPOSED),
+    *alone("random4", AdaptiveCodebook(4, start="random", seed=5), FEW, weighted=True, **COMPOSED),
+    *alone("priced6", AdaptiveCodebook(6, price=0.05), FEW, weighted=True, **BITS),
+    *together(
+        "joint-priced5", Joint(AdaptiveCodebook(5, price=0.1)), SEVERAL, **(BITS | {"penalty": index_bits_at(0.1)})
+    ),
+    *[
+        Case(f"quartic3-{name}", AdaptiveCodebook(3), {name: tensor}, {name: quartic(tensor)}, **COMPOSED)
+        for name, tensor in FEW.items()
+    ],
+    Case("joint-quartic3", Joint(AdaptiveCodebook(3)), SEVERAL, {"a": quartic(SEVERAL["a"])}, **COMPOSED),
+    *alone("binary", FixedCodebook(BINARY), TENSORS, weighted=True, **ROUNDED),
+    *alone("ternary", FixedCodebook(TERNARY), TENSORS, weighted=True, **ROUNDED),
+    *alone("ternary-1", FixedCodebook(TERNARY, scale="none"), MODEST, weighted=True),
+    *alone("powers3-1", FixedCodebook(powers_of_two(3), scale="none"), FEW, weighted=False),
+    *alone("values-rows", FixedCodebook((-1, -0.3, 0.2, 2), rows=True), FEW, weighted=True, **ROUNDED),
+    *alone("powers2-group", FixedCodebook(powers_of_two(2), group=7), FEW, weighted=True, **ROUNDED),
+    *together("joint-ternary", Joint(FixedCodebook(TERNARY)), SEVERAL, **ROUNDED),
+    *together("joint-powers-mixed", Joint(FixedCodebook(powers_of_two(1))), MIXED, **ROUNDED),
+    *together("each-binary-rows", FixedCodebook(BINARY, rows=True), SEVERAL, **ROUNDED),
+    Case("no-tensors-ternary", Joint(FixedCodebook(TERNARY)), {}),
     *alone("grid0.3", UniformGrid(step=0.3), MODEST, weighted=True, **DESCENT),
     *alone("grid1e-3", UniformGrid(step=1e-3), MODEST, weighted=False, **DESCENT),
     *alone("grid0.3-rate", UniformGrid(step=0.3, rate=0.15), MODEST, weighted=True, **PRICED),

@@ -160,12 +160,21 @@ def product(left, right):
     return out
 
 
+def grouped(length, own, codebook, scales, indices):
+    groups, found = -(-len(indices) // length) if length else 1, []
+    for i, index in enumerate(indices):
+        group = i // length if length else 0
+        entry = np.float64(codebook[index + group * (len(codebook) // groups) * own])
+        found.append(entry * np.float64(scales[group]) if len(scales) else entry)
+    return np.array(found, np.float64)
+
+
 def record(table, streams):
     """Return the tensor of the next record."""
     tag, dtype = table.varint(), np.dtype(DTYPES[table.varint()])
     shape = [table.varint() for _ in range(table.varint())]
     facts = [table.varint() for _ in range(table.varint())]
-    number_of_parts = (1, 2, 2, 2, 4)[tag]
+    number_of_parts = (1, 2, 2, 2, 4, 3)[tag]
     parts = [streams[n - 1] if (n := table.varint()) else record(table, streams) for _ in range(number_of_parts)]
     if tag == 0:
         return parts[0][facts[0] : facts[0] + math.prod(shape)].reshape(shape)
@@ -174,6 +183,8 @@ def record(table, streams):
     if tag == 2:
         kept = iter(parts[1])
         return np.array([next(kept) if m else 0 for m in parts[0]], dtype).reshape(shape)
+    if tag == 5:
+        return rounded(grouped(*facts, *parts), dtype).reshape(shape)
     if tag == 4:
         return rounded(grid(shape, facts, *parts), dtype)
     found = rounded(product(*parts), dtype)

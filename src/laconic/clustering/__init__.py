@@ -8,6 +8,21 @@ On a line the clusters of an optimum are intervals, so that dynamic programming 
 from laconic.clustering.cells import fast
 from laconic.clustering.cluster import cluster
 from laconic.clustering.dynamic import exact
-from laconic.clustering.nearest import nearest
+from laconic.clustering.groups import cluster_groups
+from laconic.clustering.nearest import nearest, nearest_in_groups
+from laconic.clustering.quartic import quartic_clusters
+from laconic.clustering.scale import best_scale, group_scales
+from laconic.clustering.starts import lloyd_from
 
-__all__ = ["cluster", "exact", "fast", "nearest"]
+__all__ = [
+    "best_scale",
+    "cluster",
+    "cluster_groups",
+    "exact",
+    "fast",
+    "group_scales",
+    "lloyd_from",
+    "nearest",
+    "nearest_in_groups",
+    "quartic_clusters",
+]

@@ -45,7 +45,7 @@ def best_breaks(sums: Moments, edges: np.ndarray, k: int) -> np.ndarray:
     """
     if len(edges) - 1 <= k:
         return edges
-    breaks: np.ndarray = edges[_breaks(*sums.at(edges), k)]
+    breaks: np.ndarray = edges[cuts_of(*sums.at(edges), k)]
     return breaks
 
 
@@ -58,7 +58,7 @@ def _cost(mass: np.ndarray, first: np.ndarray, second: np.ndarray, i: int, j: in
 
 
 @compiled
-def _breaks(mass: np.ndarray, first: np.ndarray, second: np.ndarray, k: int) -> np.ndarray:
+def cuts_of(mass: np.ndarray, first: np.ndarray, second: np.ndarray, k: int) -> np.ndarray:
     """Return the k + 1 edges of the best partition of the n > k intervals between neighbouring edges."""
     n = len(mass) - 1
     back = np.zeros((k, n + 1), np.int32)

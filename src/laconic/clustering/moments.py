@@ -90,14 +90,15 @@ def moments(values: np.ndarray, weights: np.ndarray | None) -> Moments:
     reach = max(float(values[-1]) / 2 - shift / 2, shift / 2 - float(values[0]) / 2)  # halves do not overflow
     scale = float(2.0 ** np.clip(np.frexp(reach)[1], -1000, 1000)) if reach > 0 else 1.0
     if weights is None:
-        sums = _unit_sums(values, shift, scale)
+        sums = unit_sums(values, shift, scale)
     else:
-        sums = _sums(values, weights, float(weights.max()), shift, scale)
+        sums = weighted_sums(values, weights, float(weights.max()), shift, scale)
     return Moments(values, *sums, shift, scale)
 
 
 @compiled
-def _unit_sums(values: np.ndarray, shift: float, scale: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def unit_sums(values: np.ndarray, shift: float, scale: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the sums of `moments` for the unit weight."""
     n = len(values)
     mass, first, second = np.arange(n + 1) * 1.0, np.zeros(n + 1), np.zeros(n + 1)
     for i in range(n // 2, n):
@@ -112,9 +113,10 @@ def _unit_sums(values: np.ndarray, shift: float, scale: float) -> tuple[np.ndarr
 
 
 @compiled
-def _sums(
+def weighted_sums(
     values: np.ndarray, weights: np.ndarray, unit: float, shift: float, scale: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the sums of `moments`, weights in units of ``unit``."""
     n = len(values)
     mass, first, second = np.zeros(n + 1), np.zeros(n + 1), np.zeros(n + 1)
     for i in range(n // 2, n):

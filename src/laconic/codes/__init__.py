@@ -4,12 +4,13 @@ from laconic.codes.code import Code, Part
 from laconic.codes.codebook import CodebookCode
 from laconic.codes.dense import DenseCode
 from laconic.codes.grid import GridCode
+from laconic.codes.grouped import GroupedCode
 from laconic.codes.low_rank import VIEWS, LowRankCode
 from laconic.codes.sharing import shared
 from laconic.codes.sparse import SparseCode
 from laconic.codes.streams import DTYPES, Symbols, Values
 
-CODES: tuple[type[Code], ...] = (DenseCode, CodebookCode, SparseCode, LowRankCode, GridCode)
+CODES: tuple[type[Code], ...] = (DenseCode, CodebookCode, SparseCode, LowRankCode, GridCode, GroupedCode)
 """Every code, in the order of its tag in the file (`docs/format.md`)."""
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "CodebookCode",
     "DenseCode",
     "GridCode",
+    "GroupedCode",
     "LowRankCode",
     "Part",
     "SparseCode",

@@ -7,6 +7,7 @@ from laconic.codes.code import Code
 from laconic.codes.codebook import CodebookCode
 from laconic.codes.dense import DenseCode
 from laconic.codes.grid import GridCode
+from laconic.codes.grouped import GroupedCode
 from laconic.codes.low_rank import LowRankCode
 from laconic.codes.sparse import SparseCode
 from laconic.codes.streams import Symbols, Values
@@ -40,7 +41,8 @@ def published_bits(codes: Mapping[str, Code]) -> dict[str, int]:
     Dense: b bits an element (b: width of the tensor's dtype). Codebook: ⌈log₂ K⌉ an element, and b for each entry,
     charged to the first tensor that uses it. Sparse: for each survivor its value as above and its coordinates,
     ⌈log₂ rows⌉ + ⌈log₂ columns⌉ in the matrix of dimension 0 × the rest. Low rank: both factors. Grid: ⌈log₂ of the
-    levels from the smallest to the largest⌉ an element, and 32 bits for the step, charged once.
+    levels from the smallest to the largest⌉ an element, and 32 bits for the step, charged once. Grouped: ⌈log₂ K⌉ an
+    element, and b for each scale and each entry that belongs to a group, once; a codebook that is given is free.
 
     Source: Carreira-Perpiñán & Idelbayev, "Model compression as constrained optimization, with application to neural
     nets. Part II: quantization" (arXiv:1707.04319), whose compression ratios are test vectors.
@@ -58,6 +60,11 @@ def _published(code: Code, charged: set[int]) -> int:
         entries = 0 if id(code.codebook) in charged else len(code.codebook)
         charged.add(id(code.codebook))
         return code.size * _index_bits(len(code.codebook)) + width * entries
+    if isinstance(code, GroupedCode):
+        learned = [code.scales, code.codebook] if code.own else [code.scales]
+        numbers = sum(len(part) for part in learned if id(part) not in charged)
+        charged.update(map(id, learned))
+        return code.size * _index_bits(code.indices.alphabet) + width * numbers
     if isinstance(code, SparseCode):
         return code.values.size * _coordinate_bits(code.shape) + _published(code.values, charged)
     if isinstance(code, GridCode):

@@ -9,6 +9,7 @@ from laconic.codes.code import Code
 from laconic.codes.codebook import CodebookCode
 from laconic.codes.dense import DenseCode
 from laconic.codes.grid import GridCode
+from laconic.codes.grouped import GroupedCode
 from laconic.codes.low_rank import LowRankCode
 from laconic.codes.sparse import SparseCode
 
@@ -56,6 +57,9 @@ def describe(code: Code | Outline) -> str:
         return f"low-rank {left.shape[-1] if left.shape else 0} of ({describe(left)}, {describe(right)})"
     if found.kind is GridCode:
         return "grid"
+    if found.kind is GroupedCode:
+        groups = f", {found.parts['scales']} scales" if found.parts["scales"] else ""
+        return f"codebook {found.parts['codebook']}{groups}"
     return found.kind.__name__
 
 

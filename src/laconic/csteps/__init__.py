@@ -2,25 +2,38 @@
 
 from laconic.csteps.adaptive_codebook import AdaptiveCodebook
 from laconic.csteps.compression import Codes, Compression
+from laconic.csteps.fixed_codebook import BINARY, TERNARY, FixedCodebook, powers_of_two
 from laconic.csteps.joint import Joint, project, together
 from laconic.csteps.keep_largest import KeepLargest
 from laconic.csteps.lossless import Lossless
 from laconic.csteps.low_rank import LowRank
 from laconic.csteps.uniform_grid import UniformGrid
 
-COMPRESSIONS: tuple[type[Compression], ...] = (Lossless, AdaptiveCodebook, KeepLargest, LowRank, UniformGrid, Joint)
+COMPRESSIONS: tuple[type[Compression], ...] = (
+    Lossless,
+    AdaptiveCodebook,
+    FixedCodebook,
+    KeepLargest,
+    LowRank,
+    UniformGrid,
+    Joint,
+)
 """Every public compression; the suite of laws covers each."""
 
 __all__ = [
+    "BINARY",
     "COMPRESSIONS",
+    "TERNARY",
     "AdaptiveCodebook",
     "Codes",
     "Compression",
+    "FixedCodebook",
     "Joint",
     "KeepLargest",
     "Lossless",
     "LowRank",
     "UniformGrid",
+    "powers_of_two",
     "project",
     "together",
 ]

@@ -1,19 +1,25 @@
 """Quantization with a learned codebook: k-means on the line."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
 import torch
 
-from laconic.clustering import cluster, nearest
-from laconic.codes import Code, CodebookCode, Symbols, Values
+from laconic.clustering import cluster, cluster_groups, lloyd_from, nearest, nearest_in_groups, quartic_clusters
+from laconic.clustering.priced import Member, priced_clusters, settled
+from laconic.clustering.starts import STARTS
+from laconic.codes import Code, CodebookCode, GroupedCode, Symbols, Values
+from laconic.codes.rounding import rounded
+from laconic.coding import entropy_bits
 from laconic.csteps.compression import Codes, Compression
-from laconic.csteps.warm import better
+from laconic.csteps.flat import flat, group_length, importances, require_groups, widest
+from laconic.csteps.warm import better, distortion, of_kind
 from laconic.errors import PlanError, WeightsError
-from laconic.metric import Metrics, diagonal_of
-from laconic.params import Params, dtype_name, require_finite, to_numpy
+from laconic.metric import Metrics, Quartic, diagonal_of
+from laconic.params import Params, dtype_name, to_numpy
 
 
 @final
@@ -21,21 +27,31 @@ from laconic.params import Params, dtype_name, require_finite, to_numpy
 class AdaptiveCodebook(Compression):
     """Each weight takes one of K values, which are learned; all tensors given together share them.
 
-        min over c, κ   Σ_t Σ_i h_ti (w_ti − c_κ(t,i))²,   κ(t,i) in range(K)
+        min over c, κ   Σ_t Σ_i h_ti (w_ti − c_κ(t,i))² + price · Σ_t bits(κ_t),   κ(t,i) in range(K)
 
-    Method: `laconic.clustering.cluster`: the global optimum for up to about 10⁶/K distinct values, and within 0.3 %
-    of it beyond; O(P log P). Entries are rounded to the dtype of the tensors and weights go to the nearest rounded
-    entry. Tensors of several dtypes share entries of a type that holds them all, which each rounds to its own: only
-    then may projecting twice move weights again, by such roundings. Entries that no weight takes are left out.
+    Method: without a price `laconic.clustering.cluster`: the global optimum for up to about 10⁶/K distinct values, and
+    within 0.3 % of it beyond; O(P log P). Entries are rounded to the dtype of the tensors and weights go to the nearest
+    rounded entry. Tensors of several dtypes share entries of a type that holds them all, which each rounds to its own:
+    only then may projecting twice move weights again, by such roundings. Entries that no weight takes are left out.
 
-    Source: Carreira-Perpiñán & Idelbayev 2017 (arXiv 1707.04319), section 4.1; Wu & Rokne 1989 for the optimum.
-    Departure: k-means++ and its restarts are replaced by dynamic programming.
+    With a price, where bits are what an ideal order-0 coder spends on the indices of each tensor, and for the quartic
+    metric, `laconic.clustering.priced` and `.quartic` go on from that optimum: local optima, no worse than their start.
+
+    Source: Carreira-Perpiñán & Idelbayev 2017 (arXiv 1707.04319), section 4.1; Wu & Rokne 1989 for the optimum; Chou,
+    Lookabaugh & Gray 1989 for the price; Gao et al. 2019, Algorithm 2, for the quartic error; Han, Mao & Dally 2016,
+    section 3.2, for the starts. Departure: k-means++ and its restarts are replaced by dynamic programming.
 
     Args:
         entries: K, at least 1.
+        rows: each row (axis 0) has a codebook of its own.
+        group: so many consecutive weights, in row-major order, have a codebook of their own; 0 for one of all.
+        start: ``"optimal"``, or a baseline: where Lloyd's iteration starts, ``"linear"``, ``"density"``, ``"random"``.
+        seed: of the random start.
+        price: of a bit, in the units of h w².
 
     Raises:
-        PlanError: when ``entries`` is below 1.
+        PlanError: when ``entries`` is below 1, for an unknown start, a negative price, and for two of groups, a start
+            and a price at once.
 
     >>> code = AdaptiveCodebook(2).project({"w": torch.tensor([1.0, 2.0, 9.0])})["w"]
     >>> code.decompress()
@@ -43,26 +59,136 @@ class AdaptiveCodebook(Compression):
     """
 
     entries: int
+    rows: bool = False
+    group: int = 0
+    start: str = "optimal"
+    seed: int = 0
+    price: float = 0.0
 
     def __post_init__(self) -> None:
         if self.entries < 1:
             raise PlanError(f"entries must be at least 1, not {self.entries}")
+        if self.start not in ("optimal", *STARTS):
+            raise PlanError(f"start is one of optimal, {', '.join(STARTS)}, not {self.start!r}")
+        if not 0 <= self.price < math.inf:
+            raise PlanError(f"price is that of a bit, 0 or more and finite, not {self.price}")
+        require_groups(self.rows, self.group)
+        if (self.rows or self.group > 0) + (self.start != "optimal") + (self.price > 0) > 1:
+            raise PlanError("give at most one of groups (rows or group), a start other than optimal, and a price")
 
     def project(self, weights: Params, metrics: Metrics | None = None, warm: Codes | None = None) -> dict[str, Code]:
-        """Return one `CodebookCode` a tensor, all with the same codebook; exact for small tensors (see the class).
+        """Return one `CodebookCode` a tensor, all with the same codebook; a `GroupedCode` where groups have their own.
 
         Raises:
-            UnsupportedMetric: for a metric that is neither unit nor diagonal.
+            UnsupportedMetric: for a metric that is neither unit nor diagonal; or quartic, for one optimal codebook
+                without a price.
             WeightsError: for NaN and infinite weights.
         """
-        arrays = {name: _flat(name, tensor) for name, tensor in weights.items()}
-        values = np.concatenate([np.zeros(0, np.float32), *arrays.values()])
+        metrics = metrics or {}
+        arrays = {name: flat(name, tensor) for name, tensor in weights.items()}
+        if self.rows or self.group:
+            return {name: self._grouped(name, array, weights[name], metrics, warm) for name, array in arrays.items()}
         last = self._last(weights, warm)
-        centres = cluster(values, _importances(weights, metrics or {}), self.entries, last)
-        new = _encode(centres, arrays, weights)
-        if last is None:
-            return new
-        return better(new, _encode(last, arrays, weights), weights, metrics, lambda codes: True)
+        found = [
+            self._encode(c, arrays, weights, metrics, own) for c, own in self._centres(arrays, weights, metrics, last)
+        ]
+        if last is not None:
+            found.append(self._encode(last, arrays, weights, metrics))
+            found.append(of_kind(CodebookCode, warm if self.price else None, weights) or found[0])
+        best = min(found, key=lambda codes: self._objective(codes, weights, metrics)) if found[1:] else found[0]
+        return dict(best)
+
+    def scaled(self, factor: float) -> Compression:
+        """Scale the price."""
+        return replace(self, price=self.price * factor)
+
+    def _centres(
+        self, arrays: Mapping[str, np.ndarray], weights: Params, metrics: Metrics, last: np.ndarray | None
+    ) -> list[tuple[np.ndarray, list[np.ndarray]]]:
+        """Return codebooks of which one is the best that can be found, with code lengths for each tensor if priced."""
+        values = np.concatenate([np.zeros(0, np.float32), *arrays.values()])
+        if (
+            any(isinstance(metrics.get(name), Quartic) for name in weights)
+            and self.start == "optimal"
+            and not self.price
+        ):
+            squares, fourths = (np.concatenate(part) for part in zip(*_quartic(weights, metrics), strict=True))
+            starts = [cluster(values, squares, self.entries, last), *([] if last is None else [last])]
+            return [(quartic_clusters(values, squares, fourths, start), []) for start in starts]
+        heavy = importances(weights, metrics)
+        if self.start != "optimal":
+            return [(lloyd_from(self.start, values, heavy, self.entries, self.seed), [])]
+        best = cluster(values, heavy, self.entries, last)
+        if not self.price or not len(values):
+            return [(best, [])]
+        members = list(_members(arrays, weights, metrics).values())
+        return [priced_clusters(members, self.price, start) for start in (best, *([] if last is None else [last]))]
+
+    def _encode(
+        self,
+        centres: np.ndarray,
+        arrays: Mapping[str, np.ndarray],
+        weights: Params,
+        metrics: Metrics,
+        lengths: Sequence[np.ndarray] = (),
+    ) -> Mapping[str, CodebookCode]:
+        """Return the codes whose codebook is ``centres``, rounded, without entries that no weight takes.
+
+        With a price, ``lengths`` are where code lengths start, by tensor; without, at those of the nearest entries.
+        """
+        dtypes = {name: dtype_name(tensor) for name, tensor in weights.items()}
+        common = widest(dtypes.values()) if dtypes else "float32"
+        entries, first = np.unique(rounded(centres, common).astype(np.float64), return_index=True)
+        chosen = {name: _choose(name, array, entries, dtypes[name]) for name, array in arrays.items()}
+        if self.price:
+            for t, (name, member) in enumerate(_members(arrays, weights, metrics).items() if len(entries) else ()):
+                held = rounded(entries, dtypes[name]).astype(np.float64)
+                chosen[name] = settled(member, held, self.price, lengths[t][first] if lengths else None)
+        used = np.zeros(len(entries), bool)
+        for indices in chosen.values():
+            used[indices] = True
+        codebook, rank = Values(rounded(entries[used], common)), np.cumsum(used) - 1
+        return {
+            name: CodebookCode(
+                tuple(tensor.shape),
+                dtypes[name],
+                codebook,
+                Symbols(chosen[name] if used.all() else rank[chosen[name]], len(codebook)),
+            )
+            for name, tensor in weights.items()
+        }
+
+    def _grouped(
+        self, name: str, array: np.ndarray, tensor: torch.Tensor, metrics: Metrics, warm: Codes | None
+    ) -> Code:
+        """Return the code of one tensor whose groups have codebooks of their own."""
+        shape, dtype, heavy = tuple(tensor.shape), dtype_name(tensor), importances({name: tensor}, metrics)
+        length = group_length(shape, self.rows, self.group)
+        centres = cluster_groups(array, heavy, self.entries, length or len(array)) if len(array) else np.zeros((1, 1))
+        table = rounded(centres, dtype)
+        indices = nearest_in_groups(array, table.astype(np.float64), length or max(len(array), 1))
+        k = int(indices.max(initial=0)) + 1  # nearest takes the first of equal entries
+        codebook = Values(np.ascontiguousarray(table[:, :k]).reshape(-1))
+        code = GroupedCode(shape, dtype, length, True, codebook, Values(table.reshape(-1)[:0]), Symbols(indices, k))
+        one = {name: tensor}
+        return better({name: code}, of_kind(GroupedCode, warm, one), one, metrics, self._allows)[name]
+
+    def _allows(self, codes: Mapping[str, GroupedCode]) -> bool:
+        """Say whether ``codes``, whose groups have codebooks of their own, lie in the feasible set."""
+        return all(
+            code.own
+            and not len(code.scales)
+            and code.indices.alphabet <= self.entries
+            and code.length == group_length(code.shape, self.rows, self.group)
+            for code in codes.values()
+        )
+
+    def _objective(self, codes: Mapping[str, CodebookCode], weights: Params, metrics: Metrics) -> float:
+        """Return what is minimised."""
+        if not self.price:
+            return distortion(codes, weights, metrics)
+        bits = sum(entropy_bits(code.indices.array, code.indices.alphabet) for code in codes.values())
+        return distortion(codes, weights, metrics) + self.price * bits
 
     def _last(self, weights: Params, warm: Codes | None) -> np.ndarray | None:
         """Return the codebook of ``warm``, of any shapes, where it is one for all tensors and not too large."""
@@ -74,43 +200,6 @@ class AdaptiveCodebook(Compression):
         return book if 0 < len(book) <= self.entries and np.isfinite(book).all() else None
 
 
-def _flat(name: str, tensor: torch.Tensor) -> np.ndarray:
-    """Return the weights as float32 or float64, shape (n,)."""
-    require_finite(name, tensor)
-    array = to_numpy(tensor).reshape(-1)
-    return array if array.dtype == np.float64 else array.astype(np.float32, copy=False)
-
-
-def _importances(weights: Params, metrics: Metrics) -> np.ndarray | None:
-    """Return h of all tensors, one after the other, or None when all of it is 1."""
-    given = {name: diagonal_of(metrics, name, tensor) for name, tensor in weights.items()}
-    if all(h is None for h in given.values()):
-        return None
-    parts = [torch.ones_like(weights[name]) if h is None else h for name, h in given.items()]
-    dtype = torch.float64 if any(h.dtype == torch.float64 for h in parts) else torch.float32
-    return np.concatenate([to_numpy(h.to(dtype)).reshape(-1) for h in parts])
-
-
-def _encode(centres: np.ndarray, arrays: Mapping[str, np.ndarray], weights: Params) -> dict[str, Code]:
-    """Return the codes whose codebook is ``centres``, rounded, without entries that no weight takes."""
-    dtypes = {name: dtype_name(tensor) for name, tensor in weights.items()}
-    rounded = np.unique(centres.astype(_widest(set(dtypes.values()))).astype(np.float64))
-    chosen = {name: _choose(name, array, rounded, dtypes[name]) for name, array in arrays.items()}
-    used = np.zeros(len(rounded), bool)
-    for indices in chosen.values():
-        used[indices] = True
-    codebook, rank = Values(rounded[used].astype(_widest(set(dtypes.values())))), np.cumsum(used) - 1
-    return {
-        name: CodebookCode(
-            tuple(tensor.shape),
-            dtypes[name],
-            codebook,
-            Symbols(chosen[name] if used.all() else rank[chosen[name]], len(codebook)),
-        )
-        for name, tensor in weights.items()
-    }
-
-
 def _choose(name: str, array: np.ndarray, entries: np.ndarray, dtype: str) -> np.ndarray:
     """Return the nearest entry for each weight, of the entries as a tensor of ``dtype`` will hold them."""
     with np.errstate(over="ignore"):
@@ -120,6 +209,26 @@ def _choose(name: str, array: np.ndarray, entries: np.ndarray, dtype: str) -> np
     return nearest(array, held)
 
 
-def _widest(dtypes: set[str]) -> str:
-    """Return the dtype that holds what each of ``dtypes`` does: the only one, or float32 or float64."""
-    return next(iter(dtypes)) if len(dtypes) == 1 else "float64" if "float64" in dtypes else "float32"
+def _members(arrays: Mapping[str, np.ndarray], weights: Params, metrics: Metrics) -> dict[str, Member]:
+    """Return the values and importances of each tensor; importances that are all zero say nothing."""
+    heavy = {name: importances({name: weights[name]}, metrics) for name in weights}
+    silent = not any(h is None or h.any() for h in heavy.values())
+    return {name: Member(array, None if silent else heavy[name]) for name, array in arrays.items()}
+
+
+def _quartic(weights: Params, metrics: Metrics) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the importances of squares and of fourth powers, shape (n,), of each tensor."""
+    found = []
+    for name, tensor in weights.items():
+        metric, one = metrics.get(name), torch.ones_like(tensor)
+        if isinstance(metric, Quartic):
+            if metric.quartic.shape != tensor.shape:
+                raise WeightsError(
+                    f"{name}: a metric of shape {tuple(metric.quartic.shape)}, weights {tuple(tensor.shape)}"
+                )
+            pair = metric.quadratic, metric.quartic
+        else:
+            h = diagonal_of(metrics, name, tensor)
+            pair = one if h is None else h, 0 * one
+        found.append((to_numpy(pair[0].double()).reshape(-1), to_numpy(pair[1].double()).reshape(-1)))
+    return found

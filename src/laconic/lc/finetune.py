@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from laconic.codes import Code, CodebookCode, DenseCode, GridCode, LowRankCode, SparseCode, Values
+from laconic.codes import Code, CodebookCode, DenseCode, GridCode, GroupedCode, LowRankCode, SparseCode, Values
 from laconic.codes.cosine import basis
 from laconic.codes.low_rank import VIEWS
 from laconic.codes.sharing import unshared
@@ -53,6 +53,8 @@ def finetune(task: Task, codes: Mapping[str, Code], how: Optimization = FINE_TUN
     forms = {name: free(code, leaves) for name, code in codes.items() if name in moving}
     fixed = {name: to_torch(code.decompress()) for name, code in codes.items() if name not in moving}
     named = {str(number): leaf for number, leaf in enumerate(leaves.tensors())}
+    if not named:
+        return dict(codes)
     optimizer = how.optimizer(list(named.values()), how.lr)
 
     def weights() -> Params:
@@ -143,6 +145,29 @@ def _codebook(code: CodebookCode, leaves: _Leaves) -> _Form:
     return _Form(
         lambda: leaf.index_select(0, indices).view(code.shape),
         lambda: replace(code, codebook=leaves.frozen(code.codebook)),
+    )
+
+
+@free.register
+def _grouped(code: GroupedCode, leaves: _Leaves) -> _Form:
+    indices = torch.from_numpy(code.indices.array.astype("int64"))
+    group = torch.arange(code.size) // code.length if code.length else torch.zeros(code.size, dtype=torch.int64)
+    entries = leaves.leaf(code.codebook) if code.own else to_torch(code.codebook.array)
+    places = group * code.indices.alphabet + indices if code.own else indices
+
+    def build() -> Tensor:
+        found = entries.index_select(0, places)
+        scaled = found * leaves.leaf(code.scales).index_select(0, group) if len(code.scales) else found
+        return scaled.view(code.shape)
+
+    build()  # makes the leaves
+    return _Form(
+        build,
+        lambda: replace(
+            code,
+            codebook=leaves.frozen(code.codebook) if code.own else code.codebook,
+            scales=leaves.frozen(code.scales) if len(code.scales) else code.scales,
+        ),
     )
 
 

@@ -1,6 +1,9 @@
 """Techniques that give each weight one of a few values."""
 
-from laconic.csteps import AdaptiveCodebook, UniformGrid
+from typing import Any
+
+from laconic.csteps import BINARY, TERNARY, AdaptiveCodebook, FixedCodebook, UniformGrid, powers_of_two
+from laconic.metric import Diagonal, Quartic, Unit
 from laconic.techniques.technique import Option, Technique
 
 _LATTICE = {
@@ -9,14 +12,86 @@ _LATTICE = {
     "scales": Option(bool, "tables by the scale of rows, columns and positions"),
 }
 
+_GROUPS = {
+    "rows": Option(bool, "one for each row"),
+    "group": Option(int, "one for so many consecutive weights; 0 for one of all"),
+}
+_SCALE = {"scale": Option(str, "learned (the default), or none: a = 1"), **_GROUPS}
+
+
+def _without(key: str, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options other than ``key``."""
+    return {name: value for name, value in options.items() if name != key}
+
+
 QUANTIZATION = (
     Technique(
         key="codebook",
         line="each weight takes one of K values, which are learned (k-means)",
         compression=AdaptiveCodebook,
-        build=lambda options: AdaptiveCodebook(options["codebook"]),
-        options={"codebook": Option(int, "values")},
+        build=lambda options: AdaptiveCodebook(options.pop("codebook"), **options),
+        options={"codebook": Option(int, "values"), **_GROUPS},
         example={"codebook": 4},
+        metrics=(Unit, Diagonal, Quartic),
+    ),
+    Technique(
+        key="kmeans",
+        line="each weight takes one of K values, learned by Lloyd's iteration from a start of Deep Compression's",
+        compression=AdaptiveCodebook,
+        build=lambda options: AdaptiveCodebook(options.pop("kmeans"), **{"start": "linear", **options}),
+        options={
+            "kmeans": Option(int, "values"),
+            "start": Option(str, "linear (the default), density or random"),
+            "seed": Option(int, "of the random start"),
+        },
+        example={"kmeans": 16},
+        exact=False,
+    ),
+    Technique(
+        key="priced_codebook",
+        line="each weight takes one of K values or fewer, learned with a price on the bits of its index",
+        compression=AdaptiveCodebook,
+        build=lambda options: AdaptiveCodebook(options.pop("priced_codebook"), **options),
+        options={
+            "priced_codebook": Option(int, "values at most"),
+            "price": Option(float, "of a bit, in squared weights"),
+        },
+        example={"priced_codebook": 16, "price": 1e-4},
+        exact=False,
+    ),
+    Technique(
+        key="binary",
+        line="each weight is −a or a; a is learned, or 1",
+        compression=FixedCodebook,
+        build=lambda options: FixedCodebook(BINARY, **_without("binary", options)),
+        options={"binary": Option(bool, "true"), **_SCALE},
+        example={"binary": True},
+    ),
+    Technique(
+        key="ternary",
+        line="each weight is −a, 0 or a; a is learned, or 1",
+        compression=FixedCodebook,
+        build=lambda options: FixedCodebook(TERNARY, **_without("ternary", options)),
+        options={"ternary": Option(bool, "true"), **_SCALE},
+        example={"ternary": True},
+    ),
+    Technique(
+        key="powers_of_two",
+        line="each weight is 0, ±a, ±a/2, … or ±a/2^C; a is learned, or 1",
+        compression=FixedCodebook,
+        build=lambda options: FixedCodebook(
+            powers_of_two(options["powers_of_two"]), **_without("powers_of_two", options)
+        ),
+        options={"powers_of_two": Option(int, "C, of the smallest power"), **_SCALE},
+        example={"powers_of_two": 3},
+    ),
+    Technique(
+        key="fixed_codebook",
+        line="each weight is one of the given values, times a scale that is learned, or 1",
+        compression=FixedCodebook,
+        build=lambda options: FixedCodebook(tuple(options["fixed_codebook"]), **_without("fixed_codebook", options)),
+        options={"fixed_codebook": Option(list, "values"), **_SCALE},
+        example={"fixed_codebook": [-1.0, -0.3, 0.3, 1.0]},
     ),
     Technique(
         key="grid",

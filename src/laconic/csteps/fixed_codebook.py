@@ -1,0 +1,192 @@
+"""Quantization with a codebook that is given: binary, ternary, powers of two, or any list, times a scale."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import final
+
+import numpy as np
+import torch
+
+from laconic.clustering import best_scale, group_scales, nearest, nearest_in_groups
+from laconic.codes import Code, GroupedCode, Symbols, Values
+from laconic.codes.rounding import rounded
+from laconic.csteps.compression import Codes, Compression
+from laconic.csteps.flat import flat, group_length, importances, require_groups, widest
+from laconic.csteps.warm import better, distortion, of_kind
+from laconic.errors import PlanError, WeightsError
+from laconic.metric import Diagonal, Metric, Metrics
+from laconic.params import Params, dtype_name
+
+BINARY = (-1.0, 1.0)
+TERNARY = (-1.0, 0.0, 1.0)
+SCALES = ("learned", "none")
+
+
+def powers_of_two(smallest: int) -> tuple[float, ...]:
+    """Return 0, ±1, ±1/2, … ±2⁻ᶜ, ascending, for C = ``smallest``, 0 to 126.
+
+    >>> powers_of_two(1)
+    (-1.0, -0.5, 0.0, 0.5, 1.0)
+
+    Raises:
+        PlanError: when C is out of range.
+    """
+    if not 0 <= smallest <= 126:
+        raise PlanError(f"powers_of_two is C of the smallest entry 2^-C, 0 to 126, not {smallest}")
+    half = tuple(2.0**-c for c in range(smallest + 1))
+    return (*(-power for power in half), 0.0, *reversed(half))
+
+
+@final
+@dataclass(frozen=True)
+class FixedCodebook(Compression):
+    """Each weight takes one of K given values, or one of them times a scale a that is learned.
+
+        min over a ≥ 0, κ   Σ_i h_i (w_i − a c_κ(i))²,   κ(i) in range(K)
+
+    The scale is one for all tensors given together, or one for each row or group. Without scale, a = 1.
+
+    Method: the nearest entry, O(P log K), for the scale of `laconic.clustering.scale`: the global optimum, O(P log P);
+    for {−a, a} the weighted mean of |w|, O(P). The scale is rounded to the dtype of the tensors, and weights go to the
+    nearest of the entries times that scale, in their dtype; a tie goes outwards, and 0 to +a where ±a are as near.
+
+    Source: Carreira-Perpiñán & Idelbayev 2017 (arXiv 1707.04319), section 4.2 (binary, ternary, powers of two);
+    Idelbayev et al. (CVPR 2021) for the scale of any codebook. Departures: importances; groups.
+
+    Args:
+        entries: c, in any order: `BINARY`, `TERNARY`, `powers_of_two`, or your own.
+        scale: ``"learned"`` or ``"none"``.
+        rows: each row (axis 0) has a scale of its own.
+        group: so many consecutive weights, in row-major order, have a scale of their own; 0 for one of all.
+
+    Raises:
+        PlanError: for no entries, entries that are not finite, and groups without a scale.
+
+    >>> weights = {"w": torch.tensor([-3.0, 0.1, 1.0, 2.0])}
+    >>> FixedCodebook(TERNARY).project(weights)["w"].decompress()
+    array([-2.5,  0. ,  0. ,  2.5], dtype=float32)
+    >>> FixedCodebook(TERNARY, scale="none").project(weights)["w"].decompress()
+    array([-1.,  0.,  1.,  1.], dtype=float32)
+    """
+
+    entries: tuple[float, ...]
+    scale: str = SCALES[0]
+    rows: bool = False
+    group: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.entries or not all(math.isfinite(entry) for entry in self.entries):
+            raise PlanError(f"entries are one or more finite numbers, not {list(self.entries)}")
+        if self.scale not in SCALES:
+            raise PlanError(f"scale is one of {', '.join(SCALES)}, not {self.scale!r}")
+        require_groups(self.rows, self.group)
+        if self.scale == "none" and (self.rows or self.group):
+            raise PlanError('rows and groups have scales of their own: they go with scale = "learned"')
+        object.__setattr__(self, "entries", tuple(sorted({float(entry) + 0.0 for entry in self.entries})))
+
+    def project(self, weights: Params, metrics: Metrics | None = None, warm: Codes | None = None) -> dict[str, Code]:
+        """Return one `GroupedCode` a tensor, all with the same codebook.
+
+        Raises:
+            UnsupportedMetric: for a metric that is neither unit nor diagonal.
+            WeightsError: for NaN and infinite weights, and where no entry fits into the dtype.
+        """
+        new = self._codes(weights, metrics or {})
+        if self.scale == "learned" and any(_has_zeros(metric) for metric in (metrics or {}).values()):
+            plain = self._codes(weights, {})  # scales that no weight with an importance tells
+            new = plain if _same_but_for_rounding(plain, weights) else new
+        return better(new, of_kind(GroupedCode, warm, weights), weights, metrics, self._allows)
+
+    def _codes(self, weights: Params, metrics: Metrics) -> dict[str, Code]:
+        """Return the best codes but for the rounding of the scales."""
+        arrays = {name: flat(name, tensor) for name, tensor in weights.items()}
+        lengths = {name: group_length(tuple(tensor.shape), self.rows, self.group) for name, tensor in weights.items()}
+        scales = self._scales(arrays, lengths, weights, metrics)
+        return {
+            name: self._encode(name, array, tuple(weights[name].shape), dtype_name(weights[name]), lengths[name], scale)
+            for (name, array), scale in zip(arrays.items(), scales, strict=True)
+        }
+
+    def _scales(
+        self, arrays: Mapping[str, np.ndarray], lengths: Mapping[str, int], weights: Params, metrics: Metrics
+    ) -> list[Values]:
+        """Return the scales of each tensor: none, those of its groups, or the one of all."""
+        dtypes = [dtype_name(tensor) for tensor in weights.values()]
+        heavy = importances(weights, metrics)
+        if self.scale == "none":
+            return [_stored(np.zeros(0), dtypes)] * len(arrays)
+        entries = np.array(self.entries)
+        if not self.rows and not self.group:
+            return [_stored(np.array([best_scale(_joined(arrays.values()), heavy, entries)]), dtypes)] * len(arrays)
+        found = []
+        for name, array in arrays.items():
+            own = importances({name: weights[name]}, metrics)
+            length = lengths[name] or max(len(array), 1)
+            scales = group_scales(array, own, entries, length) if len(array) else np.zeros(1)
+            found.append(_stored(scales, [dtype_name(weights[name])]))
+        return found
+
+    def _encode(
+        self, name: str, array: np.ndarray, shape: tuple[int, ...], dtype: str, length: int, scales: Values
+    ) -> Code:
+        """Return the code of one tensor with these scales."""
+        codebook = _codebook(self.entries)
+        factors = scales.array.astype(np.float64) if len(scales) else np.ones(1)
+        with np.errstate(over="ignore"):
+            held = rounded(np.multiply.outer(factors, np.array(self.entries)), dtype).astype(np.float64)
+        if len(array) and not np.isfinite(held).any():
+            raise WeightsError(f"{name}: no entry of {list(self.entries)} fits into {dtype}; give smaller ones")
+        if length:
+            indices = nearest_in_groups(array, held, length, outwards=True)
+        else:
+            indices = nearest(array, held[0], outwards=True)
+        return GroupedCode(shape, dtype, length, False, codebook, scales, Symbols(indices, len(codebook)))
+
+    def _allows(self, codes: Mapping[str, GroupedCode]) -> bool:
+        """Say whether ``codes`` lie in the feasible set."""
+        learned = self.scale == "learned"
+        one = len({code.scales.array.tobytes() for code in codes.values()}) <= 1
+        return (one or self.rows or self.group > 0) and all(
+            not code.own
+            and code.codebook.array.tobytes() == _codebook(self.entries).array.tobytes()
+            and code.length == group_length(code.shape, self.rows, self.group)
+            and len(code.scales) == (code.groups if learned else 0)
+            and not (code.scales.array < 0).any()
+            for code in codes.values()
+        )
+
+
+def _has_zeros(metric: Metric) -> bool:
+    """Say whether some weights have no importance."""
+    return isinstance(metric, Diagonal) and not bool((metric.importance > 0).all())
+
+
+def _same_but_for_rounding(codes: Codes, weights: Params) -> bool:
+    """Say whether ``weights`` are what ``codes`` stand for, to the precision of their dtypes."""
+    slack = sum(torch.finfo(w.dtype).eps ** 2 * float(w.double().square().sum()) for w in weights.values())
+    return distortion(codes, weights) <= slack
+
+
+@cache
+def _codebook(entries: tuple[float, ...]) -> Values:
+    """Return the entries as they are stored, the same object for the same entries: a file holds them once."""
+    double = np.array(entries)
+    with np.errstate(over="ignore"):
+        single = double.astype(np.float32)
+    return Values(single if np.array_equal(single, double) else double)
+
+
+def _stored(scales: np.ndarray, dtypes: Sequence[str]) -> Values:
+    """Return the scales in the dtype of the tensors; in float32 for 8-bit ones, which are too coarse."""
+    dtype = widest(dtypes) if dtypes else "float32"
+    if dtype not in ("float64", "float16", "bfloat16"):
+        dtype = "float32"
+    most = float(np.finfo(dtype).max) if dtype != "bfloat16" else 3.3895313892515355e38
+    return Values(rounded(np.minimum(scales, most), dtype))
+
+
+def _joined(arrays: Iterable[np.ndarray]) -> np.ndarray:
+    """Return all values, one tensor after the other."""
+    return np.concatenate([np.zeros(0, np.float32), *arrays])

@@ -1,0 +1,65 @@
+"""Tensors as flat arrays in groups: what the quantizations share."""
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+
+from laconic.errors import PlanError
+from laconic.metric import Metrics, diagonal_of
+from laconic.params import Params, require_finite, to_numpy
+
+
+def flat(name: str, tensor: torch.Tensor) -> np.ndarray:
+    """Return the weights as float32 or float64, shape (n,).
+
+    Raises:
+        WeightsError: for what is not floating-point and finite.
+    """
+    require_finite(name, tensor)
+    array = to_numpy(tensor).reshape(-1)
+    return array if array.dtype == np.float64 else array.astype(np.float32, copy=False)
+
+
+def importances(weights: Params, metrics: Metrics) -> np.ndarray | None:
+    """Return h of all tensors, one after the other, or None when all of it is 1.
+
+    Raises:
+        UnsupportedMetric: for a metric that is neither unit nor diagonal.
+    """
+    given = {name: diagonal_of(metrics, name, tensor) for name, tensor in weights.items()}
+    if all(h is None for h in given.values()):
+        return None
+    parts = [torch.ones_like(weights[name]) if h is None else h for name, h in given.items()]
+    dtype = torch.float64 if any(h.dtype == torch.float64 for h in parts) else torch.float32
+    return np.concatenate([to_numpy(h.to(dtype)).reshape(-1) for h in parts])
+
+
+def widest(dtypes: Iterable[str]) -> str:
+    """Return the dtype that holds what each of ``dtypes`` does: the only one, or float32 or float64.
+
+    >>> widest(["float16", "bfloat16"])
+    'float32'
+    """
+    found = set(dtypes)
+    return next(iter(found)) if len(found) == 1 else "float64" if "float64" in found else "float32"
+
+
+def require_groups(rows: bool, group: int) -> None:
+    """Raise `PlanError` for what no tensor can be cut into."""
+    if group < 0:
+        raise PlanError(f"group is a number of consecutive weights, 1 or more, or 0 for no groups, not {group}")
+    if rows and group:
+        raise PlanError(f"give rows or group = {group}, not both")
+
+
+def group_length(shape: tuple[int, ...], rows: bool, group: int) -> int:
+    """Return how many consecutive weights are a group, fewer than there are, or 0 where all are one.
+
+    >>> group_length((4, 3, 2), True, 0), group_length((4, 3), False, 5), group_length((4,), True, 0)
+    (6, 5, 0)
+    """
+    size = math.prod(shape)
+    length = (size // shape[0] if len(shape) > 1 and shape[0] else 0) if rows else group
+    return length if length < size else 0

@@ -1,0 +1,226 @@
+"""Given codebooks and their scales, groups, fixed assignments, starts, prices and the quartic error against twins."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from laconic.clustering import best_scale, group_scales, scale
+from laconic.codes import GroupedCode
+from laconic.csteps import BINARY, TERNARY, FixedCodebook, Joint, powers_of_two, project
+from laconic.csteps.warm import distortion
+from laconic.errors import PlanError, WeightsError
+from laconic.lc import run, start
+from laconic.metric import Diagonal
+from laconic.plan import Plan, parse_compression
+from laconic.schedule import Geometric
+
+from .cases import generator, heavy, normal
+from .toys import last, random_quadratic
+
+# --- the scale of a codebook ----------------------------------------------------------------------------------------
+
+
+def error_at(weights, h, entries, a):
+    """The error of the nearest scaled entries."""
+    return float((h * np.square(weights[:, None] - a * entries).min(axis=1)).sum())
+
+
+def least_by_assignments(weights, h, entries):
+    """The least error over every assignment, each with its best scale a ≥ 0."""
+    least = float((h * weights**2).sum())
+    for z in itertools.product(entries, repeat=len(weights)):
+        c = np.array(z)
+        s1, s2 = float((h * weights * c).sum()), float((h * c * c).sum())
+        if s1 > 0 and s2 > 0:
+            least = min(least, float((h * (weights - s1 / s2 * c) ** 2).sum()))
+    return least
+
+
+def example(seed, size, entries):
+    """Weights with ties and zeros, importances with zeros, a codebook."""
+    rng = np.random.default_rng(seed)
+    weights = rng.standard_t(2, size) if seed % 2 else rng.integers(-4, 5, size) / 2
+    h = rng.exponential(size=size) * (rng.random(size) > 0.2) if seed % 3 else np.ones(size)
+    codebook = np.unique(rng.normal(size=entries).round(1) + 0.0)
+    return weights, h if h.any() else np.ones(size), codebook
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_the_scale_is_the_best_of_all_assignments(seed):
+    weights, h, entries = example(seed, 6, 1 + seed % 4)
+    least = least_by_assignments(weights, h, entries)
+    for a in (best_scale(weights, h, entries), group_scales(weights, h, entries, 6)[0]):
+        assert a >= 0
+        assert error_at(weights, h, entries, a) == pytest.approx(least, rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_dropping_intervals_loses_nothing_against_the_whole_sweep(seed, monkeypatch):
+    weights, h, entries = example(seed, 3000, 2 + seed)
+    monkeypatch.setattr(scale, "FEW", 20)
+    bounded = best_scale(weights, h, entries)
+    monkeypatch.setattr(scale, "FEW", 10**9)
+    swept = group_scales(weights, h, entries, 3000)[0]
+    errors = [error_at(weights, h, entries, a) for a in (bounded, swept)]
+    assert errors[0] == pytest.approx(errors[1], rel=1e-12)
+
+
+def test_alternation_stops_short_of_it():
+    """From the scale that fits the largest weight to the largest entry, nearest entries and least squares in turn."""
+    weights, entries, ones = np.array([1.0, 1, 1, 1, 4]), np.array(powers_of_two(1)), np.ones(5)
+    a = 4.0
+    for _ in range(100):
+        c = entries[np.abs(weights[:, None] - a * entries).argmin(axis=1)]
+        a = float(weights @ c / (c @ c))
+    stuck = error_at(weights, ones, entries, a)
+    best = error_at(weights, ones, entries, best_scale(weights, None, entries))
+    assert best < 0.9 * stuck
+    assert best == pytest.approx(least_by_assignments(weights, ones, entries))
+
+
+@pytest.mark.parametrize("length", [1, 3, 7, 64])
+@pytest.mark.parametrize("few", [0, 4096])
+def test_each_group_has_its_own_best_scale(length, few, monkeypatch):
+    monkeypatch.setattr(scale, "FEW", few)
+    weights, h, entries = example(5, 64, 5)
+    scales = group_scales(weights, h, entries, length)
+    assert len(scales) == -(-64 // length)
+    for g, a in enumerate(scales):
+        own = slice(g * length, (g + 1) * length)
+        alone = best_scale(weights[own], h[own], entries)
+        errors = [
+            error_at(weights[own], h[own] if h[own].any() else np.ones(len(h[own])), entries, s) for s in (a, alone)
+        ]
+        assert errors[0] == pytest.approx(errors[1], rel=1e-9, abs=1e-15)
+
+
+@pytest.mark.parametrize("factor", [1e-300, 1e-30, 1e30, 1e300])
+def test_the_scale_goes_with_the_units(factor):
+    weights, h, entries = example(3, 50, 4)
+    assert best_scale(weights * factor, h, entries) == pytest.approx(best_scale(weights, h, entries) * factor, rel=1e-9)
+    assert group_scales(weights * factor, h, entries, 50)[0] == pytest.approx(
+        group_scales(weights, h, entries, 50)[0] * factor, rel=1e-9
+    )
+
+
+@pytest.mark.parametrize(("entries", "a"), [([0.0], 0), ([1.0, 2.0], 0), ([-1.0], 2), ([-2.0, 5.0], 1)])
+def test_a_scale_is_never_negative_and_0_where_nothing_is_gained(entries, a):
+    weights = np.array([-1.0, -3.0])
+    assert best_scale(weights, None, np.array(entries)) == pytest.approx(a)
+    assert group_scales(weights, None, np.array(entries), 2).tolist() == pytest.approx([a])
+    assert best_scale(np.zeros(3), None, np.array(entries)) == 0
+    assert best_scale(np.zeros(0), None, np.array(entries)) == 0
+
+
+# --- fixed codebook -------------------------------------------------------------------------------------------------
+
+
+def test_without_scale_the_nearest_entry_and_ties_go_outwards():
+    weights = {"w": torch.tensor([0.0, -0.0, 0.5, -0.5, 0.49, -0.49, 7.0])}
+    binary, ternary = (FixedCodebook(c, scale="none").project(weights)["w"].decompress() for c in (BINARY, TERNARY))
+    assert binary.tolist() == [1, 1, 1, -1, 1, -1, 1]
+    assert ternary.tolist() == [0, 0, 1, -1, 0, 0, 1]
+
+
+@pytest.mark.parametrize("smallest", [0, 1, 3, 5])
+def test_powers_of_two_as_the_formula(smallest):
+    """f = −log₂|w|: 0 if f > C + 1; 1 if f ≤ 0; 2⁻ᶜ if C < f ≤ C + 1; else 2 to the −⌊f + log₂ 3/2⌋."""
+    weights = normal(500).double()
+    f = -weights.abs().log2()
+    power = torch.where(f <= 0, 0.0, torch.where(f > smallest, float(smallest), (f + np.log2(1.5)).floor()))
+    expected = weights.sign() * torch.where(f > smallest + 1, 0.0, 2.0**-power)
+    code = FixedCodebook(powers_of_two(smallest), scale="none").project({"w": weights})["w"]
+    assert code.decompress().tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_scaled_binary_is_the_mean_magnitude_with_the_signs(weighted):
+    weights, h = normal(5, 7).double(), torch.rand(5, 7, generator=generator(1)).double()
+    h = h if weighted else torch.ones_like(h)
+    code = FixedCodebook(BINARY).project({"w": weights}, {"w": Diagonal(h)} if weighted else None)["w"]
+    a = float((h * weights.abs()).sum() / h.sum())
+    assert code.decompress() == pytest.approx((a * weights.sign()).numpy(), rel=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_scaled_ternary_as_its_closed_form(seed):
+    """Of |w| in descending order, the j that maximise (Σ of the first j)/√j take ±their mean (LC papers)."""
+    weights = heavy(60, seed=seed).double()
+    ordered = weights.abs().sort(descending=True).values
+    j = int((ordered.cumsum(0) / torch.arange(1, 61).sqrt()).argmax()) + 1
+    a = ordered[:j].mean()
+    expected = torch.where(weights.abs() > a / 2, a * weights.sign(), 0.0)
+    assert FixedCodebook(TERNARY).project({"w": weights})["w"].decompress() == pytest.approx(expected.numpy())
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_weights_go_to_the_nearest_of_the_stored_entries(dtype):
+    weights = (normal(40, 10) * 3).to(dtype)
+    code = FixedCodebook((-2, -0.7, 0.1, 1.3), rows=True).project({"w": weights})["w"]
+    assert isinstance(code, GroupedCode)
+    assert code.scales.array.dtype.name == str(dtype).removeprefix("torch.")
+    scales = torch.from_numpy(code.scales.array.astype(np.float64))
+    held = (scales[:, None] * torch.tensor([-2, -0.7, 0.1, 1.3], dtype=torch.float64)).to(dtype).double()
+    least = (weights.double()[:, :, None] - held[:, None]).abs().amin(2)
+    found = torch.from_numpy(code.decompress().astype(np.float64))
+    assert torch.equal((weights.double() - found).abs(), least)
+
+
+def test_tensors_together_share_a_scale_and_apart_they_do_not():
+    weights = {"a": normal(50), "b": 5 * normal(3, 20, seed=1)}
+    joint, apart = project(Joint(FixedCodebook(TERNARY)), weights), project(FixedCodebook(TERNARY), weights)
+    assert joint["a"].scales is joint["b"].scales
+    assert apart["a"].scales.array[0] < joint["a"].scales.array[0] < apart["b"].scales.array[0]
+    assert apart["a"].codebook is apart["b"].codebook
+    together = FixedCodebook(TERNARY).project({"w": torch.cat([t.reshape(-1) for t in weights.values()])})["w"]
+    assert together.scales.array[0] == pytest.approx(joint["a"].scales.array[0], rel=1e-6)
+
+
+def test_more_scales_err_less():
+    weights = {"w": normal(30, 32) * torch.linspace(0.1, 3, 30)[:, None]}
+    one, rows, groups = (
+        distortion(FixedCodebook(TERNARY, **how).project(weights), weights)
+        for how in ({}, {"rows": True}, {"group": 8})
+    )
+    assert groups < rows < one
+
+
+def test_better_warm_codes_are_kept_only_when_they_are_feasible():
+    weights = {"w": normal(4, 6)}
+    grouped, rows = FixedCodebook(TERNARY, group=3).project(weights), FixedCodebook(TERNARY, rows=True).project(weights)
+    one = FixedCodebook(TERNARY)
+    for warm in (grouped, rows, FixedCodebook(powers_of_two(3)).project(weights)):
+        assert distortion(warm, weights) < distortion(one.project(weights), weights)
+        assert distortion(one.project(weights, None, warm), weights) == distortion(one.project(weights), weights)
+
+
+def test_it_refuses_bad_parameters_and_codebooks_that_do_not_fit():
+    for bad, message in [
+        ({"entries": ()}, "entries"), ({"entries": (float("nan"),)}, "entries"), ({"scale": "no"}, "scale"),
+        ({"group": -1}, "group"), ({"group": 3, "rows": True}, "rows"), ({"scale": "none", "rows": True}, "scale"),
+    ]:  # fmt: skip
+        with pytest.raises(PlanError, match=message):
+            FixedCodebook(**({"entries": TERNARY} | bad))
+    with pytest.raises(PlanError, match="powers_of_two"):
+        powers_of_two(-1)
+    with pytest.raises(WeightsError, match=r"w: no entry .*float16"):
+        FixedCodebook((1e6,), scale="none").project({"w": torch.ones(3).half()})
+
+
+def test_plans_name_it_in_four_ways():
+    assert parse_compression({"binary": True}, "x") == FixedCodebook((-1, 1))
+    assert parse_compression({"ternary": True, "scale": "none"}, "x") == FixedCodebook((1, 0, -1), scale="none")
+    assert parse_compression({"powers_of_two": 2, "rows": True}, "x") == FixedCodebook(powers_of_two(2), rows=True)
+    assert parse_compression({"fixed_codebook": [3, 0.5], "group": 64}, "x") == FixedCodebook((0.5, 3.0), group=64)
+
+
+def test_lc_finds_the_best_scale_of_given_signs():
+    """With weights far from 0 the signs stay, and the loss is a parabola in the scale."""
+    problem = random_quadratic(6, seed=2)
+    problem = type(problem)(problem.hessian, problem.centre.sign() * (2 + problem.centre.abs() / 10))
+    signs = problem.centre.sign()
+    best = float(signs @ problem.hessian @ problem.centre / (signs @ problem.hessian @ signs))
+    state = last(run(start(problem.params, Plan({"w": FixedCodebook(BINARY)})), problem, Geometric(0.1, 1.1, 120)))
+    assert state.compressed["w"].numpy() == pytest.approx((best * signs).numpy(), rel=1e-5)
