@@ -14,6 +14,9 @@ _HOME = {
     "Compression": "csteps",
     "Joint": "csteps",
     "KeepLargest": "csteps",
+    "L0Penalty": "csteps",
+    "L1Ball": "csteps",
+    "L1Penalty": "csteps",
     "Lossless": "csteps",
     "LowRank": "csteps",
     "UniformGrid": "csteps",
@@ -73,6 +76,9 @@ if TYPE_CHECKING:
     from laconic.csteps import Compression as Compression
     from laconic.csteps import Joint as Joint
     from laconic.csteps import KeepLargest as KeepLargest
+    from laconic.csteps import L0Penalty as L0Penalty
+    from laconic.csteps import L1Ball as L1Ball
+    from laconic.csteps import L1Penalty as L1Penalty
     from laconic.csteps import Lossless as Lossless
     from laconic.csteps import LowRank as LowRank
     from laconic.csteps import UniformGrid as UniformGrid
