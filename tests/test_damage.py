@@ -9,7 +9,7 @@ from laconic.errors import FormatError
 
 from .fuzz.check import check
 from .fuzz.repair import repaired
-from .sample_codes import codebook, dense, low_rank, sparse
+from .sample_codes import codebook, dense, low_rank, sparse, tiles
 
 FILES = {
     "dense and shared": shared({
@@ -23,6 +23,11 @@ FILES = {
         "b.weight": sparse((12, 9), codebook),
         "c.weight": sparse((30,)),
         "wide": codebook((40,), 6),
+    },
+    "tiles": {
+        "filters": tiles((9, 5), (1, 5), codebook),
+        "blocks": tiles((7, 8), (3, 3)),
+        "four": tiles((4, 10), (1, 4), patterns=True),
     },
     "low rank": {
         "kernel": low_rank((4, 3, 2, 2), 2, "out.kh|in.kw", codebook, sparse),
