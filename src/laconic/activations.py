@@ -1,5 +1,6 @@
 """What neurons do on data: the share of zeros in their outputs, a score for structured pruning."""
 
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,40 +11,52 @@ from laconic.errors import DataError
 from laconic.params import Params
 from laconic.task import Task, mode
 
+LAYERS: tuple[type[nn.Module], ...] = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
 
 def share_of_zeros(
-    task: Task, params: Params, split: str, kinds: tuple[type[nn.Module], ...] = (nn.ReLU,)
+    task: Task,
+    params: Params,
+    split: str,
+    layers: Sequence[str] | None = None,
+    activation: Callable[[Tensor], Tensor] = torch.relu,
 ) -> dict[str, Tensor]:
-    """Return the average percentage of zeros (APoZ), as a share, of every neuron or channel behind an activation.
+    """Return the average percentage of zeros (APoZ), as a share, of every neuron or filter of some layers.
 
-    It is the number of outputs of a neuron that are exactly 0, over the samples of a split and over all positions of
-    a map, divided by their number. Neurons that are often silent matter little: ``1 - share`` is what
-    `laconic.csteps.KeepGroups` takes as scores.
+    It is the number of outputs that the activation makes exactly 0, over the samples of a split and over all places
+    of a map, divided by their number. Neurons that are often silent matter little: with ``score = 1 - share`` by the
+    name of the layer's weight, `laconic.csteps.KeepGroups` keeps those that speak.
 
     Args:
         task: with the module, run in evaluation mode, and the batches.
         params: its weights.
         split: of the data; "train" takes the batches of seed 0.
-        kinds: the modules whose outputs are counted.
+        layers: names of modules; all linear and convolutional ones without. Where normalisation stands between a
+            layer and its activation, name the normalisation.
+        activation: what follows the layers.
 
     Returns:
-        By name of the module, float64 of shape (channels,), dimension 1 of its outputs.
+        By name of the module, float64 of shape (neurons,).
 
     Raises:
-        DataError: when the split has no batches, or no module of these kinds runs.
+        DataError: when the split has no batches, or a layer is none of the module's or does not run.
 
     Source: Hu, Peng, Tai & Tang, "Network trimming" (arXiv 1607.03250, 2016), equation 1.
     """
-    zeros: dict[str, Tensor] = {}
-    counts: dict[str, int] = {}
+    modules = dict(task.module.named_modules())
+    names = [name for name, module in modules.items() if isinstance(module, LAYERS)] if layers is None else layers
+    zeros = dict.fromkeys(names, torch.zeros((), dtype=torch.float64))
+    counts = dict.fromkeys(names, 0)
+    if strange := [name for name in names if name not in modules]:
+        raise DataError(f"the network has no layer {', '.join(strange)}; it has {', '.join(filter(None, modules))}")
 
     def count(name: str, module: nn.Module, inputs: Any, output: Tensor) -> None:
-        channels = output.detach().reshape(len(output), output.shape[1] if output.ndim > 1 else 1, -1)
-        zeros[name] = zeros.get(name, 0) + (channels == 0).double().sum((0, 2))
-        counts[name] = counts.get(name, 0) + channels.shape[0] * channels.shape[2]
+        axis = 1 if output.ndim > 1 and not isinstance(module, nn.Linear) else output.ndim - 1
+        silent = (activation(output.detach()) == 0).movedim(axis, 0).flatten(1)
+        zeros[name] = zeros[name] + silent.double().sum(1)
+        counts[name] += silent.shape[1]
 
-    named = [(name, module) for name, module in task.module.named_modules() if isinstance(module, kinds)]
-    hooks = [module.register_forward_hook(partial(count, name)) for name, module in named]
+    hooks = [modules[name].register_forward_hook(partial(count, name)) for name in names]
     try:
         with torch.no_grad(), mode(task.module, training=False):
             for batch in task.batches(split, 0):
@@ -51,7 +64,6 @@ def share_of_zeros(
     finally:
         for hook in hooks:
             hook.remove()
-    if not counts:
-        wanted = ", ".join(kind.__name__ for kind in kinds)
-        raise DataError(f"split {split!r} has no samples, or the network runs no module of the kinds {wanted}")
-    return {name: total / counts[name] for name, total in zeros.items()}
+    if idle := [name for name in names if not counts[name]]:
+        raise DataError(f"{', '.join(idle)}: no outputs; the layer does not run, or split {split!r} has no samples")
+    return {name: zeros[name] / counts[name] for name in names}

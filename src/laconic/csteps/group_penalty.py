@@ -1,5 +1,6 @@
 """Structured pruning at a price for the norm of each group: the group lasso."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import final
@@ -100,14 +101,14 @@ def shrink(weights: np.ndarray, importance: np.ndarray | None, half: float, tili
         half: half of the price, 0 or more.
         tiling: the groups.
     """
-    scale = float(np.abs(weights).max(initial=0.0)) or 1.0
-    weights, half = weights / scale, half / scale  # lest squares overflow
+    shift = math.frexp(float(np.abs(weights).max(initial=0.0)))[1]
+    weights, half = np.ldexp(weights, -shift), half / 2.0**shift  # by a power of two, lest squares overflow
     if importance is None:
         norms = np.sqrt(tiling.sums(np.square(weights)))
         factor = np.maximum(1 - np.divide(half, norms, out=np.full(len(norms), np.inf), where=norms > 0), 0)
-        return np.asarray(weights * tiling.spread(factor) * scale)
+        return np.asarray(np.ldexp(weights * tiling.spread(factor), shift))
     if half == 0:
-        return np.where(importance > 0, weights * scale, 0.0)
+        return np.where(importance > 0, np.ldexp(weights, shift), 0.0)
     moved = importance * weights
     alive = np.sqrt(tiling.sums(np.square(moved))) > half
     norms = np.zeros(tiling.count)
@@ -121,4 +122,4 @@ def shrink(weights: np.ndarray, importance: np.ndarray | None, half: float, tili
         if not (np.abs(step) > 1e-15 * norms).any():
             break
     below = importance * tiling.spread(norms) + half
-    return np.where(tiling.spread(alive), moved * tiling.spread(norms) / below * scale, 0.0)
+    return np.where(tiling.spread(alive), np.ldexp(moved * tiling.spread(norms) / below, shift), 0.0)

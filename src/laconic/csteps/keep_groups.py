@@ -1,8 +1,9 @@
 """Structured pruning: the groups of weights that matter most stay, the others become zero."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import final
+from typing import Any, final
 
 import numpy as np
 
@@ -62,7 +63,7 @@ class KeepGroups(Compression):
     count: int | None = None
     budget: float | None = None
     score: str = "l2"
-    scores: Mapping[str, Sequence[float]] | None = None
+    scores: Mapping[str, Iterable[Any]] | None = None
     values: Compression = field(default_factory=Lossless)
 
     def __post_init__(self) -> None:
@@ -115,9 +116,12 @@ class KeepGroups(Compression):
         self, weights: Params, tilings: Mapping[str, Tiling], roots: Mapping[str, np.ndarray]
     ) -> dict[str, np.ndarray]:
         """Return for each tensor which groups stay."""
-        scale = max((float(root.max()) for root in roots.values() if root.size), default=1.0)
-        scale = scale if scale > 0 else 1.0  # lest squares overflow
-        losses = {n: tilings[n].sums(np.square(np.maximum(r, 0) / scale, dtype=np.float64)) for n, r in roots.items()}
+        shift = math.frexp(max((float(root.max()) for root in roots.values() if root.size), default=0.0))[1]
+        losses = {
+            # scaled by a power of two, lest squares overflow
+            name: tilings[name].sums(np.square(np.ldexp(np.maximum(root, 0), -shift), dtype=np.float64))
+            for name, root in roots.items()
+        }
         sizes = joined({name: tiling.sums(np.ones(roots[name].size)) for name, tiling in tilings.items()})
         some = joined({name: tilings[name].sums(root >= 0) for name, root in roots.items()}) > 0
         energy = joined(losses)
@@ -138,7 +142,7 @@ class KeepGroups(Compression):
         """Return what says how much each group of a tensor matters."""
         if self.scores is None:
             return losses if self.score == "l2" else tiling.sums(to_numpy(weights[name].abs().double()))
-        found = np.array(self.scores.get(name, ()))
+        found = np.array(tuple(self.scores.get(name, ())))
         if len(found) != tiling.count:
             raise WeightsError(f"{name}: {len(found)} scores for {tiling.count} {self.groups.kind}")
         return found
