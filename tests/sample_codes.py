@@ -13,6 +13,7 @@ from laconic.codes import (
     LowRankCode,
     SparseCode,
     Symbols,
+    TileSparseCode,
     Values,
 )
 from laconic.coding import FLOATS
@@ -37,6 +38,25 @@ def codebook(shape, entries=4, dtype="float32", seed=0, shared=None):
 def sparse(shape, inner=dense, seed=0, keep=0.3):
     mask = np.random.default_rng(seed).random(int(np.prod(shape))) < keep
     return SparseCode(shape, "float32", Symbols(mask, 2), inner((int(mask.sum()),), seed=seed))
+
+
+def tiles(shape, tile, inner=dense, seed=0, keep=0.3, patterns=False):
+    rows, columns = (shape[0], int(np.prod(shape[1:]))) if shape else (1, 1)
+    rng = np.random.default_rng(seed)
+    counts = -(-rows // tile[0]), -(-columns // tile[1])
+    if patterns:
+        kept = rng.random((rows, columns)) < keep
+        padded = np.zeros((counts[0] * tile[0], counts[1] * tile[1]), int)
+        padded[:rows, :columns] = kept
+        bits = (
+            padded.reshape(counts[0], tile[0], counts[1], tile[1]).transpose(0, 2, 1, 3).reshape(-1, tile[0] * tile[1])
+        )
+        mask = Symbols(bits @ (1 << np.arange(bits.shape[1])), 1 << bits.shape[1])
+    else:
+        symbols = rng.random(counts) < keep
+        kept = np.kron(symbols, np.ones(tile, bool))[:rows, :columns]
+        mask = Symbols(symbols.reshape(-1), 2)
+    return TileSparseCode(shape, "float32", *tile, mask, inner((int(kept.sum()),), seed=seed))
 
 
 def low_rank(shape, rank=2, view=VIEWS[0], left=dense, right=dense, seed=0):
@@ -81,6 +101,15 @@ def cases():
     yield "nothing kept", sparse((30,), keep=0)
     yield "all kept", sparse((30,), keep=1)
     yield "pruned and quantized", sparse((10, 10, 3, 3), codebook)
+    yield "filters", tiles((12, 4, 3, 3), (1, 36))
+    yield "channels", tiles((6, 8, 3, 3), (6, 9), codebook)
+    yield "heads", tiles((12, 5), (4, 5))
+    yield "ragged blocks", tiles((11, 13), (4, 5), keep=0.6)
+    yield "two of four", tiles((7, 30), (1, 4), codebook, patterns=True)
+    yield "patterns of blocks", tiles((7, 9), (3, 4), patterns=True)
+    yield "tiles of nothing", tiles((0, 4), (1, 2))
+    yield "a tile of one weight", tiles((), (1, 1), keep=1)
+    yield "no tile kept", tiles((9, 9), (2, 2), keep=0)
     yield "grid", grid((30, 40))
     yield "grid of zeros", grid((50,), spread=1e-3)
     yield "grid of large levels", grid((60,), "bfloat16", spread=1e8)

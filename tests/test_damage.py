@@ -9,7 +9,7 @@ from laconic.errors import FormatError
 
 from .fuzz.check import check
 from .fuzz.repair import repaired
-from .sample_codes import codebook, dense, grouped, low_rank, sparse
+from .sample_codes import codebook, dense, grouped, low_rank, sparse, tiles
 
 FILES = {
     "dense and shared": shared({
@@ -25,6 +25,11 @@ FILES = {
         "wide": codebook((40,), 6),
     },
     "grouped": {"a": grouped((9, 5), 5), "b": grouped((12, 3), 8, own=True, entries=2), "c": grouped((30,))},
+    "tiles": {
+        "filters": tiles((9, 5), (1, 5), codebook),
+        "blocks": tiles((7, 8), (3, 3)),
+        "four": tiles((4, 10), (1, 4), patterns=True),
+    },
     "low rank": {
         "kernel": low_rank((4, 3, 2, 2), 2, "out.kh|in.kw", codebook, sparse),
         "matrix": low_rank((6, 5), 2),

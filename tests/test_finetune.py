@@ -9,7 +9,18 @@ import torch
 from torch import nn
 
 from laconic.codes import Code, CodebookCode, DenseCode, LowRankCode, SparseCode, Symbols, Values
-from laconic.csteps import AdaptiveCodebook, FixedCodebook, Joint, KeepLargest, Lossless, LowRank, UniformGrid
+from laconic.csteps import (
+    AdaptiveCodebook,
+    FixedCodebook,
+    Groups,
+    Joint,
+    KeepGroups,
+    KeepLargest,
+    KeepNOfM,
+    Lossless,
+    LowRank,
+    UniformGrid,
+)
 from laconic.errors import PlanError, WeightsError
 from laconic.lc import finetune, start
 from laconic.params import decompress, params_of, to_numpy
@@ -66,6 +77,9 @@ COMPRESSIONS = {
     "codebook": AdaptiveCodebook(3),
     "keep": KeepLargest(0.3),
     "keep codebook": KeepLargest(0.5, values=AdaptiveCodebook(3)),
+    "keep filters": KeepGroups(Groups("filters"), 0.5),
+    "keep blocks codebook": KeepGroups(Groups("blocks", (2, 3)), 0.5, values=AdaptiveCodebook(3)),
+    "2 of 4": KeepNOfM(2, 4),
     "rank": LowRank(2),
     "rank of codebooks": LowRank(2, left=AdaptiveCodebook(3), right=AdaptiveCodebook(3)),
     "rank of sparse codebooks": LowRank(2, left=KeepLargest(0.6, values=AdaptiveCodebook(2)), right=KeepLargest(0.8)),

@@ -18,6 +18,7 @@ from laconic.codes import (
     LowRankCode,
     SparseCode,
     Symbols,
+    TileSparseCode,
     Values,
     shared,
 )
@@ -150,7 +151,34 @@ def groups():
     }
 
 
+def tiled():
+    """Filters, channels, blocks that are cut off, patterns of 4 and of 12; values flat, shaped, quantized."""
+    book = Values(np.float32([-1.5, 0.25, 3]))
+    half = (numbers(200, 7) / 65536 - 0.5).astype(np.float32)
+    filters = Symbols(np.array([1, 0, 0, 1, 0, 0]), 2)
+    channels = Symbols(np.array([0, 1, 1]), 2)
+    blocks = Symbols(np.array([1, 0, 0, 0, 0, 1]), 2)
+    four = Symbols(np.array([3, 5, 1, 12, 0, 1]), 16)
+    twelve = Symbols(np.array([0xFFF, 0x333, 0x00F, 0x003]), 4096)
+    return {
+        "conv.filters": TileSparseCode(
+            (6, 2, 3, 3), "float32", 1, 18, filters, DenseCode.of(half[:36].reshape(2, 2, 3, 3))
+        ),
+        "conv.channels": TileSparseCode(
+            (4, 3, 2, 1), "float32", 4, 2, channels, DenseCode.of(half[:16].reshape(4, 2, 2, 1))
+        ),
+        "fc.blocks": TileSparseCode(
+            (5, 7), "bfloat16", 3, 3, blocks, CodebookCode((11,), "bfloat16", book, skewed(11, 3))
+        ),
+        "fc.four": TileSparseCode((2, 9), "float32", 1, 4, four, DenseCode.of(half[:8])),
+        "fc.twelve": TileSparseCode((4, 6), "float32", 3, 4, twelve, DenseCode.of(half[:24])),
+        "scalar": TileSparseCode((), "float32", 1, 1, Symbols(np.array([1]), 2), DenseCode.of(half[0])),
+        "empty": TileSparseCode((0, 5), "float32", 1, 5, Symbols(np.zeros(0), 2), DenseCode.of(half[:0])),
+    }
+
+
 FILES = {
+    "tiled": (tiled, {}),
     "tiny": (tiny, {"net": "toy"}),
     "nested": (nested, {}),
     "methods": (methods, {"a": "1", "b": "ü"}),

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from laconic.codes import CODES, DTYPES, VIEWS, DenseCode, LowRankCode, Symbols, Values
+from laconic.codes import DTYPES, VIEWS, DenseCode, LowRankCode, Symbols, Values
 from laconic.coding import model as levels
 from laconic.coding import varint
 from laconic.container import LacFile, dumps, loads
@@ -32,7 +32,9 @@ def with_table(table, blocks=b""):
 def table_of(data):
     header = parse_header(data[:HEADER_BYTES], len(data))
     table = data[header.table_offset :]
-    return parse_table(table, header.table_offset, HEADER_BYTES, [tuple(p.values()) for p in PARTS]), table
+    return parse_table(
+        table, header.table_offset, HEADER_BYTES, {tag: tuple(p.values()) for tag, p in PARTS.items()}
+    ), table
 
 
 def test_the_table_comes_back_byte_by_byte():
@@ -63,7 +65,7 @@ HOSTILE = {
     "one key twice": b"\2\1a\0\1a\0" + NO_STREAMS + b"\0",
     "not UTF-8": NO_META + NO_STREAMS + b"\1\0\0\1\xff",
     "trailing bytes": NO_META + NO_STREAMS + b"\0\0",
-    "unknown tag": NO_META + NO_STREAMS + b"\1\0\0\1a" + bytes([len(CODES), 0, 0, 0]),
+    "unknown tag": NO_META + NO_STREAMS + b"\1\0\0\1a" + bytes([127, 0, 0, 0]),
     "unknown dtype of a tensor": NO_META + NO_STREAMS + b"\1\0\0\1a" + bytes([0, len(DTYPES), 0, 0]),
     "dangling stream": NO_META + b"\1" + STREAM + b"\1\0\0\1a\0\0\1\3\0\2",
     "no stream 0 before 1": NO_META + b"\2" + STREAM + STREAM + b"\1\0\0\1a\2\0\1\3\0\2",
@@ -135,6 +137,18 @@ WRONG_PARTS = {
     "scales at 2^63": Record(4, "float32", (5,), (0, 0, 1 << 63), (STEP, MODEL, ONE, BYTES)),
     "too many scales": Record(4, "float32", (5,), (0, 0, 0), (STEP, MODEL, Symbols(np.zeros(1), 129), BYTES)),
     "no facts of a grid": Record(4, "float32", (5,), (), (STEP, MODEL, ONE, BYTES)),
+    "tiles of no size": Record(7, "float32", (5,), (0, 1, 0), (M, THREE)),
+    "tiles of no facts": Record(7, "float32", (5,), (), (M, THREE)),
+    "tiles of 2^63 rows": Record(7, "float32", (5,), (1 << 63, 1, 0), (M, THREE)),
+    "tiles wider than the tensor": Record(7, "float32", (5,), (1, 2, 0), (M, THREE)),
+    "too few tiles": Record(7, "float32", (6,), (1, 1, 0), (M, THREE)),
+    "an alphabet of no tile": Record(7, "float32", (5,), (1, 1, 0), (Symbols(np.zeros(5), 4), THREE)),
+    "patterns of 17 weights": Record(7, "float32", (17,), (17, 1, 1), (Symbols(np.zeros(1), 1 << 17), THREE)),
+    "a pattern beyond the end": Record(7, "float32", (1, 5, 0), (1, 4), (Symbols(np.array([3, 2]), 16), THREE)),
+    "more values than are kept": Record(7, "float32", (5,), (1, 1, 0), (M, THREE)),
+    "tiles of another dtype": Record(7, "float64", (3,), (3, 1, 0), (Symbols(np.ones(1), 2), THREE)),
+    "patterns that are none": Record(7, "float32", (5,), (1, 1, 1), (M, THREE)),
+    "an unknown mode of tiles": Record(7, "float32", (5,), (1, 1, 2), (M, THREE)),
     "factors that are no matrices": Record(3, "float32", (3, 3), (0,), (THREE, THREE)),
 }
 

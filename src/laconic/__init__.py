@@ -13,10 +13,18 @@ _HOME = {
     "Budget": "budget",
     "Compression": "csteps",
     "FixedCodebook": "csteps",
+    "GroupPenalty": "csteps",
+    "Groups": "csteps",
     "Joint": "csteps",
+    "KeepGroups": "csteps",
     "KeepLargest": "csteps",
+    "KeepNOfM": "csteps",
+    "L0Penalty": "csteps",
+    "L1Ball": "csteps",
+    "L1Penalty": "csteps",
     "Lossless": "csteps",
     "LowRank": "csteps",
+    "PricedPruning": "csteps",
     "UniformGrid": "csteps",
     "Diagonal": "metric",
     "Unit": "metric",
@@ -35,6 +43,7 @@ _HOME = {
 """Public name → the module that it lives in."""
 
 _MODULES = (
+    "activations",
     "bounds",
     "budget",
     "codes",
@@ -53,6 +62,7 @@ _MODULES = (
 __all__ = [*_HOME, *_MODULES, "__version__"]
 
 if TYPE_CHECKING:
+    from laconic import activations as activations
     from laconic import bounds as bounds
     from laconic import budget as budget
     from laconic import codes as codes
@@ -75,10 +85,18 @@ if TYPE_CHECKING:
     from laconic.csteps import AdaptiveCodebook as AdaptiveCodebook
     from laconic.csteps import Compression as Compression
     from laconic.csteps import FixedCodebook as FixedCodebook
+    from laconic.csteps import GroupPenalty as GroupPenalty
+    from laconic.csteps import Groups as Groups
     from laconic.csteps import Joint as Joint
+    from laconic.csteps import KeepGroups as KeepGroups
     from laconic.csteps import KeepLargest as KeepLargest
+    from laconic.csteps import KeepNOfM as KeepNOfM
+    from laconic.csteps import L0Penalty as L0Penalty
+    from laconic.csteps import L1Ball as L1Ball
+    from laconic.csteps import L1Penalty as L1Penalty
     from laconic.csteps import Lossless as Lossless
     from laconic.csteps import LowRank as LowRank
+    from laconic.csteps import PricedPruning as PricedPruning
     from laconic.csteps import UniformGrid as UniformGrid
     from laconic.errors import LaconicError as LaconicError
     from laconic.metric import Diagonal as Diagonal

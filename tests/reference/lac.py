@@ -169,12 +169,24 @@ def grouped(length, own, codebook, scales, indices):
     return np.array(found, np.float64)
 
 
+def tiles(shape, facts, mask, values, dtype):
+    rows, columns = (shape[0], math.prod(shape[1:])) if shape else (1, 1)
+    (r, c, patterns), kept, out = facts, iter(values.reshape(-1)), np.zeros((rows, columns), dtype)
+    per_row = -(-columns // c)
+    for i in range(rows):
+        for j in range(columns):
+            symbol = int(mask[i // r * per_row + j // c])
+            if symbol >> (i % r * c + j % c if patterns else 0) & 1:
+                out[i, j] = next(kept)
+    return out.reshape(shape)
+
+
 def record(table, streams):
     """Return the tensor of the next record."""
     tag, dtype = table.varint(), np.dtype(DTYPES[table.varint()])
     shape = [table.varint() for _ in range(table.varint())]
     facts = [table.varint() for _ in range(table.varint())]
-    number_of_parts = (1, 2, 2, 2, 4, 3)[tag]
+    number_of_parts = (1, 2, 2, 2, 4, 3, 0, 2)[tag]
     parts = [streams[n - 1] if (n := table.varint()) else record(table, streams) for _ in range(number_of_parts)]
     if tag == 0:
         return parts[0][facts[0] : facts[0] + math.prod(shape)].reshape(shape)
@@ -185,6 +197,8 @@ def record(table, streams):
         return np.array([next(kept) if m else 0 for m in parts[0]], dtype).reshape(shape)
     if tag == 5:
         return rounded(grouped(*facts, *parts), dtype).reshape(shape)
+    if tag == 7:
+        return tiles(shape, facts, *parts, dtype)
     if tag == 4:
         return rounded(grid(shape, facts, *parts), dtype)
     found = rounded(product(*parts), dtype)

@@ -9,9 +9,18 @@ from laconic.codes.low_rank import VIEWS, LowRankCode
 from laconic.codes.sharing import shared
 from laconic.codes.sparse import SparseCode
 from laconic.codes.streams import DTYPES, Symbols, Values
+from laconic.codes.tile_sparse import TileSparseCode
 
-CODES: tuple[type[Code], ...] = (DenseCode, CodebookCode, SparseCode, LowRankCode, GridCode, GroupedCode)
-"""Every code, in the order of its tag in the file (`docs/format.md`)."""
+CODES: dict[int, type[Code]] = {
+    0: DenseCode,
+    1: CodebookCode,
+    2: SparseCode,
+    3: LowRankCode,
+    4: GridCode,
+    5: GroupedCode,
+    7: TileSparseCode,
+}
+"""Every code, by its tag in the file (`docs/format.md`)."""
 
 __all__ = [
     "CODES",
@@ -26,6 +35,7 @@ __all__ = [
     "Part",
     "SparseCode",
     "Symbols",
+    "TileSparseCode",
     "Values",
     "shared",
 ]

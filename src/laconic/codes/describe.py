@@ -12,6 +12,7 @@ from laconic.codes.grid import GridCode
 from laconic.codes.grouped import GroupedCode
 from laconic.codes.low_rank import LowRankCode
 from laconic.codes.sparse import SparseCode
+from laconic.codes.tile_sparse import TileSparseCode
 
 
 @final
@@ -48,10 +49,11 @@ def describe(code: Code | Outline) -> str:
         return "dense"
     if found.kind is CodebookCode:
         return f"codebook {found.parts['codebook']}"
-    if found.kind is SparseCode:
+    if found.kind in (SparseCode, TileSparseCode):
         values = _nested(found, "values")
         kept = math.prod(values.shape) / max(math.prod(found.shape), 1)
-        return f"sparse {kept:.1%} of {describe(values)}"
+        word = "sparse" if found.kind is SparseCode else "tiles"
+        return f"{word} {kept:.1%} of {describe(values)}"
     if found.kind is LowRankCode:
         left, right = _nested(found, "left"), _nested(found, "right")
         return f"low-rank {left.shape[-1] if left.shape else 0} of ({describe(left)}, {describe(right)})"

@@ -3,10 +3,18 @@
 from laconic.csteps.adaptive_codebook import AdaptiveCodebook
 from laconic.csteps.compression import Codes, Compression
 from laconic.csteps.fixed_codebook import BINARY, TERNARY, FixedCodebook, powers_of_two
+from laconic.csteps.group_penalty import GroupPenalty
+from laconic.csteps.groups import Groups
 from laconic.csteps.joint import Joint, project, together
+from laconic.csteps.keep_groups import KeepGroups
 from laconic.csteps.keep_largest import KeepLargest
+from laconic.csteps.keep_n_of_m import KeepNOfM
+from laconic.csteps.l0_penalty import L0Penalty
+from laconic.csteps.l1_ball import L1Ball
+from laconic.csteps.l1_penalty import L1Penalty
 from laconic.csteps.lossless import Lossless
 from laconic.csteps.low_rank import LowRank
+from laconic.csteps.priced_pruning import PricedPruning
 from laconic.csteps.uniform_grid import UniformGrid
 
 COMPRESSIONS: tuple[type[Compression], ...] = (
@@ -14,6 +22,13 @@ COMPRESSIONS: tuple[type[Compression], ...] = (
     AdaptiveCodebook,
     FixedCodebook,
     KeepLargest,
+    L0Penalty,
+    L1Penalty,
+    L1Ball,
+    PricedPruning,
+    KeepGroups,
+    GroupPenalty,
+    KeepNOfM,
     LowRank,
     UniformGrid,
     Joint,
@@ -28,10 +43,18 @@ __all__ = [
     "Codes",
     "Compression",
     "FixedCodebook",
+    "GroupPenalty",
+    "Groups",
     "Joint",
+    "KeepGroups",
     "KeepLargest",
+    "KeepNOfM",
+    "L0Penalty",
+    "L1Ball",
+    "L1Penalty",
     "Lossless",
     "LowRank",
+    "PricedPruning",
     "UniformGrid",
     "powers_of_two",
     "project",

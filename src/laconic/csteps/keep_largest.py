@@ -5,16 +5,15 @@ from dataclasses import dataclass, field, replace
 from typing import final
 
 import numpy as np
-import torch
 
-from laconic.codes import Code, SparseCode, Symbols
+from laconic.codes import Code, SparseCode
 from laconic.csteps.compression import Codes, Compression
-from laconic.csteps.joint import project
 from laconic.csteps.lossless import Lossless
+from laconic.csteps.survivors import joined, root_losses, sparse, split
 from laconic.csteps.warm import better, feasible, of_kind
 from laconic.errors import PlanError
-from laconic.metric import Diagonal, Metric, Metrics, diagonal_of
-from laconic.params import Params, dtype_name, require_finite, to_numpy
+from laconic.metric import Metrics
+from laconic.params import Params
 
 
 @final
@@ -24,10 +23,10 @@ class KeepLargest(Compression):
 
         min over θ   Σ_t Σ_i h_ti (w_ti − θ_ti)²   subject to   ‖θ‖₀ ≤ κ
 
-    Method: keep the κ weights of largest `h w²`, by partial selection in O(P). Exact where the survivors are stored
-    as they are. With ``values`` that quantize them, it is pruning and then quantization, each optimal in itself: the
-    composition need not be the joint optimum. Ties go to the earlier tensor and the lower index; a zero is never
-    kept, so that fewer than κ survive where fewer are there.
+    Method: keep the κ weights of largest `h w²`, or `g w² + h w⁴` under a quartic metric, by partial selection in
+    O(P). Exact where the survivors are stored as they are. With ``values`` that quantize them, it is pruning and then
+    quantization, each optimal in itself: the composition need not be the joint optimum. Ties go to the earlier tensor
+    and the lower index; a zero is never kept, so that fewer than κ survive where fewer are there.
 
     Source: Carreira-Perpiñán & Idelbayev, "Learning-compression algorithms for neural net pruning" (CVPR 2018),
     section 3.2. Departures: importances; κ = 0 prunes everything.
@@ -40,6 +39,7 @@ class KeepLargest(Compression):
     Raises:
         PlanError: when ``keep`` or ``count`` is out of range, or not exactly one is given.
 
+    >>> import torch
     >>> KeepLargest(count=2).project({"w": torch.tensor([1.0, -3.0, 0.0, 2.0])})["w"].decompress()
     array([ 0., -3.,  0.,  2.], dtype=float32)
     """
@@ -60,30 +60,16 @@ class KeepLargest(Compression):
         """Return one `SparseCode` a tensor, its values a code of ``values``; exact where they are lossless.
 
         Raises:
-            UnsupportedMetric: for a metric that is neither unit nor diagonal, or that ``values`` cannot honour.
+            UnsupportedMetric: for a metric that is not unit, diagonal or quartic, or that ``values`` cannot honour.
             WeightsError: for NaN and infinite weights.
         """
-        importances = {name: diagonal_of(metrics or {}, name, tensor) for name, tensor in weights.items()}
-        scores = {name: _scores(name, tensor, importances[name]) for name, tensor in weights.items()}
+        metrics = metrics or {}
+        scores = {name: root_losses(name, tensor, metrics) for name, tensor in weights.items()}
         kappa = self._kappa(sum(tensor.numel() for tensor in weights.values()))
-        masks = _split(largest(np.concatenate([np.zeros(0, np.float32), *scores.values()]), kappa), scores)
+        masks = split(largest(joined(scores), kappa), scores)
         # nothing beats lossless survivors: there is no need to look
         last = None if isinstance(self.values, Lossless) else of_kind(SparseCode, warm, weights)
-        survivors: dict[str, torch.Tensor] = {}
-        inner: dict[str, Metric] = {}
-        for name, tensor in weights.items():
-            mask = torch.from_numpy(masks[name]).to(tensor.device)
-            survivors[name] = tensor.detach().reshape(-1)[mask]
-            h = importances[name]
-            if h is not None:
-                inner[name] = Diagonal(h.detach().reshape(-1)[mask.to(h.device)])
-        codes = project(self.values, survivors, inner, last and {name: code.values for name, code in last.items()})
-        new = {
-            name: SparseCode(
-                tuple(tensor.shape), dtype_name(tensor), Symbols(masks[name].view(np.uint8), 2), codes[name]
-            )
-            for name, tensor in weights.items()
-        }
+        new = sparse(weights, masks, metrics, self.values, last)
         return better(new, last, weights, metrics, lambda codes: self._allows(codes, kappa))
 
     def scaled(self, factor: float) -> Compression:
@@ -115,17 +101,3 @@ def largest(scores: np.ndarray, kappa: int) -> np.ndarray:
     ties = np.flatnonzero(scores == threshold)
     mask[ties[: kappa - int(np.count_nonzero(mask))]] = True
     return mask
-
-
-def _scores(name: str, tensor: torch.Tensor, importance: torch.Tensor | None) -> np.ndarray:
-    """Return √(h w²) of each weight, shape (n,), and −1 where the weight is zero."""
-    require_finite(name, tensor)
-    tensor = tensor.detach() if tensor.dtype == torch.float64 else tensor.detach().float()
-    scores = tensor.abs() if importance is None else importance.double().sqrt() * tensor.double().abs()
-    return to_numpy(torch.where(tensor == 0, -1.0, scores)).reshape(-1)
-
-
-def _split(mask: np.ndarray, scores: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Cut the mask over all tensors into theirs."""
-    ends = np.cumsum([len(part) for part in scores.values()])
-    return dict(zip(scores, np.split(mask, ends[:-1]), strict=True)) if scores else {}

@@ -16,7 +16,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from laconic.codes import Code, CodebookCode, DenseCode, GridCode, GroupedCode, LowRankCode, SparseCode, Values
+from laconic.codes import (
+    Code,
+    CodebookCode,
+    DenseCode,
+    GridCode,
+    GroupedCode,
+    LowRankCode,
+    SparseCode,
+    TileSparseCode,
+    Values,
+)
 from laconic.codes.cosine import basis
 from laconic.codes.low_rank import VIEWS
 from laconic.codes.sharing import unshared
@@ -187,11 +197,21 @@ def _grid(code: GridCode, leaves: _Leaves) -> _Form:
 
 @free.register
 def _sparse(code: SparseCode, leaves: _Leaves) -> _Form:
+    return _scattered(code, code.mask.array, leaves)
+
+
+@free.register
+def _tiles(code: TileSparseCode, leaves: _Leaves) -> _Form:
+    return _scattered(code, code.kept(), leaves)
+
+
+def _scattered(code: SparseCode | TileSparseCode, mask: np.ndarray, leaves: _Leaves) -> _Form:
+    """Return the form of values that are scattered over what ``mask`` keeps."""
     inner = free(code.values, leaves)
-    positions = torch.from_numpy(np.flatnonzero(code.mask.array))
+    positions = torch.from_numpy(np.flatnonzero(mask))
 
     def build() -> Tensor:
-        values = inner.build()
+        values = inner.build().reshape(-1)
         return torch.zeros(code.size, dtype=values.dtype).index_copy(0, positions, values).view(code.shape)
 
     return _Form(build, lambda: replace(code, values=inner.freeze()))

@@ -1,9 +1,67 @@
 """Techniques that make most weights zero."""
 
-from laconic.csteps import Compression, KeepLargest
+from typing import Any
+
+from laconic.csteps import (
+    Compression,
+    GroupPenalty,
+    Groups,
+    KeepGroups,
+    KeepLargest,
+    KeepNOfM,
+    L0Penalty,
+    L1Ball,
+    L1Penalty,
+    PricedPruning,
+)
+from laconic.errors import PlanError
+from laconic.metric import Diagonal, Quartic, Unit
 from laconic.techniques.technique import Option, Technique
 
 _VALUES = {"values": Option(Compression, "what becomes of those that stay")}
+_GROUPS = {
+    "score": Option(str, "what says how much a group matters: l2, the error, or l1, the sum of sizes"),
+    **_VALUES,
+}
+_KIND = {
+    "kind": Option(str, "of groups: filters, neurons, channels, heads, blocks"),
+    "size": Option(list, "of heads, their number; of blocks, rows and columns"),
+}
+_SEPARABLE = (Unit, Diagonal, Quartic)
+
+
+def _groups(options: dict[str, Any]) -> Groups:
+    """Take the kind and the size of groups out of ``options``."""
+    size = options.pop("size", [])
+    if not all(isinstance(number, int) for number in size):
+        raise PlanError(f"size is a list of integers, not {size}")
+    return Groups(options.pop("kind", "filters"), tuple(size))
+
+
+def _pair(numbers: list[float]) -> tuple[int, int]:
+    """Return two integers."""
+    if len(numbers) != 2 or not all(isinstance(number, int) for number in numbers):
+        raise PlanError(f"expected two integers, such as [2, 4], not {numbers}")
+    return int(numbers[0]), int(numbers[1])
+
+
+def _kept(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of what stays: all of it without a share."""
+    return {"keep": options.pop("share", 1.0), **options}
+
+
+def _share_of(kind: str, line: str) -> Technique:
+    """Return the technique that keeps a share of the groups of a kind without a size."""
+    return Technique(
+        key=kind,
+        line=line,
+        compression=KeepGroups,
+        build=lambda options: KeepGroups(Groups(kind), keep=options.pop(kind), **options),
+        options={kind: Option(float, "share that stays, 0 to 1"), **_GROUPS},
+        example={kind: 0.5},
+        metrics=_SEPARABLE,
+    )
+
 
 PRUNING = (
     Technique(
@@ -13,6 +71,7 @@ PRUNING = (
         build=lambda options: KeepLargest(**options),
         options={"keep": Option(float, "share of the weights, 0 to 1"), **_VALUES},
         example={"keep": 0.05},
+        metrics=_SEPARABLE,
     ),
     Technique(
         key="count",
@@ -21,5 +80,116 @@ PRUNING = (
         build=lambda options: KeepLargest(**options),
         options={"count": Option(int, "weights"), **_VALUES},
         example={"count": 100},
+        metrics=_SEPARABLE,
+    ),
+    Technique(
+        key="l0_price",
+        line="each weight that stays has a price; those that matter less are zero (ℓ0 penalty)",
+        compression=L0Penalty,
+        build=lambda options: L0Penalty(price=options.pop("l0_price"), **options),
+        options={"l0_price": Option(float, "of a weight, in units of the distortion"), **_VALUES},
+        example={"l0_price": 1e-3},
+        metrics=_SEPARABLE,
+    ),
+    Technique(
+        key="l1_price",
+        line="each weight has a price in proportion to its size; small ones are zero, others shrink (ℓ1 penalty)",
+        compression=L1Penalty,
+        build=lambda options: L1Penalty(price=options["l1_price"]),
+        options={"l1_price": Option(float, "of a weight of size 1, in units of the distortion")},
+        example={"l1_price": 1e-2},
+    ),
+    Technique(
+        key="l1_radius",
+        line="the sizes of the weights sum to so much at most; small ones are zero, others shrink (ℓ1 constraint)",
+        compression=L1Ball,
+        build=lambda options: L1Ball(radius=options["l1_radius"]),
+        options={"l1_radius": Option(float, "of the ball, in the units of the weights")},
+        example={"l1_radius": 100.0},
+    ),
+    Technique(
+        key="l1_share",
+        line="the sizes of the weights sum to a share at most of what they are given with (ℓ1 constraint)",
+        compression=L1Ball,
+        build=lambda options: L1Ball(share=options["l1_share"]),
+        options={"l1_share": Option(float, "of the sum of sizes")},
+        example={"l1_share": 0.5},
+    ),
+    Technique(
+        key="prune_bit_price",
+        line="each bit of positions and values has a price, which decides how many weights stay",
+        compression=PricedPruning,
+        build=lambda options: PricedPruning(price=options.pop("prune_bit_price"), **options),
+        options={
+            "prune_bit_price": Option(float, "of a bit, in units of the distortion"),
+            "value_bits": Option(float, "bits of a value; the width of the dtype without"),
+            **_VALUES,
+        },
+        example={"prune_bit_price": 1e-5},
+        metrics=_SEPARABLE,
+    ),
+    Technique(
+        key="n_of_m",
+        line="of every m weights in a row at most n stay, as 2 of 4",
+        compression=KeepNOfM,
+        build=lambda options: KeepNOfM(*_pair(options.pop("n_of_m")), **options),
+        options={"n_of_m": Option(list, "n and m, weights"), **_VALUES},
+        example={"n_of_m": [2, 4]},
+        metrics=_SEPARABLE,
+    ),
+    _share_of("filters", "the filters (rows of dimension 0) that matter most stay, a share of them"),
+    _share_of("channels", "the input channels (dimension 1) that matter most stay, a share of them"),
+    Technique(
+        key="heads",
+        line="of so many runs of rows those that matter most stay, a share of them",
+        compression=KeepGroups,
+        build=lambda options: KeepGroups(Groups("heads", (options.pop("heads"),)), **_kept(options)),
+        options={
+            "heads": Option(int, "number of heads"),
+            "share": Option(float, "share that stays, 0 to 1"),
+            **_GROUPS,
+        },
+        example={"heads": 8, "share": 0.5},
+        metrics=_SEPARABLE,
+    ),
+    Technique(
+        key="blocks",
+        line="the blocks of a matrix that matter most stay, a share of them",
+        compression=KeepGroups,
+        build=lambda options: KeepGroups(Groups("blocks", _pair(options.pop("blocks"))), **_kept(options)),
+        options={
+            "blocks": Option(list, "rows and columns"),
+            "share": Option(float, "share that stays, 0 to 1"),
+            **_GROUPS,
+        },
+        example={"blocks": [4, 4], "share": 0.25},
+        metrics=_SEPARABLE,
+    ),
+    Technique(
+        key="group_count",
+        line="the groups of weights that matter most stay, so many of them",
+        compression=KeepGroups,
+        build=lambda options: KeepGroups(_groups(options), count=options.pop("group_count"), **options),
+        options={"group_count": Option(int, "groups"), **_KIND, **_GROUPS},
+        example={"group_count": 16, "kind": "filters"},
+        metrics=_SEPARABLE,
+    ),
+    Technique(
+        key="group_budget",
+        line="the groups that matter most for their size stay, as many as fit into a share of the weights",
+        compression=KeepGroups,
+        build=lambda options: KeepGroups(_groups(options), budget=options.pop("group_budget"), **options),
+        options={"group_budget": Option(float, "share of the weights, 0 to 1"), **_KIND, **_GROUPS},
+        example={"group_budget": 0.3, "kind": "filters"},
+        exact=False,
+        metrics=_SEPARABLE,
+    ),
+    Technique(
+        key="group_price",
+        line="each group has a price in proportion to its norm; small ones are zero, others shrink (group lasso)",
+        compression=GroupPenalty,
+        build=lambda options: GroupPenalty(_groups(options), price=options["group_price"]),
+        options={"group_price": Option(float, "of a group of norm 1, in units of the distortion"), **_KIND},
+        example={"group_price": 1e-2, "kind": "filters"},
     ),
 )

@@ -1,0 +1,79 @@
+"""Pruning at a price for the size of each weight: soft thresholding."""
+
+from dataclasses import dataclass, replace
+from typing import final
+
+import torch
+from torch import Tensor
+
+from laconic.codes import Code
+from laconic.csteps.compression import Codes, Compression
+from laconic.csteps.survivors import sparse_of
+from laconic.errors import PlanError
+from laconic.metric import Metrics, diagonal_of
+from laconic.params import Params, require_finite
+
+
+@final
+@dataclass(frozen=True)
+class L1Penalty(Compression):
+    """Each weight has a price in proportion to its size; small ones become zero and the others shrink.
+
+        min over θ   Σ_t Σ_i h_ti (w_ti − θ_ti)² + price · ‖θ‖₁
+
+    Method: `θ = sgn(w) max(|w| − price/(2h), 0)`, in O(P). Exact but for the rounding to the tensor's dtype, the
+    nearest value of which is the best of them. A weight without importance becomes zero. Projecting twice shrinks
+    twice: a penalty has no feasible set.
+
+    Source: Carreira-Perpiñán & Idelbayev, "Learning-compression algorithms for neural net pruning" (CVPR 2018): the
+    threshold α/μ of the penalty α‖θ‖₁ at μ, where the price is 2α/μ. Departure: importances.
+
+    Args:
+        price: of a weight of size 1, in units of the distortion; 0 or more.
+
+    Raises:
+        PlanError: when ``price`` is negative or no number.
+
+    >>> L1Penalty(price=2.0).project({"w": torch.tensor([0.5, -3.0, 2.0])})["w"].decompress()
+    array([ 0., -2.,  1.], dtype=float32)
+    """
+
+    price: float
+
+    def __post_init__(self) -> None:
+        if not self.price >= 0:
+            raise PlanError(f"price is what a weight of size 1 costs, 0 or more, not {self.price}")
+
+    def project(self, weights: Params, metrics: Metrics | None = None, warm: Codes | None = None) -> dict[str, Code]:
+        """Return one `SparseCode` a tensor, its values dense.
+
+        Raises:
+            UnsupportedMetric: for a metric that is neither unit nor diagonal.
+            WeightsError: for NaN and infinite weights.
+        """
+        codes: dict[str, Code] = {}
+        for name, tensor in weights.items():
+            require_finite(name, tensor)
+            codes[name] = sparse_of(soft_threshold(tensor, self.price / 2, diagonal_of(metrics or {}, name, tensor)))
+        return codes
+
+    def scaled(self, factor: float) -> Compression:
+        """Scale the price."""
+        return replace(self, price=self.price * factor)
+
+
+def soft_threshold(tensor: Tensor, multiplier: float, importance: Tensor | None) -> Tensor:
+    """Return `sgn(w) max(|w| − multiplier/h, 0)` in the tensor's dtype, and 0 where 1/h is infinite.
+
+    Args:
+        tensor: w, of any shape.
+        multiplier: not negative; infinity makes all zero.
+        importance: h, of the tensor's shape, or None for 1.
+    """
+    double = tensor.detach().double()
+    if importance is None:
+        shrunk = double.abs() - multiplier
+    else:
+        slope = 1 / importance.double()
+        shrunk = torch.where(slope < torch.inf, double.abs() - multiplier * slope, 0.0)
+    return torch.copysign(shrunk.clamp_(min=0.0), double).to(tensor.dtype)
