@@ -3,11 +3,13 @@
 A golden file is never regenerated to make this pass: a change of bytes is a new format version.
 """
 
+import ast
 from pathlib import Path
 
 import numpy as np
 import pytest
 from reference import lac
+from sample_codes import CASES
 
 from laconic import container
 from laconic.codes import (
@@ -27,6 +29,7 @@ from laconic.coding.model import Model, Table, shaped
 from laconic.coding.ungerboeck import next_state
 
 GOLDEN = Path(__file__).parent / "golden" / "v1"
+REFERENCE = sorted((Path(__file__).parent / "reference").glob("*.py"))
 
 
 def numbers(count, seed=1):
@@ -221,6 +224,25 @@ def test_the_smallest_golden_file_in_full():
     assert container.loads(data).codes["w"].decompress().tolist() == [[-0.5, 0.5, 0.5], [-0.5, 0.5, -0.5]]
 
 
+def code_lines(text):
+    """Return how many lines are neither blank nor a comment nor part of a docstring."""
+    documented = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            documented |= set(range(node.body[0].lineno, node.body[0].end_lineno + 1))
+    lines = enumerate(text.splitlines(), 1)
+    return sum(bool(line.strip()) and line.lstrip()[0] != "#" and n not in documented for n, line in lines)
+
+
+def imported(text):
+    """Give the modules that a text imports."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        if isinstance(node, ast.ImportFrom):
+            yield node.module
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_the_format_page_alone_is_enough_to_read_the_files(name):
     make, metadata = FILES[name]
@@ -231,6 +253,34 @@ def test_the_format_page_alone_is_enough_to_read_the_files(name):
     for key, code in codes.items():
         assert (tensors[key].dtype, tensors[key].shape) == (code.dtype, code.shape)
         assert tensors[key].tobytes() == code.decompress().tobytes(), key
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_format_page_alone_is_enough_to_read_every_kind_of_code(name):
+    code = CASES[name]
+    tensor = lac.read(container.dumps({"w": code}))[1]["w"]
+    assert (tensor.dtype, tensor.shape) == (code.dtype, code.shape)
+    assert tensor.tobytes() == code.decompress().tobytes()
+
+
+def test_the_reference_refuses_every_flipped_bit():
+    data = (GOLDEN / "tiny.lac").read_bytes()
+    for bit in range(8 * len(data)):
+        flipped = bytearray(data)
+        flipped[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(AssertionError):
+            lac.read(bytes(flipped))
+
+
+@pytest.mark.parametrize("path", REFERENCE, ids=lambda path: path.name)
+def test_the_reference_is_150_lines_and_what_came_later_30_a_file(path):
+    text = path.read_text(encoding="utf-8")
+    assert code_lines(text) <= (150 if path.name == "lac.py" else 30)
+    assert "laconic" not in {name.split(".")[0] for name in imported(text)}
+
+
+def test_blank_lines_comments_and_docstrings_are_not_counted():
+    assert code_lines('"""One\n\ntwo."""\n\n# three\ndef f():\n    """Four."""\n    return """\n5"""  # six\n') == 3
 
 
 if __name__ == "__main__":  # writes the files that are missing, and no others

@@ -1,237 +1,211 @@
 """A reader of `.lac` files written from docs/format.md alone: slow, obvious, and sharing no line with laconic.
 
-It reads sound files; it does not defend itself beyond checksums. `ml_dtypes` gives NumPy bfloat16 and 8-bit floats.
+It reads sound files: it does not defend itself beyond checksums, and asserts that nothing is left over. At most 150
+lines of code; what came later adds at most 30 a file (see `__init__.py`). `ml_dtypes` gives NumPy its small floats.
 """
 
 import math
 import zlib
+from bisect import bisect
+from itertools import cycle, islice
 
 import ml_dtypes  # noqa: F401
 import numpy as np
 
 FLOATS = ["float32", "float64", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2"]
 DTYPES = [*FLOATS, *"bool uint8 int8 int16 int32 int64 uint16 uint32 uint64".split()]
-CODES = {2: (0o5, 0o2), 3: (0o13, 0o04), 4: (0o23, 0o04), 5: (0o45, 0o10), 6: (0o103, 0o024)}
+
+# --- bits ------------------------------------------------------------------------------------------
 
 
-class Bytes:
-    """Bytes or bits, read one after the other, the lowest bit first."""
+class Bits:
+    """Bytes read bit by bit, the lowest bit first; integers are then little-endian."""
 
     def __init__(self, data):
-        self.data, self.bit = bytes(data), 0
+        self.data, self.at = bytes(data), 0
 
     def bits(self, width):
-        first, end = self.bit // 8, self.bit + width
-        assert end <= 8 * len(self.data)
-        value = int.from_bytes(self.data[first : (end + 7) // 8], "little") >> self.bit % 8 & (1 << width) - 1
-        self.bit = end
-        return value
-
-    def unsigned(self, width):
-        return self.bits(8 * width)
+        """Return an unsigned integer of so many bits."""
+        start, self.at = self.at, self.at + width
+        assert self.at <= 8 * len(self.data)
+        whole = int.from_bytes(self.data[start // 8 : (self.at + 7) // 8], "little")
+        return whole >> start % 8 & (1 << width) - 1
 
     def take(self, length):
-        self.bit += 8 * length
-        return self.data[self.bit // 8 - length : self.bit // 8]
-
-    def align(self):
-        assert self.bits(-self.bit % 8) == 0
-
-    def varint(self):
-        byte, shift, value = 128, 0, 0
-        while byte >= 128:
-            byte = self.unsigned(1)
-            value |= byte % 128 << shift
-            shift += 7
-        return value
-
-    def golomb(self, order=2):
-        extra = 0
-        while self.bits(1):
-            extra += 1
-        folded = (1 << extra + order) + self.bits(extra + order) - (1 << order)
-        return (folded + 1) // 2 if folded % 2 else -folded // 2
+        """Return so many bytes."""
+        return self.bits(8 * length).to_bytes(length, "little")
 
     def rest(self):
-        return self.take(len(self.data) - self.bit // 8)
+        """Return the bytes that are left, after the zeros that fill up the last one."""
+        assert self.bits(-self.at % 8) == 0
+        return self.take(len(self.data) - self.at // 8)
+
+    def varint(self):
+        """Return a LEB128 integer."""
+        byte = self.bits(8)
+        return byte if byte < 128 else byte - 128 + 128 * self.varint()
+
+    def varints(self):
+        """Return as many varints as one says."""
+        return [self.varint() for _ in range(self.varint())]
+
+    def string(self):
+        """Return as many bytes as a varint says."""
+        return self.take(self.varint())
+
+    def pieces(self, number):
+        """Return so many pieces, each but the last with its length before it."""
+        return [self.string() for _ in range(number - 1)] + [self.rest()]
 
 
-class Lanes:
-    """rANS: L states, and a sequence of words for every eight of them."""
-
-    def __init__(self, source, count):
-        self.count, self.turn = count, 0
-        lengths = [source.varint() for _ in range((self.count + 7) // 8)]
-        self.states = [source.unsigned(4) for _ in range(self.count)]
-        self.words = [Bytes(source.take(2 * length)) for length in lengths]
-        assert not source.rest()
-
-    def move(self, x):
-        self.states[self.lane] = x if x >= 1 << 16 else x << 16 | self.words[self.lane // 8].unsigned(2)
-
-    @property
-    def lane(self):
-        return self.turn % self.count
-
-    def symbol(self, slots, n):
-        symbol, frequency, k = slots[self.states[self.lane] % (1 << n)]
-        self.move(frequency * (self.states[self.lane] >> n) + k)
-        return symbol
-
-    def raw(self, width):
-        value, have = 0, 0
-        while have < width:
-            some, x = min(width - have, 16), self.states[self.lane]
-            value |= x % (1 << some) << have
-            have += some
-            self.move(x >> some)
-        return value
-
-    def finish(self):
-        assert set(self.states) == {1 << 16}
-        assert not any(group.rest() for group in self.words)
+# --- blocks ----------------------------------------------------------------------------------------
 
 
-def slots_of(frequencies):
-    return [(symbol, f, k) for symbol, f in enumerate(frequencies) for k in range(f)]
+def lanes(data, count, units):
+    """Give for each unit the lane that is next, and what takes a symbol from it by the biases, closed by their total.
+
+    k raw bits are a symbol whose biases are 0, 1, … 2^k.
+    """
+    source = Bits(data)
+    lengths = [source.varint() for _ in range(0, count, 8)]
+    states = [source.bits(32) for _ in range(count)]
+    words = [Bits(source.take(2 * length)) for length in lengths]
+
+    def symbol(biases):
+        high, slot = divmod(states[lane], biases[-1])
+        found = bisect(biases, slot) - 1
+        x = (biases[found + 1] - biases[found]) * high + slot - biases[found]
+        states[lane] = x if x >= 1 << 16 else x << 16 | words[lane // 8].bits(16)
+        return found
+
+    for lane in islice(cycle(range(count)), units):
+        yield lane, symbol
+    assert {*states, source.rest(), *(group.rest() for group in words)} <= {1 << 16, b""}
 
 
-def rans(head, source, count, alphabet):
-    n, width, frequencies = (8, 10, 12, 14)[head >> 2 & 3], head >> 4, []
-    while sum(frequencies) < 1 << n:
-        length = source.bits(4)
-        if length in (0, 15):
-            frequencies += [0] * (1 if length == 0 else source.bits(8) + 4)
+def frequency_table(source, total):
+    """Return the biases of a block's symbols and their total."""
+    biases = [0]
+    while biases[-1] < total:
+        b = source.bits(4)
+        if b in (0, 15):
+            biases += biases[-1:] * (source.bits(8) + 4 if b else 1)
         else:
-            frequencies.append(1 << length - 1 | source.bits(length - 1))
-    assert len(frequencies) <= alphabet
-    source.align()
-    lanes, slots, out = Lanes(source, 8 << width - 1 if width else 1), slots_of(frequencies), []
-    for lanes.turn in range(count):
-        out.append(lanes.symbol(slots, n))
-    lanes.finish()
-    return out
+            biases.append(biases[-1] + (1 << b - 1) + source.bits(b - 1))
+    return biases
 
 
 def symbols(data, count, alphabet):
-    source = Bytes(data)
-    head = source.unsigned(1)
-    if head & 3 == 0:
-        return [source.varint()] * count
-    if head & 3 == 1:
-        return [source.bits((alphabet - 1).bit_length()) for _ in range(count)]
-    if head & 3 == 2:
-        return rans(head, source, count, alphabet)
-    shift = next(s for s in range(32) if (alphabet - 1) >> s < 1024)
-    low = [source.bits(shift) for _ in range(count)]
-    source.align()
-    high = symbols(source.rest(), count, ((alphabet - 1) >> shift) + 1)
-    return [h << shift | s for h, s in zip(high, low, strict=True)]
+    """Return the symbols of a block."""
+    source, width = Bits(data), (alphabet - 1).bit_length()
+    method, n, k = source.bits(2), (8, 10, 12, 14)[source.bits(2)], source.bits(4)
+    if method == 2:
+        biases = frequency_table(source, 1 << n)
+        return [symbol(biases) for _, symbol in lanes(source.rest(), 1 << k + 2 if k else 1, count)]
+    if method == 3:
+        s = width - 10
+        low = [source.bits(s) for _ in range(count)]
+        high = symbols(source.rest(), count, ((alphabet - 1) >> s) + 1)
+        return [h << s | rest for h, rest in zip(high, low, strict=True)]
+    found = [source.bits(width) for _ in range(count)] if method else [source.varint()] * count
+    assert not source.rest()
+    return found
 
 
-def values(data, count, dtype):
-    if dtype == 6:
+def values(data, count, number):
+    """Return the values of a block, their dtype by its number."""
+    dtype, method, source = np.dtype(DTYPES[number]), data[0], Bits(data[1:])
+    if dtype.name == "bool":
         return np.array(symbols(data, count, 2), bool)
-    kind, source = np.dtype(DTYPES[dtype]), Bytes(data[1:])
-    if data[0] == 0:
-        return np.frombuffer(data[1:], f"<u{kind.itemsize}").view(kind)
-    if data[0] == 2:
-        sizes = [min(65536, count - at) for at in range(0, count, 65536)]
-        pieces = [source.take(source.varint()) for _ in sizes[:-1]] + [source.rest()]
-        return np.concatenate([values(piece, size, dtype) for piece, size in zip(pieces, sizes, strict=True)])
-    patterns = [0] * count
-    for plane in reversed(range(kind.itemsize)):
-        piece = source.take(source.varint()) if plane else source.rest()
-        patterns = [p << 8 | s for p, s in zip(patterns, symbols(piece, count, 256), strict=True)]
-    if dtype < 6:
-        patterns = [p >> 1 | (p & 1) << 8 * kind.itemsize - 1 for p in patterns]
-    return np.array(patterns, f"u{kind.itemsize}").view(kind)
+    if method == 0:
+        return np.frombuffer(source.rest(), dtype)
+    if method == 2:
+        sizes = [min(count - at, 1 << 16) for at in range(0, count, 1 << 16)]
+        pieces = zip(source.pieces(len(sizes)), sizes, strict=True)
+        return np.concatenate([values(piece, size, number) for piece, size in pieces])
+    planes = [symbols(piece, count, 256) for piece in source.pieces(dtype.itemsize)]
+    patterns = [int.from_bytes(column, "big") for column in zip(*planes, strict=True)]
+    if dtype.name in FLOATS:
+        patterns = [p >> 1 | (p & 1) << 8 * dtype.itemsize - 1 for p in patterns]
+    return np.array(patterns, f"u{dtype.itemsize}").view(dtype)
 
 
-def rounded(array, dtype):
-    with np.errstate(over="ignore", invalid="ignore"):
-        return (array.astype(np.float32) if dtype.name in DTYPES[3:6] else array).astype(dtype)
+# --- codes: each returns its tensor, which `record` rounds and reshapes ----------------------------
 
 
-def product(left, right):
-    out = np.zeros((len(left), right.shape[1]))
+def dense(shape, dtype, facts, stored):
+    """Values from a start on."""
+    return stored[facts[0] : facts[0] + math.prod(shape)]
+
+
+def codebook(shape, dtype, facts, entries, indices):
+    """The entry of each index."""
+    return entries[indices]
+
+
+def sparse(shape, dtype, facts, mask, kept):
+    """The next value where the mask is not 0."""
+    kept = iter(kept)
+    return np.array([next(kept) if m else 0 for m in mask], dtype)
+
+
+def low_rank(shape, dtype, facts, left, right):
+    """L R by a view, its terms added in order."""
+    found = np.zeros((len(left), right.shape[1]))
     for k in range(len(right)):
-        out += np.multiply.outer(left[:, k].astype(np.float64), right[k].astype(np.float64))
-    return out
-
-
-def grouped(length, own, codebook, scales, indices):
-    groups, found = -(-len(indices) // length) if length else 1, []
-    for i, index in enumerate(indices):
-        group = i // length if length else 0
-        entry = np.float64(codebook[index + group * (len(codebook) // groups) * own])
-        found.append(entry * np.float64(scales[group]) if len(scales) else entry)
-    return np.array(found, np.float64)
-
-
-def tiles(shape, facts, mask, values, dtype):
-    rows, columns = (shape[0], math.prod(shape[1:])) if shape else (1, 1)
-    (r, c, patterns), kept, out = facts, iter(values.reshape(-1)), np.zeros((rows, columns), dtype)
-    per_row = -(-columns // c)
-    for i in range(rows):
-        for j in range(columns):
-            symbol = int(mask[i // r * per_row + j // c])
-            if symbol >> (i % r * c + j % c if patterns else 0) & 1:
-                out[i, j] = next(kept)
-    return out.reshape(shape)
-
-
-def record(table, streams):
-    """Return the tensor of the next record."""
-    tag, dtype = table.varint(), np.dtype(DTYPES[table.varint()])
-    shape = [table.varint() for _ in range(table.varint())]
-    facts = [table.varint() for _ in range(table.varint())]
-    number_of_parts = (1, 2, 2, 2, 4, 3, 0, 2)[tag]
-    parts = [streams[n - 1] if (n := table.varint()) else record(table, streams) for _ in range(number_of_parts)]
-    if tag == 0:
-        return parts[0][facts[0] : facts[0] + math.prod(shape)].reshape(shape)
-    if tag == 1:
-        return rounded(np.array([parts[0][k] for k in parts[1]], parts[0].dtype), dtype).reshape(shape)
-    if tag == 2:
-        kept = iter(parts[1])
-        return np.array([next(kept) if m else 0 for m in parts[0]], dtype).reshape(shape)
-    if tag == 5:
-        return rounded(grouped(*facts, *parts), dtype).reshape(shape)
-    if tag == 7:
-        return tiles(shape, facts, *parts, dtype)
-    if tag == 4:
-        return rounded(grid(shape, facts, *parts), dtype)
-    found = rounded(product(*parts), dtype)
+        found += np.outer(left[:, k].astype(np.float64), right[k].astype(np.float64))
     if facts == [0]:
-        return found.reshape(shape)
+        return found
     out, in_, kh, kw = shape
     return found.reshape(out, kh, in_, kw).transpose(0, 2, 1, 3)
 
 
+CODES = {0: (dense, 1), 1: (codebook, 2), 2: (sparse, 2), 3: (low_rank, 2)}
+"""By tag: a function of shape, dtype, facts and parts, and the number of parts or a function of the facts for it."""
+
+# --- the file --------------------------------------------------------------------------------------
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def rounded(array, dtype):
+    """Return the array in this dtype, bfloat16 and 8-bit floats by way of float32."""
+    twice = dtype.name in FLOATS[3:] and array.dtype != dtype
+    return (array.astype(np.float32) if twice else array).astype(dtype)
+
+
+def record(table, streams):
+    """Return the tensor of the next record."""
+    tag, dtype, shape, facts = table.varint(), np.dtype(DTYPES[table.varint()]), table.varints(), table.varints()
+    code, number = CODES[tag]
+    number = number(facts) if callable(number) else number
+    parts = [streams[n - 1] if (n := table.varint()) else record(table, streams) for _ in range(number)]
+    return rounded(code(shape, dtype, facts, *parts), dtype).reshape(shape)
+
+
+def stream(table, blocks):
+    """Return the next stream as one array; its blocks are those that come next."""
+    kind, argument, count = table.varint(), table.varint(), table.varint()
+    found = [np.zeros(0, DTYPES[argument] if kind else np.int64)]
+    for at in range(0, count, 1 << 20):
+        block = blocks.take(table.varint())
+        assert zlib.crc32(block) == table.bits(32)
+        found.append((values if kind else symbols)(block, min(count - at, 1 << 20), argument))
+    return np.concatenate(found, dtype=found[0].dtype)
+
+
 def read(data):
     """Return the metadata and the tensors, by name, of the bytes of a file."""
-    head = Bytes(data[:32])
-    assert head.take(8) == b"\x89LAC\r\n\x1a\n"
-    assert (head.unsigned(2), head.unsigned(2)) == (1, 0)
-    offset, length, crc = head.unsigned(8), head.unsigned(4), head.unsigned(4)
-    assert (offset + length, head.unsigned(4)) == (len(data), zlib.crc32(data[:28]))
+    head = Bits(data[:32])
+    assert (head.take(8), head.bits(16), head.bits(16)) == (b"\x89LAC\r\n\x1a\n", 1, 0)
+    offset, length, crc = head.bits(64), head.bits(32), head.bits(32)
+    assert (offset + length, head.bits(32)) == (len(data), zlib.crc32(data[:28]))
     assert zlib.crc32(data[offset:]) == crc
-    table, blocks, streams, tensors, name = Bytes(data[offset:]), Bytes(data[32:offset]), [], {}, b""
-    metadata = {table.take(table.varint()).decode(): table.take(table.varint()).decode() for _ in range(table.varint())}
-    for _ in range(table.varint()):
-        kind, argument, count = table.varint(), table.varint(), table.varint()
-        pieces = [np.zeros(0, DTYPES[argument] if kind else int)]
-        for at in range(0, count, 1 << 20):
-            block, crc = blocks.take(table.varint()), table.unsigned(4)
-            assert zlib.crc32(block) == crc
-            pieces.append((values if kind else symbols)(block, min(1 << 20, count - at), argument))
-        streams.append(np.concatenate(pieces).astype(DTYPES[argument] if kind else int))
+    table, blocks, tensors, name = Bits(data[offset:]), Bits(data[32:offset]), {}, b""
+    metadata = {table.string().decode(): table.string().decode() for _ in range(table.varint())}
+    streams = [stream(table, blocks) for _ in range(table.varint())]
     for _ in range(table.varint()):
         first, last = table.varint(), table.varint()
-        name = name[:first] + table.take(table.varint()) + name[len(name) - last :]
+        name = name[:first] + table.string() + name[len(name) - last :]
         tensors[name.decode()] = record(table, streams)
-    assert not table.rest()
+    assert not table.rest() + blocks.rest()
     return metadata, tensors
-
-
-from reference.grid import grid  # noqa: E402
