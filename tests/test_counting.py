@@ -12,7 +12,7 @@ from laconic.codes import (
 from laconic.codes.counting import ideal_bits, published_bits
 from laconic.codes.describe import describe
 
-from .sample_codes import codebook, dense, low_rank, sparse
+from .sample_codes import added, codebook, dense, low_rank, sparse
 
 
 @pytest.mark.parametrize(("entries", "ratio"), [(2, 30.52), (4, 15.63), (8, 10.50), (16, 7.90), (32, 6.33), (64, 5.28)])
@@ -34,10 +34,11 @@ def test_published_bits_by_hand():
         "d": sparse((9,)),
         "e": low_rank((8, 6), 2, right=codebook),
         "f": dense((5,), "float16"),
+        "g": added(codebook((10,), shared=book), dense((10,), "float64")),
     }
     mask = int(codes["d"].mask.array.sum())
-    expected = [10 * 2 + 96, 20, count * (2 + 3 + 6) + 4 * 32, mask * (32 + 4), 16 * 32 + 12 * 2 + 128, 80]
-    assert published_bits(codes) == dict(zip("abcdef", expected, strict=True))
+    expected = [10 * 2 + 96, 20, count * (2 + 3 + 6) + 4 * 32, mask * (32 + 4), 16 * 32 + 12 * 2 + 128, 80, 20 + 640]
+    assert published_bits(codes) == dict(zip("abcdefg", expected, strict=True))
 
 
 def test_ideal_bits_is_below_the_file_and_near_it():
@@ -50,6 +51,7 @@ def test_ideal_bits_is_below_the_file_and_near_it():
 
 
 def test_descriptions():
+    assert describe(added(codebook((5, 4)), low_rank((5, 4)))) == "sum of (codebook 4, low-rank 2 of (dense, dense))"
     assert describe(low_rank((8, 6), 2, left=codebook)) == "low-rank 2 of (codebook 4, dense)"
     assert describe(SparseCode((20,), "float32", Symbols(np.arange(20) == 3, 2), codebook((1,), 16))) == (
         "sparse 5.0% of codebook 16"

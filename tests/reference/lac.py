@@ -165,7 +165,7 @@ def record(table, streams):
     tag, dtype = table.varint(), np.dtype(DTYPES[table.varint()])
     shape = [table.varint() for _ in range(table.varint())]
     facts = [table.varint() for _ in range(table.varint())]
-    number_of_parts = (1, 2, 2, 2, 4)[tag]
+    number_of_parts = facts[0] if tag == 6 else (1, 2, 2, 2, 4)[tag]
     parts = [streams[n - 1] if (n := table.varint()) else record(table, streams) for _ in range(number_of_parts)]
     if tag == 0:
         return parts[0][facts[0] : facts[0] + math.prod(shape)].reshape(shape)
@@ -176,6 +176,8 @@ def record(table, streams):
         return np.array([next(kept) if m else 0 for m in parts[0]], dtype).reshape(shape)
     if tag == 4:
         return rounded(grid(shape, facts, *parts), dtype)
+    if tag == 6:
+        return rounded(sum((term.astype(np.float64) for term in parts), np.zeros(shape)), dtype)
     found = rounded(product(*parts), dtype)
     if facts == [0]:
         return found.reshape(shape)

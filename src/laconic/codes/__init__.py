@@ -8,9 +8,17 @@ from laconic.codes.low_rank import VIEWS, LowRankCode
 from laconic.codes.sharing import shared
 from laconic.codes.sparse import SparseCode
 from laconic.codes.streams import DTYPES, Symbols, Values
+from laconic.codes.sum import SumCode
 
-CODES: tuple[type[Code], ...] = (DenseCode, CodebookCode, SparseCode, LowRankCode, GridCode)
-"""Every code, in the order of its tag in the file (`docs/format.md`)."""
+CODES: dict[int, type[Code]] = {
+    0: DenseCode,
+    1: CodebookCode,
+    2: SparseCode,
+    3: LowRankCode,
+    4: GridCode,
+    6: SumCode,
+}
+"""Every code, by its tag in the file (`docs/format.md`)."""
 
 __all__ = [
     "CODES",
@@ -23,6 +31,7 @@ __all__ = [
     "LowRankCode",
     "Part",
     "SparseCode",
+    "SumCode",
     "Symbols",
     "Values",
     "shared",

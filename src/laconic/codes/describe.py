@@ -11,6 +11,7 @@ from laconic.codes.dense import DenseCode
 from laconic.codes.grid import GridCode
 from laconic.codes.low_rank import LowRankCode
 from laconic.codes.sparse import SparseCode
+from laconic.codes.sum import SumCode
 
 
 @final
@@ -56,6 +57,8 @@ def describe(code: Code | Outline) -> str:
         return f"low-rank {left.shape[-1] if left.shape else 0} of ({describe(left)}, {describe(right)})"
     if found.kind is GridCode:
         return "grid"
+    if found.kind is SumCode:
+        return f"sum of ({', '.join(describe(_nested(found, name)) for name in found.parts)})"
     return found.kind.__name__
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from laconic.codes import Code
 from laconic.container.header import HEADER_BYTES, parse_header
 from laconic.container.parsing import parse_table
-from laconic.container.records import PARTS, StreamPart, build_code, decode_stream, stream_numbers
+from laconic.container.records import StreamPart, build_code, decode_stream, stream_numbers
 from laconic.container.room import default_limit, require_room
 from laconic.container.rows import Row, rows
 from laconic.container.table import Table
@@ -190,4 +190,4 @@ def _table(data: "bytes | mmap.mmap") -> Table:
     table = data[header.table_offset :]
     if zlib.crc32(table) != header.table_crc:
         raise FormatError(f"byte {header.table_offset}: the table is damaged (its checksum differs)")
-    return parse_table(table, header.table_offset, HEADER_BYTES, [tuple(parts.values()) for parts in PARTS])
+    return parse_table(table, header.table_offset, HEADER_BYTES)
