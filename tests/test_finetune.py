@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from laconic.codes import Code, CodebookCode, DenseCode, LowRankCode, SparseCode, Symbols, Values
-from laconic.csteps import AdaptiveCodebook, Joint, KeepLargest, Lossless, LowRank, UniformGrid
+from laconic.csteps import AdaptiveCodebook, Additive, Joint, KeepLargest, Lossless, LowRank, UniformGrid
 from laconic.errors import PlanError, WeightsError
 from laconic.lc import finetune, start
 from laconic.params import decompress, params_of, to_numpy
@@ -71,6 +71,9 @@ COMPRESSIONS = {
     "rank of sparse codebooks": LowRank(2, left=KeepLargest(0.6, values=AdaptiveCodebook(2)), right=KeepLargest(0.8)),
     "grid": UniformGrid(bits=2),
     "keep grid": KeepLargest(0.5, values=UniformGrid(step=0.4, rate=0.1)),
+    "rank of grids": LowRank(2, left=UniformGrid(bits=3)),
+    "sum": Additive((AdaptiveCodebook(2), KeepLargest(0.1))),
+    "sum of three": Additive((LowRank(1), UniformGrid(bits=1), KeepLargest(0.1, values=AdaptiveCodebook(2)))),
     "nothing kept": KeepLargest(count=0),
     "rank 0": LowRank(0),
 }

@@ -10,6 +10,7 @@ __version__ = "0.1.0.dev0"
 
 _HOME = {
     "AdaptiveCodebook": "csteps",
+    "Additive": "csteps",
     "Budget": "budget",
     "Compression": "csteps",
     "Joint": "csteps",
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
     from laconic.budget import Budget as Budget
     from laconic.container import open as open
     from laconic.csteps import AdaptiveCodebook as AdaptiveCodebook
+    from laconic.csteps import Additive as Additive
     from laconic.csteps import Compression as Compression
     from laconic.csteps import Joint as Joint
     from laconic.csteps import KeepLargest as KeepLargest

@@ -151,13 +151,7 @@ def parse_compression(row: object, where: str) -> Compression:
     for key, value in options.items():
         if key not in technique.options:
             raise PlanError(f"{where}: {technique.key} takes {', '.join(technique.options)}, not {key!r}")
-        kind = technique.options[key].kind
-        if kind is Compression:
-            options[key] = parse_compression(value, f"{where}: {key}")
-        elif not isinstance(value, (int, float) if kind is float else kind) or isinstance(value, bool) != (
-            kind is bool
-        ):
-            raise PlanError(f"{where}: {key} = {value!r} should be {_NAMES[kind]}")
+        options[key] = _parse_value(value, technique.options[key].kind, where, key)
     if options[technique.key] is False:
         raise PlanError(f"{where}: {technique.key} is true or absent; name the compression instead")
     try:
@@ -167,11 +161,24 @@ def parse_compression(row: object, where: str) -> Compression:
     return Joint(compression) if joint else compression
 
 
+def _parse_value(value: Any, kind: type, where: str, key: str) -> Any:
+    """Return what the value of an option stands for."""
+    if kind is Compression:
+        return parse_compression(value, f"{where}: {key}")
+    expected = {float: (int, float), tuple: list}.get(kind, kind)
+    if not isinstance(value, expected) or isinstance(value, bool) != (kind is bool):
+        raise PlanError(f"{where}: {key} = {value!r} should be {_NAMES[kind]}")
+    if kind is tuple:
+        return tuple(parse_compression(part, f"{where}: {key}: part {j}") for j, part in enumerate(value, 1))
+    return value
+
+
 _NAMES: Mapping[type, str] = {
     int: "an integer",
     float: "a number",
     str: "a string",
     bool: "true or false",
     list: "a list of numbers",
+    tuple: "a list of tables such as { codebook = 4 }",
 }
 """What a person calls a type."""

@@ -9,5 +9,6 @@ from laconic.clustering.cells import fast
 from laconic.clustering.cluster import cluster
 from laconic.clustering.dynamic import exact
 from laconic.clustering.nearest import nearest
+from laconic.clustering.trimmed import trimmed
 
-__all__ = ["cluster", "exact", "fast", "nearest"]
+__all__ = ["cluster", "exact", "fast", "nearest", "trimmed"]

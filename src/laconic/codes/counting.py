@@ -40,8 +40,8 @@ def published_bits(codes: Mapping[str, Code]) -> dict[str, int]:
 
     Dense: b bits an element (b: width of the tensor's dtype). Codebook: ⌈log₂ K⌉ an element, and b for each entry,
     charged to the first tensor that uses it. Sparse: for each survivor its value as above and its coordinates,
-    ⌈log₂ rows⌉ + ⌈log₂ columns⌉ in the matrix of dimension 0 × the rest. Low rank: both factors. Sum: its parts. Grid: ⌈log₂ of the
-    levels from the smallest to the largest⌉ an element, and 32 bits for the step, charged once.
+    ⌈log₂ rows⌉ + ⌈log₂ columns⌉ in the matrix of dimension 0 × the rest. Low rank: both factors. Sum: its parts. Grid:
+    ⌈log₂ of the levels from the smallest to the largest⌉ an element, and 32 bits for the step, charged once.
 
     Source: Carreira-Perpiñán & Idelbayev, "Model compression as constrained optimization, with application to neural
     nets. Part II: quantization" (arXiv:1707.04319), whose compression ratios are test vectors.

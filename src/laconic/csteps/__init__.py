@@ -1,6 +1,7 @@
 """C steps: projections of weights on sets of compressed weights, one family a file."""
 
 from laconic.csteps.adaptive_codebook import AdaptiveCodebook
+from laconic.csteps.additive import Additive
 from laconic.csteps.compression import Codes, Compression
 from laconic.csteps.joint import Joint, project, together
 from laconic.csteps.keep_largest import KeepLargest
@@ -8,12 +9,21 @@ from laconic.csteps.lossless import Lossless
 from laconic.csteps.low_rank import LowRank
 from laconic.csteps.uniform_grid import UniformGrid
 
-COMPRESSIONS: tuple[type[Compression], ...] = (Lossless, AdaptiveCodebook, KeepLargest, LowRank, UniformGrid, Joint)
+COMPRESSIONS: tuple[type[Compression], ...] = (
+    Lossless,
+    AdaptiveCodebook,
+    KeepLargest,
+    LowRank,
+    UniformGrid,
+    Joint,
+    Additive,
+)
 """Every public compression; the suite of laws covers each."""
 
 __all__ = [
     "COMPRESSIONS",
     "AdaptiveCodebook",
+    "Additive",
     "Codes",
     "Compression",
     "Joint",

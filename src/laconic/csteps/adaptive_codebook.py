@@ -55,14 +55,14 @@ class AdaptiveCodebook(Compression):
             UnsupportedMetric: for a metric that is neither unit nor diagonal.
             WeightsError: for NaN and infinite weights.
         """
-        arrays = {name: _flat(name, tensor) for name, tensor in weights.items()}
+        arrays = {name: flat(name, tensor) for name, tensor in weights.items()}
         values = np.concatenate([np.zeros(0, np.float32), *arrays.values()])
         last = self._last(weights, warm)
         centres = cluster(values, _importances(weights, metrics or {}), self.entries, last)
-        new = _encode(centres, arrays, weights)
+        new = encode(centres, arrays, weights)
         if last is None:
             return new
-        return better(new, _encode(last, arrays, weights), weights, metrics, lambda codes: True)
+        return better(new, encode(last, arrays, weights), weights, metrics, lambda codes: True)
 
     def _last(self, weights: Params, warm: Codes | None) -> np.ndarray | None:
         """Return the codebook of ``warm``, of any shapes, where it is one for all tensors and not too large."""
@@ -74,7 +74,7 @@ class AdaptiveCodebook(Compression):
         return book if 0 < len(book) <= self.entries and np.isfinite(book).all() else None
 
 
-def _flat(name: str, tensor: torch.Tensor) -> np.ndarray:
+def flat(name: str, tensor: torch.Tensor) -> np.ndarray:
     """Return the weights as float32 or float64, shape (n,)."""
     require_finite(name, tensor)
     array = to_numpy(tensor).reshape(-1)
@@ -91,7 +91,7 @@ def _importances(weights: Params, metrics: Metrics) -> np.ndarray | None:
     return np.concatenate([to_numpy(h.to(dtype)).reshape(-1) for h in parts])
 
 
-def _encode(centres: np.ndarray, arrays: Mapping[str, np.ndarray], weights: Params) -> dict[str, Code]:
+def encode(centres: np.ndarray, arrays: Mapping[str, np.ndarray], weights: Params) -> dict[str, Code]:
     """Return the codes whose codebook is ``centres``, rounded, without entries that no weight takes."""
     dtypes = {name: dtype_name(tensor) for name, tensor in weights.items()}
     rounded = np.unique(centres.astype(_widest(set(dtypes.values()))).astype(np.float64))
