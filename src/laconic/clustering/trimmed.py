@@ -44,8 +44,8 @@ def trimmed(values: np.ndarray, k: int, kappa: int, warm: np.ndarray | None = No
         return starts[0]
     sums = moments(ordered, None)
     found = [_descent(sums, start, k, kappa) for start in starts]
-    centres, _ = min(found, key=lambda pair: pair[1])
-    return centres
+    best: np.ndarray = min(found, key=lambda pair: pair[1])[0]
+    return best
 
 
 def _middle(ordered: np.ndarray, kappa: int) -> np.ndarray:
