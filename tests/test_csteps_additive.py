@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from laconic.clustering import cluster, trimmed
-from laconic.codes import CodebookCode, LowRankCode, SparseCode, SumCode, Symbols, Values
+from laconic.codes import CodebookCode, DenseCode, LowRankCode, SparseCode, SumCode, Symbols, Values
 from laconic.csteps import (
     AdaptiveCodebook,
     Additive,
@@ -274,6 +274,14 @@ def test_warm_codes_are_kept_where_nothing_is_better_and_only_if_feasible():
     }
     assert distortion(perfect, weights) == 0
     assert distortion(sums.project(weights, None, perfect), weights) > 0
+    dense = {
+        "w": SumCode((5,), "float64", tuple(DenseCode.of(half.numpy()) for half in (weights["w"], 0 * weights["w"])))
+    }
+    corrected = Additive((UniformGrid(bits=1), KeepLargest(count=1)))
+    for other in (sums, corrected):
+        again, cold = other.project(weights, None, dense), other.project(weights)
+        assert distortion(again, weights) <= distortion(cold, weights)
+        assert [type(term) for term in again["w"].terms] == [type(term) for term in cold["w"].terms]
     three = {"w": SumCode((5,), "float64", (*best["w"].terms, book([0.0], [0] * 5)))}
     assert distortion(sums.project(weights, None, three), weights) == distortion(sums.project(weights), weights)
 

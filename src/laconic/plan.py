@@ -204,7 +204,7 @@ def _parse_value(value: Any, kind: type, where: str, key: str) -> Any:
     """Return what the value of an option stands for."""
     if kind is Compression:
         return parse_compression(value, f"{where}: {key}")
-    expected: tuple[type, ...] = {float: (int, float), tuple: (list,)}.get(kind, (kind,))
+    expected: Any = {float: (int, float), tuple: (list,)}.get(kind, (kind,))
     if not isinstance(value, expected) or isinstance(value, bool) != (kind is bool):
         raise PlanError(f"{where}: {key} = {value!r} should be {_NAMES[kind]}")
     if kind is tuple:

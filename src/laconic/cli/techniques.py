@@ -46,9 +46,10 @@ def command(
     if name is not None:
         one = TECHNIQUES[name]
         columns = {"parameter": "left", "kind": "left", "is": "left"}
-        rows = [(key, KINDS[option.kind], option.unit) for key, option in one.options.items()]
+        parameters = [(key, KINDS[option.kind], option.unit) for key, option in one.options.items()]
+        shown = table(f"{name}: {one.line}", columns, parameters)
         about = f"{_exactness(one)}; metrics: {_metrics(one)}"
-        say.result(_record(one), table(f"{name}: {one.line}", columns, rows), about, f"example: {_example(one)}")
+        say.result(_record(one), shown, about, f"example: {_example(one)}")
         return
     columns = {"technique": "left", "does": "left", "exact": "left", "metrics": "left", "row": "left"}
     rows = [(t.key, t.line, _exactness(t), _metrics(t), _example(t)) for t in TECHNIQUES.values()]

@@ -51,8 +51,9 @@ def trimmed(values: np.ndarray, k: int, kappa: int, warm: np.ndarray | None = No
 def _middle(ordered: np.ndarray, kappa: int) -> np.ndarray:
     """Return what stays of sorted values without the ``kappa`` of largest magnitude."""
     magnitudes = np.abs(ordered)
-    kept: np.ndarray = magnitudes <= np.partition(magnitudes, len(ordered) - 1 - kappa)[len(ordered) - 1 - kappa]
-    return ordered[kept]
+    largest = np.partition(magnitudes, len(ordered) - 1 - kappa)[len(ordered) - 1 - kappa]
+    kept: np.ndarray = ordered[magnitudes <= largest]
+    return kept
 
 
 def _descent(sums: Moments, centres: np.ndarray, k: int, kappa: int) -> tuple[np.ndarray, float]:

@@ -1,13 +1,14 @@
 """One compression and κ weights that are stored exactly beside it."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import final
 
 import numpy as np
 import torch
 
 from laconic.clustering import trimmed
-from laconic.codes import CodebookCode, SparseCode
+from laconic.codes import CodebookCode
 from laconic.csteps.adaptive_codebook import AdaptiveCodebook, encode, flat
 from laconic.csteps.compression import Compression
 from laconic.csteps.joint import Joint
@@ -19,6 +20,7 @@ from laconic.params import to_torch
 
 
 @final
+@dataclass(frozen=True, eq=False)
 class Corrections:
     """Finds Θ and the set S of corrected weights, where corrections are lossless.
 
@@ -38,10 +40,15 @@ class Corrections:
         tolerance: relative gain of a round below which it ends.
     """
 
-    def __init__(self, problem: Problem, keep: int, sweeps: int, tolerance: float) -> None:
-        self._problem = problem
-        self._keep, self._other = keep, 1 - keep
-        self._sweeps, self._tolerance = sweeps, tolerance
+    problem: Problem
+    keep: int
+    sweeps: int
+    tolerance: float
+
+    @property
+    def other(self) -> int:
+        """Which of the parts is not the corrections."""
+        return 1 - self.keep
 
     def solve(self, warm: Sequence[Term] | None) -> Iterator[tuple[Term, ...]]:
         """Give a solution from each start.
@@ -49,8 +56,8 @@ class Corrections:
         Raises:
             UnsupportedMetric: where the other part takes no importances.
         """
-        part = self._problem.parts[self._other]
-        first = self._problem.fit(self._other, ())
+        part = self.problem.parts[self.other]
+        first = self.problem.fit(self.other, ())
         if part.assigns_each_weight_alone:
             yield self._corrected(first)
             return
@@ -59,38 +66,36 @@ class Corrections:
             yield self._corrected(self._codebook(book, kappa, warm))
             return
         yield self._descent(self._corrected(first))
-        yield self._descent(self._refitted((first, self._problem.fit(self._keep, ())), None))
+        yield self._descent(self._refitted((first, self.problem.fit(self.keep, ())), None))
         if warm is not None:
-            yield self._descent(self._refitted((warm[self._other], warm[self._keep]), warm[self._other]))
+            yield self._descent(self._refitted((warm[self.other], warm[self.keep]), warm[self.other]))
 
     def _corrected(self, term: Term) -> tuple[Term, ...]:
         """Return ``term`` with its best corrections."""
-        return self._ordered(term, self._problem.fit(self._keep, (term,)))
+        return self._ordered(term, self.problem.fit(self.keep, (term,)))
 
     def _ordered(self, term: Term, corrections: Term) -> tuple[Term, ...]:
         """Return both terms in the order of the parts."""
-        return (term, corrections) if self._keep == 1 else (corrections, term)
+        return (term, corrections) if self.keep == 1 else (corrections, term)
 
     def _refitted(self, pair: tuple[Term, Term], warm: Term | None) -> tuple[Term, ...]:
         """Return the best of what may be left for the corrected weights of ``pair``, and its corrections."""
         masked: dict[str, Metric] = {}
-        for name, tensor in self._problem.weights.items():
-            h = diagonal_of(self._problem.metrics, name, tensor)
-            code = pair[1].codes[name]
-            assert isinstance(code, SparseCode), "corrections are sparse"
-            free = to_torch(code.mask.array == 0).to(tensor.device).reshape(tensor.shape)
+        for name, tensor in self.problem.weights.items():
+            h = diagonal_of(self.problem.metrics, name, tensor)
+            free = to_torch(np.asarray(pair[1].arrays[name] == 0)).to(tensor.device)
             masked[name] = Diagonal(torch.where(free, torch.ones_like(tensor) if h is None else h, 0.0))
-        return self._corrected(self._problem.fit(self._other, (), warm, masked))
+        return self._corrected(self.problem.fit(self.other, (), warm, masked))
 
     def _descent(self, terms: tuple[Term, ...]) -> tuple[Term, ...]:
         """Return where rounds end that are each better than the last."""
-        value = self._problem.value(terms)
-        for _ in range(self._sweeps):
-            found = self._refitted((terms[self._other], terms[self._keep]), terms[self._other])
-            reached = self._problem.value(found)
+        value = self.problem.value(terms)
+        for _ in range(self.sweeps):
+            found = self._refitted((terms[self.other], terms[self.keep]), terms[self.other])
+            reached = self.problem.value(found)
             if not reached < value:
                 break
-            small = reached >= value * (1 - self._tolerance)
+            small = reached >= value * (1 - self.tolerance)
             terms, value = found, reached
             if small:
                 break
@@ -98,20 +103,20 @@ class Corrections:
 
     def _pooled(self) -> tuple[AdaptiveCodebook | None, int]:
         """Return codebook and κ where both are over the same tensors, all of them, under the unit metric."""
-        parts, weights = self._problem.parts, self._problem.weights
-        book, keep = (_within(part) for part in (parts[self._other], parts[self._keep]))
+        parts, weights = self.problem.parts, self.problem.weights
+        book, keep = (_within(part) for part in (parts[self.other], parts[self.keep]))
         one_group = len(weights) == 1 or all(isinstance(part, Joint) for part in parts)
-        unit = all(isinstance(self._problem.metrics.get(name, Unit()), Unit) for name in weights)
+        unit = all(isinstance(self.problem.metrics.get(name, Unit()), Unit) for name in weights)
         if not (isinstance(book, AdaptiveCodebook) and isinstance(keep, KeepLargest) and one_group and unit):
             return None, 0
         return book, keep.kappa(sum(tensor.numel() for tensor in weights.values()))
 
     def _codebook(self, book: AdaptiveCodebook, kappa: int, warm: Sequence[Term] | None) -> Term:
         """Return the codes of the codebook that is best for all but ``kappa`` weights."""
-        weights = self._problem.weights
+        weights = self.problem.weights
         arrays = {name: flat(name, tensor) for name, tensor in weights.items()}
         values = np.concatenate([np.zeros(0, np.float32), *arrays.values()])
-        codes = list(warm[self._other].codes.values()) if warm else []
+        codes = list(warm[self.other].codes.values()) if warm else []
         last = codes[0].codebook.array if codes and isinstance(codes[0], CodebookCode) else None
         start = None if last is None else np.unique(last.astype(np.float64))
         return Term(encode(trimmed(values, book.entries, kappa, start), arrays, weights))
