@@ -146,7 +146,7 @@ def alternation(weights, metrics, entries, count):
 def test_never_worse_than_the_published_alternation(entries, tensor):
     weights = {"w": tensor}
     ours = Additive((AdaptiveCodebook(entries), KeepLargest(count=30))).project(weights)
-    assert distortion(ours, weights) <= distortion(alternation(weights, {}, entries, 30), weights) * (1 + 1e-3)
+    assert distortion(ours, weights) <= distortion(alternation(weights, {}, entries, 30), weights) * (1 + 1e-6)
 
 
 def test_corrections_are_exact_and_as_many_as_may_be():
