@@ -12,6 +12,7 @@ from laconic.codes import (
     GroupedCode,
     LowRankCode,
     SparseCode,
+    SumCode,
     Symbols,
     TileSparseCode,
     Values,
@@ -64,6 +65,10 @@ def low_rank(shape, rank=2, view=VIEWS[0], left=dense, right=dense, seed=0):
     if view == VIEWS[1]:
         rows, columns = shape[0] * shape[2], shape[1] * shape[3]
     return LowRankCode(shape, "float32", view, left((rows, rank), seed=seed), right((rank, columns), seed=seed + 1))
+
+
+def added(*terms, dtype="float32"):
+    return SumCode(terms[0].shape, dtype, terms)
 
 
 def grid(shape, dtype="float32", spread=3.0, nu=0, transform="none", mode=0, step=0.01, seed=1):
@@ -129,6 +134,10 @@ def cases():
     yield "thin", low_rank((8, 6))
     yield "rank 0", low_rank((8, 6), 0)
     yield "kernel", low_rank((8, 6, 3, 3), 4, VIEWS[1], codebook, sparse)
+    yield "sum", added(codebook((20, 6)), sparse((20, 6)))
+    yield "sum of three", added(low_rank((8, 6)), sparse((8, 6), codebook), dense((8, 6), "float64"), dtype="bfloat16")
+    yield "sum of sums", added(added(dense(()), dense((), seed=1)), dense((), "float16"))
+    yield "empty sum", added(codebook((0, 3)), dense((0, 3)))
     yield "", low_rank((4, 5), 2, left=lambda s, seed: low_rank(s, 1), right=lambda s, seed: sparse(s, codebook))
 
 

@@ -13,6 +13,7 @@ from laconic.codes import (
     CodebookCode,
     LowRankCode,
     SparseCode,
+    SumCode,
     Symbols,
     Values,
 )
@@ -81,6 +82,8 @@ def tree(shape, depth):
                 )
             )
         )
+        terms = st.lists(tree(shape, depth - 1), min_size=2, max_size=3)
+        options.append(terms.map(lambda found: SumCode(shape, "float32", tuple(found))))
         if len(shape) == 2:
             rank = st.integers(0, min(3, max(shape)))
             options.append(

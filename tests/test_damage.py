@@ -9,7 +9,7 @@ from laconic.errors import FormatError
 
 from .fuzz.check import check
 from .fuzz.repair import repaired
-from .sample_codes import codebook, dense, grouped, low_rank, sparse, tiles
+from .sample_codes import added, codebook, dense, grouped, low_rank, sparse, tiles
 
 FILES = {
     "dense and shared": shared({
@@ -33,6 +33,10 @@ FILES = {
     "low rank": {
         "kernel": low_rank((4, 3, 2, 2), 2, "out.kh|in.kw", codebook, sparse),
         "matrix": low_rank((6, 5), 2),
+    },
+    "sums": {
+        "two": added(codebook((9, 5)), sparse((9, 5))),
+        "three": added(low_rank((6, 5)), dense((6, 5), "bfloat16"), codebook((6, 5), 2), dtype="float16"),
     },
 }  # fmt: skip
 DATA = {name: container.dumps(codes, {"net": "x"}) for name, codes in FILES.items()}

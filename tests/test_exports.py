@@ -72,6 +72,7 @@ def test_the_format_page_names_every_tag_and_dtype():
         3: "low rank",
         4: "grid",
         5: "grouped",
+        6: "sum",
         7: "tile sparse",
     }
     assert CODES.keys() == words.keys()

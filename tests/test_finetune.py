@@ -11,6 +11,7 @@ from torch import nn
 from laconic.codes import Code, CodebookCode, DenseCode, LowRankCode, SparseCode, Symbols, Values
 from laconic.csteps import (
     AdaptiveCodebook,
+    Additive,
     FixedCodebook,
     Groups,
     Joint,
@@ -89,6 +90,9 @@ COMPRESSIONS = {
     "codebooks of rows": AdaptiveCodebook(2, rows=True),
     "given": FixedCodebook((-1, 1), scale="none"),
     "keep grid": KeepLargest(0.5, values=UniformGrid(step=0.4, rate=0.1)),
+    "rank of grids": LowRank(2, left=UniformGrid(bits=3)),
+    "sum": Additive((AdaptiveCodebook(2), KeepLargest(0.1))),
+    "sum of three": Additive((LowRank(1), UniformGrid(bits=1), KeepLargest(0.1, values=AdaptiveCodebook(2)))),
     "nothing kept": KeepLargest(count=0),
     "rank 0": LowRank(0),
 }

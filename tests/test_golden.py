@@ -4,6 +4,7 @@ A golden file is never regenerated to make this pass: a change of bytes is a new
 """
 
 import ast
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from laconic.codes import (
     GroupedCode,
     LowRankCode,
     SparseCode,
+    SumCode,
     Symbols,
     TileSparseCode,
     Values,
@@ -180,6 +182,26 @@ def tiled():
     }
 
 
+def sums():
+    """Two parts to eight, of other types of floats than the tensor, nested, and what cancels."""
+    book = Values(np.float32([-0.5, 0.5]))
+    quantized = CodebookCode((5, 4), "float32", book, Symbols(numbers(20) % 2, 2))
+    mask = Symbols(numbers(20, 3) % 5 == 0, 2)
+    kept = int(mask.array.sum())
+    sparse = SparseCode((5, 4), "float32", mask, DenseCode.of((numbers(kept, 5) / 65536).astype(np.float32)))
+    factors = (DenseCode.of((numbers(size, size) / 32768 - 1).astype(np.float32)) for size in (10, 8))
+    left, right = (replace(factor, shape=shape) for factor, shape in zip(factors, [(5, 2), (2, 4)], strict=True))
+    thin = LowRankCode((5, 4), "float32", "out|in.kh.kw", left, right)
+    eight = tuple(DenseCode.of(np.float64([1e16, -0.0, (-1) ** k * 10.0**-k])) for k in range(7))
+    return {
+        "corrected": SumCode((5, 4), "float32", (quantized, sparse)),
+        "three": SumCode((5, 4), "bfloat16", (thin, sparse, quantized)),
+        "nested": SumCode((5, 4), "float64", (SumCode((5, 4), "float16", (thin, quantized)), sparse)),
+        "eight": SumCode((3,), "float32", (*eight, DenseCode.of(np.float64([-7e16, -0.0, 1.0])))),
+        "none": SumCode((0,), "float16", (DenseCode.of(np.float32([])), DenseCode.of(np.float16([])))),
+    }
+
+
 FILES = {
     "tiled": (tiled, {}),
     "tiny": (tiny, {"net": "toy"}),
@@ -188,6 +210,7 @@ FILES = {
     "network": (network, {"net": "blocks"}),
     "grids": (grids, {}),
     "groups": (groups, {}),
+    "sums": (sums, {}),
 }
 
 TINY = (

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from laconic.codes import DTYPES, VIEWS, DenseCode, LowRankCode, Symbols, Values
+from laconic.codes import DTYPES, VIEWS, DenseCode, LowRankCode, SumCode, Symbols, Values
 from laconic.coding import model as levels
 from laconic.coding import varint
 from laconic.container import LacFile, dumps, loads
 from laconic.container.header import HEADER_BYTES, Header, parse_header
 from laconic.container.parsing import parse_table
-from laconic.container.records import PARTS, encode_blocks, stream_entry
+from laconic.container.records import encode_blocks, stream_entry
 from laconic.container.room import default_limit
 from laconic.container.table import BLOCK, Record, Table
 from laconic.errors import FormatError
@@ -32,9 +32,7 @@ def with_table(table, blocks=b""):
 def table_of(data):
     header = parse_header(data[:HEADER_BYTES], len(data))
     table = data[header.table_offset :]
-    return parse_table(
-        table, header.table_offset, HEADER_BYTES, {tag: tuple(p.values()) for tag, p in PARTS.items()}
-    ), table
+    return parse_table(table, header.table_offset, HEADER_BYTES), table
 
 
 def test_the_table_comes_back_byte_by_byte():
@@ -77,6 +75,11 @@ HOSTILE = {
     "huge beside zero": NO_META + NO_STREAMS + b"\1\0\0\1a\0\0\2\0" + varint(1 << 60),
     "9 facts": NO_META + NO_STREAMS + b"\1\0\0\1a\0\0\0\x09" + b"\0" * 9,
     "deep": NO_META + NO_STREAMS + b"\1\0\0\1a" + b"\3\0\0\0\0" * 2000,
+    **{
+        f"a sum of facts {facts}": NO_META + NO_STREAMS + b"\1\0\0\1a\6\0\1\3" + facts + b"\0"
+        for facts in (b"\0", b"\1\0", b"\1\1", b"\1\x09", b"\2\2\2", b"\1" + varint(1 << 63))
+    },
+    "sums of sums of eight": NO_META + NO_STREAMS + b"\1\0\0\1a" + b"\6\0\0\1\x08\0" * 2000,
     "overlong integer": NO_META + NO_STREAMS + b"\x80\0",
     "a name that shares with none": NO_META + NO_STREAMS + b"\1\1\0\1a",
     "a name that shares less than it could": NO_META + b"\1" + STREAM + b"\2" + FIRST + b"\0\0\2ab" + RECORD,
@@ -98,6 +101,7 @@ V, M = Values(np.float32([1, 2, 3])), Symbols(np.array([1, 0, 0, 0, 0]), 2)
 STEP, ONE = Values(np.float64([0.5])), Symbols(np.zeros(1), 1)
 MODEL = Values(np.frombuffer(levels.Model(0, False, np.int8([]), ((levels.Table((0, 8)),),)).pack(), np.uint8))
 BYTES = Values(np.frombuffer(grid((5,), spread=1.0).payload.array.tobytes(), np.uint8))
+EIGHT = Values(np.uint8([1, 2, 3]))
 THREE = Record(0, "float32", (3,), (0,), (V,))
 ROW = Record(0, "float32", (1, 3), (0,), (V,))
 COLUMN = Record(0, "float32", (3, 1), (0,), (V,))
@@ -149,6 +153,10 @@ WRONG_PARTS = {
     "tiles of another dtype": Record(7, "float64", (3,), (3, 1, 0), (Symbols(np.ones(1), 2), THREE)),
     "patterns that are none": Record(7, "float32", (5,), (1, 1, 1), (M, THREE)),
     "an unknown mode of tiles": Record(7, "float32", (5,), (1, 1, 2), (M, THREE)),
+    "a sum of shapes": Record(6, "float32", (3,), (2,), (THREE, COLUMN)),
+    "a sum of another shape": Record(6, "float32", (1, 3), (2,), (THREE, THREE)),
+    "a sum of integers": Record(6, "int32", (3,), (2,), (THREE, THREE)),
+    "integers in a sum": Record(6, "float32", (3,), (2,), (THREE, Record(0, "uint8", (3,), (0,), (EIGHT,)))),
     "factors that are no matrices": Record(3, "float32", (3, 3), (0,), (THREE, THREE)),
 }
 
@@ -253,6 +261,14 @@ def test_the_default_limit_grows_with_the_file_up_to_the_memory(monkeypatch):
     assert [default_limit(length) for length in (100, 1 << 20, 1 << 23, 1 << 30)] == [
         1 << 30, 1 << 30, 1000 << 23, 1 << 34,
     ]  # fmt: skip
+
+
+def test_the_parts_of_a_sum_count_too():
+    zeros = DenseCode.of(np.zeros(1000, np.float64))
+    data = dumps({"w": SumCode((1000,), "float32", (zeros,) * 8)})
+    assert not LacFile(data, "x", limit=4000 + 9 * 8000)["w"].any()
+    with pytest.raises(FormatError, match=r"claims 76,000 bytes decoded"):
+        loads(data, limit=4000 + 9 * 8000 - 1)
 
 
 def test_a_bomb_of_nested_codes_is_refused():

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from laconic.csteps import AdaptiveCodebook, Compression, Joint, KeepLargest, LowRank, UniformGrid
+from laconic.csteps import AdaptiveCodebook, Additive, Compression, Joint, KeepLargest, LowRank, UniformGrid
 from laconic.data import Dataset
 from laconic.lc import LearningStep, run, start
 from laconic.params import params_of
@@ -83,6 +83,7 @@ COMPRESSIONS = {
     "one of all": Joint(KeepLargest(0.25, values=AdaptiveCodebook(4))),
     "rank": LowRank(1),
     "grid": UniformGrid(bits=2),
+    "sum": Additive((LowRank(1), KeepLargest(0.1)), sweeps=3),
 }
 
 

@@ -8,7 +8,7 @@ import torch
 import laconic
 from laconic import container, nets
 from laconic.codes.counting import published_bits
-from laconic.csteps import COMPRESSIONS, AdaptiveCodebook, Joint, KeepLargest, Lossless, LowRank, UniformGrid
+from laconic.csteps import COMPRESSIONS, AdaptiveCodebook, Additive, Joint, KeepLargest, Lossless, LowRank, UniformGrid
 from laconic.ledger import REFERENCE_BYTES, ledger
 from laconic.params import params_of
 from laconic.plan import Plan
@@ -23,6 +23,7 @@ COMPRESSED = {
     "rank and more": LowRank(7, left=AdaptiveCodebook(8), right=KeepLargest(0.5)),
     "grid": UniformGrid(bits=2.5),
     "shared grid": Joint(UniformGrid(step=0.02, rate=0.1)),
+    "sum": Additive((AdaptiveCodebook(2), KeepLargest(0.01))),
     "nothing": KeepLargest(count=0),
 }
 

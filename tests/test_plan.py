@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from laconic.csteps import AdaptiveCodebook, Joint, KeepLargest, Lossless, LowRank, UniformGrid
+from laconic.csteps import AdaptiveCodebook, Additive, Joint, KeepLargest, Lossless, LowRank, UniformGrid
 from laconic.errors import PlanError
 from laconic.lc import start
 from laconic.plan import Plan, Row, fnmatch_escape, load_plan, parse_plan, weights_only
@@ -35,6 +35,8 @@ DOCUMENT = """
 "f" = { keep = 1 }
 "g" = { grid = 0.01, rate = 0.1 }
 "h" = { grid_bits = 3, joint = true }
+"i" = { sum = [{ codebook = 2, joint = true }, { keep = 0.01 }], sweeps = 5, joint = true }
+"j" = { sum = [{ rank = 2 }, { sum = [{ codebook = 2 }, { count = 3 }], tolerance = 0.1 }] }
 
 [rest]
 lossless = true
@@ -52,6 +54,8 @@ PLAN = Plan(
         "f": KeepLargest(1),
         "g": UniformGrid(0.01, rate=0.1),
         "h": Joint(UniformGrid(bits=3)),
+        "i": Joint(Additive((Joint(AdaptiveCodebook(2)), KeepLargest(0.01)), sweeps=5)),
+        "j": Additive((LowRank(2), Additive((AdaptiveCodebook(2), KeepLargest(count=3)), tolerance=0.1))),
     },
     rest=Lossless(),
 )
@@ -110,6 +114,14 @@ MISTAKES = {
     "w: grid_bits takes grid_bits, .*, not 'rate'": {"grid_bits": 1, "rate": 1},
     "w: states are one of 1, 4, 8": {"grid_bits": 1, "states": 5},
     "w: cosine = 1 should be true or false": {"grid": 1, "cosine": 1},
+    "w: sum = 3 should be a list of tables": {"sum": 3},
+    r"w: sum = \{'codebook': 2\} should be a list": {"sum": {"codebook": 2}},
+    "w: parts of a sum are 2 to 8, not 1": {"sum": [{"codebook": 2}]},
+    "w: sum: part 2: expected a table such as .*, got 0.01": {"sum": [{"codebook": 2}, 0.01]},
+    "w: sum: part 1: codebook = 'x' should be": {"sum": [{"codebook": "x"}, {"keep": 0.1}]},
+    "w: sum: part 2: values: codebook takes": {"sum": [{"rank": 1}, {"keep": 1, "values": {"codebook": 2, "z": 1}}]},
+    "w: sweeps are 0 or more": {"sum": [{"codebook": 2}, {"keep": 0.1}], "sweeps": -1},
+    "w: tolerance is a relative gain": {"sum": [{"codebook": 2}, {"keep": 0.1}], "tolerance": -1},
     "w: values: entries must be": {"keep": 0.1, "values": {"codebook": -2}},
 }
 

@@ -10,6 +10,7 @@ __version__ = "0.1.0.dev0"
 
 _HOME = {
     "AdaptiveCodebook": "csteps",
+    "Additive": "csteps",
     "Budget": "budget",
     "Compression": "csteps",
     "FixedCodebook": "csteps",
@@ -83,6 +84,7 @@ if TYPE_CHECKING:
     from laconic.budget import Budget as Budget
     from laconic.container import open as open
     from laconic.csteps import AdaptiveCodebook as AdaptiveCodebook
+    from laconic.csteps import Additive as Additive
     from laconic.csteps import Compression as Compression
     from laconic.csteps import FixedCodebook as FixedCodebook
     from laconic.csteps import GroupPenalty as GroupPenalty

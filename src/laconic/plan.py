@@ -11,6 +11,7 @@ A plan is the same thing in Python and in TOML:
 """
 
 import fnmatch
+import json
 import re
 import tomllib
 from collections.abc import Mapping
@@ -21,7 +22,7 @@ from typing import Any, final
 from laconic.csteps import Compression, Joint, Lossless
 from laconic.errors import PlanError
 from laconic.params import Params
-from laconic.techniques import TECHNIQUES
+from laconic.techniques import TECHNIQUES, row_of
 
 
 @final
@@ -136,6 +137,44 @@ def parse_plan(table: Mapping[str, Any]) -> Plan:
     return Plan(rows, rest)
 
 
+def to_toml(plan: Plan) -> str:
+    """Return the TOML document that stands for ``plan``: `load_plan` of it is the plan again.
+
+    >>> from laconic.csteps import KeepLargest
+    >>> print(to_toml(Plan({"fc*": Joint(KeepLargest(0.05))}, rest=Lossless())), end="")
+    [tensors]
+    "fc*" = { keep = 0.05, joint = true }
+    <BLANKLINE>
+    [rest]
+    lossless = true
+
+    Raises:
+        PlanError: for a compression that no row stands for.
+    """
+    lines = ["[tensors]"]
+    for pattern, compression in plan.tensors.items():
+        lines.append(f"{in_toml(pattern)} = {in_toml(row_of(compression, TECHNIQUES.values()))}")
+    if plan.rest is not None:
+        row = row_of(plan.rest, TECHNIQUES.values())
+        lines += ["", "[rest]", *(f"{key} = {in_toml(value)}" for key, value in row.items())]
+    return "\n".join(lines) + "\n"
+
+
+def in_toml(value: Any) -> str:
+    """Return a value of a row as TOML writes it on one line.
+
+    >>> in_toml({"sum": [{"codebook": 2}, {"keep": 1e-05}], "joint": True})
+    '{ sum = [{ codebook = 2 }, { keep = 1e-05 }], joint = true }'
+    """
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{key} = {in_toml(item)}" for key, item in value.items()) + " }"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(in_toml, value)) + "]"
+    if isinstance(value, str):  # JSON escapes what TOML does, but for one character
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return str(value).lower() if isinstance(value, bool) else repr(value)
+
+
 def parse_compression(row: object, where: str) -> Compression:
     """Return the compression that a table such as ``{codebook = 4}`` stands for; ``where`` names it in errors."""
     if not isinstance(row, Mapping):
@@ -151,13 +190,7 @@ def parse_compression(row: object, where: str) -> Compression:
     for key, value in options.items():
         if key not in technique.options:
             raise PlanError(f"{where}: {technique.key} takes {', '.join(technique.options)}, not {key!r}")
-        kind = technique.options[key].kind
-        if kind is Compression:
-            options[key] = parse_compression(value, f"{where}: {key}")
-        elif not isinstance(value, (int, float) if kind is float else kind) or isinstance(value, bool) != (
-            kind is bool
-        ):
-            raise PlanError(f"{where}: {key} = {value!r} should be {_NAMES[kind]}")
+        options[key] = _parse_value(value, technique.options[key].kind, where, key)
     if options[technique.key] is False:
         raise PlanError(f"{where}: {technique.key} is true or absent; name the compression instead")
     try:
@@ -167,11 +200,24 @@ def parse_compression(row: object, where: str) -> Compression:
     return Joint(compression) if joint else compression
 
 
+def _parse_value(value: Any, kind: type, where: str, key: str) -> Any:
+    """Return what the value of an option stands for."""
+    if kind is Compression:
+        return parse_compression(value, f"{where}: {key}")
+    expected: Any = {float: (int, float), tuple: (list,)}.get(kind, (kind,))
+    if not isinstance(value, expected) or isinstance(value, bool) != (kind is bool):
+        raise PlanError(f"{where}: {key} = {value!r} should be {_NAMES[kind]}")
+    if kind is tuple:
+        return tuple(parse_compression(part, f"{where}: {key}: part {j}") for j, part in enumerate(value, 1))
+    return value
+
+
 _NAMES: Mapping[type, str] = {
     int: "an integer",
     float: "a number",
     str: "a string",
     bool: "true or false",
     list: "a list of numbers",
+    tuple: "a list of tables such as { codebook = 4 }",
 }
 """What a person calls a type."""

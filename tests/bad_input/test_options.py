@@ -42,7 +42,7 @@ def test_plans_that_do_not_fit(net, refused, plan):
 
 
 CONFLICTS = {
-    "training to nothing": (["--effort", "train"], "say what training compresses to"),
+    "training to nothing": (["--effort", "train"], "say what becomes of the weights"),
     "two budgets": (["--bits", "3", "--size", "1KB"], "a budget is named once"),
     "a budget and a plan": (["--bits", "3", "--codebook", "2"], "--bits does not go with --codebook"),
     "a budget and training": (["--ratio", "9", "--effort", "train"], "--ratio does not go with --effort train"),

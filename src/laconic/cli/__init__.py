@@ -12,6 +12,8 @@ from laconic.errors import LaconicError
 COMMANDS = {
     "demo": "Train, compress, read back and evaluate a small network: the whole story in a few minutes.",
     "train": "Train a reference network.",
+    "techniques": "List what a plan can ask for.",
+    "plan": "Show what each tensor of a checkpoint will get.",
     "compress": "Compress a checkpoint to a .lac file.",
     "evaluate": "Measure loss and error of a checkpoint or a .lac file.",
     "decompress": "Turn a .lac file back into a checkpoint.",

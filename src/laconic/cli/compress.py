@@ -14,15 +14,15 @@ from laconic.api import Result, Training, within
 from laconic.budget import PASSES, Budget
 from laconic.cli import options
 from laconic.cli.console import Output, in_bytes
+from laconic.cli.planning import plan_of
 from laconic.cli.running import Run, going_on, resumable
 from laconic.cli.tasks import IDENTITY, check_weights, evaluations, task_of
 from laconic.codes import Code
-from laconic.csteps import AdaptiveCodebook, Compression, Joint, KeepLargest, Lossless, LowRank
 from laconic.errors import PlanError
 from laconic.lc import FINE_TUNING, direct
 from laconic.ledger import REFERENCE_BYTES
 from laconic.params import Params, open_checkpoint
-from laconic.plan import Plan, load_plan, weights_only
+from laconic.plan import Plan
 from laconic.smallest import smallest
 from laconic.task import Task
 from laconic.training import Optimization
@@ -71,13 +71,11 @@ def command(
     quality: Annotated[
         Quality, typer.Option(help="With a budget: fast (no trellis), default (8 states), max (64 states).")
     ] = Quality.default,
-    codebook: Annotated[int | None, typer.Option(min=1, help="Quantize to this many values per tensor.")] = None,
-    keep: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Prune: the share of weights kept, over all tensors together.")
-    ] = None,
-    rank: Annotated[int | None, typer.Option(min=0, help="Factor each matrix into two of this rank.")] = None,
-    per_tensor: Annotated[bool, typer.Option("--per-tensor", help="With --keep: the share of each tensor.")] = False,
-    plan: Annotated[Path | None, typer.Option(help="A TOML plan: patterns of tensor names to compressions.")] = None,
+    codebook: options.Codebook = None,
+    keep: options.Keep = None,
+    rank: options.Rank = None,
+    per_tensor: options.PerTensor = False,
+    plan: options.Plan = None,
     effort: Annotated[Effort, typer.Option(help="direct: weights only, seconds. train: the LC algorithm.")] = (
         Effort.direct
     ),
@@ -140,7 +138,7 @@ def command(
     made, resolved = None, None
     if not budget:
         params = dict(params)
-        resolved = _plan(params, codebook, keep, rank, per_tensor, plan)
+        resolved = plan_of(params, codebook, keep, rank, per_tensor, plan)
     if effort is Effort.train or net or data or task:
         made = task_of(net, data, data_dir, task, metadata, batch=batch, seed=seed)
         check_weights(params, made)
@@ -229,34 +227,6 @@ def _within(say: Output, params: Params, budget: Budget, quality: Quality, notes
             params, budget, quality.value, notes, reference_bytes=reference,
             watch=lambda number, size: tick(number, f"pass {number}: {in_bytes(size)}"),
         )  # fmt: skip
-
-
-def _plan(
-    params: Mapping[str, torch.Tensor],
-    codebook: int | None,
-    keep: float | None,
-    rank: int | None,
-    per_tensor: bool,
-    path: Path | None,
-) -> Plan:
-    """Return the plan that the options stand for."""
-    if path is not None:
-        if (codebook, keep, rank, per_tensor) != (None, None, None, False):
-            raise PlanError("--plan says it all: leave out --codebook, --keep, --rank and --per-tensor")
-        return load_plan(path)
-    if per_tensor and keep is None:
-        raise PlanError("--per-tensor goes with --keep; a codebook and a rank are each tensor's own already")
-    if keep is not None and rank is not None:
-        raise PlanError("--keep and --rank do not combine on one tensor; say which tensor gets which in a --plan")
-    values: Compression = AdaptiveCodebook(codebook) if codebook is not None else Lossless()
-    if keep is not None:
-        pruned = KeepLargest(keep, values=values)
-        return weights_only(pruned if per_tensor else Joint(pruned), params)
-    if rank is not None:
-        return weights_only(LowRank(rank, left=values, right=values), params)
-    if codebook is None:
-        raise PlanError("say what training compresses to: --codebook K, --keep SHARE, --rank R, or --plan FILE")
-    return weights_only(values, params)
 
 
 def _report(say: Output, result: Result, output: Path, task: Task | None, force: bool) -> None:

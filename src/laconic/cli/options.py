@@ -64,6 +64,13 @@ Threads = Annotated[
     int | None,
     typer.Option(min=1, help="Threads of torch; results are the same for the same number. Default: its choice."),
 ]
+Codebook = Annotated[int | None, typer.Option(min=1, help="Quantize to this many values per tensor.")]
+Keep = Annotated[
+    float | None, typer.Option(min=0, max=1, help="Prune: the share of weights kept, over all tensors together.")
+]
+Rank = Annotated[int | None, typer.Option(min=0, help="Factor each matrix into two of this rank.")]
+PerTensor = Annotated[bool, typer.Option("--per-tensor", help="With --keep: the share of each tensor.")]
+Plan = Annotated[Path | None, typer.Option(help="A TOML plan: patterns of tensor names to compressions.")]
 Net = Annotated[
     str | None,
     typer.Option(help="A reference network: lenet300, lenet300-tanh, lenet5, resnet20 ... resnet110."),

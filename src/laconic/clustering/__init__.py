@@ -13,6 +13,7 @@ from laconic.clustering.nearest import nearest, nearest_in_groups
 from laconic.clustering.quartic import quartic_clusters
 from laconic.clustering.scale import best_scale, group_scales
 from laconic.clustering.starts import lloyd_from
+from laconic.clustering.trimmed import trimmed
 
 __all__ = [
     "best_scale",
@@ -25,4 +26,5 @@ __all__ = [
     "nearest",
     "nearest_in_groups",
     "quartic_clusters",
+    "trimmed",
 ]

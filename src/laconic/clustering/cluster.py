@@ -30,6 +30,11 @@ def cluster(values: np.ndarray, weights: np.ndarray | None, k: int, warm: np.nda
     ordered, heavy = sort(values, weights)
     if len(ordered) < len(values) and count_distinct(np.sort(values.astype(ordered.dtype)), k) <= k:
         ordered, heavy = sort(values, None)
+    return of_sorted(ordered, heavy, k, warm)
+
+
+def of_sorted(ordered: np.ndarray, heavy: np.ndarray | None, k: int, warm: np.ndarray | None = None) -> np.ndarray:
+    """Return what `cluster` does, of values in ascending order, at least one, that all weigh something."""
     limit = max(CELLS, EXACT // k, k)
     count = count_distinct(ordered, limit)
     if count <= k:

@@ -9,6 +9,7 @@ from laconic.codes.low_rank import VIEWS, LowRankCode
 from laconic.codes.sharing import shared
 from laconic.codes.sparse import SparseCode
 from laconic.codes.streams import DTYPES, Symbols, Values
+from laconic.codes.sum import SumCode
 from laconic.codes.tile_sparse import TileSparseCode
 
 CODES: dict[int, type[Code]] = {
@@ -18,6 +19,7 @@ CODES: dict[int, type[Code]] = {
     3: LowRankCode,
     4: GridCode,
     5: GroupedCode,
+    6: SumCode,
     7: TileSparseCode,
 }
 """Every code, by its tag in the file (`docs/format.md`)."""
@@ -34,6 +36,7 @@ __all__ = [
     "LowRankCode",
     "Part",
     "SparseCode",
+    "SumCode",
     "Symbols",
     "TileSparseCode",
     "Values",

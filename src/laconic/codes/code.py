@@ -3,6 +3,8 @@
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from functools import cache
 from typing import TypeVar
 
 import numpy as np
@@ -45,6 +47,15 @@ class Code(ABC):
         """Return the small non-negative integers stored beside shape and dtype in the table of the file."""
 
     @classmethod
+    def parts(cls, facts: tuple[int, ...]) -> "Mapping[str, type[Part]]":
+        """Return what `streams` holds of a code with these facts, name and class, in the order of the file.
+
+        Raises:
+            FormatError: when no code has these facts.
+        """
+        return _declared(cls)
+
+    @classmethod
     @abstractmethod
     def from_streams(
         cls, shape: tuple[int, ...], dtype: str, facts: tuple[int, ...], streams: "Mapping[str, Part]"
@@ -69,6 +80,13 @@ class Code(ABC):
 
 Part = Symbols | Values | Code
 Kind = TypeVar("Kind", Symbols, Values, Code)
+
+
+@cache
+def _declared(kind: type[Code]) -> Mapping[str, type[Part]]:
+    """Return the fields of a code that are streams or codes, by name."""
+    assert is_dataclass(kind)
+    return {f.name: f.type for f in fields(kind) if isinstance(f.type, type) and f.type in (Symbols, Values, Code)}
 
 
 def part(streams: Mapping[str, Part], name: str, kind: type[Kind]) -> Kind:

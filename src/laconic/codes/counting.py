@@ -11,6 +11,7 @@ from laconic.codes.grouped import GroupedCode
 from laconic.codes.low_rank import LowRankCode
 from laconic.codes.sparse import SparseCode
 from laconic.codes.streams import Symbols, Values
+from laconic.codes.sum import SumCode
 from laconic.codes.tile_sparse import TileSparseCode
 from laconic.coding import entropy_bits, itemsize
 
@@ -43,9 +44,9 @@ def published_bits(codes: Mapping[str, Code]) -> dict[str, int]:
     charged to the first tensor that uses it. Sparse: for each survivor its value as above and its coordinates,
     ⌈log₂ rows⌉ + ⌈log₂ columns⌉ in the matrix of dimension 0 × the rest. Tiles: the survivors as above, and
     ⌈log₂ tiles⌉ for each tile that is kept, or ⌈log₂ of the weights of a tile⌉ for each survivor. Low rank: both
-    factors. Grid: ⌈log₂ of the levels from the smallest to the largest⌉ an element, and 32 bits for the step, charged
-    once. Grouped: ⌈log₂ K⌉ an element, and b for each scale and each entry that belongs to a group, once; a codebook
-    that is given is free.
+    factors. Sum: its parts. Grid: ⌈log₂ of the levels from the smallest to the largest⌉ an element, and 32 bits for
+    the step, charged once. Grouped: ⌈log₂ K⌉ an element, and b for each scale and each entry that belongs to a group,
+    once; a codebook that is given is free.
 
     Source: Carreira-Perpiñán & Idelbayev, "Model compression as constrained optimization, with application to neural
     nets. Part II: quantization" (arXiv:1707.04319), whose compression ratios are test vectors.
@@ -76,6 +77,8 @@ def _published(code: Code, charged: set[int]) -> int:
         levels, step = code.levels, 0 if id(code.step) in charged else 32
         charged.add(id(code.step))
         return code.size * _index_bits(int(levels.max()) - int(levels.min()) + 1 if code.size else 0) + step
+    if isinstance(code, SumCode):
+        return sum(_published(term, charged) for term in code.terms)
     assert isinstance(code, LowRankCode), f"no published count of {type(code).__name__}"
     return _published(code.left, charged) + _published(code.right, charged)
 

@@ -12,6 +12,7 @@ from laconic.codes.grid import GridCode
 from laconic.codes.grouped import GroupedCode
 from laconic.codes.low_rank import LowRankCode
 from laconic.codes.sparse import SparseCode
+from laconic.codes.sum import SumCode
 from laconic.codes.tile_sparse import TileSparseCode
 
 
@@ -62,6 +63,8 @@ def describe(code: Code | Outline) -> str:
     if found.kind is GroupedCode:
         groups = f", {found.parts['scales']} scales" if found.parts["scales"] else ""
         return f"codebook {found.parts['codebook']}{groups}"
+    if found.kind is SumCode:
+        return f"sum of ({', '.join(describe(_nested(found, name)) for name in found.parts)})"
     return found.kind.__name__
 
 

@@ -1,6 +1,5 @@
 """Bytes to the table of a `.lac` file: every claim is checked before anything is allocated for it."""
 
-from collections.abc import Mapping
 from typing import final
 
 from laconic.codes import CODES, DTYPES, Code, Part, Symbols
@@ -19,19 +18,16 @@ from laconic.container.table import (
     check_shape,
     shared_ends,
 )
-
-Parts = Mapping[int, tuple[type[Part], ...]]
-"""For each tag the classes of the parts of its record, in order."""
+from laconic.errors import FormatError
 
 
-def parse_table(data: bytes, origin: int, first_block: int, parts: Parts) -> Table:
+def parse_table(data: bytes, origin: int, first_block: int) -> Table:
     """Return the table in ``data``, which begins at byte ``origin`` of the file.
 
     Args:
         data: the table, its checksum checked.
         origin: where it begins, which is also where the blocks end.
         first_block: where they begin.
-        parts: for each tag the classes of the parts of its record.
 
     Raises:
         FormatError: when anything in it departs from `docs/format.md`.
@@ -41,7 +37,7 @@ def parse_table(data: bytes, origin: int, first_block: int, parts: Parts) -> Tab
     streams, end = _parse_streams(cursor, first_block)
     if end != origin:
         raise cursor.fail(f"the blocks end at byte {end}, the table begins at byte {origin}")
-    records = _Records(cursor, streams, parts)
+    records = _Records(cursor, streams)
     tensors = records.tensors()
     if records.used != len(streams):
         raise cursor.fail(f"{len(streams)} streams, of which only {records.used} are used")
@@ -115,11 +111,10 @@ def _parse_streams(cursor: Cursor, offset: int) -> tuple[tuple[Stream, ...], int
 class _Records:
     """The reader of the last part of a table; it knows how many streams have been used so far."""
 
-    def __init__(self, cursor: Cursor, streams: tuple[Stream, ...], parts: Parts) -> None:
+    def __init__(self, cursor: Cursor, streams: tuple[Stream, ...]) -> None:
         self.used = 0
         self._cursor = cursor
         self._streams = streams
-        self._parts = parts
 
     def tensors(self) -> dict[str, Record]:
         """Return the records by name."""
@@ -142,7 +137,11 @@ class _Records:
         shape = self._numbers(MAX_AXES)
         check_shape(shape)
         facts = self._numbers(MAX_FACTS)
-        parts = tuple(self._part(kind, depth) for kind in self._parts[tag])
+        try:
+            kinds = tuple(CODES[tag].parts(facts).values())
+        except FormatError as error:
+            raise cursor.fail(str(error)) from None
+        parts = tuple(self._part(kind, depth) for kind in kinds)
         return Record(tag, DTYPES[dtype], shape, facts, parts)
 
     def _numbers(self, limit: int) -> tuple[int, ...]:

@@ -17,7 +17,7 @@ import numpy as np
 from laconic.codes import Code
 from laconic.container.header import HEADER_BYTES, parse_header
 from laconic.container.parsing import parse_table
-from laconic.container.records import PARTS, StreamPart, build_code, decode_stream, stream_numbers
+from laconic.container.records import StreamPart, build_code, decode_stream, stream_numbers
 from laconic.container.room import default_limit, require_room
 from laconic.container.rows import Row, rows
 from laconic.container.table import Table
@@ -184,13 +184,10 @@ def loads(data: bytes, limit: int | None = None) -> Contents:
     return Contents(file.codes(), file.metadata)
 
 
-_KINDS = {tag: tuple(parts.values()) for tag, parts in PARTS.items()}
-
-
 def _table(data: "bytes | mmap.mmap") -> Table:
     """Return the table of a file, all its claims checked."""
     header = parse_header(data[:HEADER_BYTES], len(data))
     table = data[header.table_offset :]
     if zlib.crc32(table) != header.table_crc:
         raise FormatError(f"byte {header.table_offset}: the table is damaged (its checksum differs)")
-    return parse_table(table, header.table_offset, HEADER_BYTES, _KINDS)
+    return parse_table(table, header.table_offset, HEADER_BYTES)

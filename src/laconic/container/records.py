@@ -2,7 +2,6 @@
 
 import zlib
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass
 
 import numpy as np
 
@@ -13,16 +12,6 @@ from laconic.container.table import BLOCK, Block, Record, Stream
 from laconic.errors import FormatError
 
 StreamPart = Symbols | Values
-
-
-def _parts(kind: type[Code]) -> dict[str, type[Part]]:
-    """Return the parts of a code, in the order of the file: its fields that are streams or codes, by name."""
-    assert is_dataclass(kind)
-    return {f.name: f.type for f in fields(kind) if isinstance(f.type, type) and f.type in (Symbols, Values, Code)}
-
-
-PARTS: dict[int, dict[str, type[Part]]] = {tag: _parts(kind) for tag, kind in CODES.items()}
-"""For each tag the parts of the code, name and class."""
 
 
 def encode_blocks(part: StreamPart) -> list[bytes]:
@@ -83,7 +72,7 @@ def build_code(record: Record, stream: Callable[[int], StreamPart]) -> Code:
     """
     kind = CODES[record.tag]
     parts: dict[str, Part] = {}
-    for name, part in zip(PARTS[record.tag], record.parts, strict=True):
+    for name, part in zip(kind.parts(record.facts), record.parts, strict=True):
         parts[name] = build_code(part, stream) if isinstance(part, Record) else stream(part)
     code = kind.from_streams(record.shape, record.dtype, record.facts, parts)
     if code.facts() != record.facts:
@@ -95,7 +84,7 @@ def outline_of(record: Record, streams: tuple[Stream, ...]) -> Outline:
     """Return the outline of the code that ``record`` describes, without reading it."""
     kind = CODES[record.tag]
     parts: dict[str, int | Outline] = {}
-    for name, part in zip(PARTS[record.tag], record.parts, strict=True):
+    for name, part in zip(kind.parts(record.facts), record.parts, strict=True):
         parts[name] = outline_of(part, streams) if isinstance(part, Record) else streams[part].count
     return Outline(kind, record.shape, parts)
 

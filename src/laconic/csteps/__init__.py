@@ -1,6 +1,7 @@
 """C steps: projections of weights on sets of compressed weights, one family a file."""
 
 from laconic.csteps.adaptive_codebook import AdaptiveCodebook
+from laconic.csteps.additive import Additive
 from laconic.csteps.compression import Codes, Compression
 from laconic.csteps.fixed_codebook import BINARY, TERNARY, FixedCodebook, powers_of_two
 from laconic.csteps.group_penalty import GroupPenalty
@@ -32,6 +33,7 @@ COMPRESSIONS: tuple[type[Compression], ...] = (
     LowRank,
     UniformGrid,
     Joint,
+    Additive,
 )
 """Every public compression; the suite of laws covers each."""
 
@@ -40,6 +42,7 @@ __all__ = [
     "COMPRESSIONS",
     "TERNARY",
     "AdaptiveCodebook",
+    "Additive",
     "Codes",
     "Compression",
     "FixedCodebook",

@@ -90,10 +90,10 @@ class AdaptiveCodebook(Compression):
             return {name: self._grouped(name, array, weights[name], metrics, warm) for name, array in arrays.items()}
         last = self._last(weights, warm)
         found = [
-            self._encode(c, arrays, weights, metrics, own) for c, own in self._centres(arrays, weights, metrics, last)
+            self.encode(c, arrays, weights, metrics, own) for c, own in self._centres(arrays, weights, metrics, last)
         ]
         if last is not None:
-            found.append(self._encode(last, arrays, weights, metrics))
+            found.append(self.encode(last, arrays, weights, metrics))
             found.append(of_kind(CodebookCode, warm if self.price else None, weights) or found[0])
         best = min(found, key=lambda codes: self._objective(codes, weights, metrics)) if found[1:] else found[0]
         return dict(best)
@@ -101,6 +101,11 @@ class AdaptiveCodebook(Compression):
     def scaled(self, factor: float) -> Compression:
         """Scale the price."""
         return replace(self, price=self.price * factor)
+
+    def penalty(self, codes: Codes) -> float:
+        """Return the price of the bits."""
+        found = [code for code in codes.values() if isinstance(code, CodebookCode)]
+        return self.price * sum(entropy_bits(code.indices.array, code.indices.alphabet) for code in found)
 
     def _centres(
         self, arrays: Mapping[str, np.ndarray], weights: Params, metrics: Metrics, last: np.ndarray | None
@@ -124,7 +129,7 @@ class AdaptiveCodebook(Compression):
         members = list(_members(arrays, weights, metrics).values())
         return [priced_clusters(members, self.price, start) for start in (best, *([] if last is None else [last]))]
 
-    def _encode(
+    def encode(
         self,
         centres: np.ndarray,
         arrays: Mapping[str, np.ndarray],
@@ -185,10 +190,7 @@ class AdaptiveCodebook(Compression):
 
     def _objective(self, codes: Mapping[str, CodebookCode], weights: Params, metrics: Metrics) -> float:
         """Return what is minimised."""
-        if not self.price:
-            return distortion(codes, weights, metrics)
-        bits = sum(entropy_bits(code.indices.array, code.indices.alphabet) for code in codes.values())
-        return distortion(codes, weights, metrics) + self.price * bits
+        return distortion(codes, weights, metrics) + (self.penalty(codes) if self.price else 0.0)
 
     def _last(self, weights: Params, warm: Codes | None) -> np.ndarray | None:
         """Return the codebook of ``warm``, of any shapes, where it is one for all tensors and not too large."""

@@ -45,3 +45,19 @@ class Compression(ABC):
         ``scaled(2 / mu)``. Compressions that hold others hand the factor on.
         """
         return self
+
+    def penalty(self, codes: Codes) -> float:
+        """Return `price · C(Θ)` of feasible codes: what the objective has beside the distortion, 0 where no price is.
+
+        `Additive` compares sums by it. Compressions that hold others add what these say of the codes within.
+        """
+        return 0.0
+
+    @property
+    def assigns_each_weight_alone(self) -> bool:
+        """Whether Δ(Θ)_i depends on w_i alone, the feasible set being a product of sets, one a weight.
+
+        It is so with fixed codebooks, but not where anything is learned or shared. Then such a part and the κ largest
+        errors beside it are the joint optimum (`Additive`).
+        """
+        return False

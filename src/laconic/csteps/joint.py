@@ -37,6 +37,15 @@ class Joint(Compression):
         """Scale the inner compression."""
         return Joint(self.of.scaled(factor))
 
+    def penalty(self, codes: Codes) -> float:
+        """Return the inner compression's."""
+        return self.of.penalty(codes)
+
+    @property
+    def assigns_each_weight_alone(self) -> bool:
+        """Whether the inner compression does."""
+        return self.of.assigns_each_weight_alone
+
 
 def project(
     compression: Compression, weights: Params, metrics: Metrics | None = None, warm: Codes | None = None

@@ -65,7 +65,7 @@ class KeepLargest(Compression):
         """
         metrics = metrics or {}
         scores = {name: root_losses(name, tensor, metrics) for name, tensor in weights.items()}
-        kappa = self._kappa(sum(tensor.numel() for tensor in weights.values()))
+        kappa = self.kappa(sum(tensor.numel() for tensor in weights.values()))
         masks = split(largest(joined(scores), kappa), scores)
         # nothing beats lossless survivors: there is no need to look
         last = None if isinstance(self.values, Lossless) else of_kind(SparseCode, warm, weights)
@@ -76,7 +76,11 @@ class KeepLargest(Compression):
         """Scale the compression of the survivors."""
         return replace(self, values=self.values.scaled(factor))
 
-    def _kappa(self, total: int) -> int:
+    def penalty(self, codes: Codes) -> float:
+        """Return what the compression of the survivors says."""
+        return self.values.penalty({name: code.values for name, code in codes.items() if isinstance(code, SparseCode)})
+
+    def kappa(self, total: int) -> int:
         """Return how many of ``total`` weights may stay."""
         return self.count if self.count is not None else round((self.keep or 0) * total)
 

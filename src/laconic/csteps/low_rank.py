@@ -88,6 +88,12 @@ class LowRank(Compression):
         """Scale the compressions of the factors."""
         return replace(self, left=self.left.scaled(factor), right=self.right.scaled(factor))
 
+    def penalty(self, codes: Codes) -> float:
+        """Return what the compressions of the factors say."""
+        held = {name: code for name, code in codes.items() if isinstance(code, LowRankCode)}
+        left = self.left.penalty({name: code.left for name, code in held.items()})
+        return left + self.right.penalty({name: code.right for name, code in held.items()})
+
     def _check(self, name: str, tensor: Tensor, metrics: Metrics) -> None:
         """Refuse what this compression does not take."""
         require_finite(name, tensor)

@@ -193,8 +193,12 @@ class UniformGrid(Compression):
 
     def _objective(self, codes: Mapping[str, GridCode], weights: Params, metrics: Metrics | None) -> float:
         """Return what is minimised."""
-        price = self.rate * (self.step or 0.0) ** 2
-        return distortion(codes, weights, metrics) + price * sum(code.index_bits for code in codes.values())
+        return distortion(codes, weights, metrics) + self.penalty(codes)
+
+    def penalty(self, codes: Codes) -> float:
+        """Return what the bits cost."""
+        bits = sum(code.index_bits for code in codes.values() if isinstance(code, GridCode))
+        return self.rate * (self.step or 0.0) ** 2 * bits
 
     def _allows(self, codes: Mapping[str, GridCode]) -> bool:
         """Say whether ``codes`` lie in the feasible set."""

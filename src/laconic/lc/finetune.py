@@ -9,7 +9,7 @@ fine-tuning*; at the end of the LC algorithm it takes the last of the loss out o
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial, singledispatch
+from functools import partial, reduce, singledispatch
 from typing import final
 
 import numpy as np
@@ -24,6 +24,7 @@ from laconic.codes import (
     GroupedCode,
     LowRankCode,
     SparseCode,
+    SumCode,
     TileSparseCode,
     Values,
 )
@@ -222,9 +223,24 @@ def _low_rank(code: LowRankCode, leaves: _Leaves) -> _Form:
     left, right = free(code.left, leaves), free(code.right, leaves)
     shape = partial(_tensor_of, shape=code.shape, view=code.view)
     return _Form(
-        lambda: shape(left.build() @ right.build()),
+        lambda: shape(_product(left.build(), right.build())),
         lambda: replace(code, left=left.freeze(), right=right.freeze()),
     )
+
+
+@free.register
+def _sum(code: SumCode, leaves: _Leaves) -> _Form:
+    terms = [free(term, leaves) for term in code.terms]
+    return _Form(
+        lambda: reduce(torch.add, [term.build() for term in terms]),
+        lambda: replace(code, terms=tuple(term.freeze() for term in terms)),
+    )
+
+
+def _product(left: Tensor, right: Tensor) -> Tensor:
+    """Return the product of two factors, of which one may be wider: grids are built in float64."""
+    wide = torch.promote_types(left.dtype, right.dtype)
+    return left.to(wide) @ right.to(wide)
 
 
 def _tensor_of(matrix: Tensor, shape: tuple[int, ...], view: str) -> Tensor:

@@ -4,6 +4,7 @@ from laconic.techniques.additive import ADDITIVE
 from laconic.techniques.low_rank import LOW_RANK
 from laconic.techniques.pruning import PRUNING
 from laconic.techniques.quantization import QUANTIZATION
+from laconic.techniques.rows import Row, row_of, technique_of
 from laconic.techniques.technique import Option, Technique
 
 TECHNIQUES: dict[str, Technique] = {
@@ -11,4 +12,4 @@ TECHNIQUES: dict[str, Technique] = {
 }
 """By key, in the order in which they are listed."""
 
-__all__ = ["TECHNIQUES", "Option", "Technique"]
+__all__ = ["TECHNIQUES", "Option", "Row", "Technique", "row_of", "technique_of"]

@@ -15,7 +15,7 @@ class Option:
 
     Args:
         kind: `int`, `float` (integers are taken too), `str`, `bool`, `list` (of numbers), or `Compression` for a table
-            of its own.
+            of its own, or `tuple` for a list of such tables.
         unit: what it counts or says, in a few words.
     """
 

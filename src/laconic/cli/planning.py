@@ -1,0 +1,35 @@
+"""The plan that options stand for."""
+
+from pathlib import Path
+
+from laconic.csteps import AdaptiveCodebook, Compression, Joint, KeepLargest, Lossless, LowRank
+from laconic.errors import PlanError
+from laconic.params import Params
+from laconic.plan import Plan, load_plan, weights_only
+
+
+def plan_of(
+    params: Params, codebook: int | None, keep: float | None, rank: int | None, per_tensor: bool, path: Path | None
+) -> Plan:
+    """Return the plan that the options stand for.
+
+    Raises:
+        PlanError: for options that do not go together, and where none is given.
+    """
+    if path is not None:
+        if (codebook, keep, rank, per_tensor) != (None, None, None, False):
+            raise PlanError("--plan says it all: leave out --codebook, --keep, --rank and --per-tensor")
+        return load_plan(path)
+    if per_tensor and keep is None:
+        raise PlanError("--per-tensor goes with --keep; a codebook and a rank are each tensor's own already")
+    if keep is not None and rank is not None:
+        raise PlanError("--keep and --rank do not combine on one tensor; say which tensor gets which in a --plan")
+    values: Compression = AdaptiveCodebook(codebook) if codebook is not None else Lossless()
+    if keep is not None:
+        pruned = KeepLargest(keep, values=values)
+        return weights_only(pruned if per_tensor else Joint(pruned), params)
+    if rank is not None:
+        return weights_only(LowRank(rank, left=values, right=values), params)
+    if codebook is None:
+        raise PlanError("say what becomes of the weights: --codebook K, --keep SHARE, --rank R, or --plan FILE")
+    return weights_only(values, params)

@@ -1,0 +1,85 @@
+"""`laconic techniques`: what a plan can ask for."""
+
+from typing import Annotated, Any
+
+import typer
+
+from laconic.cli import options
+from laconic.cli.console import Output, table
+from laconic.csteps import Compression
+from laconic.errors import PlanError
+from laconic.plan import in_toml
+from laconic.techniques import TECHNIQUES, Technique
+
+KINDS = {
+    int: "integer",
+    float: "number",
+    str: "string",
+    bool: "true or false",
+    list: "list of numbers",
+    tuple: "list of rows",
+    Compression: "row",
+}
+"""What the kinds of options are called."""
+
+
+def command(
+    name: Annotated[str | None, typer.Argument(help="One of them, for its parameters. Default: list all.")] = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """List what a plan can ask for: each technique, whether it is exact, and the metrics that it honours.
+
+    A row of a plan is a table of one technique's parameters, of which the first names it. Every row also takes
+    joint = true: one constraint over all its tensors.
+
+    Examples:
+      laconic techniques
+
+      laconic techniques keep
+
+      laconic techniques --json
+    """
+    say = Output(as_json, quiet)
+    if name is not None and name not in TECHNIQUES:
+        raise PlanError(f"there is no technique {name!r}; there are {', '.join(TECHNIQUES)}")
+    if name is not None:
+        one = TECHNIQUES[name]
+        columns = {"parameter": "left", "kind": "left", "is": "left"}
+        parameters = [(key, KINDS[option.kind], option.unit) for key, option in one.options.items()]
+        shown = table(f"{name}: {one.line}", columns, parameters)
+        about = f"{_exactness(one)}; metrics: {_metrics(one)}"
+        say.result(_record(one), shown, about, f"example: {_example(one)}")
+        return
+    columns = {"technique": "left", "does": "left", "exact": "left", "metrics": "left", "row": "left"}
+    rows = [(t.key, t.line, _exactness(t), _metrics(t), _example(t)) for t in TECHNIQUES.values()]
+    records = {"techniques": [_record(technique) for technique in TECHNIQUES.values()]}
+    say.result(records, table("techniques", columns, rows))
+
+
+def _record(technique: Technique) -> dict[str, Any]:
+    """Return a technique as plain values, for JSON."""
+    parameters = {key: {"kind": KINDS[o.kind], "unit": o.unit} for key, o in technique.options.items()}
+    return {
+        "key": technique.key,
+        "line": technique.line,
+        "exact": technique.exact,
+        "metrics": [metric.__name__.lower() for metric in technique.metrics],
+        "parameters": parameters,
+        "example": dict(technique.example),
+    }
+
+
+def _exactness(technique: Technique) -> str:
+    """Return what the table says of exactness."""
+    return "exact" if technique.exact else "approximate"
+
+
+def _metrics(technique: Technique) -> str:
+    """Return the metrics, as words."""
+    return ", ".join(metric.__name__.lower() for metric in technique.metrics)
+
+
+def _example(technique: Technique) -> str:
+    """Return the example as a plan has it."""
+    return in_toml(technique.example)
