@@ -105,18 +105,23 @@ def position_bits(kept: np.ndarray, total: int) -> np.ndarray:
     >>> position_bits(np.array([0.0, 2.0, 4.0]), 4)
     array([0., 4., 0.])
     """
-    found = np.zeros(len(kept))
+    whole = total * math.log2(total) if total else 0.0
+    found = np.full(len(kept), whole)
     for part in (kept, total - kept):
-        some = part > 0
-        found[some] += part[some] * np.log2(total / part[some])
+        found -= part * np.log2(part, out=np.zeros(len(part)), where=part > 0)
     return found
 
 
 def best_support(gains: np.ndarray, price: float) -> np.ndarray:
     """Return the support S of largest `Σ_S gain − price · (bits of the places of S)`, bool of shape (n,)."""
-    order = np.argsort(-gains, kind="stable")
-    total = np.concatenate([np.zeros(1), np.cumsum(gains[order], dtype=np.float64)])
-    total -= price * position_bits(np.arange(len(total), dtype=np.float64), len(gains))
-    mask = np.zeros(len(gains), bool)
-    mask[order[: int(np.argmax(total))]] = True
+    ascending = np.sort(gains)
+    value = np.concatenate([np.zeros(1), np.cumsum(ascending[::-1], dtype=np.float64)])
+    value -= price * position_bits(np.arange(len(value), dtype=np.float64), len(gains))
+    count = int(np.argmax(value))
+    if count == 0:
+        return np.zeros(len(gains), bool)
+    threshold = ascending[len(gains) - count]
+    mask: np.ndarray = gains > threshold
+    ties = np.flatnonzero(gains == threshold)
+    mask[ties[: count - int(np.count_nonzero(mask))]] = True
     return mask
