@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from sklearn.linear_model import Lasso
 
-from laconic.csteps import AdaptiveCodebook, Joint, KeepLargest, L0Penalty, L1Ball, L1Penalty, project
+from laconic.csteps import AdaptiveCodebook, Joint, KeepLargest, L0Penalty, L1Ball, L1Penalty, UniformGrid, project
 from laconic.csteps.l1_ball import multiplier_of
 from laconic.csteps.warm import distortion
 from laconic.errors import PlanError, UnsupportedMetric, WeightsError
@@ -62,7 +62,7 @@ def test_metrics_that_bind_weights_together_are_refused_by_name(compression):
 
 
 @pytest.mark.parametrize(
-    "compression", [L1Penalty(1.0), L1Ball(radius=1.0), KeepLargest(1.0, values=AdaptiveCodebook(2))]
+    "compression", [L1Penalty(1.0), L1Ball(radius=1.0), KeepLargest(1.0, values=UniformGrid(step=0.1))]
 )
 def test_a_quartic_metric_is_refused_where_weights_move(compression):
     with pytest.raises(UnsupportedMetric, match=r"w: .*Quartic"):
@@ -297,7 +297,10 @@ def test_lc_with_an_l0_constraint_finds_the_best_subset_of_orthogonal_inputs(cou
 
 
 def test_lc_with_an_l0_price_finds_most_of_the_optima_of_small_random_designs():
-    """The problem is NP-hard: the share found is what the algorithm is worth; it never beats exhaustive search."""
+    """The problem is NP-hard: the share found is what the algorithm is worth; it never beats exhaustive search.
+
+    It found 12 of these 12; the floor leaves room for other rounding.
+    """
     hits = 0
     for seed in range(12):
         _, _, problem = least_squares(seed, features=7)

@@ -74,6 +74,12 @@ def objective(case: Case, codes: dict[str, Code]) -> float:
     return distortion(codes, case.weights, case.metrics) + case.penalty(codes)
 
 
+@over()
+def test_a_compression_knows_what_its_prices_come_to(case: Case):
+    codes = solve(case)
+    assert case.compression.penalty(codes) == pytest.approx(case.penalty(codes), rel=1e-9, abs=1e-12)
+
+
 def precision(case: Case) -> float:
     """How much a rounding to the coarsest dtype can cost, relatively."""
     return max((torch.finfo(tensor.dtype).eps for tensor in case.weights.values()), default=0.0)
@@ -160,10 +166,10 @@ def test_warm_codes_of_another_kind_are_ignored(case: Case):
 
 @over(lambda case: lossy(case) and case.exact)
 def test_random_feasible_points_are_no_better(case: Case):
-    least = distortion(solve(case), case.weights, case.metrics)
+    least = objective(case, solve(case))
     for seed, noise in enumerate(NOISES * 2):
         point = solve(case, perturbed(case, noise, seed))
-        other = distortion(point, case.weights, case.metrics)
+        other = objective(case, point)
         # where the optimum is all but zero, what the dtype rounds off is all there is
         assert least <= other * (1 + 4 * precision(case)) + precision(case) ** 2 * norm(case)
 

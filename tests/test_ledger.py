@@ -8,7 +8,24 @@ import torch
 import laconic
 from laconic import container, nets
 from laconic.codes.counting import published_bits
-from laconic.csteps import COMPRESSIONS, AdaptiveCodebook, Additive, Joint, KeepLargest, Lossless, LowRank, UniformGrid
+from laconic.csteps import (
+    COMPRESSIONS,
+    AdaptiveCodebook,
+    Additive,
+    GroupPenalty,
+    Groups,
+    Joint,
+    KeepGroups,
+    KeepLargest,
+    KeepNOfM,
+    L0Penalty,
+    L1Ball,
+    L1Penalty,
+    Lossless,
+    LowRank,
+    PricedPruning,
+    UniformGrid,
+)
 from laconic.ledger import REFERENCE_BYTES, ledger
 from laconic.params import params_of
 from laconic.plan import Plan
@@ -19,6 +36,13 @@ COMPRESSED = {
     "shared codebook": Joint(AdaptiveCodebook(16)),
     "keep": Joint(KeepLargest(0.05)),
     "keep and codebook": KeepLargest(0.1, values=AdaptiveCodebook(4)),
+    "weights at a price": L0Penalty(1e-3),
+    "sizes at a price": L1Penalty(1e-2),
+    "sizes within a radius": L1Ball(radius=50.0),
+    "bits at a price": PricedPruning(1e-5),
+    "filters": KeepGroups(Groups("filters"), keep=0.5),
+    "norms of blocks at a price": GroupPenalty(Groups("blocks", (4, 4)), 0.1),
+    "2 of 4": KeepNOfM(2, 4),
     "rank": LowRank(7),
     "rank and more": LowRank(7, left=AdaptiveCodebook(8), right=KeepLargest(0.5)),
     "grid": UniformGrid(bits=2.5),

@@ -43,15 +43,14 @@ def priced(price, cost):
     return lambda codes: price * sum(float(cost(code.decompress().astype("float64"))) for code in codes.values())
 
 
-KEPT = {"penalty": priced(0.3, np.count_nonzero), "exact": False}
-COARSE = KEPT | {"idempotent": "no"}  # what is rounded down to less than the price goes the second time
-SIZES = {"penalty": priced(0.3, lambda weights: np.abs(weights).sum()), "exact": False, "idempotent": "no"}
+KEPT = {"penalty": priced(0.3, np.count_nonzero)}
+COARSE = KEPT | {"exact": False, "idempotent": "no"}  # what is rounded down to less than the price goes the second time
+SIZES = {"penalty": priced(0.3, lambda weights: np.abs(weights).sum()), "idempotent": "no"}
 ROWS = {name: tensor for name, tensor in QUICK.items() if tensor.ndim}
 WIDE = {name: tensor for name, tensor in TENSORS.items() if tensor.ndim >= 2}
-NORMS = {"exact": False, "idempotent": "no"}
+NORMS = {"idempotent": "no"}
 RATE = {
     "penalty": lambda codes: 0.02 * PricedPruning(0.02).bits(codes),
-    "exact": False,
     "idempotent": "no",  # with what is lost gone, positions may cost less
 }
 LAYERS = {"a": normal(20, 10, seed=1), "b": 5 * normal(4, 3, 2, 2, seed=2), "c": torch.zeros(0, 2)}
@@ -114,7 +113,9 @@ PRUNING: tuple[Case, ...] = (
     *alone("1of3-codebook", KeepNOfM(1, 3, values=AdaptiveCodebook(3)), QUICK, weighted=True, **COMPOSED),
     *together("joint-2of4", Joint(KeepNOfM(2, 4)), SEVERAL),
     *alone("prune-bits", PricedPruning(0.02), MODEST, weighted=True, **RATE),
-    *alone("prune-bits-codebook", PricedPruning(0.02, values=AdaptiveCodebook(3)), QUICK, weighted=True, **RATE),
+    *alone(
+        "prune-bits-codebook", PricedPruning(0.02, values=AdaptiveCodebook(3)), QUICK, weighted=True, **RATE | COMPOSED
+    ),
     *together("joint-prune-bits", Joint(PricedPruning(0.02)), MIXED, **RATE),
     Case("no-tensors-groups", Joint(KeepGroups(FILTERS, keep=0.5)), {}),
     Case("no-tensors-prune-bits", Joint(PricedPruning(1.0)), {}),

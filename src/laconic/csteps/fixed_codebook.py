@@ -76,6 +76,11 @@ class FixedCodebook(Compression):
     rows: bool = False
     group: int = 0
 
+    @property
+    def assigns_each_weight_alone(self) -> bool:
+        """Without a learned scale the nearest entry of each weight is its own affair."""
+        return self.scale == "none"
+
     def __post_init__(self) -> None:
         if not self.entries or not all(math.isfinite(entry) for entry in self.entries):
             raise PlanError(f"entries are one or more finite numbers, not {list(self.entries)}")

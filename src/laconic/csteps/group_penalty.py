@@ -82,10 +82,17 @@ class GroupPenalty(Compression):
             return dict(new)
 
         def objective(codes: Mapping[str, TileSparseCode]) -> float:
-            norms = (tilings[n].sums(np.square(c.decompress().astype(np.float64))) for n, c in codes.items())
-            return distortion(codes, weights, metrics) + self.price * sum(float(np.sqrt(x).sum()) for x in norms)
+            return distortion(codes, weights, metrics) + self.penalty(codes)
 
         return cheaper(new, last, objective)
+
+    def penalty(self, codes: Codes) -> float:
+        """Return the price of the norms."""
+        total = 0.0
+        for name, code in codes.items():
+            tiling = Tiling(code.shape, *self.groups.tile(name, code.shape))
+            total += float(np.sqrt(tiling.sums(np.square(code.decompress().astype(np.float64)))).sum())
+        return self.price * total
 
     def scaled(self, factor: float) -> Compression:
         """Scale the price."""
@@ -111,15 +118,16 @@ def shrink(weights: np.ndarray, importance: np.ndarray | None, half: float, tili
         return np.where(importance > 0, np.ldexp(weights, shift), 0.0)
     moved = importance * weights
     alive = np.sqrt(tiling.sums(np.square(moved))) > half
-    norms = np.zeros(tiling.count)
+    norms, rising = np.zeros(tiling.count), alive.copy()
     for _ in range(STEPS if alive.any() else 0):
         below = importance * tiling.spread(norms) + half
         squares = np.square(moved / below)
         total, slope = tiling.sums(squares), tiling.sums(squares * importance / below)
         # with φ = ‖w h/(h ν + q)‖², a step of Newton's method for φ^(−1/2) = 1
-        step = np.divide((np.sqrt(total) - 1) * total, slope, out=np.zeros(len(norms)), where=alive & (slope > 0))
-        norms = np.maximum(norms + step, 0.0)
-        if not (np.abs(step) > 1e-15 * norms).any():
+        step = np.divide((np.sqrt(total) - 1) * total, slope, out=np.zeros(len(norms)), where=rising & (slope > 0))
+        norms += np.maximum(step, 0.0)
+        rising &= step > 1e-14 * norms  # a step down is rounding: the root is reached
+        if not rising.any():
             break
     below = importance * tiling.spread(norms) + half
     return np.where(tiling.spread(alive), np.ldexp(moved * tiling.spread(norms) / below, shift), 0.0)

@@ -108,6 +108,11 @@ class KeepGroups(Compression):
 
         return better(new, last, weights, metrics, allows)
 
+    def penalty(self, codes: Codes) -> float:
+        """Return what the compression of the survivors says."""
+        kept = {name: c.values for name, c in codes.items() if isinstance(c, TileSparseCode)}
+        return self.values.penalty(kept)
+
     def scaled(self, factor: float) -> Compression:
         """Scale the compression of the survivors."""
         return replace(self, values=self.values.scaled(factor))

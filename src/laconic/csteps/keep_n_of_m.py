@@ -77,6 +77,11 @@ class KeepNOfM(Compression):
         new = {n: self._code(tuple(t.shape), dtype_name(t), masks[n], flat[n], codes[n]) for n, t in weights.items()}
         return better(new, last, weights, metrics, lambda codes: self._allows(codes))
 
+    def penalty(self, codes: Codes) -> float:
+        """Return what the compression of the survivors says."""
+        kept = {name: c.values for name, c in codes.items() if isinstance(c, SparseCode | TileSparseCode)}
+        return self.values.penalty(kept)
+
     def scaled(self, factor: float) -> Compression:
         """Scale the compression of the survivors."""
         return replace(self, values=self.values.scaled(factor))

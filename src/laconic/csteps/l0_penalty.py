@@ -64,9 +64,14 @@ class L0Penalty(Compression):
             return dict(new)
 
         def objective(codes: Mapping[str, SparseCode]) -> float:
-            return distortion(codes, weights, metrics) + self.price * sum(code.values.size for code in codes.values())
+            return distortion(codes, weights, metrics) + self.penalty(codes)
 
         return cheaper(new, last, objective)
+
+    def penalty(self, codes: Codes) -> float:
+        """Return the price of the weights that stay, and what the compression of these says."""
+        kept = {name: code.values for name, code in codes.items() if isinstance(code, SparseCode)}
+        return self.price * sum(code.size for code in kept.values()) + self.values.penalty(kept)
 
     def scaled(self, factor: float) -> Compression:
         """Scale the price, and the compression of the survivors."""

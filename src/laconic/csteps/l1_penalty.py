@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -56,6 +57,10 @@ class L1Penalty(Compression):
             require_finite(name, tensor)
             codes[name] = sparse_of(soft_threshold(tensor, self.price / 2, diagonal_of(metrics or {}, name, tensor)))
         return codes
+
+    def penalty(self, codes: Codes) -> float:
+        """Return the price of the sizes."""
+        return self.price * sum(float(np.abs(code.decompress().astype(np.float64)).sum()) for code in codes.values())
 
     def scaled(self, factor: float) -> Compression:
         """Scale the price."""

@@ -80,7 +80,7 @@ class PricedPruning(Compression):
             return dict(new)
 
         def objective(codes: Mapping[str, SparseCode]) -> float:
-            return distortion(codes, weights, metrics) + self.price * self.bits(codes)
+            return distortion(codes, weights, metrics) + self.penalty(codes)
 
         return cheaper(new, last, objective)
 
@@ -89,6 +89,12 @@ class PricedPruning(Compression):
         kept, total = sum(code.values.size for code in codes.values()), sum(code.size for code in codes.values())
         values = sum(code.values.size * self._width(code.dtype) for code in codes.values())
         return float(position_bits(np.array([float(kept)]), total)[0]) + values
+
+    def penalty(self, codes: Codes) -> float:
+        """Return the price of the bits, and what the compression of the survivors says."""
+        kept = {name: code for name, code in codes.items() if isinstance(code, SparseCode)}
+        inner = self.values.penalty({name: code.values for name, code in kept.items()})
+        return self.price * self.bits(kept) + inner
 
     def scaled(self, factor: float) -> Compression:
         """Scale the price, and the compression of the survivors."""
@@ -105,18 +111,23 @@ def position_bits(kept: np.ndarray, total: int) -> np.ndarray:
     >>> position_bits(np.array([0.0, 2.0, 4.0]), 4)
     array([0., 4., 0.])
     """
-    found = np.zeros(len(kept))
+    whole = total * math.log2(total) if total else 0.0
+    found = np.full(len(kept), whole)
     for part in (kept, total - kept):
-        some = part > 0
-        found[some] += part[some] * np.log2(total / part[some])
+        found -= part * np.log2(part, out=np.zeros(len(part)), where=part > 0)
     return found
 
 
 def best_support(gains: np.ndarray, price: float) -> np.ndarray:
     """Return the support S of largest `Σ_S gain − price · (bits of the places of S)`, bool of shape (n,)."""
-    order = np.argsort(-gains, kind="stable")
-    total = np.concatenate([np.zeros(1), np.cumsum(gains[order], dtype=np.float64)])
-    total -= price * position_bits(np.arange(len(total), dtype=np.float64), len(gains))
-    mask = np.zeros(len(gains), bool)
-    mask[order[: int(np.argmax(total))]] = True
+    ascending = np.sort(gains)
+    value = np.concatenate([np.zeros(1), np.cumsum(ascending[::-1], dtype=np.float64)])
+    value -= price * position_bits(np.arange(len(value), dtype=np.float64), len(gains))
+    count = int(np.argmax(value))
+    if count == 0:
+        return np.zeros(len(gains), bool)
+    threshold = ascending[len(gains) - count]
+    mask: np.ndarray = gains > threshold
+    ties = np.flatnonzero(gains == threshold)
+    mask[ties[: count - int(np.count_nonzero(mask))]] = True
     return mask

@@ -1,6 +1,7 @@
 """Techniques that leave a tensor as it is, and those that make it a sum."""
 
 from laconic.csteps import Additive, Lossless
+from laconic.metric import Diagonal, Quartic, Unit
 from laconic.techniques.technique import Option, Technique
 
 ADDITIVE = (
@@ -24,5 +25,6 @@ ADDITIVE = (
         },
         example={"sum": [{"codebook": 2}, {"keep": 0.01}]},
         exact=False,
+        metrics=(Unit, Diagonal, Quartic),  # those that all of its parts honour
     ),
 )

@@ -12,6 +12,7 @@ from laconic.csteps import (
     L0Penalty,
     L1Ball,
     L1Penalty,
+    Lossless,
     PricedPruning,
 )
 from laconic.errors import PlanError
@@ -50,6 +51,31 @@ def _kept(options: dict[str, Any]) -> dict[str, Any]:
     return {"keep": options.pop("share", 1.0), **options}
 
 
+def _beside(kept: KeepGroups) -> dict[str, Any]:
+    """Return the options of what stays that are not the default."""
+    plain = KeepGroups(kept.groups, keep=1.0)
+    return {name: getattr(kept, name) for name in ("score", "values") if getattr(kept, name) != getattr(plain, name)}
+
+
+def _said_groups(groups: Groups) -> dict[str, Any]:
+    """Invert `_groups`."""
+    return {"kind": groups.kind, **({"size": list(groups.size)} if groups.size else {})}
+
+
+def _said_share(kept: KeepGroups, kind: str) -> dict[str, Any] | None:
+    """Return the options of a share of the heads or blocks."""
+    if kept.groups.kind != kind or kept.keep is None:
+        return None
+    size = kept.groups.size[0] if kind == "heads" else list(kept.groups.size)
+    return {kind: size, **({"share": kept.keep} if kept.keep != 1 else {}), **_beside(kept)}
+
+
+def _said_kept(kept: KeepGroups, key: str, field: str) -> dict[str, Any] | None:
+    """Return the options of groups of any kind, kept by a number."""
+    value = getattr(kept, field)
+    return None if value is None else {key: value, **_said_groups(kept.groups), **_beside(kept)}
+
+
 def _share_of(kind: str, line: str) -> Technique:
     """Return the technique that keeps a share of the groups of a kind without a size."""
     return Technique(
@@ -60,6 +86,7 @@ def _share_of(kind: str, line: str) -> Technique:
         options={kind: Option(float, "share that stays, 0 to 1"), **_GROUPS},
         example={kind: 0.5},
         metrics=_SEPARABLE,
+        say=lambda c: None if c.groups != Groups(kind) or c.keep is None else {kind: c.keep, **_beside(c)},
     )
 
 
@@ -136,6 +163,7 @@ PRUNING = (
         options={"n_of_m": Option(list, "n and m, weights"), **_VALUES},
         example={"n_of_m": [2, 4]},
         metrics=_SEPARABLE,
+        say=lambda c: {"n_of_m": [c.n, c.m], **({"values": c.values} if c.values != Lossless() else {})},
     ),
     _share_of("filters", "the filters (rows of dimension 0) that matter most stay, a share of them"),
     _share_of("channels", "the input channels (dimension 1) that matter most stay, a share of them"),
@@ -149,8 +177,9 @@ PRUNING = (
             "share": Option(float, "share that stays, 0 to 1"),
             **_GROUPS,
         },
-        example={"heads": 8, "share": 0.5},
+        example={"heads": 4, "share": 0.5},
         metrics=_SEPARABLE,
+        say=lambda c: _said_share(c, "heads"),
     ),
     Technique(
         key="blocks",
@@ -164,6 +193,7 @@ PRUNING = (
         },
         example={"blocks": [4, 4], "share": 0.25},
         metrics=_SEPARABLE,
+        say=lambda c: _said_share(c, "blocks"),
     ),
     Technique(
         key="group_count",
@@ -173,6 +203,7 @@ PRUNING = (
         options={"group_count": Option(int, "groups"), **_KIND, **_GROUPS},
         example={"group_count": 16, "kind": "filters"},
         metrics=_SEPARABLE,
+        say=lambda c: _said_kept(c, "group_count", "count"),
     ),
     Technique(
         key="group_budget",
@@ -183,6 +214,7 @@ PRUNING = (
         example={"group_budget": 0.3, "kind": "filters"},
         exact=False,
         metrics=_SEPARABLE,
+        say=lambda c: _said_kept(c, "group_budget", "budget"),
     ),
     Technique(
         key="group_price",
@@ -191,5 +223,6 @@ PRUNING = (
         build=lambda options: GroupPenalty(_groups(options), price=options["group_price"]),
         options={"group_price": Option(float, "of a group of norm 1, in units of the distortion"), **_KIND},
         example={"group_price": 1e-2, "kind": "filters"},
+        say=lambda c: {"group_price": c.price, **_said_groups(c.groups)},
     ),
 )

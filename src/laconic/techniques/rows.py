@@ -45,6 +45,11 @@ def _candidates(
     inner: Compression, technique: Technique, techniques: tuple[Technique, ...]
 ) -> Iterator[tuple[Row, dict[str, Any]]]:
     """Give rows that may stand for ``inner``, each with the options that a technique builds from."""
+    if technique.say is not None:
+        told = technique.say(inner)
+        if told is not None:
+            yield {name: _said(value, technique.options[name].kind, techniques) for name, value in told.items()}, told
+        return
     assert is_dataclass(inner), "compressions are frozen dataclasses"
     held = {field.name: field for field in fields(inner)}
     loose = [field for name, field in held.items() if name not in technique.options]

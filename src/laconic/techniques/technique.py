@@ -37,6 +37,8 @@ class Technique:
         example: a row of a plan.
         exact: whether no feasible point is better (but for the rounding to the tensor's dtype).
         metrics: the metrics that it honours; others it refuses.
+        say: inverts ``build`` where options are not the fields of the compression by name: a compression of the class
+            → options, or None where this technique does not build it.
     """
 
     key: str
@@ -47,3 +49,4 @@ class Technique:
     example: Mapping[str, Any]
     exact: bool = True
     metrics: tuple[type[Metric], ...] = field(default=(Unit, Diagonal))
+    say: Callable[[Any], dict[str, Any] | None] | None = None
