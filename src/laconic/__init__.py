@@ -12,6 +12,7 @@ _HOME = {
     "AdaptiveCodebook": "csteps",
     "Budget": "budget",
     "Compression": "csteps",
+    "FixedAssignments": "csteps",
     "FixedCodebook": "csteps",
     "Joint": "csteps",
     "KeepLargest": "csteps",
@@ -72,6 +73,7 @@ if TYPE_CHECKING:
     from laconic.container import open as open
     from laconic.csteps import AdaptiveCodebook as AdaptiveCodebook
     from laconic.csteps import Compression as Compression
+    from laconic.csteps import FixedAssignments as FixedAssignments
     from laconic.csteps import FixedCodebook as FixedCodebook
     from laconic.csteps import Joint as Joint
     from laconic.csteps import KeepLargest as KeepLargest

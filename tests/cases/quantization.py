@@ -1,6 +1,18 @@
 """Quantization."""
 
-from laconic.csteps import BINARY, TERNARY, AdaptiveCodebook, FixedCodebook, Joint, UniformGrid, powers_of_two
+import numpy as np
+
+from laconic.csteps import (
+    BINARY,
+    TERNARY,
+    AdaptiveCodebook,
+    FixedAssignments,
+    FixedCodebook,
+    Hashed,
+    Joint,
+    UniformGrid,
+    powers_of_two,
+)
 
 from .case import (
     COMPOSED,
@@ -17,6 +29,7 @@ from .case import (
     Case,
     alone,
     index_bits_at,
+    normal,
     quartic,
     together,
 )
@@ -55,6 +68,11 @@ QUANTIZATION: tuple[Case, ...] = (
     *together("joint-powers-mixed", Joint(FixedCodebook(powers_of_two(1))), MIXED, **ROUNDED),
     *together("each-binary-rows", FixedCodebook(BINARY, rows=True), SEVERAL, **ROUNDED),
     Case("no-tensors-ternary", Joint(FixedCodebook(TERNARY)), {}),
+    *alone("hashed5", FixedAssignments(Hashed(5)), FEW, weighted=True),
+    *together("joint-hashed3", Joint(FixedAssignments(Hashed(3, seed=1))), SEVERAL),
+    *together("joint-hashed-mixed", Joint(FixedAssignments(Hashed(4))), MIXED, **ROUNDED),
+    Case("labelled", FixedAssignments({"w": np.arange(30).reshape(6, 5) % 7 - 3}), {"w": normal(6, 5)}),
+    Case("no-tensors-hashed", Joint(FixedAssignments(Hashed(2))), {}),
     *alone("grid0.3", UniformGrid(step=0.3), MODEST, weighted=True, **DESCENT),
     *alone("grid1e-3", UniformGrid(step=1e-3), MODEST, weighted=False, **DESCENT),
     *alone("grid0.3-rate", UniformGrid(step=0.3, rate=0.15), MODEST, weighted=True, **PRICED),

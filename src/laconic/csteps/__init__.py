@@ -2,6 +2,7 @@
 
 from laconic.csteps.adaptive_codebook import AdaptiveCodebook
 from laconic.csteps.compression import Codes, Compression
+from laconic.csteps.fixed_assignments import FixedAssignments, Hashed
 from laconic.csteps.fixed_codebook import BINARY, TERNARY, FixedCodebook, powers_of_two
 from laconic.csteps.joint import Joint, project, together
 from laconic.csteps.keep_largest import KeepLargest
@@ -13,6 +14,7 @@ COMPRESSIONS: tuple[type[Compression], ...] = (
     Lossless,
     AdaptiveCodebook,
     FixedCodebook,
+    FixedAssignments,
     KeepLargest,
     LowRank,
     UniformGrid,
@@ -27,7 +29,9 @@ __all__ = [
     "AdaptiveCodebook",
     "Codes",
     "Compression",
+    "FixedAssignments",
     "FixedCodebook",
+    "Hashed",
     "Joint",
     "KeepLargest",
     "Lossless",

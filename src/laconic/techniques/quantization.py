@@ -2,7 +2,16 @@
 
 from typing import Any
 
-from laconic.csteps import BINARY, TERNARY, AdaptiveCodebook, FixedCodebook, UniformGrid, powers_of_two
+from laconic.csteps import (
+    BINARY,
+    TERNARY,
+    AdaptiveCodebook,
+    FixedAssignments,
+    FixedCodebook,
+    Hashed,
+    UniformGrid,
+    powers_of_two,
+)
 from laconic.metric import Diagonal, Quartic, Unit
 from laconic.techniques.technique import Option, Technique
 
@@ -92,6 +101,14 @@ QUANTIZATION = (
         build=lambda options: FixedCodebook(tuple(options["fixed_codebook"]), **_without("fixed_codebook", options)),
         options={"fixed_codebook": Option(list, "values"), **_SCALE},
         example={"fixed_codebook": [-1.0, -0.3, 0.3, 1.0]},
+    ),
+    Technique(
+        key="hashed",
+        line="weights whose positions hash to one of so many groups share a value, which is learned",
+        compression=FixedAssignments,
+        build=lambda options: FixedAssignments(Hashed(options["hashed"], options.get("seed", 0))),
+        options={"hashed": Option(int, "groups"), "seed": Option(int, "of the hash")},
+        example={"hashed": 64},
     ),
     Technique(
         key="grid",
