@@ -1,4 +1,4 @@
-"""Training what stays free when the choices are made: biases, norms, codebook entries, survivors, factors, steps.
+"""Training what stays free when the choices are made: biases, norms, entries, scales, survivors, factors, steps.
 
     min_θ L(Δ(θ))   over the real numbers in Θ, with every assignment and mask entry fixed
 
