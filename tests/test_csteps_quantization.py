@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from laconic.clustering import best_scale, group_scales, scale
+from laconic.clustering.priced import code_lengths
 from laconic.codes import GroupedCode
+from laconic.coding import entropy_bits
 from laconic.csteps import (
     BINARY,
     TERNARY,
@@ -210,6 +212,7 @@ def test_it_refuses_bad_parameters_and_codebooks_that_do_not_fit():
     for bad, message in [
         ({"entries": ()}, "entries"), ({"entries": (float("nan"),)}, "entries"), ({"scale": "no"}, "scale"),
         ({"group": -1}, "group"), ({"group": 3, "rows": True}, "rows"), ({"scale": "none", "rows": True}, "scale"),
+        ({"price": -1}, "price"), ({"price": 1, "group": 2}, "price"),
     ]:  # fmt: skip
         with pytest.raises(PlanError, match=message):
             FixedCodebook(**({"entries": TERNARY} | bad))
@@ -217,6 +220,33 @@ def test_it_refuses_bad_parameters_and_codebooks_that_do_not_fit():
         powers_of_two(-1)
     with pytest.raises(WeightsError, match=r"w: no entry .*float16"):
         FixedCodebook((1e6,), scale="none").project({"w": torch.ones(3).half()})
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("how", ["learned", "none"])
+def test_a_price_buys_bits_with_error_and_the_objective_falls(how, weighted):
+    weights = {"w": normal(3000)}
+    metrics = {"w": Diagonal(torch.rand(3000, generator=generator(3)))} if weighted else {}
+    plain, last_bits = FixedCodebook(powers_of_two(3), scale=how).project(weights, metrics), np.inf
+    for price in (1e-3, 1e-2, 0.1):
+        code = FixedCodebook(powers_of_two(3), scale=how, price=price).project(weights, metrics)
+        bits, more = (entropy_bits(c["w"].indices.array, c["w"].indices.alphabet) for c in (code, plain))
+        objectives = [distortion(c, weights, metrics) + price * b for c, b in ((code, bits), (plain, more))]
+        assert objectives[0] < objectives[1]
+        assert bits < last_bits
+        last_bits = bits
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_priced_ternary_is_a_fixed_point_of_both_steps(seed):
+    """No single weight is better elsewhere at its code lengths, and the scale is the least-squares one."""
+    weights, price = normal(40, seed=seed).double(), 0.2
+    code = FixedCodebook(TERNARY, price=price).project({"w": weights})["w"]
+    z, a = code.indices.array.astype(int), float(code.scales.array[0])
+    entries, lengths = np.array(TERNARY), code_lengths(np.bincount(z, minlength=3))
+    costs = np.square(weights.numpy()[:, None] - a * entries) + price * lengths
+    assert z.tolist() == costs.argmin(axis=1).tolist()
+    assert a == pytest.approx(float(weights.numpy() @ entries[z] / (entries[z] @ entries[z])), rel=1e-9)
 
 
 def test_plans_name_it_in_four_ways():

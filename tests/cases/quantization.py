@@ -10,6 +10,8 @@ from laconic.csteps import (
     FixedCodebook,
     Hashed,
     Joint,
+    KeepLargest,
+    LowRank,
     UniformGrid,
     powers_of_two,
 )
@@ -17,12 +19,14 @@ from laconic.csteps import (
 from .case import (
     COMPOSED,
     DESCENT,
+    FACTORED,
     FEW,
     MIXED,
     MODEST,
     PRICED,
     ROUNDED,
     SEVERAL,
+    SHARED,
     SOUGHT,
     TENSORS,
     TRELLIS,
@@ -35,6 +39,8 @@ from .case import (
 )
 
 BITS = {"exact": False, "idempotent": "no", "penalty": index_bits_at(0.05)}
+
+NARROW = {name: TENSORS[name] for name in ("normal", "conv", "ties")}
 
 QUANTIZATION: tuple[Case, ...] = (
     *alone("codebook1", AdaptiveCodebook(1), TENSORS, weighted=True),
@@ -68,6 +74,12 @@ QUANTIZATION: tuple[Case, ...] = (
     *together("joint-powers-mixed", Joint(FixedCodebook(powers_of_two(1))), MIXED, **ROUNDED),
     *together("each-binary-rows", FixedCodebook(BINARY, rows=True), SEVERAL, **ROUNDED),
     Case("no-tensors-ternary", Joint(FixedCodebook(TERNARY)), {}),
+    *alone("ternary-priced", FixedCodebook(TERNARY, price=0.05), FEW, weighted=True, **BITS),
+    *alone("powers2-priced-1", FixedCodebook(powers_of_two(2), scale="none", price=0.05), FEW, weighted=False, **BITS),
+    *together("joint-binary-priced", Joint(FixedCodebook(BINARY, price=0.05)), SEVERAL, **BITS),
+    *alone("keep-binary", KeepLargest(0.3, values=FixedCodebook(BINARY)), FEW, weighted=True, **SHARED),
+    *alone("rank2-ternary", LowRank(2, left=FixedCodebook(TERNARY, rows=True)), NARROW, weighted=False, **FACTORED),
+    *together("joint-keep-hashed", Joint(KeepLargest(0.4, values=FixedAssignments(Hashed(3)))), SEVERAL, **SHARED),
     *alone("hashed5", FixedAssignments(Hashed(5)), FEW, weighted=True),
     *together("joint-hashed3", Joint(FixedAssignments(Hashed(3, seed=1))), SEVERAL),
     *together("joint-hashed-mixed", Joint(FixedAssignments(Hashed(4))), MIXED, **ROUNDED),

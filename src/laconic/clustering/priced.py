@@ -127,6 +127,43 @@ def priced_clusters(members: Sequence[Member], price: float, start: np.ndarray) 
     return best[order] + middle, [length[order] for length in own]
 
 
+def priced_scale(
+    members: Sequence[Member], entries: np.ndarray, price: float, start: float, *, learned: bool = True
+) -> tuple[float, list[np.ndarray]]:
+    """Return a scale of given entries and code lengths by member, in turn as centres are; no worse than ``start``.
+
+    Args:
+        members: tensors that share the scale.
+        entries: c, shape (k,), ascending.
+        price: of a bit, in the units of h w²; above 0.
+        start: the first scale, not negative.
+        learned: False keeps it.
+
+    >>> priced_scale([Member(np.array([2.0, 2.0, -2.0, 0.1]))], np.array([-1.0, 0.0, 1.0]), 0.1, 1.0)
+    (2.0, [array([2., 2., 1.])])
+    """
+    scale, lengths, best, least = start, [np.zeros(len(entries))] * len(members), start, np.inf
+    kept = lengths
+    for _ in range(ROUNDS):
+        found = [choose(m, scale * entries, price * bits) for m, bits in zip(members, lengths, strict=True)]
+        counts = [np.bincount(indices, minlength=len(entries)) for indices in found]
+        lengths = [code_lengths(own) for own in counts]
+        bits = sum(float(own[own > 0] @ length[own > 0]) for own, length in zip(counts, lengths, strict=True))
+        parts = [(m.values.astype(np.float64), m.weights, entries[z]) for m, z in zip(members, found, strict=True)]
+        s1 = sum(float((w * c if h is None else h * w * c).sum()) for w, h, c in parts)
+        s2 = sum(float((c * c if h is None else h * c * c).sum()) for w, h, c in parts)
+        scale = max(s1 / s2, 0.0) if learned and s2 > 0 else scale
+        error = sum(float(((w - scale * c) ** 2 * (1.0 if h is None else h)).sum()) for w, h, c in parts)
+        total = error + price * bits
+        if not total < least:
+            break
+        stuck = total >= least * (1 - ENOUGH)
+        best, kept, least = scale, lengths, total
+        if stuck:
+            break
+    return best, kept
+
+
 _Sums = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 """Of each entry the number of its values, and the sums of h, h w and h w² over them."""
 

@@ -25,7 +25,8 @@ _GROUPS = {
     "rows": Option(bool, "one for each row"),
     "group": Option(int, "one for so many consecutive weights; 0 for one of all"),
 }
-_SCALE = {"scale": Option(str, "learned (the default), or none: a = 1"), **_GROUPS}
+_PRICE = {"price": Option(float, "of a bit, in squared weights; with one, the optimum is local")}
+_SCALE = {"scale": Option(str, "learned (the default), or none: a = 1"), **_GROUPS, **_PRICE}
 
 
 def _without(key: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -63,7 +64,7 @@ QUANTIZATION = (
         build=lambda options: AdaptiveCodebook(options.pop("priced_codebook"), **options),
         options={
             "priced_codebook": Option(int, "values at most"),
-            "price": Option(float, "of a bit, in squared weights"),
+            **_PRICE,
         },
         example={"priced_codebook": 16, "price": 1e-4},
         exact=False,
