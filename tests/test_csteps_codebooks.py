@@ -165,7 +165,7 @@ def test_it_descends_like_the_slow_alternation(weighted, price):
     path = slow_descent(members, price, start.copy())
     assert (np.diff(path) <= 1e-9).all()
     centres, lengths = priced_clusters(members, price, start)
-    assert priced_objective(members, price, centres, lengths) <= path[-1] * (1 + 1e-6)
+    assert priced_objective(members, price, centres, lengths) <= path[-1] * (1 + 1e-3)
     assert (len(centres) == 1) == (price == 100)
 
 

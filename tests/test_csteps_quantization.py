@@ -7,17 +7,29 @@ import pytest
 import torch
 
 from laconic.clustering import best_scale, group_scales, scale
+from laconic.clustering.priced import code_lengths
 from laconic.codes import GroupedCode
-from laconic.csteps import BINARY, TERNARY, FixedCodebook, Joint, powers_of_two, project
+from laconic.coding import entropy_bits
+from laconic.csteps import (
+    BINARY,
+    TERNARY,
+    AdaptiveCodebook,
+    FixedAssignments,
+    FixedCodebook,
+    Hashed,
+    Joint,
+    powers_of_two,
+    project,
+)
 from laconic.csteps.warm import distortion
 from laconic.errors import PlanError, WeightsError
-from laconic.lc import run, start
+from laconic.lc import finetune, free_parameters, run, start
 from laconic.metric import Diagonal
 from laconic.plan import Plan, parse_compression
 from laconic.schedule import Geometric
 
 from .cases import generator, heavy, normal
-from .toys import last, random_quadratic
+from .toys import last, lbfgs, random_quadratic
 
 # --- the scale of a codebook ----------------------------------------------------------------------------------------
 
@@ -200,6 +212,7 @@ def test_it_refuses_bad_parameters_and_codebooks_that_do_not_fit():
     for bad, message in [
         ({"entries": ()}, "entries"), ({"entries": (float("nan"),)}, "entries"), ({"scale": "no"}, "scale"),
         ({"group": -1}, "group"), ({"group": 3, "rows": True}, "rows"), ({"scale": "none", "rows": True}, "scale"),
+        ({"price": -1}, "price"), ({"price": 1, "group": 2}, "price"),
     ]:  # fmt: skip
         with pytest.raises(PlanError, match=message):
             FixedCodebook(**({"entries": TERNARY} | bad))
@@ -207,6 +220,33 @@ def test_it_refuses_bad_parameters_and_codebooks_that_do_not_fit():
         powers_of_two(-1)
     with pytest.raises(WeightsError, match=r"w: no entry .*float16"):
         FixedCodebook((1e6,), scale="none").project({"w": torch.ones(3).half()})
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("how", ["learned", "none"])
+def test_a_price_buys_bits_with_error_and_the_objective_falls(how, weighted):
+    weights = {"w": normal(3000)}
+    metrics = {"w": Diagonal(torch.rand(3000, generator=generator(3)))} if weighted else {}
+    plain, last_bits = FixedCodebook(powers_of_two(3), scale=how).project(weights, metrics), np.inf
+    for price in (1e-3, 1e-2, 0.1):
+        code = FixedCodebook(powers_of_two(3), scale=how, price=price).project(weights, metrics)
+        bits, more = (entropy_bits(c["w"].indices.array, c["w"].indices.alphabet) for c in (code, plain))
+        objectives = [distortion(c, weights, metrics) + price * b for c, b in ((code, bits), (plain, more))]
+        assert objectives[0] < objectives[1]
+        assert bits < last_bits
+        last_bits = bits
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_priced_ternary_is_a_fixed_point_of_both_steps(seed):
+    """No single weight is better elsewhere at its code lengths, and the scale is the least-squares one."""
+    weights, price = normal(40, seed=seed).double(), 0.2
+    code = FixedCodebook(TERNARY, price=price).project({"w": weights})["w"]
+    z, a = code.indices.array.astype(int), float(code.scales.array[0])
+    entries, lengths = np.array(TERNARY), code_lengths(np.bincount(z, minlength=3))
+    costs = np.square(weights.numpy()[:, None] - a * entries) + price * lengths
+    assert z.tolist() == costs.argmin(axis=1).tolist()
+    assert a == pytest.approx(float(weights.numpy() @ entries[z] / (entries[z] @ entries[z])), rel=1e-9)
 
 
 def test_plans_name_it_in_four_ways():
@@ -224,3 +264,89 @@ def test_lc_finds_the_best_scale_of_given_signs():
     best = float(signs @ problem.hessian @ problem.centre / (signs @ problem.hessian @ signs))
     state = last(run(start(problem.params, Plan({"w": FixedCodebook(BINARY)})), problem, Geometric(0.1, 1.1, 120)))
     assert state.compressed["w"].numpy() == pytest.approx((best * signs).numpy(), rel=1e-5)
+
+
+# --- fixed assignments ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_shared_values_are_the_weighted_means_of_their_groups_over_all_tensors(weighted):
+    weights = {"a": normal(4, 5), "b": normal(7, seed=1)}
+    labels = {"a": np.arange(20).reshape(4, 5) % 3, "b": np.array([9, 9, 2, 2, -1, 9, 0])}
+    metrics = {"a": Diagonal(torch.rand(4, 5, generator=generator(2)))} if weighted else {}
+    codes = Joint(FixedAssignments(labels)).project(weights, metrics)
+    assert codes["a"].codebook is codes["b"].codebook
+    values = np.concatenate([t.double().numpy().reshape(-1) for t in weights.values()])
+    h = np.concatenate([metrics["a"].importance.numpy().reshape(-1) if weighted else np.ones(20), np.ones(7)])
+    keys = np.concatenate([part.reshape(-1) for part in labels.values()])
+    found = np.concatenate([code.decompress().reshape(-1) for code in codes.values()])
+    for key in set(keys):
+        own = keys == key
+        assert found[own] == pytest.approx(np.average(values[own], weights=h[own]), rel=1e-6)
+
+
+def test_a_group_that_weighs_nothing_has_its_plain_mean():
+    weights, h = {"w": torch.tensor([1.0, 3.0, 5.0])}, Diagonal(torch.tensor([0.0, 0.0, 1.0]))
+    code = FixedAssignments({"w": np.array([4, 4, 8])}).project(weights, {"w": h})["w"]
+    assert code.decompress().tolist() == [2, 2, 5]
+
+
+def test_labels_of_an_earlier_code_give_its_choices_again():
+    weights = {"w": normal(40)}
+    code = AdaptiveCodebook(4).project(weights)["w"]
+    again = FixedAssignments({"w": code.labels()}).project(weights)["w"]
+    assert again.decompress() == pytest.approx(code.decompress(), rel=1e-6)
+
+
+def test_hashed_groups_are_even_and_differ_by_tensor_and_seed():
+    counts = np.bincount(Hashed(10).labels("w", 10_000), minlength=10)
+    assert (abs(counts - 1000) < 150).all()
+    labels = [Hashed(10, seed).labels(name, 50).tolist() for seed in (0, 1) for name in ("v", "w")]
+    assert len(set(map(tuple, labels))) == 4
+    assert Hashed(10).labels("w", 20).tolist() == labels[1][:20]
+
+
+def test_labels_that_do_not_fit_are_refused_by_name():
+    weights = {"w": normal(4)}
+    for labels in ({}, {"v": np.zeros(4, int)}, {"w": np.zeros(3, int)}, {"w": np.zeros(4)}):
+        with pytest.raises(WeightsError, match="w: "):
+            FixedAssignments(labels).project(weights)
+    with pytest.raises(PlanError, match="hashed"):
+        Hashed(0)
+    assert parse_compression({"hashed": 8, "seed": 2}, "x").labels == Hashed(8, 2)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_lc_and_training_the_shared_values_end_at_the_same_weights(weighted):
+    """A convex problem: LC with a penalty, L-BFGS on the values without one, and the normal equations."""
+    problem = random_quadratic(12, seed=3, shape=(3, 4))
+    labels = np.array([0, 1, 2, 2, 1, 0, 3, 3, 3, 0, 1, 2])
+    metrics = {"w": Diagonal(torch.linspace(0.2, 3, 12).double().view(3, 4))} if weighted else None
+    first = start(problem.params, Plan({"w": FixedAssignments({"w": labels})}), metrics)
+    by_lc = last(run(first, problem, Geometric(0.1, 1.05, 250))).compressed["w"]
+    by_training = finetune(problem.task, first.codes, lbfgs())["w"].decompress()
+    z = torch.nn.functional.one_hot(torch.from_numpy(labels)).double()
+    best = z @ torch.linalg.solve(z.T @ problem.hessian @ z, z.T @ problem.hessian @ problem.centre.reshape(-1))
+    assert by_lc.reshape(-1).numpy() == pytest.approx(best.numpy(), abs=1e-5)
+    assert by_training.reshape(-1) == pytest.approx(best.numpy(), abs=1e-5)
+
+
+def test_a_convolution_is_a_dense_layer_with_shared_weights():
+    """Gradient steps on the kernel and on the shared values of the dense layer are the same steps."""
+    n, inputs = 6, normal(20, 6)
+    targets = normal(20, 6, seed=1)
+    place = np.arange(n)
+    diagonals = (place - place[:, None]) % n
+    kernel = normal(n, seed=2).double().requires_grad_()
+    dense = kernel.detach()[torch.from_numpy(diagonals)]
+    free = free_parameters(FixedAssignments({"w": diagonals}).project({"w": dense}))
+    (shared,) = free.leaves.values()
+    by_kernel, by_values = (torch.optim.SGD([leaf], lr=0.02) for leaf in (kernel, shared))
+    for _ in range(20):
+        padded = torch.cat([inputs, inputs[:, :-1]], dim=1).double()
+        outputs = torch.nn.functional.conv1d(padded[:, None], kernel[None, None])[:, 0]
+        for optimizer, out in ((by_kernel, outputs), (by_values, inputs.double() @ free.weights()["w"].T)):
+            optimizer.zero_grad()
+            (out - targets).square().mean().backward()
+            optimizer.step()
+    assert free.codes()["w"].decompress() == pytest.approx(kernel.detach().numpy()[diagonals], rel=1e-9)

@@ -13,6 +13,7 @@ _HOME = {
     "Additive": "csteps",
     "Budget": "budget",
     "Compression": "csteps",
+    "FixedAssignments": "csteps",
     "FixedCodebook": "csteps",
     "GroupPenalty": "csteps",
     "Groups": "csteps",
@@ -86,6 +87,7 @@ if TYPE_CHECKING:
     from laconic.csteps import AdaptiveCodebook as AdaptiveCodebook
     from laconic.csteps import Additive as Additive
     from laconic.csteps import Compression as Compression
+    from laconic.csteps import FixedAssignments as FixedAssignments
     from laconic.csteps import FixedCodebook as FixedCodebook
     from laconic.csteps import GroupPenalty as GroupPenalty
     from laconic.csteps import Groups as Groups

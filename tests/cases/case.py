@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from laconic.codes import Code, CodebookCode, GridCode
+from laconic.codes import Code, CodebookCode, GridCode, GroupedCode
 from laconic.coding import entropy_bits
 from laconic.csteps import Compression
 from laconic.metric import Diagonal, Metric, Quartic
@@ -110,7 +110,7 @@ def index_bits_at(price: float) -> Callable[[Mapping[str, Code]], float]:
     """Return the penalty of indices into a codebook, each ideal bit at a price."""
 
     def penalty(codes: Mapping[str, Code]) -> float:
-        indices = [code.indices for code in codes.values() if isinstance(code, CodebookCode)]
+        indices = [code.indices for code in codes.values() if isinstance(code, CodebookCode | GroupedCode)]
         return price * sum(entropy_bits(symbols.array, symbols.alphabet) for symbols in indices)
 
     return penalty

@@ -1,27 +1,46 @@
 """Quantization."""
 
-from laconic.csteps import BINARY, TERNARY, AdaptiveCodebook, FixedCodebook, Joint, UniformGrid, powers_of_two
+import numpy as np
+
+from laconic.csteps import (
+    BINARY,
+    TERNARY,
+    AdaptiveCodebook,
+    FixedAssignments,
+    FixedCodebook,
+    Hashed,
+    Joint,
+    KeepLargest,
+    LowRank,
+    UniformGrid,
+    powers_of_two,
+)
 
 from .case import (
     COMPOSED,
     DESCENT,
+    FACTORED,
     FEW,
     MIXED,
     MODEST,
     PRICED,
     ROUNDED,
     SEVERAL,
+    SHARED,
     SOUGHT,
     TENSORS,
     TRELLIS,
     Case,
     alone,
     index_bits_at,
+    normal,
     quartic,
     together,
 )
 
 BITS = {"exact": False, "idempotent": "no", "penalty": index_bits_at(0.05)}
+
+NARROW = {name: TENSORS[name] for name in ("normal", "conv", "ties")}
 
 QUANTIZATION: tuple[Case, ...] = (
     *alone("codebook1", AdaptiveCodebook(1), TENSORS, weighted=True),
@@ -55,6 +74,17 @@ QUANTIZATION: tuple[Case, ...] = (
     *together("joint-powers-mixed", Joint(FixedCodebook(powers_of_two(1))), MIXED, **ROUNDED),
     *together("each-binary-rows", FixedCodebook(BINARY, rows=True), SEVERAL, **ROUNDED),
     Case("no-tensors-ternary", Joint(FixedCodebook(TERNARY)), {}),
+    *alone("ternary-priced", FixedCodebook(TERNARY, price=0.05), FEW, weighted=True, **BITS),
+    *alone("powers2-priced-1", FixedCodebook(powers_of_two(2), scale="none", price=0.05), FEW, weighted=False, **BITS),
+    *together("joint-binary-priced", Joint(FixedCodebook(BINARY, price=0.05)), SEVERAL, **BITS),
+    *alone("keep-binary", KeepLargest(0.3, values=FixedCodebook(BINARY)), FEW, weighted=True, **SHARED),
+    *alone("rank2-ternary", LowRank(2, left=FixedCodebook(TERNARY, rows=True)), NARROW, weighted=False, **FACTORED),
+    *together("joint-keep-hashed", Joint(KeepLargest(0.4, values=FixedAssignments(Hashed(3)))), SEVERAL, **SHARED),
+    *alone("hashed5", FixedAssignments(Hashed(5)), FEW, weighted=True),
+    *together("joint-hashed3", Joint(FixedAssignments(Hashed(3, seed=1))), SEVERAL),
+    *together("joint-hashed-mixed", Joint(FixedAssignments(Hashed(4))), MIXED, **ROUNDED),
+    Case("labelled", FixedAssignments({"w": np.arange(30).reshape(6, 5) % 7 - 3}), {"w": normal(6, 5)}),
+    Case("no-tensors-hashed", Joint(FixedAssignments(Hashed(2))), {}),
     *alone("grid0.3", UniformGrid(step=0.3), MODEST, weighted=True, **DESCENT),
     *alone("grid1e-3", UniformGrid(step=1e-3), MODEST, weighted=False, **DESCENT),
     *alone("grid0.3-rate", UniformGrid(step=0.3, rate=0.15), MODEST, weighted=True, **PRICED),

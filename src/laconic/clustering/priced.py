@@ -22,6 +22,13 @@ import numpy as np
 from laconic.compiled import compiled
 
 ROUNDS = 200
+"""Bound on the rounds that move centres."""
+
+ENOUGH = 1e-6
+"""A round that gains less than this share of the objective is the last."""
+
+SETTLING = 10
+"""Bound on the rounds that only move assignments."""
 
 
 @final
@@ -75,7 +82,7 @@ def settled(member: Member, entries: np.ndarray, price: float, lengths: np.ndarr
     """
     barred = np.where(np.isfinite(entries), 0.0, np.inf)
     indices = choose(member, entries, barred if lengths is None else barred + price * lengths)
-    for _ in range(ROUNDS):
+    for _ in range(SETTLING):
         own = code_lengths(np.bincount(indices, minlength=len(entries)))
         last, indices = indices, choose(member, entries, barred + price * own)
         if np.array_equal(last, indices):
@@ -112,12 +119,49 @@ def priced_clusters(members: Sequence[Member], price: float, start: np.ndarray) 
         costs = [price * length for length in lengths]
         if not total < least:
             break
-        stuck = total >= least * (1 - 1e-10)
+        stuck = total >= least * (1 - ENOUGH)
         best, own, least = centres, lengths, total
         if stuck:
             break
     order = np.argsort(best, kind="stable")
     return best[order] + middle, [length[order] for length in own]
+
+
+def priced_scale(
+    members: Sequence[Member], entries: np.ndarray, price: float, start: float, *, learned: bool = True
+) -> tuple[float, list[np.ndarray]]:
+    """Return a scale of given entries and code lengths by member, in turn as centres are; no worse than ``start``.
+
+    Args:
+        members: tensors that share the scale.
+        entries: c, shape (k,), ascending.
+        price: of a bit, in the units of h w²; above 0.
+        start: the first scale, not negative.
+        learned: False keeps it.
+
+    >>> priced_scale([Member(np.array([2.0, 2.0, -2.0, 0.1]))], np.array([-1.0, 0.0, 1.0]), 0.1, 1.0)
+    (2.0, [array([2., 2., 1.])])
+    """
+    scale, lengths, best, least = start, [np.zeros(len(entries))] * len(members), start, np.inf
+    kept = lengths
+    for _ in range(ROUNDS):
+        found = [choose(m, scale * entries, price * bits) for m, bits in zip(members, lengths, strict=True)]
+        counts = [np.bincount(indices, minlength=len(entries)) for indices in found]
+        lengths = [code_lengths(own) for own in counts]
+        bits = sum(float(own[own > 0] @ length[own > 0]) for own, length in zip(counts, lengths, strict=True))
+        parts = [(m.values.astype(np.float64), m.weights, entries[z]) for m, z in zip(members, found, strict=True)]
+        s1 = sum(float((w * c if h is None else h * w * c).sum()) for w, h, c in parts)
+        s2 = sum(float((c * c if h is None else h * c * c).sum()) for w, h, c in parts)
+        scale = max(s1 / s2, 0.0) if learned and s2 > 0 else scale
+        error = sum(float(((w - scale * c) ** 2 * (1.0 if h is None else h)).sum()) for w, h, c in parts)
+        total = error + price * bits
+        if not total < least:
+            break
+        stuck = total >= least * (1 - ENOUGH)
+        best, kept, least = scale, lengths, total
+        if stuck:
+            break
+    return best, kept
 
 
 _Sums = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
@@ -158,12 +202,10 @@ class _Weighted:
 
     def assigned(self, entries: np.ndarray, costs: np.ndarray) -> _Sums:
         """Assign each value at its least cost."""
-        values, weights = self.member.values - self.middle, self.member.weights
-        assert weights is not None, "those of unit weight are sorted"
-        indices = choose(Member(values, weights), entries, costs)
-        masses = [None, weights, weights * values, weights * values * values]
-        counts, mass, first, second = (np.bincount(indices, m, len(entries)) for m in masses)
-        return counts, mass, first, second
+        assert self.member.weights is not None, "those of unit weight are sorted"
+        found = np.zeros((4, len(entries)))
+        _gather(self.member.values, self.middle, self.member.weights, entries, costs, found)
+        return found[0], found[1], found[2], found[3]
 
 
 def _envelope(entries: np.ndarray, costs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -201,3 +243,20 @@ def _choose(values: np.ndarray, weights: np.ndarray, entries: np.ndarray, costs:
             if cost < least:
                 least = cost
                 out[i] = k
+
+
+@compiled
+def _gather(
+    values: np.ndarray, middle: float, weights: np.ndarray, entries: np.ndarray, costs: np.ndarray, sums: np.ndarray
+) -> None:
+    for i in range(len(values)):
+        least, best, value = np.inf, 0, values[i] - middle
+        for k in range(len(entries)):
+            apart = value - entries[k]
+            cost = weights[i] * apart * apart + costs[k]
+            if cost < least:
+                least, best = cost, k
+        sums[0, best] += 1
+        sums[1, best] += weights[i]
+        sums[2, best] += weights[i] * value
+        sums[3, best] += weights[i] * value * value

@@ -3,6 +3,7 @@
 from laconic.csteps.adaptive_codebook import AdaptiveCodebook
 from laconic.csteps.additive import Additive
 from laconic.csteps.compression import Codes, Compression
+from laconic.csteps.fixed_assignments import FixedAssignments, Hashed
 from laconic.csteps.fixed_codebook import BINARY, TERNARY, FixedCodebook, powers_of_two
 from laconic.csteps.group_penalty import GroupPenalty
 from laconic.csteps.groups import Groups
@@ -22,6 +23,7 @@ COMPRESSIONS: tuple[type[Compression], ...] = (
     Lossless,
     AdaptiveCodebook,
     FixedCodebook,
+    FixedAssignments,
     KeepLargest,
     L0Penalty,
     L1Penalty,
@@ -45,9 +47,11 @@ __all__ = [
     "Additive",
     "Codes",
     "Compression",
+    "FixedAssignments",
     "FixedCodebook",
     "GroupPenalty",
     "Groups",
+    "Hashed",
     "Joint",
     "KeepGroups",
     "KeepLargest",

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 
 from laconic.clustering import cluster, cluster_groups, lloyd_from, nearest, nearest_in_groups, quartic_clusters
-from laconic.clustering.priced import Member, priced_clusters, settled
+from laconic.clustering.priced import priced_clusters, settled
 from laconic.clustering.starts import STARTS
 from laconic.codes import Code, CodebookCode, GroupedCode, Symbols, Values
 from laconic.codes.rounding import rounded
 from laconic.coding import entropy_bits
 from laconic.csteps.compression import Codes, Compression
-from laconic.csteps.flat import flat, group_length, importances, require_groups, widest
+from laconic.csteps.flat import flat, group_length, importances, members_of, require_groups, widest
 from laconic.csteps.warm import better, distortion, of_kind
 from laconic.errors import PlanError, WeightsError
 from laconic.metric import Metrics, Quartic, diagonal_of
@@ -126,7 +126,7 @@ class AdaptiveCodebook(Compression):
         best = cluster(values, heavy, self.entries, last)
         if not self.price or not len(values):
             return [(best, [])]
-        members = list(_members(arrays, weights, metrics).values())
+        members = list(members_of(arrays, weights, metrics).values())
         return [priced_clusters(members, self.price, start) for start in (best, *([] if last is None else [last]))]
 
     def encode(
@@ -146,7 +146,7 @@ class AdaptiveCodebook(Compression):
         entries, first = np.unique(rounded(centres, common).astype(np.float64), return_index=True)
         chosen = {name: _choose(name, array, entries, dtypes[name]) for name, array in arrays.items()}
         if self.price:
-            for t, (name, member) in enumerate(_members(arrays, weights, metrics).items() if len(entries) else ()):
+            for t, (name, member) in enumerate(members_of(arrays, weights, metrics).items() if len(entries) else ()):
                 held = rounded(entries, dtypes[name]).astype(np.float64)
                 chosen[name] = settled(member, held, self.price, lengths[t][first] if lengths else None)
         used = np.zeros(len(entries), bool)
@@ -209,13 +209,6 @@ def _choose(name: str, array: np.ndarray, entries: np.ndarray, dtype: str) -> np
     if len(array) and not np.isfinite(held).any():
         raise WeightsError(f"{name}: no entry of the shared codebook fits into {dtype}; give it one of its own")
     return nearest(array, held)
-
-
-def _members(arrays: Mapping[str, np.ndarray], weights: Params, metrics: Metrics) -> dict[str, Member]:
-    """Return the values and importances of each tensor; importances that are all zero say nothing."""
-    heavy = {name: importances({name: weights[name]}, metrics) for name in weights}
-    silent = not any(h is None or h.any() for h in heavy.values())
-    return {name: Member(array, None if silent else heavy[name]) for name, array in arrays.items()}
 
 
 def _quartic(weights: Params, metrics: Metrics) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import final
 
@@ -10,10 +10,12 @@ import numpy as np
 import torch
 
 from laconic.clustering import best_scale, group_scales, nearest, nearest_in_groups
+from laconic.clustering.priced import priced_scale, settled
 from laconic.codes import Code, GroupedCode, Symbols, Values
 from laconic.codes.rounding import rounded
+from laconic.coding import entropy_bits
 from laconic.csteps.compression import Codes, Compression
-from laconic.csteps.flat import flat, group_length, importances, require_groups, widest
+from laconic.csteps.flat import flat, group_length, importances, members_of, require_groups, widest
 from laconic.csteps.warm import better, distortion, of_kind
 from laconic.errors import PlanError, WeightsError
 from laconic.metric import Diagonal, Metric, Metrics
@@ -44,13 +46,15 @@ def powers_of_two(smallest: int) -> tuple[float, ...]:
 class FixedCodebook(Compression):
     """Each weight takes one of K given values, or one of them times a scale a that is learned.
 
-        min over a ≥ 0, κ   Σ_i h_i (w_i − a c_κ(i))²,   κ(i) in range(K)
+        min over a ≥ 0, κ   Σ_t Σ_i h_ti (w_ti − a c_κ(t,i))² + price · Σ_t bits(κ_t),   κ(t,i) in range(K)
 
     The scale is one for all tensors given together, or one for each row or group. Without scale, a = 1.
 
     Method: the nearest entry, O(P log K), for the scale of `laconic.clustering.scale`: the global optimum, O(P log P);
     for {−a, a} the weighted mean of |w|, O(P). The scale is rounded to the dtype of the tensors, and weights go to the
     nearest of the entries times that scale, in their dtype; a tie goes outwards, and 0 to +a where ±a are as near.
+    With a price on what an ideal order-0 coder spends on the indices of each tensor, `laconic.clustering.priced` takes
+    assignment and scale in turn from there on: a local optimum.
 
     Source: Carreira-Perpiñán & Idelbayev 2017 (arXiv 1707.04319), section 4.2 (binary, ternary, powers of two);
     Idelbayev et al. (CVPR 2021) for the scale of any codebook. Departures: importances; groups.
@@ -60,9 +64,10 @@ class FixedCodebook(Compression):
         scale: ``"learned"`` or ``"none"``.
         rows: each row (axis 0) has a scale of its own.
         group: so many consecutive weights, in row-major order, have a scale of their own; 0 for one of all.
+        price: of a bit, in the units of h w²; not with rows or groups.
 
     Raises:
-        PlanError: for no entries, entries that are not finite, and groups without a scale.
+        PlanError: for no entries, entries that are not finite, groups without a scale, and groups with a price.
 
     >>> weights = {"w": torch.tensor([-3.0, 0.1, 1.0, 2.0])}
     >>> FixedCodebook(TERNARY).project(weights)["w"].decompress()
@@ -75,6 +80,7 @@ class FixedCodebook(Compression):
     scale: str = SCALES[0]
     rows: bool = False
     group: int = 0
+    price: float = 0.0
 
     @property
     def assigns_each_weight_alone(self) -> bool:
@@ -89,6 +95,10 @@ class FixedCodebook(Compression):
         require_groups(self.rows, self.group)
         if self.scale == "none" and (self.rows or self.group):
             raise PlanError('rows and groups have scales of their own: they go with scale = "learned"')
+        if not 0 <= self.price < math.inf:
+            raise PlanError(f"price is that of a bit, 0 or more and finite, not {self.price}")
+        if self.price and (self.rows or self.group):
+            raise PlanError("a price goes with one scale for all weights, not with rows or groups")
         object.__setattr__(self, "entries", tuple(sorted({float(entry) + 0.0 for entry in self.entries})))
 
     def project(self, weights: Params, metrics: Metrics | None = None, warm: Codes | None = None) -> dict[str, Code]:
@@ -99,16 +109,37 @@ class FixedCodebook(Compression):
             WeightsError: for NaN and infinite weights, and where no entry fits into the dtype.
         """
         new = self._codes(weights, metrics or {})
-        if self.scale == "learned" and any(_has_zeros(metric) for metric in (metrics or {}).values()):
+        if (
+            self.scale == "learned"
+            and not self.price
+            and any(_has_zeros(metric) for metric in (metrics or {}).values())
+        ):
             plain = self._codes(weights, {})  # scales that no weight with an importance tells
             new = plain if _same_but_for_rounding(plain, weights) else new
-        return better(new, of_kind(GroupedCode, warm, weights), weights, metrics, self._allows)
+        last = of_kind(GroupedCode, warm, weights)
+        if not self.price:
+            return better(new, last, weights, metrics, self._allows)
+        if last is None or not self._allows(last):
+            return dict(new)
+        worse = self._objective(last, weights, metrics) < self._objective(new, weights, metrics)
+        return dict(last if worse else new)
 
-    def _codes(self, weights: Params, metrics: Metrics) -> dict[str, Code]:
+    def scaled(self, factor: float) -> Compression:
+        """Scale the price."""
+        return replace(self, price=self.price * factor)
+
+    def _objective(self, codes: Mapping[str, GroupedCode], weights: Params, metrics: Metrics | None) -> float:
+        """Return what is minimised."""
+        bits = sum(entropy_bits(code.indices.array, code.indices.alphabet) for code in codes.values())
+        return distortion(codes, weights, metrics) + self.price * bits
+
+    def _codes(self, weights: Params, metrics: Metrics) -> dict[str, GroupedCode]:
         """Return the best codes but for the rounding of the scales."""
         arrays = {name: flat(name, tensor) for name, tensor in weights.items()}
         lengths = {name: group_length(tuple(tensor.shape), self.rows, self.group) for name, tensor in weights.items()}
         scales = self._scales(arrays, lengths, weights, metrics)
+        if self.price:
+            return self._priced(arrays, weights, metrics, scales)
         return {
             name: self._encode(name, array, tuple(weights[name].shape), dtype_name(weights[name]), lengths[name], scale)
             for (name, array), scale in zip(arrays.items(), scales, strict=True)
@@ -133,16 +164,44 @@ class FixedCodebook(Compression):
             found.append(_stored(scales, [dtype_name(weights[name])]))
         return found
 
-    def _encode(
-        self, name: str, array: np.ndarray, shape: tuple[int, ...], dtype: str, length: int, scales: Values
-    ) -> Code:
-        """Return the code of one tensor with these scales."""
-        codebook = _codebook(self.entries)
+    def _priced(
+        self, arrays: Mapping[str, np.ndarray], weights: Params, metrics: Metrics, scales: Sequence[Values]
+    ) -> dict[str, GroupedCode]:
+        """Return the codes that alternation finds from the best scale without a price."""
+        entries, members = np.array(self.entries), members_of(arrays, weights, metrics)
+        learned = self.scale == "learned" and len(scales) > 0
+        start = float(scales[0].array[0]) if learned else 1.0
+        scale, lengths = priced_scale(list(members.values()), entries, self.price, start, learned=learned)
+        stored = _stored(np.full(int(learned), scale), [dtype_name(tensor) for tensor in weights.values()])
+        found = {}
+        for (name, member), own in zip(members.items(), lengths, strict=True):
+            held = self._held(name, member.values, dtype_name(weights[name]), stored)[0]
+            indices = Symbols(settled(member, held, self.price, own), len(entries))
+            found[name] = GroupedCode(
+                tuple(weights[name].shape),
+                dtype_name(weights[name]),
+                0,
+                False,
+                _codebook(self.entries),
+                stored,
+                indices,
+            )
+        return found
+
+    def _held(self, name: str, array: np.ndarray, dtype: str, scales: Values) -> np.ndarray:
+        """Return the entries as a tensor of ``dtype`` will hold them, shape (groups, K), float64."""
         factors = scales.array.astype(np.float64) if len(scales) else np.ones(1)
         with np.errstate(over="ignore"):
             held = rounded(np.multiply.outer(factors, np.array(self.entries)), dtype).astype(np.float64)
         if len(array) and not np.isfinite(held).any():
             raise WeightsError(f"{name}: no entry of {list(self.entries)} fits into {dtype}; give smaller ones")
+        return held
+
+    def _encode(
+        self, name: str, array: np.ndarray, shape: tuple[int, ...], dtype: str, length: int, scales: Values
+    ) -> GroupedCode:
+        """Return the code of one tensor with these scales."""
+        codebook, held = _codebook(self.entries), self._held(name, array, dtype, scales)
         if length:
             indices = nearest_in_groups(array, held, length, outwards=True)
         else:

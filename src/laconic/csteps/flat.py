@@ -1,11 +1,12 @@
 """Tensors as flat arrays in groups: what the quantizations share."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import torch
 
+from laconic.clustering.priced import Member
 from laconic.errors import PlanError
 from laconic.metric import Metrics, diagonal_of
 from laconic.params import Params, require_finite, to_numpy
@@ -34,6 +35,13 @@ def importances(weights: Params, metrics: Metrics) -> np.ndarray | None:
     parts = [torch.ones_like(weights[name]) if h is None else h for name, h in given.items()]
     dtype = torch.float64 if any(h.dtype == torch.float64 for h in parts) else torch.float32
     return np.concatenate([to_numpy(h.to(dtype)).reshape(-1) for h in parts])
+
+
+def members_of(arrays: Mapping[str, np.ndarray], weights: Params, metrics: Metrics) -> dict[str, Member]:
+    """Return the values and importances of each tensor; importances that are all zero say nothing."""
+    heavy = {name: importances({name: weights[name]}, metrics) for name in weights}
+    silent = not any(h is None or h.any() for h in heavy.values())
+    return {name: Member(array, None if silent else heavy[name]) for name, array in arrays.items()}
 
 
 def widest(dtypes: Iterable[str]) -> str:

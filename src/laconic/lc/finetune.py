@@ -1,4 +1,4 @@
-"""Training what stays free when the choices are made: biases, norms, codebook entries, survivors, factors, steps.
+"""Training what stays free when the choices are made: biases, norms, entries, scales, survivors, factors, steps.
 
     min_θ L(Δ(θ))   over the real numbers in Θ, with every assignment and mask entry fixed
 
@@ -60,26 +60,61 @@ def finetune(task: Task, codes: Mapping[str, Code], how: Optimization = FINE_TUN
         return dict(codes)
     codes = unshared(codes)
     moving = set(trainable(task.module, codes))
-    leaves = _Leaves()
-    forms = {name: free(code, leaves) for name, code in codes.items() if name in moving}
+    freed = free_parameters({name: code for name, code in codes.items() if name in moving})
     fixed = {name: to_torch(code.decompress()) for name, code in codes.items() if name not in moving}
-    named = {str(number): leaf for number, leaf in enumerate(leaves.tensors())}
+    named = dict(freed.leaves)
     if not named:
         return dict(codes)
     optimizer = how.optimizer(list(named.values()), how.lr)
 
     def weights() -> Params:
-        built = {name: form.build().to(getattr(torch, codes[name].dtype)) for name, form in forms.items()}
-        return {**fixed, **built}
+        return {**fixed, **freed.weights()}
 
     with mode(task.module, training=True):
         for epoch in range(how.epochs):
             set_lr(optimizer, how.lr * how.anneal(epoch / how.epochs))
             train_epoch(task, named, weights, optimizer, derive_seed(seed, epoch))
+    tuned = freed.codes()
     return {
-        name: forms[name].freeze() if name in forms else _updated(code, to_numpy(fixed[name]))
-        for name, code in codes.items()
+        name: tuned[name] if name in tuned else _updated(code, to_numpy(fixed[name])) for name, code in codes.items()
     }
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class FreeParameters:
+    """Codes in training: real numbers as leaves, every choice fixed.
+
+    Args:
+        leaves: what an optimizer moves, by a name of no meaning; in float32 at least.
+        weights: gives Δ(Θ) of the leaves as they are, by name, differentiable: a codebook's entry gathers the sum of
+            its weights' gradients.
+        codes: gives the codes of the leaves as they are; to be called once, at the end.
+    """
+
+    leaves: Mapping[str, Tensor]
+    weights: Callable[[], Params]
+    codes: Callable[[], dict[str, Code]]
+
+
+def free_parameters(codes: Mapping[str, Code]) -> FreeParameters:
+    """Return the direct reparametrisation of weights by the free numbers of their codes, for a loop of one's own.
+
+    >>> from laconic.csteps import FixedAssignments
+    >>> tied = FixedAssignments({"w": np.array([0, 0, 1])}).project({"w": torch.tensor([1.0, 3.0, 5.0])})
+    >>> free = free_parameters(tied)
+    >>> (free.weights()["w"] * torch.tensor([1.0, 10.0, 100.0])).sum().backward()
+    >>> [leaf.grad for leaf in free.leaves.values()]
+    [tensor([ 11., 100.])]
+    """
+    leaves = _Leaves()
+    forms = {name: free(code, leaves) for name, code in unshared(codes).items()}
+
+    def weights() -> Params:
+        return {name: form.build().to(getattr(torch, codes[name].dtype)) for name, form in forms.items()}
+
+    named = {str(number): leaf for number, leaf in enumerate(leaves.tensors())}
+    return FreeParameters(named, weights, lambda: {name: form.freeze() for name, form in forms.items()})
 
 
 def _updated(code: Code, array: np.ndarray) -> Code:

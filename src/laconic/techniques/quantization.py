@@ -2,7 +2,16 @@
 
 from typing import Any
 
-from laconic.csteps import BINARY, TERNARY, AdaptiveCodebook, FixedCodebook, UniformGrid, powers_of_two
+from laconic.csteps import (
+    BINARY,
+    TERNARY,
+    AdaptiveCodebook,
+    FixedAssignments,
+    FixedCodebook,
+    Hashed,
+    UniformGrid,
+    powers_of_two,
+)
 from laconic.metric import Diagonal, Quartic, Unit
 from laconic.techniques.technique import Option, Technique
 
@@ -16,7 +25,8 @@ _GROUPS = {
     "rows": Option(bool, "one for each row"),
     "group": Option(int, "one for so many consecutive weights; 0 for one of all"),
 }
-_SCALE = {"scale": Option(str, "learned (the default), or none: a = 1"), **_GROUPS}
+_PRICE = {"price": Option(float, "of a bit, in squared weights; with one, the optimum is local")}
+_SCALE = {"scale": Option(str, "learned (the default), or none: a = 1"), **_GROUPS, **_PRICE}
 
 
 def _without(key: str, options: dict[str, Any]) -> dict[str, Any]:
@@ -54,7 +64,7 @@ QUANTIZATION = (
         build=lambda options: AdaptiveCodebook(options.pop("priced_codebook"), **options),
         options={
             "priced_codebook": Option(int, "values at most"),
-            "price": Option(float, "of a bit, in squared weights"),
+            **_PRICE,
         },
         example={"priced_codebook": 16, "price": 1e-4},
         exact=False,
@@ -92,6 +102,14 @@ QUANTIZATION = (
         build=lambda options: FixedCodebook(tuple(options["fixed_codebook"]), **_without("fixed_codebook", options)),
         options={"fixed_codebook": Option(list, "values"), **_SCALE},
         example={"fixed_codebook": [-1.0, -0.3, 0.3, 1.0]},
+    ),
+    Technique(
+        key="hashed",
+        line="weights whose positions hash to one of so many groups share a value, which is learned",
+        compression=FixedAssignments,
+        build=lambda options: FixedAssignments(Hashed(options["hashed"], options.get("seed", 0))),
+        options={"hashed": Option(int, "groups"), "seed": Option(int, "of the hash")},
+        example={"hashed": 64},
     ),
     Technique(
         key="grid",
