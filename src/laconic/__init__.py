@@ -38,6 +38,7 @@ _MODULES = (
     "budget",
     "codes",
     "container",
+    "costs",
     "csteps",
     "data",
     "errors",
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from laconic import budget as budget
     from laconic import codes as codes
     from laconic import container as container
+    from laconic import costs as costs
     from laconic import csteps as csteps
     from laconic import data as data
     from laconic import errors as errors
