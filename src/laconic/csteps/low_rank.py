@@ -11,6 +11,7 @@ from laconic.codes import VIEWS, Code, LowRankCode
 from laconic.codes.low_rank import matrix_shape
 from laconic.csteps.compression import Codes, Compression
 from laconic.csteps.joint import project
+from laconic.csteps.krylov import krylov, worthwhile
 from laconic.csteps.lossless import Lossless
 from laconic.csteps.warm import better, feasible, of_kind
 from laconic.errors import PlanError, UnsupportedMetric, WeightsError
@@ -31,6 +32,9 @@ class LowRank(Compression):
     optimum, and projecting twice may move the weights again.
     The largest entry of each row of R is positive: signs do not depend on the library.
 
+    For a rank that is small against min(m, n) a large matrix goes through `laconic.csteps.krylov` in O(mnr), whose
+    bound on the excess error decides: above ``tolerance`` times the optimum the decomposition is done in full.
+
     Source: Idelbayev & Carreira-Perpiñán, "Low-rank compression of neural nets" (CVPR 2020), both views of kernels.
     Departure: tensors shorter than float64 go through the eigenvectors of the smaller Gram matrix in float64. It
     halves the digits to eight, as many as float32 has, and the time too.
@@ -40,9 +44,10 @@ class LowRank(Compression):
         view: how a tensor is a matrix, one of `laconic.codes.VIEWS`.
         left: compression of L.
         right: compression of R.
+        tolerance: share of the least error that a fast solution may lose; 0 for none.
 
     Raises:
-        PlanError: for a negative rank or an unknown view.
+        PlanError: for a negative rank or tolerance, or an unknown view.
 
     >>> LowRank(1).project({"w": torch.tensor([[1.0, 2.0], [2.0, 4.0]])})["w"].decompress()
     array([[1., 2.],
@@ -53,12 +58,15 @@ class LowRank(Compression):
     view: str = VIEWS[0]
     left: Compression = field(default_factory=Lossless)
     right: Compression = field(default_factory=Lossless)
+    tolerance: float = 0.003
 
     def __post_init__(self) -> None:
         if self.rank < 0:
             raise PlanError(f"rank must be 0 or more, not {self.rank}")
         if self.view not in VIEWS:
             raise PlanError(f"view must be one of {', '.join(VIEWS)}, not {self.view!r}")
+        if not 0 <= self.tolerance < 1:
+            raise PlanError(f"tolerance is a share of the least error, 0 or more and below 1, not {self.tolerance}")
 
     def project(self, weights: Params, metrics: Metrics | None = None, warm: Codes | None = None) -> dict[str, Code]:
         """Return one `LowRankCode` a tensor.
@@ -71,7 +79,7 @@ class LowRank(Compression):
         rights: dict[str, Tensor] = {}
         for name, tensor in weights.items():
             self._check(name, tensor, metrics or {})
-            factors = truncated(to_matrix(tensor.detach(), self.view), self.rank)
+            factors = truncated(to_matrix(tensor.detach(), self.view), self.rank, self.tolerance)
             lefts[name], rights[name] = (factor.to(tensor.dtype) for factor in factors)
         last = of_kind(LowRankCode, warm, weights)
         left = project(self.left, lefts, None, last and {name: code.left for name, code in last.items()})
@@ -123,28 +131,32 @@ def _refitted(left: Code, tensor: Tensor, view: str) -> Tensor:
     return right.to(tensor.dtype)
 
 
-def truncated(matrix: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+def truncated(matrix: Tensor, rank: int, tolerance: float = 0.0) -> tuple[Tensor, Tensor]:
     """Return U √S and √S Vᵀ for the ``rank`` largest singular values, float64.
 
     Args:
         matrix: W, shape (m, n).
         rank: r; the factors have min(r, m, n) columns and rows.
+        tolerance: share of the least error that may be lost.
     """
     rank = min(rank, *matrix.shape)
     if rank == 0:
         return matrix.new_zeros(matrix.shape[0], 0).double(), matrix.new_zeros(0, matrix.shape[1]).double()
     if matrix.shape[0] < matrix.shape[1]:
-        right, left = _tall(matrix.T, rank)
-        left, right = left.T, right.T
+        right, left = (factor.T for factor in _tall(matrix.T, rank, tolerance))
     else:
-        left, right = _tall(matrix, rank)
+        left, right = _tall(matrix, rank, tolerance)
     top = right.gather(1, right.abs().argmax(1, keepdim=True))
     sign = torch.where(top < 0, -1.0, 1.0).to(right)
     return left * sign.T, right * sign
 
 
-def _tall(matrix: Tensor, rank: int) -> tuple[Tensor, Tensor]:
+def _tall(matrix: Tensor, rank: int, tolerance: float) -> tuple[Tensor, Tensor]:
     """Return U √S and √S Vᵀ of a matrix with at least as many rows as columns."""
+    if tolerance and worthwhile(*matrix.shape, rank):
+        found = _nearly(matrix, rank, tolerance)
+        if found:
+            return found
     double = matrix.double()
     if matrix.dtype == torch.float64:
         u, s, vh = torch.linalg.svd(double, full_matrices=False)
@@ -155,3 +167,16 @@ def _tall(matrix: Tensor, rank: int) -> tuple[Tensor, Tensor]:
     root = squares.clamp(min=0).sqrt().sqrt()
     inverse = torch.where(root > 0, 1 / root, 0.0)
     return double @ v * inverse, root[:, None] * v.T
+
+
+def _nearly(matrix: Tensor, rank: int, tolerance: float) -> tuple[Tensor, Tensor] | None:
+    """Return U √S and √S Vᵀ of an error within ``tolerance`` of the least one, or None where that is not certain."""
+    wide = matrix if matrix.dtype == torch.float64 else matrix.float()
+    scale = float(wide.abs().max()) or 1.0
+    left, right, excess = krylov(wide / scale, rank)  # scaled, lest squares overflow
+    squares = left.double().square().sum(0)
+    error = float((wide / scale).double().square().sum()) - float(squares.sum())
+    if not excess <= tolerance * (error - excess):
+        return None
+    root = squares.sqrt().sqrt()
+    return left.double() * (scale**0.5 / root), root[:, None] * scale**0.5 * right.double().T

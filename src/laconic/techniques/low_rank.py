@@ -15,6 +15,7 @@ LOW_RANK = (
             "view": Option(str, "how a tensor is a matrix: out|in.kh.kw or out.kh|in.kw"),
             "left": Option(Compression, "what becomes of the first factor"),
             "right": Option(Compression, "what becomes of the second factor"),
+            "tolerance": Option(float, "share of the least error that a fast solution may lose; 0: none"),
         },
         example={"rank": 8},
         metrics=(Unit,),
