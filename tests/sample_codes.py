@@ -42,6 +42,8 @@ def low_rank(shape, rank=2, view=VIEWS[0], left=dense, right=dense, seed=0):
     rows, columns = shape[0], int(np.prod(shape[1:]))
     if view == VIEWS[1]:
         rows, columns = shape[0] * shape[2], shape[1] * shape[3]
+    if view == VIEWS[2]:
+        rows, columns = shape[0] * shape[3], shape[1] * shape[2]
     return LowRankCode(shape, "float32", view, left((rows, rank), seed=seed), right((rank, columns), seed=seed + 1))
 
 
@@ -83,6 +85,7 @@ def cases():
     yield "thin", low_rank((8, 6))
     yield "rank 0", low_rank((8, 6), 0)
     yield "kernel", low_rank((8, 6, 3, 3), 4, VIEWS[1], codebook, sparse)
+    yield "kernel by columns", low_rank((8, 6, 3, 2), 4, VIEWS[2])
     yield "", low_rank((4, 5), 2, left=lambda s, seed: low_rank(s, 1), right=lambda s, seed: sparse(s, codebook))
 
 

@@ -9,7 +9,7 @@ import torch
 from laconic.csteps import LowRank
 from laconic.csteps import krylov as solver
 from laconic.csteps.krylov import krylov, worthwhile
-from laconic.csteps.low_rank import truncated
+from laconic.csteps.factors import truncated
 from laconic.csteps.warm import distortion
 
 from .cases import generator, normal
@@ -90,7 +90,7 @@ def test_what_is_uncertain_is_done_in_full(monkeypatch):
         asked.append(rank)
         return (*krylov(matrix, rank)[:2], math.inf)
 
-    monkeypatch.setattr("laconic.csteps.low_rank.krylov", loose)
+    monkeypatch.setattr("laconic.csteps.factors.krylov", loose)
     for found, expected in zip(truncated(matrix, 4, 0.003), exact, strict=True):
         assert torch.equal(found, expected)
     assert asked == [4]

@@ -187,4 +187,6 @@ def _tensor_of(matrix: Tensor, shape: tuple[int, ...], view: str) -> Tensor:
     if view == VIEWS[0]:
         return matrix.view(shape)
     out, in_, kh, kw = shape
-    return matrix.view(out, kh, in_, kw).transpose(1, 2)
+    if view == VIEWS[1]:
+        return matrix.view(out, kh, in_, kw).transpose(1, 2)
+    return matrix.view(out, kw, in_, kh).permute(0, 2, 3, 1)
