@@ -8,8 +8,8 @@ import torch
 
 from laconic.csteps import LowRank
 from laconic.csteps import krylov as solver
-from laconic.csteps.krylov import krylov, worthwhile
 from laconic.csteps.factors import truncated
+from laconic.csteps.krylov import krylov, worthwhile
 from laconic.csteps.warm import distortion
 
 from .cases import generator, normal

@@ -77,7 +77,7 @@ def test_with_the_moments_of_inputs_it_is_reduced_rank_regression(rank):
 def test_directions_without_weight_cost_nothing_and_become_zero():
     a = torch.diag(torch.tensor([1.0, 0.0, 2.0])).double()
     w = torch.tensor([[1.0, 5.0, 3.0], [2.0, -7.0, 6.0]]).double()
-    left, right = whitened(w, Kronecker(torch.eye(2).double(), a), 1)
+    left, right, _ = whitened(w, Kronecker(torch.eye(2).double(), a), 1)
     assert torch.allclose(left @ right, torch.tensor([[1.0, 0.0, 3.0], [2.0, 0.0, 6.0]]).double(), atol=1e-12)
 
 

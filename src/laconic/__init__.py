@@ -14,8 +14,10 @@ _HOME = {
     "Compression": "csteps",
     "Joint": "csteps",
     "KeepLargest": "csteps",
+    "LearnedRank": "csteps",
     "Lossless": "csteps",
     "LowRank": "csteps",
+    "NuclearNorm": "csteps",
     "UniformGrid": "csteps",
     "Diagonal": "metric",
     "Unit": "metric",
@@ -75,8 +77,10 @@ if TYPE_CHECKING:
     from laconic.csteps import Compression as Compression
     from laconic.csteps import Joint as Joint
     from laconic.csteps import KeepLargest as KeepLargest
+    from laconic.csteps import LearnedRank as LearnedRank
     from laconic.csteps import Lossless as Lossless
     from laconic.csteps import LowRank as LowRank
+    from laconic.csteps import NuclearNorm as NuclearNorm
     from laconic.csteps import UniformGrid as UniformGrid
     from laconic.errors import LaconicError as LaconicError
     from laconic.metric import Diagonal as Diagonal

@@ -1,6 +1,8 @@
 """Factors."""
 
-from laconic.csteps import AdaptiveCodebook, Compression, Joint, KeepLargest, LowRank
+from laconic.costs import Bits, Cost, Flops, Parameters
+from laconic.csteps import AdaptiveCodebook, Compression, Joint, KeepLargest, LearnedRank, LowRank, NuclearNorm
+from laconic.csteps.nuclear_norm import nuclear_norm
 from laconic.metric import Kronecker
 
 from .case import FACTORED, MATRICES, ROUNDED, TENSORS, Case, alone, importance, normal
@@ -21,6 +23,19 @@ def kronecker(label: str, compression: Compression, name: str) -> Case:
     return Case(f"{label}-kronecker", compression, {name: tensor}, metrics, idempotent="rounding")
 
 
+def costing(price: float, cost: Cost) -> dict[str, object]:
+    """What a case with a price says: the objective is not the distortion alone, and choices depend on the weights."""
+    penalty = lambda codes: price * sum(cost(name, code) for name, code in codes.items())  # noqa: E731
+    return {"exact": False, "idempotent": "no", "penalty": penalty, "one_kind": False}
+
+
+SHRUNK = {
+    "exact": False,
+    "idempotent": "no",
+    "penalty": lambda codes: 0.7 * sum(nuclear_norm(code) for code in codes.values()),
+}
+PAIR = {"a": normal(5, 4), "b": 3 * normal(3, 7, seed=1)}
+
 LOW_RANK: tuple[Case, ...] = (
     *alone("rank2", LowRank(2), MATRICES, weighted=False, **ROUNDED),
     *alone("rank0", LowRank(0), MATRICES, weighted=False, **ROUNDED),
@@ -36,6 +51,11 @@ LOW_RANK: tuple[Case, ...] = (
         weighted=False,
         **FACTORED,
     ),
+    *alone("learned-rank", LearnedRank(0.3), MATRICES, weighted=False, **costing(0.3, Parameters())),
+    Case("learned-bits", LearnedRank(0.01, Bits(exact=True)), PAIR, **costing(0.01, Bits(exact=True))),
+    Case("joint-learned-flops", Joint(LearnedRank(0.02, Flops(9))), PAIR, **costing(0.02, Flops(9))),
+    *alone("nuclear", NuclearNorm(0.7), MATRICES, weighted=False, **SHRUNK),
+    Case("joint-nuclear", Joint(NuclearNorm(0.7)), PAIR, **SHRUNK),
     Case("joint-rank", Joint(LowRank(1)), {"a": normal(5, 4), "b": normal(3, 7)}, idempotent="rounding"),
     Case(
         "joint-rank-joint",

@@ -4,11 +4,22 @@ from laconic.csteps.adaptive_codebook import AdaptiveCodebook
 from laconic.csteps.compression import Codes, Compression
 from laconic.csteps.joint import Joint, project, together
 from laconic.csteps.keep_largest import KeepLargest
+from laconic.csteps.learned_rank import LearnedRank
 from laconic.csteps.lossless import Lossless
 from laconic.csteps.low_rank import LowRank
+from laconic.csteps.nuclear_norm import NuclearNorm
 from laconic.csteps.uniform_grid import UniformGrid
 
-COMPRESSIONS: tuple[type[Compression], ...] = (Lossless, AdaptiveCodebook, KeepLargest, LowRank, UniformGrid, Joint)
+COMPRESSIONS: tuple[type[Compression], ...] = (
+    Lossless,
+    AdaptiveCodebook,
+    KeepLargest,
+    LowRank,
+    LearnedRank,
+    NuclearNorm,
+    UniformGrid,
+    Joint,
+)
 """Every public compression; the suite of laws covers each."""
 
 __all__ = [
@@ -18,8 +29,10 @@ __all__ = [
     "Compression",
     "Joint",
     "KeepLargest",
+    "LearnedRank",
     "Lossless",
     "LowRank",
+    "NuclearNorm",
     "UniformGrid",
     "project",
     "together",

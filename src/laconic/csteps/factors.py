@@ -6,7 +6,7 @@ from torch import Tensor
 from laconic.codes import VIEWS
 from laconic.codes.low_rank import matrix_shape
 from laconic.csteps.krylov import krylov, worthwhile
-from laconic.errors import WeightsError
+from laconic.errors import UnsupportedMetric, WeightsError
 from laconic.metric import Kronecker
 from laconic.params import require_finite
 
@@ -80,8 +80,8 @@ def _nearly(matrix: Tensor, rank: int, tolerance: float) -> tuple[Tensor, Tensor
     return left.double() * (scale**0.5 / root), root[:, None] * scale**0.5 * right.double().T
 
 
-def whitened(matrix: Tensor, metric: Kronecker, rank: int, tolerance: float = 0.0) -> tuple[Tensor, Tensor]:
-    """Return the factors L and R, float64, that are the best under a Kronecker metric.
+def whitened(matrix: Tensor, metric: Kronecker, rank: int, tolerance: float = 0.0) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the factors L and R that are the best under a Kronecker metric, and the singular values, all float64.
 
         min over L, R   tr(G D A Dᵀ) = ‖G^½ (W − L R) A^½‖_F²,   D = W − L R
 
@@ -100,7 +100,24 @@ def whitened(matrix: Tensor, metric: Kronecker, rank: int, tolerance: float = 0.
     """
     (root_g, inverse_g), (root_a, inverse_a) = square_roots(metric.outputs), square_roots(metric.inputs)
     left, right = truncated(root_g @ matrix.double() @ root_a, rank, tolerance)
-    return inverse_g @ left, right @ inverse_a
+    return inverse_g @ left, right @ inverse_a, left.square().sum(0)
+
+
+def kronecker_of(name: str, metric: Kronecker, matrix: Tensor, view: str) -> Kronecker:
+    """Return ``metric`` where it is one of tensor ``name``, which ``view`` reads as ``matrix``.
+
+    Raises:
+        UnsupportedMetric: for any view but the first, which is the metric's own.
+        WeightsError: for a metric of another shape.
+    """
+    if view != VIEWS[0]:
+        raise UnsupportedMetric(f"{name}: a Kronecker metric goes with the view {VIEWS[0]}, not {view}")
+    if (len(metric.outputs), len(metric.inputs)) != tuple(matrix.shape):
+        raise WeightsError(
+            f"{name}: Kronecker factors of {len(metric.outputs)} and {len(metric.inputs)} rows for a matrix of "
+            f"{matrix.shape[0]} x {matrix.shape[1]}"
+        )
+    return metric
 
 
 def square_roots(matrix: Tensor) -> tuple[Tensor, Tensor]:

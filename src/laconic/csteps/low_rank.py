@@ -9,12 +9,12 @@ from torch import Tensor
 
 from laconic.codes import VIEWS, Code, LowRankCode
 from laconic.csteps.compression import Codes, Compression
-from laconic.csteps.factors import require_matrix, square_roots, to_matrix, truncated, whitened
+from laconic.csteps.factors import kronecker_of, require_matrix, square_roots, to_matrix, truncated, whitened
 from laconic.csteps.joint import project
 from laconic.csteps.lossless import Lossless
 from laconic.csteps.warm import better, feasible, of_kind
 from laconic.csteps.weighted_low_rank import fitted, weighted
-from laconic.errors import PlanError, UnsupportedMetric, WeightsError
+from laconic.errors import PlanError
 from laconic.metric import Diagonal, Kronecker, Metrics, Unit, diagonal_of
 from laconic.params import Params, dtype_name, to_torch
 
@@ -110,7 +110,7 @@ class LowRank(Compression):
         if isinstance(metric, Unit):
             return truncated(matrix, self.rank, self.tolerance)
         if isinstance(metric, Kronecker):
-            return whitened(matrix, self._fitting(name, metric, tensor), self.rank, self.tolerance)
+            return whitened(matrix, kronecker_of(name, metric, matrix, self.view), self.rank, self.tolerance)[:2]
         code = last[name] if last else None
         warm = None
         if code and code.rank <= self.rank and code.view == self.view:
@@ -122,18 +122,6 @@ class LowRank(Compression):
         h = diagonal_of(metrics, name, tensor)
         assert h is not None, "the unit metric has its own solution"
         return to_matrix(h.to(tensor.device).double(), self.view)
-
-    def _fitting(self, name: str, metric: Kronecker, tensor: Tensor) -> Kronecker:
-        """Return ``metric`` where it is one of this tensor, read by the first view."""
-        if self.view != VIEWS[0]:
-            raise UnsupportedMetric(f"{name}: a Kronecker metric goes with the view {VIEWS[0]}, not {self.view}")
-        rows, columns = to_matrix(tensor, self.view).shape
-        if (len(metric.outputs), len(metric.inputs)) != (rows, columns):
-            raise WeightsError(
-                f"{name}: Kronecker factors of {len(metric.outputs)} and {len(metric.inputs)} rows for a matrix of "
-                f"{rows} x {columns}"
-            )
-        return metric
 
     def _refitted(self, code: Code, name: str, tensor: Tensor, metrics: Metrics) -> Tensor:
         """Return the R of least error for the L that ``code`` stands for, of the tensor's dtype."""

@@ -23,12 +23,12 @@ def weighted(matrix: Tensor, h: Tensor, rank: int, tolerance: float, warm: Facto
 
         min over L, R   Σ_ij h_ij (w_ij − (L R)_ij)²
 
-    Method: from the better of `nearly separable` and the plain truncated singular value decomposition (and ``warm``),
-    the columns of R and then the rows of L are fitted by least squares, each given the other, until a sweep gains less
-    than 10⁻⁵ of the error, or 30 times; O(mnr²) a sweep. The error never rises. Approximate: the problem has no closed
-    solution and local optima (it is NP-hard even at rank 1, Gillis & Glineur 2011), but for h = outer(u, v) it is
-    solved exactly by scaling rows and columns, which is what the first start does. What has no weight stays as it
-    starts.
+    Method: from the best of three starts (plain truncation, truncation after rows and columns are scaled by their mean
+    weights, and ``warm``) the columns of R and then the rows of L are fitted by least squares, each given the other,
+    until a sweep gains less than 10⁻⁵ of the error, or 30 times, or until only what the dtype rounds off is left;
+    O(mnr²) a sweep. The error never rises. Approximate: the problem has no closed solution and local optima (it is
+    NP-hard even at rank 1, Gillis & Glineur 2011); but for h = outer(u, v) the second start is the optimum. What has no
+    weight stays as it starts.
 
     Source: Gabriel & Zamir, "Lower rank approximation of matrices by least squares with any choice of weights"
     (Technometrics 21, 1979). Departures: each fit is a proximal step with a ridge of 10⁻¹⁰, so that singular systems
@@ -48,7 +48,8 @@ def weighted(matrix: Tensor, h: Tensor, rank: int, tolerance: float, warm: Facto
     starts = [truncated(matrix, rank, tolerance), _nearly_separable(matrix, h, rank, tolerance)]
     left, right = min(starts + ([warm] if warm else []), key=lambda factors: weighted_error(w, h, *factors))
     best, error = (left, right), weighted_error(w, h, left, right)
-    for _ in range(SWEEPS if left.shape[1] else 0):
+    rounding = (8 * torch.finfo(matrix.dtype).eps) ** 2 * float((h * w.square()).sum())
+    for _ in range(SWEEPS if error > rounding else 0):
         right = fitted(w, h, left, right)
         left = fitted(w.T, h.T, right.T, left.T).T
         new = weighted_error(w, h, left, right)

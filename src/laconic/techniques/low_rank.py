@@ -1,8 +1,33 @@
 """Techniques that factor a tensor into smaller ones."""
 
-from laconic.csteps import Compression, LowRank
+from collections.abc import Callable
+from typing import Any
+
+from laconic.costs import Bits, Cost, Energy, Flops, Parameters
+from laconic.csteps import Compression, LearnedRank, LowRank, NuclearNorm
+from laconic.errors import PlanError
 from laconic.metric import Diagonal, Kronecker, Unit
 from laconic.techniques.technique import Option, Technique
+
+_VIEW = Option(str, "how a tensor is a matrix: out|in.kh.kw, out.kh|in.kw or out.kw|in.kh")
+
+COSTS: dict[str, Callable[[int], Cost]] = {
+    "parameters": lambda positions: Parameters(),
+    "bits": lambda positions: Bits(),
+    "flops": Flops,
+    "energy": Energy,
+}
+"""Costs by the name that plans call them, from the number of positions; those of `laconic.costs` need Python."""
+
+
+def _learned_rank(options: dict[str, Any]) -> Compression:
+    """Return the compression of a row."""
+    cost = options.pop("cost", "parameters")
+    if cost not in COSTS:
+        raise PlanError(f"cost is one of {', '.join(COSTS)}, not {cost!r}")
+    made = COSTS[cost](options.pop("positions", 1))
+    return LearnedRank(options.pop("learned_rank"), made, **options)
+
 
 LOW_RANK = (
     Technique(
@@ -12,7 +37,7 @@ LOW_RANK = (
         build=lambda options: LowRank(**options),
         options={
             "rank": Option(int, "of the product"),
-            "view": Option(str, "how a tensor is a matrix: out|in.kh.kw, out.kh|in.kw or out.kw|in.kh"),
+            "view": _VIEW,
             "left": Option(Compression, "what becomes of the first factor"),
             "right": Option(Compression, "what becomes of the second factor"),
             "tolerance": Option(float, "share of the least error that a fast solution may lose; 0: none"),
@@ -33,5 +58,33 @@ LOW_RANK = (
         },
         example={"two_components": 8},
         metrics=(Unit, Diagonal),
+    ),
+    Technique(
+        key="learned_rank",
+        line="a matrix has the rank that is worth its cost, or stays dense: error and cost are in one objective",
+        compression=LearnedRank,
+        build=_learned_rank,
+        options={
+            "learned_rank": Option(float, "price of a unit of the cost, in squared error (in LC, in the loss)"),
+            "cost": Option(str, f"one of {', '.join(COSTS)}"),
+            "positions": Option(int, "how often a tensor is applied to one input, for operations and energy"),
+            "view": _VIEW,
+        },
+        example={"learned_rank": 1e-6},
+        metrics=(Unit, Kronecker),
+    ),
+    Technique(
+        key="nuclear_price",
+        line="singular values shrink by half a price, and the small ones vanish (nuclear norm)",
+        compression=NuclearNorm,
+        build=lambda options: NuclearNorm(options.pop("nuclear_price"), **options),
+        options={
+            "nuclear_price": Option(
+                float, "price of a unit of the nuclear norm, in squared error (in LC, in the loss)"
+            ),
+            "view": _VIEW,
+        },
+        example={"nuclear_price": 0.1},
+        metrics=(Unit,),
     ),
 )
