@@ -44,7 +44,7 @@ def orthogonality(params: Params, names: Iterable[str]) -> Tensor:
 @final
 @dataclass(frozen=True)
 class Regularizer(Penalty):
-    """`price · term(w, names)` as the penalty of `laconic.training.minimise`, its gradient by automatic differentiation.
+    """`price · term(w, names)` as the penalty of `laconic.training.minimise`; its gradient is autograd's.
 
     Args:
         term: `nuclear_norm`, `orthogonality`, or one's own.

@@ -45,11 +45,14 @@ def weighted(matrix: Tensor, h: Tensor, rank: int, tolerance: float, warm: Facto
     largest = float(h.max()) if h.numel() else 0.0
     w = matrix.double()
     h = h.double() / largest if largest > 0 else torch.ones_like(w)
-    starts = [truncated(matrix, rank, tolerance), _nearly_separable(matrix, h, rank, tolerance)]
-    left, right = min(starts + ([warm] if warm else []), key=lambda factors: weighted_error(w, h, *factors))
-    best, error = (left, right), weighted_error(w, h, left, right)
+    plain = truncated(matrix, rank, tolerance)
     rounding = (8 * torch.finfo(matrix.dtype).eps) ** 2 * float((h * w.square()).sum())
-    for _ in range(SWEEPS if error > rounding else 0):
+    if weighted_error(w, h, *plain) <= rounding:
+        return plain
+    starts = [plain, _nearly_separable(matrix, h, rank, tolerance), *([warm] if warm else [])]
+    left, right = min(starts, key=lambda factors: weighted_error(w, h, *factors))
+    best, error = (left, right), weighted_error(w, h, left, right)
+    for _ in range(SWEEPS):
         right = fitted(w, h, left, right)
         left = fitted(w.T, h.T, right.T, left.T).T
         new = weighted_error(w, h, left, right)
