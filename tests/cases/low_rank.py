@@ -7,7 +7,7 @@ from laconic.metric import Kronecker
 
 from .case import FACTORED, MATRICES, ROUNDED, TENSORS, Case, alone, importance, normal
 
-ALTERNATED = {"exact": False, "idempotent": "rounding"}
+ALTERNATED = {"exact": False, "idempotent": "no"}  # what has no weight moves with the roundings of what has
 
 
 def weighted(label: str, compression: Compression, name: str) -> Case:
