@@ -9,7 +9,7 @@ from laconic.errors import FormatError
 
 from .fuzz.check import check
 from .fuzz.repair import repaired
-from .sample_codes import codebook, dense, low_rank, sparse
+from .sample_codes import canonical, codebook, dense, low_rank, sparse, tucker
 
 FILES = {
     "dense and shared": shared({
@@ -27,6 +27,10 @@ FILES = {
     "low rank": {
         "kernel": low_rank((4, 3, 2, 2), 2, "out.kh|in.kw", codebook, sparse),
         "matrix": low_rank((6, 5), 2),
+    },
+    "tucker and canonical": {
+        "kernel": tucker((4, 3, 2, 2), (2, 2), codebook),
+        "sum": canonical((4, 3, 2), 2),
     },
 }  # fmt: skip
 DATA = {name: container.dumps(codes, {"net": "x"}) for name, codes in FILES.items()}

@@ -10,7 +10,18 @@ import pytest
 from reference import lac
 
 from laconic import container
-from laconic.codes import CodebookCode, DenseCode, GridCode, LowRankCode, SparseCode, Symbols, Values, shared
+from laconic.codes import (
+    CanonicalCode,
+    CodebookCode,
+    DenseCode,
+    GridCode,
+    LowRankCode,
+    SparseCode,
+    Symbols,
+    TuckerCode,
+    Values,
+    shared,
+)
 from laconic.codes.grid import Grid
 from laconic.coding.model import Model, Table, shaped
 from laconic.coding.ungerboeck import next_state
@@ -123,12 +134,33 @@ def grids():
     }
 
 
+def tensors():
+    """The third view of kernels; Tucker and canonical codes, of factors that are dense and quantized."""
+    book = Values(np.float32([-1.5, 0.25, 3]))
+    half = (numbers(300, 11) / 65536 - 0.5).astype(np.float32)
+    dense = {n: DenseCode.of(half[:n]) for n in (6, 8, 12, 16, 24, 30)}
+
+    def shaped(n, *shape):
+        return DenseCode.of(dense[n].decompress().reshape(shape))
+
+    quantized = CodebookCode((10, 3), "float32", book, Symbols(numbers(30) % 3, 3))
+    return {
+        "view 2": LowRankCode((3, 2, 2, 4), "float32", "out.kw|in.kh", shaped(24, 12, 2), shaped(8, 2, 4)),
+        "tucker": TuckerCode((4, 3, 2, 2), "float32", shaped(8, 4, 2), shaped(16, 2, 2, 2, 2), shaped(6, 2, 3)),
+        "tucker matrix": TuckerCode((4, 3), "bfloat16", shaped(12, 4, 3), shaped(6, 3, 2), shaped(6, 2, 3)),
+        "canonical": CanonicalCode((4, 3, 3), "float64", quantized),
+        "canonical matrix": CanonicalCode((3, 7), "float16", quantized),
+        "no terms": CanonicalCode((1, 2, 3), "float32", DenseCode.of(np.zeros((6, 0), np.float32))),
+    }
+
+
 FILES = {
     "tiny": (tiny, {"net": "toy"}),
     "nested": (nested, {}),
     "methods": (methods, {"a": "1", "b": "ü"}),
     "network": (network, {"net": "blocks"}),
     "grids": (grids, {}),
+    "tensors": (tensors, {}),
 }
 
 TINY = (

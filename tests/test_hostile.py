@@ -32,7 +32,9 @@ def with_table(table, blocks=b""):
 def table_of(data):
     header = parse_header(data[:HEADER_BYTES], len(data))
     table = data[header.table_offset :]
-    return parse_table(table, header.table_offset, HEADER_BYTES, [tuple(p.values()) for p in PARTS]), table
+    return parse_table(
+        table, header.table_offset, HEADER_BYTES, {t: tuple(p.values()) for t, p in PARTS.items()}
+    ), table
 
 
 def test_the_table_comes_back_byte_by_byte():
@@ -63,7 +65,7 @@ HOSTILE = {
     "one key twice": b"\2\1a\0\1a\0" + NO_STREAMS + b"\0",
     "not UTF-8": NO_META + NO_STREAMS + b"\1\0\0\1\xff",
     "trailing bytes": NO_META + NO_STREAMS + b"\0\0",
-    "unknown tag": NO_META + NO_STREAMS + b"\1\0\0\1a" + bytes([len(CODES), 0, 0, 0]),
+    "unknown tag": NO_META + NO_STREAMS + b"\1\0\0\1a" + bytes([max(CODES) + 1, 0, 0, 0]),
     "unknown dtype of a tensor": NO_META + NO_STREAMS + b"\1\0\0\1a" + bytes([0, len(DTYPES), 0, 0]),
     "dangling stream": NO_META + b"\1" + STREAM + b"\1\0\0\1a\0\0\1\3\0\2",
     "no stream 0 before 1": NO_META + b"\2" + STREAM + STREAM + b"\1\0\0\1a\2\0\1\3\0\2",

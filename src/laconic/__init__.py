@@ -11,6 +11,7 @@ __version__ = "0.1.0.dev0"
 _HOME = {
     "AdaptiveCodebook": "csteps",
     "Budget": "budget",
+    "Canonical": "csteps",
     "Compression": "csteps",
     "Joint": "csteps",
     "KeepLargest": "csteps",
@@ -18,6 +19,7 @@ _HOME = {
     "Lossless": "csteps",
     "LowRank": "csteps",
     "NuclearNorm": "csteps",
+    "Tucker": "csteps",
     "UniformGrid": "csteps",
     "Diagonal": "metric",
     "Unit": "metric",
@@ -74,6 +76,7 @@ if TYPE_CHECKING:
     from laconic.budget import Budget as Budget
     from laconic.container import open as open
     from laconic.csteps import AdaptiveCodebook as AdaptiveCodebook
+    from laconic.csteps import Canonical as Canonical
     from laconic.csteps import Compression as Compression
     from laconic.csteps import Joint as Joint
     from laconic.csteps import KeepLargest as KeepLargest
@@ -81,6 +84,7 @@ if TYPE_CHECKING:
     from laconic.csteps import Lossless as Lossless
     from laconic.csteps import LowRank as LowRank
     from laconic.csteps import NuclearNorm as NuclearNorm
+    from laconic.csteps import Tucker as Tucker
     from laconic.csteps import UniformGrid as UniformGrid
     from laconic.errors import LaconicError as LaconicError
     from laconic.metric import Diagonal as Diagonal

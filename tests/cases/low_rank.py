@@ -1,7 +1,17 @@
 """Factors."""
 
 from laconic.costs import Bits, Cost, Flops, Parameters
-from laconic.csteps import AdaptiveCodebook, Compression, Joint, KeepLargest, LearnedRank, LowRank, NuclearNorm
+from laconic.csteps import (
+    AdaptiveCodebook,
+    Canonical,
+    Compression,
+    Joint,
+    KeepLargest,
+    LearnedRank,
+    LowRank,
+    NuclearNorm,
+    Tucker,
+)
 from laconic.csteps.nuclear_norm import nuclear_norm
 from laconic.metric import Kronecker
 
@@ -34,6 +44,8 @@ SHRUNK = {
     "idempotent": "no",
     "penalty": lambda codes: 0.7 * sum(nuclear_norm(code) for code in codes.values()),
 }
+ALMOST = {"exact": False, "idempotent": "rounding"}
+THICK = {name: MATRICES[name] for name in ("conv", "normal", "empty", "single", "bfloat16")}
 PAIR = {"a": normal(5, 4), "b": 3 * normal(3, 7, seed=1)}
 
 LOW_RANK: tuple[Case, ...] = (
@@ -56,6 +68,14 @@ LOW_RANK: tuple[Case, ...] = (
     Case("joint-learned-flops", Joint(LearnedRank(0.02, Flops(9))), PAIR, **costing(0.02, Flops(9))),
     *alone("nuclear", NuclearNorm(0.7), MATRICES, weighted=False, **SHRUNK),
     Case("joint-nuclear", Joint(NuclearNorm(0.7)), PAIR, **SHRUNK),
+    *alone("tucker2", Tucker(2, 2), MATRICES, weighted=False, **FACTORED),
+    *alone("tucker99", Tucker(99, 99), THICK, weighted=False, **ALMOST),
+    *alone("tucker-factors", Tucker(3, 2, Joint(AdaptiveCodebook(6))), THICK, weighted=False, **FACTORED),
+    *alone("cp2", Canonical(2), MATRICES, weighted=False, **FACTORED),
+    *alone("cp0", Canonical(0), THICK, weighted=False, **FACTORED),
+    *alone("cp-factors", Canonical(3, AdaptiveCodebook(6)), THICK, weighted=False, **FACTORED),
+    Case("joint-tucker", Joint(Tucker(1, 2)), PAIR, **FACTORED),
+    Case("joint-cp", Joint(Canonical(1)), PAIR, **FACTORED),
     Case("joint-rank", Joint(LowRank(1)), {"a": normal(5, 4), "b": normal(3, 7)}, idempotent="rounding"),
     Case(
         "joint-rank-joint",

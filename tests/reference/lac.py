@@ -160,12 +160,22 @@ def product(left, right):
     return out
 
 
+def canonical(shape, factors):
+    out = np.zeros(shape)
+    for k in range(factors.shape[1]):
+        rows, term = iter(factors[:, k]), np.ones(())
+        for size in shape:
+            term = np.multiply.outer(term, np.array([next(rows) for _ in range(size)]))
+        out += term
+    return out
+
+
 def record(table, streams):
     """Return the tensor of the next record."""
     tag, dtype = table.varint(), np.dtype(DTYPES[table.varint()])
     shape = [table.varint() for _ in range(table.varint())]
     facts = [table.varint() for _ in range(table.varint())]
-    number_of_parts = (1, 2, 2, 2, 4)[tag]
+    number_of_parts = (1, 2, 2, 2, 4, 0, 0, 0, 3, 1)[tag]
     parts = [streams[n - 1] if (n := table.varint()) else record(table, streams) for _ in range(number_of_parts)]
     if tag == 0:
         return parts[0][facts[0] : facts[0] + math.prod(shape)].reshape(shape)
@@ -176,6 +186,13 @@ def record(table, streams):
         return np.array([next(kept) if m else 0 for m in parts[0]], dtype).reshape(shape)
     if tag == 4:
         return rounded(grid(shape, facts, *parts), dtype)
+    if tag == 8:
+        left, core, right = parts
+        middle = product(np.moveaxis(core, 1, -1).reshape(-1, core.shape[1]), right)
+        middle = np.moveaxis(middle.reshape(len(core), *core.shape[2:], -1) if core.size else middle, -1, 1)
+        return rounded(product(left, middle.reshape(left.shape[1], math.prod(shape[1:]))), dtype).reshape(shape)
+    if tag == 9:
+        return rounded(canonical(shape, parts[0].astype(np.float64)), dtype)
     found = rounded(product(*parts), dtype)
     if facts == [0]:
         return found.reshape(shape)

@@ -1,5 +1,6 @@
 """Compressed weights as frozen values: `decompress` them, or take them apart into `streams` and back."""
 
+from laconic.codes.canonical import CanonicalCode
 from laconic.codes.code import Code, Part
 from laconic.codes.codebook import CodebookCode
 from laconic.codes.dense import DenseCode
@@ -8,14 +9,24 @@ from laconic.codes.low_rank import VIEWS, LowRankCode
 from laconic.codes.sharing import shared
 from laconic.codes.sparse import SparseCode
 from laconic.codes.streams import DTYPES, Symbols, Values
+from laconic.codes.tucker import TuckerCode
 
-CODES: tuple[type[Code], ...] = (DenseCode, CodebookCode, SparseCode, LowRankCode, GridCode)
-"""Every code, in the order of its tag in the file (`docs/format.md`)."""
+CODES: dict[int, type[Code]] = {
+    0: DenseCode,
+    1: CodebookCode,
+    2: SparseCode,
+    3: LowRankCode,
+    4: GridCode,
+    8: TuckerCode,
+    9: CanonicalCode,
+}
+"""Every code, by its tag in the file (`docs/format.md`)."""
 
 __all__ = [
     "CODES",
     "DTYPES",
     "VIEWS",
+    "CanonicalCode",
     "Code",
     "CodebookCode",
     "DenseCode",
@@ -24,6 +35,7 @@ __all__ = [
     "Part",
     "SparseCode",
     "Symbols",
+    "TuckerCode",
     "Values",
     "shared",
 ]

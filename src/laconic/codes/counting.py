@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 
+from laconic.codes.canonical import CanonicalCode
 from laconic.codes.code import Code
 from laconic.codes.codebook import CodebookCode
 from laconic.codes.dense import DenseCode
@@ -10,6 +11,7 @@ from laconic.codes.grid import GridCode
 from laconic.codes.low_rank import LowRankCode
 from laconic.codes.sparse import SparseCode
 from laconic.codes.streams import Symbols, Values
+from laconic.codes.tucker import TuckerCode
 from laconic.coding import entropy_bits, itemsize
 
 
@@ -39,8 +41,8 @@ def published_bits(codes: Mapping[str, Code]) -> dict[str, int]:
 
     Dense: b bits an element (b: width of the tensor's dtype). Codebook: ⌈log₂ K⌉ an element, and b for each entry,
     charged to the first tensor that uses it. Sparse: for each survivor its value as above and its coordinates,
-    ⌈log₂ rows⌉ + ⌈log₂ columns⌉ in the matrix of dimension 0 × the rest. Low rank: both factors. Grid: ⌈log₂ of the
-    levels from the smallest to the largest⌉ an element, and 32 bits for the step, charged once.
+    ⌈log₂ rows⌉ + ⌈log₂ columns⌉ in the matrix of dimension 0 × the rest. Low rank, Tucker, CP: the factors. Grid:
+    ⌈log₂ of the levels from the smallest to the largest⌉ an element, and 32 bits for the step, charged once.
 
     Source: Carreira-Perpiñán & Idelbayev, "Model compression as constrained optimization, with application to neural
     nets. Part II: quantization" (arXiv:1707.04319), whose compression ratios are test vectors.
@@ -64,8 +66,8 @@ def _published(code: Code, charged: set[int]) -> int:
         levels, step = code.levels, 0 if id(code.step) in charged else 32
         charged.add(id(code.step))
         return code.size * _index_bits(int(levels.max()) - int(levels.min()) + 1 if code.size else 0) + step
-    assert isinstance(code, LowRankCode), f"no published count of {type(code).__name__}"
-    return _published(code.left, charged) + _published(code.right, charged)
+    assert isinstance(code, LowRankCode | TuckerCode | CanonicalCode), f"no published count of {type(code).__name__}"
+    return sum(_published(part, charged) for part in code.streams().values() if isinstance(part, Code))
 
 
 def _index_bits(choices: int) -> int:

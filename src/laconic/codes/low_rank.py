@@ -45,7 +45,7 @@ def from_matrix(matrix: np.ndarray, shape: tuple[int, ...], view: str) -> np.nda
     return np.ascontiguousarray(matrix.reshape(out, kw, in_, kh).transpose(0, 2, 3, 1))
 
 
-def _product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+def product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Return the product of two float64 matrices, summed from left to right."""
     product = np.zeros((left.shape[0], right.shape[1]))
     term = np.empty_like(product)
@@ -90,7 +90,7 @@ class LowRankCode(Code):
         matrix = np.zeros((left.shape[0], right.shape[1]), dtype_of(self.dtype))
         rows = max(1, _AT_ONCE // max(1, right.shape[1]))
         for first in range(0, len(matrix) if matrix.size else 0, rows):
-            matrix[first : first + rows] = rounded(_product(left[first : first + rows], right), self.dtype)
+            matrix[first : first + rows] = rounded(product(left[first : first + rows], right), self.dtype)
         return from_matrix(matrix, self.shape, self.view)
 
     def streams(self) -> Mapping[str, Part]:

@@ -1,6 +1,6 @@
 """Bytes to the table of a `.lac` file: every claim is checked before anything is allocated for it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import final
 
 from laconic.codes import CODES, DTYPES, Code, Part, Symbols
@@ -20,7 +20,7 @@ from laconic.container.table import (
     shared_ends,
 )
 
-Parts = Sequence[tuple[type[Part], ...]]
+Parts = Mapping[int, tuple[type[Part], ...]]
 """For each tag the classes of the parts of its record, in order."""
 
 
@@ -137,7 +137,7 @@ class _Records:
         """Return the next record, nested ``depth`` deep."""
         cursor = self._cursor
         tag, dtype = cursor.varint(), cursor.varint()
-        if depth > MAX_DEPTH or tag >= len(CODES) or dtype >= len(DTYPES):
+        if depth > MAX_DEPTH or tag not in CODES or dtype >= len(DTYPES):
             raise cursor.fail(f"unknown code: tag {tag}, dtype {dtype}, depth {depth}")
         shape = self._numbers(MAX_AXES)
         check_shape(shape)

@@ -184,10 +184,13 @@ def loads(data: bytes, limit: int | None = None) -> Contents:
     return Contents(file.codes(), file.metadata)
 
 
+_KINDS = {tag: tuple(parts.values()) for tag, parts in PARTS.items()}
+
+
 def _table(data: "bytes | mmap.mmap") -> Table:
     """Return the table of a file, all its claims checked."""
     header = parse_header(data[:HEADER_BYTES], len(data))
     table = data[header.table_offset :]
     if zlib.crc32(table) != header.table_crc:
         raise FormatError(f"byte {header.table_offset}: the table is damaged (its checksum differs)")
-    return parse_table(table, header.table_offset, HEADER_BYTES, [tuple(parts.values()) for parts in PARTS])
+    return parse_table(table, header.table_offset, HEADER_BYTES, _KINDS)

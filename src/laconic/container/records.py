@@ -21,7 +21,7 @@ def _parts(kind: type[Code]) -> dict[str, type[Part]]:
     return {f.name: f.type for f in fields(kind) if isinstance(f.type, type) and f.type in (Symbols, Values, Code)}
 
 
-PARTS: tuple[dict[str, type[Part]], ...] = tuple(map(_parts, CODES))
+PARTS: dict[int, dict[str, type[Part]]] = {tag: _parts(kind) for tag, kind in CODES.items()}
 """For each tag the parts of the code, name and class."""
 
 

@@ -14,6 +14,7 @@ from laconic.errors import WeightsError
 from laconic.files import replace_file
 
 Codes = Mapping[str, Code] | Iterable[tuple[str, Code]]
+_TAGS = {kind: tag for tag, kind in CODES.items()}
 
 
 def write(path: str | Path, codes: Codes, metadata: Mapping[str, str] | None = None, *, force: bool = False) -> None:
@@ -96,7 +97,7 @@ class _Builder:
             if part not in self._numbers:
                 yield from self._stream(part)
             parts.append(self._numbers[part])
-        return Record(CODES.index(type(code)), code.dtype, code.shape, code.facts(), tuple(parts))
+        return Record(_TAGS[type(code)], code.dtype, code.shape, code.facts(), tuple(parts))
 
     def _stream(self, part: StreamPart) -> Iterator[bytes]:
         """Give the blocks of a stream that is not in the file yet."""

@@ -1,6 +1,7 @@
 """C steps: projections of weights on sets of compressed weights, one family a file."""
 
 from laconic.csteps.adaptive_codebook import AdaptiveCodebook
+from laconic.csteps.canonical import Canonical
 from laconic.csteps.compression import Codes, Compression
 from laconic.csteps.joint import Joint, project, together
 from laconic.csteps.keep_largest import KeepLargest
@@ -8,6 +9,7 @@ from laconic.csteps.learned_rank import LearnedRank
 from laconic.csteps.lossless import Lossless
 from laconic.csteps.low_rank import LowRank
 from laconic.csteps.nuclear_norm import NuclearNorm
+from laconic.csteps.tucker import Tucker
 from laconic.csteps.uniform_grid import UniformGrid
 
 COMPRESSIONS: tuple[type[Compression], ...] = (
@@ -17,6 +19,8 @@ COMPRESSIONS: tuple[type[Compression], ...] = (
     LowRank,
     LearnedRank,
     NuclearNorm,
+    Tucker,
+    Canonical,
     UniformGrid,
     Joint,
 )
@@ -25,6 +29,7 @@ COMPRESSIONS: tuple[type[Compression], ...] = (
 __all__ = [
     "COMPRESSIONS",
     "AdaptiveCodebook",
+    "Canonical",
     "Codes",
     "Compression",
     "Joint",
@@ -33,6 +38,7 @@ __all__ = [
     "Lossless",
     "LowRank",
     "NuclearNorm",
+    "Tucker",
     "UniformGrid",
     "project",
     "together",

@@ -16,7 +16,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from laconic.codes import Code, CodebookCode, DenseCode, GridCode, LowRankCode, SparseCode, Values
+from laconic.codes import (
+    CanonicalCode,
+    Code,
+    CodebookCode,
+    DenseCode,
+    GridCode,
+    LowRankCode,
+    SparseCode,
+    TuckerCode,
+    Values,
+)
 from laconic.codes.cosine import basis
 from laconic.codes.low_rank import VIEWS
 from laconic.codes.sharing import unshared
@@ -180,6 +190,29 @@ def _low_rank(code: LowRankCode, leaves: _Leaves) -> _Form:
         lambda: shape(left.build() @ right.build()),
         lambda: replace(code, left=left.freeze(), right=right.freeze()),
     )
+
+
+@free.register
+def _tucker(code: TuckerCode, leaves: _Leaves) -> _Form:
+    left, core, right = (free(part, leaves) for part in (code.left, code.core, code.right))
+    return _Form(
+        lambda: torch.einsum("oa,ab...,bi->oi...", left.build(), core.build(), right.build()),
+        lambda: replace(code, left=left.freeze(), core=core.freeze(), right=right.freeze()),
+    )
+
+
+@free.register
+def _canonical(code: CanonicalCode, leaves: _Leaves) -> _Form:
+    factors = free(code.factors, leaves)
+
+    def build() -> Tensor:
+        matrices = torch.split(factors.build(), list(code.shape))
+        terms = matrices[0]
+        for matrix in matrices[1:]:
+            terms = terms[..., None, :] * matrix
+        return terms.sum(-1)
+
+    return _Form(build, lambda: replace(code, factors=factors.freeze()))
 
 
 def _tensor_of(matrix: Tensor, shape: tuple[int, ...], view: str) -> Tensor:

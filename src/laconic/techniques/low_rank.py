@@ -4,12 +4,14 @@ from collections.abc import Callable
 from typing import Any
 
 from laconic.costs import Bits, Cost, Energy, Flops, Parameters
-from laconic.csteps import Compression, LearnedRank, LowRank, NuclearNorm
+from laconic.csteps import Canonical, Compression, LearnedRank, Lossless, LowRank, NuclearNorm, Tucker
 from laconic.errors import PlanError
 from laconic.metric import Diagonal, Kronecker, Unit
 from laconic.techniques.technique import Option, Technique
 
 _VIEW = Option(str, "how a tensor is a matrix: out|in.kh.kw, out.kh|in.kw or out.kw|in.kh")
+
+_FACTORS = Option(Compression, "what becomes of the factors")
 
 COSTS: dict[str, Callable[[int], Cost]] = {
     "parameters": lambda positions: Parameters(),
@@ -85,6 +87,32 @@ LOW_RANK = (
             "view": _VIEW,
         },
         example={"nuclear_price": 0.1},
+        metrics=(Unit,),
+    ),
+    Technique(
+        key="tucker",
+        line="a kernel is a 1 × 1 convolution, a small kernel and a 1 × 1 convolution (Tucker-2)",
+        compression=Tucker,
+        build=lambda options: Tucker(
+            options["tucker"], options.get("inputs", options["tucker"]), options.get("factors", Lossless())
+        ),
+        options={
+            "tucker": Option(int, "channels of the core on the side of the output, and of the input too"),
+            "inputs": Option(int, "channels on the side of the input, where they differ"),
+            "factors": _FACTORS,
+        },
+        example={"tucker": 8},
+        exact=False,
+        metrics=(Unit,),
+    ),
+    Technique(
+        key="cp",
+        line="a tensor is a sum of outer products of vectors (CP, canonical polyadic)",
+        compression=Canonical,
+        build=lambda options: Canonical(options.pop("cp"), **options),
+        options={"cp": Option(int, "outer products"), "factors": _FACTORS},
+        example={"cp": 8},
+        exact=False,
         metrics=(Unit,),
     ),
 )
