@@ -10,7 +10,7 @@ from laconic.codes.counting import ideal_bits
 from laconic.costs import Bits, Cost, Energy, Flops, Parameters, Time
 from laconic.errors import PlanError
 
-from .sample_codes import CASES, codebook, dense, low_rank, sparse
+from .sample_codes import CASES, canonical, codebook, dense, low_rank, sparse, tucker
 
 TABLE = {10: 1e-6, 100: 4e-6}
 COSTS = [Parameters(), Bits(), Bits(exact=True), Flops(9), Energy(), Energy(4, "int8", "sram"), Time(TABLE)]
@@ -27,6 +27,8 @@ def test_parameters_are_what_is_left_of_a_tensor():
     halved = low_rank((8, 6), 2, right=sparse)
     assert Parameters()("w", halved) == 16 + np.count_nonzero(halved.right.mask.array)
     assert Parameters()("w", low_rank((8, 6), 0)) == 0
+    assert Parameters()("w", tucker((8, 6, 3, 3), (2, 4))) == 16 + 2 * 4 * 9 + 24
+    assert Parameters()("w", canonical((8, 6, 5), 4)) == 4 * 19
 
 
 def test_flops_are_parameters_at_every_position():

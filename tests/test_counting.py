@@ -12,7 +12,7 @@ from laconic.codes import (
 from laconic.codes.counting import ideal_bits, published_bits
 from laconic.codes.describe import describe
 
-from .sample_codes import codebook, dense, low_rank, sparse
+from .sample_codes import canonical, codebook, dense, low_rank, sparse, tucker
 
 
 @pytest.mark.parametrize(("entries", "ratio"), [(2, 30.52), (4, 15.63), (8, 10.50), (16, 7.90), (32, 6.33), (64, 5.28)])
@@ -34,10 +34,13 @@ def test_published_bits_by_hand():
         "d": sparse((9,)),
         "e": low_rank((8, 6), 2, right=codebook),
         "f": dense((5,), "float16"),
+        "g": tucker((8, 6, 3, 3), (2, 3)),
+        "h": canonical((8, 6, 5), 4),
     }
     mask = int(codes["d"].mask.array.sum())
-    expected = [10 * 2 + 96, 20, count * (2 + 3 + 6) + 4 * 32, mask * (32 + 4), 16 * 32 + 12 * 2 + 128, 80]
-    assert published_bits(codes) == dict(zip("abcdef", expected, strict=True))
+    expected = [10 * 2 + 96, 20, count * (2 + 3 + 6) + 4 * 32, mask * (32 + 4), 16 * 32 + 12 * 2 + 128, 80, 32 * (16 + 54 + 18),
+                32 * 76]  # fmt: skip
+    assert published_bits(codes) == dict(zip("abcdefgh", expected, strict=True))
 
 
 def test_ideal_bits_is_below_the_file_and_near_it():
@@ -51,6 +54,8 @@ def test_ideal_bits_is_below_the_file_and_near_it():
 
 def test_descriptions():
     assert describe(low_rank((8, 6), 2, left=codebook)) == "low-rank 2 of (codebook 4, dense)"
+    assert describe(tucker((8, 6, 3, 3), (2, 3))) == "Tucker 2 x 3 of (dense, dense, dense)"
+    assert describe(canonical((8, 6, 5), 4, codebook)) == "canonical 4 of codebook 4"
     assert describe(SparseCode((20,), "float32", Symbols(np.arange(20) == 3, 2), codebook((1,), 16))) == (
         "sparse 5.0% of codebook 16"
     )

@@ -109,12 +109,11 @@ def test_each_fit_is_least_squares_and_the_error_never_rises(seed):
     for axis in list(range(4)) * 6:
         others = [factor for k, factor in enumerate(factors) if k != axis]
         rows = torch.einsum("ir,jr,kr->ijkr", *others).reshape(-1, 6)
-        exact = torch.linalg.lstsq(
-            rows, whole.movedim(axis, 0).reshape(whole.shape[axis], -1).T, driver="gelsd"
-        ).solution
+        right = whole.movedim(axis, 0).reshape(whole.shape[axis], -1).T
+        exact = torch.linalg.lstsq(rows, right, driver="gelsd").solution
         factors = refitted(whole, factors, axis)
         errors.append(error_of(whole, factors))
-        least = float((rows @ exact - whole.movedim(axis, 0).reshape(whole.shape[axis], -1).T).square().sum())
+        least = float((rows @ exact - right).square().sum())
         assert errors[-1] == pytest.approx(least, rel=1e-6)
     assert all(after <= before * (1 + 1e-12) for before, after in itertools.pairwise(errors))
 

@@ -8,10 +8,9 @@ from typing import final
 import numpy as np
 
 from laconic.codes.code import Code, Part, part, require
+from laconic.codes.low_rank import AT_ONCE
 from laconic.codes.rounding import rounded
 from laconic.coding import FLOATS, dtype_of
-
-_AT_ONCE = 1 << 20
 
 
 @final
@@ -37,7 +36,7 @@ class CanonicalCode(Code):
             stacked = self.factors.decompress().astype(np.float64)
         first, *others = np.split(stacked, np.cumsum(self.shape)[:-1])
         tensor = np.zeros(self.shape, dtype_of(self.dtype))
-        rows = max(1, _AT_ONCE // max(1, math.prod(self.shape[1:])))
+        rows = max(1, AT_ONCE // max(1, math.prod(self.shape[1:])))
         for at in range(0, self.shape[0] if tensor.size else 0, rows):
             total = np.zeros((len(first[at : at + rows]), *self.shape[1:]))
             with np.errstate(over="ignore", invalid="ignore"):

@@ -15,7 +15,7 @@ VIEWS = ("out|in.kh.kw", "out.kh|in.kw", "out.kw|in.kh")
 """How a tensor is read as a matrix, rows before the bar; the position in this tuple is the number in the file."""
 
 
-_AT_ONCE = 1 << 20
+AT_ONCE = 1 << 20
 """Elements that are multiplied at once: in float64 they take more memory than the tensor."""
 
 
@@ -88,7 +88,7 @@ class LowRankCode(Code):
         with np.errstate(invalid="ignore"):  # a signalling NaN
             left, right = (factor.decompress().astype(np.float64) for factor in (self.left, self.right))
         matrix = np.zeros((left.shape[0], right.shape[1]), dtype_of(self.dtype))
-        rows = max(1, _AT_ONCE // max(1, right.shape[1]))
+        rows = max(1, AT_ONCE // max(1, right.shape[1]))
         for first in range(0, len(matrix) if matrix.size else 0, rows):
             matrix[first : first + rows] = rounded(product(left[first : first + rows], right), self.dtype)
         return from_matrix(matrix, self.shape, self.view)

@@ -8,9 +8,9 @@ from typing import final
 import numpy as np
 
 from laconic.codes.code import Code, Part, part, require
-from laconic.codes.low_rank import product
+from laconic.codes.low_rank import AT_ONCE, product
 from laconic.codes.rounding import rounded
-from laconic.coding import FLOATS
+from laconic.coding import FLOATS, dtype_of
 
 
 @final
@@ -37,13 +37,20 @@ class TuckerCode(Code):
 
     def decompress(self) -> np.ndarray:
         """Multiply core and right factor, and the left factor and that."""
+        tensor = np.zeros(self.shape, dtype_of(self.dtype))
+        if not tensor.size:
+            return tensor
         with np.errstate(invalid="ignore"):  # a signalling NaN
             left, core, right = (p.decompress().astype(np.float64) for p in (self.left, self.core, self.right))
         few, inner = core.shape[0], math.prod(core.shape[2:])
         flat = core.reshape(few, core.shape[1], inner).transpose(0, 2, 1).reshape(few * inner, core.shape[1])
-        middle = product(flat, right).reshape(few, inner, right.shape[1]).transpose(0, 2, 1)
-        whole = product(left, middle.reshape(few, right.shape[1] * inner))
-        return rounded(whole, self.dtype).reshape(self.shape)
+        thick = product(flat, right).reshape(few, inner, right.shape[1]).transpose(0, 2, 1)
+        middle = thick.reshape(few, right.shape[1] * inner)
+        rows = max(1, AT_ONCE // middle.shape[1])
+        for at in range(0, len(left), rows):
+            some = rounded(product(left[at : at + rows], middle), self.dtype)
+            tensor[at : at + rows] = some.reshape(len(some), *self.shape[1:])
+        return tensor
 
     def streams(self) -> Mapping[str, Part]:
         """Return the codes of the three factors."""

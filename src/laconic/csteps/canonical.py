@@ -119,7 +119,8 @@ def alternated(tensor: Tensor, terms: int, warm: Tensor | None = None) -> Tensor
         error = error_of(whole, factors)
         if before - error <= ENOUGH * before or error <= floor:
             break
-    return torch.cat(_balanced(factors)) * size ** (1 / tensor.ndim)
+    stacked: Tensor = torch.cat(_balanced(factors)) * size ** (1 / tensor.ndim)
+    return stacked
 
 
 def refitted(whole: Tensor, factors: list[Tensor], axis: int) -> list[Tensor]:

@@ -42,6 +42,7 @@ class LearnedRank(Compression):
     Raises:
         PlanError: for a price that is negative or not finite, or an unknown view.
 
+    >>> import torch
     >>> weights = {"w": torch.diag(torch.tensor([9.0, 8.0, 0.1, 0.1, 0.1]))}
     >>> LearnedRank(price=0.1).project(weights)["w"].rank
     2

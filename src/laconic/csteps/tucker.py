@@ -40,9 +40,9 @@ class Tucker(Compression):
     kernels of these ranks. Where factors are compressed in turn, each is by itself: a composition.
     The largest entry of each column of L and each row of R is positive.
 
-    Source: De Lathauwer, De Moor & Vandewalle, "On the best rank-1 and rank-(R1, R2, …, RN) approximation of higher-order
-    tensors" (SIAM J. Matrix Analysis 21, 2000); Kim et al., "Compression of deep convolutional neural networks for fast
-    and low power mobile applications" (ICLR 2016) for the two axes.
+    Source: De Lathauwer, De Moor & Vandewalle, "On the best rank-1 and rank-(R1, R2, …, RN) approximation of
+    higher-order tensors" (SIAM J. Matrix Analysis 21, 2000); Kim et al., "Compression of deep convolutional neural
+    networks for fast and low power mobile applications" (ICLR 2016) for the two axes.
 
     Args:
         out: a, channels on the side of the output, not negative; more than there are is as many as there are.
@@ -129,8 +129,9 @@ def leading(cube: Tensor, rank: int) -> Tensor:
     """Return the ``rank`` leading left singular vectors of ``cube`` as a matrix of dimension 0 × the rest."""
     rank = min(rank, len(cube))
     flat = cube.reshape(len(cube), -1 if cube.numel() else 0)
-    vectors = torch.linalg.eigh(flat @ flat.T)[1].flip(1)[:, :rank]
+    vectors: Tensor = torch.linalg.eigh(flat @ flat.T)[1].flip(1)[:, :rank]
     if not vectors.numel():
         return vectors
     top = vectors.gather(0, vectors.abs().argmax(0, keepdim=True))
-    return vectors * torch.where(top < 0, -1.0, 1.0)
+    signs: Tensor = torch.where(top < 0, -1.0, 1.0).to(vectors)
+    return vectors * signs
