@@ -7,6 +7,7 @@ import numpy as np
 from laconic.codes import (
     DTYPES,
     VIEWS,
+    CanonicalCode,
     CodebookCode,
     DenseCode,
     GroupedCode,
@@ -15,6 +16,7 @@ from laconic.codes import (
     SumCode,
     Symbols,
     TileSparseCode,
+    TuckerCode,
     Values,
 )
 from laconic.coding import FLOATS
@@ -64,11 +66,22 @@ def low_rank(shape, rank=2, view=VIEWS[0], left=dense, right=dense, seed=0):
     rows, columns = shape[0], int(np.prod(shape[1:]))
     if view == VIEWS[1]:
         rows, columns = shape[0] * shape[2], shape[1] * shape[3]
+    if view == VIEWS[2]:
+        rows, columns = shape[0] * shape[3], shape[1] * shape[2]
     return LowRankCode(shape, "float32", view, left((rows, rank), seed=seed), right((rank, columns), seed=seed + 1))
 
 
 def added(*terms, dtype="float32"):
     return SumCode(terms[0].shape, dtype, terms)
+
+
+def tucker(shape, ranks, inner=dense, seed=0):
+    parts = (shape[0], ranks[0]), (*ranks, *shape[2:]), (ranks[1], shape[1])
+    return TuckerCode(shape, "float32", *(inner(part, seed=seed + k) for k, part in enumerate(parts)))
+
+
+def canonical(shape, terms, inner=dense, seed=0):
+    return CanonicalCode(shape, "float32", inner((sum(shape), terms), seed=seed))
 
 
 def grid(shape, dtype="float32", spread=3.0, nu=0, transform="none", mode=0, step=0.01, seed=1):
@@ -138,6 +151,15 @@ def cases():
     yield "sum of three", added(low_rank((8, 6)), sparse((8, 6), codebook), dense((8, 6), "float64"), dtype="bfloat16")
     yield "sum of sums", added(added(dense(()), dense((), seed=1)), dense((), "float16"))
     yield "empty sum", added(codebook((0, 3)), dense((0, 3)))
+    yield "kernel by columns", low_rank((8, 6, 3, 2), 4, VIEWS[2])
+    yield "tucker", tucker((8, 6, 3, 3), (3, 2))
+    yield "tucker of codebooks", tucker((5, 4), (5, 4), codebook)
+    yield "tucker of nothing", tucker((5, 4, 2), (0, 2))
+    yield "empty tucker", tucker((0, 3, 2), (0, 1))
+    yield "canonical", canonical((6, 5, 3, 2), 4)
+    yield "canonical of codebooks", canonical((6, 5), 3, codebook)
+    yield "no terms", canonical((3, 4, 2), 0)
+    yield "empty canonical", canonical((0, 4), 0)
     yield "", low_rank((4, 5), 2, left=lambda s, seed: low_rank(s, 1), right=lambda s, seed: sparse(s, codebook))
 
 

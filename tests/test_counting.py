@@ -12,7 +12,7 @@ from laconic.codes import (
 from laconic.codes.counting import ideal_bits, published_bits
 from laconic.codes.describe import describe
 
-from .sample_codes import added, codebook, dense, grouped, low_rank, sparse, tiles
+from .sample_codes import added, canonical, codebook, dense, grouped, low_rank, sparse, tiles, tucker
 
 
 @pytest.mark.parametrize(("entries", "ratio"), [(2, 30.52), (4, 15.63), (8, 10.50), (16, 7.90), (32, 6.33), (64, 5.28)])
@@ -39,13 +39,15 @@ def test_published_bits_by_hand():
         "i": tiles((10, 6), (1, 6)),
         "j": tiles((10, 6), (1, 4), patterns=True),
         "k": added(codebook((10,), shared=book), dense((10,), "float64")),
+        "l": tucker((8, 6, 3, 3), (2, 3)),
+        "m": canonical((8, 6, 5), 4),
     }
     mask = int(codes["d"].mask.array.sum())
     expected = [10 * 2 + 96, 20, count * (2 + 3 + 6) + 4 * 32, mask * (32 + 4), 16 * 32 + 12 * 2 + 128, 80]
     expected += [30 * 2 + 4 * 32, 30 * 2 + 16 * 32]
     filters, places = int(codes["i"].mask.array.sum()), codes["j"].values.size
-    expected += [filters * (4 + 6 * 32), places * (2 + 32), 20 + 640]
-    assert published_bits(codes) == dict(zip("abcdefghijk", expected, strict=True))
+    expected += [filters * (4 + 6 * 32), places * (2 + 32), 20 + 640, 32 * (16 + 54 + 18), 32 * 76]
+    assert published_bits(codes) == dict(zip("abcdefghijklm", expected, strict=True))
 
 
 def test_ideal_bits_is_below_the_file_and_near_it():
@@ -63,6 +65,8 @@ def test_descriptions():
     assert describe(added(codebook((5, 4)), low_rank((5, 4)))) == "sum of (codebook 4, low-rank 2 of (dense, dense))"
     assert describe(low_rank((8, 6), 2, left=codebook)) == "low-rank 2 of (codebook 4, dense)"
     assert describe(tiles((10, 6), (1, 6), codebook, keep=1)) == "tiles 100.0% of codebook 4"
+    assert describe(tucker((8, 6, 3, 3), (2, 3))) == "Tucker 2 x 3 of (dense, dense, dense)"
+    assert describe(canonical((8, 6, 5), 4, codebook)) == "canonical 4 of codebook 4"
     assert describe(SparseCode((20,), "float32", Symbols(np.arange(20) == 3, 2), codebook((1,), 16))) == (
         "sparse 5.0% of codebook 16"
     )

@@ -9,10 +9,10 @@ import torch
 from laconic.codes import CodebookCode, LowRankCode, SparseCode
 from laconic.codes.low_rank import from_matrix
 from laconic.csteps import AdaptiveCodebook, Joint, KeepLargest, Lossless, LowRank, project
-from laconic.csteps.low_rank import to_matrix
+from laconic.csteps.factors import to_matrix
 from laconic.csteps.warm import distortion, feasible
 from laconic.errors import PlanError, UnsupportedMetric, WeightsError
-from laconic.metric import Diagonal, Unit
+from laconic.metric import Diagonal, Quartic, Unit
 from laconic.params import decompress
 
 from .cases import generator, heavy, importance, normal
@@ -187,12 +187,12 @@ def test_factors_halve_the_singular_values_and_have_definite_signs():
     assert (right[range(3), np.abs(right).argmax(1)] > 0).all()
 
 
-@pytest.mark.parametrize("view", ["out|in.kh.kw", "out.kh|in.kw"])
+@pytest.mark.parametrize("view", ["out|in.kh.kw", "out.kh|in.kw", "out.kw|in.kh"])
 def test_views_invert_and_say_which_ranks_are_low(view):
     tensor = normal(4, 3, 2, 5)
     matrix = to_matrix(tensor, view)
     assert np.array_equal(from_matrix(matrix.numpy(), (4, 3, 2, 5), view), tensor.numpy())
-    assert matrix.shape == ((4, 30) if view == "out|in.kh.kw" else (8, 15))
+    assert matrix.shape == {"out|in.kh.kw": (4, 30), "out.kh|in.kw": (8, 15), "out.kw|in.kh": (20, 6)}[view]
     spatial = torch.einsum("ok,iw->oikw", normal(4, 2), normal(3, 5))
     assert distortion(LowRank(1, "out.kh|in.kw").project({"w": spatial}), {"w": spatial}) < 1e-10
 
@@ -241,9 +241,11 @@ def test_low_rank_refuses_what_is_no_matrix_by_name(compression, shape):
         compression.project({"w": torch.ones(shape)})
 
 
-def test_low_rank_refuses_importances_and_bad_parameters():
-    with pytest.raises(UnsupportedMetric, match=r"w: .*Diagonal"):
-        LowRank(1).project({"w": torch.ones(2, 2)}, {"w": Diagonal(torch.ones(2, 2))})
+def test_low_rank_refuses_strange_metrics_and_bad_parameters():
+    with pytest.raises(UnsupportedMetric, match=r"w: .*Quartic"):
+        LowRank(1).project({"w": torch.ones(2, 2)}, {"w": Quartic(torch.ones(2, 2), torch.ones(2, 2))})
+    with pytest.raises(PlanError, match="tolerance"):
+        LowRank(1, tolerance=1.0)
     with pytest.raises(PlanError, match="rank"):
         LowRank(-1)
     with pytest.raises(PlanError, match="view"):

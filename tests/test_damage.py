@@ -9,7 +9,7 @@ from laconic.errors import FormatError
 
 from .fuzz.check import check
 from .fuzz.repair import repaired
-from .sample_codes import added, codebook, dense, grouped, low_rank, sparse, tiles
+from .sample_codes import added, canonical, codebook, dense, grouped, low_rank, sparse, tiles, tucker
 
 FILES = {
     "dense and shared": shared({
@@ -37,6 +37,10 @@ FILES = {
     "sums": {
         "two": added(codebook((9, 5)), sparse((9, 5))),
         "three": added(low_rank((6, 5)), dense((6, 5), "bfloat16"), codebook((6, 5), 2), dtype="float16"),
+    },
+    "tucker and canonical": {
+        "kernel": tucker((4, 3, 2, 2), (2, 2), codebook),
+        "sum": canonical((4, 3, 2), 2),
     },
 }  # fmt: skip
 DATA = {name: container.dumps(codes, {"net": "x"}) for name, codes in FILES.items()}

@@ -74,6 +74,8 @@ def test_the_format_page_names_every_tag_and_dtype():
         5: "grouped",
         6: "sum",
         7: "tile sparse",
+        8: "tucker",
+        9: "canonical",
     }
     assert CODES.keys() == words.keys()
     for tag, word in words.items():

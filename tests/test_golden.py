@@ -14,6 +14,7 @@ from sample_codes import CASES
 
 from laconic import container
 from laconic.codes import (
+    CanonicalCode,
     CodebookCode,
     DenseCode,
     GridCode,
@@ -23,6 +24,7 @@ from laconic.codes import (
     SumCode,
     Symbols,
     TileSparseCode,
+    TuckerCode,
     Values,
     shared,
 )
@@ -202,6 +204,26 @@ def sums():
     }
 
 
+def tensors():
+    """The third view of kernels; Tucker and canonical codes, of factors that are dense and quantized."""
+    book = Values(np.float32([-1.5, 0.25, 3]))
+    half = (numbers(300, 11) / 65536 - 0.5).astype(np.float32)
+    dense = {n: DenseCode.of(half[:n]) for n in (6, 8, 12, 16, 24, 30)}
+
+    def shaped(n, *shape):
+        return DenseCode.of(dense[n].decompress().reshape(shape))
+
+    quantized = CodebookCode((10, 3), "float32", book, Symbols(numbers(30) % 3, 3))
+    return {
+        "view 2": LowRankCode((3, 2, 2, 4), "float32", "out.kw|in.kh", shaped(24, 12, 2), shaped(8, 2, 4)),
+        "tucker": TuckerCode((4, 3, 2, 2), "float32", shaped(8, 4, 2), shaped(16, 2, 2, 2, 2), shaped(6, 2, 3)),
+        "tucker matrix": TuckerCode((4, 3), "bfloat16", shaped(12, 4, 3), shaped(6, 3, 2), shaped(6, 2, 3)),
+        "canonical": CanonicalCode((4, 3, 3), "float64", quantized),
+        "canonical matrix": CanonicalCode((3, 7), "float16", quantized),
+        "no terms": CanonicalCode((1, 2, 3), "float32", DenseCode.of(np.zeros((6, 0), np.float32))),
+    }
+
+
 FILES = {
     "tiled": (tiled, {}),
     "tiny": (tiny, {"net": "toy"}),
@@ -211,6 +233,7 @@ FILES = {
     "grids": (grids, {}),
     "groups": (groups, {}),
     "sums": (sums, {}),
+    "tensors": (tensors, {}),
 }
 
 TINY = (

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from laconic.codes import DTYPES, VIEWS, DenseCode, LowRankCode, SumCode, Symbols, Values
+from laconic.codes import DTYPES, VIEWS, DenseCode, LowRankCode, SumCode, Symbols, TuckerCode, Values
 from laconic.coding import model as levels
 from laconic.coding import varint
 from laconic.container import LacFile, dumps, loads
@@ -105,6 +105,8 @@ EIGHT = Values(np.uint8([1, 2, 3]))
 THREE = Record(0, "float32", (3,), (0,), (V,))
 ROW = Record(0, "float32", (1, 3), (0,), (V,))
 COLUMN = Record(0, "float32", (3, 1), (0,), (V,))
+SQUARE = Record(0, "float32", (3, 3), (0,), (Values(np.float32(range(9))),))
+POINT = Record(0, "float32", (1, 1), (0,), (V,))
 WRONG_PARTS = {
     "too few values": Record(0, "float32", (4,), (0,), (V,)),
     "another dtype": Record(0, "int32", (3,), (0,), (V,)),
@@ -122,6 +124,17 @@ WRONG_PARTS = {
     "a view of kernels": Record(3, "float32", (3, 3), (1,), (COLUMN, COLUMN)),
     "a rank above rows and columns": Record(3, "float32", (1, 1), (0,), (ROW, COLUMN)),
     "factors that do not fit": Record(3, "float32", (3, 3), (0,), (COLUMN, COLUMN)),
+    "a core that does not fit": Record(8, "float32", (3, 3), (), (COLUMN, ROW, ROW)),
+    "a core larger than the tensor": Record(8, "float32", (1, 3), (), (ROW, SQUARE, SQUARE)),
+    "a tucker vector": Record(8, "float32", (3,), (), (COLUMN, POINT, ROW)),
+    "a tucker kernel of a matrix's core": Record(8, "float32", (3, 3, 1), (), (COLUMN, POINT, ROW)),
+    "a tucker code of integers": Record(8, "int32", (3, 3), (), (COLUMN, POINT, ROW)),
+    "a tucker code with facts": Record(8, "float32", (3, 3), (1,), (COLUMN, POINT, ROW)),
+    "too few canonical factors": Record(9, "float32", (2, 2), (), (COLUMN,)),
+    "more terms than are needed": Record(9, "float32", (1, 2), (), (SQUARE,)),
+    "a canonical vector": Record(9, "float32", (3,), (), (COLUMN,)),
+    "a canonical code of integers": Record(9, "int32", (1, 2), (), (COLUMN,)),
+    "a canonical code with facts": Record(9, "float32", (1, 2), (1,), (COLUMN,)),
     "a grid of integers": Record(4, "int8", (5,), (0, 0, 0), (STEP, MODEL, ONE, BYTES)),
     "two steps": Record(4, "float32", (5,), (0, 0, 0), (Values(np.float64([1, 2])), MODEL, ONE, BYTES)),
     "a step of float32": Record(4, "float32", (5,), (0, 0, 0), (Values(np.float32([1])), MODEL, ONE, BYTES)),
@@ -197,6 +210,13 @@ def test_a_small_file_cannot_ask_for_much():
 def test_a_rank_that_is_no_work_costs_no_time():
     left, right = (DenseCode(shape, "float32", Values(np.float32([]))) for shape in [(0, 1 << 35), (1 << 35, 0)])
     assert LowRankCode((0, 0), "float32", VIEWS[0], left, right).decompress().shape == (0, 0)
+
+
+def test_a_core_that_is_no_work_takes_no_memory():
+    left, core, right = (
+        DenseCode(shape, "float32", Values(np.float32([]))) for shape in [(0, 1), (1, 1, 1 << 18), (1, 1 << 18)]
+    )
+    assert TuckerCode((0, 1 << 18, 1 << 18), "float32", left, core, right).decompress().size == 0
 
 
 def fixed_up(data, rng):

@@ -155,7 +155,8 @@ def test_never_worse_than_warm(case: Case):
         warm = solve(case, perturbed(case, noise, seed))
         new = solve(case, warm=warm)
         assert objective(case, new) <= objective(case, warm) * (1 + 1e-12)
-        assert [contents_kinds(code) for code in new.values()] == [contents_kinds(code) for code in warm.values()]
+        kinds_of = [[contents_kinds(code) for code in codes.values()] for codes in (new, warm)]
+        assert kinds_of[0] == kinds_of[1] or not case.one_kind
 
 
 @over()

@@ -12,6 +12,7 @@ _HOME = {
     "AdaptiveCodebook": "csteps",
     "Additive": "csteps",
     "Budget": "budget",
+    "Canonical": "csteps",
     "Compression": "csteps",
     "FixedAssignments": "csteps",
     "FixedCodebook": "csteps",
@@ -27,6 +28,9 @@ _HOME = {
     "Lossless": "csteps",
     "LowRank": "csteps",
     "PricedPruning": "csteps",
+    "LearnedRank": "csteps",
+    "NuclearNorm": "csteps",
+    "Tucker": "csteps",
     "UniformGrid": "csteps",
     "Diagonal": "metric",
     "Unit": "metric",
@@ -50,6 +54,7 @@ _MODULES = (
     "budget",
     "codes",
     "container",
+    "costs",
     "csteps",
     "data",
     "errors",
@@ -69,6 +74,7 @@ if TYPE_CHECKING:
     from laconic import budget as budget
     from laconic import codes as codes
     from laconic import container as container
+    from laconic import costs as costs
     from laconic import csteps as csteps
     from laconic import data as data
     from laconic import errors as errors
@@ -86,6 +92,7 @@ if TYPE_CHECKING:
     from laconic.container import open as open
     from laconic.csteps import AdaptiveCodebook as AdaptiveCodebook
     from laconic.csteps import Additive as Additive
+    from laconic.csteps import Canonical as Canonical
     from laconic.csteps import Compression as Compression
     from laconic.csteps import FixedAssignments as FixedAssignments
     from laconic.csteps import FixedCodebook as FixedCodebook
@@ -98,9 +105,12 @@ if TYPE_CHECKING:
     from laconic.csteps import L0Penalty as L0Penalty
     from laconic.csteps import L1Ball as L1Ball
     from laconic.csteps import L1Penalty as L1Penalty
+    from laconic.csteps import LearnedRank as LearnedRank
     from laconic.csteps import Lossless as Lossless
     from laconic.csteps import LowRank as LowRank
+    from laconic.csteps import NuclearNorm as NuclearNorm
     from laconic.csteps import PricedPruning as PricedPruning
+    from laconic.csteps import Tucker as Tucker
     from laconic.csteps import UniformGrid as UniformGrid
     from laconic.errors import LaconicError as LaconicError
     from laconic.metric import Diagonal as Diagonal

@@ -122,7 +122,7 @@ class Kronecker(Metric):
     def error(self, weights: Tensor, compressed: Tensor) -> float:
         """Return the trace."""
         assert weights.shape == compressed.shape, "broadcasting would hide a wrong shape"
-        difference = (weights.double() - compressed.double()).reshape(len(self.outputs), -1)
+        difference = (weights.double() - compressed.double()).reshape(len(self.outputs), len(self.inputs))
         return float(((self.outputs.double() @ difference) * (difference @ self.inputs.double())).sum())
 
 

@@ -24,6 +24,7 @@ class Case:
         exact: no feasible point may be better, but for the rounding to the tensors' dtype.
         penalty: of codes, what the objective has beside the distortion: a price times a cost.
         idempotent: projecting twice is projecting once: to the ``bit``, to ``rounding``, or ``no``.
+        one_kind: whether the kind of code does not depend on the weights.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Case:
     exact: bool = True
     idempotent: str = "bit"
     penalty: Callable[[Mapping[str, Code]], float] = lambda codes: 0.0
+    one_kind: bool = True
 
 
 def generator(seed: int) -> torch.Generator:

@@ -4,11 +4,13 @@ A code is added as a file with a function of (shape, dtype, facts, *parts), and 
 the number of its parts (or a function of the facts that gives it). The grid takes four files.
 """
 
-from reference import grid, grouped, lac, summed, tiles
+from reference import grid, grouped, lac, summed, tensors, tiles
 
 lac.CODES |= {
     4: (grid.grid, 4),
     5: (grouped.grouped, 3),
     6: (summed.summed, lambda facts: facts[0]),
     7: (tiles.tiles, 2),
+    8: (tensors.tucker, 3),
+    9: (tensors.canonical, 1),
 }

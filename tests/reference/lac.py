@@ -157,6 +157,8 @@ def low_rank(shape, dtype, facts, left, right):
     if facts == [0]:
         return found
     out, in_, kh, kw = shape
+    if facts == [2]:
+        return found.reshape(out, kw, in_, kh).transpose(0, 2, 3, 1)
     return found.reshape(out, kh, in_, kw).transpose(0, 2, 1, 3)
 
 

@@ -1,5 +1,6 @@
 """Compressed weights as frozen values: `decompress` them, or take them apart into `streams` and back."""
 
+from laconic.codes.canonical import CanonicalCode
 from laconic.codes.code import Code, Part
 from laconic.codes.codebook import CodebookCode
 from laconic.codes.dense import DenseCode
@@ -11,6 +12,7 @@ from laconic.codes.sparse import SparseCode
 from laconic.codes.streams import DTYPES, Symbols, Values
 from laconic.codes.sum import SumCode
 from laconic.codes.tile_sparse import TileSparseCode
+from laconic.codes.tucker import TuckerCode
 
 CODES: dict[int, type[Code]] = {
     0: DenseCode,
@@ -21,6 +23,8 @@ CODES: dict[int, type[Code]] = {
     5: GroupedCode,
     6: SumCode,
     7: TileSparseCode,
+    8: TuckerCode,
+    9: CanonicalCode,
 }
 """Every code, by its tag in the file (`docs/format.md`)."""
 
@@ -28,6 +32,7 @@ __all__ = [
     "CODES",
     "DTYPES",
     "VIEWS",
+    "CanonicalCode",
     "Code",
     "CodebookCode",
     "DenseCode",
@@ -39,6 +44,7 @@ __all__ = [
     "SumCode",
     "Symbols",
     "TileSparseCode",
+    "TuckerCode",
     "Values",
     "shared",
 ]

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 
+from laconic.codes.canonical import CanonicalCode
 from laconic.codes.code import Code
 from laconic.codes.codebook import CodebookCode
 from laconic.codes.dense import DenseCode
@@ -13,6 +14,7 @@ from laconic.codes.sparse import SparseCode
 from laconic.codes.streams import Symbols, Values
 from laconic.codes.sum import SumCode
 from laconic.codes.tile_sparse import TileSparseCode
+from laconic.codes.tucker import TuckerCode
 from laconic.coding import entropy_bits, itemsize
 
 
@@ -43,8 +45,8 @@ def published_bits(codes: Mapping[str, Code]) -> dict[str, int]:
     Dense: b bits an element (b: width of the tensor's dtype). Codebook: ⌈log₂ K⌉ an element, and b for each entry,
     charged to the first tensor that uses it. Sparse: for each survivor its value as above and its coordinates,
     ⌈log₂ rows⌉ + ⌈log₂ columns⌉ in the matrix of dimension 0 × the rest. Tiles: the survivors as above, and
-    ⌈log₂ tiles⌉ for each tile that is kept, or ⌈log₂ of the weights of a tile⌉ for each survivor. Low rank: both
-    factors. Sum: its parts. Grid: ⌈log₂ of the levels from the smallest to the largest⌉ an element, and 32 bits for
+    ⌈log₂ tiles⌉ for each tile that is kept, or ⌈log₂ of the weights of a tile⌉ for each survivor. Low rank, Tucker,
+    CP: the factors. Sum: its parts. Grid: ⌈log₂ of the levels from the smallest to the largest⌉ an element, and 32 bits for
     the step, charged once. Grouped: ⌈log₂ K⌉ an element, and b for each scale and each entry that belongs to a group,
     once; a codebook that is given is free.
 
@@ -79,8 +81,8 @@ def _published(code: Code, charged: set[int]) -> int:
         return code.size * _index_bits(int(levels.max()) - int(levels.min()) + 1 if code.size else 0) + step
     if isinstance(code, SumCode):
         return sum(_published(term, charged) for term in code.terms)
-    assert isinstance(code, LowRankCode), f"no published count of {type(code).__name__}"
-    return _published(code.left, charged) + _published(code.right, charged)
+    assert isinstance(code, LowRankCode | TuckerCode | CanonicalCode), f"no published count of {type(code).__name__}"
+    return sum(_published(part, charged) for part in code.streams().values() if isinstance(part, Code))
 
 
 def _tile_bits(code: TileSparseCode) -> int:

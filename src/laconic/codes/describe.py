@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import final
 
+from laconic.codes.canonical import CanonicalCode
 from laconic.codes.code import Code
 from laconic.codes.codebook import CodebookCode
 from laconic.codes.dense import DenseCode
@@ -14,6 +15,7 @@ from laconic.codes.low_rank import LowRankCode
 from laconic.codes.sparse import SparseCode
 from laconic.codes.sum import SumCode
 from laconic.codes.tile_sparse import TileSparseCode
+from laconic.codes.tucker import TuckerCode
 
 
 @final
@@ -58,6 +60,13 @@ def describe(code: Code | Outline) -> str:
     if found.kind is LowRankCode:
         left, right = _nested(found, "left"), _nested(found, "right")
         return f"low-rank {left.shape[-1] if left.shape else 0} of ({describe(left)}, {describe(right)})"
+    if found.kind is TuckerCode:
+        core = _nested(found, "core")
+        parts = ", ".join(describe(_nested(found, name)) for name in ("left", "core", "right"))
+        return f"Tucker {' x '.join(map(str, core.shape[:2]))} of ({parts})"
+    if found.kind is CanonicalCode:
+        factors = _nested(found, "factors")
+        return f"canonical {factors.shape[-1] if factors.shape else 0} of {describe(factors)}"
     if found.kind is GridCode:
         return "grid"
     if found.kind is GroupedCode:

@@ -11,19 +11,20 @@ from laconic.codes.code import Code, Part, part, require
 from laconic.codes.rounding import rounded
 from laconic.coding import FLOATS, dtype_of
 
-VIEWS = ("out|in.kh.kw", "out.kh|in.kw")
+VIEWS = ("out|in.kh.kw", "out.kh|in.kw", "out.kw|in.kh")
 """How a tensor is read as a matrix, rows before the bar; the position in this tuple is the number in the file."""
 
 
-_AT_ONCE = 1 << 20
+AT_ONCE = 1 << 20
 """Elements that are multiplied at once: in float64 they take more memory than the tensor."""
 
 
 def matrix_shape(shape: tuple[int, ...], view: str) -> tuple[int, int]:
     """Return (rows, columns) of a tensor of ``shape`` read through ``view``.
 
-    ``out|in.kh.kw`` takes any tensor with two or more axes, ``out.kh|in.kw`` only kernels with four.
-    (Idelbayev & Carreira-Perpiñán, CVPR 2020: schemes 1 and 2.)
+    ``out|in.kh.kw`` takes any tensor with two or more axes, the others only kernels with four. (Idelbayev &
+    Carreira-Perpiñán, CVPR 2020: schemes 1 and 2.) The product of the second is a row of convolutions (1 × kw, in → r)
+    and then a column (kh × 1, r → out); that of the third is a column and then a row.
 
     >>> matrix_shape((6, 3, 5, 5), "out.kh|in.kw")
     (30, 15)
@@ -31,7 +32,7 @@ def matrix_shape(shape: tuple[int, ...], view: str) -> tuple[int, int]:
     if view == VIEWS[0]:
         return shape[0], math.prod(shape[1:])
     out, in_, kh, kw = shape
-    return out * kh, in_ * kw
+    return (out * kh, in_ * kw) if view == VIEWS[1] else (out * kw, in_ * kh)
 
 
 def from_matrix(matrix: np.ndarray, shape: tuple[int, ...], view: str) -> np.ndarray:
@@ -39,10 +40,12 @@ def from_matrix(matrix: np.ndarray, shape: tuple[int, ...], view: str) -> np.nda
     if view == VIEWS[0]:
         return matrix.reshape(shape)
     out, in_, kh, kw = shape
-    return np.ascontiguousarray(matrix.reshape(out, kh, in_, kw).transpose(0, 2, 1, 3))
+    if view == VIEWS[1]:
+        return np.ascontiguousarray(matrix.reshape(out, kh, in_, kw).transpose(0, 2, 1, 3))
+    return np.ascontiguousarray(matrix.reshape(out, kw, in_, kh).transpose(0, 2, 3, 1))
 
 
-def _product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+def product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Return the product of two float64 matrices, summed from left to right."""
     product = np.zeros((left.shape[0], right.shape[1]))
     term = np.empty_like(product)
@@ -85,9 +88,9 @@ class LowRankCode(Code):
         with np.errstate(invalid="ignore"):  # a signalling NaN
             left, right = (factor.decompress().astype(np.float64) for factor in (self.left, self.right))
         matrix = np.zeros((left.shape[0], right.shape[1]), dtype_of(self.dtype))
-        rows = max(1, _AT_ONCE // max(1, right.shape[1]))
+        rows = max(1, AT_ONCE // max(1, right.shape[1]))
         for first in range(0, len(matrix) if matrix.size else 0, rows):
-            matrix[first : first + rows] = rounded(_product(left[first : first + rows], right), self.dtype)
+            matrix[first : first + rows] = rounded(product(left[first : first + rows], right), self.dtype)
         return from_matrix(matrix, self.shape, self.view)
 
     def streams(self) -> Mapping[str, Part]:

@@ -2,6 +2,7 @@
 
 from laconic.csteps.adaptive_codebook import AdaptiveCodebook
 from laconic.csteps.additive import Additive
+from laconic.csteps.canonical import Canonical
 from laconic.csteps.compression import Codes, Compression
 from laconic.csteps.fixed_assignments import FixedAssignments, Hashed
 from laconic.csteps.fixed_codebook import BINARY, TERNARY, FixedCodebook, powers_of_two
@@ -14,9 +15,12 @@ from laconic.csteps.keep_n_of_m import KeepNOfM
 from laconic.csteps.l0_penalty import L0Penalty
 from laconic.csteps.l1_ball import L1Ball
 from laconic.csteps.l1_penalty import L1Penalty
+from laconic.csteps.learned_rank import LearnedRank
 from laconic.csteps.lossless import Lossless
 from laconic.csteps.low_rank import LowRank
+from laconic.csteps.nuclear_norm import NuclearNorm
 from laconic.csteps.priced_pruning import PricedPruning
+from laconic.csteps.tucker import Tucker
 from laconic.csteps.uniform_grid import UniformGrid
 
 COMPRESSIONS: tuple[type[Compression], ...] = (
@@ -36,6 +40,10 @@ COMPRESSIONS: tuple[type[Compression], ...] = (
     UniformGrid,
     Joint,
     Additive,
+    LearnedRank,
+    NuclearNorm,
+    Tucker,
+    Canonical,
 )
 """Every public compression; the suite of laws covers each."""
 
@@ -45,6 +53,7 @@ __all__ = [
     "TERNARY",
     "AdaptiveCodebook",
     "Additive",
+    "Canonical",
     "Codes",
     "Compression",
     "FixedAssignments",
@@ -59,9 +68,12 @@ __all__ = [
     "L0Penalty",
     "L1Ball",
     "L1Penalty",
+    "LearnedRank",
     "Lossless",
     "LowRank",
+    "NuclearNorm",
     "PricedPruning",
+    "Tucker",
     "UniformGrid",
     "powers_of_two",
     "project",

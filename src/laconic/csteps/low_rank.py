@@ -8,14 +8,15 @@ import torch
 from torch import Tensor
 
 from laconic.codes import VIEWS, Code, LowRankCode
-from laconic.codes.low_rank import matrix_shape
 from laconic.csteps.compression import Codes, Compression
+from laconic.csteps.factors import kronecker_of, require_matrix, square_roots, to_matrix, truncated, whitened
 from laconic.csteps.joint import project
 from laconic.csteps.lossless import Lossless
 from laconic.csteps.warm import better, feasible, of_kind
-from laconic.errors import PlanError, UnsupportedMetric, WeightsError
-from laconic.metric import Metrics, Unit
-from laconic.params import Params, dtype_name, require_finite, to_torch
+from laconic.csteps.weighted_low_rank import fitted, weighted
+from laconic.errors import PlanError
+from laconic.metric import Diagonal, Kronecker, Metrics, Unit, diagonal_of
+from laconic.params import Params, dtype_name, to_torch
 
 
 @final
@@ -31,7 +32,15 @@ class LowRank(Compression):
     optimum, and projecting twice may move the weights again.
     The largest entry of each row of R is positive: signs do not depend on the library.
 
-    Source: Idelbayev & Carreira-Perpiñán, "Low-rank compression of neural nets" (CVPR 2020), both views of kernels.
+    For a rank that is small against min(m, n) a large matrix goes through `laconic.csteps.krylov` in O(mnr), whose
+    bound on the excess error decides: above ``tolerance`` times the optimum the decomposition is done in full.
+
+    Under a Kronecker metric the same holds for the whitened matrix (`laconic.csteps.factors.whitened`), exactly; under
+    a diagonal one the factors are fitted in turn (`laconic.csteps.weighted_low_rank`), which is approximate.
+
+    Source: Idelbayev & Carreira-Perpiñán, "Low-rank compression of neural nets" (CVPR 2020), the first two views;
+    Jaderberg, Vedaldi & Zisserman, "Speeding up convolutional neural networks with low rank expansions" (BMVC 2014),
+    scheme 2, for the last two: a column of convolutions and then a row, or a row and then a column.
     Departure: tensors shorter than float64 go through the eigenvectors of the smaller Gram matrix in float64. It
     halves the digits to eight, as many as float32 has, and the time too.
 
@@ -40,9 +49,10 @@ class LowRank(Compression):
         view: how a tensor is a matrix, one of `laconic.codes.VIEWS`.
         left: compression of L.
         right: compression of R.
+        tolerance: share of the least error that a fast solution may lose; 0 for none.
 
     Raises:
-        PlanError: for a negative rank or an unknown view.
+        PlanError: for a negative rank or tolerance, or an unknown view.
 
     >>> LowRank(1).project({"w": torch.tensor([[1.0, 2.0], [2.0, 4.0]])})["w"].decompress()
     array([[1., 2.],
@@ -53,30 +63,34 @@ class LowRank(Compression):
     view: str = VIEWS[0]
     left: Compression = field(default_factory=Lossless)
     right: Compression = field(default_factory=Lossless)
+    tolerance: float = 0.003
 
     def __post_init__(self) -> None:
         if self.rank < 0:
             raise PlanError(f"rank must be 0 or more, not {self.rank}")
         if self.view not in VIEWS:
             raise PlanError(f"view must be one of {', '.join(VIEWS)}, not {self.view!r}")
+        if not 0 <= self.tolerance < 1:
+            raise PlanError(f"tolerance is a share of the least error, 0 or more and below 1, not {self.tolerance}")
 
     def project(self, weights: Params, metrics: Metrics | None = None, warm: Codes | None = None) -> dict[str, Code]:
         """Return one `LowRankCode` a tensor.
 
         Raises:
-            UnsupportedMetric: for a metric other than the unit one: the weighted problem has no closed solution.
-            WeightsError: for NaN and infinite weights, and tensors that ``view`` does not take.
+            UnsupportedMetric: for a metric that is neither unit nor diagonal nor Kronecker, and for a Kronecker metric
+                with any view but the first.
+            WeightsError: for NaN and infinite weights, tensors that ``view`` does not take, metrics of another shape.
         """
         lefts: dict[str, Tensor] = {}
         rights: dict[str, Tensor] = {}
-        for name, tensor in weights.items():
-            self._check(name, tensor, metrics or {})
-            factors = truncated(to_matrix(tensor.detach(), self.view), self.rank)
-            lefts[name], rights[name] = (factor.to(tensor.dtype) for factor in factors)
         last = of_kind(LowRankCode, warm, weights)
+        for name, tensor in weights.items():
+            require_matrix(name, tensor, self.view)
+            factors = self._factors(name, tensor, metrics or {}, last)
+            lefts[name], rights[name] = (factor.to(tensor.dtype) for factor in factors)
         left = project(self.left, lefts, None, last and {name: code.left for name, code in last.items()})
         if not isinstance(self.left, Lossless):
-            rights = {name: _refitted(left[name], tensor, self.view) for name, tensor in weights.items()}
+            rights = {name: self._refitted(left[name], name, tensor, metrics or {}) for name, tensor in weights.items()}
         right = project(self.right, rights, None, last and {name: code.right for name, code in last.items()})
         new = {
             name: LowRankCode(tuple(tensor.shape), dtype_name(tensor), self.view, left[name], right[name])
@@ -94,18 +108,40 @@ class LowRank(Compression):
         left = self.left.penalty({name: code.left for name, code in held.items()})
         return left + self.right.penalty({name: code.right for name, code in held.items()})
 
-    def _check(self, name: str, tensor: Tensor, metrics: Metrics) -> None:
-        """Refuse what this compression does not take."""
-        require_finite(name, tensor)
-        metric = metrics.get(name, Unit())
-        if not isinstance(metric, Unit):
-            raise UnsupportedMetric(f"{name}: low rank takes the unit metric, not {type(metric).__name__}")
-        axes = 2 if self.view == VIEWS[0] else 4
-        if tensor.ndim < axes or (axes == 4 and tensor.ndim > axes):
-            raise WeightsError(
-                f"{name}: view {self.view} takes {'two or more' if axes == 2 else 'four'} axes, not the shape "
-                f"{tuple(tensor.shape)}; leave this tensor out of the low-rank row"
-            )
+    def _factors(
+        self, name: str, tensor: Tensor, metrics: Metrics, last: Mapping[str, LowRankCode] | None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the best factors that are known, in float64."""
+        matrix, metric = to_matrix(tensor.detach(), self.view), metrics.get(name, Unit())
+        if isinstance(metric, Unit):
+            return truncated(matrix, self.rank, self.tolerance)
+        if isinstance(metric, Kronecker):
+            return whitened(matrix, kronecker_of(name, metric, matrix, self.view), self.rank, self.tolerance)[:2]
+        code = last[name] if last else None
+        warm = None
+        if code and code.rank <= self.rank and code.view == self.view:
+            warm = _double(code.left, matrix), _double(code.right, matrix)
+        return weighted(matrix, self._importances(name, tensor, metrics), self.rank, self.tolerance, warm)
+
+    def _importances(self, name: str, tensor: Tensor, metrics: Metrics) -> Tensor:
+        """Return h as a matrix, float64."""
+        h = diagonal_of(metrics, name, tensor)
+        assert h is not None, "the unit metric has its own solution"
+        return to_matrix(h.to(tensor.device).double(), self.view)
+
+    def _refitted(self, code: Code, name: str, tensor: Tensor, metrics: Metrics) -> Tensor:
+        """Return the R of least error for the L that ``code`` stands for, of the tensor's dtype."""
+        matrix, metric = to_matrix(tensor.detach(), self.view).double(), metrics.get(name, Unit())
+        left = _double(code, matrix)
+        if isinstance(metric, Diagonal):
+            nothing = matrix.new_zeros(left.shape[1], matrix.shape[1])
+            right = fitted(matrix, self._importances(name, tensor, metrics), left, nothing)
+        elif isinstance(metric, Kronecker):
+            root = square_roots(metric.outputs)[0].to(matrix.device)
+            right = torch.linalg.pinv(root @ left) @ (root @ matrix)
+        else:
+            right = torch.linalg.pinv(left) @ matrix
+        return right.to(tensor.dtype)
 
     def _allows(self, codes: Mapping[str, LowRankCode]) -> bool:
         """Say whether ``codes`` lie in the feasible set."""
@@ -116,48 +152,6 @@ class LowRank(Compression):
         )
 
 
-def to_matrix(tensor: Tensor, view: str) -> Tensor:
-    """Return ``tensor`` as the matrix that ``view`` says; `laconic.codes.low_rank.from_matrix` inverts it."""
-    shape = matrix_shape(tuple(tensor.shape), view)
-    return (tensor if view == VIEWS[0] else tensor.permute(0, 2, 1, 3)).reshape(shape)
-
-
-def _refitted(left: Code, tensor: Tensor, view: str) -> Tensor:
-    """Return the R of least `‖W − L R‖_F` for the L that ``left`` stands for, of the tensor's dtype."""
-    factor = to_torch(left.decompress()).to(tensor.device).double()
-    right: Tensor = torch.linalg.pinv(factor) @ to_matrix(tensor.detach(), view).double()
-    return right.to(tensor.dtype)
-
-
-def truncated(matrix: Tensor, rank: int) -> tuple[Tensor, Tensor]:
-    """Return U √S and √S Vᵀ for the ``rank`` largest singular values, float64.
-
-    Args:
-        matrix: W, shape (m, n).
-        rank: r; the factors have min(r, m, n) columns and rows.
-    """
-    rank = min(rank, *matrix.shape)
-    if rank == 0:
-        return matrix.new_zeros(matrix.shape[0], 0).double(), matrix.new_zeros(0, matrix.shape[1]).double()
-    if matrix.shape[0] < matrix.shape[1]:
-        right, left = _tall(matrix.T, rank)
-        left, right = left.T, right.T
-    else:
-        left, right = _tall(matrix, rank)
-    top = right.gather(1, right.abs().argmax(1, keepdim=True))
-    sign = torch.where(top < 0, -1.0, 1.0).to(right)
-    return left * sign.T, right * sign
-
-
-def _tall(matrix: Tensor, rank: int) -> tuple[Tensor, Tensor]:
-    """Return U √S and √S Vᵀ of a matrix with at least as many rows as columns."""
-    double = matrix.double()
-    if matrix.dtype == torch.float64:
-        u, s, vh = torch.linalg.svd(double, full_matrices=False)
-        root = s[:rank].sqrt()
-        return u[:, :rank] * root, root[:, None] * vh[:rank]
-    squares, v = torch.linalg.eigh(double.T @ double)
-    squares, v = squares[-rank:].flip(0), v[:, -rank:].flip(1)
-    root = squares.clamp(min=0).sqrt().sqrt()
-    inverse = torch.where(root > 0, 1 / root, 0.0)
-    return double @ v * inverse, root[:, None] * v.T
+def _double(code: Code, like: Tensor) -> Tensor:
+    """Return what ``code`` stands for in float64, where ``like`` is."""
+    return to_torch(code.decompress()).to(like.device).double()

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from laconic.codes import (
+    CanonicalCode,
     Code,
     CodebookCode,
     DenseCode,
@@ -26,6 +27,7 @@ from laconic.codes import (
     SparseCode,
     SumCode,
     TileSparseCode,
+    TuckerCode,
     Values,
 )
 from laconic.codes.cosine import basis
@@ -272,6 +274,29 @@ def _sum(code: SumCode, leaves: _Leaves) -> _Form:
     )
 
 
+@free.register
+def _tucker(code: TuckerCode, leaves: _Leaves) -> _Form:
+    left, core, right = (free(part, leaves) for part in (code.left, code.core, code.right))
+    return _Form(
+        lambda: torch.einsum("oa,ab...,bi->oi...", left.build(), core.build(), right.build()),
+        lambda: replace(code, left=left.freeze(), core=core.freeze(), right=right.freeze()),
+    )
+
+
+@free.register
+def _canonical(code: CanonicalCode, leaves: _Leaves) -> _Form:
+    factors = free(code.factors, leaves)
+
+    def build() -> Tensor:
+        matrices = torch.split(factors.build(), list(code.shape))
+        terms = matrices[0]
+        for matrix in matrices[1:]:
+            terms = terms[..., None, :] * matrix
+        return terms.sum(-1)
+
+    return _Form(build, lambda: replace(code, factors=factors.freeze()))
+
+
 def _product(left: Tensor, right: Tensor) -> Tensor:
     """Return the product of two factors, of which one may be wider: grids are built in float64."""
     wide = torch.promote_types(left.dtype, right.dtype)
@@ -283,4 +308,6 @@ def _tensor_of(matrix: Tensor, shape: tuple[int, ...], view: str) -> Tensor:
     if view == VIEWS[0]:
         return matrix.view(shape)
     out, in_, kh, kw = shape
-    return matrix.view(out, kh, in_, kw).transpose(1, 2)
+    if view == VIEWS[1]:
+        return matrix.view(out, kh, in_, kw).transpose(1, 2)
+    return matrix.view(out, kw, in_, kh).permute(0, 2, 3, 1)

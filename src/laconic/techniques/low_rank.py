@@ -1,8 +1,35 @@
 """Techniques that factor a tensor into smaller ones."""
 
-from laconic.csteps import Compression, LowRank
-from laconic.metric import Unit
+from collections.abc import Callable
+from typing import Any
+
+from laconic.costs import Bits, Cost, Energy, Flops, Parameters
+from laconic.csteps import Canonical, Compression, LearnedRank, Lossless, LowRank, NuclearNorm, Tucker
+from laconic.errors import PlanError
+from laconic.metric import Diagonal, Kronecker, Unit
 from laconic.techniques.technique import Option, Technique
+
+_VIEW = Option(str, "how a tensor is a matrix: out|in.kh.kw, out.kh|in.kw or out.kw|in.kh")
+
+_FACTORS = Option(Compression, "what becomes of the factors")
+
+COSTS: dict[str, Callable[[int], Cost]] = {
+    "parameters": lambda positions: Parameters(),
+    "bits": lambda positions: Bits(),
+    "flops": Flops,
+    "energy": Energy,
+}
+"""Costs by the name that plans call them, from the number of positions; those of `laconic.costs` need Python."""
+
+
+def _learned_rank(options: dict[str, Any]) -> Compression:
+    """Return the compression of a row."""
+    cost = options.pop("cost", "parameters")
+    if cost not in COSTS:
+        raise PlanError(f"cost is one of {', '.join(COSTS)}, not {cost!r}")
+    made = COSTS[cost](options.pop("positions", 1))
+    return LearnedRank(options.pop("learned_rank"), made, **options)
+
 
 LOW_RANK = (
     Technique(
@@ -12,11 +39,80 @@ LOW_RANK = (
         build=lambda options: LowRank(**options),
         options={
             "rank": Option(int, "of the product"),
-            "view": Option(str, "how a tensor is a matrix: out|in.kh.kw or out.kh|in.kw"),
+            "view": _VIEW,
             "left": Option(Compression, "what becomes of the first factor"),
             "right": Option(Compression, "what becomes of the second factor"),
+            "tolerance": Option(float, "share of the least error that a fast solution may lose; 0: none"),
         },
         example={"rank": 8},
+        metrics=(Unit, Diagonal, Kronecker),
+    ),
+    Technique(
+        key="two_components",
+        line="a kernel is a column of convolutions and then a row, with a given number of channels between",
+        compression=LowRank,
+        build=lambda options: LowRank(
+            options["two_components"], "out.kh|in.kw" if options.get("row_first", False) else "out.kw|in.kh"
+        ),
+        options={
+            "two_components": Option(int, "channels between the two"),
+            "row_first": Option(bool, "1 × kw and then kh × 1, rather than kh × 1 and then 1 × kw"),
+        },
+        example={"two_components": 8},
+        metrics=(Unit, Diagonal),
+    ),
+    Technique(
+        key="learned_rank",
+        line="a matrix has the rank that is worth its cost, or stays dense: error and cost are in one objective",
+        compression=LearnedRank,
+        build=_learned_rank,
+        options={
+            "learned_rank": Option(float, "price of a unit of the cost, in squared error (in LC, in the loss)"),
+            "cost": Option(str, f"one of {', '.join(COSTS)}"),
+            "positions": Option(int, "how often a tensor is applied to one input, for operations and energy"),
+            "view": _VIEW,
+        },
+        example={"learned_rank": 1e-6},
+        metrics=(Unit, Kronecker),
+    ),
+    Technique(
+        key="nuclear_price",
+        line="singular values shrink by half a price, and the small ones vanish (nuclear norm)",
+        compression=NuclearNorm,
+        build=lambda options: NuclearNorm(options.pop("nuclear_price"), **options),
+        options={
+            "nuclear_price": Option(
+                float, "price of a unit of the nuclear norm, in squared error (in LC, in the loss)"
+            ),
+            "view": _VIEW,
+        },
+        example={"nuclear_price": 0.1},
+        metrics=(Unit,),
+    ),
+    Technique(
+        key="tucker",
+        line="a kernel is a 1 × 1 convolution, a small kernel and a 1 × 1 convolution (Tucker-2)",
+        compression=Tucker,
+        build=lambda options: Tucker(
+            options["tucker"], options.get("inputs", options["tucker"]), options.get("factors", Lossless())
+        ),
+        options={
+            "tucker": Option(int, "channels of the core on the side of the output, and of the input too"),
+            "inputs": Option(int, "channels on the side of the input, where they differ"),
+            "factors": _FACTORS,
+        },
+        example={"tucker": 8},
+        exact=False,
+        metrics=(Unit,),
+    ),
+    Technique(
+        key="cp",
+        line="a tensor is a sum of outer products of vectors (CP, canonical polyadic)",
+        compression=Canonical,
+        build=lambda options: Canonical(options.pop("cp"), **options),
+        options={"cp": Option(int, "outer products"), "factors": _FACTORS},
+        example={"cp": 8},
+        exact=False,
         metrics=(Unit,),
     ),
 )

@@ -1,0 +1,196 @@
+"""What a compressed tensor costs to keep or to run: what a price in an objective is paid for.
+
+A network runs as its codes stand: a factored tensor is its factors one after the other, a pruned one skips what is
+zero, a sum is its parts. So a cost of arithmetic adds up over the innermost codes.
+"""
+
+import tomllib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any, final
+
+import numpy as np
+
+from laconic import container
+from laconic.codes import Code
+from laconic.codes.counting import ideal_bits
+from laconic.errors import PlanError
+
+Positions = Mapping[str, int] | int
+"""How often a tensor is applied to one input, by name or the same for all: height × width of what a convolution
+writes, 1 for a fully connected layer."""
+
+
+class Cost(ABC):
+    """A cost C(Θ) of a code, in a unit of its own; not negative, and additive over tensors."""
+
+    @abstractmethod
+    def __call__(self, name: str, code: Code) -> float:
+        """Return what ``code``, the tensor ``name``, costs.
+
+        Raises:
+            PlanError: when nothing is known of the tensor ``name``.
+        """
+
+    @property
+    def structural(self) -> bool:
+        """Whether dense codes, and products of them, cost what their shapes and dtypes say, whatever their values."""
+        return True
+
+
+@final
+@dataclass(frozen=True)
+class Parameters(Cost):
+    """How many numbers there are: `r (m + n)` of a product of rank r, the survivors of a pruned tensor.
+
+    >>> from laconic.codes import DenseCode
+    >>> Parameters()("w", DenseCode.of(np.zeros((3, 4))))
+    12.0
+    """
+
+    def __call__(self, name: str, code: Code) -> float:
+        """Return the elements of the innermost codes."""
+        return float(sum(_sizes(code)))
+
+
+@final
+@dataclass(frozen=True)
+class Bits(Cost):
+    """How many bits it takes: the entropy of what is stored, or those of its file.
+
+    Args:
+        exact: what the tensor adds to an empty file, rather than its entropy (`laconic.codes.counting.ideal_bits`);
+            slower, for it is encoded.
+    """
+
+    exact: bool = False
+
+    def __call__(self, name: str, code: Code) -> float:
+        """Return the bits."""
+        return float(container.bits({name: code}) - container.bits({})) if self.exact else ideal_bits(code)
+
+    @property
+    def structural(self) -> bool:
+        """Whether shapes decide: in a file exponents are entropy-coded."""
+        return not self.exact
+
+
+@final
+@dataclass(frozen=True)
+class Flops(Cost):
+    """Multiplications with their additions for one input, each pair counted once, as the field counts.
+
+    The positions are those of the output; that the first of two factors may run at more, before a stride, is left out.
+
+    Source: Idelbayev & Carreira-Perpiñán, "Low-rank compression of neural nets" (CVPR 2020): `r (m + n) · positions`.
+
+    Args:
+        positions: how often a tensor is applied to one input.
+    """
+
+    positions: Positions = 1
+
+    def __call__(self, name: str, code: Code) -> float:
+        """Return the multiply-adds."""
+        return float(_at(self.positions, name) * sum(_sizes(code)))
+
+
+@final
+@dataclass(frozen=True)
+class Energy(Cost):
+    """Picojoules for one input at 45 nm: `multiply-adds · (e_× + e_+) + bits / 32 · e_read`, each stored bit read once.
+
+    Source: Horowitz (ISSCC 2014); the figures are in ``energy.toml``.
+
+    Args:
+        positions: how often a tensor is applied to one input.
+        arithmetic: ``float32``, ``float16``, ``int32`` or ``int8``.
+        memory: ``dram`` or ``sram``.
+
+    Raises:
+        PlanError: for an arithmetic or a memory that has no figures.
+    """
+
+    positions: Positions = 1
+    arithmetic: str = "float32"
+    memory: str = "dram"
+
+    def __post_init__(self) -> None:
+        for argument, value, known in (
+            ("arithmetic", self.arithmetic, _picojoules()["multiply_add"]),
+            ("memory", self.memory, _picojoules()["read"]),
+        ):
+            if value not in known:
+                raise PlanError(f"{argument} is one of {', '.join(known)}, not {value!r}")
+
+    def __call__(self, name: str, code: Code) -> float:
+        """Return the energy."""
+        operation = sum(_picojoules()["multiply_add"][self.arithmetic])
+        read = _picojoules()["read"][self.memory] / 32
+        return float(_at(self.positions, name) * sum(_sizes(code)) * operation + ideal_bits(code) * read)
+
+
+@final
+@dataclass(frozen=True)
+class Time(Cost):
+    """Seconds for one input, from a table of what was measured: the innermost codes run one after the other.
+
+    Between two entries time is linear in the multiply-adds; below the first it is the first, for a call has a price of
+    its own; above the last it goes on as between the last two, or in proportion where there is one alone.
+
+    Args:
+        measured: seconds by the multiply-adds of one call.
+        positions: how often a tensor is applied to one input.
+
+    Raises:
+        PlanError: for an empty table, or entries that are not above 0.
+
+    >>> from laconic.codes import DenseCode
+    >>> Time({10: 2e-6, 30: 4e-6})("w", DenseCode.of(np.zeros((4, 5))))
+    3e-06
+    """
+
+    measured: Mapping[int, float]
+    positions: Positions = 1
+
+    def __post_init__(self) -> None:
+        entries = [*self.measured.keys(), *self.measured.values()]
+        if not entries or not all(0 < entry < np.inf for entry in entries):
+            raise PlanError(f"measured maps multiply-adds above 0 to seconds above 0, not {dict(self.measured)}")
+
+    def __call__(self, name: str, code: Code) -> float:
+        """Return the time; a code without elements is not run."""
+        return sum(self._interpolated(_at(self.positions, name) * size) for size in _sizes(code) if size)
+
+    def _interpolated(self, operations: int) -> float:
+        """Return the seconds of one call."""
+        counts = sorted(self.measured)
+        if operations <= counts[-1]:
+            return float(np.interp(operations, counts, [self.measured[count] for count in counts]))
+        last, before = counts[-1], counts[-2] if len(counts) > 1 else 0
+        slope = (self.measured[last] - self.measured.get(before, 0.0)) / (last - before)
+        return self.measured[last] + max(slope, 0.0) * (operations - last)
+
+
+def _sizes(code: Code) -> list[int]:
+    """Return the number of elements of each innermost code."""
+    inner = [part for part in code.streams().values() if isinstance(part, Code)]
+    return [size for part in inner for size in _sizes(part)] if inner else [code.size]
+
+
+def _at(positions: Positions, name: str) -> int:
+    """Return how often the tensor ``name`` is applied to one input."""
+    if isinstance(positions, int):
+        return positions
+    if name not in positions:
+        raise PlanError(f"{name}: positions say nothing of this tensor; they name {', '.join(positions) or 'none'}")
+    return positions[name]
+
+
+@cache
+def _picojoules() -> dict[str, Any]:
+    """Return the figures that are shipped with the package."""
+    return tomllib.loads(resources.files("laconic").joinpath("energy.toml").read_text(encoding="utf-8"))

@@ -1,0 +1,99 @@
+"""Low rank by a price on the nuclear norm: singular values shrink, and the small ones vanish."""
+
+from dataclasses import dataclass, replace
+from typing import final
+
+import numpy as np
+
+from laconic.codes import VIEWS, Code, DenseCode, LowRankCode
+from laconic.csteps.compression import Codes, Compression
+from laconic.csteps.factors import require_matrix, to_matrix, truncated
+from laconic.csteps.warm import distortion
+from laconic.errors import PlanError, UnsupportedMetric
+from laconic.metric import Metrics, Unit
+from laconic.params import Params, dtype_name, to_numpy
+
+
+@final
+@dataclass(frozen=True)
+class NuclearNorm(Compression):
+    """Each tensor, read as a matrix, is near the given one and has a small nuclear norm (sum of singular values).
+
+        min over Θ   ‖W − Θ‖_F² + price · ‖Θ‖_*
+
+    Method: `Θ = U (S − price/2)₊ Vᵀ` from the singular value decomposition `W = U S Vᵀ`, stored as a product of the
+    rank that is left, O(mn·min(m, n)). Exact, and the problem is convex: where the loss is, so is the whole of
+    `min L(W) + α ‖W‖_*`.
+
+    Source: Cai, Candès & Shen, "A singular value thresholding algorithm for matrix completion" (SIAM J. Optimization
+    20, 2010), theorem 2.1, whose objective is half of this one.
+
+    Args:
+        price: what a unit of the nuclear norm is worth in the objective; not negative.
+        view: how a tensor is a matrix, one of `laconic.codes.VIEWS`.
+
+    Raises:
+        PlanError: for a price that is negative or not finite, or an unknown view.
+
+    >>> import torch
+    >>> NuclearNorm(price=2.0).project({"w": torch.diag(torch.tensor([5.0, 0.5]))})["w"].decompress()
+    array([[4., 0.],
+           [0., 0.]], dtype=float32)
+    """
+
+    price: float
+    view: str = VIEWS[0]
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.price < np.inf:
+            raise PlanError(f"price is what a unit of the norm is worth, 0 or more and finite, not {self.price}")
+        if self.view not in VIEWS:
+            raise PlanError(f"view must be one of {', '.join(VIEWS)}, not {self.view!r}")
+
+    def project(self, weights: Params, metrics: Metrics | None = None, warm: Codes | None = None) -> dict[str, Code]:
+        """Return one `LowRankCode` a tensor.
+
+        Raises:
+            UnsupportedMetric: for a metric other than the unit one.
+            WeightsError: for NaN and infinite weights, and tensors that ``view`` does not take.
+        """
+        codes: dict[str, Code] = {}
+        for name, tensor in weights.items():
+            require_matrix(name, tensor, self.view)
+            metric = (metrics or {}).get(name, Unit())
+            if not isinstance(metric, Unit):
+                raise UnsupportedMetric(f"{name}: the nuclear norm takes the unit metric, not {type(metric).__name__}")
+            matrix = to_matrix(tensor.detach(), self.view)
+            left, right = truncated(matrix, min(matrix.shape))
+            s = left.square().sum(0)
+            kept = s > self.price / 2
+            shrunk = (1 - self.price / 2 / s[kept]).sqrt()
+            factors = (
+                DenseCode.of(to_numpy(f.to(tensor.dtype)))
+                for f in (left[:, kept] * shrunk, right[kept] * shrunk[:, None])
+            )
+            codes[name] = LowRankCode(tuple(tensor.shape), dtype_name(tensor), self.view, *factors)
+            last = (warm or {}).get(name)
+            if isinstance(last, LowRankCode) and (last.shape, last.dtype, last.view) == (
+                codes[name].shape,
+                codes[name].dtype,
+                self.view,
+            ):
+                codes[name] = min(codes[name], last, key=lambda code: self._objective(code, name, weights))
+        return codes
+
+    def scaled(self, factor: float) -> Compression:
+        """Scale the price."""
+        return replace(self, price=self.price * factor)
+
+    def _objective(self, code: Code, name: str, weights: Params) -> float:
+        """Return what is minimised."""
+        return distortion({name: code}, {name: weights[name]}) + self.price * nuclear_norm(code)
+
+
+def nuclear_norm(code: Code) -> float:
+    """Return the sum of the singular values of the matrix that a low-rank code stands for, before it is rounded."""
+    assert isinstance(code, LowRankCode), "only products are asked for"
+    (left, right) = (factor.decompress().astype(np.float64) for factor in (code.left, code.right))
+    inner = np.linalg.qr(left)[1] @ np.linalg.qr(right.T)[1].T
+    return float(np.linalg.svd(inner, compute_uv=False).sum()) if inner.size else 0.0
