@@ -53,7 +53,8 @@ LOW_RANK: tuple[Case, ...] = (
     *alone("rank0", LowRank(0), MATRICES, weighted=False, **ROUNDED),
     *alone("rank99", LowRank(99), MATRICES, weighted=False, **ROUNDED),
     *alone("rank2-rows", LowRank(2, "out.kh|in.kw"), {"conv": TENSORS["conv"]}, weighted=False, **ROUNDED),
-    *alone("rank2-columns", LowRank(2, "out.kw|in.kh"), {"conv": TENSORS["conv"]}, weighted=True, **ALTERNATED),
+    *alone("rank2-columns", LowRank(2, "out.kw|in.kh"), {"conv": TENSORS["conv"]}, weighted=False, **ROUNDED),
+    *alone("rank2-columns", LowRank(2, "out.kw|in.kh"), {"conv": TENSORS["conv"]}, weighted=True, **ALTERNATED)[1:],
     *(weighted(f"rank2-{name}", LowRank(2), name) for name in MATRICES),
     *(kronecker(f"rank2-{name}", LowRank(2), name) for name in ("normal", "heavy", "ties", "zero", "empty", "float16")),
     *alone(

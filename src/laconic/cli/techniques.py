@@ -64,6 +64,7 @@ def _record(technique: Technique) -> dict[str, Any]:
         "key": technique.key,
         "line": technique.line,
         "exact": technique.exact,
+        "approximate_for": [metric.__name__.lower() for metric in technique.approximate],
         "metrics": [metric.__name__.lower() for metric in technique.metrics],
         "parameters": parameters,
         "example": dict(technique.example),
@@ -72,7 +73,8 @@ def _record(technique: Technique) -> dict[str, Any]:
 
 def _exactness(technique: Technique) -> str:
     """Return what the table says of exactness."""
-    return "exact" if technique.exact else "approximate"
+    hard = "/".join(metric.__name__.lower() for metric in technique.approximate)
+    return "approximate" if not technique.exact else f"exact, but for {hard}" if hard else "exact"
 
 
 def _metrics(technique: Technique) -> str:

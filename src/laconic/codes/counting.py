@@ -46,9 +46,9 @@ def published_bits(codes: Mapping[str, Code]) -> dict[str, int]:
     charged to the first tensor that uses it. Sparse: for each survivor its value as above and its coordinates,
     ⌈log₂ rows⌉ + ⌈log₂ columns⌉ in the matrix of dimension 0 × the rest. Tiles: the survivors as above, and
     ⌈log₂ tiles⌉ for each tile that is kept, or ⌈log₂ of the weights of a tile⌉ for each survivor. Low rank, Tucker,
-    CP: the factors. Sum: its parts. Grid: ⌈log₂ of the levels from the smallest to the largest⌉ an element, and 32 bits for
-    the step, charged once. Grouped: ⌈log₂ K⌉ an element, and b for each scale and each entry that belongs to a group,
-    once; a codebook that is given is free.
+    CP: the factors. Sum: its parts. Grid: ⌈log₂ of the levels from the smallest to the largest⌉ an element, and 32 bits
+    for the step, charged once. Grouped: ⌈log₂ K⌉ an element, and b for each scale and each entry that belongs to a
+    group, once; a codebook that is given is free.
 
     Source: Carreira-Perpiñán & Idelbayev, "Model compression as constrained optimization, with application to neural
     nets. Part II: quantization" (arXiv:1707.04319), whose compression ratios are test vectors.

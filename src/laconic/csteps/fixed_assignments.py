@@ -84,6 +84,15 @@ class FixedAssignments(Compression):
 
     labels: Mapping[str, np.ndarray] | Hashed
 
+    def __eq__(self, other: object) -> bool:
+        """Arrays are the same when they are one object."""
+        return isinstance(other, FixedAssignments) and (
+            self.labels is other.labels or (isinstance(self.labels, Hashed) and self.labels == other.labels)
+        )
+
+    def __hash__(self) -> int:
+        return hash(self.labels) if isinstance(self.labels, Hashed) else id(self.labels)
+
     def project(self, weights: Params, metrics: Metrics | None = None, warm: Codes | None = None) -> dict[str, Code]:
         """Return one `CodebookCode` a tensor, all with the same codebook.
 

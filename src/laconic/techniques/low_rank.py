@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from laconic.codes import VIEWS
 from laconic.costs import Bits, Cost, Energy, Flops, Parameters
 from laconic.csteps import Canonical, Compression, LearnedRank, Lossless, LowRank, NuclearNorm, Tucker
 from laconic.errors import PlanError
@@ -31,6 +32,26 @@ def _learned_rank(options: dict[str, Any]) -> Compression:
     return LearnedRank(options.pop("learned_rank"), made, **options)
 
 
+def _said_learned_rank(compression: LearnedRank) -> dict[str, Any] | None:
+    """Invert `_learned_rank`."""
+    positions = getattr(compression.cost, "positions", 1)
+    for name, cost in COSTS.items():
+        if isinstance(positions, int) and cost(positions) == compression.cost:
+            found = {"learned_rank": compression.price, "cost": name, "positions": positions, "view": compression.view}
+            plain = {"cost": "parameters", "positions": 1, "view": VIEWS[0]}
+            return {key: value for key, value in found.items() if key not in plain or value != plain[key]}
+    return None
+
+
+def _said_components(compression: LowRank) -> dict[str, Any] | None:
+    """Return the options of a kernel as two convolutions."""
+    if compression.view not in VIEWS[1:]:
+        return None
+    found: dict[str, Any] = {"two_components": compression.rank}
+    found |= {"row_first": True} if compression.view == VIEWS[1] else {}
+    return found
+
+
 LOW_RANK = (
     Technique(
         key="rank",
@@ -46,6 +67,7 @@ LOW_RANK = (
         },
         example={"rank": 8},
         metrics=(Unit, Diagonal, Kronecker),
+        approximate=(Diagonal,),
     ),
     Technique(
         key="two_components",
@@ -60,6 +82,8 @@ LOW_RANK = (
         },
         example={"two_components": 8},
         metrics=(Unit, Diagonal),
+        approximate=(Diagonal,),
+        say=_said_components,
     ),
     Technique(
         key="learned_rank",
@@ -73,6 +97,7 @@ LOW_RANK = (
             "view": _VIEW,
         },
         example={"learned_rank": 1e-6},
+        say=_said_learned_rank,
         metrics=(Unit, Kronecker),
     ),
     Technique(

@@ -34,6 +34,14 @@ def _without(key: str, options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if name != key}
 
 
+def _said_hashed(compression: FixedAssignments) -> dict[str, Any] | None:
+    """Return the options of hashed groups."""
+    hashed = compression.labels
+    if not isinstance(hashed, Hashed):
+        return None
+    return {"hashed": hashed.groups, **({"seed": hashed.seed} if hashed.seed else {})}
+
+
 QUANTIZATION = (
     Technique(
         key="codebook",
@@ -110,6 +118,7 @@ QUANTIZATION = (
         build=lambda options: FixedAssignments(Hashed(options["hashed"], options.get("seed", 0))),
         options={"hashed": Option(int, "groups"), "seed": Option(int, "of the hash")},
         example={"hashed": 64},
+        say=_said_hashed,
     ),
     Technique(
         key="grid",

@@ -37,6 +37,7 @@ class Technique:
         example: a row of a plan.
         exact: whether no feasible point is better (but for the rounding to the tensor's dtype).
         metrics: the metrics that it honours; others it refuses.
+        approximate: those of them for which it is not exact, where it is for others.
         say: inverts ``build`` where options are not the fields of the compression by name: a compression of the class
             → options, or None where this technique does not build it.
     """
@@ -49,4 +50,5 @@ class Technique:
     example: Mapping[str, Any]
     exact: bool = True
     metrics: tuple[type[Metric], ...] = field(default=(Unit, Diagonal))
+    approximate: tuple[type[Metric], ...] = ()
     say: Callable[[Any], dict[str, Any] | None] | None = None
