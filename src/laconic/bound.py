@@ -51,6 +51,7 @@ class Point:
         distortion: D, in the units of the curves.
         snr: 10 log₁₀ (error of a network of zeros / D), dB; infinite for D = 0.
         rates: R(D) of each curve at its own D, bits a weight; infinite for D = 0.
+        others: of ``bits``, what tensors take that do not count in D: biases, norms, statistics.
     """
 
     file: str
@@ -58,6 +59,7 @@ class Point:
     distortion: float
     snr: float
     rates: Mapping[str, float]
+    others: float
 
     @property
     def gaps(self) -> dict[str, float]:
@@ -94,10 +96,14 @@ class Bound:
             return infinite
         return {name: rate(distortion) / self.elements for name, rate in self.curves.items()}
 
-    def point(self, label: str, distortion: float, size: int) -> Point:
-        """Return the point of a file of ``size`` bytes."""
+    def point(self, file: LacFile, label: str) -> Point:
+        """Return the point of a file; errors as `distortion`."""
+        distortion, (*rows, header) = self.distortion(file, label), file.rows()
+        others = sum(row.bytes for row in rows if row.name not in self.tensors)
+        size = sum(row.bytes for row in (*rows, header))
         snr = 10 * float(np.log10(self.energy / distortion)) if distortion > 0 else float("inf")
-        return Point(label, 8 * size / self.elements, distortion, snr, self.rates(distortion))
+        bits, beside = (8 * count / self.elements for count in (size, others))
+        return Point(label, bits, distortion, snr, self.rates(distortion), beside)
 
     def distortion(self, file: LacFile, label: str) -> float:
         """Return the D of what a file decompresses to.

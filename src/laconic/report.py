@@ -123,11 +123,11 @@ def curve_rows(bound: Bound) -> list[tuple[str, ...]]:
 
 
 def point_rows(points: Sequence[Point]) -> list[tuple[str, ...]]:
-    """Return the table of the files: bits a weight, SNR, and bits a weight above each curve."""
+    """Return the table of the files: SNR, bits a weight, those of other tensors, and bits above each curve."""
     rows = []
     for point in points:
         gaps = (f"{gap:+.3f}" if math.isfinite(gap) else "-" for gap in point.gaps.values())
-        rows.append((point.file, f"{point.bits:.3f}", f"{point.snr:.2f}", *gaps))
+        rows.append((point.file, f"{point.snr:.2f}", f"{point.bits:.3f}", f"{point.others:.3f}", *gaps))
     return rows
 
 
@@ -138,7 +138,7 @@ def curve_headings(bound: Bound) -> tuple[str, ...]:
 
 def point_headings(bound: Bound) -> tuple[str, ...]:
     """Return the headings of `point_rows`."""
-    return ("file", "bits a weight", "SNR, dB", *(f"above {name}" for name in bound.curves))
+    return ("file", "SNR, dB", "bits a weight", "of others", *(f"above {name}" for name in bound.curves))
 
 
 def bound_page(bound: Bound, points: Sequence[Point], about: str, figure: str) -> str:
@@ -171,9 +171,8 @@ def bound_figure(bound: Bound, points: Sequence[Point], path: Path) -> None:
     finite = [point for point in points if math.isfinite(point.snr)]
     for point in finite:
         axes.plot(point.bits, point.snr, "k.")
-        axes.annotate(
-            point.file.replace("$", r"\$"), (point.bits, point.snr), (4, -3), textcoords="offset points", fontsize=7
-        )
+        label = Path(point.file).stem.replace("$", r"\$")
+        axes.annotate(label, (point.bits, point.snr), (4, -3), textcoords="offset points", fontsize=7)
     if finite:
         axes.set(
             xlim=(0, 1.3 * max(point.bits for point in finite)), ylim=(0, 1.3 * max(point.snr for point in finite))

@@ -80,7 +80,10 @@ def test_training_gets_it_and_a_resumed_run_too(call, net, tmp_path, monkeypatch
     [
         (["--importance", "gradient"], "--importance does not go with a budget, which weighs the errors"),
         (["--bits", "3", "--importance", "gradient"], "--importance does not go with a budget"),
-        (["--codebook", "2", "--temperature", "2"], "--temperature and --importance-samples go with an --importance"),
+        (
+            ["--codebook", "2", "--temperature", "2"],
+            "--temperature, --importance-samples and --kind go with an --importance",
+        ),
         (["--codebook", "2", "--importance", "none", *FEW], "go with an --importance"),
         (["--codebook", "2", "--importance", "gradient", "--temperature", "2"], "gradient takes the options"),
         (["--rank", "2", "--importance", "unsupervised", *FEW], "fc1.weight: low rank takes the unit metric"),

@@ -62,7 +62,8 @@ def command(
     """Show how many bits a weight an error takes in theory, R(D), and how far .lac files are from that.
 
     A file's bits are 8 x its bytes / elements of matrices and kernels, everything counted; its error is that of what
-    it decompresses to. The gap is its bits less R(D) at its own error.
+    it decompresses to. The gap is its bits less R(D) at its own error; what biases, norms and other tensors that have no
+    part in the error take of it is shown as "others".
 
     Without a task the error is Σ (w − ŵ)² over matrices and kernels, and there are three curves. Gaussian: each tensor
     with its own mean square. A Gaussian needs more bits than any other source, so files can lie below this curve.
@@ -130,7 +131,7 @@ def _points(say: Output, made: Bound, files: list[Path], limit: int | None) -> l
     with say.progress("reading files", max(1, len(files))) as tick:
         for path in files:
             with container.open(path, limit) as file:
-                points.append(made.point(path.name, made.distortion(file, str(path)), path.stat().st_size))
+                points.append(made.point(file, str(path)))
             tick(len(points))
     return points
 
@@ -148,7 +149,7 @@ def _record(weights: Path, made: Bound, points: list[Point]) -> Mapping[str, Any
         for distortion in [made.energy / 10 ** (decibels / 10)]
     ]
     files = [
-        {"file": point.file, "bits_per_weight": point.bits, "distortion": point.distortion, "snr": point.snr,
+        {"file": point.file, "bits_per_weight": point.bits, "others": point.others, "distortion": point.distortion, "snr": point.snr,
          "bound": point.rates, "gap": point.gaps}
         for point in points
     ]  # fmt: skip

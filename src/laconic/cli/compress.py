@@ -84,6 +84,7 @@ def command(
     importance: options.Weigh = None,
     temperature: options.Temperature = None,
     importance_samples: options.Samples = None,
+    kind: options.Outputs = None,
     effort: Annotated[Effort, typer.Option(help="direct: weights only, seconds. train: the LC algorithm.")] = (
         Effort.direct
     ),
@@ -152,7 +153,7 @@ def command(
     if not budget:
         params = dict(params)
         resolved = _plan(params, codebook, keep, rank, per_tensor, plan)
-    resolved = _weighed(resolved, importance, temperature, importance_samples)
+    resolved = _weighed(resolved, importance, temperature, importance_samples, kind)
     weighing = resolved is not None and resolved.importance is not None
     if effort is Effort.train or net or data or task or weighing:
         with _needing_a_task(weighing):
@@ -206,11 +207,15 @@ def _require_defaults(context: typer.Context) -> None:
 
 
 def _weighed(
-    plan: Plan | None, importance: options.Importance | None, temperature: float | None, samples: int | None
+    plan: Plan | None,
+    importance: options.Importance | None,
+    temperature: float | None,
+    samples: int | None,
+    kind: options.Kind | None,
 ) -> Plan | None:
     """Return the plan with the importance that the options name; it has its own where they name none."""
-    if importance in (None, options.Importance.none) and (temperature, samples) != (None, None):
-        raise PlanError("--temperature and --importance-samples go with an --importance")
+    if importance in (None, options.Importance.none) and (temperature, samples, kind) != (None, None, None):
+        raise PlanError("--temperature, --importance-samples and --kind go with an --importance")
     if importance is None:
         return plan
     if importance is options.Importance.none:
@@ -220,7 +225,7 @@ def _weighed(
             "--importance does not go with a budget, which weighs the errors of all weights alike for now; "
             "say --codebook, --keep or --plan"
         )
-    return replace(plan, importance=Importance(importance.value, temperature, samples))
+    return replace(plan, importance=Importance(importance.value, temperature, samples, kind and kind.value))
 
 
 @contextmanager

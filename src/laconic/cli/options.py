@@ -30,6 +30,13 @@ class Importance(StrEnum):
     none = "none"
 
 
+class Kind(StrEnum):
+    """What the outputs of a network are."""
+
+    classification = "classification"
+    regression = "regression"
+
+
 _FORMATS = (".lac", ".safetensors", ".pt", ".pth")
 
 
@@ -113,4 +120,7 @@ Temperature = Annotated[
 ]
 Samples = Annotated[
     int | None, typer.Option("--importance-samples", min=1, help="Training samples it is measured on; all unless told.")
+]
+Outputs = Annotated[
+    Kind | None, typer.Option("--kind", help="What outputs are, where the loss of a --task does not tell.")
 ]
