@@ -62,8 +62,8 @@ def command(
     """Show how many bits a weight an error takes in theory, R(D), and how far .lac files are from that.
 
     A file's bits are 8 x its bytes / elements of matrices and kernels, everything counted; its error is that of what
-    it decompresses to. The gap is its bits less R(D) at its own error; what biases, norms and other tensors that have no
-    part in the error take of it is shown as "others".
+    it decompresses to. The gap is its bits less R(D) at its own error; what biases, norms and other tensors that have
+    no part in the error take of it is shown as "others".
 
     Without a task the error is Σ (w − ŵ)² over matrices and kernels, and there are three curves. Gaussian: each tensor
     with its own mean square. A Gaussian needs more bits than any other source, so files can lie below this curve.
@@ -149,8 +149,8 @@ def _record(weights: Path, made: Bound, points: list[Point]) -> Mapping[str, Any
         for distortion in [made.energy / 10 ** (decibels / 10)]
     ]
     files = [
-        {"file": point.file, "bits_per_weight": point.bits, "others": point.others, "distortion": point.distortion, "snr": point.snr,
-         "bound": point.rates, "gap": point.gaps}
+        {"file": point.file, "bits_per_weight": point.bits, "others": point.others, "distortion": point.distortion,
+         "snr": point.snr, "bound": point.rates, "gap": point.gaps}
         for point in points
     ]  # fmt: skip
     error = "outputs" if made.moments else "weights"

@@ -11,7 +11,6 @@ from laconic.cli.console import Output, in_bytes, table
 from laconic.errors import PlanError
 from laconic.ledger import Ledger, ledger
 
-
 _OF_RULES = (
     "net", "data", "data_dir", "task", "importance", "temperature", "importance_samples", "kind", "split", "seed",
     "threads",
