@@ -160,7 +160,8 @@ def of_outputs(tensors: Mapping[str, np.ndarray], moments: Mapping[str, np.ndarr
     """Return the curve for the error of what the layers write, E ‖(W − Ŵ) x‖² summed over the layers.
 
     Each layer is charged for its own outputs on the inputs of the network as it was. Weights are Gaussians with the
-    mean square of their tensor, independent; inputs are taken with all their correlations.
+    mean square of their tensor, independent; inputs are taken with all their correlations, which coder and decoder
+    know: nothing pays for the moments.
 
     Args:
         tensors: all of the network, by name.

@@ -164,10 +164,10 @@ def bound_figure(bound: Bound, points: Sequence[Point], path: Path) -> None:
     """Draw the curves and the files beside them, SNR against bits a weight, as PNG."""
     figure = Figure(figsize=(7, 5), layout="constrained")
     axes = figure.subplots()
-    distortions = [bound.energy / 10 ** (decibels / 10) for decibels in DECIBELS]
-    rates = [bound.rates(distortion) for distortion in distortions]
+    decibels = [number / 2 for number in range(2 * DECIBELS[-1] + 1)]
+    rates = [bound.rates(bound.energy / 10 ** (snr / 10)) for snr in decibels]
     for name in bound.curves:
-        axes.plot([at[name] for at in rates], DECIBELS, label=f"R(D), {name}")
+        axes.plot([at[name] for at in rates], decibels, label=f"R(D), {name}")
     finite = [point for point in points if math.isfinite(point.snr)]
     for point in finite:
         axes.plot(point.bits, point.snr, "k.")

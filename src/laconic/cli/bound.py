@@ -36,7 +36,7 @@ OF_WEIGHTS = (
 OF_OUTPUTS = (
     "Error E ‖(W − Ŵ) x‖² of what the layers write, summed over the layers, x being what each reads on training data. "
     "Gaussian: each weight with the mean square of its tensor; a Gaussian needs more bits than any other source, so "
-    "that files may lie below."
+    "that files may lie below. The moments of x are known to coder and decoder and not paid for."
 )
 """What the curve is with one."""
 
@@ -70,7 +70,8 @@ def command(
     Scaled Gaussian: weights with scales for rows, columns and positions (kernels by their cosines), the scales paid
     for. Laplacian: each tensor with its own mean square. None knows of correlations, and no curve is a proof.
 
-    With a task (--net or --data, or --task) it is E ‖(W − Ŵ) x‖², summed over linear layers and convolutions.
+    With a task (--net or --data, or --task) it is E ‖(W − Ŵ) x‖², summed over linear layers and convolutions, with one
+    curve, Gaussian. Coder and decoder know the moments of x, which are not paid for.
 
     Examples:
       laconic bound net.safetensors a.lac b.lac -o gap
@@ -127,11 +128,12 @@ def _of_outputs(say: Output, params: Params, task: Task, samples: int) -> Bound:
 
 def _points(say: Output, made: Bound, files: list[Path], limit: int | None) -> list[Point]:
     """Return the points of the files, one after the other."""
-    points = []
+    points, names = [], [path.name for path in files]
+    labels = names if len(set(names)) == len(names) else [str(path) for path in files]
     with say.progress("reading files", max(1, len(files))) as tick:
-        for path in files:
+        for path, label in zip(files, labels, strict=True):
             with container.open(path, limit) as file:
-                points.append(made.point(file, str(path)))
+                points.append(made.point(file, label))
             tick(len(points))
     return points
 
