@@ -4,12 +4,16 @@ import shutil
 from math import lgamma, log
 from pathlib import Path
 
+import bound
 import lossless
 import numpy as np
 import pytest
 import targets
+import torch
 import transforms
 import twin
+
+from laconic.params import save_checkpoint
 
 RNG = np.random.default_rng(0)
 INPUTS = {
@@ -107,3 +111,15 @@ def test_the_twin_decodes_what_it_encodes(tmp_path: Path):
             assert np.array_equal(out, stream.expected)
             assert 2.9 < stream.bits < 3.15
         assert len(np.unique(stream.expected)) > 16
+
+
+def test_the_file_nearest_to_a_rate(tmp_path):
+    """Of a network of which each kept weight costs 32 bits and more."""
+    save_checkpoint(tmp_path / "w.safetensors", {"w": torch.from_numpy(RNG.standard_normal((60, 50)))}, {})
+    files = bound.Files(tmp_path / "w.safetensors", tmp_path)
+    assert (files.elements, files.names) == (3000, ["w"])
+    path = files.nearest("pruned", 9.0, lambda keep: ("--keep", keep), 0.0, 1.0)
+    assert 8 * path.stat().st_size / 3000 == pytest.approx(9.0, abs=0.05)
+    path = files.nearest("low rank", 9.0, lambda rank: ("--rank", rank), 0, 50, whole=True)
+    sizes = [files.write("other", "--rank", rank)[1] for rank in (3, 4, 5, 6)]
+    assert 8 * path.stat().st_size / 3000 == min(sizes, key=lambda bits: abs(bits - 9.0))

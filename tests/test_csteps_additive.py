@@ -19,6 +19,7 @@ from laconic.csteps import (
     Joint,
     KeepLargest,
     LowRank,
+    NuclearNorm,
     UniformGrid,
     project,
 )
@@ -298,7 +299,7 @@ def test_prices_are_handed_on_and_counted():
 def test_importances_that_a_part_cannot_honour_are_refused_by_name():
     weights = {"w": normal(6, 5)}
     with pytest.raises(UnsupportedMetric, match=r"w: .*Diagonal"):
-        Additive((LowRank(1), KeepLargest(0.1))).project(weights, {"w": importance(weights["w"])})
+        Additive((NuclearNorm(1.0), KeepLargest(0.1))).project(weights, {"w": importance(weights["w"])})
 
 
 @pytest.mark.parametrize(

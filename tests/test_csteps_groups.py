@@ -18,6 +18,7 @@ from laconic.csteps import (
     KeepNOfM,
     L0Penalty,
     LowRank,
+    NuclearNorm,
     PricedPruning,
     project,
 )
@@ -170,7 +171,7 @@ def test_survivors_may_be_compressed_in_turn():
     ranked = KeepGroups(Groups("filters"), keep=0.5, values=LowRank(2)).project(weights)
     assert all(isinstance(code.values, LowRankCode) and code.values.rank == 2 for code in ranked.values())
     with pytest.raises(UnsupportedMetric, match=r"a: .*Diagonal"):
-        KeepGroups(Groups("filters"), 0.5, values=LowRank(2)).project(weights, {"a": Diagonal(torch.ones(8, 6))})
+        KeepGroups(Groups("filters"), 0.5, values=NuclearNorm(2.0)).project(weights, {"a": Diagonal(torch.ones(8, 6))})
 
 
 @pytest.mark.parametrize(

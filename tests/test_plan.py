@@ -8,6 +8,7 @@ import torch
 
 from laconic.csteps import AdaptiveCodebook, Additive, Joint, KeepLargest, Lossless, LowRank, UniformGrid
 from laconic.errors import PlanError
+from laconic.importance import Importance
 from laconic.lc import start
 from laconic.plan import Plan, Row, fnmatch_escape, load_plan, parse_plan, weights_only
 
@@ -264,3 +265,31 @@ def test_names_with_commas_are_taken_as_they_are():
     assert names_of(weights_only(AdaptiveCodebook(2), params), params) == [("a,b", " c"), ("a", "b")]
     assert names_of(Plan({"a[,;]b": Lossless()}, Lossless()), params)[0] == ("a,b",)
     assert names_of(Plan({"a, [!a]": Lossless()}, Lossless()), params)[0] == ("a", "b")
+
+
+# importance
+
+
+def test_an_importance_in_toml_is_that_in_python():
+    assert parse_plan({"importance": "gradient"}) == Plan({}, importance=Importance("gradient"))
+    table = {"name": "unsupervised", "temperature": 3, "samples": 10, "kind": "regression"}
+    assert parse_plan({"importance": table}).importance == Importance("unsupervised", 3, 10, "regression")
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (4, "importance: a name, or a table"),
+        ({"samples": 4}, "importance: a name, or a table"),
+        ("vibes", "importance must be one of unsupervised, .*not 'vibes'"),
+        ({"name": "gradient", "draws": 4}, "importance takes name, temperature, samples, kind, not 'draws'"),
+        ({"name": "gradient", "temperature": 2}, "gradient takes the options .*, not temperature"),
+        ({"name": "unsupervised", "temperature": "hot"}, "importance: temperature = 'hot' should be a number"),
+        ({"name": "unsupervised", "temperature": 0}, "temperature must be above 0 and finite, not 0"),
+        ({"name": "unsupervised", "samples": True}, "importance: samples = True should be an integer"),
+        ({"name": "unsupervised", "samples": 0}, "samples must be at least 1, not 0"),
+    ],
+)
+def test_what_no_importance_can_be_is_named(value, words):
+    with pytest.raises(PlanError, match=words):
+        parse_plan({"importance": value})

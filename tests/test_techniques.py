@@ -8,6 +8,7 @@ import torch
 
 from laconic.csteps import Additive, Compression, FixedCodebook, Joint, KeepLargest, LowRank, UniformGrid, project
 from laconic.errors import PlanError, UnsupportedMetric
+from laconic.importance import Importance
 from laconic.metric import Diagonal, Kronecker, Metric, Quartic, Unit
 from laconic.plan import Plan, parse_compression, parse_plan, to_toml
 from laconic.techniques import TECHNIQUES, Technique, row_of, technique_of
@@ -116,5 +117,12 @@ def test_what_no_row_stands_for_is_refused():
 
 
 def test_an_empty_plan_and_one_without_rest():
-    for plan in (Plan({}), Plan({"w": UniformGrid(step=0.5)}), Plan({}, rest=UniformGrid(bits=2.5))):
+    weighed = Plan({}, importance=Importance("unsupervised", temperature=2.5))
+    for plan in (
+        weighed,
+        Plan({}, importance=Importance("gradient")),
+        Plan({}),
+        Plan({"w": UniformGrid(step=0.5)}),
+        Plan({}, rest=UniformGrid(bits=2.5)),
+    ):
         assert parse_plan(tomllib.loads(to_toml(plan))) == plan

@@ -1,6 +1,7 @@
 """The one front door: network, plan, task and effort go in; a `Result` that is a file comes out."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, final
@@ -12,7 +13,7 @@ from laconic.budget import QUALITIES, Budget, Fitted, fit
 from laconic.codes import Code, DenseCode
 from laconic.container import LacFile
 from laconic.csteps import Compression
-from laconic.errors import PlanError
+from laconic.errors import PlanError, UnsupportedMetric
 from laconic.lc import FINE_TUNING, LCState, LearningStep, direct, finetune, iterated_direct, run, start
 from laconic.ledger import REFERENCE_BYTES, Ledger, ledger
 from laconic.metric import Metrics
@@ -154,14 +155,15 @@ def compress(
         effort: "direct" projects the weights once (seconds); "train" runs the LC algorithm.
         quality: with a budget, how hard to try: "fast", "default" or "max" (`laconic.budget.QUALITIES`).
         training: for ``effort="train"``: how long and how.
-        metrics: diagonal importances by name.
+        metrics: importances by name, in place of what ``plan.importance`` would have estimated.
         metadata: text to store in the file beside the task's.
         seed: of batches and dropout: the same seed gives the same file.
         resume: a state that ``watch`` was given in an earlier run with the same arguments.
         watch: is given every LC state; progress bars and checkpoints live there.
 
     Raises:
-        PlanError: when the plan does not fit, or ``effort="train"`` has no task.
+        PlanError: when the plan does not fit, or ``effort="train"`` or the plan's importance has no task.
+        UnsupportedMetric: when a compression cannot honour the metric of its tensor.
         WeightsError: for weights that cannot be compressed, and when training diverges.
 
     >>> import torch, laconic
@@ -183,10 +185,12 @@ def compress(
     plan = plan if isinstance(plan, Plan) else weights_only(plan, params)
     reference = len(checkpoint_bytes(params))
     notes = {REFERENCE_BYTES: str(reference), **(task.metadata if task else {}), **(metadata or {})}
-    if effort == "direct" or task is None:
-        made = {name: code for group in direct(params, plan, metrics) for name, code in group.items()}
-        return Result(smallest({name: made[name] for name in params}), notes)
-    state, how = resume or start(params, plan, metrics), training or Training()
+    metrics = weigh(plan, task, params) if metrics is None and resume is None else metrics
+    with advising(plan):
+        if effort == "direct" or task is None:
+            made = {name: code for group in direct(params, plan, metrics) for name, code in group.items()}
+            return Result(smallest({name: made[name] for name in params}), notes)
+        state, how = resume or start(params, plan, metrics), training or Training()
     history = []
     for reached in path(state, task, how, seed):
         state = reached
@@ -194,6 +198,41 @@ def compress(
         if watch is not None:
             watch(state)
     return Result(smallest(finetune(task, all_codes(state), how.finetune, seed)), notes, tuple(history))
+
+
+def weigh(
+    plan: Plan, task: Task | None, params: Params, watch: Callable[[int, int], None] | None = None
+) -> Metrics | None:
+    """Return the metrics that the importance of ``plan`` gives, or None where it has none.
+
+    Args:
+        plan: names the importance.
+        task: what it is measured on.
+        params: the weights.
+        watch: told of the samples that are done, and of all.
+
+    Raises:
+        PlanError: when there is no task.
+    """
+    if plan.importance is None:
+        return None
+    if task is None:
+        raise PlanError(f"importance {plan.importance.name!r} needs a task: what matters is measured on its data")
+    return plan.importance.metrics(task, params, watch)
+
+
+@contextmanager
+def advising(plan: Plan) -> Iterator[None]:
+    """Let a compression that refuses the metric of the plan's importance say what to do about it."""
+    try:
+        yield
+    except UnsupportedMetric as error:
+        if plan.importance is None:
+            raise
+        raise UnsupportedMetric(
+            f"{error}. That is the metric of importance {plan.importance.name!r}: "
+            "give this tensor another compression, or the plan another importance or none"
+        ) from error
 
 
 def within(

@@ -8,6 +8,9 @@ A plan is the same thing in Python and in TOML:
                                                  }, rest=Lossless())
     [rest]
     lossless = true
+
+TOML may begin with ``importance = "unsupervised"``, or ``importance = { name = "unsupervised", samples = 1000 }``.
+It is ``Plan(..., importance=Importance("unsupervised", samples=1000))``: errors count as much as the weights matter.
 """
 
 import fnmatch
@@ -21,6 +24,7 @@ from typing import Any, final
 
 from laconic.csteps import Compression, Joint, Lossless
 from laconic.errors import PlanError
+from laconic.importance import Importance
 from laconic.params import Params
 from laconic.techniques import TECHNIQUES, row_of
 
@@ -47,10 +51,12 @@ class Plan:
     Args:
         tensors: patterns with the wildcards ``*``, ``?`` and ``[...]``, several separated by commas.
         rest: takes every tensor that no pattern names; without it such tensors are an error.
+        importance: what the errors of weights are weighed by, measured on a task; alike where there is none.
     """
 
     tensors: Mapping[str, Compression]
     rest: Compression | None = field(default=None)
+    importance: Importance | None = field(default=None)
 
     def resolve(self, params: Params) -> tuple[Row, ...]:
         """Return the rows with the names of their tensors.
@@ -124,17 +130,38 @@ def parse_plan(table: Mapping[str, Any]) -> Plan:
     """Return the plan that a TOML document stands for.
 
     >>> parse_plan({"tensors": {"fc*": {"keep": 0.05, "values": {"codebook": 16}}}, "rest": {"lossless": True}})
-    Plan(tensors={'fc*': KeepLargest(keep=0.05, ..., values=AdaptiveCodebook(entries=16, ...))}, rest=Lossless())
+    Plan(tensors={'fc*': KeepLargest(keep=0.05, ..., values=AdaptiveCodebook(entries=16, ...))}, rest=Lossless(), ...)
 
     Raises:
         PlanError: for a key or a value that no plan can have; it names the row.
     """
-    strange = sorted(table.keys() - {"tensors", "rest"})
+    strange = sorted(table.keys() - {"tensors", "rest", "importance"})
     if strange or not isinstance(table.get("tensors", {}), Mapping):
-        raise PlanError(f"a plan has the tables [tensors] and [rest], not {', '.join(strange) or 'tensors = ...'}")
+        raise PlanError(
+            "a plan has the tables [tensors] and [rest], and perhaps an importance, "
+            f"not {', '.join(strange) or 'tensors = ...'}"
+        )
     rows = {pattern: parse_compression(row, pattern) for pattern, row in table.get("tensors", {}).items()}
     rest = parse_compression(table["rest"], "rest") if "rest" in table else None
-    return Plan(rows, rest)
+    return Plan(rows, rest, parse_importance(table["importance"]) if "importance" in table else None)
+
+
+def parse_importance(value: object) -> Importance:
+    """Return what a name or a table with the name and its options stands for.
+
+    >>> parse_importance("gradient"), parse_importance({"name": "unsupervised", "temperature": 2})
+    (Importance(name='gradient', ...), Importance(name='unsupervised', temperature=2, ...))
+    """
+    options = {"name": value} if isinstance(value, str) else value
+    if not isinstance(options, Mapping) or "name" not in options:
+        raise PlanError(f'importance: a name, or a table such as {{ name = "unsupervised" }}, expected, got {value!r}')
+    for key, given in options.items():
+        kind = _IMPORTANCE.get(key)
+        if kind is None:
+            raise PlanError(f"importance takes {', '.join(_IMPORTANCE)}, not {key!r}")
+        if isinstance(given, bool) or not isinstance(given, (int, float) if kind is float else kind):
+            raise PlanError(f"importance: {key} = {given!r} should be {_NAMES[kind]}")
+    return Importance(**options)
 
 
 def to_toml(plan: Plan) -> str:
@@ -151,13 +178,20 @@ def to_toml(plan: Plan) -> str:
     Raises:
         PlanError: for a compression that no row stands for.
     """
-    lines = ["[tensors]"]
+    lines = [] if plan.importance is None else [f"importance = {in_toml(_said(plan.importance))}", ""]
+    lines.append("[tensors]")
     for pattern, compression in plan.tensors.items():
         lines.append(f"{in_toml(pattern)} = {in_toml(row_of(compression, TECHNIQUES.values()))}")
     if plan.rest is not None:
         row = row_of(plan.rest, TECHNIQUES.values())
         lines += ["", "[rest]", *(f"{key} = {in_toml(value)}" for key, value in row.items())]
     return "\n".join(lines) + "\n"
+
+
+def _said(importance: Importance) -> dict[str, Any]:
+    """Return the options of an importance that are not the default."""
+    given = {key: getattr(importance, key) for key in _IMPORTANCE}
+    return {key: value for key, value in given.items() if value is not None}
 
 
 def in_toml(value: Any) -> str:
@@ -211,6 +245,9 @@ def _parse_value(value: Any, kind: type, where: str, key: str) -> Any:
         return tuple(parse_compression(part, f"{where}: {key}: part {j}") for j, part in enumerate(value, 1))
     return value
 
+
+_IMPORTANCE: Mapping[str, type] = {"name": str, "temperature": float, "samples": int, "kind": str}
+"""Options of an importance, and their types."""
 
 _NAMES: Mapping[type, str] = {
     int: "an integer",

@@ -1,5 +1,6 @@
-"""What people look at: the demonstration's table, figure and page."""
+"""What people look at: tables, figures and pages of the demonstration and of the bound."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
@@ -9,6 +10,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter, StrMethodFormatter
 
+from laconic.bound import Bound, Point
 from laconic.demo import PLANS, Outcome
 from laconic.schedule import Progress
 
@@ -104,3 +106,77 @@ def _path(axes: Axes, history: Sequence[Progress], plan: str) -> None:
     axes.set(xscale="log", yscale="log", xlabel="penalty parameter μ", title=f"The path of LC: {plan}")
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.legend()
+
+
+DECIBELS = tuple(range(3, 49, 3))
+"""Where the curves of a bound are told."""
+
+
+def curve_rows(bound: Bound) -> list[tuple[str, ...]]:
+    """Return the table of the curves: SNR, mean distortion a weight, and bits a weight of each curve."""
+    rows = []
+    for decibels in DECIBELS:
+        distortion = bound.energy / 10 ** (decibels / 10)
+        rates = bound.rates(distortion).values()
+        rows.append((f"{decibels}", f"{distortion / bound.elements:.3g}", *(f"{rate:.3f}" for rate in rates)))
+    return rows
+
+
+def point_rows(points: Sequence[Point]) -> list[tuple[str, ...]]:
+    """Return the table of the files: SNR, bits a weight, those of other tensors, and bits above each curve."""
+    rows = []
+    for point in points:
+        gaps = (f"{gap:+.3f}" if math.isfinite(gap) else "-" for gap in point.gaps.values())
+        rows.append((point.file, f"{point.snr:.2f}", f"{point.bits:.3f}", f"{point.others:.3f}", *gaps))
+    return rows
+
+
+def curve_headings(bound: Bound) -> tuple[str, ...]:
+    """Return the headings of `curve_rows`."""
+    return ("SNR, dB", "error a weight", *bound.curves)
+
+
+def point_headings(bound: Bound) -> tuple[str, ...]:
+    """Return the headings of `point_rows`."""
+    return ("file", "SNR, dB", "bits a weight", "of others", *(f"above {name}" for name in bound.curves))
+
+
+def bound_page(bound: Bound, points: Sequence[Point], about: str, figure: str) -> str:
+    """Return the bound's page in Markdown.
+
+    Args:
+        bound: the curves.
+        points: the files.
+        about: what the curves are, in a few sentences.
+        figure: file name of the figure, beside the page.
+    """
+    tables = [(curve_headings(bound), curve_rows(bound))]
+    if points:
+        tables.append((point_headings(bound), point_rows(points)))
+    lines = ["# laconic: the bound", "", about, ""]
+    for headings, rows in tables:
+        lines += ["| " + " | ".join(headings) + " |", "|---|" + "---:|" * (len(headings) - 1)]
+        lines += ["| " + " | ".join(row) + " |" for row in rows] + [""]
+    return "\n".join([*lines, f"![error against bits a weight]({figure})"]) + "\n"
+
+
+def bound_figure(bound: Bound, points: Sequence[Point], path: Path) -> None:
+    """Draw the curves and the files beside them, SNR against bits a weight, as PNG."""
+    figure = Figure(figsize=(7, 5), layout="constrained")
+    axes = figure.subplots()
+    decibels = [number / 2 for number in range(2 * DECIBELS[-1] + 1)]
+    rates = [bound.rates(bound.energy / 10 ** (snr / 10)) for snr in decibels]
+    for name in bound.curves:
+        axes.plot([at[name] for at in rates], decibels, label=f"R(D), {name}")
+    finite = [point for point in points if math.isfinite(point.snr)]
+    for point in finite:
+        axes.plot(point.bits, point.snr, "k.")
+        label = Path(point.file).stem.replace("$", r"\$")
+        axes.annotate(label, (point.bits, point.snr), (4, -3), textcoords="offset points", fontsize=7)
+    if finite:
+        axes.set(
+            xlim=(0, 1.3 * max(point.bits for point in finite)), ylim=(0, 1.3 * max(point.snr for point in finite))
+        )
+    axes.set(xlabel="bits a weight", ylabel="SNR, dB", title="Files beside the bound")
+    axes.legend()
+    figure.savefig(path, dpi=120)

@@ -36,11 +36,10 @@ def kronecker(label: str, compression: Compression, name: str) -> Case:
 def costing(price: float, cost: Cost) -> dict[str, object]:
     """What a case with a price says: the objective is not the distortion alone, and choices depend on the weights."""
     penalty = lambda codes: price * sum(cost(name, code) for name, code in codes.items())  # noqa: E731
-    return {"exact": False, "idempotent": "no", "penalty": penalty, "one_kind": False}
+    return {"idempotent": "no", "penalty": penalty, "one_kind": False}
 
 
 SHRUNK = {
-    "exact": False,
     "idempotent": "no",
     "penalty": lambda codes: 0.7 * sum(nuclear_norm(code) for code in codes.values()),
 }

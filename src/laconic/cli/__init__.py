@@ -18,6 +18,7 @@ COMMANDS = {
     "evaluate": "Measure loss and error of a checkpoint or a .lac file.",
     "decompress": "Turn a .lac file back into a checkpoint.",
     "inspect": "Show where the bytes of a .lac file are.",
+    "bound": "Show how far .lac files are from the least size at their error.",
     "version": "Print the versions of laconic and of what it runs on.",
 }
 """Sub-commands in the order of the help; each lives in the module of its name, which is imported when it is called."""

@@ -1,7 +1,8 @@
 """`laconic compress`: a checkpoint to a `.lac` file."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Annotated, Any
 import torch
 import typer
 
-from laconic.api import Result, Training, within
+from laconic.api import Result, Training, advising, weigh, within
 from laconic.budget import PASSES, Budget
 from laconic.cli import options
 from laconic.cli.console import Output, in_bytes
@@ -18,9 +19,11 @@ from laconic.cli.planning import plan_of
 from laconic.cli.running import Run, going_on, resumable
 from laconic.cli.tasks import IDENTITY, check_weights, evaluations, task_of
 from laconic.codes import Code
-from laconic.errors import PlanError
+from laconic.errors import DataError, PlanError
+from laconic.importance import Importance
 from laconic.lc import FINE_TUNING, direct
 from laconic.ledger import REFERENCE_BYTES
+from laconic.metric import Metrics
 from laconic.params import Params, open_checkpoint
 from laconic.plan import Plan
 from laconic.smallest import smallest
@@ -76,6 +79,10 @@ def command(
     rank: options.Rank = None,
     per_tensor: options.PerTensor = False,
     plan: options.Plan = None,
+    importance: options.Weigh = None,
+    temperature: options.Temperature = None,
+    importance_samples: options.Samples = None,
+    kind: options.Outputs = None,
     effort: Annotated[Effort, typer.Option(help="direct: weights only, seconds. train: the LC algorithm.")] = (
         Effort.direct
     ),
@@ -113,6 +120,9 @@ def command(
     With a budget (--bits, --size, --ratio or --snr) every weight goes on one grid with the step that meets it, entropy-
     coded: the smallest file for its error. --codebook, --keep, --rank and --plan say instead what becomes of weights.
 
+    With --importance the errors of these count as much as the weights matter to the network: it needs the network and
+    its data, of which the checkpoint may tell the names. It goes before what a plan says; none is for none.
+
     Examples:
       laconic compress net.safetensors -o net.lac --bits 3
 
@@ -121,6 +131,8 @@ def command(
       laconic compress net.safetensors -o net.lac --codebook 4
 
       laconic compress net.safetensors -o net.lac --keep 0.05 --codebook 16
+
+      laconic compress net.safetensors -o net.lac --keep 0.1 --importance gradient
 
       laconic compress net.pt -o net.lac --rank 8 --net lenet300 --data digits
 
@@ -139,8 +151,11 @@ def command(
     if not budget:
         params = dict(params)
         resolved = plan_of(params, codebook, keep, rank, per_tensor, plan)
-    if effort is Effort.train or net or data or task:
-        made = task_of(net, data, data_dir, task, metadata, batch=batch, seed=seed)
+    resolved = _weighed(resolved, importance, temperature, importance_samples, kind)
+    weighing = resolved is not None and resolved.importance is not None
+    if effort is Effort.train or net or data or task or weighing:
+        with _needing_a_task(weighing):
+            made = task_of(net, data, data_dir, task, metadata, batch=batch, seed=seed)
         check_weights(params, made)
     if made is None or effort is Effort.direct:
         _require_defaults(context)
@@ -148,7 +163,7 @@ def command(
         if resolved is None:
             result = _within(say, params, budget or Budget(bits=4), quality, metadata)
         else:
-            result = Result(_direct(say, params, resolved), metadata)
+            result = Result(_direct(say, params, resolved, _metrics(say, resolved, made, params)), metadata)
         _report(say, result, output, made, force)
         return
     assert resolved is not None, "a budget is for direct compression"
@@ -159,6 +174,7 @@ def command(
     job = {
         "the checkpoint's SHA-256": hashlib.sha256(weights.read_bytes()).hexdigest(),
         "--plan": "" if plan is None else repr(resolved),
+        **({"--importance": repr(resolved.importance)} if weighing else {}),
         "the task": task or str(dict(made.metadata)),
         **{options.name_of(option): str(context.params[option]) for option in (*_CHOICES, *_OF_TRAINING)},
         "--threads": str(torch.get_num_threads()),
@@ -166,7 +182,8 @@ def command(
     checkpoint = output.with_name(output.name + ".checkpoint")
     run = Run(say, checkpoint, job, going_on(say, checkpoint, resume=resume, force=force))
     with resumable(checkpoint):
-        result = run.compress(params, resolved, made, how, notes, seed)
+        metrics = _metrics(say, resolved, made, params)
+        result = run.compress(params, resolved, made, how, notes, seed, metrics)
         _report(say, result, output, made, force)
     checkpoint.unlink(missing_ok=True)
 
@@ -187,13 +204,55 @@ def _require_defaults(context: typer.Context) -> None:
         raise PlanError(f"{', '.join(idle)}: only --effort train takes this")
 
 
-def _direct(say: Output, params: Params, plan: Plan) -> dict[str, Code]:
+def _weighed(
+    plan: Plan | None,
+    importance: options.Importance | None,
+    temperature: float | None,
+    samples: int | None,
+    kind: options.Kind | None,
+) -> Plan | None:
+    """Return the plan with the importance that the options name; it has its own where they name none."""
+    if importance in (None, options.Importance.none) and (temperature, samples, kind) != (None, None, None):
+        raise PlanError("--temperature, --importance-samples and --kind go with an --importance")
+    if importance is None:
+        return plan
+    if importance is options.Importance.none:
+        return plan and replace(plan, importance=None)
+    if plan is None:
+        raise PlanError(
+            "--importance does not go with a budget, which weighs the errors of all weights alike for now; "
+            "say --codebook, --keep or --plan"
+        )
+    return replace(plan, importance=Importance(importance.value, temperature, samples, kind and kind.value))
+
+
+@contextmanager
+def _needing_a_task(weighing: bool) -> Iterator[None]:
+    """Let the error of a task that is not there say what an importance needs it for."""
+    try:
+        yield
+    except DataError as error:
+        if not weighing:
+            raise
+        raise DataError(f"an importance needs a task, to measure what matters on its data; {error}") from error
+
+
+def _metrics(say: Output, plan: Plan, task: Task | None, params: Params) -> Metrics | None:
+    """Return the metrics of the plan's importance, with a progress bar over the samples meanwhile."""
+    if plan.importance is None:
+        return None
+    with say.progress(f"importance: {plan.importance.name}", 1.0) as tick:
+        return weigh(plan, task, params, lambda done, total: tick(done / max(1, total)))
+
+
+def _direct(say: Output, params: Params, plan: Plan, metrics: Metrics | None) -> dict[str, Code]:
     """Return the codes of direct compression, with a progress bar over the elements meanwhile."""
     codes: dict[str, Code] = {}
     with say.progress("direct compression", max(1, sum(tensor.numel() for tensor in params.values()))) as tick:
-        for group in direct(params, plan):
-            codes.update(group)
-            tick(sum(code.size for code in codes.values()))
+        with advising(plan):
+            for group in direct(params, plan, metrics):
+                codes.update(group)
+                tick(sum(code.size for code in codes.values()))
     return smallest({name: codes[name] for name in params})
 
 

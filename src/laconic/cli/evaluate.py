@@ -1,6 +1,5 @@
 """`laconic evaluate`: loss and error of weights on data."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -14,21 +13,13 @@ from laconic.cli.tasks import check_weights, evaluation, task_of
 from laconic.params import decompress, load_checkpoint
 
 
-class Split(StrEnum):
-    """A part of the data."""
-
-    train = "train"
-    validation = "validation"
-    test = "test"
-
-
 def command(
     weights: Annotated[Path, typer.Argument(help="A .lac file or a checkpoint: .safetensors, .pt, .pth.")],
     net: options.Net = None,
     data: options.Data = None,
     data_dir: options.DataDir = None,
     task: options.TaskFactory = None,
-    split: Annotated[Split, typer.Option(help="Which part of the data.")] = Split.test,
+    split: Annotated[options.Split, typer.Option(help="Which part of the data.")] = options.Split.test,
     seed: options.Seed = 0,
     limit: options.Limit = None,
     threads: options.Threads = None,

@@ -2,6 +2,7 @@
 
 import re
 from decimal import Decimal
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,32 @@ import typer
 
 from laconic.errors import DataError
 from laconic.files import require_absent
+
+
+class Split(StrEnum):
+    """A part of the data."""
+
+    train = "train"
+    validation = "validation"
+    test = "test"
+
+
+class Importance(StrEnum):
+    """What errors of weights are weighed by."""
+
+    unsupervised = "unsupervised"
+    gradient = "gradient"
+    hessian = "hessian"
+    both = "gradient+hessian"
+    none = "none"
+
+
+class Kind(StrEnum):
+    """What the outputs of a network are."""
+
+    classification = "classification"
+    regression = "regression"
+
 
 _FORMATS = (".lac", ".safetensors", ".pt", ".pth")
 
@@ -91,3 +118,16 @@ TaskFactory = Annotated[
 ]
 Batch = Annotated[int, typer.Option(min=1, help="Samples per training batch.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint of an interrupted run.")]
+Weigh = Annotated[
+    Importance | None,
+    typer.Option(help="How much the error of each weight counts, measured on the training data of the task."),
+]
+Temperature = Annotated[
+    float | None, typer.Option(help="Of --importance unsupervised: above 1 it softens a network too sure of itself.")
+]
+Samples = Annotated[
+    int | None, typer.Option("--importance-samples", min=1, help="Training samples it is measured on; all unless told.")
+]
+Outputs = Annotated[
+    Kind | None, typer.Option("--kind", help="What outputs are, where the loss of a --task does not tell.")
+]

@@ -8,11 +8,12 @@ from typing import final
 
 import torch
 
-from laconic.api import Result, Training, compress
+from laconic.api import Result, Training, advising, compress
 from laconic.cli.console import Interrupted, Output, Tick
 from laconic.cli.tasks import batches_per_epoch, counted
 from laconic.errors import OutputExists
 from laconic.lc import LCState, load_state, save_state, start
+from laconic.metric import Metrics
 from laconic.plan import Plan
 from laconic.schedule import Progress
 from laconic.task import Task
@@ -60,12 +61,13 @@ class Run:
 
     def compress(
         self, params: Mapping[str, torch.Tensor], plan: Plan, task: Task, how: Training,
-        metadata: Mapping[str, str], seed: int,
+        metadata: Mapping[str, str], seed: int, metrics: Metrics | None = None,
     ) -> Result:  # fmt: skip
         """Return the result with the history of the whole run."""
         state, history = None, list[Progress]()
         if self.resume:
-            state, history = load_state(self.checkpoint, start(params, plan), self.job)
+            with advising(plan):
+                state, history = load_state(self.checkpoint, start(params, plan, metrics), self.job)
             self.say.note(f"resuming after step {state.progress.step}")
         past = history[:-1]
         per_epoch = batches_per_epoch(task)
@@ -86,6 +88,7 @@ class Run:
                 watched,
                 "train",
                 training=how,
+                metrics=metrics or {},
                 metadata=metadata,
                 seed=seed,
                 resume=state,

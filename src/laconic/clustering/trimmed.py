@@ -44,8 +44,17 @@ def trimmed(values: np.ndarray, k: int, kappa: int, warm: np.ndarray | None = No
         return starts[0]
     sums = moments(ordered, None)
     found = [_descent(sums, start, k, kappa) for start in starts]
-    best: np.ndarray = min(found, key=lambda pair: pair[1])[0]
+    best: np.ndarray = min([*found, *starts], key=lambda centres: _left(ordered, centres, kappa))
     return best
+
+
+def _left(ordered: np.ndarray, centres: np.ndarray, kappa: int) -> float:
+    """Return the error without the ``kappa`` largest, whose ties the windows of a descent do not tell apart."""
+    scale = max(abs(float(ordered[0])), abs(float(ordered[-1]))) or 1.0
+    inner = (centres[1:] / 2 + centres[:-1] / 2).astype(np.float64)
+    apart = (ordered - centres[np.searchsorted(inner, ordered)]) / scale
+    squares = np.square(apart, dtype=np.float64)
+    return float(np.partition(squares, len(squares) - kappa)[: len(squares) - kappa].sum())
 
 
 def _middle(ordered: np.ndarray, kappa: int) -> np.ndarray:
@@ -56,8 +65,8 @@ def _middle(ordered: np.ndarray, kappa: int) -> np.ndarray:
     return kept
 
 
-def _descent(sums: Moments, centres: np.ndarray, k: int, kappa: int) -> tuple[np.ndarray, float]:
-    """Return the centres that the sweeps reach, and their error in the units of ``sums``."""
+def _descent(sums: Moments, centres: np.ndarray, k: int, kappa: int) -> np.ndarray:
+    """Return the centres that the sweeps reach."""
     best, least = centres, np.inf
     for _ in range(SWEEPS):
         means, low, high, error = _settled(
@@ -68,7 +77,7 @@ def _descent(sums: Moments, centres: np.ndarray, k: int, kappa: int) -> tuple[np
         best, least = means, float(error)
         kept = np.concatenate([sums.values[a:b] for a, b in zip(low, high, strict=True)])
         centres = of_sorted(kept, None, k, np.unique(means))
-    return np.unique(best), least
+    return np.unique(best)
 
 
 @compiled

@@ -82,6 +82,12 @@ class Canonical(Compression):
         }
         return better(new, last, weights, metrics, self._allows)
 
+    def penalty(self, codes: Codes) -> float:
+        """Return what the compression of the factors says."""
+        held = {name: code.streams() for name, code in codes.items() if isinstance(code, CanonicalCode)}
+        parts = {(name, key): part for name, own in held.items() for key, part in own.items()}
+        return self.factors.penalty({"/".join(k): part for k, part in parts.items() if isinstance(part, Code)})
+
     def scaled(self, factor: float) -> Compression:
         """Scale the compression of the factors."""
         return replace(self, factors=self.factors.scaled(factor))

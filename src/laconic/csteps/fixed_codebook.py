@@ -128,10 +128,14 @@ class FixedCodebook(Compression):
         """Scale the price."""
         return replace(self, price=self.price * factor)
 
+    def penalty(self, codes: Codes) -> float:
+        """Return the price of the bits."""
+        found = [code for code in codes.values() if isinstance(code, GroupedCode)]
+        return self.price * sum(entropy_bits(code.indices.array, code.indices.alphabet) for code in found)
+
     def _objective(self, codes: Mapping[str, GroupedCode], weights: Params, metrics: Metrics | None) -> float:
         """Return what is minimised."""
-        bits = sum(entropy_bits(code.indices.array, code.indices.alphabet) for code in codes.values())
-        return distortion(codes, weights, metrics) + self.price * bits
+        return distortion(codes, weights, metrics) + self.penalty(codes)
 
     def _codes(self, weights: Params, metrics: Metrics) -> dict[str, GroupedCode]:
         """Return the best codes but for the rounding of the scales."""

@@ -75,6 +75,10 @@ class LearnedRank(Compression):
                 codes[name] = min(codes[name], last, key=lambda code: self._objective(name, code, tensor, metric))
         return codes
 
+    def penalty(self, codes: Codes) -> float:
+        """Return the price of what the codes cost."""
+        return self.price * sum(self.cost(name, code) for name, code in codes.items())
+
     def scaled(self, factor: float) -> Compression:
         """Scale the price."""
         return replace(self, price=self.price * factor)

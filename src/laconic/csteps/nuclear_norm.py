@@ -82,6 +82,10 @@ class NuclearNorm(Compression):
                 codes[name] = min(codes[name], last, key=lambda code: self._objective(code, name, weights))
         return codes
 
+    def penalty(self, codes: Codes) -> float:
+        """Return the price of the norms."""
+        return self.price * sum(nuclear_norm(code) for code in codes.values())
+
     def scaled(self, factor: float) -> Compression:
         """Scale the price."""
         return replace(self, price=self.price * factor)

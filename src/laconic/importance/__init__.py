@@ -19,13 +19,14 @@ from laconic.importance.golden import Rule, golden_rules, true_distortion
 from laconic.importance.moments import input_moments
 from laconic.importance.reading import Watch
 from laconic.importance.supervised import gradient, gradient_and_hessian, hessian
-from laconic.importance.table import IMPORTANCES, estimate
+from laconic.importance.table import IMPORTANCES, Importance, estimate
 
 __all__ = [
     "IMPORTANCES",
     "Directions",
     "Estimate",
     "FullMatrix",
+    "Importance",
     "Kind",
     "Rule",
     "Watch",

@@ -1,0 +1,135 @@
+"""The golden rules of `laconic inspect --against`: what became of the weights, and of what the network says."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from laconic import container
+from laconic.cli import options
+from laconic.cli.console import Output, table
+from laconic.cli.tasks import batches_per_epoch, check_weights, counted, task_of
+from laconic.errors import DataError, PlanError
+from laconic.importance import Importance, Rule, golden_rules, true_distortion
+from laconic.importance.directions import Kind, kind_of
+from laconic.metric import Metrics
+from laconic.params import Params, decompress, load_checkpoint
+from laconic.task import Task
+
+PREDICTING = "unsupervised"
+"""The importance whose quadratic form is the distortion of the outputs for small errors."""
+
+
+def golden(
+    say: Output, source: Path, against: Path, limit: int | None, *,
+    net: str | None, data: str | None, data_dir: Path | None, task: str | None, seed: int, threads: int | None,
+    importance: options.Importance | None, temperature: float | None, importance_samples: int | None,
+    kind: options.Kind | None, split: options.Split | None,
+) -> dict[str, Any]:  # fmt: skip
+    """Return the report as plain values; arguments are the options of `laconic inspect`."""
+    torch.set_num_threads(threads or torch.get_num_threads())
+    params, metadata = load_checkpoint(against)
+    with container.open(source, limit) as file:
+        compressed = decompress(file.codes())
+    changed = _changed(params, compressed, source, against)
+    weighing = importance not in (None, options.Importance.none)
+    made = None
+    if net or data or task or split or weighing:
+        made = task_of(net, data, data_dir, task, metadata, seed=seed)
+        check_weights(params, made)
+    named = "none" if importance is options.Importance.none or made is None else (importance or PREDICTING)
+    if named == "none" and (temperature, importance_samples) != (None, None):
+        raise PlanError("--temperature and --importance-samples go with a task and an --importance")
+    outputs = kind_of(made, kind) if made else "regression"
+    metrics: Metrics = {}
+    if made is not None and named != "none":
+        of_kind = str(kind) if kind and named == PREDICTING else None
+        metrics = _metrics(say, made, params, Importance(str(named), temperature, importance_samples, of_kind))
+    rules = golden_rules(params, changed, metrics, outputs)
+    found = _report(params, changed, rules, str(named))
+    if made is not None:
+        true = _true(say, made, params, compressed, (split or options.Split.validation).value, outputs, temperature)
+        found |= _measured(found, true, outputs, (split or options.Split.validation).value)
+    return {"against": str(against), **found}
+
+
+def shown(found: Mapping[str, Any]) -> list[Any]:
+    """Return the table and the lines under it."""
+    columns = {"tensor": "left", "objective": "right", "residual": "right", "SNR, dB": "right"}
+    rows = [
+        (each["name"], f"{each['objective']:.4g}", _number(each["residual"], ".4f"), f"{each['snr']:.2f}")
+        for each in found["tensors"]
+    ]
+    metric = "squared error" if found["importance"] == "none" else f"importance {found['importance']}"
+    lines = [f"{found['unchanged']} other tensors are as they were; objective {found['objective']:.4g} in all"]
+    if "true" in found:
+        unit = "nats, KL(f_ŵ ‖ f_w)" if found["kind"] == "classification" else "‖f_w − f_ŵ‖²"
+        lines.append(f"true distortion on {found['split']}: {found['true']:.4g} ({unit})")
+    if found.get("predicted") is not None:
+        ratio = _number(found["ratio"], ".3f")
+        lines.append(
+            f"predicted to second order, tensors by themselves: {found['predicted']:.4g}, {ratio} times the true"
+        )
+    return [table(f"golden rules, {metric}", columns, rows), *lines]
+
+
+def _changed(params: Params, compressed: Params, source: Path, against: Path) -> dict[str, torch.Tensor]:
+    """Return the floating-point tensors that are not as they were.
+
+    Raises:
+        DataError: when names or shapes differ.
+    """
+    names = sorted(params.keys() | compressed.keys())
+    apart = [n for n in names if n not in params or n not in compressed or params[n].shape != compressed[n].shape]
+    if apart:
+        raise DataError(f"{source} is not of {against}: {', '.join(apart)} on one side only, or of another shape")
+    return {n: t for n, t in compressed.items() if t.is_floating_point() and not torch.equal(t, params[n])}
+
+
+def _metrics(say: Output, task: Task, params: Params, importance: Importance) -> Metrics:
+    """Return the metrics, with a progress bar over the samples meanwhile."""
+    with say.progress(f"importance: {importance.name}", 1.0) as tick:
+        return importance.metrics(task, params, lambda done, total: tick(done / max(1, total)))
+
+
+def _true(
+    say: Output, task: Task, params: Params, compressed: Params, split: str, kind: Kind, temperature: float | None
+) -> float:
+    """Return the true distortion, with a progress bar over the batches meanwhile."""
+    with say.progress(f"true distortion on {split}", max(1, batches_per_epoch(task, split))) as tick:
+        watched, warmth = counted(task, tick, split), 1.0 if temperature is None else temperature
+        return true_distortion(watched, params, compressed, split, kind=kind, temperature=warmth)
+
+
+def _report(params: Params, changed: Params, rules: tuple[Rule, ...], importance: str) -> dict[str, Any]:
+    """Return what is known without a task: each tensor, and the sum of the objectives."""
+    tensors = [
+        {"name": r.name, "objective": r.objective, "residual": r.residual, "snr": _snr(params[r.name], changed[r.name]),
+         "predicted": r.predicted if importance == PREDICTING else None}
+        for r in rules
+    ]  # fmt: skip
+    objective = sum(rule.objective for rule in rules)
+    return {"importance": importance, "tensors": tensors, "unchanged": len(params) - len(rules), "objective": objective}
+
+
+def _measured(found: Mapping[str, Any], true: float, kind: Kind, split: str) -> dict[str, Any]:
+    """Return the distortion, and what was predicted of it where the importance predicts one."""
+    predicted = None
+    if found["importance"] == PREDICTING:
+        predicted = sum(tensor["predicted"] for tensor in found["tensors"])
+    ratio = predicted / true if predicted is not None and true > 0 else None
+    return {"kind": kind, "split": split, "true": true, "predicted": predicted, "ratio": ratio}
+
+
+def _snr(weights: torch.Tensor, compressed: torch.Tensor) -> float:
+    """Return 10 log₁₀ Σ w² / Σ (w − ŵ)², dB."""
+    signal = float(weights.double().square().sum())
+    noise = float((weights.double() - compressed.double()).square().sum())
+    return 10 * math.log10(signal / noise) if signal > 0 and noise > 0 else -math.inf if noise > 0 else math.inf
+
+
+def _number(value: float | None, form: str) -> str:
+    """Return a number, or a dash where there is none."""
+    return "-" if value is None else format(value, form)
