@@ -1,6 +1,6 @@
 """Run a recipe and write its record with what it depends on: the commit, the machine, the versions.
 
-    python benchmarks/reproduce.py gao2019-mnist --data-dir DIR --folder build/gao2019-mnist -o recipes/gao2019-mnist.json
+    python benchmarks/reproduce.py gao2019-mnist --data-dir DIR --folder build/gao -o recipes/gao2019-mnist.json
 
 The folder keeps what is finished: the same command goes on after an interrupt.
 """

@@ -71,6 +71,9 @@ def test_initialization_by_its_definition():
     lenet, resnet = params_of(nets.build("lenet300")), params_of(nets.build("resnet20"))
     assert lenet["fc1.weight"].abs().max() == pytest.approx((6 / 1084) ** 0.5, rel=1e-3)
     assert resnet["layer3.1.conv2.weight"].std() == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.02)
+    mlp = params_of(nets.build("mlp256"))
+    assert mlp["fc1.weight"].abs().max() == pytest.approx(1 / 28, rel=1e-3)
+    assert 0.9 / 28 < mlp["fc1.bias"].abs().max() <= 1 / 28
     assert not any(tensor.any() for params in (lenet, resnet) for key, tensor in params.items() if key.endswith("bias"))
 
 

@@ -5,7 +5,7 @@ from typing import final
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 
 @final
@@ -31,3 +31,12 @@ class MLP256(nn.Module):
         hidden = self.dropout(torch.relu(self.fc1(inputs.flatten(1))))
         logits: Tensor = self.fc3(self.dropout(torch.relu(self.fc2(hidden))))
         return logits
+
+
+def initialize_uniform(module: nn.Module, generator: Generator) -> None:
+    """Draw weights and biases of each layer from ±1/√fan-in, as torch's own layers do when they are made."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d):
+            bound = 1 / math.sqrt(layer.weight[0].numel())
+            for parameter in layer.parameters():
+                nn.init.uniform_(parameter, -bound, bound, generator=generator)

@@ -97,7 +97,8 @@ def judge(better: Curve, worse: Curve, quantifier: Quantifier, seed: int) -> Ver
         below = (means <= 0).mean(1)
         tail = (1 - LEVEL) / 2
         answer = _answer(float(np.mean(below <= 0.5)) <= tail, float(np.mean(below > 0.5)) <= tail)
-    return Verdict(answer, *map(_rounded, (at, mean, low, high)), float((mean <= 0).mean()))
+    share = float((mean <= 0).mean())
+    return Verdict(answer, _rounded(at), _rounded(mean), _rounded(low), _rounded(high), share)
 
 
 def _answer(holds: bool, fails: bool) -> Answer:
