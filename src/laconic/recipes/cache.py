@@ -37,28 +37,28 @@ class Cache:
     def __init__(self, folder: Path, job: Mapping[str, Any], *, force: bool = False) -> None:
         self.folder = folder
         _claim(folder, job, force)
-        self._lines: dict[str, Mapping[str, Any]] = {}
+        self._lines: dict[str, dict[str, Any]] = {}
         lines = folder / _LINES
         text = lines.read_text(encoding="utf-8") if lines.exists() else ""
         for line in text.splitlines(keepends=True):
             if line.endswith("\n"):
                 entry = json.loads(line)
-                self._lines[entry["key"]] = entry["figures"]
+                self._lines[entry["key"]] = entry
         if text and not text.endswith("\n"):
             lines.write_text(text[: text.rfind("\n") + 1], encoding="utf-8")
 
     def point(self, key: str, compute: Callable[[], Point]) -> Point:
         """Return the point ``key``, computed where it is not kept; figures are what JSON makes of them."""
-        path = self.path(key)
-        if key not in self._lines:
+        path, entry = self.path(key), self._lines.get(key)
+        if entry is None or entry["tensors"] != path.exists():
             figures, tensors = compute()
-            line = json.dumps({"key": key, "figures": figures}, allow_nan=False)
+            line = json.dumps({"key": key, "figures": figures, "tensors": bool(tensors)}, allow_nan=False)
             if tensors:
                 save_checkpoint(path, tensors, {"key": key}, force=True)
             with (self.folder / _LINES).open("a", encoding="utf-8") as file:
                 file.write(line + "\n")
-            self._lines[key] = json.loads(line)["figures"]
-        return self._lines[key], load_checkpoint(path)[0] if path.exists() else {}
+            entry = self._lines[key] = json.loads(line)
+        return entry["figures"], load_checkpoint(path)[0] if entry["tensors"] else {}
 
     def path(self, key: str) -> Path:
         """Return the file for the tensors of ``key``."""
