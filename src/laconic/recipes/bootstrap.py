@@ -31,9 +31,9 @@ def resampled_means(values: np.ndarray, draws: int, generator: np.random.Generat
 def interval(means: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the two ends of the central percentile interval of each column.
 
-    >>> low, high = interval(np.arange(101.0)[:, None], 0.9)
+    >>> low, high = interval(np.arange(101.0)[:, None], 0.5)
     >>> low.tolist(), high.tolist()
-    ([5.0], [95.0])
+    ([25.0], [75.0])
     """
     tail = (1 - level) / 2
     return np.quantile(means, tail, axis=0), np.quantile(means, 1 - tail, axis=0)

@@ -1,7 +1,7 @@
 """The nouns of this room: a published experiment, what it runs in, and what comes of it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -32,11 +32,15 @@ class Context:
     seed: int = 0
     fast: bool = False
     train: bool = False
-    say: Say = lambda done, text: None
+    say: Say = field(default_factory=lambda: _silent)
 
     def part(self, start: float, stop: float) -> "Context":
         """Return the context of a part of the work, whose 0 to 1 is ``start`` to ``stop`` of the whole."""
         return replace(self, say=lambda done, text: self.say(start + (stop - start) * done, text))
+
+
+def _silent(done: float, text: str) -> None:
+    """Say nothing."""
 
 
 @final

@@ -35,6 +35,8 @@ def panels(study: Study, methods: Sequence[str]) -> Figure:
                 shares = [point.figures["share"] for point in points]
                 costs = [point.figures[measure] for point in points]
                 axes.plot(shares, costs, "o-", ms=3, color=COLOURS[method], label=method if points else None)
+            if measure == "loss":
+                _limit(axes, study, technique)
             axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
             axes.set_ylabel("accuracy" if measure == "accuracy" else "cross entropy, nats")
             axes.set_title(technique if row == 0 else "")
@@ -43,6 +45,12 @@ def panels(study: Study, methods: Sequence[str]) -> Figure:
     grid[0][0].legend()
     figure.suptitle(study.subject.label)
     return figure
+
+
+def _limit(axes: Axes, study: Study, technique: str) -> None:
+    """Cut off what lies far above the baseline: some networks lose all measure, and the rest would be a flat line."""
+    worst = max(point.figures["loss"] for point in study.curves[technique, "baseline"])
+    axes.set_ylim(0, min(axes.get_ylim()[1], 1.6 * worst))
 
 
 def sensitivity(study: Study) -> Figure:

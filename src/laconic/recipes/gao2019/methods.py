@@ -1,7 +1,7 @@
 """The methods of the paper's Tables 1 and 2: which metric each compression minimises under."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, final
 
@@ -33,7 +33,12 @@ class Method:
     importance: str | None
     objective: str
     option: str = ""
-    choices: Callable[[Settings], tuple[float, ...]] = lambda settings: ()
+    choices: Callable[[Settings], tuple[float, ...]] = field(default_factory=lambda: _none)
+
+
+def _none(settings: Settings) -> tuple[float, ...]:
+    """Return no choices."""
+    return ()
 
 
 METHODS: Mapping[str, Method] = MappingProxyType(
