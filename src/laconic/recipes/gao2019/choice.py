@@ -1,6 +1,6 @@
 """What is chosen on the validation split: the temperature of the unsupervised importance, and the Hessian's μ."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -18,24 +18,25 @@ class Choice:
         technique: its name.
         method: its name.
         option: "temperature" or "added".
-        accuracies: by setting, validation accuracies at the anchors.
-        anchors: strengths of the compression at which settings were compared.
-        chosen: the setting of largest mean accuracy, the first at a tie.
+        places: strengths of the compression at which settings were compared.
+        accuracies: by setting, validation accuracies there.
+        chosen: by strength, the setting of largest accuracy, the first at a tie.
     """
 
     technique: str
     method: str
     option: str
+    places: tuple[float, ...]
     accuracies: Mapping[float, tuple[float, ...]]
-    anchors: tuple[float, ...]
-    chosen: float
+    chosen: Mapping[float, float]
 
     def record(self) -> dict[str, Any]:
         """Return it as JSON says it."""
         rows = [{"setting": key, "accuracies": list(row)} for key, row in self.accuracies.items()]
+        chosen = [{"value": value, "setting": setting} for value, setting in self.chosen.items()]
         return {
-            "technique": self.technique, "method": self.method, "option": self.option, "anchors": list(self.anchors),
-            "validation": rows, "chosen": self.chosen,
+            "technique": self.technique, "method": self.method, "option": self.option, "places": list(self.places),
+            "validation": rows, "chosen": chosen,
         }  # fmt: skip
 
 
@@ -50,18 +51,38 @@ def pairs(subject: Subject) -> Iterator[tuple[Technique, Method, str | None]]:
 
 def choose(subject: Subject) -> dict[tuple[str, str], Choice]:
     """Return the choices by names of technique and method, for the methods that have one to make."""
-    wanted = [(t, m) for t, m, refused in pairs(subject) if m.option and refused is None]
-    total = sum(len(m.choices(subject.settings)) for _, m in wanted)
+    settings = subject.settings
+    wanted = [(t, m, _places(subject, t)) for t, m, refused in pairs(subject) if m.option and refused is None]
+    total = sum(len(places) * len(m.choices(settings)) for _, m, places in wanted)
     made: dict[tuple[str, str], Choice] = {}
     done = 0
-    for technique, method in wanted:
-        anchors, accuracies = subject.settings.anchors[technique.name], dict[float, tuple[float, ...]]()
-        for setting in method.choices(subject.settings):
+    for technique, method, places in wanted:
+        accuracies: dict[float, tuple[float, ...]] = {}
+        for setting in method.choices(settings):
             subject.context.say(done / total, f"{subject.label}: {technique.name}, {method.option} {setting:g}")
-            points = [measured(subject, technique, method, setting, value, "validation") for value in anchors]
+            points = [measured(subject, technique, method, setting, value, "validation") for value in places]
             accuracies[setting] = tuple(point.figures["accuracy"] for point in points)
-            done += 1
-        chosen = max(accuracies, key=lambda setting: sum(accuracies[setting]))
+            done += len(places)
+        values = settings.values[technique.name]
+        chosen = {value: best(accuracies, [places.index(value)] if settings.each else range(len(places)))
+                  for value in values}  # fmt: skip
         names = technique.name, method.name
-        made[names] = Choice(*names, method.option, accuracies, anchors, chosen)
+        made[names] = Choice(*names, method.option, places, accuracies, chosen)
     return made
+
+
+def best(accuracies: Mapping[float, tuple[float, ...]], places: Iterable[int]) -> float:
+    """Return the setting of largest mean accuracy over some places, the first at a tie.
+
+    >>> best({1.0: (0.5, 0.9), 2.0: (0.7, 0.6), 3.0: (0.7, 0.7)}, [0]), best({1.0: (0.5, 0.9), 2.0: (0.7, 0.6)}, [0, 1])
+    (2.0, 1.0)
+    """
+    places = list(places)
+    return max(accuracies, key=lambda setting: sum(accuracies[setting][place] for place in places))
+
+
+def _places(subject: Subject, technique: Technique) -> tuple[float, ...]:
+    """Return where settings are compared: at the anchors, and at all points where each has its own choice."""
+    settings = subject.settings
+    values = settings.values[technique.name] if settings.each else ()
+    return tuple(sorted({*settings.anchors[technique.name], *values}))

@@ -27,9 +27,10 @@ class Settings:
 
     Args:
         values: by technique: the shares that pruning keeps, the numbers of clusters.
-        anchors: by technique: the points at which temperatures and μ are compared.
+        anchors: by technique: the points of the figure of sensitivity.
         temperatures: T of the unsupervised importance.
         added: μ, added to the Hessian.
+        each: temperature and μ are chosen anew at each point of a curve; else once, by the mean over the anchors.
         samples: training samples of an importance; all unless told.
         draws: labels drawn for each sample for the unsupervised importance and the Hessian; the exact sum unless told.
         validation: validation images that choices are made on; all unless told.
@@ -41,6 +42,7 @@ class Settings:
     anchors: Mapping[str, tuple[float, ...]]
     temperatures: tuple[float, ...] = tuple(range(1, 10))
     added: tuple[float, ...] = (0.0,)
+    each: bool = False
     samples: int | None = None
     draws: int | None = None
     validation: int | None = None
@@ -83,6 +85,7 @@ MNIST = Settings(
     },
     anchors={"pruning": (0.05, 0.075, 0.1), "quantization": (2, 3, 4)},
     added=(0.0, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1),
+    each=True,
 )
 MNIST_FAST = replace(
     MNIST,

@@ -59,20 +59,19 @@ def sensitivity(study: Study) -> Figure:
     figure = Figure(figsize=(10, 3.6 * max(1, (len(choices) + 1) // 2)), layout="constrained")
     grid = figure.subplots(max(1, (len(choices) + 1) // 2), 2, squeeze=False)
     for place, choice in enumerate(choices):
-        _choice(grid[place // 2][place % 2], choice)
+        _choice(grid[place // 2][place % 2], choice, study.subject.settings.anchors[choice.technique])
     for place in range(len(choices), grid.size):
         grid[place // 2][place % 2].set_axis_off()
     figure.suptitle(f"{study.subject.label}, validation split")
     return figure
 
 
-def _choice(axes: Axes, choice: Choice) -> None:
+def _choice(axes: Axes, choice: Choice, anchors: Sequence[float]) -> None:
     """Draw one line for each anchor."""
-    settings = list(choice.accuracies)
-    names = [f"{setting:.3g}" for setting in settings]
-    for number, anchor in enumerate(choice.anchors):
-        heights = [choice.accuracies[setting][number] for setting in settings]
+    names = [f"{setting:.3g}" for setting in choice.accuracies]
+    for anchor in anchors:
+        heights = [row[choice.places.index(anchor)] for row in choice.accuracies.values()]
         axes.plot(names, heights, "o-", ms=3, label=f"{TECHNIQUES[choice.technique].strength} {anchor:g}")
     axes.set(xlabel="temperature T" if choice.option == "temperature" else "μ", ylabel="accuracy")
-    axes.set_title(f"{choice.technique}, {choice.method}: {names[settings.index(choice.chosen)]} chosen")
+    axes.set_title(f"{choice.technique}, {choice.method}")
     axes.legend()

@@ -34,19 +34,26 @@ def _settings(study: Study) -> list[str]:
     of = {"samples": "training images", "validation": "validation images", "test": "test images"}
     counts = ", ".join(f"{getattr(settings, key) or 'all'} {text}" for key, text in of.items())
     drawn = "summed over all classes" if settings.draws is None else f"with {settings.draws} drawn label(s) an image"
+    rule = "accuracy at each point" if settings.each else f"mean accuracy at {_anchors(study)}"
     lines = [
         f"Uncompressed: accuracy {figures['accuracy']:.2%}, cross entropy {figures['loss']:.4f} nats on test images.",
         f"Importances from {counts.split(',')[0]}, the unsupervised one and the Hessian {drawn}; choices on"
-        f"{counts.split(',')[1]}, by mean accuracy at the anchors; curves on{counts.split(',')[2]}.",
+        f"{counts.split(',')[1]}, by {rule}; curves on{counts.split(',')[2]}.",
         "",
     ]
     for choice in study.choices.values():
-        anchors = ", ".join(f"{anchor:g}" for anchor in choice.anchors)
         symbol = "T" if choice.option == "temperature" else "μ"
-        strength = TECHNIQUES[choice.technique].strength
-        lines.append(f"- {choice.technique}, {choice.method}: {symbol} = {choice.chosen:.3g} ({strength} {anchors})")
+        found = list(choice.chosen.values())
+        shown = ", ".join(f"{setting:.3g}" for setting in (found if settings.each else found[:1]))
+        lines.append(f"- {choice.technique}, {choice.method}: {symbol} = {shown}")
     lines += [f"- {technique}, {method}: no curve. {text}" for (technique, method), text in study.skipped.items()]
     return lines
+
+
+def _anchors(study: Study) -> str:
+    """Return the points of comparison in words."""
+    anchors = study.subject.settings.anchors.items()
+    return " and ".join(f"{TECHNIQUES[t].strength} {', '.join(f'{v:g}' for v in values)}" for t, values in anchors)
 
 
 def _verdicts(study: Study) -> list[str]:

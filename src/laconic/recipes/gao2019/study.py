@@ -80,9 +80,10 @@ def study(subject: Subject) -> Study:
     done = 0
     for technique, method in drawn:
         names, points = (technique.name, method.name), list[Point]()
-        setting = choices[names].chosen if names in choices else None
+        choice = choices.get(names)
         for value in subject.settings.values[technique.name]:
             rest.context.say(done / total, f"{subject.label}: {technique.name}, {method.name}, {value:g}")
+            setting = None if choice is None else choice.chosen[value]
             points.append(measured(rest, technique, method, setting, value, "test"))
             done += 1
         curves[names] = tuple(points)
