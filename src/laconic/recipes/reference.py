@@ -24,7 +24,8 @@ def trained(context: Context, key: str, task: Task, how: Optimization) -> dict[s
         state = start_training({name: tensor.to(device) for name, tensor in params_of(task.module).items()})
         if checkpoint.exists():
             tensors, metadata = load_checkpoint(checkpoint)
-            state = unpacked({name: tensor.to(device) for name, tensor in tensors.items()}, metadata)
+            moved = {name: tensor.to(device) if tensor.ndim else tensor for name, tensor in tensors.items()}
+            state = unpacked(moved, metadata)  # optimizers count their steps in 0-d tensors on the CPU
         for reached in train(task, state, how, context.seed):
             state = reached
             save_checkpoint(checkpoint, *packed(state), force=True)

@@ -30,9 +30,9 @@ from laconic.training import Optimization
 
 RESNET = "resnet20"
 
-_THEIRS = {
-    "conv7-fc1": "the sizes of the checkpoints that the paper loads",
-    "conv5-fc3": "5 convolutions and 3 linear layers as the paper's text says, of sizes of ours",
+_NOTES = {
+    "conv7-fc1": "The sizes of the checkpoints that the paper loads.",
+    "conv5-fc3": "5 convolutions and 3 linear layers, as the paper's text says; it gives no sizes, these are ours.",
 }
 
 
@@ -87,8 +87,9 @@ def _convolutional(context: Context, name: str, networks: tuple[str, ...], setti
     device = "cuda" if torch.cuda.is_available() else "cpu"
     for number, network in enumerate(networks):
         part = context.part(number / len(networks), (number + 1) / len(networks))
-        note = f"The paper's kind of network ({_THEIRS[network]}), trained here as its public code does."
-        yield _trained(part, network, augmented.to(device), plain.to(device), TRAINING_CONV, settings, True, note)
+        note = f"{_NOTES[network]} Trained here as the public code of the paper's networks does."
+        splits, published = (augmented.to(device), plain.to(device)), network == "conv7-fc1"
+        yield _trained(part, network, *splits, TRAINING_CONV, settings, published, note)
 
 
 def _trained(

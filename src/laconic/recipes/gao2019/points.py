@@ -116,8 +116,9 @@ def measured(
     def compute() -> tuple[dict[str, Any], dict[str, Tensor]]:
         compression = technique.compression(value)
         metrics = metrics_of(subject, method, setting)
-        result = compress(subject.params, compression, metrics=metrics, metadata=subject.task.metadata)
-        weights = {name: tensor.cpu() for name, tensor in subject.params.items() if tensor.ndim >= 2}
+        params = {name: tensor.cpu() for name, tensor in subject.params.items()}
+        result = compress(params, compression, metrics=metrics, metadata=subject.task.metadata)
+        weights = {name: tensor for name, tensor in params.items() if tensor.ndim >= 2}
         made = result.params
         share = technique.share(weights, {name: made[name] for name in weights})
         size = {"file_bytes": result.file_bytes} if split == "test" else {}
