@@ -7,7 +7,7 @@ import numpy as np
 
 from laconic.recipes.bootstrap import along, interval, resampled_means
 
-LEVEL, DRAWS = 0.95, 2000
+LEVEL, DRAWS = 0.95, 4000
 
 Quantifier = Literal["every", "mostly"]
 Answer = Literal["holds", "does not hold", "undecided", "not measured"]
@@ -23,7 +23,7 @@ class Claim:
         better: the method that is said to be better.
         worse: the other one.
         measure: "loss" or "error".
-        quantifier: below at "every" ratio, or not above it at more than half of the ratios ("mostly").
+        quantifier: below at "every" ratio, or below at more ratios than above ("mostly").
     """
 
     text: str
@@ -58,7 +58,8 @@ class Verdict:
         gaps: cost of the better less that of the worse, means over the samples.
         low: lower ends of the intervals that hold all together with 95 % (Bonferroni).
         high: upper ends.
-        below: at what share of the places the better is not above the other.
+        below: at how many places the better is below beyond chance: the interval lies below 0.
+        above: at how many it is above.
     """
 
     answer: Answer
@@ -66,15 +67,16 @@ class Verdict:
     gaps: tuple[float, ...] = ()
     low: tuple[float, ...] = ()
     high: tuple[float, ...] = ()
-    below: float = 0.0
+    below: int = 0
+    above: int = 0
 
 
 def judge(better: Curve, worse: Curve, quantifier: Quantifier, seed: int) -> Verdict:
     """Return whether ``better`` lies below ``worse``, by a paired bootstrap over the test samples.
 
-    "every" holds when the upper end of every interval is below 0, and does not when a lower end is above 0. "mostly"
-    holds when in 97.5 % of the resamples the better is not above at more than half of the places, and does not when
-    in 97.5 % it is above at half of them or more. All else is undecided: more test samples could tell.
+    Two curves differ at a place where the interval of their gap does not hold 0. "every" holds when the better is below
+    at every place, and does not when it is above anywhere. "mostly" holds when it is below at more places than above,
+    and does not when it is above at more. All else is undecided: more test samples could tell.
 
     Args:
         better: the curve that is said to lie below.
@@ -91,14 +93,10 @@ def judge(better: Curve, worse: Curve, quantifier: Quantifier, seed: int) -> Ver
     means = resampled_means(gaps, DRAWS, np.random.default_rng(seed))
     low, high = interval(means, 1 - (1 - LEVEL) / len(at))
     mean = gaps.mean(0)
-    if quantifier == "every":
-        answer = _answer(bool((high < 0).all()), bool((low > 0).any()))
-    else:
-        below = (means <= 0).mean(1)
-        tail = (1 - LEVEL) / 2
-        answer = _answer(float(np.mean(below <= 0.5)) <= tail, float(np.mean(below > 0.5)) <= tail)
-    share = float((mean <= 0).mean())
-    return Verdict(answer, _rounded(at), _rounded(mean), _rounded(low), _rounded(high), share)
+    below, above = int((high < 0).sum()), int((low > 0).sum())
+    every = quantifier == "every"
+    answer = _answer(below == len(at) if every else below > above, above > 0 if every else above > below)
+    return Verdict(answer, _rounded(at), _rounded(mean), _rounded(low), _rounded(high), below, above)
 
 
 def _answer(holds: bool, fails: bool) -> Answer:
