@@ -151,6 +151,35 @@ def test_damaged_cifar_is_named(tmp_path):
         data.read_cifar10(tmp_path, records=4)
 
 
+@pytest.mark.parametrize("suffix", PACK)
+@pytest.mark.parametrize("inside", [".", "cifar100", "cifar-100-binary", "cifar100/cifar-100-binary"])
+def test_cifar100_has_the_fine_labels(tmp_path, suffix, inside):
+    (tmp_path / inside).mkdir(parents=True, exist_ok=True)
+    source, tables = np.random.default_rng(2), {}
+    for name, count in (("train", 5), ("test", 3)):
+        tables[name] = source.integers(0, 256, (count, 3074), np.uint8)
+        tables[name][:, 0] %= 20
+        tables[name][:, 1] %= 100
+        (tmp_path / inside / f"{name}.bin{suffix}").write_bytes(PACK[suffix](tables[name].tobytes()))
+    images = data.read_cifar100(tmp_path, records=(5, 3))
+    for name, (pixels, labels) in (("train", images.train), ("test", images.test)):
+        assert np.array_equal(labels.numpy(), tables[name][:, 1])
+        assert np.array_equal(pixels.numpy().reshape(len(labels), 3, 1024), tables[name][:, 2:].reshape(-1, 3, 1024))
+
+
+def test_missing_and_damaged_cifar100_are_named(tmp_path):
+    with pytest.raises(DataError, match=r"cifar100: no file train\.bin"):
+        data.read("cifar100", tmp_path)
+    (tmp_path / "train.bin").write_bytes(bytes(2) + bytes(3072) + b"\x13\x64" + bytes(3072))
+    with pytest.raises(DataError, match=r"lacks test\.bin"):
+        data.read("cifar100", tmp_path)
+    (tmp_path / "test.bin").write_bytes(bytes(3074))
+    with pytest.raises(DataError, match=r"train\.bin holds 6148 bytes, not 50000 records of 3074"):
+        data.read("cifar100", tmp_path)
+    with pytest.raises(DataError, match=r"record 1 has label 100; CIFAR-100 has 0 to 99"):
+        data.read_cifar100(tmp_path, records=(2, 1))
+
+
 def test_digits():
     images = data.read_digits()
     assert images.train[0].shape == (1400, 1, 8, 8)

@@ -14,6 +14,9 @@ PARAMETERS = {
     "lenet300": 266_610,
     "lenet300-tanh": 266_610,
     "lenet5": 431_080,
+    "mlp256": 269_322,
+    "conv5-fc3": 2_342_602,
+    "conv7-fc1": 9_303_434,
     "resnet20": 269_722,
     "resnet32": 464_154,
     "resnet44": 658_586,
@@ -24,7 +27,7 @@ PARAMETERS = {
 
 @pytest.mark.parametrize("name", nets.NETS)
 def test_parameters_and_outputs(name):
-    module = nets.build(name)
+    module = nets.build(name).eval()
     assert sum(parameter.numel() for parameter in module.parameters()) == PARAMETERS[name]
     inputs = torch.zeros(2, *nets.NETS[name].shape)
     assert module(inputs).shape == (2, 10)
@@ -43,6 +46,9 @@ def test_shapes_that_do_not_suit():
             nets.build("lenet5", shape)
     with pytest.raises(DataError, match="takes images"):
         nets.build("resnet20", (784,))
+    for name in ("conv5-fc3", "conv7-fc1"):
+        with pytest.raises(DataError, match=f"{name} takes images of 32x32"):
+            nets.build(name, (3, 28, 28))
 
 
 def test_unknown_names_get_a_hint():
@@ -65,6 +71,9 @@ def test_initialization_by_its_definition():
     lenet, resnet = params_of(nets.build("lenet300")), params_of(nets.build("resnet20"))
     assert lenet["fc1.weight"].abs().max() == pytest.approx((6 / 1084) ** 0.5, rel=1e-3)
     assert resnet["layer3.1.conv2.weight"].std() == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.02)
+    mlp = params_of(nets.build("mlp256"))
+    assert mlp["fc1.weight"].abs().max() == pytest.approx(1 / 28, rel=1e-3)
+    assert 0.9 / 28 < mlp["fc1.bias"].abs().max() <= 1 / 28
     assert not any(tensor.any() for params in (lenet, resnet) for key, tensor in params.items() if key.endswith("bias"))
 
 
@@ -74,6 +83,23 @@ def test_resnets_have_no_counter_and_load_strictly():
     module.load_state_dict(params_of(nets.build("resnet20", seed=1)), strict=True)
     module.train()(torch.randn(4, 3, 32, 32))
     assert module.state_dict()["bn1.running_mean"].any()
+
+
+def test_plain_networks_have_the_published_weights_and_no_scales():
+    """The sums of the convolutions and of the linear layer are those of the checkpoint that the paper loads."""
+    weights = [tensor.numel() for tensor in params_of(nets.build("conv7-fc1")).values() if tensor.ndim == 4]
+    assert (len(weights), sum(weights)) == (7, 9_293_184)
+    for name, convolutions, linear in (("conv7-fc1", 7, 1), ("conv5-fc3", 5, 3)):
+        params = params_of(nets.build(name))
+        assert [sum(t.ndim == axes for t in params.values()) for axes in (4, 2)] == [convolutions, linear]
+        assert not [key for key in params if ".bn." in key and not key.endswith(("running_mean", "running_var"))]
+
+
+def test_dropout_belongs_to_training():
+    module, inputs = nets.build("mlp256"), torch.ones(1, 1, 28, 28)
+    assert not torch.equal(module(inputs), module(inputs))
+    module.eval()
+    assert torch.equal(module(inputs), module(inputs))
 
 
 def test_shortcut_of_option_a():

@@ -239,6 +239,22 @@ class TrainState:
     loss: float
 
 
+def packed(state: TrainState) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return a state as the tensors and the metadata of a checkpoint."""
+    tensors = {f"weights/{name}": tensor for name, tensor in state.weights.items()}
+    tensors |= {f"momentum/{name}": tensor for name, tensor in state.momentum.items()}
+    return tensors, {"epoch": str(state.epoch), "loss": repr(state.loss)}
+
+
+def unpacked(tensors: Params, metadata: Mapping[str, str]) -> TrainState:
+    """Return the state that `packed` was given."""
+    groups: dict[str, dict[str, Tensor]] = {"weights": {}, "momentum": {}}
+    for key, tensor in tensors.items():
+        group, _, name = key.partition("/")
+        groups[group][name] = tensor
+    return TrainState(int(metadata["epoch"]), groups["weights"], groups["momentum"], float(metadata["loss"]))
+
+
 def start_training(params: Params) -> TrainState:
     """Return the state before the first epoch."""
     return TrainState(0, dict(params), {}, math.nan)

@@ -11,6 +11,7 @@ from laconic.errors import LaconicError
 
 COMMANDS = {
     "demo": "Train, compress, read back and evaluate a small network: the whole story in a few minutes.",
+    "reproduce": "Run a published experiment again, or list the experiments there are.",
     "train": "Train a reference network.",
     "techniques": "List what a plan can ask for.",
     "plan": "Show what each tensor of a checkpoint will get.",

@@ -100,11 +100,15 @@ PerTensor = Annotated[bool, typer.Option("--per-tensor", help="With --keep: the 
 Plan = Annotated[Path | None, typer.Option(help="A TOML plan: patterns of tensor names to compressions.")]
 Net = Annotated[
     str | None,
-    typer.Option(help="A reference network: lenet300, lenet300-tanh, lenet5, resnet20 ... resnet110."),
+    typer.Option(
+        help="A reference network: lenet300, lenet300-tanh, lenet5, mlp256, conv5-fc3, conv7-fc1, resnet20 to 110."
+    ),
 ]
 Data = Annotated[
     str | None,
-    typer.Option(help="A data set: digits (built in), mnist, fashion-mnist, cifar10, or a folder of IDX files."),
+    typer.Option(
+        help="A data set: digits (built in), mnist, fashion-mnist, cifar10, cifar100, or a folder of IDX files."
+    ),
 ]
 DataDir = Annotated[
     Path | None,

@@ -14,7 +14,7 @@ from laconic.cli.tasks import batches_per_epoch, counted, evaluations, task_of
 from laconic.errors import DataError
 from laconic.params import load_checkpoint, params_of, save_checkpoint
 from laconic.task import Task
-from laconic.training import Optimization, TrainState, cosine, start_training, train
+from laconic.training import Optimization, TrainState, cosine, packed, start_training, train, unpacked
 
 _MARK = "train state 0"
 
@@ -83,10 +83,9 @@ def _train(
 
 def _save(path: Path, state: TrainState, job: Mapping[str, str]) -> None:
     """Write the state, replacing the last."""
-    tensors = {f"weights/{name}": tensor for name, tensor in state.weights.items()}
-    tensors |= {f"momentum/{name}": tensor for name, tensor in state.momentum.items()}
-    marks = {"laconic": _MARK, "epoch": str(state.epoch), "loss": repr(state.loss)}
-    save_checkpoint(path, tensors, {**{f"job {key}": value for key, value in job.items()}, **marks}, force=True)
+    tensors, marks = packed(state)
+    labels = {**{f"job {key}": value for key, value in job.items()}, "laconic": _MARK}
+    save_checkpoint(path, tensors, {**labels, **marks}, force=True)
 
 
 def _load(path: Path, job: Mapping[str, str]) -> TrainState:
@@ -98,8 +97,4 @@ def _load(path: Path, job: Mapping[str, str]) -> TrainState:
                if metadata.get(f"job {key}") != value]  # fmt: skip
     if differs:
         raise DataError(f"{path} belongs to another run: {'; '.join(differs)}. Repeat its options, or remove the file")
-    groups: dict[str, dict[str, torch.Tensor]] = {"weights": {}, "momentum": {}}
-    for key, tensor in tensors.items():
-        group, _, name = key.partition("/")
-        groups[group][name] = tensor
-    return TrainState(int(metadata["epoch"]), groups["weights"], groups["momentum"], float(metadata["loss"]))
+    return unpacked(tensors, metadata)

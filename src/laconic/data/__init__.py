@@ -1,7 +1,7 @@
 """Readers of real data sets; data folders come from the caller."""
 
 from laconic.data.augmentation import AUGMENTATIONS, Augment
-from laconic.data.cifar import read_cifar10
+from laconic.data.cifar import read_cifar10, read_cifar100
 from laconic.data.dataset import Dataset
 from laconic.data.digits import read_digits
 from laconic.data.folder import KNOWN
@@ -21,6 +21,7 @@ __all__ = [
     "prepare",
     "read",
     "read_cifar10",
+    "read_cifar100",
     "read_digits",
     "read_idx",
 ]

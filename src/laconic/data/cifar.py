@@ -1,4 +1,4 @@
-"""CIFAR-10 in the official binary layout (A. Krizhevsky 2009): per record a label byte, then planes R, G, B."""
+"""CIFAR-10 and CIFAR-100 in the official binary layout (A. Krizhevsky 2009): label bytes, then planes R, G, B."""
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,24 +13,33 @@ from laconic.data.images import Images
 from laconic.errors import DataError
 
 _SHAPE = (3, 32, 32)
-_RECORD = 1 + 3 * 32 * 32
+_PIXELS = 3 * 32 * 32
 _FILES = (*((f"data_batch_{number}.bin",) for number in range(1, 6)), ("test_batch.bin",))
+_FILES_100 = (("train.bin",), ("test.bin",))
 
 
-def read_batch(path: Path, records: int) -> tuple[np.ndarray, np.ndarray]:
+def read_batch(path: Path, records: int, marks: int = 1, classes: int = 10) -> tuple[np.ndarray, np.ndarray]:
     """Return the pixels (records, 3, 32, 32) and labels (records,) of one batch file, both uint8.
 
+    Args:
+        path: of the file.
+        records: how many images it must hold.
+        marks: label bytes before the pixels of an image; the last one is the label.
+        classes: labels are below.
+
     Raises:
-        DataError: when the file does not hold exactly ``records`` records, or a label is above 9.
+        DataError: when the file does not hold exactly ``records`` records, or a label is too large.
     """
-    data = np.frombuffer(read_bytes(path), np.uint8)
-    if len(data) != records * _RECORD:
-        raise DataError(f"{path} holds {len(data)} bytes, not {records} records of {_RECORD}; fetch it again")
-    table = data.reshape(records, _RECORD)
-    labels = table[:, 0]
-    if records and labels.max() > 9:
-        raise DataError(f"{path}: record {int(labels.argmax())} has label {labels.max()}; CIFAR-10 has 0 to 9")
-    return table[:, 1:].reshape(records, *_SHAPE), labels
+    data, size = np.frombuffer(read_bytes(path), np.uint8), marks + _PIXELS
+    if len(data) != records * size:
+        raise DataError(f"{path} holds {len(data)} bytes, not {records} records of {size}; fetch it again")
+    table = data.reshape(records, size)
+    labels = table[:, marks - 1]
+    if records and labels.max() >= classes:
+        raise DataError(
+            f"{path}: record {int(labels.argmax())} has label {labels.max()}; CIFAR-{classes} has 0 to {classes - 1}"
+        )
+    return table[:, marks:].reshape(records, *_SHAPE), labels
 
 
 def read_cifar10(data_dir: Path | None, *, records: int = 10_000) -> Images:
@@ -47,6 +56,23 @@ def read_cifar10(data_dir: Path | None, *, records: int = 10_000) -> Images:
     with ThreadPoolExecutor() as pool:
         batches = list(pool.map(lambda path: read_batch(path, records), paths))
     return Images("cifar10", _joined(batches[:5]), _joined(batches[5:]))
+
+
+def read_cifar100(data_dir: Path | None, *, records: tuple[int, int] = (50_000, 10_000)) -> Images:
+    """Read CIFAR-100, with its 100 fine labels, from ``data_dir/cifar100``, ``data_dir`` or `cifar-100-binary` there.
+
+    A record is a coarse label, which is not read, a fine one, and the pixels.
+
+    Args:
+        data_dir: the caller's data folder.
+        records: how many images `train.bin` and `test.bin` must hold.
+
+    Raises:
+        DataError: when a file is missing or unsound.
+    """
+    paths = locate("cifar100", data_dir, _FILES_100, nested="cifar-100-binary")
+    train, test = (read_batch(path, count, 2, 100) for path, count in zip(paths, records, strict=True))
+    return Images("cifar100", _joined([train]), _joined([test]))
 
 
 def _joined(batches: Sequence[tuple[np.ndarray, np.ndarray]]) -> tuple[Tensor, Tensor]:

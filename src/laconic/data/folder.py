@@ -8,7 +8,7 @@ from pathlib import Path
 
 from laconic.errors import DataError
 
-KNOWN = ("mnist", "fashion-mnist", "cifar10", "digits")
+KNOWN = ("mnist", "fashion-mnist", "cifar10", "cifar100", "digits")
 """Data sets with a name of their own; any other name is a folder of IDX files."""
 
 _ADVICE = "name the folder that holds the data by --data-dir DIR or the environment variable LACONIC_DATA"

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from laconic.data.augmentation import augmentation
-from laconic.data.cifar import read_cifar10
+from laconic.data.cifar import read_cifar10, read_cifar100
 from laconic.data.dataset import Dataset
 from laconic.data.digits import read_digits
 from laconic.data.idx import read_idx
@@ -18,14 +18,16 @@ _VALIDATION_OF_DIGITS = 200
 
 
 def read(name: str, data_dir: Path | None) -> Images:
-    """Read the pixels of data set ``name``: digits, cifar10, or a folder of IDX files.
+    """Read the pixels of data set ``name``: digits, cifar10, cifar100, or a folder of IDX files.
 
     Raises:
         DataError: when files are missing or unsound.
     """
     if name == "digits":
         return read_digits()
-    return read_cifar10(data_dir) if name == "cifar10" else read_idx(name, data_dir)
+    if name in ("cifar10", "cifar100"):
+        return read_cifar10(data_dir) if name == "cifar10" else read_cifar100(data_dir)
+    return read_idx(name, data_dir)
 
 
 def load(
@@ -43,7 +45,8 @@ def load(
     ((1, 8, 8), {'train': 1200, 'validation': 200, 'test': 397})
 
     Args:
-        name: "mnist", "fashion-mnist", "cifar10", "digits", or the name of a folder with the four IDX files.
+        name: "mnist", "fashion-mnist", "cifar10", "cifar100", "digits", or the name of a folder
+            with the four IDX files.
         data_dir: the folder that holds the files or, by its name, their folder; digits needs none.
         preprocessing: a name of `PREPROCESSING`; `laconic.nets` knows which one a network was trained with.
         validation: how many of the last training images form the validation split; 5,000 (digits: 200) unless

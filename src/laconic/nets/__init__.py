@@ -2,10 +2,12 @@
 
 from laconic.nets.identity import check_identity, identity, preprocessing_of
 from laconic.nets.lenet import LeNet5, LeNet300
+from laconic.nets.mlp import MLP256
 from laconic.nets.resnet import ResNet
 from laconic.nets.table import NETS, Net, build
 
 __all__ = [
+    "MLP256",
     "NETS",
     "LeNet5",
     "LeNet300",

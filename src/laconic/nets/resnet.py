@@ -17,8 +17,8 @@ from laconic.errors import DataError
 class BatchNorm(nn.BatchNorm2d):
     """Batch normalization whose state has no `num_batches_tracked`, as in older checkpoints."""
 
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels)
+    def __init__(self, channels: int, *, affine: bool = True) -> None:
+        super().__init__(channels, affine=affine)
         self.num_batches_tracked = None
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:

@@ -10,6 +10,8 @@ from torch import Generator, nn
 
 from laconic.errors import DataError
 from laconic.nets.lenet import LeNet5, LeNet300, initialize_xavier
+from laconic.nets.mlp import MLP256, initialize_uniform
+from laconic.nets.plain import conv5, conv7
 from laconic.nets.resnet import ResNet, initialize_kaiming
 
 Builder = Callable[[tuple[int, ...], int], nn.Module]
@@ -55,6 +57,9 @@ NETS: Mapping[str, Net] = MappingProxyType(
             _MNIST,
         ),
         "lenet5": Net(LeNet5, "pixels/256", initialize_xavier, _MNIST),
+        "mlp256": Net(MLP256, "pixels/255 standardized", initialize_uniform, _MNIST),
+        "conv5-fc3": Net(conv5, "imagenet", initialize_uniform, _CIFAR),
+        "conv7-fc1": Net(conv7, "imagenet", initialize_uniform, _CIFAR),
         **{f"resnet{layers}": _resnet(layers) for layers in (20, 32, 44, 56, 110)},
     }
 )
@@ -82,7 +87,7 @@ def build(name: str, shape: tuple[int, ...] | None = None, classes: int = 10, se
 
     Args:
         name: of `NETS`.
-        shape: of one input; (1, 28, 28) for LeNets and (3, 32, 32) for ResNets unless told.
+        shape: of one input; that of the row unless told: (1, 28, 28) for MNIST's, (3, 32, 32) for CIFAR's.
         classes: number of outputs.
         seed: of the initialization.
 

@@ -1,0 +1,11 @@
+"""Published experiments as data: each recipe runs one again, and says which of its claims hold.
+
+To add one, write a `Recipe` and list it in `RECIPES`. Its `run` takes what is slow through `Context.cache`, so that an
+interrupted run goes on, and returns an `Outcome`: a record, a page, and figures.
+"""
+
+from laconic.recipes.cache import Cache
+from laconic.recipes.recipe import Context, Outcome, Recipe
+from laconic.recipes.table import RECIPES, recipe, reproduce
+
+__all__ = ["RECIPES", "Cache", "Context", "Outcome", "Recipe", "recipe", "reproduce"]

@@ -1,0 +1,91 @@
+"""What is finished of a run, in its folder: a line of JSON for each point, and its tensors beside it."""
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, final
+
+from torch import Tensor
+
+from laconic.errors import OutputExists
+from laconic.files import replace_file
+from laconic.params import load_checkpoint, save_checkpoint
+
+Point = tuple[Mapping[str, Any], Mapping[str, Tensor]]
+"""Figures, as JSON says them, and tensors."""
+
+_JOB, _LINES, _TENSORS = "job.json", "points.jsonl", "kept"
+
+
+@final
+class Cache:
+    """Points by key, each computed once in the life of a folder.
+
+    The line is written after the tensors: what has a line is whole, and a line that was cut off counts for nothing.
+
+    Args:
+        folder: made where it is missing.
+        job: what must be the same for points to be used again.
+        force: forget what an earlier run has left; files of other origin stay.
+
+    Raises:
+        OutputExists: when the folder holds another job, or files of other origin, and ``force`` is not set.
+    """
+
+    def __init__(self, folder: Path, job: Mapping[str, Any], *, force: bool = False) -> None:
+        self.folder = folder
+        _claim(folder, job, force)
+        self._lines: dict[str, dict[str, Any]] = {}
+        lines = folder / _LINES
+        text = lines.read_text(encoding="utf-8") if lines.exists() else ""
+        for line in text.splitlines(keepends=True):
+            if line.endswith("\n"):
+                entry = json.loads(line)
+                self._lines[entry["key"]] = entry
+        if text and not text.endswith("\n"):
+            lines.write_text(text[: text.rfind("\n") + 1], encoding="utf-8")
+
+    def point(self, key: str, compute: Callable[[], Point]) -> Point:
+        """Return the point ``key``, computed where it is not kept; figures are what JSON makes of them."""
+        path, entry = self.path(key), self._lines.get(key)
+        if entry is None or entry["tensors"] != path.exists():
+            figures, tensors = compute()
+            line = json.dumps({"key": key, "figures": figures, "tensors": bool(tensors)}, allow_nan=False)
+            if tensors:
+                save_checkpoint(path, tensors, {"key": key}, force=True)
+            with (self.folder / _LINES).open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+            entry = self._lines[key] = json.loads(line)
+        return entry["figures"], load_checkpoint(path)[0] if entry["tensors"] else {}
+
+    def path(self, key: str) -> Path:
+        """Return the file for the tensors of ``key``."""
+        return self.folder / _TENSORS / f"{sha256(key.encode()).hexdigest()[:16]}.safetensors"
+
+
+def _claim(folder: Path, job: Mapping[str, Any], force: bool) -> None:
+    """Make ``folder`` the folder of ``job``."""
+    if folder.exists() and not folder.is_dir():
+        raise OutputExists(f"{folder} is a file; name a folder")
+    path = folder / _JOB
+    found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    wanted = json.loads(json.dumps(job))
+    if found == wanted and not force:
+        return
+    if found is not None and not force:
+        differs = [
+            f"{key} was {found.get(key)}, is {value}" for key, value in wanted.items() if found.get(key) != value
+        ]
+        raise OutputExists(
+            f"{folder} holds another run ({'; '.join(differs)}): repeat its options, name another folder, "
+            "or --force to start over"
+        )
+    if found is None and folder.exists() and any(folder.iterdir()) and not force:
+        raise OutputExists(f"{folder} is not empty and holds no run of ours; name another folder, or --force")
+    if found is not None:
+        shutil.rmtree(folder / _TENSORS, ignore_errors=True)
+        (folder / _LINES).unlink(missing_ok=True)
+    with replace_file(path, force=True) as file:
+        file.write(json.dumps(wanted, indent=1).encode())

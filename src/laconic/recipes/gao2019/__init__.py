@@ -1,0 +1,65 @@
+"""Gao, Liu, Wang & Oh, "Rate distortion for model compression: from theory to practice" (ICML 2019), section 5.
+
+Pruning and quantization without retraining, under the metrics of the paper's Tables 1 and 2. Departures: the diagonal
+of the Hessian is Gauss-Newton's (exact for networks of ReLU), where the paper propagates curvature; its μ is searched
+on a grid, not by bisection. The paper picks temperatures for the best accuracy, and says neither on which images nor
+whether at each ratio: here it is on validation images, at each ratio on MNIST, and once for pruning and once for
+quantization on CIFAR.
+"""
+
+from collections.abc import Callable, Iterator
+
+from matplotlib.figure import Figure
+
+from laconic.recipes.gao2019 import networks
+from laconic.recipes.gao2019.experiment import Subject
+from laconic.recipes.gao2019.figures import panels, sensitivity
+from laconic.recipes.gao2019.page import page
+from laconic.recipes.gao2019.study import study
+from laconic.recipes.recipe import Context, Outcome, Recipe
+
+_SOURCE = "Gao, Liu, Wang & Oh, Rate distortion for model compression: from theory to practice, ICML 2019, section 5"
+
+
+def _recipe(name: str, summary: str, needs: str, time: str, subjects: Callable[[Context], Iterator[Subject]]) -> Recipe:
+    """Return a recipe that studies every network that ``subjects`` yields."""
+
+    def run(context: Context) -> Outcome:
+        studies, files, figures = [], dict[str, list[str]](), dict[str, Figure]()
+        for subject in subjects(context):
+            found = study(subject)
+            studies.append(found)
+            stem = "-".join(subject.label.split())
+            drawn = {f"{stem}-{kind}.png": panels(found, methods) for kind, methods in subject.settings.panels.items()}
+            drawn[f"{stem}-sensitivity.png"] = sensitivity(found)
+            files[subject.label] = list(drawn)
+            figures |= drawn
+        record = {"recipe": name, "source": _SOURCE, "networks": [found.record() for found in studies]}
+        return Outcome(record, page(name, studies, files), figures)
+
+    return Recipe(name, summary, _SOURCE, needs, time, run)
+
+
+RECIPES = (
+    _recipe(
+        "gao2019-mnist",
+        "pruning and quantization by importance: a multilayer perceptron on MNIST",
+        "mnist in --data-dir; runs on built-in digits without",
+        "7 minutes on one core",
+        networks.mnist,
+    ),
+    _recipe(
+        "gao2019-cifar10",
+        "the same on CIFAR-10: the paper's nets with a GPU or --train, else a published ResNet-20",
+        "cifar10 in --data-dir; models/resnet20_cifar10.safetensors there without a GPU",
+        "40 minutes on one core, hours with --train",
+        networks.cifar10,
+    ),
+    _recipe(
+        "gao2019-cifar100",
+        "the same on CIFAR-100: the paper's net, baseline against proposed and gradient",
+        "cifar100 in --data-dir, and a GPU or --train",
+        "an hour with a GPU",
+        networks.cifar100,
+    ),
+)

@@ -1,0 +1,71 @@
+"""The recipes by name, and the run of one."""
+
+import difflib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+import torch
+
+from laconic.errors import DataError
+from laconic.files import replace_file
+from laconic.recipes import gao2019
+from laconic.recipes.cache import Cache
+from laconic.recipes.recipe import Context, Outcome, Recipe, Say
+
+RECIPES: Mapping[str, Recipe] = MappingProxyType({made.name: made for made in gao2019.RECIPES})
+"""Name → recipe."""
+
+
+def recipe(name: str) -> Recipe:
+    """Return recipe ``name``.
+
+    Raises:
+        DataError: when there is none; it names the nearest one.
+    """
+    if name not in RECIPES:
+        near = difflib.get_close_matches(name, RECIPES, 1)
+        hint = f", did you mean {near[0]!r}?" if near else ";"
+        raise DataError(f"no recipe {name!r}{hint} Known are {', '.join(RECIPES)}")
+    return RECIPES[name]
+
+
+def reproduce(
+    chosen: Recipe,
+    folder: Path,
+    say: Say,
+    *,
+    data_dir: Path | None = None,
+    seed: int = 0,
+    fast: bool = False,
+    train: bool = False,
+    force: bool = False,
+) -> Outcome:
+    """Run a recipe and write `result.json`, `report.md` and the figures to ``folder``.
+
+    What an earlier run of the same job has finished there is not done again.
+
+    Args:
+        chosen: the recipe.
+        folder: made where it is missing.
+        say: told of the progress.
+        data_dir: as `Context`.
+        seed: as `Context`.
+        fast: as `Context`.
+        train: as `Context`.
+        force: start over.
+
+    Raises:
+        OutputExists: when the folder holds something else and ``force`` is not set.
+        DataError: when the recipe needs data that are not there.
+    """
+    job = {"recipe": chosen.name, "seed": seed, "fast": fast, "train": train, "threads": torch.get_num_threads()}
+    context = Context(Cache(folder, job, force=force), data_dir, seed, fast, train, say)
+    outcome = chosen.run(context)
+    for name, figure in outcome.figures.items():
+        figure.savefig(folder / name, dpi=120)
+    (folder / "report.md").write_text(outcome.page, encoding="utf-8")
+    with replace_file(folder / "result.json", force=True) as file:
+        file.write((json.dumps(outcome.record, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
+    return outcome

@@ -1,0 +1,285 @@
+"""The experiments of Gao et al. 2019 in small: sizes as the paper counts, resumption, and what the pages say."""
+
+import io
+import json
+import math
+from contextlib import redirect_stdout
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from laconic.cli import run
+from laconic.csteps import Compression
+from laconic.data import Dataset
+from laconic.errors import DataError, UnsupportedMetric
+from laconic.metric import Quartic
+from laconic.recipes import RECIPES, Cache, Context, recipe, reproduce
+from laconic.recipes.gao2019 import networks
+from laconic.recipes.gao2019.choice import choose
+from laconic.recipes.gao2019.experiment import CIFAR100, MNIST, PANELS
+from laconic.recipes.gao2019.methods import METHODS, metrics_of, refusal
+from laconic.recipes.gao2019.points import TECHNIQUES, clustered_share, kept_share
+from laconic.recipes.gao2019.study import CLAIMS
+
+TINY = replace(
+    MNIST,
+    values={"pruning": (0.1, 0.4), "quantization": (2, 4)},
+    anchors={"pruning": (0.2,), "quantization": (3,)},
+    temperatures=(1, 4),
+    added=(0.0, 0.1),
+    samples=100,
+    validation=50,
+    test=80,
+)
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch):
+    monkeypatch.setattr(networks, "MNIST_FAST", TINY)
+    monkeypatch.setattr(networks, "TRAINING_MLP", replace(networks.TRAINING_MLP, epochs=3))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The folder of a run that nobody interrupted, and what was said meanwhile."""
+    folder, said = tmp_path_factory.mktemp("gao") / "run", []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(networks, "MNIST_FAST", TINY)
+        patch.setattr(networks, "TRAINING_MLP", replace(networks.TRAINING_MLP, epochs=3))
+        reproduce(recipe("gao2019-mnist"), folder, lambda done, text: said.append((done, text)), fast=True)
+    return folder, said
+
+
+# --- sizes -------------------------------------------------------------------------------------------
+
+
+def test_pruning_is_counted_as_the_paper_counts():
+    weights = {"a": torch.ones(4, 5), "b": torch.ones(2, 5)}
+    made = {"a": torch.ones(4, 5).tril(), "b": torch.zeros(2, 5)}
+    assert kept_share(weights, made) == 10 / 30
+
+
+@pytest.mark.parametrize("clusters", [1, 2, 3, 7])
+def test_quantization_is_counted_by_the_papers_formula(clusters):
+    """r = m b / (m Σ_j (m_j/m) ⌈log2(m/m_j)⌉ + k b), transcribed for one tensor."""
+    source, m, b = np.random.default_rng(clusters), 60, 32
+    labels = source.permutation(np.concatenate([np.arange(clusters), source.integers(0, clusters, m - clusters)]))
+    counts = np.bincount(labels, minlength=clusters)
+    r = m * b / (m * sum(m_j / m * math.ceil(math.log2(m / m_j)) for m_j in counts) + clusters * b)
+    made = torch.from_numpy(labels.reshape(6, 10) / 2)
+    assert clustered_share({"w": torch.ones(6, 10)}, {"w": made}) == pytest.approx(1 / r)
+
+
+def test_powers_of_two_have_whole_lengths():
+    made = torch.tensor([1.0] * 4 + [2.0] * 2 + [3.0] * 2)
+    assert clustered_share({"w": torch.ones(8)}, {"w": made}) == (4 * 1 + 4 * 2 + 3 * 32) / (8 * 32)
+
+
+# --- a run -------------------------------------------------------------------------------------------
+
+
+def test_a_run_has_everything(whole):
+    folder, said = whole
+    record = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    (network,) = record["networks"]
+    assert network["network"] == "mlp256 digits"
+    assert network["of the paper"] is False
+    drawn = {(curve["technique"], curve["method"]) for curve in network["curves"]}
+    skipped = {(row["technique"], row["method"]) for row in network["skipped"]}
+    assert drawn | skipped == {(technique, method) for technique in TECHNIQUES for method in METHODS}
+    assert not drawn & skipped
+    for curve in network["curves"]:
+        assert [point["value"] for point in curve["points"]] == list(TINY.values[curve["technique"]])
+        for point in curve["points"]:
+            assert 0 < point["share"] < 1
+            assert point["file_bytes"] > 500
+            assert point["loss"] > 0
+            assert 0 <= point["accuracy"] <= 1
+    assert {(v["technique"], v["text"]) for v in network["verdicts"]} == {
+        (t, c.text) for t in TECHNIQUES for c in CLAIMS
+    }
+    done = [share for share, _ in said]
+    assert done == sorted(done)
+    assert 0 <= done[0] < done[-1] <= 1
+
+
+def test_choices_are_made_on_the_validation_split(whole):
+    record = json.loads((whole[0] / "result.json").read_text(encoding="utf-8"))
+    choices = {(c["technique"], c["method"]): c for c in record["networks"][0]["choices"]}
+    assert set(choices) == {(t, m) for t in TECHNIQUES for m in ("proposed", "hessian")}
+    for (technique, method), choice in choices.items():
+        rows = {row["setting"]: row["accuracies"] for row in choice["validation"]}
+        assert list(rows) == list(TINY.temperatures if method == "proposed" else TINY.added)
+        assert set(choice["places"]) == {*TINY.anchors[technique], *TINY.values[technique]}
+        assert [row["value"] for row in choice["chosen"]] == list(TINY.values[technique])
+        for row in choice["chosen"]:
+            place = choice["places"].index(row["value"])
+            assert rows[row["setting"]][place] == max(accuracies[place] for accuracies in rows.values())
+
+
+def test_one_choice_may_serve_all_points(tmp_path, monkeypatch):
+    monkeypatch.setattr(networks, "MNIST_FAST", replace(TINY, each=False))
+    (subject,) = networks.mnist(Context(Cache(tmp_path, {}), fast=True))
+    for (technique, _), choice in choose(subject).items():
+        assert choice.places == TINY.anchors[technique]
+        assert list(choice.chosen) == list(TINY.values[technique])
+        assert len(set(choice.chosen.values())) == 1
+
+
+def test_the_page_has_the_numbers_and_the_figures(whole):
+    folder, _ = whole
+    record, page = json.loads((folder / "result.json").read_text()), (folder / "report.md").read_text(encoding="utf-8")
+    for curve in record["networks"][0]["curves"]:
+        for point in curve["points"]:
+            assert (
+                f"{point['accuracy']:.2%}, {point['loss']:.4f}; r {point['share']:.2%}, {point['file_bytes']:,} B"
+                in page
+            )
+    for claim in CLAIMS:
+        assert page.count(f"| {claim.text} |") == len(TECHNIQUES)
+    assert "not the paper's network" in page
+    for kind in (*PANELS, "sensitivity"):
+        assert f"(mlp256-digits-{kind}.png)" in page
+        assert (folder / f"mlp256-digits-{kind}.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("after", [2, 6, 13])
+def test_an_interrupted_run_ends_the_same(whole, tmp_path, after):
+    calls = []
+
+    def interrupt(done, text):
+        calls.append(text)
+        if len(calls) == after:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        reproduce(recipe("gao2019-mnist"), tmp_path, interrupt, fast=True)
+    assert not (tmp_path / "result.json").exists()
+    reproduce(recipe("gao2019-mnist"), tmp_path, lambda done, text: None, fast=True)
+    for name in ("result.json", "report.md"):
+        assert (tmp_path / name).read_bytes() == (whole[0] / name).read_bytes()
+    keys = [json.loads(line)["key"] for line in (tmp_path / "points.jsonl").read_text().splitlines()]
+    assert len(keys) == len(set(keys)), "something was computed twice"
+
+
+def test_temperature_and_added_change_the_metric(tmp_path):
+    (subject,) = networks.mnist(Context(Cache(tmp_path, {}), fast=True))
+    soft, sharp = (metrics_of(subject, METHODS["proposed"], t) for t in (9.0, 1.0))
+    assert not torch.equal(soft["fc1.weight"].importance, sharp["fc1.weight"].importance)
+    plain, lifted = (metrics_of(subject, METHODS["hessian"], mu) for mu in (0.0, 0.25))
+    for name in ("fc1.weight", "fc2.weight", "fc3.weight"):
+        assert torch.equal(plain[name].importance + 0.25, lifted[name].importance)
+        assert torch.allclose(plain[name].importance, sharp[name].importance), "Gauss-Newton is unsupervised at T = 1"
+    both = metrics_of(subject, METHODS["gradient+hessian"], None)
+    gradient = metrics_of(subject, METHODS["gradient"], None)
+    assert isinstance(both["fc3.weight"], Quartic)
+    assert torch.allclose(both["fc3.weight"].quadratic, gradient["fc3.weight"].importance)
+    assert set(both) == {"fc1.weight", "fc2.weight", "fc3.weight"}
+    assert metrics_of(subject, METHODS["baseline"], None) is None
+
+
+def test_a_metric_that_is_refused_is_a_reason():
+    class Refuses(Compression):
+        def project(self, weights, metrics=None, warm=None):
+            raise UnsupportedMetric("not this one")
+
+    class Takes(Compression):
+        def project(self, weights, metrics=None, warm=None):
+            return {}
+
+    assert refusal(Refuses(), METHODS["gradient+hessian"]) == "not this one"
+    assert refusal(Takes(), METHODS["gradient+hessian"]) is None
+    assert refusal(Refuses(), METHODS["hessian"]) is None
+
+
+# --- the other networks ------------------------------------------------------------------------------
+
+
+def noise(classes):
+    generator = torch.Generator().manual_seed(0)
+    sizes = {"train": 12, "validation": 6, "test": 6}
+    splits = {
+        name: (torch.randn(n, 3, 32, 32, generator=generator), torch.arange(n) % classes) for name, n in sizes.items()
+    }
+    return Dataset("cifar10", splits, classes, "imagenet")
+
+
+def test_the_papers_networks_are_trained_when_asked(tmp_path, monkeypatch):
+    monkeypatch.setattr(networks.data, "load", lambda *_, **__: noise(10))
+    monkeypatch.setattr(networks, "TRAINING_CONV", replace(networks.TRAINING_CONV, epochs=1))
+    context = Context(Cache(tmp_path, {}), tmp_path, train=True)
+    subjects = networks._convolutional(context, "cifar10", ("conv5-fc3",), replace(TINY, test=4))
+    (subject,) = subjects
+    assert (subject.label, subject.published) == ("conv5-fc3 cifar10", False), "its sizes are ours"
+    assert len(next(iter(subject.task.batches("test", 0)))[1]) == 4
+    assert subject.params["0.bn.running_mean"].any(), "it was trained"
+
+
+def test_without_a_gpu_cifar10_runs_on_the_published_network(tmp_path, monkeypatch):
+    monkeypatch.setattr(networks.data, "load", lambda *_, **__: noise(10))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(DataError, match=r"resnet20_cifar10\.safetensors, which is missing.*--train"):
+        next(networks.cifar10(Context(Cache(tmp_path / "a", {}), tmp_path)))
+
+
+def test_cifar100_says_what_is_missing(tmp_path, monkeypatch):
+    with pytest.raises(DataError, match=r"cifar100: no file train\.bin"):
+        next(networks.cifar100(Context(Cache(tmp_path / "a", {}), tmp_path)))
+    monkeypatch.setattr(networks.data, "load", lambda *_, **__: noise(100))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(DataError, match="needs a GPU, or --train"):
+        next(networks.cifar100(Context(Cache(tmp_path / "a", {}), tmp_path)))
+    assert CIFAR100.panels["supervised"] == ("baseline", "gradient")
+
+
+# --- the command -------------------------------------------------------------------------------------
+
+
+def called(*arguments):
+    printed, before = io.StringIO(), torch.get_num_threads()
+    try:
+        with redirect_stdout(printed):
+            code = run(["reproduce", *map(str, arguments)])
+    finally:
+        torch.set_num_threads(before)
+    return code, printed.getvalue()
+
+
+def test_the_command_lists_the_recipes(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    code, shown = called()
+    assert code == 0
+    assert all(name in shown for name in RECIPES)
+    listed = json.loads(called("--json")[1])["recipes"]
+    assert [row["name"] for row in listed] == list(RECIPES)
+
+
+def test_the_command_runs_one_and_goes_on(whole, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, shown = called("gao2019-mnist", "--fast", "--json", "--threads", 1)
+    assert code == 0
+    assert json.loads(shown) == json.loads((tmp_path / "reproduce-gao2019-mnist" / "result.json").read_text())
+    assert json.loads(shown) == json.loads((whole[0] / "result.json").read_text())
+    monkeypatch.setattr("laconic.recipes.gao2019.points.compress", lambda *_, **__: pytest.fail("it was finished"))
+    assert called("gao2019-mnist", "--fast", "--quiet", "--threads", 1) == (0, "")
+
+
+def test_the_command_refuses(tmp_path, capsys):
+    for arguments, message in (
+        (["gao2019-mnits"], "did you mean 'gao2019-mnist'"),
+        (["gao2019-cifar10", "--data-dir", tmp_path, "-o", tmp_path / "a"], "cifar10: no file data_batch_1.bin"),
+    ):
+        assert called(*arguments)[0] == 1
+        assert message in capsys.readouterr().err
+
+
+def test_an_interrupt_says_how_to_go_on(tmp_path, monkeypatch, capsys):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("laconic.recipes.gao2019.points.compress", interrupt)
+    folder = tmp_path / "run"
+    assert called("gao2019-mnist", "--fast", "-o", folder, "--threads", 1)[0] == 130
+    assert f"{folder}: the same command goes on" in " ".join(capsys.readouterr().err.split())
