@@ -51,10 +51,10 @@ def command(
         about = f"{_exactness(one)}; metrics: {_metrics(one)}"
         say.result(_record(one), shown, about, f"example: {_example(one)}")
         return
-    columns = {"technique": "left", "does": "left", "exact": "left", "metrics": "left", "row": "left"}
-    rows = [(t.key, t.line, _exactness(t), _metrics(t), _example(t)) for t in TECHNIQUES.values()]
-    records = {"techniques": [_record(technique) for technique in TECHNIQUES.values()]}
-    say.result(records, table("techniques", columns, rows))
+    lines = [
+        f"{t.key}: {t.line}\n    {_exactness(t)}; metrics {_metrics(t)}; {_example(t)}" for t in TECHNIQUES.values()
+    ]
+    say.result({"techniques": [_record(technique) for technique in TECHNIQUES.values()]}, *lines)
 
 
 def _record(technique: Technique) -> dict[str, Any]:
