@@ -52,7 +52,7 @@ RECIPES = (
         "gao2019-cifar10",
         "the same on CIFAR-10: the paper's nets with a GPU or --train, else a published ResNet-20",
         "cifar10 in --data-dir; models/resnet20_cifar10.safetensors there without a GPU",
-        "20 minutes on one core; hours with a GPU",
+        "20 minutes on one core (--fast: 3); hours with a GPU",
         networks.cifar10,
     ),
     _recipe(
