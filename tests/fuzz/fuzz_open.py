@@ -6,8 +6,18 @@ Every input is tried as it is and with its checksums made right. The decoder wit
 seen in Python alone. `tests/test_damage.py` sends altered files through the compiled one.
 """
 
+import resource
 import sys
 from pathlib import Path
+
+ROOM = 256 << 20
+"""Bytes that an input may allocate: whichever asks for more ends in a MemoryError, and is the one that is kept."""
+
+
+def limit_memory() -> None:
+    """Let memory end `ROOM` above what is in use."""
+    used = next(line.split()[1] for line in Path("/proc/self/status").read_text().splitlines() if line[:7] == "VmData:")
+    resource.setrlimit(resource.RLIMIT_DATA, (1024 * int(used) + ROOM, resource.RLIM_INFINITY))
 
 
 def main() -> None:
@@ -19,6 +29,8 @@ def main() -> None:
     with atheris.instrument_imports(include=["laconic", "check", "repair"]):
         from check import check
         from repair import repaired
+
+    limit_memory()
 
     def one_input(data: bytes) -> None:
         check(data)

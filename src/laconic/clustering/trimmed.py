@@ -54,7 +54,8 @@ def _left(ordered: np.ndarray, centres: np.ndarray, kappa: int) -> float:
     inner = (centres[1:] / 2 + centres[:-1] / 2).astype(np.float64)
     apart = (ordered - centres[np.searchsorted(inner, ordered)]) / scale
     squares = np.square(apart, dtype=np.float64)
-    return float(np.partition(squares, len(squares) - kappa)[: len(squares) - kappa].sum())
+    stay = len(squares) - kappa
+    return float((np.partition(squares, stay)[:stay] if kappa else squares).sum())
 
 
 def _middle(ordered: np.ndarray, kappa: int) -> np.ndarray:
