@@ -12,8 +12,12 @@ from laconic.csteps import (
     COMPRESSIONS,
     AdaptiveCodebook,
     Additive,
+    Canonical,
+    FixedAssignments,
+    FixedCodebook,
     GroupPenalty,
     Groups,
+    Hashed,
     Joint,
     KeepGroups,
     KeepLargest,
@@ -21,9 +25,12 @@ from laconic.csteps import (
     L0Penalty,
     L1Ball,
     L1Penalty,
+    LearnedRank,
     Lossless,
     LowRank,
+    NuclearNorm,
     PricedPruning,
+    Tucker,
     UniformGrid,
 )
 from laconic.ledger import REFERENCE_BYTES, ledger
@@ -48,6 +55,12 @@ COMPRESSED = {
     "grid": UniformGrid(bits=2.5),
     "shared grid": Joint(UniformGrid(step=0.02, rate=0.1)),
     "sum": Additive((AdaptiveCodebook(2), KeepLargest(0.01))),
+    "given values": FixedCodebook((-1.0, 0.0, 1.0)),
+    "hashed": FixedAssignments(Hashed(64)),
+    "learned rank": LearnedRank(1e-4),
+    "nuclear norm": NuclearNorm(2.0),
+    "core": Tucker(9, 8),
+    "outer products": Canonical(3),
     "nothing": KeepLargest(count=0),
 }
 
