@@ -1,15 +1,18 @@
 """Damaged files: any flipped bit and any cut is an error, and behind right checksums nothing but the one error."""
 
+import tracemalloc
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from laconic import container
-from laconic.codes import DenseCode, shared
+from laconic.codes import CanonicalCode, DenseCode, SparseCode, Symbols, TileSparseCode, shared
 from laconic.errors import FormatError
 
 from .fuzz.check import check
 from .fuzz.repair import repaired
-from .sample_codes import added, canonical, codebook, dense, grouped, low_rank, sparse, tiles, tucker
+from .sample_codes import added, canonical, codebook, dense, grid, grouped, low_rank, sparse, tiles, tucker
 
 FILES = {
     "dense and shared": shared({
@@ -97,3 +100,30 @@ def test_behind_right_checksums_there_is_the_one_error_or_a_sound_file(name, see
     for _ in range(700):
         seen[check(repaired(mutated(DATA[name], rng)))] += 1
     assert min(seen.values()) > 5, seen  # the parser, the decoders and whole files have all been reached
+
+
+EMPTY = [(0, 1 << 26), (1 << 26, 0), (1 << 26, 0, 3, 3), (0, 1 << 26, 3, 3), (0, 3, 1 << 26), (1, 1 << 26, 0)]
+
+
+@pytest.mark.parametrize("shape", EMPTY, ids=str)
+def test_an_empty_tensor_takes_no_memory_whatever_its_other_axes_are(shape):
+    """An axis of any length may lie beside one of length 0: the file claims nothing, and nothing may be allocated."""
+    nothing = dense((0,))
+    codes = [
+        replace(grid((0, 2)), shape=shape, mode=mode, transform=transform)
+        for mode in range(8)
+        for transform in ("none", "cosine")
+    ]
+    codes += [SparseCode(shape, "float32", Symbols(np.zeros(0), 2), nothing)]
+    codes += [TileSparseCode(shape, "float32", 1, 1, Symbols(np.zeros(0), 2), nothing)]
+    codes += [replace(grouped((0,)), shape=shape), added(replace(nothing, shape=shape), replace(nothing, shape=shape))]
+    codes += [CanonicalCode(shape, "float32", replace(nothing, shape=(sum(shape), 0)))]
+    tracemalloc.start()
+    for code in codes:
+        try:
+            type(code).from_streams(shape, code.dtype, code.facts(), code.streams()).decompress()
+        except FormatError:  # such as scale symbols that are not there
+            continue
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 20

@@ -1,6 +1,6 @@
 """An atheris target: any bytes, opened, listed and decoded, give `FormatError` or a sound file.
 
-    python tests/fuzz/fuzz_open.py CORPUS -max_total_time=600 -rss_limit_mb=2048 -timeout=20
+    python tests/fuzz/fuzz_open.py CORPUS -max_total_time=600 -rss_limit_mb=0 -timeout=20
 
 Every input is tried as it is and with its checksums made right. The decoder without Numba is what runs: coverage is
 seen in Python alone. `tests/test_damage.py` sends altered files through the compiled one.
