@@ -13,6 +13,7 @@ from laconic.csteps import (
     AdaptiveCodebook,
     Additive,
     Canonical,
+    Choice,
     FixedAssignments,
     FixedCodebook,
     GroupPenalty,
@@ -61,6 +62,7 @@ COMPRESSED = {
     "nuclear norm": NuclearNorm(2.0),
     "core": Tucker(9, 8),
     "outer products": Canonical(3),
+    "one of two": Choice((AdaptiveCodebook(4), Lossless()), 1e-4),
     "nothing": KeepLargest(count=0),
 }
 

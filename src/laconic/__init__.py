@@ -13,6 +13,7 @@ _HOME = {
     "Additive": "csteps",
     "Budget": "budget",
     "Canonical": "csteps",
+    "Choice": "csteps",
     "Compression": "csteps",
     "FixedAssignments": "csteps",
     "FixedCodebook": "csteps",
@@ -93,6 +94,7 @@ if TYPE_CHECKING:
     from laconic.csteps import AdaptiveCodebook as AdaptiveCodebook
     from laconic.csteps import Additive as Additive
     from laconic.csteps import Canonical as Canonical
+    from laconic.csteps import Choice as Choice
     from laconic.csteps import Compression as Compression
     from laconic.csteps import FixedAssignments as FixedAssignments
     from laconic.csteps import FixedCodebook as FixedCodebook

@@ -2,7 +2,7 @@
 
 import torch
 
-from laconic.csteps import AdaptiveCodebook, Additive, Joint, KeepLargest, Lossless, LowRank, UniformGrid
+from laconic.csteps import AdaptiveCodebook, Additive, Choice, Joint, KeepLargest, Lossless, LowRank, UniformGrid
 
 from .case import FACTORED, MATRICES, MIXED, SEVERAL, TENSORS, Case, alone, normal, together
 
@@ -16,6 +16,9 @@ PRICED = {
     "penalty": lambda codes: PRICE * sum(code.terms[0].index_bits for code in codes.values()),
 }
 QUANTIZED = AdaptiveCodebook(2)
+CHOICE = Choice((QUANTIZED, AdaptiveCodebook(5), KeepLargest(0.1), Lossless()), 0.01)
+CHOSEN = {"exact": False, "idempotent": "no", "penalty": CHOICE.penalty, "one_kind": False}
+WITHIN = CHOSEN | {"penalty": lambda codes: CHOICE.penalty({name: code.values for name, code in codes.items()})}
 TWO = Additive((QUANTIZED, KeepLargest(0.1)))
 
 ADDITIVE: tuple[Case, ...] = (
@@ -45,6 +48,9 @@ ADDITIVE: tuple[Case, ...] = (
         weighted=True,
         **FACTORED,
     ),
+    *alone("choice", CHOICE, AWKWARD | FEW, weighted=True, **CHOSEN),
+    *together("joint-choice", Joint(CHOICE), SEVERAL, **CHOSEN),
+    *alone("keep-choice", KeepLargest(0.4, values=CHOICE), {"normal": TENSORS["normal"]}, weighted=True, **WITHIN),
     *alone("keep-sum", KeepLargest(0.4, values=TWO), {"normal": TENSORS["normal"]}, weighted=True, **FACTORED),
     Case("rank-sum", LowRank(3, left=TWO), {"normal": TENSORS["normal"]}, **FACTORED),
     Case("sum-of-sums", Additive((LowRank(2), TWO), sweeps=3), {"normal": TENSORS["normal"]}, **FACTORED),

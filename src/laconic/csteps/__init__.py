@@ -3,6 +3,7 @@
 from laconic.csteps.adaptive_codebook import AdaptiveCodebook
 from laconic.csteps.additive import Additive
 from laconic.csteps.canonical import Canonical
+from laconic.csteps.choice import Choice
 from laconic.csteps.compression import Codes, Compression
 from laconic.csteps.fixed_assignments import FixedAssignments, Hashed
 from laconic.csteps.fixed_codebook import BINARY, TERNARY, FixedCodebook, powers_of_two
@@ -40,6 +41,7 @@ COMPRESSIONS: tuple[type[Compression], ...] = (
     UniformGrid,
     Joint,
     Additive,
+    Choice,
     LearnedRank,
     NuclearNorm,
     Tucker,
@@ -54,6 +56,7 @@ __all__ = [
     "AdaptiveCodebook",
     "Additive",
     "Canonical",
+    "Choice",
     "Codes",
     "Compression",
     "FixedAssignments",

@@ -1,8 +1,23 @@
 """Techniques that leave a tensor as it is, and those that make it a sum."""
 
-from laconic.csteps import Additive, Lossless
+from typing import Any
+
+from laconic.csteps import Additive, Choice, Lossless
 from laconic.metric import Diagonal, Quartic, Unit
+from laconic.techniques.costs import COST_OPTIONS, said_cost, take_cost
 from laconic.techniques.technique import Option, Technique
+
+
+def _choice(options: dict[str, Any]) -> Choice:
+    """Return the choice of a row."""
+    return Choice(tuple(options.pop("choice")), options.pop("price", 0.0), take_cost(options, "bits"))
+
+
+def _said_choice(compression: Choice) -> dict[str, Any] | None:
+    """Invert `_choice`."""
+    cost = said_cost(compression.cost, "bits")
+    return None if cost is None else {"choice": compression.of, "price": compression.price, **cost}
+
 
 ADDITIVE = (
     Technique(
@@ -26,5 +41,20 @@ ADDITIVE = (
         example={"sum": [{"codebook": 2}, {"keep": 0.01}]},
         exact=False,
         metrics=(Unit, Diagonal, Quartic),  # those that all of its parts honour
+    ),
+    Technique(
+        key="choice",
+        line="of several compressions the one whose error and cost (bits, FLOPs, energy) are least together",
+        compression=Choice,
+        build=_choice,
+        options={
+            "choice": Option(tuple, "two compressions or more"),
+            "price": Option(float, "of a unit of the cost, in squared error (in LC, in the loss)"),
+            **COST_OPTIONS,
+        },
+        example={"choice": [{"codebook": 2}, {"codebook": 4}, {"codebook": 16}], "price": 1e-5},
+        exact=False,
+        metrics=(Unit, Diagonal, Quartic),  # those that all of them honour
+        say=_said_choice,
     ),
 )

@@ -1,46 +1,29 @@
 """Techniques that factor a tensor into smaller ones."""
 
-from collections.abc import Callable
 from typing import Any
 
 from laconic.codes import VIEWS
-from laconic.costs import Bits, Cost, Energy, Flops, Parameters
 from laconic.csteps import Canonical, Compression, LearnedRank, Lossless, LowRank, NuclearNorm, Tucker
-from laconic.errors import PlanError
 from laconic.metric import Diagonal, Kronecker, Unit
+from laconic.techniques.costs import COST_OPTIONS, said_cost, take_cost
 from laconic.techniques.technique import Option, Technique
 
 _VIEW = Option(str, "how a tensor is a matrix: out|in.kh.kw, out.kh|in.kw or out.kw|in.kh")
 
 _FACTORS = Option(Compression, "what becomes of the factors")
 
-COSTS: dict[str, Callable[[int], Cost]] = {
-    "parameters": lambda positions: Parameters(),
-    "bits": lambda positions: Bits(),
-    "flops": Flops,
-    "energy": Energy,
-}
-"""Costs by the name that plans call them, from the number of positions; those of `laconic.costs` need Python."""
-
 
 def _learned_rank(options: dict[str, Any]) -> Compression:
     """Return the compression of a row."""
-    cost = options.pop("cost", "parameters")
-    if cost not in COSTS:
-        raise PlanError(f"cost is one of {', '.join(COSTS)}, not {cost!r}")
-    made = COSTS[cost](options.pop("positions", 1))
-    return LearnedRank(options.pop("learned_rank"), made, **options)
+    cost = take_cost(options, "parameters")
+    return LearnedRank(options.pop("learned_rank"), cost, **options)
 
 
 def _said_learned_rank(compression: LearnedRank) -> dict[str, Any] | None:
     """Invert `_learned_rank`."""
-    positions = getattr(compression.cost, "positions", 1)
-    for name, cost in COSTS.items():
-        if isinstance(positions, int) and cost(positions) == compression.cost:
-            found = {"learned_rank": compression.price, "cost": name, "positions": positions, "view": compression.view}
-            plain = {"cost": "parameters", "positions": 1, "view": VIEWS[0]}
-            return {key: value for key, value in found.items() if key not in plain or value != plain[key]}
-    return None
+    cost = said_cost(compression.cost, "parameters")
+    view = {} if compression.view == VIEWS[0] else {"view": compression.view}
+    return None if cost is None else {"learned_rank": compression.price, **cost, **view}
 
 
 def _said_components(compression: LowRank) -> dict[str, Any] | None:
@@ -92,8 +75,7 @@ LOW_RANK = (
         build=_learned_rank,
         options={
             "learned_rank": Option(float, "price of a unit of the cost, in squared error (in LC, in the loss)"),
-            "cost": Option(str, f"one of {', '.join(COSTS)}"),
-            "positions": Option(int, "how often a tensor is applied to one input, for operations and energy"),
+            **COST_OPTIONS,
             "view": _VIEW,
         },
         example={"learned_rank": 1e-6},
