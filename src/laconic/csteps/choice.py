@@ -64,7 +64,7 @@ class Choice(Compression):
             WeightsError: for weights that one of them does not take.
         """
         found = [part.project(weights, metrics, warm) for part in self.of]
-        last = of_kind(Code, warm, weights)  # type: ignore[type-abstract]
+        last = of_kind(Code, warm, weights)
         if last and any(feasible(part, last) for part in self.of):  # a cheaper code of a set than its nearest point
             found.append(dict(last))
         return min(found, key=lambda codes: distortion(codes, weights, metrics) + self.penalty(codes))
