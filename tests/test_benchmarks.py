@@ -1,10 +1,12 @@
 """What laconic is compared with does its work: rivals round-trip, targets and transforms are what they say."""
 
 import shutil
+from itertools import product
 from math import lgamma, log
 from pathlib import Path
 
 import bound
+import csteps_plain as plain
 import lossless
 import numpy as np
 import pytest
@@ -123,3 +125,28 @@ def test_the_file_nearest_to_a_rate(tmp_path):
     path = files.nearest("low rank", 9.0, lambda rank: ("--rank", rank), 0, 50, whole=True)
     sizes = [files.write("other", "--rank", rank)[1] for rank in (3, 4, 5, 6)]
     assert 8 * path.stat().st_size / 3000 == min(sizes, key=lambda bits: abs(bits - 9.0))
+
+
+def test_plain_c_steps_against_every_candidate():
+    w = RNG.standard_normal(9)
+    errors = {
+        plain.scaled_ternary: [np.array(c) for c in product((-1, 0, 1), repeat=9) if any(c)],
+        plain.scaled_binary: [np.array(c) for c in product((-1, 1), repeat=9)],
+    }
+    for step, candidates in errors.items():
+        least = min(float(np.square(w - c * max(0, w @ c) / (c @ c)).sum()) for c in candidates)
+        assert float(np.square(w - step(w)).sum()) == pytest.approx(least)
+    halves = [np.array(c, bool) for c in product((0, 1), repeat=9) if 0 < sum(c) < 9]
+    least = min(float(np.square(w - np.where(c, w[c].mean(), w[~c].mean())).sum()) for c in halves)
+    assert float(np.square(w - plain.two_values(w)).sum()) == pytest.approx(least)
+
+
+def test_plain_c_steps_meet_their_constraints():
+    w = RNG.standard_normal(1000)
+    ball = plain.l1_ball(w, 100.0)
+    assert np.abs(ball).sum() == pytest.approx(100)
+    assert np.ptp(np.abs(w - ball)[ball != 0]) == pytest.approx(0, abs=1e-12)
+    assert (np.abs(w[ball == 0]) <= np.abs(w - ball).max()).all()
+    assert np.array_equal(np.flatnonzero(plain.keep_largest(w, 3)), np.sort(np.argsort(np.abs(w))[-3:]))
+    w[:2] = 50, -50
+    assert np.array_equal(plain.corrected(w, 2)[:2], w[:2])

@@ -71,9 +71,10 @@ def _nearly(matrix: Tensor, rank: int, tolerance: float) -> tuple[Tensor, Tensor
     """Return U √S and √S Vᵀ of an error within ``tolerance`` of the least one, or None where that is not certain."""
     wide = matrix if matrix.dtype == torch.float64 else matrix.float()
     scale = float(wide.abs().max()) or 1.0
-    left, right, excess = krylov(wide / scale, rank)  # scaled, lest squares overflow
+    scaled = wide / scale  # lest squares overflow
+    left, right, excess = krylov(scaled, rank)
     squares = left.double().square().sum(0)
-    error = float((wide / scale).double().square().sum()) - float(squares.sum())
+    error = float(torch.linalg.vector_norm(scaled, dtype=torch.float64)) ** 2 - float(squares.sum())
     if not excess <= tolerance * (error - excess):
         return None
     root = squares.sqrt().sqrt()
