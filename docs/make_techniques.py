@@ -213,7 +213,9 @@ def picture(technique: Technique) -> bytes:
     axes = figure.subplots(2, 2, width_ratios=(2.6, 1), sharex="col")
     for row, (name, tensor) in enumerate({"before": before, "after": after}.items()):
         heat, histogram = axes[row]
-        heat.imshow(tensor.reshape(16, 72), cmap="RdBu", vmin=-limit, vmax=limit, aspect="auto", interpolation="none")
+        heat.imshow(
+            tensor.reshape(16, 72).numpy(), cmap="RdBu", vmin=-limit, vmax=limit, aspect="auto", interpolation="none"
+        )
         heat.set(xticks=range(0, 73, 9), yticks=range(0, 16, 4), ylabel=name)
         heat.set_xticks([place - 0.5 for place in range(0, 73, 9)], labels=[])
         histogram.hist(tensor.ravel().numpy(), bins=np.linspace(-limit, limit, 72), color="0.25")
