@@ -39,6 +39,7 @@ def costing(price: float, cost: Cost) -> dict[str, object]:
     return {"idempotent": "no", "penalty": penalty, "one_kind": False}
 
 
+HEAVY = costing(0.3, Parameters()) | {"exact": False}
 SHRUNK = {
     "idempotent": "no",
     "penalty": lambda codes: 0.7 * sum(nuclear_norm(code) for code in codes.values()),
@@ -64,6 +65,7 @@ LOW_RANK: tuple[Case, ...] = (
         **FACTORED,
     ),
     *alone("learned-rank", LearnedRank(0.3), MATRICES, weighted=False, **costing(0.3, Parameters())),
+    *alone("learned-rank", LearnedRank(0.3), MATRICES, weighted=True, **HEAVY)[len(MATRICES) :],
     Case("learned-bits", LearnedRank(0.01, Bits(exact=True)), PAIR, **costing(0.01, Bits(exact=True))),
     Case("joint-learned-flops", Joint(LearnedRank(0.02, Flops(9))), PAIR, **costing(0.02, Flops(9))),
     *alone("nuclear", NuclearNorm(0.7), MATRICES, weighted=False, **SHRUNK),

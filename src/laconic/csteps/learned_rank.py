@@ -13,8 +13,9 @@ from laconic.costs import Cost, Parameters
 from laconic.csteps.compression import Codes, Compression
 from laconic.csteps.factors import kronecker_of, require_matrix, to_matrix, truncated, whitened
 from laconic.csteps.warm import distortion
+from laconic.csteps.weighted_low_rank import nested, weighted
 from laconic.errors import PlanError, UnsupportedMetric
-from laconic.metric import Kronecker, Metric, Metrics, Unit
+from laconic.metric import Diagonal, Kronecker, Metric, Metrics, Unit, diagonal_of
 from laconic.params import Params, dtype_name, to_numpy
 
 
@@ -26,7 +27,9 @@ class LearnedRank(Compression):
         min over r, L, R   ‖W − L R‖²_metric + price · C(L R)   or   price · C(W)
 
     Method: one singular value decomposition gives the least error of every rank; all ranks from 0 to min(m, n), and the
-    tensor as it is, are tried, O(mn·min(m, n)). Exact but for the rounding of the factors to the tensor's dtype. At a
+    tensor as it is, are tried, O(mn·min(m, n)). Exact but for the rounding of the factors to the tensor's dtype. With a
+    diagonal metric it is approximate: ranks are compared by the factors that are best for the separable weights next to
+    it, and those of the rank that is chosen are then fitted (`laconic.csteps.weighted_low_rank`). At a
     tie the lowest rank wins, and any rank over the dense tensor. A cost that looks at values (the bits of a file) is
     asked for the factors of each rank.
 
@@ -62,7 +65,7 @@ class LearnedRank(Compression):
         """Return a `LowRankCode` or a `DenseCode` a tensor.
 
         Raises:
-            UnsupportedMetric: for a metric that is neither unit nor Kronecker.
+            UnsupportedMetric: for a metric that is not unit, diagonal or Kronecker.
             WeightsError: for NaN and infinite weights, tensors that ``view`` does not take, metrics of another shape.
         """
         codes: dict[str, Code] = {}
@@ -91,19 +94,38 @@ class LearnedRank(Compression):
         elif isinstance(metric, Unit):
             left, right = truncated(matrix, min(matrix.shape))
             s = left.square().sum(0)
+        elif isinstance(metric, Diagonal):
+            return self._weighted(name, tensor, matrix, metric)
         else:
             kind = type(metric).__name__
-            raise UnsupportedMetric(f"{name}: a learned rank takes a unit or Kronecker metric, not {kind}")
+            raise UnsupportedMetric(f"{name}: a learned rank takes a unit, diagonal or Kronecker metric, not {kind}")
         tails = np.append(np.cumsum(s.cpu().numpy()[::-1] ** 2)[::-1], 0.0)
+        best = self._best(name, tensor, (left, right), tails)
+        return DenseCode.of(to_numpy(tensor)) if best is None else self._code(tensor, left, right, best)
+
+    def _weighted(self, name: str, tensor: Tensor, matrix: Tensor, metric: Diagonal) -> Code:
+        """Return the best code that is known under importances."""
+        given = diagonal_of({name: metric}, name, tensor)
+        assert given is not None, "it is diagonal"
+        h = to_matrix(given.to(tensor.device), self.view).double()
+        left, right, errors = nested(matrix, h)
+        best = self._best(name, tensor, (left, right), np.array(errors))
+        dense = DenseCode.of(to_numpy(tensor))
+        if best is None:
+            return dense
+        fitted = weighted(matrix, h, best, 0.0, (left[:, :best], right[:best]))
+        found = [self._code(tensor, *factors, best) for factors in (fitted, (left, right))]
+        return min([*found, dense], key=lambda code: self._objective(name, code, tensor, metric))
+
+    def _best(self, name: str, tensor: Tensor, factors: tuple[Tensor, Tensor], tails: np.ndarray) -> int | None:
+        """Return the rank that is best, ``tails`` being the errors of all; None where the dense tensor is better."""
         dense = DenseCode.of(to_numpy(tensor))
         objectives = [
             tail + self.price * self.cost(name, code)
-            for tail, code in zip(tails, self._candidates(tensor, left, right), strict=True)
+            for tail, code in zip(tails, self._candidates(tensor, *factors), strict=True)
         ]
         best = int(np.argmin(objectives))
-        if self.price * self.cost(name, dense) < objectives[best]:
-            return dense
-        return self._code(tensor, left, right, best)
+        return None if self.price * self.cost(name, dense) < objectives[best] else best
 
     def _candidates(self, tensor: Tensor, left: Tensor, right: Tensor) -> Iterator[Code]:
         """Give a code of each rank, from 0 on: one that costs what the factors do, or they themselves."""

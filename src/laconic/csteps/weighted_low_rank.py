@@ -64,6 +64,24 @@ def weighted(matrix: Tensor, h: Tensor, rank: int, tolerance: float, warm: Facto
     return _balanced(*best)
 
 
+def nested(matrix: Tensor, h: Tensor) -> tuple[Tensor, Tensor, list[float]]:
+    """Return factors of full rank whose first r terms are good for every r, and the weighted error of each r.
+
+    They are the optimum for the separable weights next to h, outer(mean of rows, mean of columns); O(mn·min(m, n)).
+
+    Args:
+        matrix: W, shape (m, n).
+        h: importances of the same shape, float64.
+    """
+    largest = float(h.max()) if h.numel() else 0.0
+    left, right = _nearly_separable(matrix, h / largest if largest > 0 else torch.ones_like(h), min(matrix.shape), 0.0)
+    rest, errors = matrix.double(), [float((h * matrix.double().square()).sum())]
+    for k in range(left.shape[1]):
+        rest = rest - torch.outer(left[:, k], right[k])
+        errors.append(float((h * rest.square()).sum()))
+    return left, right, errors
+
+
 def weighted_error(matrix: Tensor, h: Tensor, left: Tensor, right: Tensor) -> float:
     """Return `Σ h (W − L R)²`, all float64."""
     return float((h * (matrix - left @ right).square()).sum())

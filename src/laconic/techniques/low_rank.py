@@ -80,7 +80,8 @@ LOW_RANK = (
         },
         example={"learned_rank": 1e-6},
         say=_said_learned_rank,
-        metrics=(Unit, Kronecker),
+        metrics=(Unit, Diagonal, Kronecker),
+        approximate=(Diagonal,),
     ),
     Technique(
         key="nuclear_price",
