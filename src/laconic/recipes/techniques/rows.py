@@ -86,13 +86,12 @@ def _of_setting(subject: Subject, setting: Setting, learned: bool) -> list[Row]:
     for number, target in enumerate(targets):
         subject.context.say(0.2 * number / len(targets), f"{setting.label}, {target:,} B, direct")
         rows.append(made.row(target))
-    shift = log(_GUESS) / log(setting.span[1] / setting.span[0]) if setting.priced and setting.span else 0.0
+    known: dict[float, int] = {}
     for number, direct in enumerate(rows[:] if learned else ()):
         subject.context.say(0.2 + 0.8 * number / len(targets), f"{setting.label}, {direct.target:,} B, LC")
-        row = _learned(subject, direct, shift)
+        row = _learned(subject, direct, known)
+        known |= dict(row.figures.get("tried", ()))
         rows.append(row)
-        if setting.priced and row.reached:
-            shift = row.figures["place"] - direct.figures["place"]
     return rows
 
 
@@ -135,34 +134,39 @@ class _Direct:
         return compress(self._subject.params, plan, metrics=self._metrics, metadata=self._subject.task.metadata)
 
 
-def _learned(subject: Subject, direct: Row, shift: float) -> Row:
-    """Return the row of LC at the size of a direct one; a few runs look for the strength."""
+def _learned(subject: Subject, direct: Row, known: Mapping[float, int]) -> Row:
+    """Return the row of LC at the size of a direct one; a few runs look for the strength.
+
+    Args:
+        subject: the network.
+        direct: the row of direct compression.
+        known: bytes by place, from runs for other sizes.
+    """
     setting, target, effort = direct.setting, direct.target, subject.effort
+    if setting.span is None:
+        return _row(setting, target, "LC", {"reason": "nothing is constrained, so there is nothing for LC to do"}, {})
     if "reason" in direct.figures or not (direct.reached or setting.priced):
         text = direct.figures.get("reason", "direct compression does not reach this size")
         return _row(setting, target, "LC", {"reason": text}, {})
+    shift = log(_GUESS) / log(setting.span[1] / setting.span[0]) if setting.priced else 0.0
 
     def run(strength: float) -> tuple[Mapping[str, Any], Mapping[str, Tensor]]:
         key = f"{setting.label}/LC/{strength}"
         return subject.context.cache.point(key, lambda: _trained(subject, setting, strength))
 
     def compute() -> tuple[dict[str, Any], dict[str, Tensor]]:
-        start = min(max(direct.figures["place"] + shift, 0.0), 1.0)
+        start, slope = min(max(direct.figures["place"] + shift, 0.0), 1.0), direct.figures["slope"]
         try:
-            found = sought(
-                setting,
-                lambda strength: run(strength)[0]["bytes"],
-                target,
-                start,
-                direct.figures["slope"],
-                effort.tries,
+            found, tried = sought(
+                setting, lambda strength: run(strength)[0]["bytes"], target, known, start, slope, effort.tries
             )
         except LaconicError as error:
             return {"reason": str(error)}, {}
         figures, tensors = run(found.strength)
         params = decompress(container.loads(tensors["file"].numpy().tobytes()).codes)
         judged, errors = _judged(subject, setting, found, target, params, figures["seconds"])
-        return {**judged, "steps": figures["steps"], "gap": figures["gap"]}, errors
+        more = {"steps": figures["steps"], "gap": figures["gap"], "tried": sorted(tried.items())}
+        return {**judged, **more}, errors
 
     key = f"{setting.label}/{target}/LC"
     return _row(setting, target, "LC", *subject.context.cache.point(key, compute))

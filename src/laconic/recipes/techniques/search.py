@@ -64,32 +64,35 @@ def halved(setting: Setting, size: Size, target: int) -> Found:
     return Found(place, setting.at(place), sizes[place], _slope(sizes, place))
 
 
-def sought(setting: Setting, size: Size, target: int, start: float, slope: float, tries: int) -> Found:
-    """Return what a few costly files find: by the slope until both sides are known, then between them.
+def sought(
+    setting: Setting, size: Size, target: int, known: Mapping[float, int], start: float, slope: float, tries: int
+) -> tuple[Found, dict[float, int]]:
+    """Return what a few costly files find, and all that is known then: by the slope, or between two files.
 
     >>> setting = Setting("keep", "keep", "pruning", "share", dict, (1e-4, 1.0))
-    >>> sought(setting, lambda share: round(120_000 * share), 5_000, 0.68, 9.0, 3).size
+    >>> sought(setting, lambda share: round(120_000 * share), 5_000, {}, 0.68, 9.0, 3)[0].size
     4903
 
     Args:
         setting: gives strengths by place.
         size: of the file at a strength.
         target: bytes.
-        start: the first place.
+        known: bytes by place, from the search for other sizes.
+        start: the first place, where nothing is known.
         slope: of ln(bytes) against the place, as far as it is known.
         tries: files at most.
     """
-    sizes: dict[float, int] = {}
-    place, content = start, (NEAR if setting.whole else CLOSE) * target
+    sizes, content = dict(known), (NEAR if setting.whole else CLOSE) * target
+    slope = _within(slope, *_SLOPES)
     for _ in range(tries):
+        if any(content <= found <= target for found in sizes.values()):
+            break
+        place = _next(sizes, target, slope) if sizes else start
         if setting.at(place) in map(setting.at, sizes):
             break
         sizes[place] = size(setting.at(place))
-        if content <= sizes[place] <= target:
-            break
-        place = _next(sizes, target, _within(slope, *_SLOPES), place)
     place = nearest(sizes, target)
-    return Found(place, setting.at(place), sizes[place], slope)
+    return Found(place, setting.at(place), sizes[place], slope), sizes
 
 
 def nearest(sizes: Mapping[float, int], target: int) -> float:
@@ -105,14 +108,15 @@ def nearest(sizes: Mapping[float, int], target: int) -> float:
     return min(sizes, key=lambda key: abs(math.log(sizes[key] / target)))
 
 
-def _next(sizes: Mapping[float, int], target: int, slope: float, last: float) -> float:
-    """Return the place to try after those of ``sizes``."""
+def _next(sizes: Mapping[float, int], target: int, slope: float) -> float:
+    """Return the place to try after those of ``sizes``: below the first file that is too large."""
     aim = math.log(_AIM * target)
-    below = max((place for place, size in sizes.items() if size <= target), default=None)
-    above = min((place for place, size in sizes.items() if size > target), default=None)
-    if below is None or above is None or below >= above:
+    above = min((place for place, size in sizes.items() if size > target), default=math.inf)
+    below = max((place for place, size in sizes.items() if size <= target and place < above), default=-math.inf)
+    if math.isinf(above) or math.isinf(below):
+        last = below if math.isinf(above) else above
         move = (aim - math.log(sizes[last])) / slope
-        return _within(last + min(max(move, -_STEP), _STEP), 0.0, 1.0)
+        return _within(last + _within(move, -_STEP, _STEP), 0.0, 1.0)
     ends = math.log(sizes[below]), math.log(sizes[above])
     share = _within((aim - ends[0]) / (ends[1] - ends[0]), 0.1, 0.9)
     return below + share * (above - below)

@@ -1,6 +1,6 @@
 """Where k-means starts, at equal numbers of values (Han, Mao & Dally 2016, section 3.2)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, final
 
@@ -14,7 +14,6 @@ from laconic.recipes.techniques.rows import percent
 from laconic.recipes.techniques.subject import Subject
 
 STARTS = ("linear", "density", "random", "optimal")
-VALUES = (4, 8, 16)
 _SEEDS = 3
 """Draws of the random start; its errors are means over them."""
 
@@ -46,10 +45,10 @@ class Start:
         }  # fmt: skip
 
 
-def compare(subject: Subject, values: Sequence[int] = VALUES) -> list[Start]:
+def compare(subject: Subject) -> list[Start]:
     """Return every start, number of values and method."""
     made = list[Start]()
-    jobs = [(k, start) for k in values for start in STARTS]
+    jobs = [(k, start) for k in subject.effort.values for start in STARTS]
     for number, (k, start) in enumerate(jobs):
         subject.context.say(number / len(jobs), f"k-means from {start}, {k} values")
         seeds = range(_SEEDS if start == "random" else 1)

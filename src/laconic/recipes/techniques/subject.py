@@ -32,13 +32,15 @@ class Effort:
         learning: the LC algorithm.
         tuning: training of what direct compression leaves free, for the starts of k-means.
         tries: runs of LC at most for one size.
+        values: numbers of values for which the starts of k-means are compared.
     """
 
     images: int
     targets: tuple[int, ...]
     learning: Training
     tuning: Training
-    tries: int = 4
+    tries: int = 5
+    values: tuple[int, ...] = (4, 8, 16)
 
     def record(self) -> dict[str, Any]:
         """Return it as JSON says it."""
@@ -50,7 +52,7 @@ class Effort:
                 "pull": how.pull, "growth": how.growth, "tolerance": how.tolerance,
                 "fine-tuning epochs": how.finetune.epochs,
             },
-            "starts": {"fine-tuning epochs": tuned.epochs, "lr": tuned.lr},
+            "starts": {"values": list(self.values), "fine-tuning epochs": tuned.epochs, "lr": tuned.lr},
         }  # fmt: skip
 
 
