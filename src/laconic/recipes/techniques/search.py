@@ -71,7 +71,7 @@ def sought(
 
     >>> setting = Setting("keep", "keep", "pruning", "share", dict, (1e-4, 1.0))
     >>> sought(setting, lambda share: round(120_000 * share), 5_000, {}, 0.68, 9.0, 3)[0].size
-    4903
+    4871
 
     Args:
         setting: gives strengths by place.
