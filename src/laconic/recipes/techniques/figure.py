@@ -25,7 +25,7 @@ _MARKS, _STROKES = "os^vD*PX<>h", ("-", "--", ":")
 
 
 def curves(rows: Sequence[Row], reference: float, label: str) -> Figure:
-    """Return the figure: a panel for direct compression and one for LC, both axes logarithmic.
+    """Return the figure: a panel for direct compression and one for LC, each with axes of its own, logarithmic.
 
     Args:
         rows: of the table; those that reach their size are drawn.
@@ -33,7 +33,7 @@ def curves(rows: Sequence[Row], reference: float, label: str) -> Figure:
         label: of the network.
     """
     figure = Figure(figsize=(13, 8.5), layout="constrained")
-    panels = figure.subplots(1, len(METHODS), sharex=True, sharey=True)
+    panels = figure.subplots(1, len(METHODS), sharex=True)
     styles = _styles(rows)
     for axes, method in zip(panels, METHODS, strict=True):
         axes.axhline(max(reference, 1e-2), color="grey", ls="--", lw=1)
