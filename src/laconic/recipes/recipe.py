@@ -49,7 +49,7 @@ class Outcome:
     """What comes of a recipe.
 
     Args:
-        record: as JSON says it; a function of recipe, data and options alone, interrupted or not.
+        record: as JSON says it; but for seconds a function of recipe, data and options alone, interrupted or not.
         page: in Markdown, for people.
         figures: by file name; the page shows them.
     """

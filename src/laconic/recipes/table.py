@@ -10,11 +10,11 @@ import torch
 
 from laconic.errors import DataError
 from laconic.files import replace_file
-from laconic.recipes import gao2019
+from laconic.recipes import gao2019, techniques
 from laconic.recipes.cache import Cache
 from laconic.recipes.recipe import Context, Outcome, Recipe, Say
 
-RECIPES: Mapping[str, Recipe] = MappingProxyType({made.name: made for made in gao2019.RECIPES})
+RECIPES: Mapping[str, Recipe] = MappingProxyType({made.name: made for made in (*gao2019.RECIPES, *techniques.RECIPES)})
 """Name → recipe."""
 
 

@@ -1,0 +1,238 @@
+"""One file of the table: a technique at a size, direct or by LC; found, made, and judged on the test images once."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import log
+from time import perf_counter
+from typing import Any, Literal, final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from laconic import container
+from laconic.api import Result, compress
+from laconic.errors import LaconicError
+from laconic.metric import Metrics
+from laconic.params import Params, decompress
+from laconic.plan import in_toml
+from laconic.recipes.gao2019.points import sample_by_sample
+from laconic.recipes.techniques.search import Found, halved, sought
+from laconic.recipes.techniques.settings import Setting
+from laconic.recipes.techniques.subject import Subject
+
+Method = Literal["direct", "LC"]
+
+_GUESS = 2e-3
+"""What LC's price, one of the loss, is of the price of direct compression, in squared weights, before one is known."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One line of the table.
+
+    Args:
+        setting: what was compressed how.
+        target: size asked for, in bytes.
+        method: "direct" or "LC".
+        figures: bytes, errors in percent, seconds and the like; or "reason", why there are none.
+        errors: 1 where a test image is named wrongly, shape (samples,); none with a reason.
+    """
+
+    setting: Setting
+    target: int
+    method: Method
+    figures: Mapping[str, Any]
+    errors: np.ndarray
+
+    @property
+    def reached(self) -> bool:
+        """Whether the file is of the size asked for, or little below."""
+        return bool(self.figures.get("reached", False))
+
+    def record(self) -> dict[str, Any]:
+        """Return it as JSON says it."""
+        return {
+            "technique": self.setting.technique,
+            "setting": self.setting.label,
+            "family": self.setting.family,
+            "parameter": self.setting.parameter,
+            "target": self.target,
+            "method": self.method,
+            **self.figures,
+        }
+
+
+def measure(subject: Subject, settings: Sequence[Setting], learned: Callable[[Setting], bool]) -> list[Row]:
+    """Return the rows of all settings, sizes and methods.
+
+    Args:
+        subject: the network.
+        settings: what is compared.
+        learned: says whether a setting is trained too.
+    """
+    rows, total = list[Row](), len(settings)
+    for number, setting in enumerate(settings):
+        part = subject.part(number / total, (number + 1) / total)
+        rows += _of_setting(part, setting, learned(setting))
+    return rows
+
+
+def _of_setting(subject: Subject, setting: Setting, learned: bool) -> list[Row]:
+    """Return the rows of one setting: all sizes direct, then all sizes by LC."""
+    made = _Direct(subject, setting)
+    targets, rows = subject.effort.targets, list[Row]()
+    for number, target in enumerate(targets):
+        subject.context.say(0.2 * number / len(targets), f"{setting.label}, {target:,} B, direct")
+        rows.append(made.row(target))
+    known: dict[float, int] = {}
+    for number, direct in enumerate(rows[:] if learned else ()):
+        subject.context.say(0.2 + 0.8 * number / len(targets), f"{setting.label}, {direct.target:,} B, LC")
+        row = _learned(subject, direct, known)
+        known |= dict(row.figures.get("tried", ()))
+        rows.append(row)
+    return rows
+
+
+@final
+class _Direct:
+    """Direct compression of one setting; a strength is tried once for all sizes."""
+
+    def __init__(self, subject: Subject, setting: Setting) -> None:
+        self._subject, self._setting = subject, setting
+        self._sizes: dict[float, int] = {}
+        self._metrics: Metrics | None = None
+
+    def row(self, target: int) -> Row:
+        """Return the row of one size, computed once in the life of the folder."""
+
+        def compute() -> tuple[dict[str, Any], dict[str, Tensor]]:
+            try:
+                found = halved(self._setting, self._size, target)
+            except LaconicError as error:
+                return {"reason": str(error)}, {}
+            started = perf_counter()
+            result = self._compress(found.strength)
+            seconds = perf_counter() - started
+            return _judged(self._subject, self._setting, found, target, result.params, seconds)
+
+        key = f"{self._setting.label}/{target}/direct"
+        return _row(self._setting, target, "direct", *self._subject.context.cache.point(key, compute))
+
+    def _size(self, strength: float) -> int:
+        """Return the bytes of the file."""
+        if strength not in self._sizes:
+            self._sizes[strength] = self._compress(strength).file_bytes
+        return self._sizes[strength]
+
+    def _compress(self, strength: float) -> Result:
+        """Return what direct compression makes."""
+        if self._metrics is None:
+            self._metrics = metrics_of(self._subject, self._setting)
+        plan = self._setting.plan(strength, self._subject.params)
+        return compress(self._subject.params, plan, metrics=self._metrics, metadata=self._subject.task.metadata)
+
+
+def _learned(subject: Subject, direct: Row, known: Mapping[float, int]) -> Row:
+    """Return the row of LC at the size of a direct one; a few runs look for the strength.
+
+    Args:
+        subject: the network.
+        direct: the row of direct compression.
+        known: bytes by place, from runs for other sizes.
+    """
+    setting, target, effort = direct.setting, direct.target, subject.effort
+    if setting.span is None:
+        return _row(setting, target, "LC", {"reason": "nothing is constrained, so there is nothing for LC to do"}, {})
+    if "reason" in direct.figures or not (direct.reached or setting.priced):
+        text = direct.figures.get("reason", "direct compression does not reach this size")
+        return _row(setting, target, "LC", {"reason": text}, {})
+    shift = log(_GUESS) / log(setting.span[1] / setting.span[0]) if setting.priced else 0.0
+
+    def run(strength: float) -> tuple[Mapping[str, Any], Mapping[str, Tensor]]:
+        key = f"{setting.label}/LC/{strength}"
+        return subject.context.cache.point(key, lambda: _trained(subject, setting, strength))
+
+    def compute() -> tuple[dict[str, Any], dict[str, Tensor]]:
+        start, slope = min(max(direct.figures["place"] + shift, 0.0), 1.0), direct.figures["slope"]
+        try:
+            found, tried = sought(
+                setting, lambda strength: run(strength)[0]["bytes"], target, known, start, slope, effort.tries
+            )
+        except LaconicError as error:
+            return {"reason": str(error)}, {}
+        figures, tensors = run(found.strength)
+        params = decompress(container.loads(tensors["file"].numpy().tobytes()).codes)
+        judged, errors = _judged(subject, setting, found, target, params, figures["seconds"])
+        more = {"steps": figures["steps"], "gap": figures["gap"], "tried": sorted(tried.items())}
+        return {**judged, **more}, errors
+
+    key = f"{setting.label}/{target}/LC"
+    return _row(setting, target, "LC", *subject.context.cache.point(key, compute))
+
+
+def _trained(subject: Subject, setting: Setting, strength: float) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Run LC once and return its file."""
+    started = perf_counter()
+    result = compress(
+        subject.params,
+        setting.plan(strength, subject.params),
+        subject.task,
+        "train",
+        training=subject.effort.learning,
+        metrics=metrics_of(subject, setting),
+        seed=subject.context.seed,
+    )
+    seconds = round(perf_counter() - started, 2)
+    file = container.dumps(result.codes, result.metadata)
+    last = result.history[-1]
+    figures = {"bytes": len(file), "seconds": seconds, "steps": last.step, "gap": round(last.gap, 6)}
+    return figures, {"file": torch.from_numpy(np.frombuffer(file, np.uint8).copy())}
+
+
+def metrics_of(subject: Subject, setting: Setting) -> Metrics | None:
+    """Return the metrics that the setting's importance gives, or None where it has none."""
+    return None if setting.importance is None else setting.importance.metrics(subject.task, subject.params)
+
+
+def kept(params: Params) -> dict[str, float]:
+    """Return the share of the weights that are not zero, for each tensor with two axes or more.
+
+    >>> kept({"w": torch.tensor([[1.0, 0.0]]), "b": torch.ones(2)})
+    {'w': 0.5}
+    """
+    return {n: round(int(t.count_nonzero()) / t.numel(), 6) for n, t in params.items() if t.ndim >= 2}
+
+
+def percent(errors: np.ndarray) -> float:
+    """Return the mean in percent, to four decimals."""
+    return round(100 * float(errors.mean()), 4)
+
+
+def _judged(
+    subject: Subject, setting: Setting, found: Found, target: int, params: Params, seconds: float
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return the figures of a file, and which test images it names wrongly."""
+    errors = {split: sample_by_sample(subject.task, params, split)["errors"] for split in ("validation", "test")}
+    figures = {
+        "strength": found.strength,
+        "row": in_toml(dict(setting.row(found.strength))),
+        "bytes": found.size,
+        "reached": found.reaches(target),
+        "error": percent(errors["test"].double().numpy()),
+        "validation": percent(errors["validation"].double().numpy()),
+        "seconds": round(seconds, 2),
+        "kept": kept(params),
+        "place": found.place,
+        "slope": round(found.slope, 6),
+    }
+    return figures, {"errors": errors["test"]}
+
+
+def _row(
+    setting: Setting, target: int, method: Method, figures: Mapping[str, Any], tensors: Mapping[str, Tensor]
+) -> Row:
+    """Return the row of what the cache keeps."""
+    errors = tensors["errors"].double().numpy() if tensors else np.zeros(0)
+    return Row(setting, target, method, figures, errors)

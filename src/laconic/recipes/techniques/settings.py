@@ -1,0 +1,154 @@
+"""Every technique with one parameter that is free, and the range in which it decides how large the file is."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, final
+
+from laconic.csteps import Lossless
+from laconic.importance import Importance
+from laconic.params import Params
+from laconic.plan import Plan, fnmatch_escape, parse_compression
+
+Row = Mapping[str, Any]
+
+_FEW = {"codebook": 16}
+_VALUES = {"values": _FEW}
+"""Of what pruning leaves: 16 values, for 32 bits each would leave most techniques far above the sizes compared."""
+_SIDES = {"left": _FEW, "right": _FEW}
+_PRICES = (1e2, 1e-10)
+
+
+@final
+@dataclass(frozen=True)
+class Setting:
+    """A technique as it is compared.
+
+    Args:
+        technique: its key.
+        label: names the curve.
+        family: what it is compared within.
+        parameter: what is free, in a word or two.
+        row: strength → the row of a plan.
+        span: the strengths of the smallest and of the largest file; None where nothing is free.
+        whole: the strength is an integer.
+        priced: the strength is a price, which in LC is one of the loss.
+        last: the row of the last layer where the technique would take outputs away.
+        importance: what errors are weighed by; alike where there is none.
+    """
+
+    technique: str
+    label: str
+    family: str
+    parameter: str
+    row: Callable[[Any], Row]
+    span: tuple[float, float] | None
+    whole: bool = False
+    priced: bool = False
+    last: Row | None = None
+    importance: Importance | None = None
+
+    def at(self, place: float) -> float:
+        """Return the strength at a place from 0, the smallest file, to 1, the largest: evenly in its logarithm.
+
+        >>> Setting("codebook", "codebook", "quantization", "values", dict, (2, 32), whole=True).at(0.5)
+        8
+        """
+        low, high = self.span or (1.0, 1.0)
+        strength = low * (high / low) ** place
+        return round(strength) if self.whole else float(f"{strength:.6g}")
+
+    def plan(self, strength: float, params: Params) -> Plan:
+        """Return the plan for every tensor with two axes or more, without importance; the rest stays lossless.
+
+        Raises:
+            PlanError: when the technique refuses the strength.
+        """
+        names = [fnmatch_escape(name) for name, tensor in params.items() if tensor.ndim >= 2]
+        compression = parse_compression(self.row(strength), self.label)
+        if self.last is None:
+            return Plan({", ".join(names): compression}, rest=Lossless())
+        last = parse_compression(self.last, self.label)
+        return Plan({", ".join(names[:-1]): compression, names[-1]: last}, rest=Lossless())
+
+
+def _low_rank_and_sparse(share: float) -> Row:
+    """Return a product and sparse exceptions, the rank in proportion to their share."""
+    rank = max(1, round(120 * share))
+    return {"sum": [{"rank": rank, **_SIDES}, {"keep": share, **_VALUES}]}
+
+
+_SUMS = (
+    Setting("sum", "two values + sparse", "sum", "share",
+            lambda s: {"sum": [{"codebook": 2}, {"keep": s, **_VALUES}]}, (1e-5, 0.5)),
+    Setting("sum", "low rank + sparse", "sum", "share", _low_rank_and_sparse, (1e-4, 0.5)),
+)  # fmt: skip
+
+_QUANTIZATION = (
+    Setting("codebook", "codebook", "quantization", "values", lambda k: {"codebook": k}, (2, 256), whole=True),
+    Setting("kmeans", "kmeans", "quantization", "values", lambda k: {"kmeans": k}, (2, 256), whole=True),
+    Setting("priced_codebook", "priced_codebook", "quantization", "price",
+            lambda p: {"priced_codebook": 16, "price": p}, _PRICES, priced=True),
+    Setting("binary", "binary", "quantization", "price",
+            lambda p: {"binary": True, "price": p}, _PRICES, priced=True),
+    Setting("ternary", "ternary", "quantization", "price",
+            lambda p: {"ternary": True, "price": p}, _PRICES, priced=True),
+    Setting("powers_of_two", "powers_of_two", "quantization", "price",
+            lambda p: {"powers_of_two": 3, "price": p}, _PRICES, priced=True),
+    Setting("fixed_codebook", "fixed_codebook", "quantization", "price",
+            lambda p: {"fixed_codebook": [-1.0, -0.3, 0.0, 0.3, 1.0], "price": p}, _PRICES, priced=True),
+    Setting("hashed", "hashed", "quantization", "groups", lambda k: {"hashed": k}, (2, 4096), whole=True),
+    Setting("grid", "grid", "quantization", "step", lambda s: {"grid": s}, (10.0, 1e-3)),
+    Setting("grid_bits", "grid_bits", "quantization", "bits", lambda b: {"grid_bits": b}, (0.01, 8.0)),
+)  # fmt: skip
+
+_PRUNING = (
+    Setting("keep", "keep", "pruning", "share", lambda s: {"keep": s, **_VALUES, "joint": True}, (1e-4, 1.0)),
+    Setting("keep", "keep by importance", "pruning", "share",
+            lambda s: {"keep": s, **_VALUES, "joint": True}, (1e-4, 1.0),
+            importance=Importance("unsupervised", samples=1_000)),
+    Setting("count", "count", "pruning", "weights",
+            lambda k: {"count": k, **_VALUES, "joint": True}, (10, 200_000), whole=True),
+    Setting("l0_price", "l0_price", "pruning", "price",
+            lambda p: {"l0_price": p, **_VALUES, "joint": True}, _PRICES, priced=True),
+    Setting("l1_price", "l1_price", "pruning", "price",
+            lambda p: {"l1_price": p, "joint": True}, _PRICES, priced=True),
+    Setting("l1_radius", "l1_radius", "pruning", "radius",
+            lambda r: {"l1_radius": r, "joint": True}, (1.0, 1e5)),
+    Setting("l1_share", "l1_share", "pruning", "share", lambda s: {"l1_share": s, "joint": True}, (1e-4, 1.0)),
+    Setting("prune_bit_price", "prune_bit_price", "pruning", "price",
+            lambda p: {"prune_bit_price": p, "value_bits": 4.0, **_VALUES, "joint": True}, _PRICES, priced=True),
+    Setting("n_of_m", "n_of_m", "pruning", "m, n = 1", lambda m: {"n_of_m": [1, m], **_VALUES}, (256, 1), whole=True),
+)  # fmt: skip
+
+_GROUPS = (
+    Setting("filters", "filters", "groups", "share",
+            lambda s: {"filters": s, **_VALUES}, (1e-3, 1.0), last=_FEW),
+    Setting("channels", "channels", "groups", "share", lambda s: {"channels": s, **_VALUES}, (1e-3, 1.0)),
+    Setting("heads", "heads", "groups", "share",
+            lambda s: {"heads": 50, "share": s, **_VALUES}, (1e-3, 1.0), last=_FEW),
+    Setting("blocks", "blocks", "groups", "share",
+            lambda s: {"blocks": [4, 4], "share": s, **_VALUES, "joint": True}, (1e-3, 1.0)),
+    Setting("group_count", "group_count", "groups", "neurons",
+            lambda k: {"group_count": k, "kind": "neurons", **_VALUES, "joint": True}, (1, 400), whole=True, last=_FEW),
+    Setting("group_budget", "group_budget", "groups", "share",
+            lambda s: {"group_budget": s, "kind": "channels", **_VALUES, "joint": True}, (1e-3, 1.0)),
+    Setting("group_price", "group_price", "groups", "price",
+            lambda p: {"group_price": p, "kind": "blocks", "size": [4, 4], "joint": True}, _PRICES, priced=True),
+)  # fmt: skip
+
+_LOW_RANK = (
+    Setting("rank", "rank", "low rank", "rank", lambda r: {"rank": r, **_SIDES}, (1, 256), whole=True),
+    Setting("two_components", "two_components", "low rank", "rank",
+            lambda r: {"two_components": r}, (1, 256), whole=True),
+    Setting("learned_rank", "learned_rank", "low rank", "price", lambda p: {"learned_rank": p}, _PRICES, priced=True),
+    Setting("nuclear_price", "nuclear_price", "low rank", "price",
+            lambda p: {"nuclear_price": p}, _PRICES, priced=True),
+    Setting("tucker", "tucker", "low rank", "rank", lambda r: {"tucker": r, "factors": _FEW}, (1, 256), whole=True),
+    Setting("cp", "cp", "low rank", "products", lambda r: {"cp": r, "factors": _FEW}, (1, 256), whole=True),
+)  # fmt: skip
+
+LOSSLESS = Setting("lossless", "lossless", "lossless", "nothing", lambda _: {"lossless": True}, None)
+
+SETTINGS: tuple[Setting, ...] = (LOSSLESS, *_QUANTIZATION, *_PRUNING, *_GROUPS, *_LOW_RANK, *_SUMS)
+"""Every technique once at least. Pruning takes all layers under one constraint or price, quantization and low rank each
+layer by itself, as their sources do."""

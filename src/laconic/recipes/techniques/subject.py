@@ -1,0 +1,142 @@
+"""The network that is compressed, how long LC may take, and the sizes that are compared."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, final
+
+from torch import Tensor
+
+from laconic import data, nets
+from laconic.api import Training
+from laconic.data import Dataset
+from laconic.errors import DataError
+from laconic.lc import FINE_TUNING
+from laconic.params import load_checkpoint
+from laconic.recipes.gao2019.experiment import holds
+from laconic.recipes.recipe import Context
+from laconic.recipes.reference import trained
+from laconic.task import Task, classification
+from laconic.training import Optimization, cosine
+
+NET = "lenet300-tanh"
+
+
+@final
+@dataclass(frozen=True)
+class Effort:
+    """What is compared on a network.
+
+    Args:
+        images: training images, the first ones; all where there are fewer.
+        targets: sizes of files, in bytes.
+        learning: the LC algorithm.
+        tuning: training of what direct compression leaves free, for the starts of k-means.
+        tries: runs of LC at most for one size.
+        values: numbers of values for which the starts of k-means are compared.
+    """
+
+    images: int
+    targets: tuple[int, ...]
+    learning: Training
+    tuning: Training
+    tries: int = 5
+    values: tuple[int, ...] = (4, 8, 16)
+
+    def record(self) -> dict[str, Any]:
+        """Return it as JSON says it."""
+        how, tuned = self.learning, self.tuning.finetune
+        return {
+            "training images": self.images, "targets": list(self.targets), "tries": self.tries,
+            "LC": {
+                "steps": how.steps, "epochs": how.l_step.epochs, "lr": how.l_step.lr, "decay": how.decay,
+                "pull": how.pull, "growth": how.growth, "tolerance": how.tolerance,
+                "fine-tuning epochs": how.finetune.epochs,
+            },
+            "starts": {"values": list(self.values), "fine-tuning epochs": tuned.epochs, "lr": tuned.lr},
+        }  # fmt: skip
+
+
+def _learning(epochs: int, steps: int, tuned: int) -> Training:
+    """Return a short schedule: μ grows by 30 % a step."""
+    return Training(
+        steps=steps,
+        l_step=Optimization(epochs=epochs, lr=0.1),
+        pull=0.05,
+        growth=1.3,
+        finetune=replace(FINE_TUNING, epochs=tuned),
+    )
+
+
+def _tuning(epochs: int) -> Training:
+    """Return fine-tuning alone."""
+    return Training(method="retrain", finetune=replace(FINE_TUNING, epochs=epochs))
+
+
+MNIST = Effort(12_000, (10_000, 20_000, 40_000), _learning(1, 25, 3), _tuning(5))
+MNIST_FAST = replace(MNIST, targets=(20_000,), tries=2)
+DIGITS = Effort(1_200, (3_500, 5_500, 9_500), _learning(4, 25, 12), _tuning(20))
+DIGITS_FAST = replace(DIGITS, targets=(5_500,), tries=2)
+TRAINING_DIGITS = Optimization(epochs=40, lr=0.05, anneal=cosine)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A trained network that is compressed.
+
+    Args:
+        label: network and data set.
+        note: how the network came about.
+        task: module, splits and loss; its training split is what LC sees.
+        params: trained weights.
+        effort: what is compared.
+        context: what it runs in.
+    """
+
+    label: str
+    note: str
+    task: Task
+    params: Mapping[str, Tensor]
+    effort: Effort
+    context: Context
+
+    def part(self, start: float, stop: float) -> "Subject":
+        """Return the same for a part of the work."""
+        return replace(self, context=self.context.part(start, stop))
+
+
+def prepare(context: Context) -> Subject:
+    """Return the published network on MNIST; one trained here on digits where there is no MNIST.
+
+    Raises:
+        DataError: when there is MNIST, but no published network beside it.
+    """
+    there = holds(context.data_dir, "mnist", "train-images*")
+    name = "mnist" if there else "digits"
+    ready = data.load(name, context.data_dir, nets.preprocessing_of(NET, name))
+    module = nets.build(NET, ready.shape, ready.classes, context.seed)
+    notes = nets.identity(NET, name, ready.preprocessing)
+    label = f"{NET} {name}"
+    if not there:
+        params = trained(context.part(0.0, 0.02), label, classification(module, ready, notes), TRAINING_DIGITS)
+        note = "No MNIST was found: the 8 x 8 digits of scikit-learn stand in, on a network of the same widths."
+        effort = DIGITS_FAST if context.fast else DIGITS
+    else:
+        assert context.data_dir is not None, "there is MNIST in it"
+        path = context.data_dir / "models" / "lenet300_mnist.safetensors"
+        if not path.is_file():
+            raise DataError(f"techniques compresses {path}, which is missing; add it, or leave --data-dir out")
+        params = load_checkpoint(path)[0]
+        note = (
+            "LeNet-300-100 of the LC toolkit (tanh). It was trained on all 60,000 training images, those of the "
+            "validation split too."
+        )
+        effort = MNIST_FAST if context.fast else MNIST
+    task = classification(module, _first(ready, effort.images), notes)
+    return Subject(label, note, task, params, effort, context.part(0.02, 1.0))
+
+
+def _first(ready: Dataset, images: int) -> Dataset:
+    """Return the data set with its first training images alone."""
+    inputs, targets = ready.splits["train"]
+    return replace(ready, splits={**ready.splits, "train": (inputs[:images], targets[:images])})
