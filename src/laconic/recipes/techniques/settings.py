@@ -77,10 +77,16 @@ def _low_rank_and_sparse(share: float) -> Row:
     return {"sum": [{"rank": rank, **_SIDES}, {"keep": share, **_VALUES}]}
 
 
+_CHOICES: list[Row] = [
+    *({"codebook": k} for k in (2, 4, 16)),
+    *({"keep": share, **_VALUES} for share in (0.01, 0.03, 0.1, 0.3)),
+]
+
 _SUMS = (
     Setting("sum", "two values + sparse", "sum", "share",
             lambda s: {"sum": [{"codebook": 2}, {"keep": s, **_VALUES}]}, (1e-5, 0.5)),
     Setting("sum", "low rank + sparse", "sum", "share", _low_rank_and_sparse, (1e-4, 0.5)),
+    Setting("choice", "choice", "sum", "price", lambda p: {"choice": _CHOICES, "price": p}, _PRICES, priced=True),
 )  # fmt: skip
 
 _QUANTIZATION = (
