@@ -53,8 +53,8 @@ def fit(
 ) -> Fitted:
     """Return the codes of ``tensors`` within ``budget``: floats with two or more axes on one grid, the rest lossless.
 
-    A size is never overshot, and met within 1 % (below some 0.2 bit a weight, where few weights differ from 0, and in
-    files of a few hundred bytes it may end some percent short); an SNR is never missed, and exceeded by less than 0.1 dB
+    A size is never overshot, and met within 1 %; below some 0.2 bit a weight, where few weights differ from 0, and in
+    files of a few hundred bytes it may end some percent short. An SNR is never missed, and exceeded by less than 0.1 dB
     but for a few hundred weights. Steps are tried on 131,072 of the weights first, and then on all of them in at most
     8 passes: three that learn the code lengths, and others that keep them.
 

@@ -21,8 +21,8 @@ class Choice(Compression):
 
     It puts a rate, or any other cost, on every compression there is: `Choice` among K = 2, 4, 8 learns how many values
     a layer needs, among ranks its rank, among a codebook, a pruning and `Lossless` which of them, or none.
-    Method: each is projected on, and of the nearest points that come of it the best is kept. Approximate: a point of one
-    set that is not the nearest, and cheaper, is not looked for. Ties go to the first.
+    Method: each is projected on, and of the nearest points that come of it the best is kept. Approximate: a point of
+    one set that is not the nearest, and cheaper, is not looked for. Ties go to the first.
 
     Source: Idelbayev & Carreira-Perpiñán, "Low-rank compression of neural nets: learning the rank of each layer"
     (CVPR 2020), for ranks; their cost of a layer, and any list of forms.
