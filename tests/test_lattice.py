@@ -14,6 +14,7 @@ from laconic.lattice import Assigned, Quantizer, prepare
 from laconic.lattice.assigned import OFFSETS
 from laconic.lattice.nearest import nearest
 from laconic.lattice.quantized import SLOPE, refitted
+from laconic.lattice.splice import spliced
 from laconic.lattice.viterbi import paths
 
 NONE = np.zeros(0)
@@ -114,6 +115,54 @@ def test_long_paths_lose_no_precision():
                 new[to] = min(new[to], best[state] + (x - (4 * round((x - j) / 4) + j)) ** 2)
         best = new
     assert ((values - found) ** 2).sum() == pytest.approx(best.min(), rel=1e-5)
+
+
+def random_path(rng: np.random.Generator, n: int, nu: int, lanes: int) -> np.ndarray:
+    """Integers that are a path in each lane."""
+    found = np.zeros(n, np.int32)
+    for lane in range(min(lanes, n)):
+        state = 0
+        for i in range(lane, n, lanes):
+            level = int(rng.integers(-9, 9)) if rng.random() < 0.7 else 0
+            found[i] = level + (nu > 0 and level % 2 != state % 2)
+            state = next_state(state, int(found[i]), nu) if nu else 0
+    return found
+
+
+@pytest.mark.parametrize("lanes", [1, 8])
+@pytest.mark.parametrize("nu", [0, 2, 3, 4, 5, 6])
+def test_a_share_of_one_path_and_the_rest_of_another_is_a_path(nu: int, lanes: int):
+    rng, n = np.random.default_rng(nu), 40 * lanes + 3
+    for share in (0.0, 0.01, 0.3, 0.77, 0.99, 1.0):
+        fine, coarse = random_path(rng, n, nu, lanes), random_path(rng, n, nu, lanes)
+        found = spliced(fine, coarse, nu, *feedback(nu), lanes, share)
+        for lane in range(lanes):
+            own, state = found[lane::lanes], 0
+            left = round(share * len(own))
+            assert np.array_equal(own[:left], fine[lane::lanes][:left])
+            rest = coarse[lane::lanes] if left + nu <= len(own) else fine[lane::lanes]
+            assert np.array_equal(own[left + nu :], rest[left + nu :])
+            assert (np.abs(own - rest)[left : left + nu] <= 2).all()
+            for v in own.tolist() if nu else ():
+                assert v % 2 == state % 2
+                state = next_state(state, v, nu)
+    assert np.array_equal(spliced(fine, coarse, nu, *feedback(nu), lanes, 0.0), coarse)
+
+
+@pytest.mark.parametrize("nu", [0, 3])
+def test_half_of_one_round_and_half_of_another_is_what_its_codes_cost(nu: int):
+    source = prepare("a", np.random.default_rng(1).laplace(size=(100, 120)), 0.1)
+    quantizer = Quantizer([source], nu, SLOPE)
+    scales = quantizer.scales(0.3)
+    first = quantizer.round(scales, quantizer.rounding(scales, quantizer.pieces(scales), 0.3))
+    fine, coarse = (quantizer.round(scales, first.learned(step)) for step in (0.3, 0.303))
+    shares = [quantizer.between(fine, coarse, share) for share in np.linspace(0, 1, 6).tolist()]
+    assert (shares[0].bits, shares[0].distortion) == (coarse.bits, pytest.approx(coarse.distortion))
+    assert shares[-1].bits == fine.bits
+    for a, b in itertools.pairwise(shares):
+        assert a.bits < b.bits
+    assert fine.distortion < shares[3].distortion < coarse.distortion
+    assert sum(code.index_bits for code in shares[3].codes().values()) == pytest.approx(shares[3].bits)
 
 
 # --- each weight by itself -------------------------------------------------------------------------

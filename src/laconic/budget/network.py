@@ -56,7 +56,7 @@ class Network:
             self.sizes[name], self.energies[name] = array.size, energy(array)
             self._tops[name] = _largest(array) * (math.sqrt(math.prod(array.shape[2:])) if tools.dct else 1.0)
         self.dense = self.lossless(dense)
-        self.least = 0.0
+        self.least, self.most = 0.0, math.inf
 
     @property
     def weights(self) -> int:
@@ -94,7 +94,8 @@ class Network:
         if size is None or container.bits(lossless, self.metadata) // 8 <= size:
             self.dense = lossless
         near = [name for name in self.sizes if name not in self.dense]
-        self.least = max((self._tops[name] / _FARTHEST for name in near), default=0.0)
+        top = max((self._tops[name] for name in near), default=0.0)
+        self.least, self.most = top / _FARTHEST, 4 * top or math.inf
         cell = max(cell, 4 * self.least)
         sources = [self._source(name, cell) for name in near]
         groups = [sources] if self.tools.shared else [[source] for source in sources]

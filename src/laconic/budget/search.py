@@ -34,6 +34,7 @@ _REHEARSED = 1 << 17  # weights on which steps are tried first
 _TRIALS = 24  # of these
 _NEARLY = 0.02  # of a size, or octaves of an error: where the sample need not be asked again
 _FLAT = 1e-3  # the slope where none is seen
+_SHARES, _LOSS = 16, 0.1  # of two trials that are tried; what a size that is met may cost, in dB
 _CLASSES = 0.75  # octaves of the step after which the classes of scale are made anew
 _SETTLED = 0.004  # octaves that the last of these moved
 _APART = 0.1  # octaves between the two that tell the slope
@@ -53,10 +54,11 @@ def fit(
 ) -> Fitted:
     """Return the codes of ``tensors`` within ``budget``: floats with two or more axes on one grid, the rest lossless.
 
-    A size is never overshot, and met within 1 %; below some 0.2 bit a weight, where few weights differ from 0, and in
-    files of a few hundred bytes it may end some percent short. An SNR is never missed, and exceeded by less than 0.1 dB
-    but for a few hundred weights. Steps are tried on 131,072 of the weights first, and then on all of them in at most
-    8 passes: three that learn the code lengths, and others that keep them.
+    A size is never overshot, and met within 1 % unless nothing is left to tell; in files of less than some 300 bytes it
+    may end a few bytes short, for a word of the coder has two and a table more. An SNR is never missed, and exceeded by
+    less than 0.1 dB but for a few hundred weights. Steps are tried on 131,072 of the weights first, and then on all of
+    them in at most 8 passes: three that learn the code lengths, and others that keep them. Where bytes leap from one
+    step to the next, a share of the finer trial is taken, and then the coarser.
 
     A network of more than 2²⁴ weights is never in memory as a whole: every pass asks for one tensor after the other,
     and what stays is their codes.
@@ -127,7 +129,7 @@ class _Search:
         quantizers, step = self._network.quantizers(self._size, self._target)
         self._beside = float(self._network.dense_bytes + RECORD * len(self._network.sizes))
         last, slope, learning = self._rehearsed(quantizers, math.log2(step))
-        inside, seen, x, known = list[_Trial](), list[tuple[float, float]](), last.x, False
+        inside, outside, seen, x, known = list[_Trial](), list[_Trial](), list[tuple[float, float]](), last.x, False
         for number in range(1, PASSES + 1):
             hows = last.hows(x, learning=number <= learning)
             pairs = zip(quantizers, last.groups, hows, strict=True)
@@ -143,9 +145,11 @@ class _Search:
                     return found
             if last.excess <= 0:
                 inside = sorted([*inside, last], key=lambda trial: trial.excess)[-2:]
+            else:
+                outside = sorted([*outside, last], key=lambda trial: trial.excess)[:1]
             if number == 1 and abs(last.excess - self._aim) > self._near:
                 last, slope, learning = self._rehearsed(quantizers, x)
-                x, known = last.x, False
+                x, known, outside = last.x, False, []
             elif number < learning:
                 x = self._held(x + min(max((self._aim - last.excess) / slope, -1.0), 1.0))
             else:
@@ -154,9 +158,33 @@ class _Search:
         found = self._exact() if inside and inside[-1].x <= self._held(-math.inf) else None
         for trial in reversed(inside):
             found = found or self._fitted(trial, PASSES)
+        if found and inside and outside:
+            found = min(self._spliced(quantizers, inside[-1], outside[0], found), key=self._worse)
         if found is None:
             raise self._failure(last)
         return found
+
+    def _spliced(self, quantizers: Sequence[Quantizer], coarse: _Trial, fine: _Trial, known: Fitted) -> list[Fitted]:
+        """Return what shares of the finer of two trials, and then the coarser, come to, after what the coarser does.
+
+        They take no pass. Between steps that are too far apart for their integers to mean the same, the error grows.
+        """
+        pairs, found = list(zip(quantizers, fine.groups, coarse.groups, strict=True)), [known]
+        seen = [(1.0, fine.excess - self._aim), (0.0, coarse.excess - self._aim)]
+        same = all(a.scales is b.scales for _, a, b in pairs)
+        while self._network.kept and same and len(seen) < _SHARES and not self._enough <= seen[-1][1] + self._aim <= 0:
+            share = between(seen, 1.0)
+            groups = [quantizer.between(a, b, share) for quantizer, a, b in pairs]
+            fitted = self._fitted(self._trial(coarse.x, groups), PASSES)
+            found += [fitted] if fitted and (self._size is None or fitted.snr > known.snr - _LOSS) else []
+            seen.append((share, self._trial(coarse.x, groups).excess - self._aim))
+        return found
+
+    def _worse(self, found: Fitted) -> tuple[bool, float]:
+        """Return what is least where a result within the budget is best: first that a size is met, then the error."""
+        if self._size is None:
+            return False, found.file_bytes
+        return found.file_bytes < self._size * (1 - NEAR), -found.snr
 
     def _exact(self) -> Fitted | None:
         """Return all tensors as they are where there is room for them: beyond the finest step nothing else helps."""
@@ -213,15 +241,16 @@ class _Search:
         return _Trial(x, groups, size, excess)
 
     def _held(self, x: float) -> float:
-        """Return ``x``, or the least at which integers stay within their 32 bits."""
-        return max(x, math.log2(self._network.least)) if self._network.least else x
+        """Return ``x``, or the least at which integers stay within their 32 bits, or the most: there all are 0."""
+        least, most = self._network.least, self._network.most
+        return min(max(x, math.log2(least)), math.log2(most)) if least else x
 
     def _goals(self) -> tuple[float, float, float]:
         """Return the excess that is aimed at, the least that ends the search, and how far off a rehearsal may be."""
         if self._size is None:
             return math.log2(_AIM_SNR) / 2, math.log2(_ENOUGH_SNR) / 2, _NEARLY
         each = 8 / max(self._network.weights, 1)
-        aim, enough = max(self._size * (1 - _AIM), 1.5), max(self._size * (1 - _ENOUGH), 2.5)
+        aim, enough = max(self._size * (1 - _AIM), 0.75), max(self._size * (1 - _ENOUGH), 1.5)
         return -aim * each, -enough * each, max(self._size * _NEARLY, 8) * each
 
     def _calibrate(self, groups: Sequence[Quantized]) -> tuple[dict[str, Code], int, float]:
@@ -254,7 +283,8 @@ class _Search:
         reached = "names take the rest"
         if trial is not None:
             reached = f"the smallest file tried has {trial.file_bytes:,.0f}"
+        asked = f"{self._budget} are" if self._budget.size else f"{self._budget} are {self._size:,} bytes,"
         return PlanError(
-            f"{self._budget} are {self._size:,} bytes, too few: biases, norms and names that are stored as they are "
+            f"{asked} too few: biases, norms and names that are stored as they are "
             f"take {self._network.dense_bytes:,}, and {reached}"
         )

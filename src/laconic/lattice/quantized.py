@@ -23,8 +23,10 @@ from laconic.coding.lanes import lane_count
 from laconic.coding.levels import SIZES
 from laconic.coding.model import UNIT, Model
 from laconic.coding.packing import frozen
-from laconic.lattice.assigned import OFFSETS, Assignment
+from laconic.coding.ungerboeck import feedback
+from laconic.lattice.assigned import OFFSETS, Assigned, Assignment
 from laconic.lattice.source import PER_OCTAVE, Source
+from laconic.lattice.splice import spliced
 
 SLOPE = math.log(2) / 6
 """−dD/dR in units of cell² where the cell is small: D = cell²/12, and a bit halves the cell."""
@@ -125,7 +127,23 @@ class Quantizer:
 
     def round(self, scales: Sequence[Scales], how: Assignment) -> Quantized:
         """Return the best integers for the code lengths, and then the best of all else for these."""
-        return self._round(self.sources, scales, self.pieces(scales), how)
+        found = (how(*piece) for piece in self.pieces(scales))
+        return self._settled(scales, found, how)
+
+    def between(self, fine: Quantized, coarse: Quantized, share: float) -> Quantized:
+        """Return ``share`` of the finer of two rounds with the same scales and kept integers, then the coarser."""
+        assert fine.levels is not None, "integers of both are kept"
+        assert coarse.levels is not None, "integers of both are kept"
+        how = coarse.assignment
+        paths = (
+            spliced(a, b, self.nu, *feedback(self.nu), lane_count(len(a)), share)
+            for a, b in zip(fine.levels, coarse.levels, strict=True)
+        )
+        found = (
+            Assigned.of(levels, *piece, how.step, coarse.counts.shape[:2])
+            for levels, piece in zip(paths, self.pieces(coarse.scales), strict=True)
+        )
+        return self._settled(coarse.scales, found, how)
 
     def rehearsal(self, step: float, count: int) -> "Rehearsal":
         """Return some ``count`` of the weights, with the classes of scale around ``step``, to try steps on.
@@ -189,17 +207,14 @@ class Quantizer:
         """Return counts of nothing yet."""
         return np.zeros((classes, 2 if self.nu else 1, SIZES), np.int64)
 
-    def _round(
-        self, sources: Sequence[Source], scales: Sequence[Scales], pieces: Iterable[Piece], how: Assignment
-    ) -> Quantized:
-        """Return the round for ``pieces``."""
+    def _settled(self, scales: Sequence[Scales], found: Iterable[Assigned], how: Assignment) -> Quantized:
+        """Return the round with these integers, tensor by tensor: tables, offsets and step are the best for them."""
         counts, moments, levels = self._blank(len(how.costs)), np.zeros((OFFSETS + 1, 6)), []
-        for piece in pieces:
-            found = how(*piece)
-            counts += found.counts
-            moments += found.moments
+        for one in found:
+            counts += one.counts
+            moments += one.moments
             if self.keeping:
-                levels.append(found.levels)
+                levels.append(one.levels)
         offsets, stretch, distortion = refitted(moments, moving=self.moving, stretching=self.stretching)
         tables = tuple(tuple(fitted(row, odd=bool(parity)) for parity, row in enumerate(own)) for own in counts)
         bits = sum(
@@ -209,7 +224,7 @@ class Quantizer:
         )
         model = Model(self.nu, self.pairs and not self.nu, offsets, tables)
         return Quantized(
-            sources, scales, levels if self.keeping else None, counts, how.step * stretch, model,
+            self.sources, scales, levels if self.keeping else None, counts, how.step * stretch, model,
             distortion * how.step**2, bits, how,
         )  # fmt: skip
 
@@ -238,7 +253,7 @@ class Rehearsal:
     def round(self, how: Assignment) -> Quantized:
         """Return a round, its counts those of the few, bits and distortion those of all."""
         few = replace(self.quantizer, keeping=False)
-        found = few._round(self.quantizer.sources, self.scales, self.pieces, how)
+        found = few._settled(self.scales, (how(*piece) for piece in self.pieces), how)
         return replace(found, bits=found.bits * self.share, distortion=found.distortion * self.share)
 
 

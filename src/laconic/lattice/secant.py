@@ -6,6 +6,7 @@ from collections.abc import Sequence
 _APART = 0.05  # octaves between steps of which the slope is believed
 _LASTING = 0.6  # of a drift, in the next pass
 _FLATTEST, _STEEPEST = 0.01, 3.0  # slopes that are believed
+_GROWTH, _LEAST = 3.0, 0.01  # of the way, while it leads nowhere
 _FARTHEST = 4.0  # octaves that are gone at a time
 
 
@@ -49,4 +50,7 @@ def between(seen: Sequence[tuple[float, float]], slope: float) -> float:
         last, before = min(seen[:-1], key=lambda point: abs(point[1]))
         if x != last and (y - before) / (x - last) * slope > 0:
             slope = (y - before) / (x - last)
-    return x - min(max(y / slope, -1.0), 1.0)
+    way = min(max(y / slope, -1.0), 1.0)
+    if len(seen) > 2 and (y > 0) == (seen[-2][1] > 0):  # it is not where it was thought to be
+        way = math.copysign(max(abs(way), _GROWTH * abs(x - seen[-2][0]), _LEAST), way)
+    return x - way

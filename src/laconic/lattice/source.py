@@ -126,7 +126,7 @@ def _scales(values: np.ndarray, floor: float, allowed: int) -> tuple[int, np.nda
     largest = max(float(values.max()), -float(values.min())) if values.size else 0.0
     if not largest:
         return 0, np.full(1, _NOTHING), np.zeros(0)
-    shift = int(np.frexp(largest)[1]) if not 2.0**-30 < largest < 2.0**30 else 0  # lest squares leave the floats
+    shift = int(np.frexp(largest)[1]) if not 2.0**-8 < largest < 2.0**8 else 0  # lest squares and inverses leave floats
     values = np.ldexp(values, -shift) if shift else values
     floor = max(math.ldexp(floor, -shift) if shift > -900 else floor, 1e-300)
     flat = values.reshape(rows, -1)
@@ -176,7 +176,7 @@ def _fitted(values: np.ndarray, means: np.ndarray, mode: int) -> tuple[np.ndarra
         for _ in range(2):
             b = np.maximum((rest / c).mean(axis=1), 2.0 ** (2 * LOWEST)) if mode & COLUMNS else b
             c = np.maximum((rest / b[:, None]).mean(axis=0), 2.0 ** (2 * LOWEST)) if mode & POSITIONS else c
-        inner = (1 / (b[:, None] * c)).reshape(-1)
+        inner = (1 / np.maximum(b[:, None] * c, 2.0 ** (2 * LOWEST))).reshape(-1)
         if mode & ROWS:
             a = np.maximum(energy @ inner.astype(flat.dtype) / inner.size, tiny).astype(np.float64)
     return np.log2(a) / 2, np.log2(b) / 2, np.log2(c) / 2
