@@ -19,6 +19,8 @@ FEW = 64
 
 _SLOTS = TOTAL - 1
 _BUCKETS = 2 * DIRECT - 1
+_MASK, _ODD, _N, _ONE, _WORD, _LEAST = (np.array(x, np.uint32) for x in (_SLOTS, TOTAL, PRECISION, 1, 16, LOW))
+_SUMS, _LAST = np.array(0x0101010101010101, np.uint64), np.array(56, np.uint64)
 
 
 class Segment(NamedTuple):
@@ -44,7 +46,7 @@ class _Reader:
         ends: shape (groups + 1,).
         places: shape (groups,), moved as words are read.
         states: shape (L,), of rANS.
-        trellis: shape (L,), of the trellis.
+        trellis: shape (L,), of the trellis, at bit 12: there an odd one is the bit that tells its slots apart.
         table: slots of all tables.
         values: what a symbol of even and then odd levels stands for.
         couples: what a symbol of a pair stands for.
@@ -58,10 +60,14 @@ class _Reader:
         table: np.ndarray, values: np.ndarray, couples: np.ndarray, xors: np.ndarray, scales: np.ndarray,
         out: np.ndarray,
     ) -> None:  # fmt: skip
-        self.words, self.ends, self.places = words.astype(np.int64), ends.astype(np.int64), places.astype(np.int64)
-        self.states, self.trellis = states.astype(np.int64), trellis.astype(np.int64)
-        self.table, self.values, self.couples, self.out = table.astype(np.int64), values, couples, out
-        self.order = np.arange(len(states))
+        self._later = np.append(np.uint32(0), words)  # the word before each place
+        self.words, self.ends, self.places = self._later[1:], ends.astype(np.int64), places.astype(np.int64)
+        self.states, self.trellis = states.astype(np.uint32), (trellis << PRECISION).astype(np.uint32)
+        self.table, self.values, self.couples, self.out = table, values, couples, out
+        self._empty = np.zeros(GROUP * len(places), np.bool_)
+        self._eights = self._empty.view("<u8")
+        self._sums = self._eights.copy()
+        self._ranks, self._counts = self._sums.view(np.uint8), self._sums.view("<i8")
         self.odd_xor, self.far_xor = (int(xor) for xor in xors)
         self.step, self.offset = (float(scale) for scale in scales)
 
@@ -71,14 +77,14 @@ class _Reader:
         for unit in range(first, end):
             lane = unit % lanes
             group = lane // GROUP
-            x, at, s = int(self.states[lane]), int(places[group]), int(self.trellis[lane])
+            x, at, s = int(self.states[lane]), int(places[group]), int(self.trellis[lane]) >> PRECISION
             if at > ends[group + 1]:
                 return
             if segment.pairs:
                 x, at = self._two(x, at, segment, segment.weight + 2 * (unit - segment.unit))
             else:
                 x, at, s = self._one(x, at, s, segment.single, segment.weight + unit - segment.unit)
-            self.states[lane], places[group], self.trellis[lane] = x, at, s
+            self.states[lane], places[group], self.trellis[lane] = x, at, s << PRECISION
 
     def _take(self, x: int, at: int, base: int) -> tuple[int, int, int]:
         """Take a symbol off state ``x``: the new state, the place of the next word, the symbol."""
@@ -132,48 +138,56 @@ class _Reader:
         lanes, trellised, wide = len(self.states), self.odd_xor > 0, 1 + segment.pairs
         entries = self.table[segment.base : segment.base + (TOTAL << trellised)]
         frequencies, biases, symbols = (entries & _SLOTS) + 1, entries >> PRECISION & _SLOTS, entries >> 24
-        odd = np.arange(len(entries)) >> PRECISION
+        odd = (np.arange(len(entries)) >> PRECISION).astype(np.uint32)
         values = self.couples.reshape(-1, 2)[symbols] if segment.pairs else self.values[odd << 8 | symbols]
-        jumps = self.odd_xor * odd ^ self.far_xor * ((symbols ^ symbols >> 1) & 1)
+        biases |= (self.odd_xor * odd ^ self.far_xor * ((symbols ^ symbols >> 1) & 1)) << PRECISION  # and jumps
         strange = symbols >= (ESCAPE if segment.pairs else _BUCKETS)
         watch = bool(strange.any())
         i = segment.weight + wide * (first * lanes - segment.unit)
-        x, slots, found = self.states, np.empty(lanes, np.int64), np.empty(lanes, np.int64)
+        x, s, found, slots = self.states, self.trellis, np.empty(lanes, np.uint32), np.empty(lanes, np.int64)
+        flags, again = np.zeros(lanes, np.bool_), slots[:0]
         for t in range(first, end):
-            np.bitwise_and(x, _SLOTS, out=slots)
+            np.bitwise_and(x, _MASK, found)
             if trellised:
-                slots |= (self.trellis & 1) << PRECISION
-            again = np.unique(np.flatnonzero(strange[slots]) // GROUP) if watch else slots[:0]
-            kept = x.reshape(-1, GROUP)[again], self.trellis.reshape(-1, GROUP)[again]
+                found |= s & _ODD
+            np.copyto(slots, found)  # a type that `take` need not change
             out = self.out[i : i + wide * lanes]
             values.take(slots, 0, out.reshape(-1, 2) if segment.pairs else out, "clip")  # which checks the least
-            x >>= PRECISION
+            if watch and np.count_nonzero(strange.take(slots, 0, flags, "clip")):
+                again = np.flatnonzero(flags.reshape(-1, GROUP).any(axis=1))
+                kept = x.reshape(-1, GROUP)[again], s.reshape(-1, GROUP)[again]
+            x >>= _N
             x *= frequencies.take(slots, 0, found, "clip")
-            x += biases.take(slots, 0, found, "clip")
+            biases.take(slots, 0, found, "clip")
             if trellised:
-                self.trellis >>= 1
-                self.trellis ^= jumps.take(slots, 0, found, "clip")
+                s >>= _ONE
+                s ^= found  # what this leaves below the state is shifted out
+                found &= _MASK
+            x += found
             if len(again):  # these have words of their own between the others'
-                x.reshape(-1, GROUP)[again], self.trellis.reshape(-1, GROUP)[again] = LOW, kept[1]
-            self._refill((x < LOW).nonzero()[0])
+                x.reshape(-1, GROUP)[again], s.reshape(-1, GROUP)[again] = LOW, kept[1]
+            self._refill()
             if len(again):
                 x.reshape(-1, GROUP)[again] = kept[0]
-            for group in again.tolist():
-                unit = t * lanes + GROUP * group
-                self.one_by_one(unit, unit + GROUP, segment)
+                for group in again.tolist():
+                    unit = t * lanes + GROUP * group
+                    self.one_by_one(unit, unit + GROUP, segment)
+                again = slots[:0]
             i += wide * lanes
 
-    def _refill(self, empty: np.ndarray) -> None:
-        """Give the lanes ``empty`` the next words of their groups, in their order."""
-        groups = empty >> 3
-        counts = np.bincount(groups, minlength=len(self.places))
-        starts = self.places - counts.cumsum() + counts
-        at = starts.take(groups)
-        at += self.order[: len(empty)]
-        fresh = self.words.take(at, mode="clip")
-        fresh |= self.states.take(empty) << 16
+    def _refill(self) -> None:
+        """Give lanes whose states are low the next words of their groups, in their order."""
+        np.less(self.states, _LEAST, self._empty)
+        np.multiply(self._eights, _SUMS, self._sums)  # byte k is the sum of bytes 0 to k
+        empty = self._empty.nonzero()[0]
+        at = self.places.take(empty >> 3)
+        at += self._ranks.take(empty)
+        fresh = self.states.take(empty)
+        fresh <<= _WORD
+        fresh |= self._later.take(at, mode="clip")
         self.states[empty] = fresh
-        self.places += counts
+        self._sums >>= _LAST
+        self.places += self._counts
 
 
 def decode(
