@@ -58,13 +58,22 @@ class Scales:
 
     def segments(self) -> Segments:
         """Return how many weights each class has, in the order in which they are coded."""
+        return Segments.of_counts(self.counts())
+
+    def counts(self) -> np.ndarray:
+        """Return how many weights each class has, int64, shape (classes,).
+
+        Weights whose row has the same symbol, and whose column and position take the same off it, are counted at once.
+        """
         if not math.prod(self.shape):  # an axis of any length may lie beside one of length 0
-            return Segments.of_counts(np.zeros(self.classes, np.int64))
-        if not self._is_by_row():
-            return Segments.of_counts(np.bincount(self.each(), minlength=self.classes))
-        rows, columns, positions = folded(self.shape)
-        each = np.broadcast_to(self._row_classes(), rows)
-        return Segments.of_counts(np.bincount(each, minlength=self.classes) * columns * positions)
+            return np.zeros(self.classes, np.int64)
+        rows, columns, positions = self._parts()
+        alike, off = np.bincount(rows), np.bincount((columns[:, None] + positions).reshape(-1))
+        classes = np.clip(np.arange(len(alike))[:, None] - np.arange(len(off)), 0, self.classes - 1)
+        many = alike[:, None] * off * (folded(self.shape)[0] // len(rows))
+        found = np.zeros(self.classes, np.int64)
+        np.add.at(found, classes.reshape(-1), many.reshape(-1))
+        return found
 
     def each(self) -> np.ndarray:
         """Return the class of each weight in row-major order, uint8, shape (size,)."""
@@ -118,9 +127,8 @@ class Scales:
 
     def _starts(self) -> np.ndarray:
         """Return the place of the first weight of each class."""
-        counts: np.ndarray = np.bincount(self.each(), minlength=self.classes)
-        starts: np.ndarray = np.cumsum(counts) - counts
-        return starts
+        counts = self.counts()
+        return np.asarray(np.cumsum(counts) - counts)
 
 
 @compiled

@@ -92,22 +92,23 @@ def _level_steps(first, end, at, x, levels, i, stride, coder, table, trellised, 
         One more than the step that is not encoded, for it has another symbol, or ``first``; the place.
     """
     a, b, c, d, e, f, g, h = x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7]
-    t = end
-    while t > first:
-        start, seen = at, _ZERO
+    t, i, stride = end, np.uint64(i), np.uint64(stride)
+    start, seen = at, _ZERO
+    while (t > first) & (seen <= _SMALL):  # one condition: what is before it is not put off to behind it
+        start = at
         x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7] = a, b, c, d, e, f, g, h
-        h, at, seen = _quick(h, at, levels[i + 7], coder, table, trellised, words, seen)
-        g, at, seen = _quick(g, at, levels[i + 6], coder, table, trellised, words, seen)
-        f, at, seen = _quick(f, at, levels[i + 5], coder, table, trellised, words, seen)
-        e, at, seen = _quick(e, at, levels[i + 4], coder, table, trellised, words, seen)
-        d, at, seen = _quick(d, at, levels[i + 3], coder, table, trellised, words, seen)
-        c, at, seen = _quick(c, at, levels[i + 2], coder, table, trellised, words, seen)
-        b, at, seen = _quick(b, at, levels[i + 1], coder, table, trellised, words, seen)
+        h, at, seen = _quick(h, at, levels[i + np.uint64(7)], coder, table, trellised, words, seen)
+        g, at, seen = _quick(g, at, levels[i + np.uint64(6)], coder, table, trellised, words, seen)
+        f, at, seen = _quick(f, at, levels[i + np.uint64(5)], coder, table, trellised, words, seen)
+        e, at, seen = _quick(e, at, levels[i + np.uint64(4)], coder, table, trellised, words, seen)
+        d, at, seen = _quick(d, at, levels[i + np.uint64(3)], coder, table, trellised, words, seen)
+        c, at, seen = _quick(c, at, levels[i + np.uint64(2)], coder, table, trellised, words, seen)
+        b, at, seen = _quick(b, at, levels[i + np.uint64(1)], coder, table, trellised, words, seen)
         a, at, seen = _quick(a, at, levels[i], coder, table, trellised, words, seen)
-        if seen > _SMALL:
-            return t, start
         t -= 1
         i -= stride
+    if seen > _SMALL:
+        return t + 1, start
     x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7] = a, b, c, d, e, f, g, h
     return t, at
 
@@ -120,22 +121,29 @@ def _pair_steps(first, end, at, x, levels, i, stride, coder, table, words):  # t
         One more than the step that is not encoded, for it has another symbol, or ``first``; the place.
     """
     a, b, c, d, e, f, g, h = x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7]
-    t = end
-    while t > first:
-        start, seen = at, _ZERO
+    t, i, stride = end, np.uint64(i), np.uint64(stride)
+    start, seen = at, _ZERO
+    while (t > first) & (seen <= _NEAR):  # one condition: what is before it is not put off to behind it
+        start = at
         x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7] = a, b, c, d, e, f, g, h
-        h, at, seen = _quick_pair(h, at, levels[i + 14], levels[i + 15], coder, table, words, seen)
-        g, at, seen = _quick_pair(g, at, levels[i + 12], levels[i + 13], coder, table, words, seen)
-        f, at, seen = _quick_pair(f, at, levels[i + 10], levels[i + 11], coder, table, words, seen)
-        e, at, seen = _quick_pair(e, at, levels[i + 8], levels[i + 9], coder, table, words, seen)
-        d, at, seen = _quick_pair(d, at, levels[i + 6], levels[i + 7], coder, table, words, seen)
-        c, at, seen = _quick_pair(c, at, levels[i + 4], levels[i + 5], coder, table, words, seen)
-        b, at, seen = _quick_pair(b, at, levels[i + 2], levels[i + 3], coder, table, words, seen)
-        a, at, seen = _quick_pair(a, at, levels[i], levels[i + 1], coder, table, words, seen)
-        if seen > _NEAR:
-            return t, start
+        h, at, seen = _quick_pair(
+            h, at, levels[i + np.uint64(14)], levels[i + np.uint64(15)], coder, table, words, seen
+        )
+        g, at, seen = _quick_pair(
+            g, at, levels[i + np.uint64(12)], levels[i + np.uint64(13)], coder, table, words, seen
+        )
+        f, at, seen = _quick_pair(
+            f, at, levels[i + np.uint64(10)], levels[i + np.uint64(11)], coder, table, words, seen
+        )
+        e, at, seen = _quick_pair(e, at, levels[i + np.uint64(8)], levels[i + np.uint64(9)], coder, table, words, seen)
+        d, at, seen = _quick_pair(d, at, levels[i + np.uint64(6)], levels[i + np.uint64(7)], coder, table, words, seen)
+        c, at, seen = _quick_pair(c, at, levels[i + np.uint64(4)], levels[i + np.uint64(5)], coder, table, words, seen)
+        b, at, seen = _quick_pair(b, at, levels[i + np.uint64(2)], levels[i + np.uint64(3)], coder, table, words, seen)
+        a, at, seen = _quick_pair(a, at, levels[i], levels[i + np.uint64(1)], coder, table, words, seen)
         t -= 1
         i -= stride
+    if seen > _NEAR:
+        return t + 1, start
     x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7] = a, b, c, d, e, f, g, h
     return t, at
 
@@ -171,7 +179,7 @@ def encode(levels, trellised, plan, counts, coder, capacity, states, words, plac
     """Encode all levels, from the last to the first.
 
     Args:
-        levels: int32 or int64, in the order of the segments, and one more that means nothing.
+        levels: int32 or int64, in the order of the segments.
         trellised: 1 where u is half of the magnitude, and the parity a choice of table; else 0.
         plan: as of `laconic.coding.fused.decode`, but with the numbers of tables for their places.
         counts: levels of each segment, int64.

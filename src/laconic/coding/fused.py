@@ -135,7 +135,7 @@ def _couple(x, at, base, table, words, couples, out, i, seen):  # type: ignore[n
     """Decode a pair to ``out[i]`` and ``out[i + 1]``, if it is no escape, which ``seen`` tells."""
     x, at, y = _take(x, at, base, table, words)
     out[i] = couples[y << _ONE]
-    out[i + 1] = couples[(y << _ONE) + _ONE]
+    out[i + _ONE] = couples[(y << _ONE) + _ONE]
     return x, at, seen | (y + _ONE)
 
 
@@ -157,24 +157,23 @@ def _static_steps(first, end, base, table, words, limit, at, x, values, out, i, 
         The step that is not decoded, for it has another symbol or the words have ended, or ``end``; the place.
     """
     a, b, c, d, e, f, g, h = x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7]
-    t = first
-    while t < end:
-        if at > limit:
-            break
-        start, seen = at, _ZERO
+    t, i, stride = first, np.uint64(i), np.uint64(stride)
+    start, seen = at, _ZERO
+    while (t < end) & (at <= limit) & (seen <= _BUCKETS):  # one condition: what follows it is not put off to behind it
+        start = at
         x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7] = a, b, c, d, e, f, g, h
         a, at, seen = _static(a, at, base, table, words, values, out, i, seen)
-        b, at, seen = _static(b, at, base, table, words, values, out, i + 1, seen)
-        c, at, seen = _static(c, at, base, table, words, values, out, i + 2, seen)
-        d, at, seen = _static(d, at, base, table, words, values, out, i + 3, seen)
-        e, at, seen = _static(e, at, base, table, words, values, out, i + 4, seen)
-        f, at, seen = _static(f, at, base, table, words, values, out, i + 5, seen)
-        g, at, seen = _static(g, at, base, table, words, values, out, i + 6, seen)
-        h, at, seen = _static(h, at, base, table, words, values, out, i + 7, seen)
-        if seen > _BUCKETS:
-            return t, start
+        b, at, seen = _static(b, at, base, table, words, values, out, i + np.uint64(1), seen)
+        c, at, seen = _static(c, at, base, table, words, values, out, i + np.uint64(2), seen)
+        d, at, seen = _static(d, at, base, table, words, values, out, i + np.uint64(3), seen)
+        e, at, seen = _static(e, at, base, table, words, values, out, i + np.uint64(4), seen)
+        f, at, seen = _static(f, at, base, table, words, values, out, i + np.uint64(5), seen)
+        g, at, seen = _static(g, at, base, table, words, values, out, i + np.uint64(6), seen)
+        h, at, seen = _static(h, at, base, table, words, values, out, i + np.uint64(7), seen)
         t += 1
         i += stride
+    if seen > _BUCKETS:
+        return t - 1, start
     x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7] = a, b, c, d, e, f, g, h
     return t, at
 
@@ -187,24 +186,23 @@ def _pair_steps(first, end, base, table, words, limit, at, x, couples, out, i, s
         The step that is not decoded, for it has another symbol or the words have ended, or ``end``; the place.
     """
     a, b, c, d, e, f, g, h = x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7]
-    t = first
-    while t < end:
-        if at > limit:
-            break
-        start, seen = at, _ZERO
+    t, i, stride = first, np.uint64(i), np.uint64(stride)
+    start, seen = at, _ZERO
+    while (t < end) & (at <= limit) & (seen <= _ESCAPE):  # one condition: what follows it is not put off to behind it
+        start = at
         x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7] = a, b, c, d, e, f, g, h
         a, at, seen = _couple(a, at, base, table, words, couples, out, i, seen)
-        b, at, seen = _couple(b, at, base, table, words, couples, out, i + 2, seen)
-        c, at, seen = _couple(c, at, base, table, words, couples, out, i + 4, seen)
-        d, at, seen = _couple(d, at, base, table, words, couples, out, i + 6, seen)
-        e, at, seen = _couple(e, at, base, table, words, couples, out, i + 8, seen)
-        f, at, seen = _couple(f, at, base, table, words, couples, out, i + 10, seen)
-        g, at, seen = _couple(g, at, base, table, words, couples, out, i + 12, seen)
-        h, at, seen = _couple(h, at, base, table, words, couples, out, i + 14, seen)
-        if seen > _ESCAPE:
-            return t, start
+        b, at, seen = _couple(b, at, base, table, words, couples, out, i + np.uint64(2), seen)
+        c, at, seen = _couple(c, at, base, table, words, couples, out, i + np.uint64(4), seen)
+        d, at, seen = _couple(d, at, base, table, words, couples, out, i + np.uint64(6), seen)
+        e, at, seen = _couple(e, at, base, table, words, couples, out, i + np.uint64(8), seen)
+        f, at, seen = _couple(f, at, base, table, words, couples, out, i + np.uint64(10), seen)
+        g, at, seen = _couple(g, at, base, table, words, couples, out, i + np.uint64(12), seen)
+        h, at, seen = _couple(h, at, base, table, words, couples, out, i + np.uint64(14), seen)
         t += 1
         i += stride
+    if seen > _ESCAPE:
+        return t - 1, start
     x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7] = a, b, c, d, e, f, g, h
     return t, at
 
@@ -219,25 +217,24 @@ def _trellis_steps(first, end, base, table, words, limit, at, x, s, values, xors
     a, b, c, d, e, f, g, h = x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7]
     p, q, r, k, u, v, w, z = s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7]
     odd, far = xors[0], xors[1]
-    t = first
-    while t < end:
-        if at > limit:
-            break
-        start, seen = at, _ZERO
+    t, i, stride = first, np.uint64(i), np.uint64(stride)
+    start, seen = at, _ZERO
+    while (t < end) & (at <= limit) & (seen <= _BUCKETS):  # one condition: what follows it is not put off to behind it
+        start = at
         x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7] = a, b, c, d, e, f, g, h
         s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7] = p, q, r, k, u, v, w, z
         a, at, p, seen = _trellis(a, at, p, base, table, words, values, odd, far, out, i, seen)
-        b, at, q, seen = _trellis(b, at, q, base, table, words, values, odd, far, out, i + 1, seen)
-        c, at, r, seen = _trellis(c, at, r, base, table, words, values, odd, far, out, i + 2, seen)
-        d, at, k, seen = _trellis(d, at, k, base, table, words, values, odd, far, out, i + 3, seen)
-        e, at, u, seen = _trellis(e, at, u, base, table, words, values, odd, far, out, i + 4, seen)
-        f, at, v, seen = _trellis(f, at, v, base, table, words, values, odd, far, out, i + 5, seen)
-        g, at, w, seen = _trellis(g, at, w, base, table, words, values, odd, far, out, i + 6, seen)
-        h, at, z, seen = _trellis(h, at, z, base, table, words, values, odd, far, out, i + 7, seen)
-        if seen > _BUCKETS:
-            return t, start
+        b, at, q, seen = _trellis(b, at, q, base, table, words, values, odd, far, out, i + np.uint64(1), seen)
+        c, at, r, seen = _trellis(c, at, r, base, table, words, values, odd, far, out, i + np.uint64(2), seen)
+        d, at, k, seen = _trellis(d, at, k, base, table, words, values, odd, far, out, i + np.uint64(3), seen)
+        e, at, u, seen = _trellis(e, at, u, base, table, words, values, odd, far, out, i + np.uint64(4), seen)
+        f, at, v, seen = _trellis(f, at, v, base, table, words, values, odd, far, out, i + np.uint64(5), seen)
+        g, at, w, seen = _trellis(g, at, w, base, table, words, values, odd, far, out, i + np.uint64(6), seen)
+        h, at, z, seen = _trellis(h, at, z, base, table, words, values, odd, far, out, i + np.uint64(7), seen)
         t += 1
         i += stride
+    if seen > _BUCKETS:
+        return t - 1, start
     x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7] = a, b, c, d, e, f, g, h
     s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7] = p, q, r, k, u, v, w, z
     return t, at

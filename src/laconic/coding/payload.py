@@ -162,14 +162,15 @@ def encode_levels(levels: np.ndarray, segments: Segments, coder: Coder) -> bytes
     units = int(plan[-1, 0])
     lanes = lane_count(units)
     groups = -(-lanes // GROUP)
-    largest = int(raw_bits(sizes_of(np.abs(levels).max(keepdims=True), trellis=trellis))[0])
+    largest = int(raw_bits(sizes_of(np.array([max(int(levels.max()), -int(levels.min()))]), trellis=trellis))[0])
     words_each = (1 + (largest > 0) + (largest > 16)) * (1 + 2 * coder.model.pairs)
     room = (-(-units // lanes)) * min(lanes, GROUP) * words_each
     states, places = np.full(lanes, LOW, np.uint64), np.zeros(groups, np.uint64)
     words = np.empty(1 + groups * room, np.uint16)
     counts = np.diff(segments.borders)
-    padded = frozen(np.append(levels, levels.dtype.type(0)))
-    encoder.encode(padded, np.uint64(trellis), plan, counts, coder.reciprocals, np.uint64(room), states, words, places)
+    encoder.encode(
+        frozen(levels), np.uint64(trellis), plan, counts, coder.reciprocals, np.uint64(room), states, words, places
+    )
     pieces = [words[int(at) : (g + 1) * room + 1] for g, at in enumerate(places)]
     ends = np.cumsum([0, *map(len, pieces)], dtype=np.int64)
     return Lanes(states, np.concatenate([*pieces, np.zeros(SPARE, np.uint16)]), ends).pack()

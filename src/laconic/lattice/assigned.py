@@ -85,26 +85,30 @@ class Assigned:
 @compiled
 def _statistics(levels, values, weights, classes, inverse, counts, moments):  # type: ignore[no-untyped-def]
     """Add up counts and moments."""
-    parities = counts.shape[1]
+    halved, far = counts.shape[1] - 1, len(moments) - 1
     for i in range(len(levels)):
         v = levels[i]
         a = abs(v)
-        parity = a % parities
-        m = a // parities
+        m = a >> halved
         if m >= DIRECT:
             bits = 2
             while m >> bits >= 8:
                 bits += 1
             m = DIRECT + 4 * (bits - 2) + ((m >> bits) & 3)
-        counts[classes[i], parity, m] += 1
+        counts[classes[i], a & halved, m] += 1
         h = weights[i] if len(weights) else 1.0
         e = values[i] * inverse - v
         if v < 0:
             e = -e
-        row = min(a, len(moments) - 1)
+        row = min(a, far)
         moments[row, 0] += h
         moments[row, 1] += h * e
         moments[row, 2] += h * e * e
-        moments[row, 3] += h * a
-        moments[row, 4] += h * a * a
-        moments[row, 5] += h * e * a
+        if a >= far:
+            moments[far, 3] += h * a
+            moments[far, 4] += h * a * a
+            moments[far, 5] += h * e * a
+    for a in range(far):  # all magnitudes of the row are one
+        moments[a, 3] = moments[a, 0] * a
+        moments[a, 4] = moments[a, 0] * a * a
+        moments[a, 5] = moments[a, 1] * a

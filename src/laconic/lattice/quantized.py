@@ -165,7 +165,7 @@ class Quantizer:
         """Return the variance of each class of scale around a step, and how many weights it has, shape (128,) each."""
         zero = self._zero(step)
         counts = sum(
-            (np.bincount(Scales(s.shape, s.mode, s.symbols(zero), 128).each(), minlength=128) for s in self.sources),
+            (Scales(source.shape, source.mode, source.symbols(zero), 128).counts() for source in self.sources),
             np.zeros(128, np.int64),
         )
         return np.exp2(2 * (zero + np.arange(128) / PER_OCTAVE)), counts
@@ -174,7 +174,7 @@ class Quantizer:
         """Return the scales of all tensors around a step."""
         zero = self._zero(step)
         found = [Scales(source.shape, source.mode, source.symbols(zero), 128) for source in self.sources]
-        counts = sum((np.bincount(scales.each(), minlength=128) for scales in found), np.zeros(128, np.int64))
+        counts = sum((scales.counts() for scales in found), np.zeros(128, np.int64))
         above = np.cumsum(counts[::-1])[::-1]
         least = min(_POPULATION, max(int(above[0]), 1))
         top = int(np.flatnonzero(above >= least)[-1]) if above[0] else 0

@@ -148,10 +148,11 @@ def _scales(values: np.ndarray, floor: float, allowed: int) -> tuple[int, np.nda
 def _ideal(logs: tuple[np.ndarray, np.ndarray, np.ndarray], floor: float) -> float:
     """Return the bits above the floor of weights with these scales, up to a constant for each."""
     a, b, c = logs
-    if not (b.any() or c.any()):
-        return float(np.maximum(a - math.log2(floor), 0).sum()) * len(b) * len(c)
-    each = a[:, None] + (b[:, None] + c).reshape(-1)
-    return float(np.maximum(each - math.log2(floor), 0).sum())
+    inner = np.sort((b[:, None] + c).reshape(-1))
+    above = np.append(np.cumsum(inner[::-1])[::-1], 0.0)
+    rest = a - math.log2(floor)  # what a row brings; of its weights those count that do not take it all off
+    first = np.searchsorted(inner, -rest)
+    return float((above[first] + (len(inner) - first) * rest).sum())
 
 
 def _fitted(values: np.ndarray, means: np.ndarray, mode: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
