@@ -10,6 +10,7 @@ straightforward, for raw bits follow it, is done again by the general way.
 
 import numpy as np
 
+from laconic.coding.model import TOTAL
 from laconic.compiled import compiled, inlined
 
 TILE = 32
@@ -149,9 +150,11 @@ def _trellis(x, at, s, base, table, words, values, odd_xor, far_xor, out, i, see
     return x, at, (s >> _ONE) ^ (odd_xor * odd) ^ (far_xor * z), seen | (y + _ONE)
 
 
-@compiled
-def _static_steps(first, end, base, table, words, limit, at, x, values, out, i, stride):  # type: ignore[no-untyped-def]
+@inlined
+def _static_steps(first, end, base, table, words, limit, at, x, values, out, i, stride, watch):  # type: ignore[no-untyped-def]
     """Decode steps ``first`` to ``end`` of eight lanes of states ``x``, the first to ``out[i]``.
+
+    Without ``watch``, a literal, the table has none but small sizes.
 
     Returns:
         The step that is not decoded, for it has another symbol or the words have ended, or ``end``; the place.
@@ -159,9 +162,10 @@ def _static_steps(first, end, base, table, words, limit, at, x, values, out, i, 
     a, b, c, d, e, f, g, h = x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7]
     t, i, stride = first, np.uint64(i), np.uint64(stride)
     start, seen = at, _ZERO
-    while (t < end) & (at <= limit) & (seen <= _BUCKETS):  # one condition: what follows it is not put off to behind it
-        start = at
-        x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7] = a, b, c, d, e, f, g, h
+    while (t < end) & (at <= limit) & (not watch or seen <= _BUCKETS):  # one condition: see `_pair_steps`
+        if watch:
+            start = at
+            x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7] = a, b, c, d, e, f, g, h
         a, at, seen = _static(a, at, base, table, words, values, out, i, seen)
         b, at, seen = _static(b, at, base, table, words, values, out, i + np.uint64(1), seen)
         c, at, seen = _static(c, at, base, table, words, values, out, i + np.uint64(2), seen)
@@ -172,7 +176,7 @@ def _static_steps(first, end, base, table, words, limit, at, x, values, out, i, 
         h, at, seen = _static(h, at, base, table, words, values, out, i + np.uint64(7), seen)
         t += 1
         i += stride
-    if seen > _BUCKETS:
+    if watch and seen > _BUCKETS:
         return t - 1, start
     x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7] = a, b, c, d, e, f, g, h
     return t, at
@@ -188,7 +192,7 @@ def _pair_steps(first, end, base, table, words, limit, at, x, couples, out, i, s
     a, b, c, d, e, f, g, h = x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7]
     t, i, stride = first, np.uint64(i), np.uint64(stride)
     start, seen = at, _ZERO
-    while (t < end) & (at <= limit) & (seen <= _ESCAPE):  # one condition: what follows it is not put off to behind it
+    while (t < end) & (at <= limit) & (seen <= _ESCAPE):  # one condition, lest some of the step be done behind it
         start = at
         x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7] = a, b, c, d, e, f, g, h
         a, at, seen = _couple(a, at, base, table, words, couples, out, i, seen)
@@ -207,8 +211,8 @@ def _pair_steps(first, end, base, table, words, limit, at, x, couples, out, i, s
     return t, at
 
 
-@compiled
-def _trellis_steps(first, end, base, table, words, limit, at, x, s, values, xors, out, i, stride):  # type: ignore[no-untyped-def]
+@inlined
+def _trellis_steps(first, end, base, table, words, limit, at, x, s, values, xors, out, i, stride, watch):  # type: ignore[no-untyped-def]
     """Decode steps ``first`` to ``end`` of eight lanes, states ``x`` and trellis ``s``, the first to ``out[i]``.
 
     Returns:
@@ -219,10 +223,11 @@ def _trellis_steps(first, end, base, table, words, limit, at, x, s, values, xors
     odd, far = xors[0], xors[1]
     t, i, stride = first, np.uint64(i), np.uint64(stride)
     start, seen = at, _ZERO
-    while (t < end) & (at <= limit) & (seen <= _BUCKETS):  # one condition: what follows it is not put off to behind it
-        start = at
-        x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7] = a, b, c, d, e, f, g, h
-        s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7] = p, q, r, k, u, v, w, z
+    while (t < end) & (at <= limit) & (not watch or seen <= _BUCKETS):  # one condition: see `_pair_steps`
+        if watch:
+            start = at
+            x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7] = a, b, c, d, e, f, g, h
+            s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7] = p, q, r, k, u, v, w, z
         a, at, p, seen = _trellis(a, at, p, base, table, words, values, odd, far, out, i, seen)
         b, at, q, seen = _trellis(b, at, q, base, table, words, values, odd, far, out, i + np.uint64(1), seen)
         c, at, r, seen = _trellis(c, at, r, base, table, words, values, odd, far, out, i + np.uint64(2), seen)
@@ -233,11 +238,63 @@ def _trellis_steps(first, end, base, table, words, limit, at, x, s, values, xors
         h, at, z, seen = _trellis(h, at, z, base, table, words, values, odd, far, out, i + np.uint64(7), seen)
         t += 1
         i += stride
-    if seen > _BUCKETS:
+    if watch and seen > _BUCKETS:
         return t - 1, start
     x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7] = a, b, c, d, e, f, g, h
     s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7] = p, q, r, k, u, v, w, z
     return t, at
+
+
+@compiled
+def _segment(k, words, ends, places, states, trellis, table, plan, values, couples, xors, scales, out):  # type: ignore[no-untyped-def]
+    """Decode segment ``k``: what fills no step by the general way, the rest group by group, `TILE` steps at a time.
+
+    Each kind of step has its call, for a literal chooses what is compiled; arguments are those of `decode`.
+    """
+    lanes = len(states)
+    border, end, base, pairs = plan[k, 0], plan[k + 1, 0], np.uint64(plan[k, 2]), plan[k, 2] != plan[k, 3]
+    first, last = -(-border // lanes), end // lanes
+    if lanes == 1 or first >= last:
+        _some(border, end, k, plan, table, words, ends, places, states, trellis, values, couples, xors, scales, out)
+        return
+    _some(
+        border, first * lanes, k, plan, table, words, ends, places, states, trellis, values, couples, xors, scales,
+        out,
+    )  # fmt: skip
+    watch = (table[plan[k, 2] : plan[k, 2] + (TOTAL << np.int64(xors[0] > 0))] >> _SYMBOL).max() >= _BUCKETS
+    for tile in range(first, last, TILE):
+        stop = min(tile + TILE, last)
+        for group in range(len(places)):
+            lane = 8 * group
+            x, s, limit = states[lane : lane + 8], trellis[lane : lane + 8], ends[group + 1]
+            t = tile
+            while t < stop:
+                at, unit = places[group], t * lanes + lane
+                i = plan[k, 1] + unit - border
+                if pairs:
+                    i += unit - border
+                    t, at = _pair_steps(t, stop, base, table, words, limit, at, x, couples, out, i, 2 * lanes)
+                elif xors[0] and watch:
+                    t, at = _trellis_steps(
+                        t, stop, base, table, words, limit, at, x, s, values, xors, out, i, lanes, True
+                    )
+                elif xors[0]:
+                    t, at = _trellis_steps(
+                        t, stop, base, table, words, limit, at, x, s, values, xors, out, i, lanes, False
+                    )
+                elif watch:
+                    t, at = _static_steps(t, stop, base, table, words, limit, at, x, values, out, i, lanes, True)
+                else:
+                    t, at = _static_steps(t, stop, base, table, words, limit, at, x, values, out, i, lanes, False)
+                places[group] = at
+                if t < stop:
+                    unit = t * lanes + lane
+                    _some(
+                        unit, unit + 8, k, plan, table, words, ends, places, states, trellis, values, couples, xors,
+                        scales, out,
+                    )  # fmt: skip
+                    t += 1
+    _some(last * lanes, end, k, plan, table, words, ends, places, states, trellis, values, couples, xors, scales, out)
 
 
 @compiled
@@ -262,56 +319,5 @@ def decode(words, ends, places, states, trellis, table, plan, values, couples, x
         scales: the step and the offset of large levels, in steps, float64.
         out: shape (weights + 1,): the last pair of a segment may be half beyond it, and is then overwritten.
     """
-    lanes = len(states)
     for k in range(len(plan) - 1):
-        border, end, base, pairs = plan[k, 0], plan[k + 1, 0], np.uint64(plan[k, 2]), plan[k, 2] != plan[k, 3]
-        first, last = -(-border // lanes), end // lanes
-        if lanes == 1 or first >= last:
-            _some(border, end, k, plan, table, words, ends, places, states, trellis, values, couples, xors, scales, out)
-            continue
-        _some(
-            border,
-            first * lanes,
-            k,
-            plan,
-            table,
-            words,
-            ends,
-            places,
-            states,
-            trellis,
-            values,
-            couples,
-            xors,
-            scales,
-            out,
-        )
-        for tile in range(first, last, TILE):
-            stop = min(tile + TILE, last)
-            for group in range(len(places)):
-                lane = 8 * group
-                x, s, limit = states[lane : lane + 8], trellis[lane : lane + 8], ends[group + 1]
-                t = tile
-                while t < stop:
-                    at, unit = places[group], t * lanes + lane
-                    i = plan[k, 1] + unit - border
-                    if xors[0]:
-                        t, at = _trellis_steps(
-                            t, stop, base, table, words, limit, at, x, s, values, xors, out, i, lanes
-                        )
-                    elif pairs:
-                        i += unit - border
-                        t, at = _pair_steps(t, stop, base, table, words, limit, at, x, couples, out, i, 2 * lanes)
-                    else:
-                        t, at = _static_steps(t, stop, base, table, words, limit, at, x, values, out, i, lanes)
-                    places[group] = at
-                    if t < stop:
-                        unit = t * lanes + lane
-                        _some(
-                            unit, unit + 8, k, plan, table, words, ends, places, states, trellis, values, couples, xors,
-                            scales, out,
-                        )  # fmt: skip
-                        t += 1
-        _some(
-            last * lanes, end, k, plan, table, words, ends, places, states, trellis, values, couples, xors, scales, out
-        )
+        _segment(k, words, ends, places, states, trellis, table, plan, values, couples, xors, scales, out)
