@@ -246,7 +246,9 @@ def _trellis_steps(first, end, base, table, words, limit, at, x, s, values, xors
 
 
 @compiled
-def _segment(k, words, ends, places, states, trellis, table, plan, values, couples, xors, scales, out):  # type: ignore[no-untyped-def]
+def _segment(  # type: ignore[no-untyped-def]
+    k, words, ends, places, states, trellis, table, plan, values, couples, xors, scales, out, single, paired, trellised
+):  # fmt: skip
     """Decode segment ``k``: what fills no step by the general way, the rest group by group, `TILE` steps at a time.
 
     Each kind of step has its call, for a literal chooses what is compiled; arguments are those of `decode`.
@@ -271,21 +273,23 @@ def _segment(k, words, ends, places, states, trellis, table, plan, values, coupl
             while t < stop:
                 at, unit = places[group], t * lanes + lane
                 i = plan[k, 1] + unit - border
-                if pairs:
+                if trellised is not None:
+                    if watch:
+                        t, at = _trellis_steps(
+                            t, stop, base, table, words, limit, at, x, s, values, xors, out, i, lanes, True
+                        )
+                    else:
+                        t, at = _trellis_steps(
+                            t, stop, base, table, words, limit, at, x, s, values, xors, out, i, lanes, False
+                        )
+                elif paired is not None and pairs:
                     i += unit - border
                     t, at = _pair_steps(t, stop, base, table, words, limit, at, x, couples, out, i, 2 * lanes)
-                elif xors[0] and watch:
-                    t, at = _trellis_steps(
-                        t, stop, base, table, words, limit, at, x, s, values, xors, out, i, lanes, True
-                    )
-                elif xors[0]:
-                    t, at = _trellis_steps(
-                        t, stop, base, table, words, limit, at, x, s, values, xors, out, i, lanes, False
-                    )
-                elif watch:
-                    t, at = _static_steps(t, stop, base, table, words, limit, at, x, values, out, i, lanes, True)
-                else:
-                    t, at = _static_steps(t, stop, base, table, words, limit, at, x, values, out, i, lanes, False)
+                elif single is not None:
+                    if watch:
+                        t, at = _static_steps(t, stop, base, table, words, limit, at, x, values, out, i, lanes, True)
+                    else:
+                        t, at = _static_steps(t, stop, base, table, words, limit, at, x, values, out, i, lanes, False)
                 places[group] = at
                 if t < stop:
                     unit = t * lanes + lane
@@ -298,7 +302,9 @@ def _segment(k, words, ends, places, states, trellis, table, plan, values, coupl
 
 
 @compiled
-def decode(words, ends, places, states, trellis, table, plan, values, couples, xors, scales, out):  # type: ignore[no-untyped-def]
+def decode(  # type: ignore[no-untyped-def]
+    words, ends, places, states, trellis, table, plan, values, couples, xors, scales, out, single, paired, trellised
+):  # fmt: skip
     """Decode all weights to ``out``; where the data are cut short, the places end beyond the ends.
 
     A unit is a weight, or a pair of weights. Segment k has the units from plan[k, 0] to plan[k + 1, 0].
@@ -318,6 +324,12 @@ def decode(words, ends, places, states, trellis, table, plan, values, couples, x
         xors: what an odd state and z = 1 change of the next state, uint64; 0 without a trellis.
         scales: the step and the offset of large levels, in steps, float64.
         out: shape (weights + 1,): the last pair of a segment may be half beyond it, and is then overwritten.
+        single: None where there are no units of one weight without a trellis, else anything: what there is is compiled.
+        paired: None where there are no pairs.
+        trellised: None where there is no trellis.
     """
     for k in range(len(plan) - 1):
-        _segment(k, words, ends, places, states, trellis, table, plan, values, couples, xors, scales, out)
+        _segment(
+            k, words, ends, places, states, trellis, table, plan, values, couples, xors, scales, out, single, paired,
+            trellised,
+        )  # fmt: skip

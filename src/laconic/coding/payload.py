@@ -218,10 +218,12 @@ def _decode(
     xors = np.array(feedback(coder.model.nu), np.uint64)
     scales = np.array([step, offsets[-1] / UNIT if len(offsets) else 0.0])
     out = np.empty(segments.size + 1, dtype)
+    trellis = coder.model.trellis
+    kinds = [True if there else None for there in (not trellis, coder.model.pairs, trellis)]
     decoder = fused if COMPILED else vectorised
     decoder.decode(
         frozen(lanes.words), lanes.ends.astype(np.uint64), places, states, np.zeros(len(states), np.uint64),
-        coder.slots, plan, values, couples, xors, scales, out,
+        coder.slots, plan, values, couples, xors, scales, out, *kinds,
     )  # fmt: skip
     if (places != lanes.ends[1:].astype(np.uint64)).any() or (states != LOW).any():
         raise FormatError("levels that do not end where they began")

@@ -193,7 +193,7 @@ class _Reader:
 def decode(
     words: np.ndarray, ends: np.ndarray, places: np.ndarray, states: np.ndarray, trellis: np.ndarray,
     table: np.ndarray, plan: np.ndarray, values: np.ndarray, couples: np.ndarray, xors: np.ndarray,
-    scales: np.ndarray, out: np.ndarray,
+    scales: np.ndarray, out: np.ndarray, *_kinds: object,
 ) -> None:  # fmt: skip
     """Decode all weights to ``out``; arguments are those of `laconic.coding.fused.decode`."""
     reader = _Reader(words, ends, places, states, trellis, table, values, couples, xors, scales, out)
