@@ -4,6 +4,7 @@ A golden file is never regenerated to make this pass: a change of bytes is a new
 """
 
 import ast
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -323,6 +324,19 @@ def test_the_reference_is_150_lines_and_what_came_later_30_a_file(path):
     text = path.read_text(encoding="utf-8")
     assert code_lines(text) <= (150 if path.name == "lac.py" else 30)
     assert "laconic" not in {name.split(".")[0] for name in imported(text)}
+
+
+def test_the_note_on_the_reference_counts_its_lines():
+    note = (REFERENCE[0].parents[2] / "docs" / "notes" / "reference-decoder.md").read_text(encoding="utf-8")
+    files, pieces = (
+        dict(re.findall(pattern, note)) for pattern in (r"\| `(\w+\.py)` \| (\d+) \|", r"\| (\w.*) \| (\d+) \|")
+    )
+    counted = {path.name: code_lines(path.read_text(encoding="utf-8")) for path in REFERENCE}
+    counted.pop("__init__.py", None)
+    assert {name: int(lines) for name, lines in files.items()} == counted
+    grid = sum(counted[name] for name in ("model.py", "tables.py", "levels.py", "grid.py"))
+    assert sum(map(int, pieces.values())) == grid
+    assert f"{counted['lac.py']} and {grid}" in note
 
 
 def test_blank_lines_comments_and_docstrings_are_not_counted():
