@@ -1,6 +1,7 @@
 """What holds for every command: help, exit codes, what is printed where, and that reading needs no torch."""
 
 import importlib
+import os
 import re
 import shlex
 import subprocess
@@ -11,11 +12,22 @@ import pytest
 import torch
 
 import laconic
-from laconic.cli import COMMANDS, run
+from laconic.cli import COMMANDS, SPINS, main, run
 from laconic.cli.console import Output
 from laconic.params import save_checkpoint
 
 from .commands import EFFORTS, TRAIN, parsed
+
+
+def test_threads_that_wait_leave_the_processor_unless_the_user_says_otherwise(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["laconic", "version"])
+    for given in ({}, {"OMP_WAIT_POLICY": "active"}, {"GOMP_SPINCOUNT": "7"}):
+        monkeypatch.setattr(os, "environ", given.copy())
+        with pytest.raises(SystemExit, match="0"):
+            main()
+        assert os.environ == (given or {"GOMP_SPINCOUNT": str(SPINS)})
+    assert capsys.readouterr().out.count("laconic") >= 3
+
 
 # --- the surface -----------------------------------------------------------------------------------
 

@@ -17,7 +17,9 @@ def command(
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder to write to.")] = Path("laconic-demo"),
     seeds: Annotated[int, typer.Option(min=1, help="How many networks are trained and compressed.")] = 3,
     seed: options.Seed = 0,
-    threads: options.Threads = None,
+    threads: Annotated[
+        int, typer.Option(min=1, help="Threads of torch; results are the same for the same number.")
+    ] = 1,
     force: options.Force = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
@@ -34,7 +36,7 @@ def command(
         raise OutputExists(f"{output} is a file; name a folder")
     if (output / "report.md").exists() and not force:
         raise OutputExists(f"{output} holds a demonstration; name another folder, or --force to replace it")
-    torch.set_num_threads(threads or torch.get_num_threads())
+    torch.set_num_threads(threads)
     output.mkdir(parents=True, exist_ok=True)
     try:
         with say.progress("demonstration", 1.0) as tick:
