@@ -115,7 +115,7 @@ def test_more_effort_is_less_error(call, checkpoint, tmp_path):
         (["--size", "0"], "size is above 0 and finite, not 0"),
         (["--bits", "-1"], "bits is above 0 and finite, not -1"),
         (["--snr", "nan"], "snr is above 0 and finite, not nan"),
-        (["--size", "300"], "300 bytes, too few"),
+        (["--size", "300"], "300 bytes are too few"),
         (["--bits", "3", "--epochs", "4"], "--epochs: only --effort train takes this"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
