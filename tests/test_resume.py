@@ -249,7 +249,7 @@ def one_thread():
 @pytest.mark.usefixtures("one_thread")
 def test_ctrl_c_says_how_to_go_on(net, tmp_path, capsys):
     output, checkpoint = tmp_path / "net.lac", tmp_path / "net.lac.checkpoint"
-    arguments = ["compress", net, "-o", output, *LC, "--steps", "50000", "--tolerance", "0"]
+    arguments = ["compress", net, "-o", output, *LC, "--steps", "500", "--epochs", "100", "--tolerance", "0"]
     process = launch(arguments)
     wait_for(lambda: process.poll() is None, checkpoint, 2)
     code, out, err = stop(process, signal.SIGINT)
