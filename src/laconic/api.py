@@ -17,7 +17,7 @@ from laconic.errors import PlanError, UnsupportedMetric
 from laconic.lc import FINE_TUNING, LCState, LearningStep, direct, finetune, iterated_direct, run, start
 from laconic.ledger import REFERENCE_BYTES, Ledger, ledger
 from laconic.metric import Metrics
-from laconic.params import Arrays, Params, apply_to, checkpoint_bytes, decompress, params_of, tensors, to_numpy
+from laconic.params import Arrays, Params, apply_to, checkpoint_bytes, decompress, params_of, to_numpy, to_torch
 from laconic.plan import Plan, weights_only
 from laconic.schedule import Adaptive, Progress, Schedule
 from laconic.smallest import smallest
@@ -286,4 +286,4 @@ def load(source: str | Path, limit: int | None = None) -> dict[str, Tensor]:
         FormatError: when the file is not a sound `.lac` file.
     """
     with container.open(source, limit) as file:
-        return tensors(file)
+        return {name: to_torch(file[name]) for name in file}

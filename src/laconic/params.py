@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from laconic.codes import DTYPES, Code
-from laconic.container import LacFile
 from laconic.errors import DataError, WeightsError
 from laconic.files import replace_file, same_every_time
 
@@ -81,11 +80,6 @@ def to_torch(array: np.ndarray) -> Tensor:
 def decompress(codes: Mapping[str, Code]) -> dict[str, Tensor]:
     """Return Δ(Θ) for every code."""
     return {name: to_torch(code.decompress()) for name, code in codes.items()}
-
-
-def tensors(file: LacFile) -> dict[str, Tensor]:
-    """Return all tensors of an open file, each decoded once."""
-    return {name: to_torch(file[name]) for name in file}
 
 
 def require_finite(name: str, tensor: Tensor) -> None:

@@ -10,7 +10,7 @@ from laconic import container
 from laconic.cli import options
 from laconic.cli.console import Output, table
 from laconic.cli.tasks import check_weights, evaluation, task_of
-from laconic.params import load_checkpoint, tensors
+from laconic.params import load_checkpoint, to_torch
 
 
 def command(
@@ -38,7 +38,7 @@ def command(
     torch.set_num_threads(threads or torch.get_num_threads())
     if weights.suffix == ".lac":
         with container.open(weights, limit) as file:
-            params, metadata = tensors(file), dict(file.metadata)
+            params, metadata = {name: to_torch(file[name]) for name in file}, dict(file.metadata)
     else:
         params, metadata = load_checkpoint(weights)
     made = task_of(net, data, data_dir, task, metadata, seed=seed)

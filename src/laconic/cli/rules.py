@@ -15,7 +15,7 @@ from laconic.errors import DataError, PlanError
 from laconic.importance import Importance, Rule, golden_rules, true_distortion
 from laconic.importance.directions import Kind, kind_of
 from laconic.metric import Metrics
-from laconic.params import Params, load_checkpoint, tensors
+from laconic.params import Params, load_checkpoint, to_torch
 from laconic.task import Task
 
 PREDICTING = "unsupervised"
@@ -32,7 +32,7 @@ def golden(
     torch.set_num_threads(threads or torch.get_num_threads())
     params, metadata = load_checkpoint(against)
     with container.open(source, limit) as file:
-        compressed = tensors(file)
+        compressed = {name: to_torch(file[name]) for name in file}
     changed = _changed(params, compressed, source, against)
     weighing = importance not in (None, options.Importance.none)
     made = None
