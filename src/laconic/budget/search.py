@@ -34,6 +34,7 @@ _REHEARSED = 1 << 17  # weights on which steps are tried first
 _TRIALS = 24  # of these
 _NEARLY = 0.02  # of a size, or octaves of an error: where the sample need not be asked again
 _FLAT = 1e-3  # the slope where none is seen
+_NEXT = 1e-3  # octaves between two steps, where shares do as well
 _SHARES, _LOSS = 16, 0.1  # of two trials that are tried; what a size that is met may cost, in dB
 _CLASSES = 0.75  # octaves of the step after which the classes of scale are made anew
 _SETTLED = 0.004  # octaves that the last of these moved
@@ -58,7 +59,8 @@ def fit(
     may end a few bytes short, for a word of the coder has two and a table more. An SNR is never missed, and exceeded by
     less than 0.1 dB but for a few hundred weights. Steps are tried on 131,072 of the weights first, and then on all of
     them in at most 8 passes: three that learn the code lengths, and others that keep them. Where bytes leap from one
-    step to the next, a share of the finer trial is taken, and then the coarser.
+    step to the next, a share of the finer trial is taken, and then the coarser; networks that are no larger than the
+    sample are tried more often.
 
     A network of more than 2²⁴ weights is never in memory as a whole: every pass asks for one tensor after the other,
     and what stays is their codes.
@@ -131,9 +133,7 @@ class _Search:
         last, slope, learning = self._rehearsed(quantizers, math.log2(step))
         inside, outside, seen, x, known = list[_Trial](), list[_Trial](), list[tuple[float, float]](), last.x, False
         for number in range(1, PASSES + 1):
-            hows = last.hows(x, learning=number <= learning)
-            pairs = zip(quantizers, last.groups, hows, strict=True)
-            last = self._trial(x, [quantizer.round(group.scales, how) for quantizer, group, how in pairs])
+            last = self._passed(quantizers, last, x, learning=number <= learning)
             if not known or self._network.kept:
                 self._calibrate(last.groups)
                 last, known = self._trial(x, last.groups), True
@@ -159,24 +159,43 @@ class _Search:
         for trial in reversed(inside):
             found = found or self._fitted(trial, PASSES)
         if found and inside and outside:
-            found = min(self._spliced(quantizers, inside[-1], outside[0], found), key=self._worse)
+            found = min([found, *self._between(quantizers, inside[-1], outside[0])], key=self._worse)
         if found is None:
             raise self._failure(last)
         return found
 
-    def _spliced(self, quantizers: Sequence[Quantizer], coarse: _Trial, fine: _Trial, known: Fitted) -> list[Fitted]:
-        """Return what shares of the finer of two trials, and then the coarser, come to, after what the coarser does.
+    def _passed(self, quantizers: Sequence[Quantizer], last: _Trial, x: float, *, learning: bool) -> _Trial:
+        """Return a trial on all the weights."""
+        pairs = zip(quantizers, last.groups, last.hows(x, learning=learning), strict=True)
+        return self._trial(x, [quantizer.round(group.scales, how) for quantizer, group, how in pairs])
 
-        They take no pass. Between steps that are too far apart for their integers to mean the same, the error grows.
+    def _between(self, quantizers: Sequence[Quantizer], coarse: _Trial, fine: _Trial) -> list[Fitted]:
+        """Return what lies between two trials, one within the budget and one beyond it, and is within it.
+
+        In a network no larger than the sample steps between them are tried, which costs no more than on the sample.
+        Then shares of the finer trial, the rest the coarser; that takes no pass. Between steps that are too far apart
+        for their integers to mean the same, the error grows.
         """
-        pairs, found = list(zip(quantizers, fine.groups, coarse.groups, strict=True)), [known]
+        if not self._network.kept or any(
+            a.scales is not b.scales for a, b in zip(fine.groups, coarse.groups, strict=True)
+        ):
+            return []
+        for _ in range(_TRIALS if self._network.weights <= _REHEARSED else 0):
+            if coarse.excess >= self._enough or abs(fine.x - coarse.x) < _NEXT:
+                break
+            trial = self._passed(quantizers, coarse, (fine.x + coarse.x) / 2, learning=False)
+            self._calibrate(trial.groups)
+            trial = self._trial(trial.x, trial.groups)
+            coarse, fine = (trial, fine) if trial.excess <= 0 else (coarse, trial)
+        known = self._fitted(coarse, PASSES)
+        found, least = [known] if known else [], known.snr - _LOSS if known and self._size is not None else -math.inf
+        pairs = list(zip(quantizers, fine.groups, coarse.groups, strict=True))
         seen = [(1.0, fine.excess - self._aim), (0.0, coarse.excess - self._aim)]
-        same = all(a.scales is b.scales for _, a, b in pairs)
-        while self._network.kept and same and len(seen) < _SHARES and not self._enough <= seen[-1][1] + self._aim <= 0:
+        while len(seen) < _SHARES and not self._enough <= seen[-1][1] + self._aim <= 0:
             share = between(seen, 1.0)
             groups = [quantizer.between(a, b, share) for quantizer, a, b in pairs]
             fitted = self._fitted(self._trial(coarse.x, groups), PASSES)
-            found += [fitted] if fitted and (self._size is None or fitted.snr > known.snr - _LOSS) else []
+            found += [fitted] if fitted and fitted.snr > least else []
             seen.append((share, self._trial(coarse.x, groups).excess - self._aim))
         return found
 
