@@ -109,7 +109,7 @@ class Fitted:
         file_bytes: what the file takes.
         snr: of the tensors that are quantized, in dB; infinite where nothing is lost.
         step: the width of a level.
-        passes: over the weights.
+        passes: over the weights, beside trials on the sample; of a network that is no larger, these are on all of it.
         lossless: the names of tensors that were kept as they are although they have two or more axes.
     """
 

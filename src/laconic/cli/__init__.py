@@ -29,10 +29,10 @@ EXTRAS = ("jaxtyping", "matplotlib", "sklearn", "torch")
 """What the sub-commands that compute need beyond what the decoder needs."""
 
 SPINS = 10_000
-"""Times that a thread of torch looks for the others before it sleeps: some 50 µs instead of some ms.
+"""Times that a thread of torch looks for the others before it sleeps: a thirtieth of GNU OpenMP's default.
 
-Thirty times as long passes where a core has other work too, for every small operation then waits for a thread that does
-not run; on an idle machine training takes 2 to 6 % longer.
+Every small operation waits for all threads; where a core has other work too, one of them does not run, and the others
+spin until it does.
 """
 
 
