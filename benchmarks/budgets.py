@@ -4,8 +4,8 @@
 
 A network has one to five tensors, matrices and kernels of 3 x 3, normal, Laplacian or heavy-tailed, some with scales of
 octaves in their rows, some pruned, some float16. Sizes are four a network, 0.03 to 7 bits a weight, but none below 120
-bytes, and none that is refused because zeros and names alone take more. Printed is how many sizes are met within 1 %, in
-files of 300 bytes and more and in smaller ones, and every one that is not.
+bytes, and none that is refused because zeros and names alone take more. Printed is how many sizes are met within 1 %,
+in files of 300 bytes and more and in smaller ones, and every one that is not.
 """
 
 import argparse
