@@ -34,8 +34,8 @@ import twin as c
 from record import say
 
 import laconic
-from laconic import container
 from laconic.budget import QUALITIES, Budget, Tools, fit
+from laconic.format import container
 from laconic.lattice import Quantizer, prepare
 
 ASSEMBLY = ", moves in assembly"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numba import njit
 
-from laconic.coding import huffman
+from laconic.format.coding import huffman
 
 try:
     import zstandard

@@ -21,7 +21,7 @@ from lossless import symbols_of
 from record import say
 from targets import Network, find_data, find_minilm, networks, targets, uniform_grid
 
-from laconic.coding import entropy_bits
+from laconic.format.coding import entropy_bits
 
 Basis = Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
 """Blocks by name, shape (blocks, n) → an orthonormal basis for each, shape (n, n), its vectors in rows."""

@@ -10,7 +10,7 @@ from typing import Any, final
 
 import numpy as np
 
-from laconic.coding.frequencies import normalise
+from laconic.format.coding.frequencies import normalise
 
 SYMBOLS, BITS = 16, 3.0
 """The source: so many symbols, Laplacian about the middle, of about so many bits of entropy each."""

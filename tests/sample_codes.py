@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from laconic.codes import (
+from laconic.format.codes import (
     DTYPES,
     VIEWS,
     CanonicalCode,
@@ -19,7 +19,7 @@ from laconic.codes import (
     TuckerCode,
     Values,
 )
-from laconic.coding import FLOATS
+from laconic.format.coding import FLOATS
 from laconic.lattice import Quantizer, prepare
 
 # --- codes to try ----------------------------------------------------------------------------------

@@ -5,10 +5,11 @@ import pytest
 import torch
 
 import laconic
-from laconic import bound, container
+from laconic import bound
 from laconic.bound import GAUSSIAN, LAPLACIAN, SCALED
 from laconic.bounds import gaussian_rate, laplacian_rate, weighted_filling
 from laconic.errors import DataError, WeightsError
+from laconic.format import container
 
 
 def normal(*shape, seed=0):

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from laconic.codes import DTYPES
-from laconic.codes.rounding import rounded
-from laconic.coding import (
+from laconic.errors import FormatError
+from laconic.format.codes import DTYPES
+from laconic.format.codes.rounding import rounded
+from laconic.format.coding import (
     Cursor,
     decode_symbols,
     decode_values,
@@ -24,8 +25,7 @@ from laconic.coding import (
     tables,
     varint,
 )
-from laconic.coding.symbols import PRECISIONS
-from laconic.errors import FormatError
+from laconic.format.coding.symbols import PRECISIONS
 
 ALPHABETS = (1, 2, 3, 16, 256, 257, 1000, 1024, 1025, 5000, 70000, 1 << 32)
 relaxed = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])

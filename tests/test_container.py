@@ -7,8 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from laconic import container
-from laconic.codes import (
+from laconic.errors import FormatError, OutputExists, WeightsError
+from laconic.format import container
+from laconic.format.codes import (
     VIEWS,
     CodebookCode,
     LowRankCode,
@@ -17,13 +18,12 @@ from laconic.codes import (
     Symbols,
     Values,
 )
-from laconic.codes.describe import describe
-from laconic.container.header import HEADER_BYTES, VERSION
-from laconic.container.reader import LacFile
-from laconic.container.records import encode_blocks
-from laconic.container.rows import apportion
-from laconic.container.table import BLOCK, MAX_DEPTH
-from laconic.errors import FormatError, OutputExists, WeightsError
+from laconic.format.codes.describe import describe
+from laconic.format.container.header import HEADER_BYTES, VERSION
+from laconic.format.container.reader import LacFile
+from laconic.format.container.records import encode_blocks
+from laconic.format.container.rows import apportion
+from laconic.format.container.table import BLOCK, MAX_DEPTH
 
 from .sample_codes import CASES, codebook, dense, same_code, sparse
 

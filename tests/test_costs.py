@@ -5,10 +5,10 @@ from dataclasses import FrozenInstanceError
 import numpy as np
 import pytest
 
-from laconic import container
-from laconic.codes.counting import ideal_bits
 from laconic.costs import Bits, Cost, Energy, Flops, Parameters, Time
 from laconic.errors import PlanError
+from laconic.format import container
+from laconic.format.codes.counting import ideal_bits
 
 from .sample_codes import CASES, canonical, codebook, dense, low_rank, sparse, tucker
 

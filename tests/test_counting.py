@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from laconic import container
-from laconic.codes import (
+from laconic.format import container
+from laconic.format.codes import (
     SparseCode,
     Symbols,
     Values,
 )
-from laconic.codes.counting import ideal_bits, published_bits
-from laconic.codes.describe import describe
+from laconic.format.codes.counting import ideal_bits, published_bits
+from laconic.format.codes.describe import describe
 
 from .sample_codes import added, canonical, codebook, dense, grouped, low_rank, sparse, tiles, tucker
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from laconic.codes import CodebookCode, LowRankCode, SparseCode
-from laconic.codes.low_rank import from_matrix
 from laconic.csteps import AdaptiveCodebook, Joint, KeepLargest, Lossless, LowRank, project
 from laconic.csteps.factors import to_matrix
 from laconic.csteps.warm import distortion, feasible
 from laconic.errors import PlanError, UnsupportedMetric, WeightsError
+from laconic.format.codes import CodebookCode, LowRankCode, SparseCode
+from laconic.format.codes.low_rank import from_matrix
 from laconic.metric import Diagonal, Quartic, Unit
 from laconic.params import decompress
 

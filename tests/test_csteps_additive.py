@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from laconic.clustering import cluster, trimmed
-from laconic.codes import CodebookCode, DenseCode, LowRankCode, SparseCode, SumCode, Symbols, Values
 from laconic.csteps import (
     AdaptiveCodebook,
     Additive,
@@ -25,6 +24,7 @@ from laconic.csteps import (
 )
 from laconic.csteps.warm import distortion
 from laconic.errors import PlanError, UnsupportedMetric
+from laconic.format.codes import CodebookCode, DenseCode, LowRankCode, SparseCode, SumCode, Symbols, Values
 from laconic.lc import LCState, run, start
 from laconic.metric import Diagonal
 from laconic.params import decompress, dtype_name, to_numpy

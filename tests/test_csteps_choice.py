@@ -5,12 +5,12 @@ import itertools
 import pytest
 import torch
 
-from laconic import container
-from laconic.codes import CodebookCode, DenseCode
 from laconic.costs import Bits, Energy, Flops, Parameters
 from laconic.csteps import AdaptiveCodebook, Additive, Choice, Joint, KeepLargest, L0Penalty, Lossless, LowRank, project
 from laconic.csteps.warm import distortion
 from laconic.errors import PlanError
+from laconic.format import container
+from laconic.format.codes import CodebookCode, DenseCode
 from laconic.lc import c_step, run, start
 from laconic.metric import Diagonal
 from laconic.plan import Plan, parse_compression

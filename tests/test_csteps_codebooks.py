@@ -10,11 +10,11 @@ from laconic.clustering import cluster, cluster_groups, groups, lloyd_from, quar
 from laconic.clustering.moments import moments, sort
 from laconic.clustering.priced import Member, choose, code_lengths, priced_clusters, settled
 from laconic.clustering.starts import STARTS, starting_centres
-from laconic.codes import CodebookCode, GroupedCode
-from laconic.coding import entropy_bits
 from laconic.csteps import AdaptiveCodebook, Joint
 from laconic.csteps.warm import distortion
 from laconic.errors import PlanError, UnsupportedMetric
+from laconic.format.codes import CodebookCode, GroupedCode
+from laconic.format.coding import entropy_bits
 from laconic.metric import Diagonal, Quartic
 from laconic.plan import parse_compression
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from laconic.codes import GridCode, Values
-from laconic.codes.counting import published_bits
-from laconic.coding.payload import moved
 from laconic.csteps import Joint, UniformGrid, project
 from laconic.csteps.warm import distortion
 from laconic.errors import PlanError, WeightsError
+from laconic.format.codes import GridCode, Values
+from laconic.format.codes.counting import published_bits
+from laconic.format.coding.payload import moved
 from laconic.lattice.assigned import OFFSETS
 from laconic.metric import Diagonal
 

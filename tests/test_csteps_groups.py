@@ -8,7 +8,6 @@ import pytest
 import torch
 from scipy.optimize import minimize
 
-from laconic.codes import CodebookCode, LowRankCode
 from laconic.csteps import (
     AdaptiveCodebook,
     GroupPenalty,
@@ -25,6 +24,7 @@ from laconic.csteps import (
 from laconic.csteps.groups import Tiling
 from laconic.csteps.warm import distortion
 from laconic.errors import PlanError, UnsupportedMetric, WeightsError
+from laconic.format.codes import CodebookCode, LowRankCode
 from laconic.lc import finetune, run, start
 from laconic.metric import Diagonal, Kronecker
 from laconic.plan import Plan, parse_compression

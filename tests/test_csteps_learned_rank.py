@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from laconic.codes import DenseCode, LowRankCode
-from laconic.codes.counting import ideal_bits
 from laconic.costs import Bits, Energy, Flops, Parameters, Time
 from laconic.csteps import LearnedRank, Lossless, LowRank, NuclearNorm
 from laconic.csteps.nuclear_norm import nuclear_norm
 from laconic.csteps.warm import distortion
 from laconic.errors import PlanError, UnsupportedMetric
+from laconic.format.codes import DenseCode, LowRankCode
+from laconic.format.codes.counting import ideal_bits
 from laconic.lc import run, start
 from laconic.metric import Diagonal, Kronecker, Quartic
 from laconic.plan import Plan, parse_compression

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from laconic import container
-from laconic.codes import SparseCode, Symbols, TileSparseCode
 from laconic.csteps import AdaptiveCodebook, Joint, KeepLargest, KeepNOfM, PricedPruning
 from laconic.csteps.keep_n_of_m import largest_in_rows
 from laconic.csteps.warm import distortion
+from laconic.format import container
+from laconic.format.codes import SparseCode, Symbols, TileSparseCode
 
 from .cases import heavy, normal
 from .separable import costs_of, metric_of

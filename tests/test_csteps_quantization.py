@@ -8,8 +8,6 @@ import torch
 
 from laconic.clustering import best_scale, group_scales, scale
 from laconic.clustering.priced import code_lengths
-from laconic.codes import GroupedCode
-from laconic.coding import entropy_bits
 from laconic.csteps import (
     BINARY,
     TERNARY,
@@ -23,6 +21,8 @@ from laconic.csteps import (
 )
 from laconic.csteps.warm import distortion
 from laconic.errors import PlanError, WeightsError
+from laconic.format.codes import GroupedCode
+from laconic.format.coding import entropy_bits
 from laconic.lc import finetune, free_parameters, run, start
 from laconic.metric import Diagonal
 from laconic.plan import Plan, parse_compression

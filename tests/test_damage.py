@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from laconic import container
-from laconic.codes import CanonicalCode, DenseCode, SparseCode, Symbols, TileSparseCode, shared
 from laconic.errors import FormatError
+from laconic.format import container
+from laconic.format.codes import CanonicalCode, DenseCode, SparseCode, Symbols, TileSparseCode, shared
 
 from .fuzz.check import check
 from .fuzz.repair import repaired

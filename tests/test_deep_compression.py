@@ -6,12 +6,12 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from laconic import container
-from laconic.codes import CodebookCode, DenseCode, SparseCode, Symbols, Values
-from laconic.coding import Cursor, huffman, varint
 from laconic.csteps import AdaptiveCodebook, KeepLargest
 from laconic.deep_compression import CONVOLUTION, FULLY_CONNECTED, account, decode, encode
 from laconic.errors import FormatError, WeightsError
+from laconic.format import container
+from laconic.format.codes import CodebookCode, DenseCode, SparseCode, Symbols, Values
+from laconic.format.coding import Cursor, huffman, varint
 
 relaxed = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 import laconic
-from laconic.codes import CODES, DTYPES
 from laconic.csteps import COMPRESSIONS
+from laconic.format.codes import CODES, DTYPES
 
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = sorted(
@@ -37,7 +37,7 @@ def test_public_names_are_what_their_home_calls_them():
     for name, home in laconic._HOME.items():
         module = importlib.import_module(f"laconic.{home}")
         assert getattr(laconic, name) is getattr(module, name)
-    for name in laconic._MODULES:
+    for name in laconic._ROOMS:
         assert getattr(laconic, name) is importlib.import_module(f"laconic.{name}")
 
 
@@ -46,7 +46,7 @@ def test_type_checkers_see_the_same_names():
     source = inspect.getsource(laconic)
     written = {name: home for home, name in re.findall(r"from laconic\.(\S+) import (\w+) as \2", source)}
     assert written == laconic._HOME
-    assert set(re.findall(r"from laconic import (\w+) as \1", source)) == set(laconic._MODULES)
+    assert set(re.findall(r"from laconic import (\w+) as \1", source)) == set(laconic._ROOMS)
 
 
 def test_every_compression_is_public():
@@ -57,9 +57,9 @@ def test_every_compression_is_public():
 
 
 def test_every_code_has_a_tag_and_a_name():
-    kinds = {kind for kind in laconic.codes.Code.__subclasses__() if kind.__module__.startswith("laconic.")}
+    kinds = {kind for kind in laconic.format.codes.Code.__subclasses__() if kind.__module__.startswith("laconic.")}
     assert kinds == set(CODES.values())
-    assert all(code.__name__ in laconic.codes.__all__ for code in CODES.values())
+    assert all(code.__name__ in laconic.format.codes.__all__ for code in CODES.values())
 
 
 def test_the_format_page_names_every_tag_and_dtype():

@@ -6,9 +6,9 @@ import stat
 
 import pytest
 
-from laconic import files
 from laconic.errors import OutputExists
-from laconic.files import replace_file, require_absent
+from laconic.format import files
+from laconic.format.files import replace_file, require_absent
 
 
 def left_in(folder):

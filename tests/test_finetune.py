@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import nn
 
-from laconic.codes import Code, CodebookCode, DenseCode, LowRankCode, SparseCode, Symbols, Values
 from laconic.csteps import (
     AdaptiveCodebook,
     Additive,
@@ -23,6 +22,7 @@ from laconic.csteps import (
     UniformGrid,
 )
 from laconic.errors import PlanError, WeightsError
+from laconic.format.codes import Code, CodebookCode, DenseCode, LowRankCode, SparseCode, Symbols, Values
 from laconic.lc import finetune, start
 from laconic.params import decompress, params_of, to_numpy
 from laconic.plan import Plan

@@ -13,8 +13,8 @@ import pytest
 from reference import lac
 from sample_codes import CASES
 
-from laconic import container
-from laconic.codes import (
+from laconic.format import container
+from laconic.format.codes import (
     CanonicalCode,
     CodebookCode,
     DenseCode,
@@ -29,9 +29,9 @@ from laconic.codes import (
     Values,
     shared,
 )
-from laconic.codes.grid import Grid
-from laconic.coding.model import Model, Table, shaped
-from laconic.coding.ungerboeck import next_state
+from laconic.format.codes.grid import Grid
+from laconic.format.coding.model import Model, Table, shaped
+from laconic.format.coding.ungerboeck import next_state
 
 GOLDEN = Path(__file__).parent / "golden" / "v1"
 REFERENCE = sorted((Path(__file__).parent / "reference").glob("*.py"))

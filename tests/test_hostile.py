@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from laconic.codes import DTYPES, VIEWS, DenseCode, LowRankCode, SumCode, Symbols, TuckerCode, Values
-from laconic.coding import model as levels
-from laconic.coding import varint
-from laconic.container import LacFile, dumps, loads
-from laconic.container.header import HEADER_BYTES, Header, parse_header
-from laconic.container.parsing import parse_table
-from laconic.container.records import encode_blocks, stream_entry
-from laconic.container.room import default_limit
-from laconic.container.table import BLOCK, Record, Table
 from laconic.errors import FormatError
+from laconic.format.codes import DTYPES, VIEWS, DenseCode, LowRankCode, SumCode, Symbols, TuckerCode, Values
+from laconic.format.coding import model as levels
+from laconic.format.coding import varint
+from laconic.format.container import LacFile, dumps, loads
+from laconic.format.container.header import HEADER_BYTES, Header, parse_header
+from laconic.format.container.parsing import parse_table
+from laconic.format.container.records import encode_blocks, stream_entry
+from laconic.format.container.room import default_limit
+from laconic.format.container.table import BLOCK, Record, Table
 
 from .sample_codes import grid
 
@@ -266,7 +266,7 @@ def test_only_the_one_error_escapes_from_altered_files(seed, data):
 
 
 def test_a_small_file_that_claims_more_than_the_memory_is_refused_before_it_is_opened(monkeypatch) -> None:
-    monkeypatch.setattr("laconic.container.room.memory_bytes", lambda: 1000)
+    monkeypatch.setattr("laconic.format.container.room.memory_bytes", lambda: 1000)
     file = LacFile(dumps({"big": DenseCode.of(np.zeros(1000, np.float32))}), "bomb.lac")
     with pytest.raises(FormatError, match=r"bomb\.lac: tensor 'big': claims 8,000 bytes .* limit of 1,000"):
         file["big"]
@@ -277,7 +277,7 @@ def test_a_small_file_that_claims_more_than_the_memory_is_refused_before_it_is_o
 
 
 def test_the_default_limit_grows_with_the_file_up_to_the_memory(monkeypatch):
-    monkeypatch.setattr("laconic.container.room.memory_bytes", lambda: 1 << 34)
+    monkeypatch.setattr("laconic.format.container.room.memory_bytes", lambda: 1 << 34)
     assert [default_limit(length) for length in (100, 1 << 20, 1 << 23, 1 << 30)] == [
         1 << 30, 1 << 30, 1000 << 23, 1 << 34,
     ]  # fmt: skip

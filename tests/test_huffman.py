@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from laconic.coding import entropy_bits, huffman, symbol_dtype, varint
-from laconic.coding.frequencies import histogram
-from laconic.coding.packing import pack_bits
 from laconic.errors import FormatError
+from laconic.format.coding import entropy_bits, huffman, symbol_dtype, varint
+from laconic.format.coding.frequencies import histogram
+from laconic.format.coding.packing import pack_bits
 
 relaxed = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 counts_of = st.lists(st.one_of(st.integers(0, 3), st.integers(0, 10**6)), min_size=1, max_size=60)

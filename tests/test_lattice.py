@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from laconic.budget import Budget, Tools, fit
-from laconic.coding.levels import SIZES, size_of
-from laconic.coding.packing import frozen
-from laconic.coding.payload import moved
-from laconic.coding.ungerboeck import feedback, next_state
+from laconic.format.coding.levels import SIZES, size_of
+from laconic.format.coding.packing import frozen
+from laconic.format.coding.payload import moved
+from laconic.format.coding.ungerboeck import feedback, next_state
 from laconic.lattice import Assigned, Quantizer, prepare
 from laconic.lattice.assigned import OFFSETS
 from laconic.lattice.nearest import nearest

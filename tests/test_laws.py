@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from laconic import container
-from laconic.codes import Code, Symbols, Values
 from laconic.csteps import COMPRESSIONS, Compression, Lossless, project
 from laconic.csteps.warm import distortion
 from laconic.errors import UnsupportedMetric, WeightsError
+from laconic.format import container
+from laconic.format.codes import Code, Symbols, Values
 from laconic.metric import Metric
 from laconic.params import dtype_name
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from laconic import files
 from laconic.csteps import AdaptiveCodebook, Joint, KeepLargest, Lossless, LowRank
 from laconic.errors import DataError
+from laconic.format import files
 from laconic.lc import LCState, LearningStep, load_state, run, save_state, start
 from laconic.metric import Diagonal
 from laconic.params import save_checkpoint

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from laconic.codes import CodebookCode, SparseCode
 from laconic.csteps import AdaptiveCodebook, Compression, Joint, KeepLargest, LowRank
+from laconic.format.codes import CodebookCode, SparseCode
 from laconic.lc import LCState, c_step, run, start
 from laconic.metric import Diagonal
 from laconic.plan import Plan

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 import laconic
-from laconic import container, nets
-from laconic.codes.counting import published_bits
+from laconic import nets
 from laconic.csteps import (
     COMPRESSIONS,
     AdaptiveCodebook,
@@ -34,6 +33,8 @@ from laconic.csteps import (
     Tucker,
     UniformGrid,
 )
+from laconic.format import container
+from laconic.format.codes.counting import published_bits
 from laconic.ledger import REFERENCE_BYTES, ledger
 from laconic.params import params_of
 from laconic.plan import Plan

@@ -7,10 +7,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from laconic.coding.bits import BitReader, BitWriter
-from laconic.coding.levels import ALPHABET, DIRECT, LARGEST, SIZES, centre_of, level_of, raw_bits, size_of, sizes_of
-from laconic.coding.ungerboeck import PARITY_CHECKS, feedback, next_state
 from laconic.errors import FormatError
+from laconic.format.coding.bits import BitReader, BitWriter
+from laconic.format.coding.levels import (
+    ALPHABET,
+    DIRECT,
+    LARGEST,
+    SIZES,
+    centre_of,
+    level_of,
+    raw_bits,
+    size_of,
+    sizes_of,
+)
+from laconic.format.coding.ungerboeck import PARITY_CHECKS, feedback, next_state
 
 NUS = tuple(PARITY_CHECKS)
 

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from laconic.coding import model as models
-from laconic.coding.fitting import coded_bits, fitted
-from laconic.coding.levels import SIZES, centre_of, raw_bits, size_of
-from laconic.coding.model import MAX_COST, TOTAL, Model, Table, frequencies_of, parse_model, shaped, table_bits
-from laconic.coding.pairs import ESCAPE, SIDE, paired
 from laconic.errors import FormatError
+from laconic.format.coding import model as models
+from laconic.format.coding.fitting import coded_bits, fitted
+from laconic.format.coding.levels import SIZES, centre_of, raw_bits, size_of
+from laconic.format.coding.model import MAX_COST, TOTAL, Model, Table, frequencies_of, parse_model, shaped, table_bits
+from laconic.format.coding.pairs import ESCAPE, SIDE, paired
 
 # --- bytes -----------------------------------------------------------------------------------------
 

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from laconic.codes import DTYPES, DenseCode
 from laconic.errors import DataError, OutputExists, WeightsError
-from laconic.files import same_every_time
+from laconic.format.codes import DTYPES, DenseCode
+from laconic.format.files import same_every_time
 from laconic.params import (
     apply_to,
     checkpoint_bytes,

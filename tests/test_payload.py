@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from laconic.coding import payload
-from laconic.coding.fitting import fitted
-from laconic.coding.lanes import lane_count
-from laconic.coding.levels import SIZES, sizes_of
-from laconic.coding.model import Model
-from laconic.coding.payload import Coder, Segments, decode_levels, decode_weights, encode_levels, moved
-from laconic.coding.ungerboeck import next_state
 from laconic.errors import FormatError
+from laconic.format.coding import payload
+from laconic.format.coding.fitting import fitted
+from laconic.format.coding.lanes import lane_count
+from laconic.format.coding.levels import SIZES, sizes_of
+from laconic.format.coding.model import Model
+from laconic.format.coding.payload import Coder, Segments, decode_levels, decode_weights, encode_levels, moved
+from laconic.format.coding.ungerboeck import next_state
 
 KINDS = [(0, False), (0, True), (2, False), (3, False), (4, False), (5, False), (6, False)]
 OFFSETS = np.array([-20, 7, 0, 127, -128, 3], np.int8)

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from laconic import container
 from laconic.api import compress
 from laconic.csteps import Joint, Lossless
 from laconic.errors import DataError
+from laconic.format import container
 from laconic.params import decompress
 from laconic.plan import parse_compression
 from laconic.recipes import Cache, Context, recipe, reproduce, techniques

@@ -35,7 +35,7 @@ def dies(function, at, before):
         return result
     return mortal
 
-import laconic.training, laconic.lc.finetune, laconic.files, laconic.cli.compress, laconic.cli.train
+import laconic.training, laconic.lc.finetune, laconic.format.files, laconic.cli.compress, laconic.cli.train
 if moment:
     where, at, before = moment
     if where == "epoch":
@@ -44,7 +44,7 @@ if moment:
     elif where == "start":
         laconic.cli.compress.open_checkpoint = laconic.cli.train.task_of = dies(None, 1, True)
     else:
-        setattr(laconic.files.os, where, dies(getattr(laconic.files.os, where), at, before))
+        setattr(laconic.format.files.os, where, dies(getattr(laconic.format.files.os, where), at, before))
 
 from laconic.cli import run
 sys.exit(run(arguments))

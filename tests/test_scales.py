@@ -8,8 +8,8 @@ from decimal import Decimal, getcontext
 import numpy as np
 import pytest
 
-from laconic.codes.cosine import LONGEST, basis, forward, inverse, transformable
-from laconic.codes.scales import COLUMNS, POSITIONS, ROWS, Scales, folded, symbol_counts
+from laconic.format.codes.cosine import LONGEST, basis, forward, inverse, transformable
+from laconic.format.codes.scales import COLUMNS, POSITIONS, ROWS, Scales, folded, symbol_counts
 from laconic.lattice import prepare
 
 ALL = ROWS | COLUMNS | POSITIONS

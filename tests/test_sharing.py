@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from laconic import container
-from laconic.codes import DenseCode, shared
-from laconic.codes.counting import ideal_bits, published_bits
-from laconic.codes.sharing import SMALL, unshared
-from laconic.container.reader import LacFile
+from laconic.format import container
+from laconic.format.codes import DenseCode, shared
+from laconic.format.codes.counting import ideal_bits, published_bits
+from laconic.format.codes.sharing import SMALL, unshared
+from laconic.format.container.reader import LacFile
 from laconic.ledger import ledger
 
 from .sample_codes import CASES, dense, same_code

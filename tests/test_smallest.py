@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from laconic import container
-from laconic.codes import CodebookCode, SparseCode, Symbols, Values
+from laconic.format import container
+from laconic.format.codes import CodebookCode, SparseCode, Symbols, Values
 from laconic.smallest import smallest
 
 from .sample_codes import CASES

@@ -11,9 +11,9 @@ import torch
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
-from laconic.codes import Code, CodebookCode, DenseCode, Symbols, Values
 from laconic.csteps import Codes, Compression
 from laconic.data import Dataset
+from laconic.format.codes import Code, CodebookCode, DenseCode, Symbols, Values
 from laconic.lc import LCState
 from laconic.metric import Metrics, diagonal_of
 from laconic.params import Params, dtype_name, params_of, to_numpy

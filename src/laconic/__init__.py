@@ -44,37 +44,36 @@ _HOME = {
     "compress": "api",
     "load": "api",
     "load_plan": "plan",
-    "open": "container",
+    "open": "format.container",
     "params_of": "params",
 }
 """Public name → the module that it lives in."""
 
-_MODULES = (
-    "activations",
-    "bounds",
-    "budget",
-    "codes",
-    "container",
-    "costs",
-    "csteps",
-    "data",
-    "errors",
-    "importance",
-    "lc",
-    "nets",
-    "schedule",
-    "task",
-    "training",
-)
+_ROOMS = {
+    "activations": "activations",
+    "bounds": "bounds",
+    "budget": "budget",
+    "codes": "format.codes",
+    "container": "format.container",
+    "costs": "costs",
+    "csteps": "csteps",
+    "data": "data",
+    "errors": "errors",
+    "importance": "importance",
+    "lc": "lc",
+    "nets": "nets",
+    "schedule": "schedule",
+    "task": "task",
+    "training": "training",
+}
+"""Public room → where it is."""
 
-__all__ = [*_HOME, *_MODULES, "__version__"]
+__all__ = [*_HOME, *_ROOMS, "__version__"]
 
 if TYPE_CHECKING:
     from laconic import activations as activations
     from laconic import bounds as bounds
     from laconic import budget as budget
-    from laconic import codes as codes
-    from laconic import container as container
     from laconic import costs as costs
     from laconic import csteps as csteps
     from laconic import data as data
@@ -90,7 +89,6 @@ if TYPE_CHECKING:
     from laconic.api import compress as compress
     from laconic.api import load as load
     from laconic.budget import Budget as Budget
-    from laconic.container import open as open
     from laconic.csteps import AdaptiveCodebook as AdaptiveCodebook
     from laconic.csteps import Additive as Additive
     from laconic.csteps import Canonical as Canonical
@@ -115,6 +113,9 @@ if TYPE_CHECKING:
     from laconic.csteps import Tucker as Tucker
     from laconic.csteps import UniformGrid as UniformGrid
     from laconic.errors import LaconicError as LaconicError
+    from laconic.format import codes as codes
+    from laconic.format import container as container
+    from laconic.format.container import open as open
     from laconic.metric import Diagonal as Diagonal
     from laconic.metric import Unit as Unit
     from laconic.params import params_of as params_of
@@ -126,8 +127,8 @@ if TYPE_CHECKING:
 
 def __getattr__(name: str) -> Any:
     """Import the home of ``name`` and return it."""
-    if name in _MODULES:
-        return importlib.import_module(f"laconic.{name}")
+    if name in _ROOMS:
+        return importlib.import_module(f"laconic.{_ROOMS[name]}")
     if name in _HOME:
         return getattr(importlib.import_module(f"laconic.{_HOME[name]}"), name)
     raise AttributeError(f"module 'laconic' has no attribute {name!r}")

@@ -8,12 +8,12 @@ from typing import Any, Literal, final
 
 from torch import Tensor, nn
 
-from laconic import container
 from laconic.budget import QUALITIES, Budget, Fitted, fit
-from laconic.codes import Code, DenseCode
-from laconic.container import LacFile
 from laconic.csteps import Compression
 from laconic.errors import PlanError, UnsupportedMetric
+from laconic.format import container
+from laconic.format.codes import Code, DenseCode
+from laconic.format.container import LacFile
 from laconic.lc import FINE_TUNING, LCState, LearningStep, direct, finetune, iterated_direct, run, start
 from laconic.ledger import REFERENCE_BYTES, Ledger, ledger
 from laconic.metric import Metrics

@@ -21,9 +21,9 @@ from typing import final
 import numpy as np
 
 from laconic.bounds import Sources, laplacian_filling, layer, network_distortion, network_rate
-from laconic.coding import FLOATS, entropy_bits
-from laconic.container import LacFile
 from laconic.errors import DataError, WeightsError
+from laconic.format.coding import FLOATS, entropy_bits
+from laconic.format.container import LacFile
 from laconic.lattice import Quantizer, prepare
 
 Rate = Callable[[float], float]

@@ -21,7 +21,8 @@ COMPILED = numba is not None
 def compiled(function: Function) -> Function:
     """Compile ``function`` at its first call, keep the result on disk, and let other threads run meanwhile.
 
-    Arguments must come as one kind of array at every call, or it is compiled again (`laconic.coding.packing.frozen`).
+    Arguments must come as one kind of array at every call, or it is compiled again
+    (`laconic.format.coding.packing.frozen`).
 
     >>> compiled(lambda x: x + 1)(1)
     2

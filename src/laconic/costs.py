@@ -14,10 +14,10 @@ from typing import Any, final
 
 import numpy as np
 
-from laconic import container
-from laconic.codes import Code
-from laconic.codes.counting import ideal_bits
 from laconic.errors import PlanError
+from laconic.format import container
+from laconic.format.codes import Code
+from laconic.format.codes.counting import ideal_bits
 
 Positions = Mapping[str, int] | int
 """How often a tensor is applied to one input, by name or the same for all: height × width of what a convolution
@@ -46,7 +46,7 @@ class Cost(ABC):
 class Parameters(Cost):
     """How many numbers there are: `r (m + n)` of a product of rank r, the survivors of a pruned tensor.
 
-    >>> from laconic.codes import DenseCode
+    >>> from laconic.format.codes import DenseCode
     >>> Parameters()("w", DenseCode.of(np.zeros((3, 4))))
     12.0
     """
@@ -62,8 +62,8 @@ class Bits(Cost):
     """How many bits it takes: the entropy of what is stored, or those of its file.
 
     Args:
-        exact: what the tensor adds to an empty file, rather than its entropy (`laconic.codes.counting.ideal_bits`);
-            slower, for it is encoded.
+        exact: what the tensor adds to an empty file, rather than its entropy
+            (`laconic.format.codes.counting.ideal_bits`); slower, for it is encoded.
     """
 
     exact: bool = False
@@ -148,7 +148,7 @@ class Time(Cost):
     Raises:
         PlanError: for an empty table, or entries that are not above 0.
 
-    >>> from laconic.codes import DenseCode
+    >>> from laconic.format.codes import DenseCode
     >>> Time({10: 2e-6, 30: 4e-6})("w", DenseCode.of(np.zeros((4, 5))))
     3e-06
     """

@@ -6,7 +6,7 @@ symbol after the last of the codebook. Indices and values are two streams, each 
 
 Layout: b (one byte); entries, that is survivors and fillers, and K, the length of the codebook (varints); the
 codebook (4 K bytes, little-endian); bytes of the stream of indices (varint); that stream; the stream of values. The
-shape is not stored. Streams are those of `laconic.coding.huffman`.
+shape is not stored. Streams are those of `laconic.format.coding.huffman`.
 
 Source: Han, Mao & Dally, "Deep Compression" (ICLR 2016), sections 2, 3 and 5, figure 2. Departures: a first survivor in
 place 0 has no index in the figure, which counts from place 0; here the count begins before it. The paper does not say
@@ -19,10 +19,10 @@ from typing import final
 
 import numpy as np
 
-from laconic.codes import CodebookCode, SparseCode, Symbols, Values
-from laconic.coding import Cursor, huffman, symbol_dtype, varint
-from laconic.coding.symbols import MAX_COUNT
 from laconic.errors import FormatError, WeightsError
+from laconic.format.codes import CodebookCode, SparseCode, Symbols, Values
+from laconic.format.coding import Cursor, huffman, symbol_dtype, varint
+from laconic.format.coding.symbols import MAX_COUNT
 
 FULLY_CONNECTED, CONVOLUTION = 5, 8
 """Bits of a relative index in the paper's text; its tables use 5 for both kinds of layer, and 4 for AlexNet."""

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, final
 
-from laconic.codes import Code
-from laconic.codes.counting import ideal_bits, published_bits
-from laconic.coding import itemsize
-from laconic.container import LacFile, Row
+from laconic.format.codes import Code
+from laconic.format.codes.counting import ideal_bits, published_bits
+from laconic.format.coding import itemsize
+from laconic.format.container import LacFile, Row
 
 REFERENCE_BYTES = "reference_bytes"
 """Key of the metadata that holds the size of the file that was compressed."""

@@ -11,9 +11,9 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from laconic.codes import DTYPES, Code
 from laconic.errors import DataError, WeightsError
-from laconic.files import replace_file, same_every_time
+from laconic.format.codes import DTYPES, Code
+from laconic.format.files import replace_file, same_every_time
 
 Params = Mapping[str, Tensor]
 """Parameters and buffers by their name in the `state_dict`."""

@@ -8,15 +8,15 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from laconic.codes import Code, CodebookCode, SparseCode, Symbols, Values, shared
-from laconic.container import bits
+from laconic.format.codes import Code, CodebookCode, SparseCode, Symbols, Values, shared
+from laconic.format.container import bits
 
 
 def smallest(codes: Mapping[str, Code]) -> dict[str, Code]:
     """Return codes of the same weights, bit by bit, in a file that is no larger.
 
-    Small dense tensors share one stream (`laconic.codes.shared`). Sparse codes of codebooks become codebooks with an
-    entry 0 where that is smaller, all together that share a codebook.
+    Small dense tensors share one stream (`laconic.format.codes.shared`). Sparse codes of codebooks become codebooks
+    with an entry 0 where that is smaller, all together that share a codebook.
 
     >>> values = CodebookCode((2,), "float32", Values(np.float32([3])), Symbols(np.zeros(2), 1))
     >>> codes = {"w": SparseCode((4,), "float32", Symbols(np.array([0, 1, 0, 1]), 2), values)}

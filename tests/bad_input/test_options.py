@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from laconic import files, nets
+from laconic import nets
 from laconic.cli import run
+from laconic.format import files
 from laconic.params import params_of, save_checkpoint
 
 from .folders import DIGITS, contents

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from laconic.codes import Code, CodebookCode, GridCode, GroupedCode
-from laconic.coding import entropy_bits
 from laconic.csteps import Compression
+from laconic.format.codes import Code, CodebookCode, GridCode, GroupedCode
+from laconic.format.coding import entropy_bits
 from laconic.metric import Diagonal, Metric, Quartic
 
 

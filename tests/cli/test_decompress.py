@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from laconic import container
 from laconic.cli import run
-from laconic.codes import DTYPES, CodebookCode, DenseCode, Symbols, Values, shared
-from laconic.coding import dtype_of
-from laconic.files import same_every_time
+from laconic.format import container
+from laconic.format.codes import DTYPES, CodebookCode, DenseCode, Symbols, Values, shared
+from laconic.format.coding import dtype_of
+from laconic.format.files import same_every_time
 
 
 def tensors():

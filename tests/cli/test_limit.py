@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import typer
 
-from laconic import container
 from laconic.cli.options import size
-from laconic.codes import DenseCode
+from laconic.format import container
+from laconic.format.codes import DenseCode
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """What must hold of any bytes: they are refused with the one error, or they are a file that keeps its promises."""
 
-from laconic.container import LacFile
 from laconic.errors import FormatError
+from laconic.format.container import LacFile
 
 LIMIT = 1 << 22
 """Bytes that a tensor may claim: mutations must not cost memory or time."""

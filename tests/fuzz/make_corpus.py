@@ -6,7 +6,7 @@ python tests/fuzz/make_corpus.py FOLDER
 import sys
 from pathlib import Path
 
-from laconic import container
+from laconic.format import container
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 

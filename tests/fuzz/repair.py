@@ -3,10 +3,10 @@
 import struct
 import zlib
 
-from laconic.coding import Cursor
-from laconic.container.header import HEADER_BYTES, MAGIC, VERSION
-from laconic.container.table import BLOCK
 from laconic.errors import FormatError
+from laconic.format.coding import Cursor
+from laconic.format.container.header import HEADER_BYTES, MAGIC, VERSION
+from laconic.format.container.table import BLOCK
 
 FIELDS = struct.Struct("<8sHHQII")
 

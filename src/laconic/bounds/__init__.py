@@ -2,7 +2,7 @@
 
 A Gaussian of the same variance needs more bits than any other source, so its R(D) is an upper bound of what the best
 conceivable coder of independent weights needs; a Laplacian is closer to what weights look like. Correlated weights can
-go below both. What a coder of integers needs is `laconic.coding.entropy_bits`.
+go below both. What a coder of integers needs is `laconic.format.coding.entropy_bits`.
 
 >>> gaussian_rate(1.0, 1 / 16)
 2.0

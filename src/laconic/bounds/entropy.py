@@ -1,4 +1,4 @@
-"""Entropy of a distribution; that of a tensor of integers is `laconic.coding.entropy_bits`."""
+"""Entropy of a distribution; that of a tensor of integers is `laconic.format.coding.entropy_bits`."""
 
 import numpy as np
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import final
 
-from laconic.codes import Code
-from laconic.coding.ungerboeck import STATES
 from laconic.errors import PlanError
+from laconic.format.codes import Code
+from laconic.format.coding.ungerboeck import STATES
 
 
 @final

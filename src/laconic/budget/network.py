@@ -7,14 +7,14 @@ from typing import final
 
 import numpy as np
 
-from laconic import container
 from laconic.bounds import water_filling, water_filling_rate
 from laconic.budget.budget import Tools
-from laconic.codes import Code, DenseCode, shared
-from laconic.codes.scales import COLUMNS, POSITIONS, ROWS
-from laconic.coding import FLOATS
-from laconic.coding.ungerboeck import STATES
 from laconic.errors import WeightsError
+from laconic.format import container
+from laconic.format.codes import Code, DenseCode, shared
+from laconic.format.codes.scales import COLUMNS, POSITIONS, ROWS
+from laconic.format.coding import FLOATS
+from laconic.format.coding.ungerboeck import STATES
 from laconic.lattice import Quantizer, Source, prepare
 from laconic.lattice.quantized import SLOPE
 

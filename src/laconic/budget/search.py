@@ -13,11 +13,11 @@ from typing import final
 
 import numpy as np
 
-from laconic import container
 from laconic.budget.budget import QUALITIES, Budget, Fitted, Tools
 from laconic.budget.network import RECORD, Network
-from laconic.codes import Code
 from laconic.errors import PlanError
+from laconic.format import container
+from laconic.format.codes import Code
 from laconic.lattice import Assignment, Quantized, Quantizer, Rehearsal
 from laconic.lattice.secant import between, next_step
 

@@ -18,8 +18,8 @@ from laconic.cli.console import Output, in_bytes
 from laconic.cli.planning import plan_of
 from laconic.cli.running import Run, going_on, resumable
 from laconic.cli.tasks import IDENTITY, check_weights, evaluations, task_of
-from laconic.codes import Code
 from laconic.errors import DataError, PlanError
+from laconic.format.codes import Code
 from laconic.importance import Importance
 from laconic.lc import FINE_TUNING, direct
 from laconic.ledger import REFERENCE_BYTES

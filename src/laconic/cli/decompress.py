@@ -9,11 +9,11 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from laconic import container, tensors_file
 from laconic.cli import options
 from laconic.cli.console import Output, in_bytes
-from laconic.container import LacFile
-from laconic.files import replace_file
+from laconic.format import container, tensors_file
+from laconic.format.container import LacFile
+from laconic.format.files import replace_file
 from laconic.ledger import REFERENCE_BYTES
 
 

@@ -6,10 +6,10 @@ from typing import Annotated
 import torch
 import typer
 
-from laconic import container
 from laconic.cli import options
 from laconic.cli.console import Output, table
 from laconic.cli.tasks import check_weights, evaluation, task_of
+from laconic.format import container
 from laconic.params import load_checkpoint, to_torch
 
 

@@ -5,10 +5,10 @@ from typing import Annotated, Any
 
 import typer
 
-from laconic import container
 from laconic.cli import options
 from laconic.cli.console import Output, in_bytes, table
 from laconic.errors import PlanError
+from laconic.format import container
 from laconic.ledger import Ledger, ledger
 
 _OF_RULES = (

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from laconic.errors import DataError
-from laconic.files import require_absent
+from laconic.format.files import require_absent
 
 
 class Split(StrEnum):

@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 
-from laconic import container
 from laconic.cli import options
 from laconic.cli.console import Output, table
 from laconic.cli.tasks import batches_per_epoch, check_weights, counted, task_of
 from laconic.errors import DataError, PlanError
+from laconic.format import container
 from laconic.importance import Importance, Rule, golden_rules, true_distortion
 from laconic.importance.directions import Kind, kind_of
 from laconic.metric import Metrics

@@ -11,13 +11,13 @@ import torch
 from laconic.clustering import cluster, cluster_groups, lloyd_from, nearest, nearest_in_groups, quartic_clusters
 from laconic.clustering.priced import priced_clusters, settled
 from laconic.clustering.starts import STARTS
-from laconic.codes import Code, CodebookCode, GroupedCode, Symbols, Values
-from laconic.codes.rounding import rounded
-from laconic.coding import entropy_bits
 from laconic.csteps.compression import Codes, Compression
 from laconic.csteps.flat import flat, group_length, importances, members_of, require_groups, widest
 from laconic.csteps.warm import better, distortion, of_kind
 from laconic.errors import PlanError, WeightsError
+from laconic.format.codes import Code, CodebookCode, GroupedCode, Symbols, Values
+from laconic.format.codes.rounding import rounded
+from laconic.format.coding import entropy_bits
 from laconic.metric import Metrics, Quartic, diagonal_of
 from laconic.params import Params, dtype_name, to_numpy
 

@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 from itertools import permutations
 from typing import final
 
-from laconic.codes import Code, SumCode
-from laconic.codes.sum import MOST
 from laconic.csteps.compression import Codes, Compression
 from laconic.csteps.corrected import Corrections, corrections
 from laconic.csteps.joint import Joint, project
 from laconic.csteps.terms import Problem, Term
 from laconic.csteps.warm import feasible, of_kind
 from laconic.errors import PlanError, UnsupportedMetric
+from laconic.format.codes import Code, SumCode
+from laconic.format.codes.sum import MOST
 from laconic.metric import Metrics
 from laconic.params import Params, dtype_name, require_finite
 

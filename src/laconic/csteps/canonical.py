@@ -7,14 +7,14 @@ from typing import final
 import torch
 from torch import Tensor
 
-from laconic.codes import CanonicalCode, Code
-from laconic.codes.canonical import most_terms
 from laconic.csteps.compression import Codes, Compression
 from laconic.csteps.joint import project
 from laconic.csteps.lossless import Lossless
 from laconic.csteps.tucker import leading, require_plain
 from laconic.csteps.warm import better, feasible, of_kind
 from laconic.errors import PlanError
+from laconic.format.codes import CanonicalCode, Code
+from laconic.format.codes.canonical import most_terms
 from laconic.metric import Metrics
 from laconic.params import Params, dtype_name, to_torch
 

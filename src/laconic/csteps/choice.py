@@ -3,11 +3,11 @@
 from dataclasses import dataclass, field, replace
 from typing import final
 
-from laconic.codes import Code
 from laconic.costs import Bits, Cost
 from laconic.csteps.compression import Codes, Compression
 from laconic.csteps.warm import distortion, feasible, of_kind
 from laconic.errors import PlanError
+from laconic.format.codes import Code
 from laconic.metric import Metrics
 from laconic.params import Params
 

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
-from laconic.codes import Code
+from laconic.format.codes import Code
 from laconic.metric import Metrics
 from laconic.params import Params
 

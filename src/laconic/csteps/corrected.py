@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from laconic.clustering import trimmed
-from laconic.codes import CodebookCode
 from laconic.csteps.adaptive_codebook import AdaptiveCodebook
 from laconic.csteps.compression import Compression
 from laconic.csteps.flat import flat
@@ -16,6 +15,7 @@ from laconic.csteps.joint import Joint
 from laconic.csteps.keep_largest import KeepLargest
 from laconic.csteps.lossless import Lossless
 from laconic.csteps.terms import Problem, Term
+from laconic.format.codes import CodebookCode
 from laconic.metric import Diagonal, Metric, Unit, diagonal_of
 from laconic.params import to_torch
 

@@ -3,16 +3,16 @@
 import torch
 from torch import Tensor
 
-from laconic.codes import VIEWS
-from laconic.codes.low_rank import matrix_shape
 from laconic.csteps.krylov import krylov, worthwhile
 from laconic.errors import UnsupportedMetric, WeightsError
+from laconic.format.codes import VIEWS
+from laconic.format.codes.low_rank import matrix_shape
 from laconic.metric import Kronecker
 from laconic.params import require_finite
 
 
 def to_matrix(tensor: Tensor, view: str) -> Tensor:
-    """Return ``tensor`` as the matrix that ``view`` says; `laconic.codes.low_rank.from_matrix` inverts it."""
+    """Return ``tensor`` as the matrix that ``view`` says; `laconic.format.codes.low_rank.from_matrix` inverts it."""
     shape = matrix_shape(tuple(tensor.shape), view)
     orders = {VIEWS[1]: (0, 2, 1, 3), VIEWS[2]: (0, 3, 1, 2)}
     return (tensor.permute(orders[view]) if view in orders else tensor).reshape(shape)

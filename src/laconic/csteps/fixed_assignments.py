@@ -7,12 +7,12 @@ from typing import final
 
 import numpy as np
 
-from laconic.codes import Code, CodebookCode, Symbols, Values
-from laconic.codes.rounding import rounded
 from laconic.csteps.compression import Codes, Compression
 from laconic.csteps.flat import flat, importances, widest
 from laconic.csteps.warm import better, of_kind
 from laconic.errors import PlanError, WeightsError
+from laconic.format.codes import Code, CodebookCode, Symbols, Values
+from laconic.format.codes.rounding import rounded
 from laconic.metric import Metrics
 from laconic.params import Params, dtype_name
 

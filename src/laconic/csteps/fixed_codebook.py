@@ -11,13 +11,13 @@ import torch
 
 from laconic.clustering import best_scale, group_scales, nearest, nearest_in_groups
 from laconic.clustering.priced import priced_scale, settled
-from laconic.codes import Code, GroupedCode, Symbols, Values
-from laconic.codes.rounding import rounded
-from laconic.coding import entropy_bits
 from laconic.csteps.compression import Codes, Compression
 from laconic.csteps.flat import flat, group_length, importances, members_of, require_groups, widest
 from laconic.csteps.warm import better, distortion, of_kind
 from laconic.errors import PlanError, WeightsError
+from laconic.format.codes import Code, GroupedCode, Symbols, Values
+from laconic.format.codes.rounding import rounded
+from laconic.format.coding import entropy_bits
 from laconic.metric import Diagonal, Metric, Metrics
 from laconic.params import Params, dtype_name
 

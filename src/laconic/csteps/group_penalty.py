@@ -7,7 +7,6 @@ from typing import final
 
 import numpy as np
 
-from laconic.codes import Code, TileSparseCode
 from laconic.csteps.compression import Codes, Compression
 from laconic.csteps.groups import Groups, Tiling
 from laconic.csteps.keep_groups import tile_sparse
@@ -15,6 +14,7 @@ from laconic.csteps.lossless import Lossless
 from laconic.csteps.survivors import cheaper
 from laconic.csteps.warm import distortion, of_kind
 from laconic.errors import PlanError
+from laconic.format.codes import Code, TileSparseCode
 from laconic.metric import Metrics, diagonal_of
 from laconic.params import Params, require_finite, to_numpy, to_torch
 

@@ -6,8 +6,8 @@ from typing import final
 
 import numpy as np
 
-from laconic.codes.tile_sparse import flattened, spread
 from laconic.errors import PlanError, WeightsError
+from laconic.format.codes.tile_sparse import flattened, spread
 
 KINDS = ("filters", "neurons", "channels", "heads", "blocks")
 """What a group of weights can be; neurons are the filters of a matrix."""

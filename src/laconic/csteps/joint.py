@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import final
 
-from laconic.codes import Code
 from laconic.csteps.compression import Codes, Compression
+from laconic.format.codes import Code
 from laconic.metric import Metrics
 from laconic.params import Params
 

@@ -7,13 +7,13 @@ from typing import Any, final
 
 import numpy as np
 
-from laconic.codes import Code, Symbols, TileSparseCode
 from laconic.csteps.compression import Codes, Compression
 from laconic.csteps.groups import Groups, Tiling
 from laconic.csteps.lossless import Lossless
 from laconic.csteps.survivors import compress_survivors, joined, root_losses, split
 from laconic.csteps.warm import better, feasible, of_kind
 from laconic.errors import PlanError, WeightsError
+from laconic.format.codes import Code, Symbols, TileSparseCode
 from laconic.metric import Metrics
 from laconic.params import Params, dtype_name, to_numpy
 

@@ -6,13 +6,13 @@ from typing import final
 
 import numpy as np
 
-from laconic.codes import Code, SparseCode, Symbols, TileSparseCode
-from laconic.codes.tile_sparse import flattened
 from laconic.csteps.compression import Codes, Compression
 from laconic.csteps.lossless import Lossless
 from laconic.csteps.survivors import compress_survivors, root_losses
 from laconic.csteps.warm import better, feasible, of_kind
 from laconic.errors import PlanError
+from laconic.format.codes import Code, SparseCode, Symbols, TileSparseCode
+from laconic.format.codes.tile_sparse import flattened
 from laconic.metric import Metrics
 from laconic.params import Params, dtype_name
 

@@ -6,12 +6,12 @@ from typing import final
 
 import numpy as np
 
-from laconic.codes import Code, SparseCode
 from laconic.csteps.compression import Codes, Compression
 from laconic.csteps.lossless import Lossless
 from laconic.csteps.survivors import cheaper, root_losses, sparse
 from laconic.csteps.warm import distortion, feasible, of_kind
 from laconic.errors import PlanError
+from laconic.format.codes import Code, SparseCode
 from laconic.metric import Metrics
 from laconic.params import Params
 

@@ -7,12 +7,12 @@ from typing import final
 import numpy as np
 import torch
 
-from laconic.codes import Code, SparseCode
 from laconic.csteps.compression import Codes, Compression
 from laconic.csteps.l1_penalty import soft_threshold
 from laconic.csteps.survivors import joined, sparse_of
 from laconic.csteps.warm import better, of_kind
 from laconic.errors import PlanError
+from laconic.format.codes import Code, SparseCode
 from laconic.metric import Metrics, diagonal_of
 from laconic.params import Params, require_finite, to_numpy
 

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from laconic.codes import Code
 from laconic.csteps.compression import Codes, Compression
 from laconic.csteps.survivors import sparse_of
 from laconic.errors import PlanError
+from laconic.format.codes import Code
 from laconic.metric import Metrics, diagonal_of
 from laconic.params import Params, require_finite
 

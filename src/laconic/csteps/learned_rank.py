@@ -7,14 +7,14 @@ from typing import final
 import numpy as np
 from torch import Tensor
 
-from laconic.codes import VIEWS, Code, DenseCode, LowRankCode, Values
-from laconic.coding import dtype_of
 from laconic.costs import Cost, Parameters
 from laconic.csteps.compression import Codes, Compression
 from laconic.csteps.factors import kronecker_of, require_matrix, to_matrix, truncated, whitened
 from laconic.csteps.warm import distortion
 from laconic.csteps.weighted_low_rank import nested, weighted
 from laconic.errors import PlanError, UnsupportedMetric
+from laconic.format.codes import VIEWS, Code, DenseCode, LowRankCode, Values
+from laconic.format.coding import dtype_of
 from laconic.metric import Diagonal, Kronecker, Metric, Metrics, Unit, diagonal_of
 from laconic.params import Params, dtype_name, to_numpy
 
@@ -40,7 +40,7 @@ class LearnedRank(Compression):
     Args:
         price: α, what a unit of the cost is worth in the objective; not negative.
         cost: C, of the codes that could result; `laconic.costs`.
-        view: how a tensor is a matrix, one of `laconic.codes.VIEWS`.
+        view: how a tensor is a matrix, one of `laconic.format.codes.VIEWS`.
 
     Raises:
         PlanError: for a price that is negative or not finite, or an unknown view.

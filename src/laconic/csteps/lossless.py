@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import final
 
-from laconic.codes import DTYPES, Code, DenseCode
 from laconic.csteps.compression import Codes, Compression
 from laconic.errors import WeightsError
+from laconic.format.codes import DTYPES, Code, DenseCode
 from laconic.metric import Metrics
 from laconic.params import Params, dtype_name, to_numpy
 

@@ -7,7 +7,6 @@ from typing import final
 import torch
 from torch import Tensor
 
-from laconic.codes import VIEWS, Code, LowRankCode
 from laconic.csteps.compression import Codes, Compression
 from laconic.csteps.factors import kronecker_of, require_matrix, square_roots, to_matrix, truncated, whitened
 from laconic.csteps.joint import project
@@ -15,6 +14,7 @@ from laconic.csteps.lossless import Lossless
 from laconic.csteps.warm import better, feasible, of_kind
 from laconic.csteps.weighted_low_rank import fitted, weighted
 from laconic.errors import PlanError
+from laconic.format.codes import VIEWS, Code, LowRankCode
 from laconic.metric import Diagonal, Kronecker, Metrics, Unit, diagonal_of
 from laconic.params import Params, dtype_name, to_torch
 
@@ -46,7 +46,7 @@ class LowRank(Compression):
 
     Args:
         rank: r, not negative; more than min(m, n) is min(m, n), and 0 makes the tensor zero.
-        view: how a tensor is a matrix, one of `laconic.codes.VIEWS`.
+        view: how a tensor is a matrix, one of `laconic.format.codes.VIEWS`.
         left: compression of L.
         right: compression of R.
         tolerance: share of the least error that a fast solution may lose; 0 for none.

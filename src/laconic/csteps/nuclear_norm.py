@@ -5,11 +5,11 @@ from typing import final
 
 import numpy as np
 
-from laconic.codes import VIEWS, Code, DenseCode, LowRankCode
 from laconic.csteps.compression import Codes, Compression
 from laconic.csteps.factors import require_matrix, to_matrix, truncated
 from laconic.csteps.warm import distortion
 from laconic.errors import PlanError, UnsupportedMetric
+from laconic.format.codes import VIEWS, Code, DenseCode, LowRankCode
 from laconic.metric import Metrics, Unit
 from laconic.params import Params, dtype_name, to_numpy
 
@@ -30,7 +30,7 @@ class NuclearNorm(Compression):
 
     Args:
         price: what a unit of the nuclear norm is worth in the objective; not negative.
-        view: how a tensor is a matrix, one of `laconic.codes.VIEWS`.
+        view: how a tensor is a matrix, one of `laconic.format.codes.VIEWS`.
 
     Raises:
         PlanError: for a price that is negative or not finite, or an unknown view.

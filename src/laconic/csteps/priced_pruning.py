@@ -7,13 +7,13 @@ from typing import final
 
 import numpy as np
 
-from laconic.codes import Code, SparseCode
-from laconic.coding import itemsize
 from laconic.csteps.compression import Codes, Compression
 from laconic.csteps.lossless import Lossless
 from laconic.csteps.survivors import cheaper, joined, root_losses, sparse, split
 from laconic.csteps.warm import distortion, feasible, of_kind
 from laconic.errors import PlanError
+from laconic.format.codes import Code, SparseCode
+from laconic.format.coding import itemsize
 from laconic.metric import Metrics
 from laconic.params import Params, dtype_name
 

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from laconic.codes import Code, DenseCode, SparseCode, Symbols
 from laconic.csteps.compression import Codes, Compression
 from laconic.csteps.joint import project
 from laconic.errors import WeightsError
+from laconic.format.codes import Code, DenseCode, SparseCode, Symbols
 from laconic.metric import Diagonal, Metric, Metrics, Quartic, diagonal_of
 from laconic.params import Params, dtype_name, require_finite, to_numpy
 

@@ -7,9 +7,9 @@ from typing import final
 import numpy as np
 import torch
 
-from laconic.codes.sum import total
 from laconic.csteps.compression import Codes, Compression
 from laconic.csteps.joint import project
+from laconic.format.codes.sum import total
 from laconic.metric import Metrics, Unit
 from laconic.params import Params, dtype_name, to_numpy, to_torch
 

@@ -7,13 +7,13 @@ from typing import final
 import torch
 from torch import Tensor
 
-from laconic.codes import Code, TuckerCode
 from laconic.csteps.compression import Codes, Compression
 from laconic.csteps.factors import require_matrix
 from laconic.csteps.joint import project
 from laconic.csteps.lossless import Lossless
 from laconic.csteps.warm import better, feasible, of_kind
 from laconic.errors import PlanError, UnsupportedMetric
+from laconic.format.codes import Code, TuckerCode
 from laconic.metric import Metrics, Unit
 from laconic.params import Params, dtype_name
 

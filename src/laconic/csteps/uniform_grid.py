@@ -9,12 +9,12 @@ from typing import final
 import numpy as np
 import torch
 
-from laconic.codes import Code, GridCode, Values
-from laconic.codes.scales import COLUMNS, POSITIONS, ROWS, folded
-from laconic.coding.ungerboeck import STATES
 from laconic.csteps.compression import Codes, Compression
 from laconic.csteps.warm import distortion, of_kind
 from laconic.errors import PlanError, WeightsError
+from laconic.format.codes import Code, GridCode, Values
+from laconic.format.codes.scales import COLUMNS, POSITIONS, ROWS, folded
+from laconic.format.coding.ungerboeck import STATES
 from laconic.lattice import Quantized, Quantizer, prepare
 from laconic.lattice.quantized import SLOPE
 from laconic.lattice.secant import next_step

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from laconic.codes import Code
 from laconic.csteps.compression import Codes, Compression
 from laconic.csteps.joint import project
+from laconic.format.codes import Code
 from laconic.metric import Metrics, Unit
 from laconic.params import Params, decompress, dtype_name, to_torch
 

@@ -5,10 +5,10 @@ from typing import final
 
 import numpy as np
 
-from laconic.coding.lanes import lane_count
-from laconic.coding.levels import DIRECT, SIZES
-from laconic.coding.ungerboeck import feedback
 from laconic.compiled import compiled
+from laconic.format.coding.lanes import lane_count
+from laconic.format.coding.levels import DIRECT, SIZES
+from laconic.format.coding.ungerboeck import feedback
 from laconic.lattice.nearest import nearest
 from laconic.lattice.viterbi import paths
 

@@ -16,14 +16,14 @@ from typing import final
 
 import numpy as np
 
-from laconic.codes.grid import Grid, GridCode
-from laconic.codes.scales import Scales
-from laconic.coding.fitting import coded_bits, fitted, smoothed_costs
-from laconic.coding.lanes import lane_count
-from laconic.coding.levels import SIZES
-from laconic.coding.model import UNIT, Model
-from laconic.coding.packing import frozen
-from laconic.coding.ungerboeck import feedback
+from laconic.format.codes.grid import Grid, GridCode
+from laconic.format.codes.scales import Scales
+from laconic.format.coding.fitting import coded_bits, fitted, smoothed_costs
+from laconic.format.coding.lanes import lane_count
+from laconic.format.coding.levels import SIZES
+from laconic.format.coding.model import UNIT, Model
+from laconic.format.coding.packing import frozen
+from laconic.format.coding.ungerboeck import feedback
 from laconic.lattice.assigned import OFFSETS, Assigned, Assignment
 from laconic.lattice.source import PER_OCTAVE, Source
 from laconic.lattice.splice import spliced

@@ -7,8 +7,8 @@ from typing import final
 
 import numpy as np
 
-from laconic.codes.cosine import forward, transformable
-from laconic.codes.scales import COLUMNS, POSITIONS, ROWS, folded, symbol_counts
+from laconic.format.codes.cosine import forward, transformable
+from laconic.format.codes.scales import COLUMNS, POSITIONS, ROWS, folded, symbol_counts
 
 PER_OCTAVE = 3
 """Classes of scale in each factor of 2."""
@@ -30,7 +30,7 @@ class Source:
         name: of the tensor.
         shape: of the tensor.
         dtype: its element type, a float.
-        transform: of `laconic.codes.grid.TRANSFORMS`.
+        transform: of `laconic.format.codes.grid.TRANSFORMS`.
         mode: which axes have scales.
         load: gives what is quantized, row-major, float32 or float64, shape (size,): kept, or made anew each time.
         importances: h, shape (size,), float64, or (0,) for 1 throughout.

@@ -9,8 +9,8 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from laconic.codes import Code
 from laconic.csteps import together
+from laconic.format.codes import Code
 from laconic.lc.state import LCState
 from laconic.lc.steps import LStep, c_step
 from laconic.metric import Metrics

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from laconic import container
 from laconic.errors import DataError
+from laconic.format import container
 from laconic.lc.state import LCState
 from laconic.params import Params, load_checkpoint, save_checkpoint, to_numpy
 from laconic.schedule import Progress

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from laconic.codes import (
+from laconic.errors import PlanError
+from laconic.format.codes import (
     CanonicalCode,
     Code,
     CodebookCode,
@@ -30,11 +31,10 @@ from laconic.codes import (
     TuckerCode,
     Values,
 )
-from laconic.codes.cosine import basis
-from laconic.codes.low_rank import VIEWS
-from laconic.codes.sharing import unshared
-from laconic.coding.payload import moved
-from laconic.errors import PlanError
+from laconic.format.codes.cosine import basis
+from laconic.format.codes.low_rank import VIEWS
+from laconic.format.codes.sharing import unshared
+from laconic.format.coding.payload import moved
 from laconic.params import Params, to_numpy, to_torch
 from laconic.task import Task, mode
 from laconic.training import Optimization, adam, cosine, derive_seed, set_lr, train_epoch, trainable

@@ -7,8 +7,8 @@ from typing import final
 import torch
 from torch import Tensor
 
-from laconic.codes import Code
 from laconic.errors import UnsupportedMetric, WeightsError
+from laconic.format.codes import Code
 from laconic.metric import Diagonal, Metrics, Unit
 from laconic.params import Params
 from laconic.plan import Row

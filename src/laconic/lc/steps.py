@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from laconic.codes import Code
 from laconic.csteps import Codes, Compression, Joint, Lossless, project
+from laconic.format.codes import Code
 from laconic.lc.state import LCState, normalised_importance
 from laconic.metric import Diagonal, Metrics
 from laconic.params import Params, decompress

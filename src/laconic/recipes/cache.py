@@ -10,7 +10,7 @@ from typing import Any, final
 from torch import Tensor
 
 from laconic.errors import OutputExists
-from laconic.files import replace_file
+from laconic.format.files import replace_file
 from laconic.params import load_checkpoint, save_checkpoint
 
 Point = tuple[Mapping[str, Any], Mapping[str, Tensor]]

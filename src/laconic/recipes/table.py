@@ -9,7 +9,7 @@ from types import MappingProxyType
 import torch
 
 from laconic.errors import DataError
-from laconic.files import replace_file
+from laconic.format.files import replace_file
 from laconic.recipes import gao2019, techniques
 from laconic.recipes.cache import Cache
 from laconic.recipes.recipe import Context, Outcome, Recipe, Say

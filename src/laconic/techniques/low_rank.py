@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from laconic.codes import VIEWS
 from laconic.csteps import Canonical, Compression, LearnedRank, Lossless, LowRank, NuclearNorm, Tucker
+from laconic.format.codes import VIEWS
 from laconic.metric import Diagonal, Kronecker, Unit
 from laconic.techniques.costs import COST_OPTIONS, said_cost, take_cost
 from laconic.techniques.technique import Option, Technique

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from laconic import container
 from laconic.api import Result, compress
 from laconic.errors import LaconicError
+from laconic.format import container
 from laconic.metric import Metrics
 from laconic.params import Params, decompress
 from laconic.plan import in_toml

@@ -1,0 +1,195 @@
+"""Weights on a uniform grid: a signed integer each, one step, and the entropy coder's own bytes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import final
+
+import numpy as np
+
+from laconic.format.codes.code import Code, Part, part, require
+from laconic.format.codes.cosine import forward, inverse, transformable
+from laconic.format.codes.rounding import rounded
+from laconic.format.codes.scales import COLUMNS, POSITIONS, ROWS, Scales, folded, symbol_counts
+from laconic.format.codes.streams import Symbols, Values
+from laconic.format.coding import FLOATS
+from laconic.format.coding.model import MAX_CLASSES, Model, parse_model
+from laconic.format.coding.payload import Coder, decode_levels, decode_weights, encode_levels
+
+TRANSFORMS = ("none", "cosine")
+"""What is quantized: the weights, or the cosine transform of their kernels; the position is the number in the file."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """What several grid codes share: one object, stored once.
+
+    Args:
+        step: the width of a level, one float64.
+        model: bytes of offsets, trellis and tables.
+        scales: the scale symbols of all tensors, one tensor after the other.
+    """
+
+    step: Values
+    model: Values
+    scales: Symbols
+
+    @classmethod
+    def of(cls, step: float, model: Model, scales: np.ndarray) -> "Grid":
+        """Return the shared part for ``model`` and all scale symbols, each below 128."""
+        stored = Values(np.frombuffer(model.pack(), np.uint8).copy())
+        return cls(Values(np.array([step])), stored, Symbols(scales, int(scales.max(initial=-1)) + 1))
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class GridCode(Code):
+    """Δ(Θ)_i = (v_i + sgn(v_i) o_|v_i| / 256) · step, or the inverse cosine transform of these, rounded once.
+
+    The integers v are entropy-coded, each by the table of its class: weights of like variance share one, and the
+    variance is told for rows, columns and positions. With a trellis, v has the parity that the ones before it say.
+    Decompression decodes and multiplies in one pass.
+
+    Args:
+        shape: shape of the tensor.
+        dtype: its element type, a float.
+        transform: of `TRANSFORMS`.
+        mode: which axes have scale symbols: the sum of 1 (rows), 2 (columns) and 4 (positions).
+        start: its first scale symbol among those of all tensors.
+        step: the width of a level, one float64 that tensors may share, or one for each row (dimension 0).
+        model: bytes of offsets, trellis and tables; shared.
+        scales: scale symbols of all tensors; shared.
+        payload: the coded integers.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    transform: str
+    mode: int
+    start: int
+    step: Values
+    model: Values
+    scales: Symbols
+    payload: Values
+
+    @classmethod
+    def of(
+        cls, shape: tuple[int, ...], dtype: str, levels: np.ndarray, shared: Grid,
+        *, transform: str = "none", mode: int = 0, start: int = 0,
+    ) -> "GridCode":  # fmt: skip
+        """Return the code of the integers ``levels`` (row-major, shape (size,), int64); see `of_sorted`."""
+        scales = _scales(shape, mode, start, shared.scales, _coder(shared.model.array.tobytes()).classes)
+        ordered = scales.sorted(np.ascontiguousarray(levels, np.int64))
+        return cls.of_sorted(shape, dtype, ordered, shared, transform=transform, mode=mode, start=start)
+
+    @classmethod
+    def of_sorted(
+        cls, shape: tuple[int, ...], dtype: str, levels: np.ndarray, shared: Grid,
+        *, transform: str = "none", mode: int = 0, start: int = 0,
+    ) -> "GridCode":  # fmt: skip
+        """Return the code of ``levels``, class by class.
+
+        Every level must have a frequency in its class, and with a trellis each lane be a path through it.
+        """
+        coder = _coder(shared.model.array.tobytes())
+        scales = _scales(shape, mode, start, shared.scales, coder.classes)
+        stored = Values(np.frombuffer(encode_levels(levels, scales.segments(), coder), np.uint8).copy())
+        return cls(shape, dtype, transform, mode, start, shared.step, shared.model, shared.scales, stored)
+
+    @property
+    def own_scales(self) -> Scales:
+        """The scale symbols of this tensor."""
+        return _scales(self.shape, self.mode, self.start, self.scales, self.coder.classes)
+
+    @property
+    def coder(self) -> Coder:
+        """The model made ready."""
+        return _coder(self.model.array.tobytes())
+
+    @property
+    def index_bits(self) -> float:
+        """What the integers cost by the tables, in bits: no tables, scale symbols or states of the coder."""
+        return self.coder.bits(self.own_scales.sorted(self.levels), self.own_scales.segments())
+
+    @property
+    def levels(self) -> np.ndarray:
+        """The integers v in row-major order, shape (size,), int64."""
+        scales = self.own_scales
+        return scales.unsorted(decode_levels(self.payload.array.data, scales.segments(), self.coder))
+
+    def decompress(self) -> np.ndarray:
+        """Decode, multiply, and transform back."""
+        single = len(self.step) == 1
+        plain = single and self.dtype == "float32" and self.transform == "none"
+        weights = self._decoded(float(self.step.array[0]) if single else 1.0, np.float32 if plain else np.float64)
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            if not single:
+                weights = weights.reshape(len(self.step), -1) * self.step.array[:, None]
+            weights = weights.reshape(self.shape)
+            if self.transform == "cosine":
+                weights = inverse(weights)
+        return weights if plain else rounded(weights, self.dtype)
+
+    def _decoded(self, step: float, dtype: type) -> np.ndarray:
+        """Return the levels, moved by their offsets, times ``step``, in row-major order."""
+        scales = self.own_scales
+        weights = decode_weights(self.payload.array.data, scales.segments(), self.coder, step, np.dtype(dtype))
+        return scales.unsorted(weights)
+
+    def streams(self) -> Mapping[str, Part]:
+        """Return step, model, scales and payload."""
+        return {"step": self.step, "model": self.model, "scales": self.scales, "payload": self.payload}
+
+    def facts(self) -> tuple[int, ...]:
+        """Return the number of the transform, the mode, and the place of the first scale symbol."""
+        return TRANSFORMS.index(self.transform), self.mode, self.start
+
+    @classmethod
+    def from_streams(
+        cls, shape: tuple[int, ...], dtype: str, facts: tuple[int, ...], streams: Mapping[str, Part]
+    ) -> "GridCode":
+        """Invert `streams`; the payload is checked when it is decoded."""
+        step, model, payload = (part(streams, name, Values) for name in ("step", "model", "payload"))
+        scales = part(streams, "scales", Symbols)
+        require(dtype in FLOATS, f"a grid for a tensor of {dtype}")
+        rows = folded(shape)[0]
+        require(step.array.dtype == np.float64 and len(step) in (1, max(rows, 1)), f"{len(step)} steps for {rows} rows")
+        require(bool(np.isfinite(step.array).all()), "a step that is not finite")
+        require(model.array.dtype == payload.array.dtype == np.uint8, "model and payload of a grid are bytes")
+        require(len(facts) == 3 and facts[0] < len(TRANSFORMS), f"a grid with facts {facts}")
+        transform, mode, start = TRANSFORMS[facts[0]], facts[1], facts[2]
+        require(mode <= ROWS | COLUMNS | POSITIONS, f"a grid of mode {mode}")
+        require(transform == "none" or transformable(shape), f"a cosine transform of shape {shape}")
+        require(scales.alphabet <= MAX_CLASSES, f"scale symbols of an alphabet of {scales.alphabet}")
+        last = start + sum(symbol_counts(shape, mode))
+        require(last <= len(scales), f"scale symbols {start} to {last} of {len(scales)}")
+        _coder(model.array.tobytes())
+        return cls(shape, dtype, transform, mode, start, step, model, scales, payload)
+
+    def check(self) -> None:
+        """Decode the payload."""
+        decode_levels(self.payload.array.data, self.own_scales.segments(), self.coder)
+
+    def labels(self) -> np.ndarray:
+        """Return v; with a cosine transform, of each coefficient."""
+        return self.levels
+
+
+def coefficients(array: np.ndarray, transform: str) -> np.ndarray:
+    """Return what is quantized of the tensor ``array``, float32 or float64, shape (size,)."""
+    if transform == "cosine":
+        return forward(array).reshape(-1)
+    return array.reshape(-1).astype(array.dtype if array.dtype in (np.float32, np.float64) else np.float32)
+
+
+def _scales(shape: tuple[int, ...], mode: int, start: int, scales: Symbols, classes: int) -> Scales:
+    """Return the scale symbols of one tensor."""
+    end = start + sum(symbol_counts(shape, mode))
+    return Scales(shape, mode, scales.array[start:end].astype(np.int64), classes)
+
+
+@lru_cache(maxsize=16)
+def _coder(model: bytes) -> Coder:
+    """Return the model of these bytes, made ready."""
+    return Coder(parse_model(model))

@@ -1,0 +1,149 @@
+"""Which weights share a class: how large they are expected to be, told for rows, columns and positions.
+
+A tensor is read as (rows, columns, positions): axis 0, axis 1, the rest; one with fewer than two axes is one row of
+one column. The class of a weight is the symbol of its row less those of its column and its position, held within 0
+and the number of classes less 1.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from laconic.compiled import compiled
+from laconic.format.coding.payload import Segments
+
+ROWS, COLUMNS, POSITIONS = 1, 2, 4
+"""Bits of a mode: which axes have symbols of their own."""
+
+
+def folded(shape: tuple[int, ...]) -> tuple[int, int, int]:
+    """Return (rows, columns, positions) of a tensor of ``shape``.
+
+    >>> folded((6, 3, 5, 5)), folded((7,))
+    ((6, 3, 25), (1, 1, 7))
+    """
+    if len(shape) < 2:
+        return 1, 1, math.prod(shape)
+    return shape[0], shape[1], math.prod(shape[2:])
+
+
+def symbol_counts(shape: tuple[int, ...], mode: int) -> tuple[int, int, int]:
+    """Return how many symbols the rows, the columns and the positions of a tensor have.
+
+    >>> symbol_counts((6, 3, 5, 5), ROWS | POSITIONS), symbol_counts((6, 3), 0)
+    ((6, 0, 25), (1, 0, 0))
+    """
+    rows, columns, positions = folded(shape)
+    return rows if mode & ROWS else 1, columns if mode & COLUMNS else 0, positions if mode & POSITIONS else 0
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Scales:
+    """The symbols of a tensor.
+
+    Args:
+        shape: of the tensor.
+        mode: which axes have symbols.
+        symbols: of the rows (or the one of all rows), the columns, the positions, as ``mode`` says; int64.
+        classes: how many classes there are.
+    """
+
+    shape: tuple[int, ...]
+    mode: int
+    symbols: np.ndarray
+    classes: int
+
+    def segments(self) -> Segments:
+        """Return how many weights each class has, in the order in which they are coded."""
+        return Segments.of_counts(self.counts())
+
+    def counts(self) -> np.ndarray:
+        """Return how many weights each class has, int64, shape (classes,).
+
+        Weights whose row has the same symbol, and whose column and position take the same off it, are counted at once.
+        """
+        if not math.prod(self.shape):  # an axis of any length may lie beside one of length 0
+            return np.zeros(self.classes, np.int64)
+        rows, columns, positions = self._parts()
+        alike, off = np.bincount(rows), np.bincount((columns[:, None] + positions).reshape(-1))
+        classes = np.clip(np.arange(len(alike))[:, None] - np.arange(len(off)), 0, self.classes - 1)
+        many = alike[:, None] * off * (folded(self.shape)[0] // len(rows))
+        found = np.zeros(self.classes, np.int64)
+        np.add.at(found, classes.reshape(-1), many.reshape(-1))
+        return found
+
+    def each(self) -> np.ndarray:
+        """Return the class of each weight in row-major order, uint8, shape (size,)."""
+        rows, columns, positions = self._parts()
+        inner = (columns[:, None] + positions).reshape(-1)
+        found = np.clip(rows[:, None] - inner, 0, self.classes - 1).astype(np.uint8)
+        return np.broadcast_to(found, (*folded(self.shape)[:1], found.shape[1])).reshape(-1)
+
+    def sorted(self, weights: np.ndarray) -> np.ndarray:
+        """Return ``weights`` (row-major, shape (size,)) class by class, those of a class in their order."""
+        if self._is_uniform():
+            return weights
+        if self._is_by_row():
+            rows = weights.reshape(len(self.symbols), -1)
+            return rows[np.argsort(self._row_classes(), kind="stable")].reshape(-1)
+        out = np.empty_like(weights)
+        _scatter(weights, self.each(), self._starts(), out)
+        return out
+
+    def unsorted(self, weights: np.ndarray) -> np.ndarray:
+        """Invert `sorted`."""
+        if self._is_uniform():
+            return weights
+        out = np.empty_like(weights)
+        if self._is_by_row():
+            rows = weights.reshape(len(self.symbols), -1)
+            out.reshape(rows.shape)[np.argsort(self._row_classes(), kind="stable")] = rows
+        else:
+            _gather(weights, self.each(), self._starts(), out)
+        return out
+
+    def _is_uniform(self) -> bool:
+        """Whether all weights are of one class."""
+        return self.mode == 0 or self.classes == 1 or not math.prod(self.shape)
+
+    def _is_by_row(self) -> bool:
+        """Whether the rows alone decide."""
+        return self.mode <= ROWS or self.classes == 1
+
+    def _parts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the symbols of rows, columns and positions, zeros where there are none."""
+        rows, columns, _ = symbol_counts(self.shape, self.mode)
+        _, all_columns, all_positions = folded(self.shape)
+        of_columns = self.symbols[rows : rows + columns] if columns else np.zeros(all_columns, np.int64)
+        rest = self.symbols[rows + columns :]
+        return self.symbols[:rows], of_columns, rest if self.mode & POSITIONS else np.zeros(all_positions, np.int64)
+
+    def _row_classes(self) -> np.ndarray:
+        """Return the class of each row where the rows alone decide."""
+        return np.asarray(np.minimum(self.symbols[: symbol_counts(self.shape, self.mode)[0]], self.classes - 1))
+
+    def _starts(self) -> np.ndarray:
+        """Return the place of the first weight of each class."""
+        counts = self.counts()
+        return np.asarray(np.cumsum(counts) - counts)
+
+
+@compiled
+def _scatter(weights: np.ndarray, classes: np.ndarray, starts: np.ndarray, out: np.ndarray) -> None:
+    """Put each weight at the next place of its class."""
+    places = starts.copy()
+    for i in range(len(weights)):
+        out[places[classes[i]]] = weights[i]
+        places[classes[i]] += 1
+
+
+@compiled
+def _gather(weights: np.ndarray, classes: np.ndarray, starts: np.ndarray, out: np.ndarray) -> None:
+    """Take each weight from the next place of its class."""
+    places = starts.copy()
+    for i in range(len(weights)):
+        out[i] = weights[places[classes[i]]]
+        places[classes[i]] += 1

@@ -1,0 +1,124 @@
+"""Numbers to bytes without loss: plain, or as byte planes, each coded as symbols of an alphabet of 256.
+
+A float's bits are rotated left by one, so that its sign is the lowest bit and its exponent fills the first plane:
+trained weights have few exponents, and that plane shrinks. (The observation behind ZipNN, Hershcovitch et al.,
+arXiv:2411.05239.) Where rows of a tensor differ, such as those of an embedding that were never trained, pieces with
+tables of their own are shorter than the whole.
+"""
+
+import numpy as np
+
+from laconic.compiled import COMPILED, compiled
+from laconic.errors import FormatError
+from laconic.format.coding.dtypes import FLOATS, dtype_of
+from laconic.format.coding.symbols import decode_symbols, encode_symbols
+from laconic.format.coding.varints import Cursor, varint
+
+PIECE = 1 << 16
+"""Values in a piece: enough that its tables are noise, few enough to follow what changes along a tensor."""
+
+_PLAIN, _PLANES, _PIECES = range(3)
+
+
+def encode_values(array: np.ndarray) -> bytes:
+    """Return the bit patterns of ``array`` (shape (count,)) as bytes, longer than they are by one byte at most.
+
+    >>> decode_values(encode_values(np.float32([-0.0, np.nan])), 2, "float32")
+    array([-0., nan], dtype=float32)
+    """
+    if not len(array):
+        return b""
+    if array.dtype == np.bool_:
+        return encode_symbols(array.astype(np.uint8), 2)
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    words = np.ascontiguousarray(array).view(f"u{array.itemsize}")
+    if array.dtype.name in FLOATS:
+        words = words << words.dtype.type(1) | words >> words.dtype.type(8 * words.itemsize - 1)
+    planes = _encode_planes(words)
+    if len(words) > PIECE:
+        planes = min(planes, _encode_pieces(words), key=len)
+    if len(planes) <= array.nbytes:
+        return planes
+    return bytes([_PLAIN]) + array.view(f"u{array.itemsize}").astype(f"<u{array.itemsize}").tobytes()
+
+
+def decode_values(data: bytes | memoryview, count: int, dtype: str) -> np.ndarray:
+    """Invert `encode_values`: return shape (count,) of ``dtype``, the same bit patterns.
+
+    Raises:
+        FormatError: when ``data`` is not what the encoder would have written.
+    """
+    if dtype == "bool":
+        return decode_symbols(data, count, 2).view(np.bool_)
+    kind = dtype_of(dtype)
+    if not count:
+        if len(data):
+            raise FormatError(f"{len(data)} bytes for no values")
+        return np.empty(0, kind)
+    words = np.empty(count, f"u{kind.itemsize}")
+    _decode(Cursor(data), words, rotated=dtype in FLOATS, pieces=count > PIECE)
+    return words.view(kind)
+
+
+def _encode_planes(words: np.ndarray) -> bytes:
+    """Return the planes of unsigned integers, highest first, each but the last with its length."""
+    planes = words.astype(f"<u{words.itemsize}").view(np.uint8).reshape(len(words), words.itemsize).T[::-1]
+    return bytes([_PLANES]) + _chain([encode_symbols(plane, 256) for plane in planes])
+
+
+def _encode_pieces(words: np.ndarray) -> bytes:
+    """Return the planes of each piece, each but the last with its length."""
+    return bytes([_PIECES]) + _chain([_encode_planes(words[at : at + PIECE]) for at in range(0, len(words), PIECE)])
+
+
+def _chain(pieces: list[bytes]) -> bytes:
+    """Return ``pieces`` one after the other, before each but the last its length."""
+    return b"".join(varint(len(piece)) + piece for piece in pieces[:-1]) + pieces[-1]
+
+
+def _decode(cursor: Cursor, words: np.ndarray, *, rotated: bool, pieces: bool) -> None:
+    """Fill ``words``, unsigned integers; ``pieces`` says whether there may be any."""
+    method = cursor.unsigned(1)
+    if method > _PIECES - (not pieces) or (method == _PLAIN and cursor.left != words.nbytes):
+        raise FormatError(f"method {method} of coding {len(words)} values in {cursor.left} bytes")
+    if method == _PLAIN:
+        words[:] = np.frombuffer(cursor.rest(), words.dtype.newbyteorder("<"))
+    elif method == _PLANES:
+        _decode_planes(cursor, words, rotated)
+    else:
+        for at in range(0, len(words), PIECE):
+            piece = cursor.take(cursor.varint()) if at + PIECE < len(words) else cursor.rest()
+            _decode(Cursor(piece), words[at : at + PIECE], rotated=rotated, pieces=False)
+
+
+def _decode_planes(cursor: Cursor, words: np.ndarray, rotated: bool) -> None:
+    """Fill ``words`` from their planes."""
+    count, width = len(words), words.itemsize
+    planes = np.empty((width, count), np.uint8)
+    for number in range(width):
+        coded = cursor.take(cursor.varint()) if number < width - 1 else cursor.rest()
+        planes[number] = decode_symbols(coded, count, 256)
+    if COMPILED:
+        _join(planes, words, np.uint64(8 * width - 1), rotated)
+    else:
+        join_vectors(planes, words, rotated)
+
+
+def join_vectors(planes: np.ndarray, words: np.ndarray, rotated: bool) -> None:
+    """Fill ``words`` from the bytes in ``planes``, highest first, without a compiler."""
+    little: np.ndarray = words.astype(words.dtype.newbyteorder("<"))
+    little.view(np.uint8).reshape(len(words), words.itemsize).T[::-1] = planes
+    words[:] = little
+    if rotated:
+        words[:] = words >> words.dtype.type(1) | words << words.dtype.type(8 * words.itemsize - 1)
+
+
+@compiled
+def _join(planes, words, top, rotated):  # type: ignore[no-untyped-def]
+    """Do what `join_vectors` does, a word at a time; ``top`` is the number of the highest bit of a word."""
+    for i in range(len(words)):
+        word = np.uint64(0)
+        for number in range(len(planes)):
+            word = word << np.uint64(8) | np.uint64(planes[number, i])
+        words[i] = (word >> np.uint64(1)) | (word & np.uint64(1)) << top if rotated else word

@@ -1,0 +1,97 @@
+"""Codes and their parts: taken apart into streams and records, and put together again."""
+
+import zlib
+from collections.abc import Callable
+
+import numpy as np
+
+from laconic.errors import FormatError
+from laconic.format.codes import CODES, Code, Part, Symbols, Values
+from laconic.format.codes.describe import Outline
+from laconic.format.coding import decode_symbols, decode_values, dtype_of, encode_symbols, encode_values, symbol_dtype
+from laconic.format.container.table import BLOCK, Block, Record, Stream
+
+StreamPart = Symbols | Values
+
+
+def encode_blocks(part: StreamPart) -> list[bytes]:
+    """Return the blocks of a stream."""
+    pieces = [part.array[at : at + BLOCK] for at in range(0, len(part), BLOCK)]
+    if isinstance(part, Values):
+        return [encode_values(piece) for piece in pieces]
+    return [encode_symbols(piece, part.alphabet) for piece in pieces]
+
+
+def stream_entry(part: StreamPart, blocks: list[bytes], offset: int) -> Stream:
+    """Return what the table says of ``part``, whose ``blocks`` begin at byte ``offset``."""
+    entries = []
+    for block in blocks:
+        entries.append(Block(offset, len(block), zlib.crc32(block)))
+        offset += len(block)
+    if isinstance(part, Values):
+        return Stream(part.array.dtype.name, 0, len(part), tuple(entries))
+    return Stream(None, part.alphabet, len(part), tuple(entries))
+
+
+def decode_stream(stream: Stream, read: Callable[[int, int], bytes]) -> StreamPart:
+    """Return the stream that ``stream`` describes.
+
+    Args:
+        stream: what the table says of it.
+        read: gives so many bytes (second argument) from an offset (first).
+
+    Raises:
+        FormatError: with the byte's offset, when a block is damaged or is not what it should be.
+    """
+    kind = dtype_of(stream.dtype) if stream.dtype is not None else symbol_dtype(stream.alphabet)
+    array = np.empty(stream.count, kind)
+    for number, block in enumerate(stream.blocks):
+        piece = array[number * BLOCK : (number + 1) * BLOCK]
+        data = read(block.offset, block.length)
+        if zlib.crc32(data) != block.crc:
+            raise FormatError(f"byte {block.offset}: the block is damaged (its checksum differs)")
+        try:
+            piece[:] = _decode_block(stream, data, len(piece))
+        except FormatError as error:
+            raise FormatError(f"byte {block.offset}: {error}") from None
+    return Values(array) if stream.dtype is not None else Symbols(array, stream.alphabet)
+
+
+def _decode_block(stream: Stream, data: bytes, count: int) -> np.ndarray:
+    """Return the symbols or values of one block."""
+    if stream.dtype is not None:
+        return decode_values(data, count, stream.dtype)
+    return decode_symbols(data, count, stream.alphabet)
+
+
+def build_code(record: Record, stream: Callable[[int], StreamPart]) -> Code:
+    """Return the code that ``record`` describes; ``stream`` gives the streams by number.
+
+    Raises:
+        FormatError: when the parts do not fit.
+    """
+    kind = CODES[record.tag]
+    parts: dict[str, Part] = {}
+    for name, part in zip(kind.parts(record.facts), record.parts, strict=True):
+        parts[name] = build_code(part, stream) if isinstance(part, Record) else stream(part)
+    code = kind.from_streams(record.shape, record.dtype, record.facts, parts)
+    if code.facts() != record.facts:
+        raise FormatError(f"a {kind.__name__} with facts {record.facts}")
+    return code
+
+
+def outline_of(record: Record, streams: tuple[Stream, ...]) -> Outline:
+    """Return the outline of the code that ``record`` describes, without reading it."""
+    kind = CODES[record.tag]
+    parts: dict[str, int | Outline] = {}
+    for name, part in zip(kind.parts(record.facts), record.parts, strict=True):
+        parts[name] = outline_of(part, streams) if isinstance(part, Record) else streams[part].count
+    return Outline(kind, record.shape, parts)
+
+
+def stream_numbers(record: Record) -> set[int]:
+    """Return the numbers of all streams that ``record`` uses, itself or nested."""
+    found: set[int] = set()
+    for part in record.parts:
+        found |= stream_numbers(part) if isinstance(part, Record) else {part}
+    return found

@@ -1,0 +1,117 @@
+"""Codes to a `.lac` file, one tensor at a time."""
+
+import io
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import final
+from weakref import WeakKeyDictionary
+
+from laconic.errors import WeightsError
+from laconic.format.codes import CODES, Code
+from laconic.format.container.header import HEADER_BYTES, Header
+from laconic.format.container.records import StreamPart, encode_blocks, stream_entry
+from laconic.format.container.table import MAX_DEPTH, MAX_NAME, Record, Stream, Table, check_shape
+from laconic.format.files import replace_file
+
+Codes = Mapping[str, Code] | Iterable[tuple[str, Code]]
+_TAGS = {kind: tag for tag, kind in CODES.items()}
+
+
+def write(path: str | Path, codes: Codes, metadata: Mapping[str, str] | None = None, *, force: bool = False) -> None:
+    """Write ``codes`` to ``path``, all or nothing; each is encoded, written and let go before the next is asked for.
+
+    The same codes give the same bytes. A stream object that several codes share is stored once.
+
+    Args:
+        path: the file.
+        codes: by name, or pairs of name and code, which a generator may make one by one.
+        metadata: what else to keep, as text.
+        force: replace an existing file.
+
+    Raises:
+        OutputExists: when ``path`` exists and ``force`` is not set.
+        WeightsError: for two tensors of one name, and for a name that has no UTF-8 form.
+    """
+    builder = _Builder()
+    with replace_file(Path(path), force=force) as file:
+        file.write(bytes(HEADER_BYTES))
+        for piece in builder.pieces(codes, metadata or {}):
+            file.write(piece)
+        file.seek(0)
+        file.write(builder.header.pack())
+
+
+def dumps(codes: Codes, metadata: Mapping[str, str] | None = None) -> bytes:
+    """Return the bytes of the file that `write` would write."""
+    builder = _Builder()
+    file = io.BytesIO()
+    file.write(bytes(HEADER_BYTES))
+    file.writelines(builder.pieces(codes, metadata or {}))
+    file.seek(0)
+    file.write(builder.header.pack())
+    return file.getvalue()
+
+
+def bits(codes: Codes, metadata: Mapping[str, str] | None = None) -> int:
+    """Return 8 × the bytes of the file that `write` would write: the exact rate."""
+    return 8 * (HEADER_BYTES + sum(len(piece) for piece in _Builder().pieces(codes, metadata or {})))
+
+
+@final
+class _Builder:
+    """A file in the making: what is known of the streams and tensors that have gone by."""
+
+    header: Header
+
+    def __init__(self) -> None:
+        self._offset = HEADER_BYTES
+        self._streams: list[Stream] = []
+        self._records: dict[str, Record] = {}
+        self._numbers: WeakKeyDictionary[StreamPart, int] = WeakKeyDictionary()
+
+    def pieces(self, codes: Codes, metadata: Mapping[str, str]) -> Iterator[bytes]:
+        """Give all bytes after the header, in order; afterwards `header` is known."""
+        for text in [*metadata, *metadata.values()]:
+            _check_text(text)
+        for name, code in codes.items() if isinstance(codes, Mapping) else codes:
+            if name in self._records:
+                raise WeightsError(f"two tensors are called {name!r}; give each its own name")
+            _check_text(name)
+            if len(name.encode()) > MAX_NAME:
+                raise WeightsError(f"a name of {len(name.encode())} bytes, of {MAX_NAME} at most: {name[:40]!r}...")
+            self._records[name] = yield from self._record(code, 1)
+        table = Table(metadata, tuple(self._streams), self._records).pack()
+        self.header = Header.of(table, self._offset)
+        yield table
+
+    def _record(self, code: Code, depth: int) -> Generator[bytes, None, Record]:
+        """Give the new blocks of ``code`` and return its record."""
+        check_shape(code.shape)
+        if depth > MAX_DEPTH:
+            raise WeightsError(f"codes nest more than {MAX_DEPTH} deep")
+        parts: list[int | Record] = []
+        for part in code.streams().values():
+            if isinstance(part, Code):
+                parts.append((yield from self._record(part, depth + 1)))
+                continue
+            if part not in self._numbers:
+                yield from self._stream(part)
+            parts.append(self._numbers[part])
+        return Record(_TAGS[type(code)], code.dtype, code.shape, code.facts(), tuple(parts))
+
+    def _stream(self, part: StreamPart) -> Iterator[bytes]:
+        """Give the blocks of a stream that is not in the file yet."""
+        blocks = encode_blocks(part)
+        entry = stream_entry(part, blocks, self._offset)
+        self._numbers[part] = len(self._streams)
+        self._streams.append(entry)
+        self._offset += entry.length
+        yield from blocks
+
+
+def _check_text(text: str) -> None:
+    """Raise `WeightsError` for a name or metadata that cannot be written."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise WeightsError(f"{text!r} has no UTF-8 form; rename it") from None
