@@ -187,9 +187,9 @@ def judge(data_dir: Path) -> Any:
     """Return the function from decoded kernels of ResNet-20 to its error on the CIFAR-10 test images, in percent."""
     import torch
 
-    from laconic import data, nets
-    from laconic.data import Images
-    from laconic.params import load_checkpoint
+    from laconic.models import data, nets
+    from laconic.models.data import Images
+    from laconic.models.params import load_checkpoint
     from laconic.task import classification
 
     torch.set_num_threads(1)

@@ -21,10 +21,10 @@ import torch
 from record import say
 from torch import Tensor, nn
 
-from laconic import data
 from laconic.importance import full_matrix, kronecker, of_model, true_distortion, unsupervised
 from laconic.metric import Kronecker
-from laconic.params import Params, params_of
+from laconic.models import data
+from laconic.models.params import Params, params_of
 from laconic.task import Task, classification
 from laconic.training import Optimization, start_training, train
 

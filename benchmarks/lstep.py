@@ -15,9 +15,10 @@ from pathlib import Path
 
 import torch
 
-from laconic import AdaptiveCodebook, data, lc, nets
+from laconic import AdaptiveCodebook, lc
 from laconic.lc.state import QuadraticPenalty
-from laconic.params import params_of
+from laconic.models import data, nets
+from laconic.models.params import params_of
 from laconic.plan import weights_only
 from laconic.task import classification
 from laconic.training import Optimization, minimise

@@ -22,10 +22,10 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
-from laconic import data
 from laconic.cli.techniques import KINDS
 from laconic.csteps import Compression, Hashed
-from laconic.params import params_of
+from laconic.models import data
+from laconic.models.params import params_of
 from laconic.plan import in_toml, parse_compression
 from laconic.task import classification
 from laconic.techniques import TECHNIQUES, Technique

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from laconic import data
-from laconic.data import Images
-from laconic.params import load_checkpoint
+from laconic.models import data
+from laconic.models.data import Images
+from laconic.models.params import load_checkpoint
 
 torch.set_num_threads(1)  # with more, small batches wait for one another on a busy machine
 

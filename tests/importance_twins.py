@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
-from laconic.data import Dataset
-from laconic.params import params_of
+from laconic.models.data import Dataset
+from laconic.models.params import params_of
 from laconic.task import Batch, Task, classification, mode, regression
 
 from .toys import DOUBLE, generator, seeded_module

@@ -6,9 +6,9 @@ from torch import nn
 
 from laconic.activations import share_of_zeros
 from laconic.csteps import Groups, KeepGroups
-from laconic.data import Dataset
 from laconic.errors import DataError
-from laconic.params import params_of
+from laconic.models.data import Dataset
+from laconic.models.params import params_of
 from laconic.task import classification
 
 from .toys import classifier, normal, seeded_module

@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 import laconic
-from laconic import data, nets
 from laconic.csteps import AdaptiveCodebook, Joint, KeepLargest, Lossless, LowRank
 from laconic.errors import OutputExists, PlanError, WeightsError
 from laconic.metric import Diagonal
-from laconic.params import params_of, save_checkpoint
+from laconic.models import data, nets
+from laconic.models.params import params_of, save_checkpoint
 from laconic.plan import Plan
 from laconic.task import Task, classification, least_squares
 from laconic.training import Optimization

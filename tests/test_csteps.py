@@ -13,7 +13,7 @@ from laconic.errors import PlanError, UnsupportedMetric, WeightsError
 from laconic.format.codes import CodebookCode, LowRankCode, SparseCode
 from laconic.format.codes.low_rank import from_matrix
 from laconic.metric import Diagonal, Quartic, Unit
-from laconic.params import decompress
+from laconic.models.params import decompress
 
 from .cases import generator, heavy, importance, normal
 

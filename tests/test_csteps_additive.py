@@ -27,7 +27,7 @@ from laconic.errors import PlanError, UnsupportedMetric
 from laconic.format.codes import CodebookCode, DenseCode, LowRankCode, SparseCode, SumCode, Symbols, Values
 from laconic.lc import LCState, run, start
 from laconic.metric import Diagonal
-from laconic.params import decompress, dtype_name, to_numpy
+from laconic.models.params import decompress, dtype_name, to_numpy
 from laconic.plan import Plan
 from laconic.schedule import Geometric
 

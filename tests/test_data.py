@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from laconic import data
-from laconic.data import Dataset, Images
-from laconic.data.cifar import read_batch
-from laconic.data.digits import stratified_order
-from laconic.data.idx import read_array
 from laconic.errors import DataError
+from laconic.models import data
+from laconic.models.data import Dataset, Images
+from laconic.models.data.cifar import read_batch
+from laconic.models.data.digits import stratified_order
+from laconic.models.data.idx import read_array
 
 PACK = {"": bytes, ".gz": gzip.compress, ".xz": lzma.compress}
 MNIST_TRAIN = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 import laconic
-from laconic import data, nets
 from laconic.cli import run
 from laconic.demo import PLANS
-from laconic.params import load_checkpoint, params_of
+from laconic.models import data, nets
+from laconic.models.params import load_checkpoint, params_of
 from laconic.task import classification
 
 

@@ -24,7 +24,7 @@ from laconic.csteps import (
 from laconic.errors import PlanError, WeightsError
 from laconic.format.codes import Code, CodebookCode, DenseCode, LowRankCode, SparseCode, Symbols, Values
 from laconic.lc import finetune, start
-from laconic.params import decompress, params_of, to_numpy
+from laconic.models.params import decompress, params_of, to_numpy
 from laconic.plan import Plan
 from laconic.task import Task
 from laconic.training import Optimization, adam

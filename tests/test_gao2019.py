@@ -12,9 +12,9 @@ import torch
 
 from laconic.cli import run
 from laconic.csteps import Compression
-from laconic.data import Dataset
 from laconic.errors import DataError, UnsupportedMetric
 from laconic.metric import Quartic
+from laconic.models.data import Dataset
 from laconic.recipes import RECIPES, Cache, Context, recipe, reproduce
 from laconic.recipes.gao2019 import networks
 from laconic.recipes.gao2019.choice import choose

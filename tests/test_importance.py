@@ -5,13 +5,13 @@ import torch
 from torch import nn
 
 from laconic import importance
-from laconic.data import Dataset
 from laconic.errors import DataError, PlanError
 from laconic.importance.directions import roots
 from laconic.importance.gradients import _known, squared_gradients
 from laconic.importance.reading import first_rows, leaves_of
 from laconic.metric import Diagonal, Quartic
-from laconic.params import params_of
+from laconic.models.data import Dataset
+from laconic.models.params import params_of
 from laconic.task import Task, classification, cross_entropy, least_squares, mode
 
 from .importance_twins import NETS, by_class, by_loss, by_output, classifier_of, looped, regression_of

@@ -7,11 +7,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from laconic import importance, nets
-from laconic.data import Dataset
+from laconic import importance
 from laconic.errors import PlanError
 from laconic.metric import Diagonal, Kronecker
-from laconic.params import params_of
+from laconic.models import nets
+from laconic.models.data import Dataset
+from laconic.models.params import params_of
 from laconic.task import Task, classification, mode, regression
 
 from .importance_twins import NETS, classifier_of, leaves, one_by_one, regression_of

@@ -9,11 +9,11 @@ from torch import nn
 
 from laconic import importance
 from laconic.csteps import AdaptiveCodebook
-from laconic.data import Dataset
 from laconic.errors import DataError, PlanError
 from laconic.importance.golden import inner, orthogonality
 from laconic.metric import Diagonal, Kronecker, Quartic, Unit
-from laconic.params import decompress, params_of
+from laconic.models.data import Dataset
+from laconic.models.params import decompress, params_of
 from laconic.task import Task, classification, cross_entropy, regression
 
 from .importance_twins import classifier_of

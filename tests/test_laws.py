@@ -13,7 +13,7 @@ from laconic.errors import UnsupportedMetric, WeightsError
 from laconic.format import container
 from laconic.format.codes import Code, Symbols, Values
 from laconic.metric import Metric
-from laconic.params import dtype_name
+from laconic.models.params import dtype_name
 
 from .cases import CASES, Case, generator
 

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from laconic.csteps import AdaptiveCodebook, Additive, Compression, Joint, KeepLargest, LowRank, UniformGrid
-from laconic.data import Dataset
 from laconic.lc import LearningStep, run, start
-from laconic.params import params_of
+from laconic.models.data import Dataset
+from laconic.models.params import params_of
 from laconic.plan import weights_only
 from laconic.schedule import Adaptive
 from laconic.task import Task, regression

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 import laconic
-from laconic import nets
 from laconic.csteps import (
     COMPRESSIONS,
     AdaptiveCodebook,
@@ -36,7 +35,8 @@ from laconic.csteps import (
 from laconic.format import container
 from laconic.format.codes.counting import published_bits
 from laconic.ledger import REFERENCE_BYTES, ledger
-from laconic.params import params_of
+from laconic.models import nets
+from laconic.models.params import params_of
 from laconic.plan import Plan
 
 COMPRESSED = {
@@ -158,7 +158,7 @@ def test_files_that_do_not_tell_their_reference():
 
 def test_two_values_a_weight_cost_no_more_than_their_entropy_and_a_little(tmp_path):
     """LeNet-300-100 with K = 2: at most 1.01 × (entropy of the codes + dense remainder) + 600 bytes, file and all."""
-    result = laconic.compress(laconic.nets.build("lenet300"), laconic.AdaptiveCodebook(2))
+    result = laconic.compress(laconic.models.nets.build("lenet300"), laconic.AdaptiveCodebook(2))
     account = result.ledger()
     ideal = sum(entry.entropy_bytes for entry in account.entries)
     assert account.file_bytes == result.save(tmp_path / "net.lac").stat().st_size <= 1.01 * ideal + 600

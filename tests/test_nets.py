@@ -3,11 +3,11 @@ import torch
 from beartype import beartype
 from jaxtyping import TypeCheckError, jaxtyped
 
-from laconic import data, nets
-from laconic.data import Images
 from laconic.errors import DataError
-from laconic.nets.resnet import shortcut
-from laconic.params import apply_to, params_of
+from laconic.models import data, nets
+from laconic.models.data import Images
+from laconic.models.nets.resnet import shortcut
+from laconic.models.params import apply_to, params_of
 from laconic.task import classification
 
 PARAMETERS = {

@@ -14,7 +14,7 @@ from torch import nn
 from laconic.errors import DataError, OutputExists, WeightsError
 from laconic.format.codes import DTYPES, DenseCode
 from laconic.format.files import same_every_time
-from laconic.params import (
+from laconic.models.params import (
     apply_to,
     checkpoint_bytes,
     decompress,

@@ -11,7 +11,7 @@ from laconic.api import compress
 from laconic.csteps import Joint, Lossless
 from laconic.errors import DataError
 from laconic.format import container
-from laconic.params import decompress
+from laconic.models.params import decompress
 from laconic.plan import parse_compression
 from laconic.recipes import Cache, Context, recipe, reproduce, techniques
 from laconic.recipes.techniques import claims, figure, rows, starts, subject

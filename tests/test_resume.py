@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from laconic.cli import run
-from laconic.params import load_checkpoint, save_checkpoint
+from laconic.models.params import load_checkpoint, save_checkpoint
 
 LC = ["--codebook", "2", "--effort", "train", "--steps", "4", "--finetune", "2", "--lr", "0.05", "--threads", "1"]
 TRAIN = ["train", "--net", "lenet300", "--data", "digits", "--epochs", "4", "--lr", "0.05", "--threads", "1"]

@@ -9,7 +9,7 @@ from torch import nn
 from laconic.csteps import BINARY, TERNARY, FixedCodebook, Lossless, powers_of_two
 from laconic.errors import PlanError
 from laconic.lc import LearningStep, run, start
-from laconic.params import params_of
+from laconic.models.params import params_of
 from laconic.plan import Plan
 from laconic.schedule import Geometric
 from laconic.stochastic import nearest_entry, stochastic_round, straight_through, through_rounding

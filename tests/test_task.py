@@ -2,10 +2,10 @@ import pytest
 import torch
 from torch import nn
 
-from laconic import data, nets
-from laconic.data import Dataset
 from laconic.errors import DataError, WeightsError
-from laconic.params import params_of
+from laconic.models import data, nets
+from laconic.models.data import Dataset
+from laconic.models.params import params_of
 from laconic.task import Task, classification, cross_entropy, error, least_squares, regression
 
 

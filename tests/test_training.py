@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from laconic.csteps import AdaptiveCodebook
-from laconic.data import Dataset
 from laconic.errors import PlanError, WeightsError
 from laconic.lc import start
 from laconic.lc.state import QuadraticPenalty
-from laconic.params import params_of
+from laconic.models.data import Dataset
+from laconic.models.params import params_of
 from laconic.plan import Plan
 from laconic.task import Task, classification, mode
 from laconic.training import (

@@ -12,11 +12,11 @@ from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
 from laconic.csteps import Codes, Compression
-from laconic.data import Dataset
 from laconic.format.codes import Code, CodebookCode, DenseCode, Symbols, Values
 from laconic.lc import LCState
 from laconic.metric import Metrics, diagonal_of
-from laconic.params import Params, dtype_name, params_of, to_numpy
+from laconic.models.data import Dataset
+from laconic.models.params import Params, dtype_name, params_of, to_numpy
 from laconic.task import Task, classification
 from laconic.training import MakeOptimizer, Optimization, minimise, nesterov
 

@@ -45,7 +45,7 @@ _HOME = {
     "load": "api",
     "load_plan": "plan",
     "open": "format.container",
-    "params_of": "params",
+    "params_of": "models.params",
 }
 """Public name → the module that it lives in."""
 
@@ -57,11 +57,11 @@ _ROOMS = {
     "container": "format.container",
     "costs": "costs",
     "csteps": "csteps",
-    "data": "data",
+    "data": "models.data",
     "errors": "errors",
     "importance": "importance",
     "lc": "lc",
-    "nets": "nets",
+    "nets": "models.nets",
     "schedule": "schedule",
     "task": "task",
     "training": "training",
@@ -76,11 +76,9 @@ if TYPE_CHECKING:
     from laconic import budget as budget
     from laconic import costs as costs
     from laconic import csteps as csteps
-    from laconic import data as data
     from laconic import errors as errors
     from laconic import importance as importance
     from laconic import lc as lc
-    from laconic import nets as nets
     from laconic import schedule as schedule
     from laconic import task as task
     from laconic import training as training
@@ -118,7 +116,9 @@ if TYPE_CHECKING:
     from laconic.format.container import open as open
     from laconic.metric import Diagonal as Diagonal
     from laconic.metric import Unit as Unit
-    from laconic.params import params_of as params_of
+    from laconic.models import data as data
+    from laconic.models import nets as nets
+    from laconic.models.params import params_of as params_of
     from laconic.plan import Plan as Plan
     from laconic.plan import load_plan as load_plan
     from laconic.task import Task as Task

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from laconic.errors import DataError
-from laconic.params import Params
+from laconic.models.params import Params
 from laconic.task import Task, mode
 
 LAYERS: tuple[type[nn.Module], ...] = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
-from laconic import data, nets
 from laconic.api import Effort, Result, Training, compress, load
 from laconic.csteps import AdaptiveCodebook, Compression, Joint, KeepLargest
 from laconic.lc import FINE_TUNING
 from laconic.ledger import REFERENCE_BYTES
-from laconic.params import Params, params_of, save_checkpoint
+from laconic.models import data, nets
+from laconic.models.params import Params, params_of, save_checkpoint
 from laconic.schedule import Progress
 from laconic.task import Task, classification
 from laconic.training import Optimization, cosine, start_training, train

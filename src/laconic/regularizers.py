@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from laconic.errors import PlanError
-from laconic.params import Params
+from laconic.models.params import Params
 from laconic.training import Penalty
 
 Term = Callable[[Params, Iterable[str]], Tensor]

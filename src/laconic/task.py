@@ -10,9 +10,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from laconic.data import Dataset
 from laconic.errors import DataError, WeightsError
-from laconic.params import Params
+from laconic.models.data import Dataset
+from laconic.models.params import Params
 
 Batch = tuple[Any, Any]
 """Inputs and targets. A user's own loss may put anything in either place: a tuple of inputs becomes the module's
@@ -91,7 +91,9 @@ def _require_names(module: nn.Module, params: Params) -> None:
     given = {id(own[name]) for name in params if name in own}
     missing = [name for name, parameter in own.items() if id(parameter) not in given]
     if missing:
-        raise WeightsError(f"the weights lack {', '.join(missing)}; laconic.params.params_of(module) gives them all")
+        raise WeightsError(
+            f"the weights lack {', '.join(missing)}; laconic.models.params.params_of(module) gives them all"
+        )
 
 
 @contextmanager
@@ -154,7 +156,7 @@ def classification(
     Args:
         module: inputs → logits (batch, classes).
         data: with labels for targets.
-        metadata: see `laconic.nets.identity`.
+        metadata: see `laconic.models.nets.identity`.
         batch: samples per training batch.
         evaluation_batch: samples per batch of the other splits.
     """

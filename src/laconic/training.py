@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from laconic.errors import PlanError, WeightsError
-from laconic.params import Params
+from laconic.models.params import Params
 from laconic.task import Batch, Task, mode
 
 MakeOptimizer = Callable[[Sequence[Tensor], float], Optimizer]

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from laconic import nets
 from laconic.cli import run
 from laconic.format import files
-from laconic.params import params_of, save_checkpoint
+from laconic.models import nets
+from laconic.models.params import params_of, save_checkpoint
 
 from .folders import DIGITS, contents
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from laconic import nets
 from laconic.cli import run
-from laconic.params import params_of, save_checkpoint
+from laconic.models import nets
+from laconic.models.params import params_of, save_checkpoint
 
 from .commands import TRAIN
 

@@ -10,7 +10,7 @@ import laconic
 from laconic import importance
 from laconic.cli import run
 from laconic.cli.tasks import task_of
-from laconic.params import load_checkpoint, save_checkpoint
+from laconic.models.params import load_checkpoint, save_checkpoint
 
 from .commands import parsed
 

@@ -8,7 +8,7 @@ from laconic import importance
 from laconic.cli import options, run
 from laconic.cli.tasks import task_of
 from laconic.importance import IMPORTANCES, Importance
-from laconic.params import load_checkpoint
+from laconic.models.params import load_checkpoint
 
 from .commands import EFFORTS
 

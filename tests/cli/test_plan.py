@@ -7,7 +7,7 @@ import torch
 
 from laconic.cli import run
 from laconic.csteps import AdaptiveCodebook, KeepLargest, LowRank
-from laconic.params import save_checkpoint
+from laconic.models.params import save_checkpoint
 from laconic.plan import parse_compression, parse_plan, weights_only
 from laconic.techniques import TECHNIQUES
 

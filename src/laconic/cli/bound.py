@@ -15,7 +15,7 @@ from laconic.cli.tasks import check_weights, task_of
 from laconic.errors import OutputExists
 from laconic.format import container
 from laconic.importance import input_moments
-from laconic.params import Arrays, Params, load_checkpoint, to_numpy
+from laconic.models.params import Arrays, Params, load_checkpoint, to_numpy
 from laconic.report import (
     DECIBELS,
     bound_figure,

@@ -24,7 +24,7 @@ from laconic.importance import Importance
 from laconic.lc import FINE_TUNING, direct
 from laconic.ledger import REFERENCE_BYTES
 from laconic.metric import Metrics
-from laconic.params import Params, open_checkpoint
+from laconic.models.params import Params, open_checkpoint
 from laconic.plan import Plan
 from laconic.smallest import smallest
 from laconic.task import Task

@@ -10,7 +10,7 @@ from laconic.cli.console import Output, table
 from laconic.cli.planning import plan_of
 from laconic.csteps import Joint, Lossless
 from laconic.errors import PlanError
-from laconic.params import Params, dtype_name, load_checkpoint
+from laconic.models.params import Params, dtype_name, load_checkpoint
 from laconic.plan import Plan, in_toml, to_toml
 from laconic.techniques import TECHNIQUES, row_of, technique_of
 

@@ -15,7 +15,7 @@ from laconic.format import container
 from laconic.importance import Importance, Rule, golden_rules, true_distortion
 from laconic.importance.directions import Kind, kind_of
 from laconic.metric import Metrics
-from laconic.params import Params, load_checkpoint, to_torch
+from laconic.models.params import Params, load_checkpoint, to_torch
 from laconic.task import Task
 
 PREDICTING = "unsupervised"

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 
-from laconic import data, nets
 from laconic.cli.console import Output
 from laconic.errors import DataError
-from laconic.params import Params, params_of
+from laconic.models import data, nets
+from laconic.models.params import Params, params_of
 from laconic.task import Batch, Task, classification
 
 IDENTITY: tuple[str, ...] = ("net", "data", "preprocessing")

@@ -19,7 +19,7 @@ from laconic.format.codes import Code, CodebookCode, GroupedCode, Symbols, Value
 from laconic.format.codes.rounding import rounded
 from laconic.format.coding import entropy_bits
 from laconic.metric import Metrics, Quartic, diagonal_of
-from laconic.params import Params, dtype_name, to_numpy
+from laconic.models.params import Params, dtype_name, to_numpy
 
 
 @final

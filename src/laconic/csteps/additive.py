@@ -14,7 +14,7 @@ from laconic.errors import PlanError, UnsupportedMetric
 from laconic.format.codes import Code, SumCode
 from laconic.format.codes.sum import MOST
 from laconic.metric import Metrics
-from laconic.params import Params, dtype_name, require_finite
+from laconic.models.params import Params, dtype_name, require_finite
 
 STARTS = 3
 """Parts up to which every order is tried."""

@@ -16,7 +16,7 @@ from laconic.errors import PlanError
 from laconic.format.codes import CanonicalCode, Code
 from laconic.format.codes.canonical import most_terms
 from laconic.metric import Metrics
-from laconic.params import Params, dtype_name, to_torch
+from laconic.models.params import Params, dtype_name, to_torch
 
 SWEEPS = 100
 """Times that all factors are fitted, at most."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from laconic.format.codes import Code
 from laconic.metric import Metrics
-from laconic.params import Params
+from laconic.models.params import Params
 
 Codes = Mapping[str, Code]
 """Codes by the name of the tensor."""

@@ -17,7 +17,7 @@ from laconic.csteps.lossless import Lossless
 from laconic.csteps.terms import Problem, Term
 from laconic.format.codes import CodebookCode
 from laconic.metric import Diagonal, Metric, Unit, diagonal_of
-from laconic.params import to_torch
+from laconic.models.params import to_torch
 
 
 @final

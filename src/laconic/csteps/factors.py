@@ -8,7 +8,7 @@ from laconic.errors import UnsupportedMetric, WeightsError
 from laconic.format.codes import VIEWS
 from laconic.format.codes.low_rank import matrix_shape
 from laconic.metric import Kronecker
-from laconic.params import require_finite
+from laconic.models.params import require_finite
 
 
 def to_matrix(tensor: Tensor, view: str) -> Tensor:

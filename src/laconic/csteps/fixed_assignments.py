@@ -14,7 +14,7 @@ from laconic.errors import PlanError, WeightsError
 from laconic.format.codes import Code, CodebookCode, Symbols, Values
 from laconic.format.codes.rounding import rounded
 from laconic.metric import Metrics
-from laconic.params import Params, dtype_name
+from laconic.models.params import Params, dtype_name
 
 
 @final

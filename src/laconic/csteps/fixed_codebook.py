@@ -19,7 +19,7 @@ from laconic.format.codes import Code, GroupedCode, Symbols, Values
 from laconic.format.codes.rounding import rounded
 from laconic.format.coding import entropy_bits
 from laconic.metric import Diagonal, Metric, Metrics
-from laconic.params import Params, dtype_name
+from laconic.models.params import Params, dtype_name
 
 BINARY = (-1.0, 1.0)
 TERNARY = (-1.0, 0.0, 1.0)

@@ -9,7 +9,7 @@ import torch
 from laconic.clustering.priced import Member
 from laconic.errors import PlanError
 from laconic.metric import Metrics, diagonal_of
-from laconic.params import Params, require_finite, to_numpy
+from laconic.models.params import Params, require_finite, to_numpy
 
 
 def flat(name: str, tensor: torch.Tensor) -> np.ndarray:

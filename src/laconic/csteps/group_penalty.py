@@ -16,7 +16,7 @@ from laconic.csteps.warm import distortion, of_kind
 from laconic.errors import PlanError
 from laconic.format.codes import Code, TileSparseCode
 from laconic.metric import Metrics, diagonal_of
-from laconic.params import Params, require_finite, to_numpy, to_torch
+from laconic.models.params import Params, require_finite, to_numpy, to_torch
 
 STEPS = 60
 """Newton steps, at most, for the norms of groups under importances; about eight are needed."""

@@ -7,7 +7,7 @@ from typing import final
 from laconic.csteps.compression import Codes, Compression
 from laconic.format.codes import Code
 from laconic.metric import Metrics
-from laconic.params import Params
+from laconic.models.params import Params
 
 
 @final

@@ -14,7 +14,7 @@ from laconic.errors import PlanError
 from laconic.format.codes import Code, SparseCode, Symbols, TileSparseCode
 from laconic.format.codes.tile_sparse import flattened
 from laconic.metric import Metrics
-from laconic.params import Params, dtype_name
+from laconic.models.params import Params, dtype_name
 
 PATTERN = 10
 """Weights of a group, at most, whose pattern is one symbol: an entropy coder's table of 2¹⁰."""

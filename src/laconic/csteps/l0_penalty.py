@@ -13,7 +13,7 @@ from laconic.csteps.warm import distortion, feasible, of_kind
 from laconic.errors import PlanError
 from laconic.format.codes import Code, SparseCode
 from laconic.metric import Metrics
-from laconic.params import Params
+from laconic.models.params import Params
 
 
 @final

@@ -14,7 +14,7 @@ from laconic.csteps.warm import better, of_kind
 from laconic.errors import PlanError
 from laconic.format.codes import Code, SparseCode
 from laconic.metric import Metrics, diagonal_of
-from laconic.params import Params, require_finite, to_numpy
+from laconic.models.params import Params, require_finite, to_numpy
 
 
 @final

@@ -12,7 +12,7 @@ from laconic.csteps.survivors import sparse_of
 from laconic.errors import PlanError
 from laconic.format.codes import Code
 from laconic.metric import Metrics, diagonal_of
-from laconic.params import Params, require_finite
+from laconic.models.params import Params, require_finite
 
 
 @final

@@ -16,7 +16,7 @@ from laconic.errors import PlanError, UnsupportedMetric
 from laconic.format.codes import VIEWS, Code, DenseCode, LowRankCode, Values
 from laconic.format.coding import dtype_of
 from laconic.metric import Diagonal, Kronecker, Metric, Metrics, Unit, diagonal_of
-from laconic.params import Params, dtype_name, to_numpy
+from laconic.models.params import Params, dtype_name, to_numpy
 
 
 @final

@@ -16,7 +16,7 @@ from laconic.csteps.weighted_low_rank import fitted, weighted
 from laconic.errors import PlanError
 from laconic.format.codes import VIEWS, Code, LowRankCode
 from laconic.metric import Diagonal, Kronecker, Metrics, Unit, diagonal_of
-from laconic.params import Params, dtype_name, to_torch
+from laconic.models.params import Params, dtype_name, to_torch
 
 
 @final

@@ -11,7 +11,7 @@ from laconic.csteps.warm import distortion
 from laconic.errors import PlanError, UnsupportedMetric
 from laconic.format.codes import VIEWS, Code, DenseCode, LowRankCode
 from laconic.metric import Metrics, Unit
-from laconic.params import Params, dtype_name, to_numpy
+from laconic.models.params import Params, dtype_name, to_numpy
 
 
 @final

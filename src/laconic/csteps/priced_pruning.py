@@ -15,7 +15,7 @@ from laconic.errors import PlanError
 from laconic.format.codes import Code, SparseCode
 from laconic.format.coding import itemsize
 from laconic.metric import Metrics
-from laconic.params import Params, dtype_name
+from laconic.models.params import Params, dtype_name
 
 
 @final

@@ -12,7 +12,7 @@ from laconic.csteps.joint import project
 from laconic.errors import WeightsError
 from laconic.format.codes import Code, DenseCode, SparseCode, Symbols
 from laconic.metric import Diagonal, Metric, Metrics, Quartic, diagonal_of
-from laconic.params import Params, dtype_name, require_finite, to_numpy
+from laconic.models.params import Params, dtype_name, require_finite, to_numpy
 
 Kind = TypeVar("Kind", bound=Code)
 

@@ -11,7 +11,7 @@ from laconic.csteps.compression import Codes, Compression
 from laconic.csteps.joint import project
 from laconic.format.codes.sum import total
 from laconic.metric import Metrics, Unit
-from laconic.params import Params, dtype_name, to_numpy, to_torch
+from laconic.models.params import Params, dtype_name, to_numpy, to_torch
 
 
 @final

@@ -15,7 +15,7 @@ from laconic.csteps.warm import better, feasible, of_kind
 from laconic.errors import PlanError, UnsupportedMetric
 from laconic.format.codes import Code, TuckerCode
 from laconic.metric import Metrics, Unit
-from laconic.params import Params, dtype_name
+from laconic.models.params import Params, dtype_name
 
 SWEEPS = 50
 """Times that both factors are fitted, at most."""

@@ -7,7 +7,7 @@ from laconic.csteps.compression import Codes, Compression
 from laconic.csteps.joint import project
 from laconic.format.codes import Code
 from laconic.metric import Metrics, Unit
-from laconic.params import Params, decompress, dtype_name, to_torch
+from laconic.models.params import Params, decompress, dtype_name, to_torch
 
 Kind = TypeVar("Kind", bound=Code)
 

@@ -9,7 +9,7 @@ from torch import Generator, Tensor
 from laconic.errors import PlanError
 from laconic.importance.directions import signs
 from laconic.importance.reading import Watch, leaves_of, once, outputs_of, read, size_of, wide
-from laconic.params import Params
+from laconic.models.params import Params
 from laconic.task import Batch, Task, mode
 
 LARGEST = 20_000
@@ -27,7 +27,7 @@ def exact_diagonal(
 ) -> dict[str, Tensor]:
     """Return `E[∇²_ii L]`, or `E[(∇²_ii L)²]` of each sample's, by the product of H and every unit vector.
 
-    >>> from laconic.params import params_of
+    >>> from laconic.models.params import params_of
     >>> from laconic.task import least_squares
     >>> module, inputs = torch.nn.Linear(2, 1, bias=False), torch.tensor([[1.0, 2.0], [3.0, 0.0]])
     >>> task = Task(module, lambda split, seed: [(inputs, torch.zeros(2, 1))], least_squares)
@@ -105,7 +105,7 @@ def hutchinson(
 ) -> Estimate:
     """Return `E_v[v ⊙ Hv]`, the diagonal of the Hessian of the mean loss by random signs v; unbiased.
 
-    >>> from laconic.params import params_of
+    >>> from laconic.models.params import params_of
     >>> from laconic.task import least_squares
     >>> module, inputs = torch.nn.Linear(2, 1, bias=False), torch.tensor([[1.0, 2.0], [3.0, 0.0]])
     >>> task = Task(module, lambda split, seed: [(inputs, torch.zeros(2, 1))], least_squares)

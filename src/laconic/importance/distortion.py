@@ -6,7 +6,7 @@ from laconic.importance.directions import kind_of, of_model
 from laconic.importance.gradients import squared_gradients
 from laconic.importance.reading import Watch
 from laconic.metric import Diagonal
-from laconic.params import Params
+from laconic.models.params import Params
 from laconic.task import Task
 
 
@@ -31,7 +31,7 @@ def unsupervised(
     the model draws or of random signs over the outputs; unbiased, with a variance that falls as 1/(draws · samples).
 
     >>> import torch
-    >>> from laconic.params import params_of
+    >>> from laconic.models.params import params_of
     >>> from laconic.task import least_squares
     >>> module, inputs = torch.nn.Linear(2, 1, bias=False), torch.tensor([[1.0, 2.0], [3.0, 0.0]])
     >>> task = Task(module, lambda split, seed: [(inputs, torch.zeros(2, 1))], least_squares)

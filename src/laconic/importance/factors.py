@@ -8,7 +8,7 @@ from laconic.importance.layers import Call, run, written_gradients
 from laconic.importance.moments import Gathered, plain
 from laconic.importance.reading import Watch, leaves_of, once, read, size_of, wide
 from laconic.metric import Diagonal, Kronecker
-from laconic.params import Params
+from laconic.models.params import Params
 from laconic.task import Task, mode
 
 _ROWS = 64
@@ -37,7 +37,7 @@ def kronecker(
     same matrix, so that the errors of all tensors are in one unit.
 
     >>> import torch
-    >>> from laconic.params import params_of
+    >>> from laconic.models.params import params_of
     >>> from laconic.task import least_squares
     >>> module, inputs = torch.nn.Linear(2, 1, bias=False), torch.tensor([[1.0, 2.0], [3.0, 0.0]])
     >>> task = Task(module, lambda split, seed: [(inputs, torch.zeros(2, 1))], least_squares)

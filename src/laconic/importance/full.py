@@ -11,7 +11,7 @@ from laconic.errors import PlanError
 from laconic.importance.directions import Directions
 from laconic.importance.gradients import sample_gradients
 from laconic.importance.reading import Watch, leaves_of, once, outputs_of, read, size_of, wide
-from laconic.params import Params
+from laconic.models.params import Params
 from laconic.task import Task, mode
 
 LARGEST = 2_000
@@ -61,7 +61,7 @@ def full_matrix(
     Exact, in `O(samples · directions · weights²)`, by the per-sample gradients of `torch.func`.
 
     >>> from laconic.importance import of_model
-    >>> from laconic.params import params_of
+    >>> from laconic.models.params import params_of
     >>> from laconic.task import least_squares
     >>> module, inputs = torch.nn.Linear(2, 1, bias=False), torch.tensor([[1.0, 2.0], [3.0, 0.0]])
     >>> task = Task(module, lambda split, seed: [(inputs, torch.zeros(2, 1))], least_squares)

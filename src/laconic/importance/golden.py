@@ -18,7 +18,7 @@ from laconic.errors import DataError
 from laconic.importance.directions import Kind, kind_of
 from laconic.importance.reading import outputs_of, size_of
 from laconic.metric import Diagonal, Kronecker, Metric, Metrics, Unit
-from laconic.params import Params
+from laconic.models.params import Params
 from laconic.task import Task, mode
 
 

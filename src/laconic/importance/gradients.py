@@ -9,7 +9,7 @@ from torch import Tensor
 from laconic.importance.directions import Directions, signs
 from laconic.importance.layers import Call, layer_sums, run, written_gradients
 from laconic.importance.reading import Watch, first_rows, leaves_of, once, outputs_of, read, rows_of, size_of, wide
-from laconic.params import Params
+from laconic.models.params import Params
 from laconic.task import Batch, Task, mode
 
 _PASSES = 256

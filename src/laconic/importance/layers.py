@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from laconic.importance.reading import outputs_of, wide
-from laconic.params import Params
+from laconic.models.params import Params
 from laconic.task import Batch, Task
 
 _PRODUCTS = 2**24

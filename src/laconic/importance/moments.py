@@ -9,7 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from laconic.importance.layers import Call, patches, run
 from laconic.importance.reading import Watch, leaves_of, once, read, size_of, wide
-from laconic.params import Params
+from laconic.models.params import Params
 from laconic.task import Task, mode
 
 _ROWS = 64
@@ -26,7 +26,7 @@ def input_moments(
     the layer writes add up. No constant 1 for the bias. A layer that is called twice, or two that share one weight,
     have the positions of both. Grouped convolutions are left out: each group reads inputs of its own.
 
-    >>> from laconic.params import params_of
+    >>> from laconic.models.params import params_of
     >>> from laconic.task import least_squares
     >>> module, inputs = torch.nn.Linear(2, 1, bias=False), torch.tensor([[1.0, 2.0], [3.0, 0.0]])
     >>> task = Task(module, lambda split, seed: [(inputs, torch.zeros(2, 1))], least_squares)

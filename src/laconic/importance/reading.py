@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from laconic.errors import DataError, PlanError
-from laconic.params import Params
+from laconic.models.params import Params
 from laconic.task import Batch, Task
 
 Watch = Callable[[int, int], None]

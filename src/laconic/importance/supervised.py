@@ -8,7 +8,7 @@ from laconic.importance.directions import of_curvature, of_loss
 from laconic.importance.gradients import squared_gradients
 from laconic.importance.reading import Watch
 from laconic.metric import Diagonal, Quartic
-from laconic.params import Params
+from laconic.models.params import Params
 from laconic.task import Task
 
 _TRIES = 32
@@ -29,7 +29,7 @@ def gradient(
     product a layer.
 
     >>> import torch
-    >>> from laconic.params import params_of
+    >>> from laconic.models.params import params_of
     >>> from laconic.task import least_squares
     >>> module, inputs = torch.nn.Linear(2, 1, bias=False), torch.tensor([[1.0, 2.0], [3.0, 0.0]])
     >>> task = Task(module, lambda split, seed: [(inputs, torch.zeros(2, 1))], least_squares)
@@ -74,7 +74,7 @@ def hessian(
     best looked at there.
 
     >>> import torch
-    >>> from laconic.params import params_of
+    >>> from laconic.models.params import params_of
     >>> from laconic.task import least_squares
     >>> module, inputs = torch.nn.Linear(2, 1, bias=False), torch.tensor([[1.0, 2.0], [3.0, 0.0]])
     >>> task = Task(module, lambda split, seed: [(inputs, torch.zeros(2, 1))], least_squares)
@@ -133,7 +133,7 @@ def gradient_and_hessian(
     variance. "ggn" is exact where `hessian` says so; the network's samples are read once for g and once for h.
 
     >>> import torch
-    >>> from laconic.params import params_of
+    >>> from laconic.models.params import params_of
     >>> from laconic.task import least_squares
     >>> module, inputs = torch.nn.Linear(2, 1, bias=False), torch.tensor([[1.0, 2.0], [3.0, 0.0]])
     >>> task = Task(module, lambda split, seed: [(inputs, torch.zeros(2, 1))], least_squares)

@@ -13,7 +13,7 @@ from laconic.importance.distortion import unsupervised
 from laconic.importance.reading import Watch
 from laconic.importance.supervised import gradient, gradient_and_hessian, hessian
 from laconic.metric import Metric
-from laconic.params import Params
+from laconic.models.params import Params
 from laconic.task import Task
 
 IMPORTANCES: Mapping[str, Callable[..., Mapping[str, Metric]]] = {

@@ -17,7 +17,7 @@ from torch import Tensor
 from laconic.errors import DataError
 from laconic.format import container
 from laconic.lc.state import LCState
-from laconic.params import Params, load_checkpoint, save_checkpoint, to_numpy
+from laconic.models.params import Params, load_checkpoint, save_checkpoint, to_numpy
 from laconic.schedule import Progress
 
 _KIND = "lc state 0"

@@ -35,7 +35,7 @@ from laconic.format.codes.cosine import basis
 from laconic.format.codes.low_rank import VIEWS
 from laconic.format.codes.sharing import unshared
 from laconic.format.coding.payload import moved
-from laconic.params import Params, to_numpy, to_torch
+from laconic.models.params import Params, to_numpy, to_torch
 from laconic.task import Task, mode
 from laconic.training import Optimization, adam, cosine, derive_seed, set_lr, train_epoch, trainable
 

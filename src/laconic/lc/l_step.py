@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import final
 
 from laconic.lc.state import LCState, QuadraticPenalty
-from laconic.params import Params
+from laconic.models.params import Params
 from laconic.task import Task
 from laconic.training import Optimization, derive_seed, minimise
 

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from laconic.params import load_checkpoint, params_of, save_checkpoint
+from laconic.models.params import load_checkpoint, params_of, save_checkpoint
 from laconic.recipes.recipe import Context
 from laconic.task import Task
 from laconic.training import Optimization, packed, start_training, train, unpacked

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import torch
 
-from laconic import data, nets
-from laconic.data import Dataset
 from laconic.errors import DataError
-from laconic.params import load_checkpoint
+from laconic.models import data, nets
+from laconic.models.data import Dataset
+from laconic.models.params import load_checkpoint
 from laconic.recipes.gao2019.experiment import (
     BATCH,
     CIFAR,

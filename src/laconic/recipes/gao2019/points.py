@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from laconic.api import compress
 from laconic.csteps import AdaptiveCodebook, Compression, KeepLargest
-from laconic.params import Params
+from laconic.models.params import Params
 from laconic.recipes.gao2019.experiment import Subject
 from laconic.recipes.gao2019.methods import Method, metrics_of
 from laconic.task import Task, mode

@@ -6,7 +6,7 @@ from typing import Any, final
 
 from laconic.csteps import Lossless
 from laconic.importance import Importance
-from laconic.params import Params
+from laconic.models.params import Params
 from laconic.plan import Plan, fnmatch_escape, parse_compression
 
 Row = Mapping[str, Any]

@@ -6,12 +6,12 @@ from typing import Any, final
 
 from torch import Tensor
 
-from laconic import data, nets
 from laconic.api import Training
-from laconic.data import Dataset
 from laconic.errors import DataError
 from laconic.lc import FINE_TUNING
-from laconic.params import load_checkpoint
+from laconic.models import data, nets
+from laconic.models.data import Dataset
+from laconic.models.params import load_checkpoint
 from laconic.recipes.gao2019.experiment import holds
 from laconic.recipes.recipe import Context
 from laconic.recipes.reference import trained

@@ -9,10 +9,10 @@ import torch
 from torch import Generator, nn
 
 from laconic.errors import DataError
-from laconic.nets.lenet import LeNet5, LeNet300, initialize_xavier
-from laconic.nets.mlp import MLP256, initialize_uniform
-from laconic.nets.plain import conv5, conv7
-from laconic.nets.resnet import ResNet, initialize_kaiming
+from laconic.models.nets.lenet import LeNet5, LeNet300, initialize_xavier
+from laconic.models.nets.mlp import MLP256, initialize_uniform
+from laconic.models.nets.plain import conv5, conv7
+from laconic.models.nets.resnet import ResNet, initialize_kaiming
 
 Builder = Callable[[tuple[int, ...], int], nn.Module]
 
@@ -22,7 +22,7 @@ class Net(NamedTuple):
 
     Args:
         builder: (shape of one input, number of classes) → the module, not yet initialized.
-        preprocessing: by name, of `laconic.data`; what the published network was trained with.
+        preprocessing: by name, of `laconic.models.data`; what the published network was trained with.
         initialize: draws the weights from a generator.
         shape: of one input of the data set that the network was published with.
     """

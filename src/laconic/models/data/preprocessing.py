@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
-from laconic.data.images import Images, Pixels
 from laconic.errors import DataError
+from laconic.models.data.images import Images, Pixels
 
 Inputs = Float32[Tensor, "images channels height width"]
 Transform = Callable[[Pixels], Inputs]
@@ -78,6 +78,6 @@ def fit(name: str, images: Images) -> Transform:
         fitting = "'pixels/16'" if images.brightest == 16 else "one of the others"
         raise DataError(
             f"{images.name} has pixels of 0 to {images.brightest}, which {name!r} does not suit; take {fitting} "
-            "(laconic.nets.preprocessing_of names the right one for a network)"
+            "(laconic.models.nets.preprocessing_of names the right one for a network)"
         )
     return PREPROCESSING[name](images.train[0])

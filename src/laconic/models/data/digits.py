@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from sklearn.datasets import load_digits
 
-from laconic.data.images import Images
+from laconic.models.data.images import Images
 
 _TEST = 397
 _SEED = 0

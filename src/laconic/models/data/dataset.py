@@ -7,8 +7,8 @@ from typing import final
 import torch
 from torch import Tensor
 
-from laconic.data.augmentation import Augment
 from laconic.errors import DataError
+from laconic.models.data.augmentation import Augment
 
 
 @final

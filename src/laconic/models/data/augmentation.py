@@ -6,8 +6,8 @@ from types import MappingProxyType
 import torch
 from torch import Generator, Tensor
 
-from laconic.data.preprocessing import Inputs
 from laconic.errors import DataError
+from laconic.models.data.preprocessing import Inputs
 
 Augment = Callable[[Inputs, Generator], Inputs]
 _PAD = 4

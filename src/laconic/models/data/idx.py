@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from laconic.data.folder import locate, read_bytes
-from laconic.data.images import Images
 from laconic.errors import DataError
+from laconic.models.data.folder import locate, read_bytes
+from laconic.models.data.images import Images
 
 _FILES = tuple(
     tuple(f"{part}-{kind}{mark}idx{axes}-ubyte" for mark in "-.")

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import torch
 
-from laconic.data.augmentation import augmentation
-from laconic.data.cifar import read_cifar10, read_cifar100
-from laconic.data.dataset import Dataset
-from laconic.data.digits import read_digits
-from laconic.data.idx import read_idx
-from laconic.data.images import Images
-from laconic.data.preprocessing import fit
 from laconic.errors import DataError
+from laconic.models.data.augmentation import augmentation
+from laconic.models.data.cifar import read_cifar10, read_cifar100
+from laconic.models.data.dataset import Dataset
+from laconic.models.data.digits import read_digits
+from laconic.models.data.idx import read_idx
+from laconic.models.data.images import Images
+from laconic.models.data.preprocessing import fit
 
 _VALIDATION = 5_000
 _VALIDATION_OF_DIGITS = 200
@@ -48,7 +48,7 @@ def load(
         name: "mnist", "fashion-mnist", "cifar10", "cifar100", "digits", or the name of a folder
             with the four IDX files.
         data_dir: the folder that holds the files or, by its name, their folder; digits needs none.
-        preprocessing: a name of `PREPROCESSING`; `laconic.nets` knows which one a network was trained with.
+        preprocessing: a name of `PREPROCESSING`; `laconic.models.nets` knows which one a network was trained with.
         validation: how many of the last training images form the validation split; 5,000 (digits: 200) unless
             told. With 0 there is no validation split.
         augment: a name of `AUGMENTATIONS`, for training batches.

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from laconic.data.folder import locate, read_bytes
-from laconic.data.images import Images
 from laconic.errors import DataError
+from laconic.models.data.folder import locate, read_bytes
+from laconic.models.data.images import Images
 
 _SHAPE = (3, 32, 32)
 _PIXELS = 3 * 32 * 32

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from laconic.errors import DataError
-from laconic.nets.resnet import BatchNorm
+from laconic.models.nets.resnet import BatchNorm
 
 
 @final

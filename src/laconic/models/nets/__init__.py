@@ -1,0 +1,20 @@
+"""Reference networks, with the names and layouts of their published checkpoints."""
+
+from laconic.models.nets.identity import check_identity, identity, preprocessing_of
+from laconic.models.nets.lenet import LeNet5, LeNet300
+from laconic.models.nets.mlp import MLP256
+from laconic.models.nets.resnet import ResNet
+from laconic.models.nets.table import NETS, Net, build
+
+__all__ = [
+    "MLP256",
+    "NETS",
+    "LeNet5",
+    "LeNet300",
+    "Net",
+    "ResNet",
+    "build",
+    "check_identity",
+    "identity",
+    "preprocessing_of",
+]
