@@ -190,7 +190,7 @@ def judge(data_dir: Path) -> Any:
     from laconic.models import data, nets
     from laconic.models.data import Images
     from laconic.models.params import load_checkpoint
-    from laconic.task import classification
+    from laconic.training.task import classification
 
     torch.set_num_threads(1)
     read = data.read("cifar10", data_dir)

@@ -22,7 +22,7 @@ from laconic import importance
 from laconic.models import nets
 from laconic.models.data import Dataset
 from laconic.models.params import params_of
-from laconic.task import classification
+from laconic.training.task import classification
 
 
 def main() -> None:

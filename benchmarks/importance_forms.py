@@ -25,8 +25,8 @@ from laconic.importance import full_matrix, kronecker, of_model, true_distortion
 from laconic.metric import Kronecker
 from laconic.models import data
 from laconic.models.params import Params, params_of
-from laconic.task import Task, classification
-from laconic.training import Optimization, start_training, train
+from laconic.training.loop import Optimization, start_training, train
+from laconic.training.task import Task, classification
 
 KEPT = (0.8, 0.6, 0.4, 0.2)
 EXCHANGES = 5000

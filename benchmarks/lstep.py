@@ -20,8 +20,8 @@ from laconic.lc.state import QuadraticPenalty
 from laconic.models import data, nets
 from laconic.models.params import params_of
 from laconic.plan import weights_only
-from laconic.task import classification
-from laconic.training import Optimization, minimise
+from laconic.training.loop import Optimization, minimise
+from laconic.training.task import classification
 
 
 def main() -> None:

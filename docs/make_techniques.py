@@ -27,9 +27,9 @@ from laconic.csteps import Compression, Hashed
 from laconic.models import data
 from laconic.models.params import params_of
 from laconic.plan import in_toml, parse_compression
-from laconic.task import classification
 from laconic.techniques import TECHNIQUES, Technique
-from laconic.training import Optimization, cosine, start_training, train
+from laconic.training.loop import Optimization, cosine, start_training, train
+from laconic.training.task import classification
 
 FOLDER = Path(__file__).parent / "techniques"
 PROSE: dict[str, dict[str, Any]] = tomllib.loads(

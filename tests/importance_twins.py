@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from laconic.models.data import Dataset
 from laconic.models.params import params_of
-from laconic.task import Batch, Task, classification, mode, regression
+from laconic.training.task import Batch, Task, classification, mode, regression
 
 from .toys import DOUBLE, generator, seeded_module
 

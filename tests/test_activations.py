@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-from laconic.activations import share_of_zeros
 from laconic.csteps import Groups, KeepGroups
 from laconic.errors import DataError
 from laconic.models.data import Dataset
 from laconic.models.params import params_of
-from laconic.task import classification
+from laconic.training.activations import share_of_zeros
+from laconic.training.task import classification
 
 from .toys import classifier, normal, seeded_module
 

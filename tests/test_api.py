@@ -14,8 +14,8 @@ from laconic.metric import Diagonal
 from laconic.models import data, nets
 from laconic.models.params import params_of, save_checkpoint
 from laconic.plan import Plan
-from laconic.task import Task, classification, least_squares
-from laconic.training import Optimization
+from laconic.training.loop import Optimization
+from laconic.training.task import Task, classification, least_squares
 
 INPUTS = torch.randn(48, 6, generator=torch.Generator().manual_seed(0))
 BRIEF = laconic.Training(

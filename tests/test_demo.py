@@ -13,7 +13,7 @@ from laconic.cli import run
 from laconic.demo import PLANS
 from laconic.models import data, nets
 from laconic.models.params import load_checkpoint, params_of
-from laconic.task import classification
+from laconic.training.task import classification
 
 
 @pytest.fixture(scope="module")

@@ -26,8 +26,8 @@ from laconic.format.codes import Code, CodebookCode, DenseCode, LowRankCode, Spa
 from laconic.lc import finetune, start
 from laconic.models.params import decompress, params_of, to_numpy
 from laconic.plan import Plan
-from laconic.task import Task
-from laconic.training import Optimization, adam
+from laconic.training.loop import Optimization, adam
+from laconic.training.task import Task
 
 from .toys import (
     DOUBLE,

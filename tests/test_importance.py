@@ -12,7 +12,7 @@ from laconic.importance.reading import first_rows, leaves_of
 from laconic.metric import Diagonal, Quartic
 from laconic.models.data import Dataset
 from laconic.models.params import params_of
-from laconic.task import Task, classification, cross_entropy, least_squares, mode
+from laconic.training.task import Task, classification, cross_entropy, least_squares, mode
 
 from .importance_twins import NETS, by_class, by_loss, by_output, classifier_of, looped, regression_of
 from .toys import DOUBLE, generator, seeded_module

@@ -13,7 +13,7 @@ from laconic.metric import Diagonal, Kronecker
 from laconic.models import nets
 from laconic.models.data import Dataset
 from laconic.models.params import params_of
-from laconic.task import Task, classification, mode, regression
+from laconic.training.task import Task, classification, mode, regression
 
 from .importance_twins import NETS, classifier_of, leaves, one_by_one, regression_of
 from .test_importance import near, plain, same

@@ -14,7 +14,7 @@ from laconic.importance.golden import inner, orthogonality
 from laconic.metric import Diagonal, Kronecker, Quartic, Unit
 from laconic.models.data import Dataset
 from laconic.models.params import decompress, params_of
-from laconic.task import Task, classification, cross_entropy, regression
+from laconic.training.task import Task, classification, cross_entropy, regression
 
 from .importance_twins import classifier_of
 from .toys import DOUBLE, digits, generator, normal, seeded_module

@@ -10,7 +10,7 @@ from laconic.importance.curvature import exact_diagonal
 from laconic.models import nets
 from laconic.models.data import Dataset
 from laconic.models.params import params_of
-from laconic.task import Task, classification, least_squares
+from laconic.training.task import Task, classification, least_squares
 
 from .importance_twins import NETS, by_loss, classifier_of, looped, regression_of, sample_hessians
 from .test_importance import near, plain, same

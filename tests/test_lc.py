@@ -14,7 +14,7 @@ from laconic.metric import Diagonal
 from laconic.models.params import decompress, params_of
 from laconic.plan import Plan, weights_only
 from laconic.schedule import Geometric
-from laconic.training import Optimization, adam, nesterov
+from laconic.training.loop import Optimization, adam, nesterov
 
 from .toys import (
     DOUBLE,

@@ -14,7 +14,7 @@ from laconic.metric import Diagonal
 from laconic.models.params import save_checkpoint
 from laconic.plan import Plan
 from laconic.schedule import Adaptive, Progress
-from laconic.training import Optimization
+from laconic.training.loop import Optimization
 
 from .toys import classifier, normal, random_quadratic, same_state, trained
 

@@ -12,8 +12,8 @@ from laconic.models.data import Dataset
 from laconic.models.params import params_of
 from laconic.plan import weights_only
 from laconic.schedule import Adaptive
-from laconic.task import Task, regression
-from laconic.training import Optimization, adam
+from laconic.training.loop import Optimization, adam
+from laconic.training.task import Task, regression
 
 from .toys import classifier, digits, last, seeded_module, trained, training_loss
 

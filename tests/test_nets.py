@@ -8,7 +8,7 @@ from laconic.models import data, nets
 from laconic.models.data import Images
 from laconic.models.nets.resnet import shortcut
 from laconic.models.params import apply_to, params_of
-from laconic.task import classification
+from laconic.training.task import classification
 
 PARAMETERS = {
     "lenet300": 266_610,

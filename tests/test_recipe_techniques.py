@@ -18,7 +18,7 @@ from laconic.recipes.techniques import claims, figure, rows, starts, subject
 from laconic.recipes.techniques.search import NEAR, halved, labels, nearest, sought
 from laconic.recipes.techniques.settings import SETTINGS, Setting
 from laconic.techniques import TECHNIQUES, technique_of
-from laconic.training import Optimization
+from laconic.training.loop import Optimization
 
 NAMES = ("lossless", "codebook", "ternary", "keep", "two_components")
 FEW = tuple(setting for setting in SETTINGS if setting.label in NAMES)

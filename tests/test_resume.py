@@ -35,12 +35,12 @@ def dies(function, at, before):
         return result
     return mortal
 
-import laconic.training, laconic.lc.finetune, laconic.format.files, laconic.cli.compress, laconic.cli.train
+import laconic.training.loop, laconic.lc.finetune, laconic.format.files, laconic.cli.compress, laconic.cli.train
 if moment:
     where, at, before = moment
     if where == "epoch":
-        laconic.training.train_epoch = dies(laconic.training.train_epoch, at, before)
-        sys.modules["laconic.lc.finetune"].train_epoch = laconic.training.train_epoch
+        laconic.training.loop.train_epoch = dies(laconic.training.loop.train_epoch, at, before)
+        sys.modules["laconic.lc.finetune"].train_epoch = laconic.training.loop.train_epoch
     elif where == "start":
         laconic.cli.compress.open_checkpoint = laconic.cli.train.task_of = dies(None, 1, True)
     else:

@@ -12,9 +12,9 @@ from laconic.lc import LearningStep, run, start
 from laconic.models.params import params_of
 from laconic.plan import Plan
 from laconic.schedule import Geometric
-from laconic.stochastic import nearest_entry, stochastic_round, straight_through, through_rounding
-from laconic.task import Task
-from laconic.training import Optimization, minimise
+from laconic.training.loop import Optimization, minimise
+from laconic.training.stochastic import nearest_entry, stochastic_round, straight_through, through_rounding
+from laconic.training.task import Task
 
 from .toys import classifier, full_batch, generator, last, normal, same_params, seeded_module, trained, training_loss
 

@@ -6,7 +6,7 @@ from laconic.errors import DataError, WeightsError
 from laconic.models import data, nets
 from laconic.models.data import Dataset
 from laconic.models.params import params_of
-from laconic.task import Task, classification, cross_entropy, error, least_squares, regression
+from laconic.training.task import Task, classification, cross_entropy, error, least_squares, regression
 
 
 def digits_task(name: str = "lenet300", **options: int) -> Task:

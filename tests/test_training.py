@@ -13,8 +13,7 @@ from laconic.lc.state import QuadraticPenalty
 from laconic.models.data import Dataset
 from laconic.models.params import params_of
 from laconic.plan import Plan
-from laconic.task import Task, classification, mode
-from laconic.training import (
+from laconic.training.loop import (
     Optimization,
     Penalty,
     adam,
@@ -29,6 +28,7 @@ from laconic.training import (
     train_epoch,
     trainable,
 )
+from laconic.training.task import Task, classification, mode
 
 from .toys import (
     DOUBLE,

@@ -17,8 +17,8 @@ from laconic.lc import LCState
 from laconic.metric import Metrics, diagonal_of
 from laconic.models.data import Dataset
 from laconic.models.params import Params, dtype_name, params_of, to_numpy
-from laconic.task import Task, classification
-from laconic.training import MakeOptimizer, Optimization, minimise, nesterov
+from laconic.training.loop import MakeOptimizer, Optimization, minimise, nesterov
+from laconic.training.task import Task, classification
 
 DOUBLE = torch.float64
 NOTHING = torch.zeros(1)

@@ -36,10 +36,10 @@ _HOME = {
     "Diagonal": "metric",
     "Unit": "metric",
     "LaconicError": "errors",
-    "Optimization": "training",
+    "Optimization": "training.loop",
     "Plan": "plan",
     "Result": "api",
-    "Task": "task",
+    "Task": "training.task",
     "Training": "api",
     "compress": "api",
     "load": "api",
@@ -50,38 +50,17 @@ _HOME = {
 """Public name → the module that it lives in."""
 
 _ROOMS = {
-    "activations": "activations",
-    "bounds": "bounds",
-    "budget": "budget",
-    "codes": "format.codes",
-    "container": "format.container",
     "costs": "costs",
-    "csteps": "csteps",
     "data": "models.data",
-    "errors": "errors",
-    "importance": "importance",
-    "lc": "lc",
     "nets": "models.nets",
-    "schedule": "schedule",
-    "task": "task",
-    "training": "training",
+    "task": "training.task",
 }
 """Public room → where it is."""
 
 __all__ = [*_HOME, *_ROOMS, "__version__"]
 
 if TYPE_CHECKING:
-    from laconic import activations as activations
-    from laconic import bounds as bounds
-    from laconic import budget as budget
     from laconic import costs as costs
-    from laconic import csteps as csteps
-    from laconic import errors as errors
-    from laconic import importance as importance
-    from laconic import lc as lc
-    from laconic import schedule as schedule
-    from laconic import task as task
-    from laconic import training as training
     from laconic.api import Result as Result
     from laconic.api import Training as Training
     from laconic.api import compress as compress
@@ -111,8 +90,6 @@ if TYPE_CHECKING:
     from laconic.csteps import Tucker as Tucker
     from laconic.csteps import UniformGrid as UniformGrid
     from laconic.errors import LaconicError as LaconicError
-    from laconic.format import codes as codes
-    from laconic.format import container as container
     from laconic.format.container import open as open
     from laconic.metric import Diagonal as Diagonal
     from laconic.metric import Unit as Unit
@@ -121,8 +98,9 @@ if TYPE_CHECKING:
     from laconic.models.params import params_of as params_of
     from laconic.plan import Plan as Plan
     from laconic.plan import load_plan as load_plan
-    from laconic.task import Task as Task
-    from laconic.training import Optimization as Optimization
+    from laconic.training import task as task
+    from laconic.training.loop import Optimization as Optimization
+    from laconic.training.task import Task as Task
 
 
 def __getattr__(name: str) -> Any:

@@ -21,8 +21,8 @@ from laconic.models.params import Arrays, Params, apply_to, checkpoint_bytes, de
 from laconic.plan import Plan, weights_only
 from laconic.schedule import Adaptive, Progress, Schedule
 from laconic.smallest import smallest
-from laconic.task import Task
-from laconic.training import Optimization
+from laconic.training.loop import Optimization
+from laconic.training.task import Task
 
 Effort = Literal["direct", "train"]
 Method = Literal["lc", "idc", "retrain"]

@@ -16,8 +16,8 @@ from laconic.ledger import REFERENCE_BYTES
 from laconic.models import data, nets
 from laconic.models.params import Params, params_of, save_checkpoint
 from laconic.schedule import Progress
-from laconic.task import Task, classification
-from laconic.training import Optimization, cosine, start_training, train
+from laconic.training.loop import Optimization, cosine, start_training, train
+from laconic.training.task import Task, classification
 
 NET, DATA = "lenet300", "digits"
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from laconic.errors import PlanError
 from laconic.models.params import Params
-from laconic.training import Penalty
+from laconic.training.loop import Penalty
 
 Term = Callable[[Params, Iterable[str]], Tensor]
 """(weights by name, the names that count) → a term of the loss, 0-d."""
@@ -44,7 +44,7 @@ def orthogonality(params: Params, names: Iterable[str]) -> Tensor:
 @final
 @dataclass(frozen=True)
 class Regularizer(Penalty):
-    """`price · term(w, names)` as the penalty of `laconic.training.minimise`; its gradient is autograd's.
+    """`price · term(w, names)` as the penalty of `laconic.training.loop.minimise`; its gradient is autograd's.
 
     Args:
         term: `nuclear_norm`, `orthogonality`, or one's own.

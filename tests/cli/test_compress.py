@@ -143,7 +143,7 @@ def test_direct_compression_with_a_task_is_judged_too(call, net, tmp_path):
 FACTORY = """
 import torch
 from laconic import Task
-from laconic.task import least_squares
+from laconic.training.task import least_squares
 
 inputs = torch.linspace(-1, 1, 60).reshape(20, 3)
 

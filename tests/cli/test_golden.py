@@ -58,7 +58,7 @@ def test_with_a_task_it_is_the_importance_and_the_outputs(call, net, file):
 FACTORY = """
 import torch
 from laconic import Task
-from laconic.task import least_squares
+from laconic.training.task import least_squares
 
 def loss(outputs, batch):
     return (outputs - batch[1]).abs().sum() / len(outputs)

@@ -25,7 +25,7 @@ from laconic.report import (
     point_headings,
     point_rows,
 )
-from laconic.task import Task
+from laconic.training.task import Task
 
 OF_WEIGHTS = (
     "Squared error of matrices and kernels. Gaussian: each tensor with its own mean square; a Gaussian needs more bits "

@@ -27,8 +27,8 @@ from laconic.metric import Metrics
 from laconic.models.params import Params, open_checkpoint
 from laconic.plan import Plan
 from laconic.smallest import smallest
-from laconic.task import Task
-from laconic.training import Optimization
+from laconic.training.loop import Optimization
+from laconic.training.task import Task
 
 
 class Effort(StrEnum):

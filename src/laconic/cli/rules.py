@@ -16,7 +16,7 @@ from laconic.importance import Importance, Rule, golden_rules, true_distortion
 from laconic.importance.directions import Kind, kind_of
 from laconic.metric import Metrics
 from laconic.models.params import Params, load_checkpoint, to_torch
-from laconic.task import Task
+from laconic.training.task import Task
 
 PREDICTING = "unsupervised"
 """The importance whose quadratic form is the distortion of the outputs for small errors."""

@@ -16,7 +16,7 @@ from laconic.lc import LCState, load_state, save_state, start
 from laconic.metric import Metrics
 from laconic.plan import Plan
 from laconic.schedule import Progress
-from laconic.task import Task
+from laconic.training.task import Task
 
 
 def going_on(say: Output, checkpoint: Path, *, resume: bool, force: bool) -> bool:

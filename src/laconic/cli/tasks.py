@@ -12,7 +12,7 @@ from laconic.cli.console import Output
 from laconic.errors import DataError
 from laconic.models import data, nets
 from laconic.models.params import Params, params_of
-from laconic.task import Batch, Task, classification
+from laconic.training.task import Batch, Task, classification
 
 IDENTITY: tuple[str, ...] = ("net", "data", "preprocessing")
 """The metadata of a checkpoint that go on to the `.lac` file."""

@@ -13,8 +13,8 @@ from laconic.cli.running import going_on, resumable
 from laconic.cli.tasks import batches_per_epoch, counted, evaluations, task_of
 from laconic.errors import DataError
 from laconic.models.params import load_checkpoint, params_of, save_checkpoint
-from laconic.task import Task
-from laconic.training import Optimization, TrainState, cosine, packed, start_training, train, unpacked
+from laconic.training.loop import Optimization, TrainState, cosine, packed, start_training, train, unpacked
+from laconic.training.task import Task
 
 _MARK = "train state 0"
 

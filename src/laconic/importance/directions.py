@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from laconic.errors import DataError, PlanError
 from laconic.importance.reading import wide
-from laconic.task import Batch, Task, cross_entropy, least_squares
+from laconic.training.task import Batch, Task, cross_entropy, least_squares
 
 Directions = Callable[[Tensor, Batch], Tensor]
 """(outputs (samples, ...), batch) → directions (number, samples, ...), constants."""
@@ -36,7 +36,7 @@ def kind_of(task: Task, kind: str | None = None) -> Kind:
         return "regression"
     raise PlanError(
         f"kind must be 'classification' (outputs are logits) or 'regression', not {kind!r}; "
-        "it can be left out where the task's loss is laconic.task.cross_entropy or least_squares"
+        "it can be left out where the task's loss is laconic.training.task.cross_entropy or least_squares"
     )
 
 

@@ -7,7 +7,7 @@ from laconic.importance.gradients import squared_gradients
 from laconic.importance.reading import Watch
 from laconic.metric import Diagonal
 from laconic.models.params import Params
-from laconic.task import Task
+from laconic.training.task import Task
 
 
 def unsupervised(
@@ -32,7 +32,7 @@ def unsupervised(
 
     >>> import torch
     >>> from laconic.models.params import params_of
-    >>> from laconic.task import least_squares
+    >>> from laconic.training.task import least_squares
     >>> module, inputs = torch.nn.Linear(2, 1, bias=False), torch.tensor([[1.0, 2.0], [3.0, 0.0]])
     >>> task = Task(module, lambda split, seed: [(inputs, torch.zeros(2, 1))], least_squares)
     >>> unsupervised(task, params_of(module))["weight"].importance

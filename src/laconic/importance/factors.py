@@ -9,7 +9,7 @@ from laconic.importance.moments import Gathered, plain
 from laconic.importance.reading import Watch, leaves_of, once, read, size_of, wide
 from laconic.metric import Diagonal, Kronecker
 from laconic.models.params import Params
-from laconic.task import Task, mode
+from laconic.training.task import Task, mode
 
 _ROWS = 64
 """Samples of one piece."""
@@ -38,7 +38,7 @@ def kronecker(
 
     >>> import torch
     >>> from laconic.models.params import params_of
-    >>> from laconic.task import least_squares
+    >>> from laconic.training.task import least_squares
     >>> module, inputs = torch.nn.Linear(2, 1, bias=False), torch.tensor([[1.0, 2.0], [3.0, 0.0]])
     >>> task = Task(module, lambda split, seed: [(inputs, torch.zeros(2, 1))], least_squares)
     >>> kronecker(task, params_of(module))["weight"]

@@ -12,7 +12,7 @@ from laconic.importance.directions import Directions
 from laconic.importance.gradients import sample_gradients
 from laconic.importance.reading import Watch, leaves_of, once, outputs_of, read, size_of, wide
 from laconic.models.params import Params
-from laconic.task import Task, mode
+from laconic.training.task import Task, mode
 
 LARGEST = 2_000
 """Most weights of a full matrix, which has their square of entries and costs as much for each sample."""
@@ -62,7 +62,7 @@ def full_matrix(
 
     >>> from laconic.importance import of_model
     >>> from laconic.models.params import params_of
-    >>> from laconic.task import least_squares
+    >>> from laconic.training.task import least_squares
     >>> module, inputs = torch.nn.Linear(2, 1, bias=False), torch.tensor([[1.0, 2.0], [3.0, 0.0]])
     >>> task = Task(module, lambda split, seed: [(inputs, torch.zeros(2, 1))], least_squares)
     >>> full_matrix(task, params_of(module), of_model("regression")).matrix

@@ -19,7 +19,7 @@ from laconic.importance.directions import Kind, kind_of
 from laconic.importance.reading import outputs_of, size_of
 from laconic.metric import Diagonal, Kronecker, Metric, Metrics, Unit
 from laconic.models.params import Params
-from laconic.task import Task, mode
+from laconic.training.task import Task, mode
 
 
 @final

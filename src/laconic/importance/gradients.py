@@ -10,7 +10,7 @@ from laconic.importance.directions import Directions, signs
 from laconic.importance.layers import Call, layer_sums, run, written_gradients
 from laconic.importance.reading import Watch, first_rows, leaves_of, once, outputs_of, read, rows_of, size_of, wide
 from laconic.models.params import Params
-from laconic.task import Batch, Task, mode
+from laconic.training.task import Batch, Task, mode
 
 _PASSES = 256
 """Samples times directions of one piece."""

@@ -17,7 +17,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from laconic.importance.reading import outputs_of, wide
 from laconic.models.params import Params
-from laconic.task import Batch, Task
+from laconic.training.task import Batch, Task
 
 _PRODUCTS = 2**24
 """Elements of per-sample gradients in memory at a time."""

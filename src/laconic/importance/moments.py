@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from laconic.importance.layers import Call, patches, run
 from laconic.importance.reading import Watch, leaves_of, once, read, size_of, wide
 from laconic.models.params import Params
-from laconic.task import Task, mode
+from laconic.training.task import Task, mode
 
 _ROWS = 64
 """Samples of one piece."""
@@ -27,7 +27,7 @@ def input_moments(
     have the positions of both. Grouped convolutions are left out: each group reads inputs of its own.
 
     >>> from laconic.models.params import params_of
-    >>> from laconic.task import least_squares
+    >>> from laconic.training.task import least_squares
     >>> module, inputs = torch.nn.Linear(2, 1, bias=False), torch.tensor([[1.0, 2.0], [3.0, 0.0]])
     >>> task = Task(module, lambda split, seed: [(inputs, torch.zeros(2, 1))], least_squares)
     >>> input_moments(task, params_of(module))["weight"]

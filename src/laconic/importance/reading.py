@@ -8,7 +8,7 @@ from torch import Tensor
 
 from laconic.errors import DataError, PlanError
 from laconic.models.params import Params
-from laconic.task import Batch, Task
+from laconic.training.task import Batch, Task
 
 Watch = Callable[[int, int], None]
 """(samples done, samples in all) → nothing; called after each piece."""

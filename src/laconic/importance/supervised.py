@@ -9,7 +9,7 @@ from laconic.importance.gradients import squared_gradients
 from laconic.importance.reading import Watch
 from laconic.metric import Diagonal, Quartic
 from laconic.models.params import Params
-from laconic.task import Task
+from laconic.training.task import Task
 
 _TRIES = 32
 """Random vectors of Hutchinson's estimate where nobody says how many."""
@@ -30,7 +30,7 @@ def gradient(
 
     >>> import torch
     >>> from laconic.models.params import params_of
-    >>> from laconic.task import least_squares
+    >>> from laconic.training.task import least_squares
     >>> module, inputs = torch.nn.Linear(2, 1, bias=False), torch.tensor([[1.0, 2.0], [3.0, 0.0]])
     >>> task = Task(module, lambda split, seed: [(inputs, torch.zeros(2, 1))], least_squares)
     >>> gradient(task, {"weight": torch.tensor([[1.0, 0.0]])})["weight"].importance  # (2 x (x w))²
@@ -75,7 +75,7 @@ def hessian(
 
     >>> import torch
     >>> from laconic.models.params import params_of
-    >>> from laconic.task import least_squares
+    >>> from laconic.training.task import least_squares
     >>> module, inputs = torch.nn.Linear(2, 1, bias=False), torch.tensor([[1.0, 2.0], [3.0, 0.0]])
     >>> task = Task(module, lambda split, seed: [(inputs, torch.zeros(2, 1))], least_squares)
     >>> hessian(task, params_of(module), added=0.5)["weight"].importance
@@ -134,7 +134,7 @@ def gradient_and_hessian(
 
     >>> import torch
     >>> from laconic.models.params import params_of
-    >>> from laconic.task import least_squares
+    >>> from laconic.training.task import least_squares
     >>> module, inputs = torch.nn.Linear(2, 1, bias=False), torch.tensor([[1.0, 2.0], [3.0, 0.0]])
     >>> task = Task(module, lambda split, seed: [(inputs, torch.zeros(2, 1))], least_squares)
     >>> gradient_and_hessian(task, params_of(module))["weight"].quartic.round()  # ¼ (2 x²)²

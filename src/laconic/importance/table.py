@@ -14,7 +14,7 @@ from laconic.importance.reading import Watch
 from laconic.importance.supervised import gradient, gradient_and_hessian, hessian
 from laconic.metric import Metric
 from laconic.models.params import Params
-from laconic.task import Task
+from laconic.training.task import Task
 
 IMPORTANCES: Mapping[str, Callable[..., Mapping[str, Metric]]] = {
     "unsupervised": unsupervised,

@@ -36,8 +36,8 @@ from laconic.format.codes.low_rank import VIEWS
 from laconic.format.codes.sharing import unshared
 from laconic.format.coding.payload import moved
 from laconic.models.params import Params, to_numpy, to_torch
-from laconic.task import Task, mode
-from laconic.training import Optimization, adam, cosine, derive_seed, set_lr, train_epoch, trainable
+from laconic.training.loop import Optimization, adam, cosine, derive_seed, set_lr, train_epoch, trainable
+from laconic.training.task import Task, mode
 
 FINE_TUNING = Optimization(epochs=20, lr=1e-3, anneal=cosine, optimizer=adam)
 """Adam, because a codebook entry gathers the gradients of thousands of weights and a bias those of one."""

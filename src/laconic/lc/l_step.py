@@ -5,8 +5,8 @@ from typing import final
 
 from laconic.lc.state import LCState, QuadraticPenalty
 from laconic.models.params import Params
-from laconic.task import Task
-from laconic.training import Optimization, derive_seed, minimise
+from laconic.training.loop import Optimization, derive_seed, minimise
+from laconic.training.task import Task
 
 
 @final

@@ -13,7 +13,7 @@ from laconic.metric import Diagonal, Metrics, Unit
 from laconic.models.params import Params
 from laconic.plan import Row
 from laconic.schedule import Progress
-from laconic.training import Penalty
+from laconic.training.loop import Penalty
 
 _FLOOR = 0.01
 """Least importance beside the mean of 1: below it the L step would hardly feel the penalty."""

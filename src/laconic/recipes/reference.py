@@ -4,8 +4,8 @@ from torch import Tensor
 
 from laconic.models.params import load_checkpoint, params_of, save_checkpoint
 from laconic.recipes.recipe import Context
-from laconic.task import Task
-from laconic.training import Optimization, packed, start_training, train, unpacked
+from laconic.training.loop import Optimization, packed, start_training, train, unpacked
+from laconic.training.task import Task
 
 
 def trained(context: Context, key: str, task: Task, how: Optimization) -> dict[str, Tensor]:

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from laconic.recipes.recipe import Context
-from laconic.task import Task
-from laconic.training import Optimization, adam
+from laconic.training.loop import Optimization, adam
+from laconic.training.task import Task
 
 PANELS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"unsupervised": ("baseline", "proposed"), "supervised": ("baseline", "gradient", "hessian", "gradient+hessian")}

@@ -13,7 +13,7 @@ from laconic.errors import UnsupportedMetric
 from laconic.importance import IMPORTANCES, estimate
 from laconic.metric import Diagonal, Metric, Quartic
 from laconic.recipes.gao2019.experiment import Settings, Subject
-from laconic.training import derive_seed
+from laconic.training.loop import derive_seed
 
 
 @final

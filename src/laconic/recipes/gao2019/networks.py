@@ -25,8 +25,8 @@ from laconic.recipes.gao2019.experiment import (
 )
 from laconic.recipes.recipe import Context
 from laconic.recipes.reference import trained
-from laconic.task import classification
-from laconic.training import Optimization
+from laconic.training.loop import Optimization
+from laconic.training.task import classification
 
 RESNET = "resnet20"
 

@@ -15,7 +15,7 @@ from laconic.csteps import AdaptiveCodebook, Compression, KeepLargest
 from laconic.models.params import Params
 from laconic.recipes.gao2019.experiment import Subject
 from laconic.recipes.gao2019.methods import Method, metrics_of
-from laconic.task import Task, mode
+from laconic.training.task import Task, mode
 
 _BITS = 32
 

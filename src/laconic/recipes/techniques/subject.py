@@ -15,8 +15,8 @@ from laconic.models.params import load_checkpoint
 from laconic.recipes.gao2019.experiment import holds
 from laconic.recipes.recipe import Context
 from laconic.recipes.reference import trained
-from laconic.task import Task, classification
-from laconic.training import Optimization, cosine
+from laconic.training.loop import Optimization, cosine
+from laconic.training.task import Task, classification
 
 NET = "lenet300-tanh"
 

@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 
 from laconic.errors import PlanError, WeightsError
 from laconic.models.params import Params
-from laconic.task import Batch, Task, mode
+from laconic.training.task import Batch, Task, mode
 
 MakeOptimizer = Callable[[Sequence[Tensor], float], Optimizer]
 """(leaves, learning rate) → optimizer; made anew for each L step, so that no state outlives it."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from laconic.errors import DataError
 from laconic.models.params import Params
-from laconic.task import Task, mode
+from laconic.training.task import Task, mode
 
 LAYERS: tuple[type[nn.Module], ...] = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 

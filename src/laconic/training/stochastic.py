@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from laconic.errors import PlanError
-from laconic.task import Task
+from laconic.training.task import Task
 
 
 def stochastic_round(weights: Tensor, entries: Sequence[float], generator: torch.Generator | None) -> Tensor:
