@@ -32,10 +32,10 @@ from record import say
 from tables import print_tables
 from targets import Network, Target, decibels, find_data, find_minilm, networks, squared_error, targets, uniform_grid
 
-from laconic import bounds
 from laconic.budget import QUALITIES, Budget, Tools, fit
 from laconic.format import container
 from laconic.format.coding import entropy_bits
+from laconic.theory import bounds
 
 PUBLISHED = {
     "ResNet-20": {"2": 1.315, "3": 2.065, "4": 2.878},

@@ -18,10 +18,10 @@ import record
 import torch
 from torch.nn import functional as F
 
-from laconic import importance
 from laconic.models import nets
 from laconic.models.data import Dataset
 from laconic.models.params import params_of
+from laconic.theory import importance
 from laconic.training.task import classification
 
 

@@ -21,10 +21,10 @@ import torch
 from record import say
 from torch import Tensor, nn
 
-from laconic.importance import full_matrix, kronecker, of_model, true_distortion, unsupervised
-from laconic.metric import Kronecker
 from laconic.models import data
 from laconic.models.params import Params, params_of
+from laconic.theory.importance import full_matrix, kronecker, of_model, true_distortion, unsupervised
+from laconic.theory.metric import Kronecker
 from laconic.training.loop import Optimization, start_training, train
 from laconic.training.task import Task, classification
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from laconic.metric import Quartic
+from laconic.theory.metric import Quartic
 
 from .cases import generator, importance
 

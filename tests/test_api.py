@@ -10,10 +10,10 @@ from torch import nn
 import laconic
 from laconic.csteps import AdaptiveCodebook, Joint, KeepLargest, Lossless, LowRank
 from laconic.errors import OutputExists, PlanError, WeightsError
-from laconic.metric import Diagonal
 from laconic.models import data, nets
 from laconic.models.params import params_of, save_checkpoint
 from laconic.plan import Plan
+from laconic.theory.metric import Diagonal
 from laconic.training.loop import Optimization
 from laconic.training.task import Task, classification, least_squares
 

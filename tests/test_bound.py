@@ -7,9 +7,9 @@ import torch
 import laconic
 from laconic import bound
 from laconic.bound import GAUSSIAN, LAPLACIAN, SCALED
-from laconic.bounds import gaussian_rate, laplacian_rate, weighted_filling
 from laconic.errors import DataError, WeightsError
 from laconic.format import container
+from laconic.theory.bounds import gaussian_rate, laplacian_rate, weighted_filling
 
 
 def normal(*shape, seed=0):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from laconic import bounds
-from laconic.bounds.laplacian import LEVELS, curve, sampled
+from laconic.theory import bounds
+from laconic.theory.bounds.laplacian import LEVELS, curve, sampled
 
 SPECTRUM = np.array([4, 1, 0.25, 0.0625])
 RATES = {0.25: 0.578125, 0.5: 0.328125, 1: 0.133743, 2: 0.03125, 3: 0.0078125}

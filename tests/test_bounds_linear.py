@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from laconic import bounds
 from laconic.clustering import cluster, nearest
+from laconic.theory import bounds
 
 TABLE = {
     1: (1 / 3, [0.1111, 0.1667, 0.3333], 4.9624),

@@ -8,8 +8,8 @@ import relu_units
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from laconic import bounds
 from laconic.clustering import cluster, nearest
+from laconic.theory import bounds
 
 RNG = np.random.default_rng(0)
 MOMENTS = {"unit": np.ones(4), "diagonal": np.array([4.0, 0.5, 1.0, 0.1])}

@@ -12,8 +12,8 @@ from laconic.csteps.warm import distortion, feasible
 from laconic.errors import PlanError, UnsupportedMetric, WeightsError
 from laconic.format.codes import CodebookCode, LowRankCode, SparseCode
 from laconic.format.codes.low_rank import from_matrix
-from laconic.metric import Diagonal, Quartic, Unit
 from laconic.models.params import decompress
+from laconic.theory.metric import Diagonal, Quartic, Unit
 
 from .cases import generator, heavy, importance, normal
 

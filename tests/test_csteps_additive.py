@@ -26,10 +26,10 @@ from laconic.csteps.warm import distortion
 from laconic.errors import PlanError, UnsupportedMetric
 from laconic.format.codes import CodebookCode, DenseCode, LowRankCode, SparseCode, SumCode, Symbols, Values
 from laconic.lc import LCState, run, start
-from laconic.metric import Diagonal
 from laconic.models.params import decompress, dtype_name, to_numpy
 from laconic.plan import Plan
 from laconic.schedule import Geometric
+from laconic.theory.metric import Diagonal
 
 from .cases import generator, heavy, importance, normal
 from .toys import Quadratic, last, random_quadratic

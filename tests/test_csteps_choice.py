@@ -12,10 +12,10 @@ from laconic.errors import PlanError
 from laconic.format import container
 from laconic.format.codes import CodebookCode, DenseCode
 from laconic.lc import c_step, run, start
-from laconic.metric import Diagonal
 from laconic.plan import Plan, parse_compression
 from laconic.schedule import Geometric
 from laconic.techniques import TECHNIQUES
+from laconic.theory.metric import Diagonal
 
 from .cases import importance, normal
 

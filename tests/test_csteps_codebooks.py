@@ -15,8 +15,8 @@ from laconic.csteps.warm import distortion
 from laconic.errors import PlanError, UnsupportedMetric
 from laconic.format.codes import CodebookCode, GroupedCode
 from laconic.format.coding import entropy_bits
-from laconic.metric import Diagonal, Quartic
 from laconic.plan import parse_compression
+from laconic.theory.metric import Diagonal, Quartic
 
 from .cases import generator, heavy, importance, normal, quartic
 

@@ -14,7 +14,7 @@ from laconic.format.codes import GridCode, Values
 from laconic.format.codes.counting import published_bits
 from laconic.format.coding.payload import moved
 from laconic.lattice.assigned import OFFSETS
-from laconic.metric import Diagonal
+from laconic.theory.metric import Diagonal
 
 from .cases import heavy, importance, normal
 

@@ -26,9 +26,9 @@ from laconic.csteps.warm import distortion
 from laconic.errors import PlanError, UnsupportedMetric, WeightsError
 from laconic.format.codes import CodebookCode, LowRankCode
 from laconic.lc import finetune, run, start
-from laconic.metric import Diagonal, Kronecker
 from laconic.plan import Plan, parse_compression
 from laconic.schedule import Geometric
+from laconic.theory.metric import Diagonal, Kronecker
 
 from .cases import heavy, importance, normal
 from .separable import costs_of, metric_of

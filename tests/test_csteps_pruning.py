@@ -15,9 +15,9 @@ from laconic.csteps.l1_ball import multiplier_of
 from laconic.csteps.warm import distortion
 from laconic.errors import PlanError, UnsupportedMetric, WeightsError
 from laconic.lc import run, start
-from laconic.metric import Diagonal, Kronecker, Quartic
 from laconic.plan import Plan
 from laconic.schedule import Geometric
+from laconic.theory.metric import Diagonal, Kronecker, Quartic
 
 from .cases import generator, heavy, importance, normal
 from .toys import DOUBLE, Quadratic, last

@@ -24,9 +24,9 @@ from laconic.errors import PlanError, WeightsError
 from laconic.format.codes import GroupedCode
 from laconic.format.coding import entropy_bits
 from laconic.lc import finetune, free_parameters, run, start
-from laconic.metric import Diagonal
 from laconic.plan import Plan, parse_compression
 from laconic.schedule import Geometric
+from laconic.theory.metric import Diagonal
 
 from .cases import generator, heavy, normal
 from .toys import last, lbfgs, random_quadratic

@@ -13,8 +13,8 @@ from laconic.csteps.tucker import iterated
 from laconic.csteps.warm import distortion
 from laconic.errors import PlanError, UnsupportedMetric, WeightsError
 from laconic.lc import finetune
-from laconic.metric import Diagonal
 from laconic.plan import parse_compression
+from laconic.theory.metric import Diagonal
 
 from .cases import heavy, normal
 from .toys import Quadratic, lbfgs

@@ -13,7 +13,6 @@ import torch
 from laconic.cli import run
 from laconic.csteps import Compression
 from laconic.errors import DataError, UnsupportedMetric
-from laconic.metric import Quartic
 from laconic.models.data import Dataset
 from laconic.recipes import RECIPES, Cache, Context, recipe, reproduce
 from laconic.recipes.gao2019 import networks
@@ -22,6 +21,7 @@ from laconic.recipes.gao2019.experiment import CIFAR100, MNIST, PANELS
 from laconic.recipes.gao2019.methods import METHODS, metrics_of, refusal
 from laconic.recipes.gao2019.points import TECHNIQUES, clustered_share, kept_share
 from laconic.recipes.gao2019.study import CLAIMS
+from laconic.theory.metric import Quartic
 
 TINY = replace(
     MNIST,

@@ -4,14 +4,14 @@ import pytest
 import torch
 from torch import nn
 
-from laconic import importance
 from laconic.errors import DataError, PlanError
-from laconic.importance.directions import roots
-from laconic.importance.gradients import _known, squared_gradients
-from laconic.importance.reading import first_rows, leaves_of
-from laconic.metric import Diagonal, Quartic
 from laconic.models.data import Dataset
 from laconic.models.params import params_of
+from laconic.theory import importance
+from laconic.theory.importance.directions import roots
+from laconic.theory.importance.gradients import _known, squared_gradients
+from laconic.theory.importance.reading import first_rows, leaves_of
+from laconic.theory.metric import Diagonal, Quartic
 from laconic.training.task import Task, classification, cross_entropy, least_squares, mode
 
 from .importance_twins import NETS, by_class, by_loss, by_output, classifier_of, looped, regression_of

@@ -7,12 +7,12 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from laconic import importance
 from laconic.errors import PlanError
-from laconic.metric import Diagonal, Kronecker
 from laconic.models import nets
 from laconic.models.data import Dataset
 from laconic.models.params import params_of
+from laconic.theory import importance
+from laconic.theory.metric import Diagonal, Kronecker
 from laconic.training.task import Task, classification, mode, regression
 
 from .importance_twins import NETS, classifier_of, leaves, one_by_one, regression_of

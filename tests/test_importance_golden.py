@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from laconic import importance
 from laconic.csteps import AdaptiveCodebook
 from laconic.errors import DataError, PlanError
-from laconic.importance.golden import inner, orthogonality
-from laconic.metric import Diagonal, Kronecker, Quartic, Unit
 from laconic.models.data import Dataset
 from laconic.models.params import decompress, params_of
+from laconic.theory import importance
+from laconic.theory.importance.golden import inner, orthogonality
+from laconic.theory.metric import Diagonal, Kronecker, Quartic, Unit
 from laconic.training.task import Task, classification, cross_entropy, regression
 
 from .importance_twins import classifier_of

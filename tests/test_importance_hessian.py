@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import nn
 
-from laconic import importance
 from laconic.errors import PlanError
-from laconic.importance.curvature import exact_diagonal
 from laconic.models import nets
 from laconic.models.data import Dataset
 from laconic.models.params import params_of
+from laconic.theory import importance
+from laconic.theory.importance.curvature import exact_diagonal
 from laconic.training.task import Task, classification, least_squares
 
 from .importance_twins import NETS, by_loss, classifier_of, looped, regression_of, sample_hessians

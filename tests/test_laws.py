@@ -12,8 +12,8 @@ from laconic.csteps.warm import distortion
 from laconic.errors import UnsupportedMetric, WeightsError
 from laconic.format import container
 from laconic.format.codes import Code, Symbols, Values
-from laconic.metric import Metric
 from laconic.models.params import dtype_name
+from laconic.theory.metric import Metric
 
 from .cases import CASES, Case, generator
 

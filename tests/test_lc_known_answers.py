@@ -9,9 +9,9 @@ from torch import Tensor
 
 from laconic.csteps import AdaptiveCodebook, Compression, KeepLargest, LowRank
 from laconic.lc import LCState, LearningStep, finetune, iterated_direct, run, start
-from laconic.metric import Diagonal
 from laconic.plan import Plan
 from laconic.schedule import Geometric
+from laconic.theory.metric import Diagonal
 
 from .toys import DOUBLE, Binary, Fixed, Point, Quadratic, last, lbfgs, normal, random_quadratic
 

@@ -10,10 +10,10 @@ from laconic.csteps import AdaptiveCodebook, Joint, KeepLargest, Lossless, LowRa
 from laconic.errors import UnsupportedMetric, WeightsError
 from laconic.lc import LCState, c_step, run, start
 from laconic.lc.state import QuadraticPenalty
-from laconic.metric import Diagonal, Metric, Unit
 from laconic.models.params import params_of
 from laconic.plan import Plan
 from laconic.schedule import Geometric
+from laconic.theory.metric import Diagonal, Metric, Unit
 
 from .toys import DOUBLE, Parameter, normal, random_quadratic
 

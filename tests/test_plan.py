@@ -8,9 +8,9 @@ import torch
 
 from laconic.csteps import AdaptiveCodebook, Additive, Joint, KeepLargest, Lossless, LowRank, UniformGrid
 from laconic.errors import PlanError
-from laconic.importance import Importance
 from laconic.lc import start
 from laconic.plan import Plan, Row, fnmatch_escape, load_plan, parse_plan, weights_only
+from laconic.theory.importance import Importance
 
 PARAMS = {
     "conv.weight": torch.zeros(4, 3, 2, 2),

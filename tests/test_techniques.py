@@ -8,10 +8,10 @@ import torch
 
 from laconic.csteps import Additive, Compression, FixedCodebook, Joint, KeepLargest, LowRank, UniformGrid, project
 from laconic.errors import PlanError, UnsupportedMetric
-from laconic.importance import Importance
-from laconic.metric import Diagonal, Kronecker, Metric, Quartic, Unit
 from laconic.plan import Plan, parse_compression, parse_plan, to_toml
 from laconic.techniques import TECHNIQUES, Technique, row_of, technique_of
+from laconic.theory.importance import Importance
+from laconic.theory.metric import Diagonal, Kronecker, Metric, Quartic, Unit
 
 from .cases import CASES, normal
 
@@ -30,7 +30,7 @@ each = pytest.mark.parametrize("technique", TECHNIQUES.values(), ids=lambda tech
 
 
 def test_every_metric_is_tried():
-    assert {kind for kind in Metric.__subclasses__() if kind.__module__ == "laconic.metric"} == set(METRICS)
+    assert {kind for kind in Metric.__subclasses__() if kind.__module__ == "laconic.theory.metric"} == set(METRICS)
 
 
 @each

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from laconic.csteps import Codes, Compression
 from laconic.format.codes import Code, CodebookCode, DenseCode, Symbols, Values
 from laconic.lc import LCState
-from laconic.metric import Metrics, diagonal_of
 from laconic.models.data import Dataset
 from laconic.models.params import Params, dtype_name, params_of, to_numpy
+from laconic.theory.metric import Metrics, diagonal_of
 from laconic.training.loop import MakeOptimizer, Optimization, minimise, nesterov
 from laconic.training.task import Task, classification
 

@@ -33,8 +33,8 @@ _HOME = {
     "NuclearNorm": "csteps",
     "Tucker": "csteps",
     "UniformGrid": "csteps",
-    "Diagonal": "metric",
-    "Unit": "metric",
+    "Diagonal": "theory.metric",
+    "Unit": "theory.metric",
     "LaconicError": "errors",
     "Optimization": "training.loop",
     "Plan": "plan",
@@ -91,13 +91,13 @@ if TYPE_CHECKING:
     from laconic.csteps import UniformGrid as UniformGrid
     from laconic.errors import LaconicError as LaconicError
     from laconic.format.container import open as open
-    from laconic.metric import Diagonal as Diagonal
-    from laconic.metric import Unit as Unit
     from laconic.models import data as data
     from laconic.models import nets as nets
     from laconic.models.params import params_of as params_of
     from laconic.plan import Plan as Plan
     from laconic.plan import load_plan as load_plan
+    from laconic.theory.metric import Diagonal as Diagonal
+    from laconic.theory.metric import Unit as Unit
     from laconic.training import task as task
     from laconic.training.loop import Optimization as Optimization
     from laconic.training.task import Task as Task

@@ -16,11 +16,11 @@ from laconic.format.codes import Code, DenseCode
 from laconic.format.container import LacFile
 from laconic.lc import FINE_TUNING, LCState, LearningStep, direct, finetune, iterated_direct, run, start
 from laconic.ledger import REFERENCE_BYTES, Ledger, ledger
-from laconic.metric import Metrics
 from laconic.models.params import Arrays, Params, apply_to, checkpoint_bytes, decompress, params_of, to_numpy, to_torch
 from laconic.plan import Plan, weights_only
 from laconic.schedule import Adaptive, Progress, Schedule
 from laconic.smallest import smallest
+from laconic.theory.metric import Metrics
 from laconic.training.loop import Optimization
 from laconic.training.task import Task
 

@@ -20,11 +20,11 @@ from typing import final
 
 import numpy as np
 
-from laconic.bounds import Sources, laplacian_filling, layer, network_distortion, network_rate
 from laconic.errors import DataError, WeightsError
 from laconic.format.coding import FLOATS, entropy_bits
 from laconic.format.container import LacFile
 from laconic.lattice import Quantizer, prepare
+from laconic.theory.bounds import Sources, laplacian_filling, layer, network_distortion, network_rate
 
 Rate = Callable[[float], float]
 """R(D): squared error of all weights together → bits of all weights together."""

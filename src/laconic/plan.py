@@ -24,9 +24,9 @@ from typing import Any, final
 
 from laconic.csteps import Compression, Joint, Lossless
 from laconic.errors import PlanError
-from laconic.importance import Importance
 from laconic.models.params import Params
 from laconic.techniques import TECHNIQUES, row_of
+from laconic.theory.importance import Importance
 
 
 @final

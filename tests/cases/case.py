@@ -9,7 +9,7 @@ from torch import Tensor
 from laconic.csteps import Compression
 from laconic.format.codes import Code, CodebookCode, GridCode, GroupedCode
 from laconic.format.coding import entropy_bits
-from laconic.metric import Diagonal, Metric, Quartic
+from laconic.theory.metric import Diagonal, Metric, Quartic
 
 
 @dataclass(frozen=True, eq=False)

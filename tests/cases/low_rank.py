@@ -13,7 +13,7 @@ from laconic.csteps import (
     Tucker,
 )
 from laconic.csteps.nuclear_norm import nuclear_norm
-from laconic.metric import Kronecker
+from laconic.theory.metric import Kronecker
 
 from .case import FACTORED, MATRICES, ROUNDED, TENSORS, Case, alone, importance, normal
 

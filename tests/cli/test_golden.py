@@ -7,10 +7,10 @@ import pytest
 import torch
 
 import laconic
-from laconic import importance
 from laconic.cli import run
 from laconic.cli.tasks import task_of
 from laconic.models.params import load_checkpoint, save_checkpoint
+from laconic.theory import importance
 
 from .commands import parsed
 

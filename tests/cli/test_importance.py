@@ -4,11 +4,11 @@ import pytest
 import torch
 
 import laconic
-from laconic import importance
 from laconic.cli import options, run
 from laconic.cli.tasks import task_of
-from laconic.importance import IMPORTANCES, Importance
 from laconic.models.params import load_checkpoint
+from laconic.theory import importance
+from laconic.theory.importance import IMPORTANCES, Importance
 
 from .commands import EFFORTS
 

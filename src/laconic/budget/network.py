@@ -7,7 +7,6 @@ from typing import final
 
 import numpy as np
 
-from laconic.bounds import water_filling, water_filling_rate
 from laconic.budget.budget import Tools
 from laconic.errors import WeightsError
 from laconic.format import container
@@ -17,6 +16,7 @@ from laconic.format.coding import FLOATS
 from laconic.format.coding.ungerboeck import STATES
 from laconic.lattice import Quantizer, Source, prepare
 from laconic.lattice.quantized import SLOPE
+from laconic.theory.bounds import water_filling, water_filling_rate
 
 KEPT = 1 << 24
 """Weights up to which a network stays in memory, transformed, with its integers."""

@@ -14,7 +14,6 @@ from laconic.cli.console import Output, table
 from laconic.cli.tasks import check_weights, task_of
 from laconic.errors import OutputExists
 from laconic.format import container
-from laconic.importance import input_moments
 from laconic.models.params import Arrays, Params, load_checkpoint, to_numpy
 from laconic.report import (
     DECIBELS,
@@ -25,6 +24,7 @@ from laconic.report import (
     point_headings,
     point_rows,
 )
+from laconic.theory.importance import input_moments
 from laconic.training.task import Task
 
 OF_WEIGHTS = (

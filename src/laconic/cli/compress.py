@@ -20,13 +20,13 @@ from laconic.cli.running import Run, going_on, resumable
 from laconic.cli.tasks import IDENTITY, check_weights, evaluations, task_of
 from laconic.errors import DataError, PlanError
 from laconic.format.codes import Code
-from laconic.importance import Importance
 from laconic.lc import FINE_TUNING, direct
 from laconic.ledger import REFERENCE_BYTES
-from laconic.metric import Metrics
 from laconic.models.params import Params, open_checkpoint
 from laconic.plan import Plan
 from laconic.smallest import smallest
+from laconic.theory.importance import Importance
+from laconic.theory.metric import Metrics
 from laconic.training.loop import Optimization
 from laconic.training.task import Task
 

@@ -18,8 +18,8 @@ from laconic.errors import PlanError, WeightsError
 from laconic.format.codes import Code, CodebookCode, GroupedCode, Symbols, Values
 from laconic.format.codes.rounding import rounded
 from laconic.format.coding import entropy_bits
-from laconic.metric import Metrics, Quartic, diagonal_of
 from laconic.models.params import Params, dtype_name, to_numpy
+from laconic.theory.metric import Metrics, Quartic, diagonal_of
 
 
 @final

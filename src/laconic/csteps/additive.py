@@ -13,8 +13,8 @@ from laconic.csteps.warm import feasible, of_kind
 from laconic.errors import PlanError, UnsupportedMetric
 from laconic.format.codes import Code, SumCode
 from laconic.format.codes.sum import MOST
-from laconic.metric import Metrics
 from laconic.models.params import Params, dtype_name, require_finite
+from laconic.theory.metric import Metrics
 
 STARTS = 3
 """Parts up to which every order is tried."""

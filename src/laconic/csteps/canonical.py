@@ -15,8 +15,8 @@ from laconic.csteps.warm import better, feasible, of_kind
 from laconic.errors import PlanError
 from laconic.format.codes import CanonicalCode, Code
 from laconic.format.codes.canonical import most_terms
-from laconic.metric import Metrics
 from laconic.models.params import Params, dtype_name, to_torch
+from laconic.theory.metric import Metrics
 
 SWEEPS = 100
 """Times that all factors are fitted, at most."""

@@ -8,8 +8,8 @@ from laconic.csteps.compression import Codes, Compression
 from laconic.csteps.warm import distortion, feasible, of_kind
 from laconic.errors import PlanError
 from laconic.format.codes import Code
-from laconic.metric import Metrics
 from laconic.models.params import Params
+from laconic.theory.metric import Metrics
 
 
 @final

@@ -4,8 +4,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 from laconic.format.codes import Code
-from laconic.metric import Metrics
 from laconic.models.params import Params
+from laconic.theory.metric import Metrics
 
 Codes = Mapping[str, Code]
 """Codes by the name of the tensor."""

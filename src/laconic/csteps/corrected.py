@@ -16,8 +16,8 @@ from laconic.csteps.keep_largest import KeepLargest
 from laconic.csteps.lossless import Lossless
 from laconic.csteps.terms import Problem, Term
 from laconic.format.codes import CodebookCode
-from laconic.metric import Diagonal, Metric, Unit, diagonal_of
 from laconic.models.params import to_torch
+from laconic.theory.metric import Diagonal, Metric, Unit, diagonal_of
 
 
 @final

@@ -7,8 +7,8 @@ from laconic.csteps.krylov import krylov, worthwhile
 from laconic.errors import UnsupportedMetric, WeightsError
 from laconic.format.codes import VIEWS
 from laconic.format.codes.low_rank import matrix_shape
-from laconic.metric import Kronecker
 from laconic.models.params import require_finite
+from laconic.theory.metric import Kronecker
 
 
 def to_matrix(tensor: Tensor, view: str) -> Tensor:

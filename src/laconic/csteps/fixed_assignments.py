@@ -13,8 +13,8 @@ from laconic.csteps.warm import better, of_kind
 from laconic.errors import PlanError, WeightsError
 from laconic.format.codes import Code, CodebookCode, Symbols, Values
 from laconic.format.codes.rounding import rounded
-from laconic.metric import Metrics
 from laconic.models.params import Params, dtype_name
+from laconic.theory.metric import Metrics
 
 
 @final

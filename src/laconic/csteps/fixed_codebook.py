@@ -18,8 +18,8 @@ from laconic.errors import PlanError, WeightsError
 from laconic.format.codes import Code, GroupedCode, Symbols, Values
 from laconic.format.codes.rounding import rounded
 from laconic.format.coding import entropy_bits
-from laconic.metric import Diagonal, Metric, Metrics
 from laconic.models.params import Params, dtype_name
+from laconic.theory.metric import Diagonal, Metric, Metrics
 
 BINARY = (-1.0, 1.0)
 TERNARY = (-1.0, 0.0, 1.0)

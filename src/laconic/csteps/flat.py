@@ -8,8 +8,8 @@ import torch
 
 from laconic.clustering.priced import Member
 from laconic.errors import PlanError
-from laconic.metric import Metrics, diagonal_of
 from laconic.models.params import Params, require_finite, to_numpy
+from laconic.theory.metric import Metrics, diagonal_of
 
 
 def flat(name: str, tensor: torch.Tensor) -> np.ndarray:

@@ -15,8 +15,8 @@ from laconic.csteps.survivors import cheaper
 from laconic.csteps.warm import distortion, of_kind
 from laconic.errors import PlanError
 from laconic.format.codes import Code, TileSparseCode
-from laconic.metric import Metrics, diagonal_of
 from laconic.models.params import Params, require_finite, to_numpy, to_torch
+from laconic.theory.metric import Metrics, diagonal_of
 
 STEPS = 60
 """Newton steps, at most, for the norms of groups under importances; about eight are needed."""

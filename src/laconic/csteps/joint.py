@@ -6,8 +6,8 @@ from typing import final
 
 from laconic.csteps.compression import Codes, Compression
 from laconic.format.codes import Code
-from laconic.metric import Metrics
 from laconic.models.params import Params
+from laconic.theory.metric import Metrics
 
 
 @final

@@ -14,8 +14,8 @@ from laconic.csteps.survivors import compress_survivors, joined, root_losses, sp
 from laconic.csteps.warm import better, feasible, of_kind
 from laconic.errors import PlanError, WeightsError
 from laconic.format.codes import Code, Symbols, TileSparseCode
-from laconic.metric import Metrics
 from laconic.models.params import Params, dtype_name, to_numpy
+from laconic.theory.metric import Metrics
 
 SCORES = ("l2", "l1")
 """What says how much a group matters: its share of the distortion, or the sum of its sizes."""

@@ -13,8 +13,8 @@ from laconic.csteps.warm import better, feasible, of_kind
 from laconic.errors import PlanError
 from laconic.format.codes import Code, SparseCode, Symbols, TileSparseCode
 from laconic.format.codes.tile_sparse import flattened
-from laconic.metric import Metrics
 from laconic.models.params import Params, dtype_name
+from laconic.theory.metric import Metrics
 
 PATTERN = 10
 """Weights of a group, at most, whose pattern is one symbol: an entropy coder's table of 2¹⁰."""

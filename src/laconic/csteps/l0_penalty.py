@@ -12,8 +12,8 @@ from laconic.csteps.survivors import cheaper, root_losses, sparse
 from laconic.csteps.warm import distortion, feasible, of_kind
 from laconic.errors import PlanError
 from laconic.format.codes import Code, SparseCode
-from laconic.metric import Metrics
 from laconic.models.params import Params
+from laconic.theory.metric import Metrics
 
 
 @final

@@ -13,8 +13,8 @@ from laconic.csteps.survivors import joined, sparse_of
 from laconic.csteps.warm import better, of_kind
 from laconic.errors import PlanError
 from laconic.format.codes import Code, SparseCode
-from laconic.metric import Metrics, diagonal_of
 from laconic.models.params import Params, require_finite, to_numpy
+from laconic.theory.metric import Metrics, diagonal_of
 
 
 @final

@@ -11,8 +11,8 @@ from laconic.csteps.compression import Codes, Compression
 from laconic.csteps.survivors import sparse_of
 from laconic.errors import PlanError
 from laconic.format.codes import Code
-from laconic.metric import Metrics, diagonal_of
 from laconic.models.params import Params, require_finite
+from laconic.theory.metric import Metrics, diagonal_of
 
 
 @final

@@ -15,8 +15,8 @@ from laconic.csteps.weighted_low_rank import nested, weighted
 from laconic.errors import PlanError, UnsupportedMetric
 from laconic.format.codes import VIEWS, Code, DenseCode, LowRankCode, Values
 from laconic.format.coding import dtype_of
-from laconic.metric import Diagonal, Kronecker, Metric, Metrics, Unit, diagonal_of
 from laconic.models.params import Params, dtype_name, to_numpy
+from laconic.theory.metric import Diagonal, Kronecker, Metric, Metrics, Unit, diagonal_of
 
 
 @final

@@ -6,8 +6,8 @@ from typing import final
 from laconic.csteps.compression import Codes, Compression
 from laconic.errors import WeightsError
 from laconic.format.codes import DTYPES, Code, DenseCode
-from laconic.metric import Metrics
 from laconic.models.params import Params, dtype_name, to_numpy
+from laconic.theory.metric import Metrics
 
 
 @final

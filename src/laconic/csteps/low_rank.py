@@ -15,8 +15,8 @@ from laconic.csteps.warm import better, feasible, of_kind
 from laconic.csteps.weighted_low_rank import fitted, weighted
 from laconic.errors import PlanError
 from laconic.format.codes import VIEWS, Code, LowRankCode
-from laconic.metric import Diagonal, Kronecker, Metrics, Unit, diagonal_of
 from laconic.models.params import Params, dtype_name, to_torch
+from laconic.theory.metric import Diagonal, Kronecker, Metrics, Unit, diagonal_of
 
 
 @final

@@ -10,8 +10,8 @@ from laconic.csteps.factors import require_matrix, to_matrix, truncated
 from laconic.csteps.warm import distortion
 from laconic.errors import PlanError, UnsupportedMetric
 from laconic.format.codes import VIEWS, Code, DenseCode, LowRankCode
-from laconic.metric import Metrics, Unit
 from laconic.models.params import Params, dtype_name, to_numpy
+from laconic.theory.metric import Metrics, Unit
 
 
 @final

@@ -14,8 +14,8 @@ from laconic.csteps.warm import distortion, feasible, of_kind
 from laconic.errors import PlanError
 from laconic.format.codes import Code, SparseCode
 from laconic.format.coding import itemsize
-from laconic.metric import Metrics
 from laconic.models.params import Params, dtype_name
+from laconic.theory.metric import Metrics
 
 
 @final

@@ -11,8 +11,8 @@ from laconic.csteps.compression import Codes, Compression
 from laconic.csteps.joint import project
 from laconic.errors import WeightsError
 from laconic.format.codes import Code, DenseCode, SparseCode, Symbols
-from laconic.metric import Diagonal, Metric, Metrics, Quartic, diagonal_of
 from laconic.models.params import Params, dtype_name, require_finite, to_numpy
+from laconic.theory.metric import Diagonal, Metric, Metrics, Quartic, diagonal_of
 
 Kind = TypeVar("Kind", bound=Code)
 

@@ -10,8 +10,8 @@ import torch
 from laconic.csteps.compression import Codes, Compression
 from laconic.csteps.joint import project
 from laconic.format.codes.sum import total
-from laconic.metric import Metrics, Unit
 from laconic.models.params import Params, dtype_name, to_numpy, to_torch
+from laconic.theory.metric import Metrics, Unit
 
 
 @final

@@ -14,8 +14,8 @@ from laconic.csteps.lossless import Lossless
 from laconic.csteps.warm import better, feasible, of_kind
 from laconic.errors import PlanError, UnsupportedMetric
 from laconic.format.codes import Code, TuckerCode
-from laconic.metric import Metrics, Unit
 from laconic.models.params import Params, dtype_name
+from laconic.theory.metric import Metrics, Unit
 
 SWEEPS = 50
 """Times that both factors are fitted, at most."""

@@ -18,8 +18,8 @@ from laconic.format.coding.ungerboeck import STATES
 from laconic.lattice import Quantized, Quantizer, prepare
 from laconic.lattice.quantized import SLOPE
 from laconic.lattice.secant import next_step
-from laconic.metric import Metrics, diagonal_of
 from laconic.models.params import Params, dtype_name, require_finite, to_numpy
+from laconic.theory.metric import Metrics, diagonal_of
 
 FARTHEST = 2.0**30
 """Weights stay below so many steps."""

@@ -6,8 +6,8 @@ from typing import TypeVar
 from laconic.csteps.compression import Codes, Compression
 from laconic.csteps.joint import project
 from laconic.format.codes import Code
-from laconic.metric import Metrics, Unit
 from laconic.models.params import Params, decompress, dtype_name, to_torch
+from laconic.theory.metric import Metrics, Unit
 
 Kind = TypeVar("Kind", bound=Code)
 

@@ -13,9 +13,9 @@ from laconic.csteps import together
 from laconic.format.codes import Code
 from laconic.lc.state import LCState
 from laconic.lc.steps import LStep, c_step
-from laconic.metric import Metrics
 from laconic.models.params import Params
 from laconic.plan import Plan
+from laconic.theory.metric import Metrics
 
 
 def direct(params: Params, plan: Plan, metrics: Metrics | None = None) -> Iterator[dict[str, Code]]:

@@ -18,10 +18,10 @@ from torch import Tensor
 from laconic.csteps import Codes, Compression, Joint, Lossless, project
 from laconic.format.codes import Code
 from laconic.lc.state import LCState, normalised_importance
-from laconic.metric import Diagonal, Metrics
 from laconic.models.params import Params, decompress
 from laconic.plan import Plan
 from laconic.schedule import Progress, Schedule
+from laconic.theory.metric import Diagonal, Metrics
 
 LStep = Callable[[LCState, float], tuple[Params, float]]
 """(state, μ) → new weights (all of them) and the mean loss: an optimizer over a task, or a solver of one's own."""

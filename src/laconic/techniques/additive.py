@@ -3,9 +3,9 @@
 from typing import Any
 
 from laconic.csteps import Additive, Choice, Lossless
-from laconic.metric import Diagonal, Quartic, Unit
 from laconic.techniques.costs import COST_OPTIONS, said_cost, take_cost
 from laconic.techniques.technique import Option, Technique
+from laconic.theory.metric import Diagonal, Quartic, Unit
 
 
 def _choice(options: dict[str, Any]) -> Choice:

@@ -16,8 +16,8 @@ from laconic.csteps import (
     PricedPruning,
 )
 from laconic.errors import PlanError
-from laconic.metric import Diagonal, Quartic, Unit
 from laconic.techniques.technique import Option, Technique
+from laconic.theory.metric import Diagonal, Quartic, Unit
 
 _VALUES = {"values": Option(Compression, "what becomes of those that stay")}
 _GROUPS = {

@@ -12,8 +12,8 @@ from laconic.csteps import (
     UniformGrid,
     powers_of_two,
 )
-from laconic.metric import Diagonal, Quartic, Unit
 from laconic.techniques.technique import Option, Technique
+from laconic.theory.metric import Diagonal, Quartic, Unit
 
 _LATTICE = {
     "states": Option(int, "of the trellis: 1 for none, 4, 8, 16, 32, 64"),

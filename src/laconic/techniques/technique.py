@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, final
 
 from laconic.csteps import Compression
-from laconic.metric import Diagonal, Metric, Unit
+from laconic.theory.metric import Diagonal, Metric, Unit
 
 
 @final

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from laconic.csteps import Compression
 from laconic.errors import UnsupportedMetric
-from laconic.importance import IMPORTANCES, estimate
-from laconic.metric import Diagonal, Metric, Quartic
 from laconic.recipes.gao2019.experiment import Settings, Subject
+from laconic.theory.importance import IMPORTANCES, estimate
+from laconic.theory.metric import Diagonal, Metric, Quartic
 from laconic.training.loop import derive_seed
 
 
@@ -23,7 +23,7 @@ class Method:
 
     Args:
         name: in legends.
-        importance: of `laconic.importance`; None for the unit metric.
+        importance: of `laconic.theory.importance`; None for the unit metric.
         objective: what is minimised.
         option: what is chosen on the validation split, or nothing.
         choices: its values in the settings.

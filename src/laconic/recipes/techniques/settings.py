@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any, final
 
 from laconic.csteps import Lossless
-from laconic.importance import Importance
 from laconic.models.params import Params
 from laconic.plan import Plan, fnmatch_escape, parse_compression
+from laconic.theory.importance import Importance
 
 Row = Mapping[str, Any]
 

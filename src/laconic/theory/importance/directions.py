@@ -14,7 +14,7 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from laconic.errors import DataError, PlanError
-from laconic.importance.reading import wide
+from laconic.theory.importance.reading import wide
 from laconic.training.task import Batch, Task, cross_entropy, least_squares
 
 Directions = Callable[[Tensor, Batch], Tensor]

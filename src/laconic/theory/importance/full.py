@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from laconic.errors import PlanError
-from laconic.importance.directions import Directions
-from laconic.importance.gradients import sample_gradients
-from laconic.importance.reading import Watch, leaves_of, once, outputs_of, read, size_of, wide
 from laconic.models.params import Params
+from laconic.theory.importance.directions import Directions
+from laconic.theory.importance.gradients import sample_gradients
+from laconic.theory.importance.reading import Watch, leaves_of, once, outputs_of, read, size_of, wide
 from laconic.training.task import Task, mode
 
 LARGEST = 2_000
@@ -60,7 +60,7 @@ def full_matrix(
 
     Exact, in `O(samples · directions · weights²)`, by the per-sample gradients of `torch.func`.
 
-    >>> from laconic.importance import of_model
+    >>> from laconic.theory.importance import of_model
     >>> from laconic.models.params import params_of
     >>> from laconic.training.task import least_squares
     >>> module, inputs = torch.nn.Linear(2, 1, bias=False), torch.tensor([[1.0, 2.0], [3.0, 0.0]])

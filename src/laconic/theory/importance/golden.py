@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from laconic.errors import DataError
-from laconic.importance.directions import Kind, kind_of
-from laconic.importance.reading import outputs_of, size_of
-from laconic.metric import Diagonal, Kronecker, Metric, Metrics, Unit
 from laconic.models.params import Params
+from laconic.theory.importance.directions import Kind, kind_of
+from laconic.theory.importance.reading import outputs_of, size_of
+from laconic.theory.metric import Diagonal, Kronecker, Metric, Metrics, Unit
 from laconic.training.task import Task, mode
 
 

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from laconic.importance.layers import Call, patches, run
-from laconic.importance.reading import Watch, leaves_of, once, read, size_of, wide
 from laconic.models.params import Params
+from laconic.theory.importance.layers import Call, patches, run
+from laconic.theory.importance.reading import Watch, leaves_of, once, read, size_of, wide
 from laconic.training.task import Task, mode
 
 _ROWS = 64

@@ -6,10 +6,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from laconic.importance.directions import Directions, signs
-from laconic.importance.layers import Call, layer_sums, run, written_gradients
-from laconic.importance.reading import Watch, first_rows, leaves_of, once, outputs_of, read, rows_of, size_of, wide
 from laconic.models.params import Params
+from laconic.theory.importance.directions import Directions, signs
+from laconic.theory.importance.layers import Call, layer_sums, run, written_gradients
+from laconic.theory.importance.reading import (
+    Watch,
+    first_rows,
+    leaves_of,
+    once,
+    outputs_of,
+    read,
+    rows_of,
+    size_of,
+    wide,
+)
 from laconic.training.task import Batch, Task, mode
 
 _PASSES = 256

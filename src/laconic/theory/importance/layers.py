@@ -15,8 +15,8 @@ from torch.autograd.graph import GradientEdge, get_gradient_edge
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from laconic.importance.reading import outputs_of, wide
 from laconic.models.params import Params
+from laconic.theory.importance.reading import outputs_of, wide
 from laconic.training.task import Batch, Task
 
 _PRODUCTS = 2**24

@@ -9,11 +9,11 @@ from typing import Any, final
 from torch import Generator
 
 from laconic.errors import PlanError
-from laconic.importance.distortion import unsupervised
-from laconic.importance.reading import Watch
-from laconic.importance.supervised import gradient, gradient_and_hessian, hessian
-from laconic.metric import Metric
 from laconic.models.params import Params
+from laconic.theory.importance.distortion import unsupervised
+from laconic.theory.importance.reading import Watch
+from laconic.theory.importance.supervised import gradient, gradient_and_hessian, hessian
+from laconic.theory.metric import Metric
 from laconic.training.task import Task
 
 IMPORTANCES: Mapping[str, Callable[..., Mapping[str, Metric]]] = {

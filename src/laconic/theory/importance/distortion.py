@@ -2,11 +2,11 @@
 
 from torch import Generator
 
-from laconic.importance.directions import kind_of, of_model
-from laconic.importance.gradients import squared_gradients
-from laconic.importance.reading import Watch
-from laconic.metric import Diagonal
 from laconic.models.params import Params
+from laconic.theory.importance.directions import kind_of, of_model
+from laconic.theory.importance.gradients import squared_gradients
+from laconic.theory.importance.reading import Watch
+from laconic.theory.metric import Diagonal
 from laconic.training.task import Task
 
 

@@ -3,12 +3,12 @@
 from torch import Generator, Tensor
 
 from laconic.errors import PlanError
-from laconic.importance.curvature import exact_diagonal, hutchinson
-from laconic.importance.directions import of_curvature, of_loss
-from laconic.importance.gradients import squared_gradients
-from laconic.importance.reading import Watch
-from laconic.metric import Diagonal, Quartic
 from laconic.models.params import Params
+from laconic.theory.importance.curvature import exact_diagonal, hutchinson
+from laconic.theory.importance.directions import of_curvature, of_loss
+from laconic.theory.importance.gradients import squared_gradients
+from laconic.theory.importance.reading import Watch
+from laconic.theory.metric import Diagonal, Quartic
 from laconic.training.task import Task
 
 _TRIES = 32

@@ -7,9 +7,9 @@ import torch
 from torch import Generator, Tensor
 
 from laconic.errors import PlanError
-from laconic.importance.directions import signs
-from laconic.importance.reading import Watch, leaves_of, once, outputs_of, read, size_of, wide
 from laconic.models.params import Params
+from laconic.theory.importance.directions import signs
+from laconic.theory.importance.reading import Watch, leaves_of, once, outputs_of, read, size_of, wide
 from laconic.training.task import Batch, Task, mode
 
 LARGEST = 20_000

@@ -10,16 +10,16 @@ Source: Gao, Liu, Wang & Oh 2019, Table 1. Importances are taken in evaluation m
 of seed 0, augmented where training is, and of every floating-point parameter, a tied one once; buffers have none.
 """
 
-from laconic.importance.curvature import Estimate, hutchinson
-from laconic.importance.directions import Directions, Kind, of_curvature, of_loss, of_model
-from laconic.importance.distortion import unsupervised
-from laconic.importance.factors import kronecker
-from laconic.importance.full import FullMatrix, full_matrix
-from laconic.importance.golden import Rule, golden_rules, true_distortion
-from laconic.importance.moments import input_moments
-from laconic.importance.reading import Watch
-from laconic.importance.supervised import gradient, gradient_and_hessian, hessian
-from laconic.importance.table import IMPORTANCES, Importance, estimate
+from laconic.theory.importance.curvature import Estimate, hutchinson
+from laconic.theory.importance.directions import Directions, Kind, of_curvature, of_loss, of_model
+from laconic.theory.importance.distortion import unsupervised
+from laconic.theory.importance.factors import kronecker
+from laconic.theory.importance.full import FullMatrix, full_matrix
+from laconic.theory.importance.golden import Rule, golden_rules, true_distortion
+from laconic.theory.importance.moments import input_moments
+from laconic.theory.importance.reading import Watch
+from laconic.theory.importance.supervised import gradient, gradient_and_hessian, hessian
+from laconic.theory.importance.table import IMPORTANCES, Importance, estimate
 
 __all__ = [
     "IMPORTANCES",

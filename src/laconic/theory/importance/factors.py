@@ -2,13 +2,13 @@
 
 from torch import Generator, Tensor, nn
 
-from laconic.importance.directions import Directions, kind_of, of_model
-from laconic.importance.gradients import squared_gradients
-from laconic.importance.layers import Call, run, written_gradients
-from laconic.importance.moments import Gathered, plain
-from laconic.importance.reading import Watch, leaves_of, once, read, size_of, wide
-from laconic.metric import Diagonal, Kronecker
 from laconic.models.params import Params
+from laconic.theory.importance.directions import Directions, kind_of, of_model
+from laconic.theory.importance.gradients import squared_gradients
+from laconic.theory.importance.layers import Call, run, written_gradients
+from laconic.theory.importance.moments import Gathered, plain
+from laconic.theory.importance.reading import Watch, leaves_of, once, read, size_of, wide
+from laconic.theory.metric import Diagonal, Kronecker
 from laconic.training.task import Task, mode
 
 _ROWS = 64
