@@ -16,8 +16,8 @@ import numpy as np
 import record
 from record import say
 
-from laconic.budget import NEAR, QUALITIES, Budget, fit
 from laconic.errors import PlanError
+from laconic.quantize.budget import NEAR, QUALITIES, Budget, fit
 
 LEAST, SMALL = 120, 300
 """Bytes of the smallest file that is asked for, and from which one is no longer small."""

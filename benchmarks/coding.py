@@ -32,9 +32,9 @@ from record import say
 from tables import print_tables
 from targets import Network, Target, decibels, find_data, find_minilm, networks, squared_error, targets, uniform_grid
 
-from laconic.budget import QUALITIES, Budget, Tools, fit
 from laconic.format import container
 from laconic.format.coding import entropy_bits
+from laconic.quantize.budget import QUALITIES, Budget, Tools, fit
 from laconic.theory import bounds
 
 PUBLISHED = {

@@ -34,9 +34,9 @@ import twin as c
 from record import say
 
 import laconic
-from laconic.budget import QUALITIES, Budget, Tools, fit
 from laconic.format import container
-from laconic.lattice import Quantizer, prepare
+from laconic.quantize.budget import QUALITIES, Budget, Tools, fit
+from laconic.quantize.lattice import Quantizer, prepare
 
 ASSEMBLY = ", moves in assembly"
 """Suffix of the twin whose conditional moves are not left to gcc."""

@@ -35,7 +35,6 @@ import torch
 from record import environment, save, say
 from sklearn.cluster import KMeans
 
-from laconic.clustering import nearest
 from laconic.csteps import (
     BINARY,
     TERNARY,
@@ -50,6 +49,7 @@ from laconic.csteps import (
     LowRank,
 )
 from laconic.csteps.warm import distortion
+from laconic.quantize.clustering import nearest
 
 
 @final
@@ -121,7 +121,7 @@ PLAIN = ("plain_distortion", "kmeans1d_distortion", "sklearn_distortion", "svd_d
 
 MEMORY = """
 import numpy as np
-from laconic.clustering import cluster
+from laconic.quantize.clustering import cluster
 def peak():
     return int(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1]) / 1000
 rng = np.random.default_rng(0)

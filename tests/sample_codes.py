@@ -20,7 +20,7 @@ from laconic.format.codes import (
     Values,
 )
 from laconic.format.coding import FLOATS
-from laconic.lattice import Quantizer, prepare
+from laconic.quantize.lattice import Quantizer, prepare
 
 # --- codes to try ----------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from laconic.clustering import cluster, nearest
+from laconic.quantize.clustering import cluster, nearest
 from laconic.theory import bounds
 
 TABLE = {

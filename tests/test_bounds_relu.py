@@ -8,7 +8,7 @@ import relu_units
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from laconic.clustering import cluster, nearest
+from laconic.quantize.clustering import cluster, nearest
 from laconic.theory import bounds
 
 RNG = np.random.default_rng(0)

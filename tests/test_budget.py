@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from laconic.budget import NEAR, PASSES, QUALITIES, Budget, Fitted, Tools, fit, network
 from laconic.errors import PlanError, WeightsError
 from laconic.format import container
 from laconic.format.codes import DenseCode, GridCode
+from laconic.quantize.budget import NEAR, PASSES, QUALITIES, Budget, Fitted, Tools, fit, network
 
 META = {"net": "toy", "note": "words " * 30}
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_budget import UNEVEN, elements, noise
 
-from laconic.budget import NEAR, PASSES, QUALITIES, Budget, fit
 from laconic.errors import PlanError
+from laconic.quantize.budget import NEAR, PASSES, QUALITIES, Budget, fit
 
 FEW = {"few": {"w": noise(20, 20)}, "two": {"a": noise(10, 10), "b": noise(30, 30, seed=1), "bias": noise(10)}}
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from laconic.clustering import cluster, exact, fast, nearest
+from laconic.quantize.clustering import cluster, exact, fast, nearest
 
 
 def error(values: np.ndarray, weights: np.ndarray | None, centres: np.ndarray) -> float:

@@ -9,7 +9,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from laconic.clustering import cluster, trimmed
 from laconic.csteps import (
     AdaptiveCodebook,
     Additive,
@@ -28,6 +27,7 @@ from laconic.format.codes import CodebookCode, DenseCode, LowRankCode, SparseCod
 from laconic.lc import LCState, run, start
 from laconic.models.params import decompress, dtype_name, to_numpy
 from laconic.plan import Plan
+from laconic.quantize.clustering import cluster, trimmed
 from laconic.schedule import Geometric
 from laconic.theory.metric import Diagonal
 

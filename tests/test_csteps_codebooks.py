@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from laconic.clustering import cluster, cluster_groups, groups, lloyd_from, quartic_clusters
-from laconic.clustering.moments import moments, sort
-from laconic.clustering.priced import Member, choose, code_lengths, priced_clusters, settled
-from laconic.clustering.starts import STARTS, starting_centres
 from laconic.csteps import AdaptiveCodebook, Joint
 from laconic.csteps.warm import distortion
 from laconic.errors import PlanError, UnsupportedMetric
 from laconic.format.codes import CodebookCode, GroupedCode
 from laconic.format.coding import entropy_bits
 from laconic.plan import parse_compression
+from laconic.quantize.clustering import cluster, cluster_groups, groups, lloyd_from, quartic_clusters
+from laconic.quantize.clustering.moments import moments, sort
+from laconic.quantize.clustering.priced import Member, choose, code_lengths, priced_clusters, settled
+from laconic.quantize.clustering.starts import STARTS, starting_centres
 from laconic.theory.metric import Diagonal, Quartic
 
 from .cases import generator, heavy, importance, normal, quartic

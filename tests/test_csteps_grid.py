@@ -13,7 +13,7 @@ from laconic.errors import PlanError, WeightsError
 from laconic.format.codes import GridCode, Values
 from laconic.format.codes.counting import published_bits
 from laconic.format.coding.payload import moved
-from laconic.lattice.assigned import OFFSETS
+from laconic.quantize.lattice.assigned import OFFSETS
 from laconic.theory.metric import Diagonal
 
 from .cases import heavy, importance, normal

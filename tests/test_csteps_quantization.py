@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from laconic.clustering import best_scale, group_scales, scale
-from laconic.clustering.priced import code_lengths
 from laconic.csteps import (
     BINARY,
     TERNARY,
@@ -25,6 +23,8 @@ from laconic.format.codes import GroupedCode
 from laconic.format.coding import entropy_bits
 from laconic.lc import finetune, free_parameters, run, start
 from laconic.plan import Plan, parse_compression
+from laconic.quantize.clustering import best_scale, group_scales, scale
+from laconic.quantize.clustering.priced import code_lengths
 from laconic.schedule import Geometric
 from laconic.theory.metric import Diagonal
 

@@ -5,17 +5,17 @@ import itertools
 import numpy as np
 import pytest
 
-from laconic.budget import Budget, Tools, fit
 from laconic.format.coding.levels import SIZES, size_of
 from laconic.format.coding.packing import frozen
 from laconic.format.coding.payload import moved
 from laconic.format.coding.ungerboeck import feedback, next_state
-from laconic.lattice import Assigned, Quantizer, prepare
-from laconic.lattice.assigned import OFFSETS
-from laconic.lattice.nearest import nearest
-from laconic.lattice.quantized import SLOPE, refitted
-from laconic.lattice.splice import spliced
-from laconic.lattice.viterbi import paths
+from laconic.quantize.budget import Budget, Tools, fit
+from laconic.quantize.lattice import Assigned, Quantizer, prepare
+from laconic.quantize.lattice.assigned import OFFSETS
+from laconic.quantize.lattice.nearest import nearest
+from laconic.quantize.lattice.quantized import SLOPE, refitted
+from laconic.quantize.lattice.splice import spliced
+from laconic.quantize.lattice.viterbi import paths
 
 NONE = np.zeros(0)
 

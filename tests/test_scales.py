@@ -10,7 +10,7 @@ import pytest
 
 from laconic.format.codes.cosine import LONGEST, basis, forward, inverse, transformable
 from laconic.format.codes.scales import COLUMNS, POSITIONS, ROWS, Scales, folded, symbol_counts
-from laconic.lattice import prepare
+from laconic.quantize.lattice import prepare
 
 ALL = ROWS | COLUMNS | POSITIONS
 SHAPES = [(), (0,), (7,), (1, 1), (0, 3), (3, 0), (6, 5), (1, 9), (4, 3, 2), (4, 3, 5, 2), (5, 1, 3, 3), (2, 0, 3, 3)]

@@ -5,7 +5,7 @@ import pytest
 
 from laconic.format import container
 from laconic.format.codes import CodebookCode, SparseCode, Symbols, Values
-from laconic.smallest import smallest
+from laconic.quantize.smallest import smallest
 
 from .sample_codes import CASES
 

@@ -11,7 +11,7 @@ __version__ = "0.1.0.dev0"
 _HOME = {
     "AdaptiveCodebook": "csteps",
     "Additive": "csteps",
-    "Budget": "budget",
+    "Budget": "quantize.budget",
     "Canonical": "csteps",
     "Choice": "csteps",
     "Compression": "csteps",
@@ -65,7 +65,6 @@ if TYPE_CHECKING:
     from laconic.api import Training as Training
     from laconic.api import compress as compress
     from laconic.api import load as load
-    from laconic.budget import Budget as Budget
     from laconic.csteps import AdaptiveCodebook as AdaptiveCodebook
     from laconic.csteps import Additive as Additive
     from laconic.csteps import Canonical as Canonical
@@ -96,6 +95,7 @@ if TYPE_CHECKING:
     from laconic.models.params import params_of as params_of
     from laconic.plan import Plan as Plan
     from laconic.plan import load_plan as load_plan
+    from laconic.quantize.budget import Budget as Budget
     from laconic.theory.metric import Diagonal as Diagonal
     from laconic.theory.metric import Unit as Unit
     from laconic.training import task as task

@@ -8,7 +8,6 @@ from typing import Any, Literal, final
 
 from torch import Tensor, nn
 
-from laconic.budget import QUALITIES, Budget, Fitted, fit
 from laconic.csteps import Compression
 from laconic.errors import PlanError, UnsupportedMetric
 from laconic.format import container
@@ -18,8 +17,9 @@ from laconic.lc import FINE_TUNING, LCState, LearningStep, direct, finetune, ite
 from laconic.ledger import REFERENCE_BYTES, Ledger, ledger
 from laconic.models.params import Arrays, Params, apply_to, checkpoint_bytes, decompress, params_of, to_numpy, to_torch
 from laconic.plan import Plan, weights_only
+from laconic.quantize.budget import QUALITIES, Budget, Fitted, fit
+from laconic.quantize.smallest import smallest
 from laconic.schedule import Adaptive, Progress, Schedule
-from laconic.smallest import smallest
 from laconic.theory.metric import Metrics
 from laconic.training.loop import Optimization
 from laconic.training.task import Task
@@ -153,7 +153,7 @@ def compress(
             `Budget` puts all of these on one grid, at the step that meets it.
         task: loss and training data; ``effort="train"`` needs it.
         effort: "direct" projects the weights once (seconds); "train" runs the LC algorithm.
-        quality: with a budget, how hard to try: "fast", "default" or "max" (`laconic.budget.QUALITIES`).
+        quality: with a budget, how hard to try: "fast", "default" or "max" (`laconic.quantize.budget.QUALITIES`).
         training: for ``effort="train"``: how long and how.
         metrics: importances by name, in place of what ``plan.importance`` would have estimated.
         metadata: text to store in the file beside the task's.
@@ -239,7 +239,7 @@ def within(
     params: Params, budget: Budget, quality: str = "default", metadata: Mapping[str, str] | None = None,
     *, reference_bytes: int | None = None, watch: Callable[[int, int], None] | None = None,
 ) -> Result:  # fmt: skip
-    """Return the network within a budget, from its weights alone; see `laconic.budget.fit`.
+    """Return the network within a budget, from its weights alone; see `laconic.quantize.budget.fit`.
 
     Args:
         params: the weights; may be a mapping that reads a tensor when it is asked for.

@@ -23,7 +23,7 @@ import numpy as np
 from laconic.errors import DataError, WeightsError
 from laconic.format.coding import FLOATS, entropy_bits
 from laconic.format.container import LacFile
-from laconic.lattice import Quantizer, prepare
+from laconic.quantize.lattice import Quantizer, prepare
 from laconic.theory.bounds import Sources, laplacian_filling, layer, network_distortion, network_rate
 
 Rate = Callable[[float], float]

@@ -12,7 +12,6 @@ import torch
 import typer
 
 from laconic.api import Result, Training, advising, weigh, within
-from laconic.budget import PASSES, Budget
 from laconic.cli import options
 from laconic.cli.console import Output, in_bytes
 from laconic.cli.planning import plan_of
@@ -24,7 +23,8 @@ from laconic.lc import FINE_TUNING, direct
 from laconic.ledger import REFERENCE_BYTES
 from laconic.models.params import Params, open_checkpoint
 from laconic.plan import Plan
-from laconic.smallest import smallest
+from laconic.quantize.budget import PASSES, Budget
+from laconic.quantize.smallest import smallest
 from laconic.theory.importance import Importance
 from laconic.theory.metric import Metrics
 from laconic.training.loop import Optimization

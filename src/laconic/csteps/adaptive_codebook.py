@@ -8,9 +8,6 @@ from typing import final
 import numpy as np
 import torch
 
-from laconic.clustering import cluster, cluster_groups, lloyd_from, nearest, nearest_in_groups, quartic_clusters
-from laconic.clustering.priced import priced_clusters, settled
-from laconic.clustering.starts import STARTS
 from laconic.csteps.compression import Codes, Compression
 from laconic.csteps.flat import flat, group_length, importances, members_of, require_groups, widest
 from laconic.csteps.warm import better, distortion, of_kind
@@ -19,6 +16,16 @@ from laconic.format.codes import Code, CodebookCode, GroupedCode, Symbols, Value
 from laconic.format.codes.rounding import rounded
 from laconic.format.coding import entropy_bits
 from laconic.models.params import Params, dtype_name, to_numpy
+from laconic.quantize.clustering import (
+    cluster,
+    cluster_groups,
+    lloyd_from,
+    nearest,
+    nearest_in_groups,
+    quartic_clusters,
+)
+from laconic.quantize.clustering.priced import priced_clusters, settled
+from laconic.quantize.clustering.starts import STARTS
 from laconic.theory.metric import Metrics, Quartic, diagonal_of
 
 
@@ -29,13 +36,15 @@ class AdaptiveCodebook(Compression):
 
         min over c, κ   Σ_t Σ_i h_ti (w_ti − c_κ(t,i))² + price · Σ_t bits(κ_t),   κ(t,i) in range(K)
 
-    Method: without a price `laconic.clustering.cluster`: the global optimum for up to about 10⁶/K distinct values, and
-    within 0.3 % of it beyond; O(P log P). Entries are rounded to the dtype of the tensors and weights go to the nearest
-    rounded entry. Tensors of several dtypes share entries of a type that holds them all, which each rounds to its own:
-    only then may projecting twice move weights again, by such roundings. Entries that no weight takes are left out.
+    Method: without a price `laconic.quantize.clustering.cluster`: the global optimum for up to about 10⁶/K distinct
+    values, and within 0.3 % of it beyond; O(P log P). Entries are rounded to the dtype of the tensors and weights go
+    to the nearest rounded entry. Tensors of several dtypes share entries of a type that holds them all, which each
+    rounds to its own: only then may projecting twice move weights again, by such roundings. Entries that no weight
+    takes are left out.
 
     With a price, where bits are what an ideal order-0 coder spends on the indices of each tensor, and for the quartic
-    metric, `laconic.clustering.priced` and `.quartic` go on from that optimum: local optima, no worse than their start.
+    metric, `laconic.quantize.clustering.priced` and `.quartic` go on from that optimum: local optima, no worse than
+    their start.
 
     Source: Carreira-Perpiñán & Idelbayev 2017 (arXiv 1707.04319), section 4.1; Wu & Rokne 1989 for the optimum; Chou,
     Lookabaugh & Gray 1989 for the price; Gao et al. 2019, Algorithm 2, for the quartic error; Han, Mao & Dally 2016,

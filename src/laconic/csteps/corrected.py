@@ -7,7 +7,6 @@ from typing import final
 import numpy as np
 import torch
 
-from laconic.clustering import trimmed
 from laconic.csteps.adaptive_codebook import AdaptiveCodebook
 from laconic.csteps.compression import Compression
 from laconic.csteps.flat import flat
@@ -17,6 +16,7 @@ from laconic.csteps.lossless import Lossless
 from laconic.csteps.terms import Problem, Term
 from laconic.format.codes import CodebookCode
 from laconic.models.params import to_torch
+from laconic.quantize.clustering import trimmed
 from laconic.theory.metric import Diagonal, Metric, Unit, diagonal_of
 
 
@@ -32,7 +32,7 @@ class Corrections:
     are 0 in S, as good as the compression solves it. Fitting Θ to the weights less the corrections, as alternation
     over parts does, would hold it fast at the last Δ on S. Starts: S empty, and S the κ largest h_i w_i².
     Where each Δ_i depends on w_i alone the first Θ is right for every S, so that the first round is the joint optimum.
-    A learned codebook under the unit metric goes by `laconic.clustering.trimmed`, one sort for all rounds.
+    A learned codebook under the unit metric goes by `laconic.quantize.clustering.trimmed`, one sort for all rounds.
 
     Args:
         problem: of two parts.

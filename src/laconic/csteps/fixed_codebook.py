@@ -9,8 +9,6 @@ from typing import final
 import numpy as np
 import torch
 
-from laconic.clustering import best_scale, group_scales, nearest, nearest_in_groups
-from laconic.clustering.priced import priced_scale, settled
 from laconic.csteps.compression import Codes, Compression
 from laconic.csteps.flat import flat, group_length, importances, members_of, require_groups, widest
 from laconic.csteps.warm import better, distortion, of_kind
@@ -19,6 +17,8 @@ from laconic.format.codes import Code, GroupedCode, Symbols, Values
 from laconic.format.codes.rounding import rounded
 from laconic.format.coding import entropy_bits
 from laconic.models.params import Params, dtype_name
+from laconic.quantize.clustering import best_scale, group_scales, nearest, nearest_in_groups
+from laconic.quantize.clustering.priced import priced_scale, settled
 from laconic.theory.metric import Diagonal, Metric, Metrics
 
 BINARY = (-1.0, 1.0)
@@ -50,11 +50,11 @@ class FixedCodebook(Compression):
 
     The scale is one for all tensors given together, or one for each row or group. Without scale, a = 1.
 
-    Method: the nearest entry, O(P log K), for the scale of `laconic.clustering.scale`: the global optimum, O(P log P);
-    for {−a, a} the weighted mean of |w|, O(P). The scale is rounded to the dtype of the tensors, and weights go to the
-    nearest of the entries times that scale, in their dtype; a tie goes outwards, and 0 to +a where ±a are as near.
-    With a price on what an ideal order-0 coder spends on the indices of each tensor, `laconic.clustering.priced` takes
-    assignment and scale in turn from there on: a local optimum.
+    Method: the nearest entry, O(P log K), for the scale of `laconic.quantize.clustering.scale`: the global optimum,
+    O(P log P); for {−a, a} the weighted mean of |w|, O(P). The scale is rounded to the dtype of the tensors, and
+    weights go to the nearest of the entries times that scale, in their dtype; a tie goes outwards, and 0 to +a where
+    ±a are as near. With a price on what an ideal order-0 coder spends on the indices of each tensor,
+    `laconic.quantize.clustering.priced` takes assignment and scale in turn from there on: a local optimum.
 
     Source: Carreira-Perpiñán & Idelbayev 2017 (arXiv 1707.04319), section 4.2 (binary, ternary, powers of two);
     Idelbayev et al. (CVPR 2021) for the scale of any codebook. Departures: importances; groups.

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import torch
 
-from laconic.clustering.priced import Member
 from laconic.errors import PlanError
 from laconic.models.params import Params, require_finite, to_numpy
+from laconic.quantize.clustering.priced import Member
 from laconic.theory.metric import Metrics, diagonal_of
 
 

@@ -15,10 +15,10 @@ from laconic.errors import PlanError, WeightsError
 from laconic.format.codes import Code, GridCode, Values
 from laconic.format.codes.scales import COLUMNS, POSITIONS, ROWS, folded
 from laconic.format.coding.ungerboeck import STATES
-from laconic.lattice import Quantized, Quantizer, prepare
-from laconic.lattice.quantized import SLOPE
-from laconic.lattice.secant import next_step
 from laconic.models.params import Params, dtype_name, require_finite, to_numpy
+from laconic.quantize.lattice import Quantized, Quantizer, prepare
+from laconic.quantize.lattice.quantized import SLOPE
+from laconic.quantize.lattice.secant import next_step
 from laconic.theory.metric import Metrics, diagonal_of
 
 FARTHEST = 2.0**30
@@ -49,11 +49,11 @@ class UniformGrid(Compression):
     With ``states`` the integers are a path through a trellis (entropy-coded trellis-coded quantization), which gains
     up to 0.2 bit a weight over a grid without, for cells half as wide.
 
-    Method: `laconic.lattice`: integers, code lengths, offsets and step in turn, each the best given the others; not
-    exact, but with ``rate`` 0 and no trellis weights go to the nearest level. With ``bits``, a secant for the step at
-    the rate (ln 2)/6 · cell² · mean h, the slope of the distortion at high rate, by which error and bits are traded
-    best there. O(P) a round, O(P · states) with a trellis. ``warm`` is kept where it is better and lies on the same
-    step, or within the bits.
+    Method: `laconic.quantize.lattice`: integers, code lengths, offsets and step in turn, each the best given the
+    others; not exact, but with ``rate`` 0 and no trellis weights go to the nearest level. With ``bits``, a secant for
+    the step at the rate (ln 2)/6 · cell² · mean h, the slope of the distortion at high rate, by which error and bits
+    are traded best there. O(P) a round, O(P · states) with a trellis. ``warm`` is kept where it is better and lies on
+    the same step, or within the bits.
 
     Source: Sullivan, "Efficient scalar quantization of exponential and Laplacian random variables" (IEEE Trans. IT
     42, 1996) for dead zone and offsets; Gish & Pierce 1968 for the 0.25 bit that any grid loses at high rate; Fischer

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from laconic.clustering.cells import CELLS, polished
-from laconic.clustering.dynamic import best_breaks
-from laconic.clustering.moments import count_distinct, moments, sort
+from laconic.quantize.clustering.cells import CELLS, polished
+from laconic.quantize.clustering.dynamic import best_breaks
+from laconic.quantize.clustering.moments import count_distinct, moments, sort
 
 EXACT = 1 << 20
 """Distinct values times clusters up to which the optimum is found: a tenth of a second or so."""

@@ -13,8 +13,8 @@ Departure: prefix sums run from the median outwards (`moments`), which keeps dig
 
 import numpy as np
 
-from laconic.clustering.moments import Moments, moments, sort
 from laconic.compiled import compiled
+from laconic.quantize.clustering.moments import Moments, moments, sort
 
 
 def exact(values: np.ndarray, weights: np.ndarray | None, k: int) -> np.ndarray:

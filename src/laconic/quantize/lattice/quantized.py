@@ -24,9 +24,9 @@ from laconic.format.coding.levels import SIZES
 from laconic.format.coding.model import UNIT, Model
 from laconic.format.coding.packing import frozen
 from laconic.format.coding.ungerboeck import feedback
-from laconic.lattice.assigned import OFFSETS, Assigned, Assignment
-from laconic.lattice.source import PER_OCTAVE, Source
-from laconic.lattice.splice import spliced
+from laconic.quantize.lattice.assigned import OFFSETS, Assigned, Assignment
+from laconic.quantize.lattice.source import PER_OCTAVE, Source
+from laconic.quantize.lattice.splice import spliced
 
 SLOPE = math.log(2) / 6
 """−dD/dR in units of cell² where the cell is small: D = cell²/12, and a bit halves the cell."""

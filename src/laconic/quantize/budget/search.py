@@ -13,13 +13,13 @@ from typing import final
 
 import numpy as np
 
-from laconic.budget.budget import QUALITIES, Budget, Fitted, Tools
-from laconic.budget.network import RECORD, Network
 from laconic.errors import PlanError
 from laconic.format import container
 from laconic.format.codes import Code
-from laconic.lattice import Assignment, Quantized, Quantizer, Rehearsal
-from laconic.lattice.secant import between, next_step
+from laconic.quantize.budget.budget import QUALITIES, Budget, Fitted, Tools
+from laconic.quantize.budget.network import RECORD, Network
+from laconic.quantize.lattice import Assignment, Quantized, Quantizer, Rehearsal
+from laconic.quantize.lattice.secant import between, next_step
 
 PASSES = 8
 """Passes over the weights that the search for the step takes at most."""

@@ -4,7 +4,7 @@
     density   the quantiles (k + ½)/K of the weights: more entries where weights are dense
     random    K of the weights, drawn without replacement (Forgy)
 
-Local optima, kept as the field's baseline: `laconic.clustering.cluster` finds the global one, in less time.
+Local optima, kept as the field's baseline: `laconic.quantize.clustering.cluster` finds the global one, in less time.
 
 Source: Han, Mao & Dally, "Deep Compression" (ICLR 2016), section 3.2, which finds linear the best of the three after
 training, for it keeps the few large weights apart.
@@ -12,8 +12,8 @@ training, for it keeps the few large weights apart.
 
 import numpy as np
 
-from laconic.clustering.lloyd import lloyd
-from laconic.clustering.moments import Moments, count_distinct, moments, sort
+from laconic.quantize.clustering.lloyd import lloyd
+from laconic.quantize.clustering.moments import Moments, count_distinct, moments, sort
 
 STARTS = ("linear", "density", "random")
 

@@ -1,4 +1,4 @@
-"""A codebook for each group of consecutive values: `laconic.clustering.cluster` for many small groups at once.
+"""A codebook for each group of consecutive values: `laconic.quantize.clustering.cluster` for many small groups at once.
 
     min over c, κ   Σ_i h_i (w_i − c_{g(i), κ(i)})²,   g(i) = ⌊i / length⌋,   κ(i) in range(K)
 
@@ -9,10 +9,10 @@ import math
 
 import numpy as np
 
-from laconic.clustering.cluster import cluster
-from laconic.clustering.dynamic import cuts_of
-from laconic.clustering.moments import unit_sums, weighted_sums
 from laconic.compiled import compiled
+from laconic.quantize.clustering.cluster import cluster
+from laconic.quantize.clustering.dynamic import cuts_of
+from laconic.quantize.clustering.moments import unit_sums, weighted_sums
 
 SMALL = 1 << 14
 """Values of a group times clusters up to which all groups are solved in one loop of machine code."""

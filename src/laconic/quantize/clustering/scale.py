@@ -22,8 +22,8 @@ from typing import final
 
 import numpy as np
 
-from laconic.clustering.moments import sort
 from laconic.compiled import compiled
+from laconic.quantize.clustering.moments import sort
 
 SPLIT = 16
 """Parts of an interval of scales that may hold the optimum."""

@@ -1,6 +1,6 @@
 """A budget named up front, met by one step for the whole network."""
 
-from laconic.budget.budget import QUALITIES, Budget, Fitted, Tools
-from laconic.budget.search import NEAR, PASSES, fit
+from laconic.quantize.budget.budget import QUALITIES, Budget, Fitted, Tools
+from laconic.quantize.budget.search import NEAR, PASSES, fit
 
 __all__ = ["NEAR", "PASSES", "QUALITIES", "Budget", "Fitted", "Tools", "fit"]

@@ -8,8 +8,8 @@ with prefix sums a round takes O(K log n), not O(K n). A cluster that becomes em
 
 import numpy as np
 
-from laconic.clustering.moments import Moments
 from laconic.compiled import compiled
+from laconic.quantize.clustering.moments import Moments
 
 ROUNDS = 100
 """Bound on the rounds: the dynamic programme's start needs far fewer."""

@@ -12,9 +12,9 @@ Source: Cuesta-Albertos, Gordaliza & Matrán, "Trimmed k-means" (Annals of Stati
 
 import numpy as np
 
-from laconic.clustering.cluster import of_sorted
-from laconic.clustering.moments import Moments, moments
 from laconic.compiled import compiled
+from laconic.quantize.clustering.cluster import of_sorted
+from laconic.quantize.clustering.moments import Moments, moments
 
 SWEEPS, ROUNDS, ENOUGH = 20, 1000, 1e-7
 """Sweeps at most, rounds of Lloyd's step in each, and the relative gain below which sweeps end."""

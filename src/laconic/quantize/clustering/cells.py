@@ -10,9 +10,9 @@ sums, O(K C log C) for C cells; 28 to 60 bytes a value.
 
 import numpy as np
 
-from laconic.clustering.dynamic import best_breaks
-from laconic.clustering.lloyd import lloyd
-from laconic.clustering.moments import Moments, count_distinct, moments, sort
+from laconic.quantize.clustering.dynamic import best_breaks
+from laconic.quantize.clustering.lloyd import lloyd
+from laconic.quantize.clustering.moments import Moments, count_distinct, moments, sort
 
 CELLS = 4096
 """Number of cells that are aimed at."""

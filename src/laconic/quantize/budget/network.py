@@ -7,15 +7,15 @@ from typing import final
 
 import numpy as np
 
-from laconic.budget.budget import Tools
 from laconic.errors import WeightsError
 from laconic.format import container
 from laconic.format.codes import Code, DenseCode, shared
 from laconic.format.codes.scales import COLUMNS, POSITIONS, ROWS
 from laconic.format.coding import FLOATS
 from laconic.format.coding.ungerboeck import STATES
-from laconic.lattice import Quantizer, Source, prepare
-from laconic.lattice.quantized import SLOPE
+from laconic.quantize.budget.budget import Tools
+from laconic.quantize.lattice import Quantizer, Source, prepare
+from laconic.quantize.lattice.quantized import SLOPE
 from laconic.theory.bounds import water_filling, water_filling_rate
 
 KEPT = 1 << 24

@@ -9,8 +9,8 @@ from laconic.compiled import compiled
 from laconic.format.coding.lanes import lane_count
 from laconic.format.coding.levels import DIRECT, SIZES
 from laconic.format.coding.ungerboeck import feedback
-from laconic.lattice.nearest import nearest
-from laconic.lattice.viterbi import paths
+from laconic.quantize.lattice.nearest import nearest
+from laconic.quantize.lattice.viterbi import paths
 
 OFFSETS = 6
 """Offsets there are: for |v| = 1 to 5, and for 6 and more."""

@@ -23,7 +23,7 @@ def nearest(
     values: np.ndarray, weights: np.ndarray, classes: np.ndarray, inverse: float, costs: np.ndarray, rate: float,
     offsets: np.ndarray,
 ) -> np.ndarray:  # fmt: skip
-    """Return the best integers, int32, shape (n,). Arguments are those of `laconic.lattice.viterbi.paths`."""
+    """Return the best integers, int32, shape (n,). Arguments are those of `laconic.quantize.lattice.viterbi.paths`."""
     if len(weights) and rate > 0:  # without a rate the nearest is the best for every h
         return np.asarray(_weighted(values, weights, classes, inverse, costs, rate, offsets))
     first, ends, following = _envelopes(costs.astype(np.float64) * rate, offsets)

@@ -1,7 +1,0 @@
-"""Quantization to integers with the rate in the loop: scalar, or by a trellis; NumPy and Numba alone."""
-
-from laconic.lattice.assigned import Assigned, Assignment
-from laconic.lattice.quantized import Quantized, Quantizer, Rehearsal
-from laconic.lattice.source import Source, prepare
-
-__all__ = ["Assigned", "Assignment", "Quantized", "Quantizer", "Rehearsal", "Source", "prepare"]
