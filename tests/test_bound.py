@@ -5,10 +5,10 @@ import pytest
 import torch
 
 import laconic
-from laconic import bound
-from laconic.bound import GAUSSIAN, LAPLACIAN, SCALED
 from laconic.errors import DataError, WeightsError
 from laconic.format import container
+from laconic.insight import bound
+from laconic.insight.bound import GAUSSIAN, LAPLACIAN, SCALED
 from laconic.theory.bounds import gaussian_rate, laplacian_rate, weighted_filling
 
 

@@ -7,11 +7,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from laconic.csteps import AdaptiveCodebook, KeepLargest
-from laconic.deep_compression import CONVOLUTION, FULLY_CONNECTED, account, decode, encode
 from laconic.errors import FormatError, WeightsError
 from laconic.format import container
 from laconic.format.codes import CodebookCode, DenseCode, SparseCode, Symbols, Values
 from laconic.format.coding import Cursor, huffman, varint
+from laconic.insight.deep_compression import CONVOLUTION, FULLY_CONNECTED, account, decode, encode
 
 relaxed = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 

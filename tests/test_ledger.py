@@ -34,7 +34,7 @@ from laconic.csteps import (
 )
 from laconic.format import container
 from laconic.format.codes.counting import published_bits
-from laconic.ledger import REFERENCE_BYTES, ledger
+from laconic.insight.ledger import REFERENCE_BYTES, ledger
 from laconic.models import nets
 from laconic.models.params import params_of
 from laconic.plan import Plan

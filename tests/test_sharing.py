@@ -12,7 +12,7 @@ from laconic.format.codes import DenseCode, shared
 from laconic.format.codes.counting import ideal_bits, published_bits
 from laconic.format.codes.sharing import SMALL, unshared
 from laconic.format.container.reader import LacFile
-from laconic.ledger import ledger
+from laconic.insight.ledger import ledger
 
 from .sample_codes import CASES, dense, same_code
 

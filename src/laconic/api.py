@@ -13,8 +13,8 @@ from laconic.errors import PlanError, UnsupportedMetric
 from laconic.format import container
 from laconic.format.codes import Code, DenseCode
 from laconic.format.container import LacFile
+from laconic.insight.ledger import REFERENCE_BYTES, Ledger, ledger
 from laconic.lc import FINE_TUNING, LCState, LearningStep, direct, finetune, iterated_direct, run, start
-from laconic.ledger import REFERENCE_BYTES, Ledger, ledger
 from laconic.models.params import Arrays, Params, apply_to, checkpoint_bytes, decompress, params_of, to_numpy, to_torch
 from laconic.plan import Plan, weights_only
 from laconic.quantize.budget import QUALITIES, Budget, Fitted, fit
@@ -121,7 +121,7 @@ class Result:
         return module
 
     def table(self) -> list[dict[str, Any]]:
-        """Return one plain record per tensor, and one for the header: see `laconic.ledger.Entry`."""
+        """Return one plain record per tensor, and one for the header: see `laconic.insight.ledger.Entry`."""
         return list(self.ledger().records()["tensors"])
 
     def ledger(self) -> Ledger:

@@ -11,8 +11,8 @@ from typing import final
 
 from laconic.api import Effort, Result, Training, compress, load
 from laconic.csteps import AdaptiveCodebook, Compression, Joint, KeepLargest
+from laconic.insight.ledger import REFERENCE_BYTES
 from laconic.lc import FINE_TUNING
-from laconic.ledger import REFERENCE_BYTES
 from laconic.models import data, nets
 from laconic.models.params import Params, params_of, save_checkpoint
 from laconic.schedule import Progress

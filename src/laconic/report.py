@@ -10,8 +10,8 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter, StrMethodFormatter
 
-from laconic.bound import Bound, Point
 from laconic.demo import PLANS, Outcome
+from laconic.insight.bound import Bound, Point
 from laconic.schedule import Progress
 
 HEADINGS = ("compression", "file, bytes", "ratio", "direct: error %", "LC: error %", "reference: error %")

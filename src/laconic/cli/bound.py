@@ -7,13 +7,13 @@ from typing import Annotated, Any
 import torch
 import typer
 
-from laconic import bound
-from laconic.bound import Bound, Point
 from laconic.cli import options
 from laconic.cli.console import Output, table
 from laconic.cli.tasks import check_weights, task_of
 from laconic.errors import OutputExists
 from laconic.format import container
+from laconic.insight import bound
+from laconic.insight.bound import Bound, Point
 from laconic.models.params import Arrays, Params, load_checkpoint, to_numpy
 from laconic.report import (
     DECIBELS,

@@ -19,8 +19,8 @@ from laconic.cli.running import Run, going_on, resumable
 from laconic.cli.tasks import IDENTITY, check_weights, evaluations, task_of
 from laconic.errors import DataError, PlanError
 from laconic.format.codes import Code
+from laconic.insight.ledger import REFERENCE_BYTES
 from laconic.lc import FINE_TUNING, direct
-from laconic.ledger import REFERENCE_BYTES
 from laconic.models.params import Params, open_checkpoint
 from laconic.plan import Plan
 from laconic.quantize.budget import PASSES, Budget

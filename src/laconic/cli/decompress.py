@@ -14,7 +14,7 @@ from laconic.cli.console import Output, in_bytes
 from laconic.format import container, tensors_file
 from laconic.format.container import LacFile
 from laconic.format.files import replace_file
-from laconic.ledger import REFERENCE_BYTES
+from laconic.insight.ledger import REFERENCE_BYTES
 
 
 def command(

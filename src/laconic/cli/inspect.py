@@ -9,7 +9,7 @@ from laconic.cli import options
 from laconic.cli.console import Output, in_bytes, table
 from laconic.errors import PlanError
 from laconic.format import container
-from laconic.ledger import Ledger, ledger
+from laconic.insight.ledger import Ledger, ledger
 
 _OF_RULES = (
     "net", "data", "data_dir", "task", "importance", "temperature", "importance_samples", "kind", "split", "seed",
