@@ -5,7 +5,7 @@ from dataclasses import FrozenInstanceError
 import numpy as np
 import pytest
 
-from laconic.costs import Bits, Cost, Energy, Flops, Parameters, Time
+from laconic.csteps.costs import Bits, Cost, Energy, Flops, Parameters, Time
 from laconic.errors import PlanError
 from laconic.format import container
 from laconic.format.codes.counting import ideal_bits

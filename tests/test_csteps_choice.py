@@ -5,8 +5,8 @@ import itertools
 import pytest
 import torch
 
-from laconic.costs import Bits, Energy, Flops, Parameters
 from laconic.csteps import AdaptiveCodebook, Additive, Choice, Joint, KeepLargest, L0Penalty, Lossless, LowRank, project
+from laconic.csteps.costs import Bits, Energy, Flops, Parameters
 from laconic.csteps.warm import distortion
 from laconic.errors import PlanError
 from laconic.format import container

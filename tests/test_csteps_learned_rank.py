@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from laconic.costs import Bits, Energy, Flops, Parameters, Time
 from laconic.csteps import LearnedRank, Lossless, LowRank, NuclearNorm
+from laconic.csteps.costs import Bits, Energy, Flops, Parameters, Time
 from laconic.csteps.nuclear_norm import nuclear_norm
 from laconic.csteps.warm import distortion
 from laconic.errors import PlanError, UnsupportedMetric

@@ -50,7 +50,7 @@ _HOME = {
 """Public name → the module that it lives in."""
 
 _ROOMS = {
-    "costs": "costs",
+    "costs": "csteps.costs",
     "data": "models.data",
     "nets": "models.nets",
     "task": "training.task",
@@ -60,7 +60,6 @@ _ROOMS = {
 __all__ = [*_HOME, *_ROOMS, "__version__"]
 
 if TYPE_CHECKING:
-    from laconic import costs as costs
     from laconic.api import Result as Result
     from laconic.api import Training as Training
     from laconic.api import compress as compress
@@ -88,6 +87,7 @@ if TYPE_CHECKING:
     from laconic.csteps import PricedPruning as PricedPruning
     from laconic.csteps import Tucker as Tucker
     from laconic.csteps import UniformGrid as UniformGrid
+    from laconic.csteps import costs as costs
     from laconic.errors import LaconicError as LaconicError
     from laconic.format.container import open as open
     from laconic.models import data as data

@@ -1,6 +1,5 @@
 """Factors."""
 
-from laconic.costs import Bits, Cost, Flops, Parameters
 from laconic.csteps import (
     AdaptiveCodebook,
     Canonical,
@@ -12,6 +11,7 @@ from laconic.csteps import (
     NuclearNorm,
     Tucker,
 )
+from laconic.csteps.costs import Bits, Cost, Flops, Parameters
 from laconic.csteps.nuclear_norm import nuclear_norm
 from laconic.theory.metric import Kronecker
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field, replace
 from typing import final
 
-from laconic.costs import Bits, Cost
 from laconic.csteps.compression import Codes, Compression
+from laconic.csteps.costs import Bits, Cost
 from laconic.csteps.warm import distortion, feasible, of_kind
 from laconic.errors import PlanError
 from laconic.format.codes import Code
@@ -30,7 +30,7 @@ class Choice(Compression):
     Args:
         of: the compressions, two or more, none of which has a price of its own.
         price: α, what a unit of the cost is worth in the objective; not negative.
-        cost: C, of `laconic.costs`.
+        cost: C, of `laconic.csteps.costs`.
 
     Raises:
         PlanError: for fewer than two compressions, one with a price, or a price that is negative or no number.

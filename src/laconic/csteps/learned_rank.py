@@ -7,8 +7,8 @@ from typing import final
 import numpy as np
 from torch import Tensor
 
-from laconic.costs import Cost, Parameters
 from laconic.csteps.compression import Codes, Compression
+from laconic.csteps.costs import Cost, Parameters
 from laconic.csteps.factors import kronecker_of, require_matrix, to_matrix, truncated, whitened
 from laconic.csteps.warm import distortion
 from laconic.csteps.weighted_low_rank import nested, weighted
@@ -39,7 +39,7 @@ class LearnedRank(Compression):
 
     Args:
         price: α, what a unit of the cost is worth in the objective; not negative.
-        cost: C, of the codes that could result; `laconic.costs`.
+        cost: C, of the codes that could result; `laconic.csteps.costs`.
         view: how a tensor is a matrix, one of `laconic.format.codes.VIEWS`.
 
     Raises:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from laconic.costs import Bits, Cost, Energy, Flops, Parameters
+from laconic.csteps.costs import Bits, Cost, Energy, Flops, Parameters
 from laconic.errors import PlanError
 from laconic.techniques.technique import Option
 

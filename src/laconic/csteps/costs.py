@@ -193,4 +193,4 @@ def _at(positions: Positions, name: str) -> int:
 @cache
 def _picojoules() -> dict[str, Any]:
     """Return the figures that are shipped with the package."""
-    return tomllib.loads(resources.files("laconic").joinpath("energy.toml").read_text(encoding="utf-8"))
+    return tomllib.loads(resources.files("laconic.csteps").joinpath("energy.toml").read_text(encoding="utf-8"))
