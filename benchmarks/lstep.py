@@ -19,7 +19,7 @@ from laconic import AdaptiveCodebook, lc
 from laconic.lc.state import QuadraticPenalty
 from laconic.models import data, nets
 from laconic.models.params import params_of
-from laconic.plan import weights_only
+from laconic.plans.plan import weights_only
 from laconic.training.loop import Optimization, minimise
 from laconic.training.task import classification
 

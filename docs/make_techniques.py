@@ -1,4 +1,4 @@
-"""A page for each technique, from the table in laconic.techniques and the prose in techniques.toml.
+"""A page for each technique, from the table in laconic.plans.techniques and the prose in techniques.toml.
 
     python docs/make_techniques.py [--check]
 
@@ -26,8 +26,8 @@ from laconic.cli.techniques import KINDS
 from laconic.csteps import Compression, Hashed
 from laconic.models import data
 from laconic.models.params import params_of
-from laconic.plan import in_toml, parse_compression
-from laconic.techniques import TECHNIQUES, Technique
+from laconic.plans.plan import in_toml, parse_compression
+from laconic.plans.techniques import TECHNIQUES, Technique
 from laconic.training.loop import Optimization, cosine, start_training, train
 from laconic.training.task import classification
 

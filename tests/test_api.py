@@ -12,7 +12,7 @@ from laconic.csteps import AdaptiveCodebook, Joint, KeepLargest, Lossless, LowRa
 from laconic.errors import OutputExists, PlanError, WeightsError
 from laconic.models import data, nets
 from laconic.models.params import params_of, save_checkpoint
-from laconic.plan import Plan
+from laconic.plans.plan import Plan
 from laconic.theory.metric import Diagonal
 from laconic.training.loop import Optimization
 from laconic.training.task import Task, classification, least_squares

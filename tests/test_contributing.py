@@ -7,8 +7,8 @@ import pytest
 
 import laconic
 from laconic.csteps import COMPRESSIONS, Compression, Joint
-from laconic.plan import parse_compression
-from laconic.techniques import TECHNIQUES
+from laconic.plans.plan import parse_compression
+from laconic.plans.techniques import TECHNIQUES
 
 FAMILIES = sorted((Path(__file__).parent / "cases").glob("*.py"))
 each = pytest.mark.parametrize("kind", COMPRESSIONS, ids=lambda kind: kind.__name__)

@@ -26,7 +26,7 @@ from laconic.errors import PlanError, UnsupportedMetric
 from laconic.format.codes import CodebookCode, DenseCode, LowRankCode, SparseCode, SumCode, Symbols, Values
 from laconic.lc import LCState, run, start
 from laconic.models.params import decompress, dtype_name, to_numpy
-from laconic.plan import Plan
+from laconic.plans.plan import Plan
 from laconic.quantize.clustering import cluster, trimmed
 from laconic.schedule import Geometric
 from laconic.theory.metric import Diagonal

@@ -12,7 +12,7 @@ from laconic.errors import PlanError, UnsupportedMetric
 from laconic.format.codes import DenseCode, LowRankCode
 from laconic.format.codes.counting import ideal_bits
 from laconic.lc import run, start
-from laconic.plan import Plan, parse_compression
+from laconic.plans.plan import Plan, parse_compression
 from laconic.schedule import Geometric
 from laconic.theory.metric import Diagonal, Kronecker, Quartic
 

@@ -13,7 +13,7 @@ from laconic.csteps.tucker import iterated
 from laconic.csteps.warm import distortion
 from laconic.errors import PlanError, UnsupportedMetric, WeightsError
 from laconic.lc import finetune
-from laconic.plan import parse_compression
+from laconic.plans.plan import parse_compression
 from laconic.theory.metric import Diagonal
 
 from .cases import heavy, normal

@@ -25,7 +25,7 @@ from laconic.errors import PlanError, WeightsError
 from laconic.format.codes import Code, CodebookCode, DenseCode, LowRankCode, SparseCode, Symbols, Values
 from laconic.lc import finetune, start
 from laconic.models.params import decompress, params_of, to_numpy
-from laconic.plan import Plan
+from laconic.plans.plan import Plan
 from laconic.training.loop import Optimization, adam
 from laconic.training.task import Task
 

@@ -11,7 +11,7 @@ from laconic.csteps import AdaptiveCodebook, Joint, KeepLargest, Lossless, LowRa
 from laconic.errors import PlanError, WeightsError
 from laconic.lc import LCState, LearningStep, c_step, finetune, iterated_direct, run, start
 from laconic.models.params import decompress, params_of
-from laconic.plan import Plan, weights_only
+from laconic.plans.plan import Plan, weights_only
 from laconic.schedule import Geometric
 from laconic.theory.metric import Diagonal
 from laconic.training.loop import Optimization, adam, nesterov

@@ -11,7 +11,7 @@ from laconic.errors import DataError
 from laconic.format import files
 from laconic.lc import LCState, LearningStep, load_state, run, save_state, start
 from laconic.models.params import save_checkpoint
-from laconic.plan import Plan
+from laconic.plans.plan import Plan
 from laconic.schedule import Adaptive, Progress
 from laconic.theory.metric import Diagonal
 from laconic.training.loop import Optimization

@@ -12,7 +12,7 @@ from torch import Tensor
 from laconic.csteps import AdaptiveCodebook, Compression, Joint, KeepLargest, LowRank
 from laconic.format.codes import CodebookCode, SparseCode
 from laconic.lc import LCState, c_step, run, start
-from laconic.plan import Plan
+from laconic.plans.plan import Plan
 from laconic.schedule import Geometric
 from laconic.theory.metric import Diagonal
 

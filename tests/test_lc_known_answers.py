@@ -9,7 +9,7 @@ from torch import Tensor
 
 from laconic.csteps import AdaptiveCodebook, Compression, KeepLargest, LowRank
 from laconic.lc import LCState, LearningStep, finetune, iterated_direct, run, start
-from laconic.plan import Plan
+from laconic.plans.plan import Plan
 from laconic.schedule import Geometric
 from laconic.theory.metric import Diagonal
 

@@ -11,7 +11,7 @@ from laconic.errors import UnsupportedMetric, WeightsError
 from laconic.lc import LCState, c_step, run, start
 from laconic.lc.state import QuadraticPenalty
 from laconic.models.params import params_of
-from laconic.plan import Plan
+from laconic.plans.plan import Plan
 from laconic.schedule import Geometric
 from laconic.theory.metric import Diagonal, Metric, Unit
 

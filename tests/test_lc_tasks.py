@@ -10,7 +10,7 @@ from laconic.csteps import AdaptiveCodebook, Additive, Compression, Joint, KeepL
 from laconic.lc import LearningStep, run, start
 from laconic.models.data import Dataset
 from laconic.models.params import params_of
-from laconic.plan import weights_only
+from laconic.plans.plan import weights_only
 from laconic.schedule import Adaptive
 from laconic.training.loop import Optimization, adam
 from laconic.training.task import Task, regression

@@ -37,7 +37,7 @@ from laconic.format.codes.counting import published_bits
 from laconic.insight.ledger import REFERENCE_BYTES, ledger
 from laconic.models import nets
 from laconic.models.params import params_of
-from laconic.plan import Plan
+from laconic.plans.plan import Plan
 
 COMPRESSED = {
     "lossless": Lossless(),

@@ -9,7 +9,7 @@ import torch
 from laconic.csteps import AdaptiveCodebook, Additive, Joint, KeepLargest, Lossless, LowRank, UniformGrid
 from laconic.errors import PlanError
 from laconic.lc import start
-from laconic.plan import Plan, Row, fnmatch_escape, load_plan, parse_plan, weights_only
+from laconic.plans.plan import Plan, Row, fnmatch_escape, load_plan, parse_plan, weights_only
 from laconic.theory.importance import Importance
 
 PARAMS = {

@@ -8,8 +8,8 @@ import make_techniques
 import pytest
 import torch
 
-from laconic.plan import parse_plan
-from laconic.techniques import TECHNIQUES
+from laconic.plans.plan import parse_plan
+from laconic.plans.techniques import TECHNIQUES
 
 FOLDER = Path(__file__).parent.parent / "docs" / "techniques"
 each = pytest.mark.parametrize("technique", TECHNIQUES.values(), ids=lambda technique: technique.key)

@@ -8,8 +8,8 @@ import torch
 
 from laconic.csteps import Additive, Compression, FixedCodebook, Joint, KeepLargest, LowRank, UniformGrid, project
 from laconic.errors import PlanError, UnsupportedMetric
-from laconic.plan import Plan, parse_compression, parse_plan, to_toml
-from laconic.techniques import TECHNIQUES, Technique, row_of, technique_of
+from laconic.plans.plan import Plan, parse_compression, parse_plan, to_toml
+from laconic.plans.techniques import TECHNIQUES, Technique, row_of, technique_of
 from laconic.theory.importance import Importance
 from laconic.theory.metric import Diagonal, Kronecker, Metric, Quartic, Unit
 

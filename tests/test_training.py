@@ -12,7 +12,7 @@ from laconic.lc import start
 from laconic.lc.state import QuadraticPenalty
 from laconic.models.data import Dataset
 from laconic.models.params import params_of
-from laconic.plan import Plan
+from laconic.plans.plan import Plan
 from laconic.training.loop import (
     Optimization,
     Penalty,

@@ -37,13 +37,13 @@ _HOME = {
     "Unit": "theory.metric",
     "LaconicError": "errors",
     "Optimization": "training.loop",
-    "Plan": "plan",
+    "Plan": "plans.plan",
     "Result": "api",
     "Task": "training.task",
     "Training": "api",
     "compress": "api",
     "load": "api",
-    "load_plan": "plan",
+    "load_plan": "plans.plan",
     "open": "format.container",
     "params_of": "models.params",
 }
@@ -93,8 +93,8 @@ if TYPE_CHECKING:
     from laconic.models import data as data
     from laconic.models import nets as nets
     from laconic.models.params import params_of as params_of
-    from laconic.plan import Plan as Plan
-    from laconic.plan import load_plan as load_plan
+    from laconic.plans.plan import Plan as Plan
+    from laconic.plans.plan import load_plan as load_plan
     from laconic.quantize.budget import Budget as Budget
     from laconic.theory.metric import Diagonal as Diagonal
     from laconic.theory.metric import Unit as Unit

@@ -16,7 +16,7 @@ from laconic.format.container import LacFile
 from laconic.insight.ledger import REFERENCE_BYTES, Ledger, ledger
 from laconic.lc import FINE_TUNING, LCState, LearningStep, direct, finetune, iterated_direct, run, start
 from laconic.models.params import Arrays, Params, apply_to, checkpoint_bytes, decompress, params_of, to_numpy, to_torch
-from laconic.plan import Plan, weights_only
+from laconic.plans.plan import Plan, weights_only
 from laconic.quantize.budget import QUALITIES, Budget, Fitted, fit
 from laconic.quantize.smallest import smallest
 from laconic.schedule import Adaptive, Progress, Schedule

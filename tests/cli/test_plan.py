@@ -8,8 +8,8 @@ import torch
 from laconic.cli import run
 from laconic.csteps import AdaptiveCodebook, KeepLargest, LowRank
 from laconic.models.params import save_checkpoint
-from laconic.plan import parse_compression, parse_plan, weights_only
-from laconic.techniques import TECHNIQUES
+from laconic.plans.plan import parse_compression, parse_plan, weights_only
+from laconic.plans.techniques import TECHNIQUES
 
 from .commands import parsed
 

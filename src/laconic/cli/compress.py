@@ -22,7 +22,7 @@ from laconic.format.codes import Code
 from laconic.insight.ledger import REFERENCE_BYTES
 from laconic.lc import FINE_TUNING, direct
 from laconic.models.params import Params, open_checkpoint
-from laconic.plan import Plan
+from laconic.plans.plan import Plan
 from laconic.quantize.budget import PASSES, Budget
 from laconic.quantize.smallest import smallest
 from laconic.theory.importance import Importance

@@ -11,8 +11,8 @@ from laconic.cli.planning import plan_of
 from laconic.csteps import Joint, Lossless
 from laconic.errors import PlanError
 from laconic.models.params import Params, dtype_name, load_checkpoint
-from laconic.plan import Plan, in_toml, to_toml
-from laconic.techniques import TECHNIQUES, row_of, technique_of
+from laconic.plans.plan import Plan, in_toml, to_toml
+from laconic.plans.techniques import TECHNIQUES, row_of, technique_of
 
 
 def command(

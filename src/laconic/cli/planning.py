@@ -5,7 +5,7 @@ from pathlib import Path
 from laconic.csteps import AdaptiveCodebook, Compression, Joint, KeepLargest, Lossless, LowRank
 from laconic.errors import PlanError
 from laconic.models.params import Params
-from laconic.plan import Plan, load_plan, weights_only
+from laconic.plans.plan import Plan, load_plan, weights_only
 
 
 def plan_of(

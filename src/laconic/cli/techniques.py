@@ -8,8 +8,8 @@ from laconic.cli import options
 from laconic.cli.console import Output, table
 from laconic.csteps import Compression
 from laconic.errors import PlanError
-from laconic.plan import in_toml
-from laconic.techniques import TECHNIQUES, Technique
+from laconic.plans.plan import in_toml
+from laconic.plans.techniques import TECHNIQUES, Technique
 
 KINDS = {
     int: "integer",

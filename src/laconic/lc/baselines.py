@@ -14,7 +14,7 @@ from laconic.format.codes import Code
 from laconic.lc.state import LCState
 from laconic.lc.steps import LStep, c_step
 from laconic.models.params import Params
-from laconic.plan import Plan
+from laconic.plans.plan import Plan
 from laconic.theory.metric import Metrics
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from laconic.errors import UnsupportedMetric, WeightsError
 from laconic.format.codes import Code
 from laconic.models.params import Params
-from laconic.plan import Row
+from laconic.plans.plan import Row
 from laconic.schedule import Progress
 from laconic.theory.metric import Diagonal, Metrics, Unit
 from laconic.training.loop import Penalty

@@ -19,7 +19,7 @@ from laconic.csteps import Codes, Compression, Joint, Lossless, project
 from laconic.format.codes import Code
 from laconic.lc.state import LCState, normalised_importance
 from laconic.models.params import Params, decompress
-from laconic.plan import Plan
+from laconic.plans.plan import Plan
 from laconic.schedule import Progress, Schedule
 from laconic.theory.metric import Diagonal, Metrics
 

@@ -1,4 +1,4 @@
-"""Every technique of `laconic.techniques` on one network, at the same sizes of files, direct and by LC."""
+"""Every technique of `laconic.plans.techniques` on one network, at the same sizes of files, direct and by LC."""
 
 from collections.abc import Callable
 

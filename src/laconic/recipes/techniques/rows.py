@@ -14,7 +14,7 @@ from laconic.api import Result, compress
 from laconic.errors import LaconicError
 from laconic.format import container
 from laconic.models.params import Params, decompress
-from laconic.plan import in_toml
+from laconic.plans.plan import in_toml
 from laconic.recipes.gao2019.points import sample_by_sample
 from laconic.recipes.techniques.search import Found, halved, sought
 from laconic.recipes.techniques.settings import Setting

@@ -6,7 +6,7 @@ from typing import Any, final
 
 from laconic.csteps import Lossless
 from laconic.models.params import Params
-from laconic.plan import Plan, fnmatch_escape, parse_compression
+from laconic.plans.plan import Plan, fnmatch_escape, parse_compression
 from laconic.theory.importance import Importance
 
 Row = Mapping[str, Any]

@@ -3,8 +3,8 @@
 from typing import Any
 
 from laconic.csteps import Additive, Choice, Lossless
-from laconic.techniques.costs import COST_OPTIONS, said_cost, take_cost
-from laconic.techniques.technique import Option, Technique
+from laconic.plans.techniques.costs import COST_OPTIONS, said_cost, take_cost
+from laconic.plans.techniques.technique import Option, Technique
 from laconic.theory.metric import Diagonal, Quartic, Unit
 
 

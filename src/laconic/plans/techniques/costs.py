@@ -5,7 +5,7 @@ from typing import Any
 
 from laconic.csteps.costs import Bits, Cost, Energy, Flops, Parameters
 from laconic.errors import PlanError
-from laconic.techniques.technique import Option
+from laconic.plans.techniques.technique import Option
 
 COSTS: dict[str, Callable[[int], Cost]] = {
     "parameters": lambda positions: Parameters(),

@@ -16,7 +16,7 @@ from laconic.csteps import (
     PricedPruning,
 )
 from laconic.errors import PlanError
-from laconic.techniques.technique import Option, Technique
+from laconic.plans.techniques.technique import Option, Technique
 from laconic.theory.metric import Diagonal, Quartic, Unit
 
 _VALUES = {"values": Option(Compression, "what becomes of those that stay")}

@@ -4,8 +4,8 @@ from typing import Any
 
 from laconic.csteps import Canonical, Compression, LearnedRank, Lossless, LowRank, NuclearNorm, Tucker
 from laconic.format.codes import VIEWS
-from laconic.techniques.costs import COST_OPTIONS, said_cost, take_cost
-from laconic.techniques.technique import Option, Technique
+from laconic.plans.techniques.costs import COST_OPTIONS, said_cost, take_cost
+from laconic.plans.techniques.technique import Option, Technique
 from laconic.theory.metric import Diagonal, Kronecker, Unit
 
 _VIEW = Option(str, "how a tensor is a matrix: out|in.kh.kw, out.kh|in.kw or out.kw|in.kh")

@@ -7,7 +7,7 @@ from typing import Any
 
 from laconic.csteps import Compression, Joint
 from laconic.errors import PlanError
-from laconic.techniques.technique import Technique
+from laconic.plans.techniques.technique import Technique
 
 Row = dict[str, Any]
 """A table of TOML: numbers, strings, booleans, lists and tables."""

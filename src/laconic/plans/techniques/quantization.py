@@ -12,7 +12,7 @@ from laconic.csteps import (
     UniformGrid,
     powers_of_two,
 )
-from laconic.techniques.technique import Option, Technique
+from laconic.plans.techniques.technique import Option, Technique
 from laconic.theory.metric import Diagonal, Quartic, Unit
 
 _LATTICE = {

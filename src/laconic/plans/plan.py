@@ -25,7 +25,7 @@ from typing import Any, final
 from laconic.csteps import Compression, Joint, Lossless
 from laconic.errors import PlanError
 from laconic.models.params import Params
-from laconic.techniques import TECHNIQUES, row_of
+from laconic.plans.techniques import TECHNIQUES, row_of
 from laconic.theory.importance import Importance
 
 

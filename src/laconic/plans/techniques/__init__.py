@@ -1,11 +1,11 @@
 """Every technique that a plan can name, with its parameters, their units, and what it promises."""
 
-from laconic.techniques.additive import ADDITIVE
-from laconic.techniques.low_rank import LOW_RANK
-from laconic.techniques.pruning import PRUNING
-from laconic.techniques.quantization import QUANTIZATION
-from laconic.techniques.rows import Row, row_of, technique_of
-from laconic.techniques.technique import Option, Technique
+from laconic.plans.techniques.additive import ADDITIVE
+from laconic.plans.techniques.low_rank import LOW_RANK
+from laconic.plans.techniques.pruning import PRUNING
+from laconic.plans.techniques.quantization import QUANTIZATION
+from laconic.plans.techniques.rows import Row, row_of, technique_of
+from laconic.plans.techniques.technique import Option, Technique
 
 TECHNIQUES: dict[str, Technique] = {
     technique.key: technique for technique in (*ADDITIVE, *QUANTIZATION, *PRUNING, *LOW_RANK)

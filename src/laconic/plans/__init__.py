@@ -1,0 +1,1 @@
+"""What each tensor of a network gets: patterns, and the techniques that they can ask for."""
