@@ -25,10 +25,10 @@ from laconic.csteps.warm import distortion
 from laconic.errors import PlanError, UnsupportedMetric
 from laconic.format.codes import CodebookCode, DenseCode, LowRankCode, SparseCode, SumCode, Symbols, Values
 from laconic.lc import LCState, run, start
+from laconic.lc.schedule import Geometric
 from laconic.models.params import decompress, dtype_name, to_numpy
 from laconic.plans.plan import Plan
 from laconic.quantize.clustering import cluster, trimmed
-from laconic.schedule import Geometric
 from laconic.theory.metric import Diagonal
 
 from .cases import generator, heavy, importance, normal

@@ -12,9 +12,9 @@ from laconic.errors import PlanError
 from laconic.format import container
 from laconic.format.codes import CodebookCode, DenseCode
 from laconic.lc import c_step, run, start
+from laconic.lc.schedule import Geometric
 from laconic.plans.plan import Plan, parse_compression
 from laconic.plans.techniques import TECHNIQUES
-from laconic.schedule import Geometric
 from laconic.theory.metric import Diagonal
 
 from .cases import importance, normal

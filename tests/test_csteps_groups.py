@@ -26,8 +26,8 @@ from laconic.csteps.warm import distortion
 from laconic.errors import PlanError, UnsupportedMetric, WeightsError
 from laconic.format.codes import CodebookCode, LowRankCode
 from laconic.lc import finetune, run, start
+from laconic.lc.schedule import Geometric
 from laconic.plans.plan import Plan, parse_compression
-from laconic.schedule import Geometric
 from laconic.theory.metric import Diagonal, Kronecker
 
 from .cases import heavy, importance, normal

@@ -12,8 +12,8 @@ from laconic.errors import PlanError, UnsupportedMetric
 from laconic.format.codes import DenseCode, LowRankCode
 from laconic.format.codes.counting import ideal_bits
 from laconic.lc import run, start
+from laconic.lc.schedule import Geometric
 from laconic.plans.plan import Plan, parse_compression
-from laconic.schedule import Geometric
 from laconic.theory.metric import Diagonal, Kronecker, Quartic
 
 from .cases import heavy, normal

@@ -15,8 +15,8 @@ from laconic.csteps.l1_ball import multiplier_of
 from laconic.csteps.warm import distortion
 from laconic.errors import PlanError, UnsupportedMetric, WeightsError
 from laconic.lc import run, start
+from laconic.lc.schedule import Geometric
 from laconic.plans.plan import Plan
-from laconic.schedule import Geometric
 from laconic.theory.metric import Diagonal, Kronecker, Quartic
 
 from .cases import generator, heavy, importance, normal

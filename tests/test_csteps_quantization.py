@@ -22,10 +22,10 @@ from laconic.errors import PlanError, WeightsError
 from laconic.format.codes import GroupedCode
 from laconic.format.coding import entropy_bits
 from laconic.lc import finetune, free_parameters, run, start
+from laconic.lc.schedule import Geometric
 from laconic.plans.plan import Plan, parse_compression
 from laconic.quantize.clustering import best_scale, group_scales, scale
 from laconic.quantize.clustering.priced import code_lengths
-from laconic.schedule import Geometric
 from laconic.theory.metric import Diagonal
 
 from .cases import generator, heavy, normal

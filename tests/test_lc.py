@@ -10,9 +10,9 @@ from torch import Tensor
 from laconic.csteps import AdaptiveCodebook, Joint, KeepLargest, Lossless, LowRank
 from laconic.errors import PlanError, WeightsError
 from laconic.lc import LCState, LearningStep, c_step, finetune, iterated_direct, run, start
+from laconic.lc.schedule import Geometric
 from laconic.models.params import decompress, params_of
 from laconic.plans.plan import Plan, weights_only
-from laconic.schedule import Geometric
 from laconic.theory.metric import Diagonal
 from laconic.training.loop import Optimization, adam, nesterov
 

@@ -10,9 +10,9 @@ from laconic.csteps import AdaptiveCodebook, Joint, KeepLargest, Lossless, LowRa
 from laconic.errors import DataError
 from laconic.format import files
 from laconic.lc import LCState, LearningStep, load_state, run, save_state, start
+from laconic.lc.schedule import Adaptive, Progress
 from laconic.models.params import save_checkpoint
 from laconic.plans.plan import Plan
-from laconic.schedule import Adaptive, Progress
 from laconic.theory.metric import Diagonal
 from laconic.training.loop import Optimization
 

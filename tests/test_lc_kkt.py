@@ -12,8 +12,8 @@ from torch import Tensor
 from laconic.csteps import AdaptiveCodebook, Compression, Joint, KeepLargest, LowRank
 from laconic.format.codes import CodebookCode, SparseCode
 from laconic.lc import LCState, c_step, run, start
+from laconic.lc.schedule import Geometric
 from laconic.plans.plan import Plan
-from laconic.schedule import Geometric
 from laconic.theory.metric import Diagonal
 
 from .toys import DOUBLE, Quadratic, last, normal, random_quadratic

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from laconic.csteps import AdaptiveCodebook, Compression, KeepLargest, LowRank
 from laconic.lc import LCState, LearningStep, finetune, iterated_direct, run, start
+from laconic.lc.schedule import Geometric
 from laconic.plans.plan import Plan
-from laconic.schedule import Geometric
 from laconic.theory.metric import Diagonal
 
 from .toys import DOUBLE, Binary, Fixed, Point, Quadratic, last, lbfgs, normal, random_quadratic

@@ -9,10 +9,10 @@ from torch import Tensor
 from laconic.csteps import AdaptiveCodebook, Joint, KeepLargest, Lossless, LowRank
 from laconic.errors import UnsupportedMetric, WeightsError
 from laconic.lc import LCState, c_step, run, start
+from laconic.lc.schedule import Geometric
 from laconic.lc.state import QuadraticPenalty
 from laconic.models.params import params_of
 from laconic.plans.plan import Plan
-from laconic.schedule import Geometric
 from laconic.theory.metric import Diagonal, Metric, Unit
 
 from .toys import DOUBLE, Parameter, normal, random_quadratic

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 from laconic.csteps import AdaptiveCodebook, Additive, Compression, Joint, KeepLargest, LowRank, UniformGrid
 from laconic.lc import LearningStep, run, start
+from laconic.lc.schedule import Adaptive
 from laconic.models.data import Dataset
 from laconic.models.params import params_of
 from laconic.plans.plan import weights_only
-from laconic.schedule import Adaptive
 from laconic.training.loop import Optimization, adam
 from laconic.training.task import Task, regression
 

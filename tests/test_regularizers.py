@@ -5,7 +5,7 @@ import torch
 
 from laconic.csteps import NuclearNorm
 from laconic.errors import PlanError
-from laconic.regularizers import Regularizer, nuclear_norm, orthogonality
+from laconic.lc.regularizers import Regularizer, nuclear_norm, orthogonality
 from laconic.training.loop import minimise
 
 from .toys import Quadratic, lbfgs, normal

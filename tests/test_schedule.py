@@ -6,7 +6,7 @@ import math
 import pytest
 
 from laconic.errors import PlanError
-from laconic.schedule import Adaptive, Geometric, Progress, Schedule
+from laconic.lc.schedule import Adaptive, Geometric, Progress, Schedule
 
 
 def progress(step: int, mu: float = 1.0, gap: float = 0.5, changed: float | None = None) -> Progress:

@@ -9,9 +9,9 @@ from torch import nn
 from laconic.csteps import BINARY, TERNARY, FixedCodebook, Lossless, powers_of_two
 from laconic.errors import PlanError
 from laconic.lc import LearningStep, run, start
+from laconic.lc.schedule import Geometric
 from laconic.models.params import params_of
 from laconic.plans.plan import Plan
-from laconic.schedule import Geometric
 from laconic.training.loop import Optimization, minimise
 from laconic.training.stochastic import nearest_entry, stochastic_round, straight_through, through_rounding
 from laconic.training.task import Task

@@ -15,11 +15,11 @@ from laconic.format.codes import Code, DenseCode
 from laconic.format.container import LacFile
 from laconic.insight.ledger import REFERENCE_BYTES, Ledger, ledger
 from laconic.lc import FINE_TUNING, LCState, LearningStep, direct, finetune, iterated_direct, run, start
+from laconic.lc.schedule import Adaptive, Progress, Schedule
 from laconic.models.params import Arrays, Params, apply_to, checkpoint_bytes, decompress, params_of, to_numpy, to_torch
 from laconic.plans.plan import Plan, weights_only
 from laconic.quantize.budget import QUALITIES, Budget, Fitted, fit
 from laconic.quantize.smallest import smallest
-from laconic.schedule import Adaptive, Progress, Schedule
 from laconic.theory.metric import Metrics
 from laconic.training.loop import Optimization
 from laconic.training.task import Task

@@ -13,9 +13,9 @@ from laconic.api import Effort, Result, Training, compress, load
 from laconic.csteps import AdaptiveCodebook, Compression, Joint, KeepLargest
 from laconic.insight.ledger import REFERENCE_BYTES
 from laconic.lc import FINE_TUNING
+from laconic.lc.schedule import Progress
 from laconic.models import data, nets
 from laconic.models.params import Params, params_of, save_checkpoint
-from laconic.schedule import Progress
 from laconic.training.loop import Optimization, cosine, start_training, train
 from laconic.training.task import Task, classification
 

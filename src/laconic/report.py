@@ -12,7 +12,7 @@ from matplotlib.ticker import FixedLocator, NullFormatter, StrMethodFormatter
 
 from laconic.demo import PLANS, Outcome
 from laconic.insight.bound import Bound, Point
-from laconic.schedule import Progress
+from laconic.lc.schedule import Progress
 
 HEADINGS = ("compression", "file, bytes", "ratio", "direct: error %", "LC: error %", "reference: error %")
 

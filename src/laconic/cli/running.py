@@ -13,8 +13,8 @@ from laconic.cli.console import Interrupted, Output, Tick
 from laconic.cli.tasks import batches_per_epoch, counted
 from laconic.errors import OutputExists
 from laconic.lc import LCState, load_state, save_state, start
+from laconic.lc.schedule import Progress
 from laconic.plans.plan import Plan
-from laconic.schedule import Progress
 from laconic.theory.metric import Metrics
 from laconic.training.task import Task
 

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from laconic.errors import DataError
 from laconic.format import container
+from laconic.lc.schedule import Progress
 from laconic.lc.state import LCState
 from laconic.models.params import Params, load_checkpoint, save_checkpoint, to_numpy
-from laconic.schedule import Progress
 
 _KIND = "lc state 0"
 _GROUPS = ("weights", "multipliers", "importance", "compressed")

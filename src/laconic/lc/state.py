@@ -9,9 +9,9 @@ from torch import Tensor
 
 from laconic.errors import UnsupportedMetric, WeightsError
 from laconic.format.codes import Code
+from laconic.lc.schedule import Progress
 from laconic.models.params import Params
 from laconic.plans.plan import Row
-from laconic.schedule import Progress
 from laconic.theory.metric import Diagonal, Metrics, Unit
 from laconic.training.loop import Penalty
 

@@ -17,10 +17,10 @@ from torch import Tensor
 
 from laconic.csteps import Codes, Compression, Joint, Lossless, project
 from laconic.format.codes import Code
+from laconic.lc.schedule import Progress, Schedule
 from laconic.lc.state import LCState, normalised_importance
 from laconic.models.params import Params, decompress
 from laconic.plans.plan import Plan
-from laconic.schedule import Progress, Schedule
 from laconic.theory.metric import Diagonal, Metrics
 
 LStep = Callable[[LCState, float], tuple[Params, float]]
