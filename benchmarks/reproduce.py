@@ -11,7 +11,7 @@ from pathlib import Path
 import record
 import torch
 
-from laconic.recipes import RECIPES, recipe, reproduce
+from laconic.experiments.recipes import RECIPES, recipe, reproduce
 
 
 def main() -> None:

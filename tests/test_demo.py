@@ -10,7 +10,7 @@ import torch
 
 import laconic
 from laconic.cli import run
-from laconic.demo import PLANS
+from laconic.experiments.demo import PLANS
 from laconic.models import data, nets
 from laconic.models.params import load_checkpoint, params_of
 from laconic.training.task import classification

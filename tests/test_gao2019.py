@@ -13,14 +13,14 @@ import torch
 from laconic.cli import run
 from laconic.csteps import Compression
 from laconic.errors import DataError, UnsupportedMetric
+from laconic.experiments.recipes import RECIPES, Cache, Context, recipe, reproduce
+from laconic.experiments.recipes.gao2019 import networks
+from laconic.experiments.recipes.gao2019.choice import choose
+from laconic.experiments.recipes.gao2019.experiment import CIFAR100, MNIST, PANELS
+from laconic.experiments.recipes.gao2019.methods import METHODS, metrics_of, refusal
+from laconic.experiments.recipes.gao2019.points import TECHNIQUES, clustered_share, kept_share
+from laconic.experiments.recipes.gao2019.study import CLAIMS
 from laconic.models.data import Dataset
-from laconic.recipes import RECIPES, Cache, Context, recipe, reproduce
-from laconic.recipes.gao2019 import networks
-from laconic.recipes.gao2019.choice import choose
-from laconic.recipes.gao2019.experiment import CIFAR100, MNIST, PANELS
-from laconic.recipes.gao2019.methods import METHODS, metrics_of, refusal
-from laconic.recipes.gao2019.points import TECHNIQUES, clustered_share, kept_share
-from laconic.recipes.gao2019.study import CLAIMS
 from laconic.theory.metric import Quartic
 
 TINY = replace(
@@ -262,7 +262,9 @@ def test_the_command_runs_one_and_goes_on(whole, tmp_path, monkeypatch):
     assert code == 0
     assert json.loads(shown) == json.loads((tmp_path / "reproduce-gao2019-mnist" / "result.json").read_text())
     assert json.loads(shown) == json.loads((whole[0] / "result.json").read_text())
-    monkeypatch.setattr("laconic.recipes.gao2019.points.compress", lambda *_, **__: pytest.fail("it was finished"))
+    monkeypatch.setattr(
+        "laconic.experiments.recipes.gao2019.points.compress", lambda *_, **__: pytest.fail("it was finished")
+    )
     assert called("gao2019-mnist", "--fast", "--quiet", "--threads", 1) == (0, "")
 
 
@@ -279,7 +281,7 @@ def test_an_interrupt_says_how_to_go_on(tmp_path, monkeypatch, capsys):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("laconic.recipes.gao2019.points.compress", interrupt)
+    monkeypatch.setattr("laconic.experiments.recipes.gao2019.points.compress", interrupt)
     folder = tmp_path / "run"
     assert called("gao2019-mnist", "--fast", "-o", folder, "--threads", 1)[0] == 130
     assert f"{folder}: the same command goes on" in " ".join(capsys.readouterr().err.split())

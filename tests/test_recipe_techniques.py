@@ -10,14 +10,14 @@ import pytest
 from laconic.api import compress
 from laconic.csteps import Joint, Lossless
 from laconic.errors import DataError
+from laconic.experiments.recipes import Cache, Context, recipe, reproduce, techniques
+from laconic.experiments.recipes.techniques import claims, figure, rows, starts, subject
+from laconic.experiments.recipes.techniques.search import NEAR, halved, labels, nearest, sought
+from laconic.experiments.recipes.techniques.settings import SETTINGS, Setting
 from laconic.format import container
 from laconic.models.params import decompress
 from laconic.plans.plan import parse_compression
 from laconic.plans.techniques import TECHNIQUES, technique_of
-from laconic.recipes import Cache, Context, recipe, reproduce, techniques
-from laconic.recipes.techniques import claims, figure, rows, starts, subject
-from laconic.recipes.techniques.search import NEAR, halved, labels, nearest, sought
-from laconic.recipes.techniques.settings import SETTINGS, Setting
 from laconic.training.loop import Optimization
 
 NAMES = ("lossless", "codebook", "ternary", "keep", "two_components")

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from laconic.errors import DataError, OutputExists
-from laconic.recipes import RECIPES, Cache, Context, Outcome, Recipe, recipe, reproduce
-from laconic.recipes.bootstrap import along, interval, resampled_means
-from laconic.recipes.verdict import Curve, judge
+from laconic.experiments.recipes import RECIPES, Cache, Context, Outcome, Recipe, recipe, reproduce
+from laconic.experiments.recipes.bootstrap import along, interval, resampled_means
+from laconic.experiments.recipes.verdict import Curve, judge
 
 RNG = np.random.default_rng(0)
 

@@ -55,7 +55,9 @@ sys.exit(run(arguments))
 def processes():
     """A server that has torch loaded and forks a process for each command: a start costs little."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["laconic.cli.compress", "laconic.cli.train", "laconic.demo", "torch._dynamo"])
+    context.set_forkserver_preload(
+        ["laconic.cli.compress", "laconic.cli.train", "laconic.experiments.demo", "torch._dynamo"]
+    )
     return context
 
 

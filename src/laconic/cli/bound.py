@@ -11,11 +11,7 @@ from laconic.cli import options
 from laconic.cli.console import Output, table
 from laconic.cli.tasks import check_weights, task_of
 from laconic.errors import OutputExists
-from laconic.format import container
-from laconic.insight import bound
-from laconic.insight.bound import Bound, Point
-from laconic.models.params import Arrays, Params, load_checkpoint, to_numpy
-from laconic.report import (
+from laconic.experiments.report import (
     DECIBELS,
     bound_figure,
     bound_page,
@@ -24,6 +20,10 @@ from laconic.report import (
     point_headings,
     point_rows,
 )
+from laconic.format import container
+from laconic.insight import bound
+from laconic.insight.bound import Bound, Point
+from laconic.models.params import Arrays, Params, load_checkpoint, to_numpy
 from laconic.theory.importance import input_moments
 from laconic.training.task import Task
 

@@ -8,9 +8,9 @@ import typer
 
 from laconic.cli import options
 from laconic.cli.console import Interrupted, Output, table
-from laconic.demo import demonstrate
 from laconic.errors import OutputExists
-from laconic.report import HEADINGS, demo_figure, demo_page, demo_rows
+from laconic.experiments.demo import demonstrate
+from laconic.experiments.report import HEADINGS, demo_figure, demo_page, demo_rows
 
 
 def command(

@@ -8,7 +8,7 @@ import typer
 
 from laconic.cli import options
 from laconic.cli.console import Interrupted, Output, table
-from laconic.recipes import RECIPES, recipe, reproduce
+from laconic.experiments.recipes import RECIPES, recipe, reproduce
 
 
 def command(

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from laconic.csteps import Compression
 from laconic.errors import UnsupportedMetric
-from laconic.recipes.gao2019.experiment import Settings, Subject
+from laconic.experiments.recipes.gao2019.experiment import Settings, Subject
 from laconic.theory.importance import IMPORTANCES, estimate
 from laconic.theory.metric import Diagonal, Metric, Quartic
 from laconic.training.loop import derive_seed

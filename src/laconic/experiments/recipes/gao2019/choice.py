@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
-from laconic.recipes.gao2019.experiment import Subject
-from laconic.recipes.gao2019.methods import METHODS, Method, refusal
-from laconic.recipes.gao2019.points import TECHNIQUES, Technique, measured
+from laconic.experiments.recipes.gao2019.experiment import Subject
+from laconic.experiments.recipes.gao2019.methods import METHODS, Method, refusal
+from laconic.experiments.recipes.gao2019.points import TECHNIQUES, Technique, measured
 
 
 @final

@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-from laconic.recipes.gao2019.methods import METHODS
-from laconic.recipes.gao2019.points import TECHNIQUES
-from laconic.recipes.gao2019.study import Study
-from laconic.recipes.verdict import Claim, Verdict
+from laconic.experiments.recipes.gao2019.methods import METHODS
+from laconic.experiments.recipes.gao2019.points import TECHNIQUES
+from laconic.experiments.recipes.gao2019.study import Study
+from laconic.experiments.recipes.verdict import Claim, Verdict
 
 _TITLE = "Gao, Liu, Wang & Oh, “Rate distortion for model compression: from theory to practice” (ICML 2019)"
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from laconic.recipes.recipe import Context
+from laconic.experiments.recipes.recipe import Context
 from laconic.training.loop import Optimization, adam
 from laconic.training.task import Task
 

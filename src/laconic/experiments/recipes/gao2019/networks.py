@@ -6,10 +6,7 @@ from dataclasses import replace
 import torch
 
 from laconic.errors import DataError
-from laconic.models import data, nets
-from laconic.models.data import Dataset
-from laconic.models.params import load_checkpoint
-from laconic.recipes.gao2019.experiment import (
+from laconic.experiments.recipes.gao2019.experiment import (
     BATCH,
     CIFAR,
     CIFAR100,
@@ -23,8 +20,11 @@ from laconic.recipes.gao2019.experiment import (
     Subject,
     holds,
 )
-from laconic.recipes.recipe import Context
-from laconic.recipes.reference import trained
+from laconic.experiments.recipes.recipe import Context
+from laconic.experiments.recipes.reference import trained
+from laconic.models import data, nets
+from laconic.models.data import Dataset
+from laconic.models.params import load_checkpoint
 from laconic.training.loop import Optimization
 from laconic.training.task import classification
 

@@ -5,7 +5,7 @@ from typing import Literal, final
 
 import numpy as np
 
-from laconic.recipes.bootstrap import along, interval, resampled_means
+from laconic.experiments.recipes.bootstrap import along, interval, resampled_means
 
 LEVEL, DRAWS = 0.95, 4000
 

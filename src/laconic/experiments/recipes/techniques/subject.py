@@ -8,13 +8,13 @@ from torch import Tensor
 
 from laconic.api import Training
 from laconic.errors import DataError
+from laconic.experiments.recipes.gao2019.experiment import holds
+from laconic.experiments.recipes.recipe import Context
+from laconic.experiments.recipes.reference import trained
 from laconic.lc import FINE_TUNING
 from laconic.models import data, nets
 from laconic.models.data import Dataset
 from laconic.models.params import load_checkpoint
-from laconic.recipes.gao2019.experiment import holds
-from laconic.recipes.recipe import Context
-from laconic.recipes.reference import trained
 from laconic.training.loop import Optimization, cosine
 from laconic.training.task import Task, classification
 

@@ -6,8 +6,8 @@ from types import MappingProxyType
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from laconic.recipes.techniques.claims import METHODS
-from laconic.recipes.techniques.rows import Row
+from laconic.experiments.recipes.techniques.claims import METHODS
+from laconic.experiments.recipes.techniques.rows import Row
 
 COLOURS: Mapping[str, str] = MappingProxyType(
     {

@@ -6,10 +6,10 @@ from typing import Any, final
 
 import numpy as np
 
-from laconic.recipes.gao2019.choice import Choice, choose, pairs
-from laconic.recipes.gao2019.experiment import Subject
-from laconic.recipes.gao2019.points import TECHNIQUES, Point, measured, uncompressed
-from laconic.recipes.verdict import Claim, Curve, Verdict, judge
+from laconic.experiments.recipes.gao2019.choice import Choice, choose, pairs
+from laconic.experiments.recipes.gao2019.experiment import Subject
+from laconic.experiments.recipes.gao2019.points import TECHNIQUES, Point, measured, uncompressed
+from laconic.experiments.recipes.verdict import Claim, Curve, Verdict, judge
 
 CLAIMS = (
     Claim("proposed below baseline in cross entropy at every ratio", "proposed", "baseline", "loss", "every"),

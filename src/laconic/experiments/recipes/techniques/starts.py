@@ -9,9 +9,9 @@ from torch import Tensor
 
 from laconic.api import compress
 from laconic.csteps import AdaptiveCodebook
-from laconic.recipes.gao2019.points import sample_by_sample
-from laconic.recipes.techniques.rows import percent
-from laconic.recipes.techniques.subject import Subject
+from laconic.experiments.recipes.gao2019.points import sample_by_sample
+from laconic.experiments.recipes.techniques.rows import percent
+from laconic.experiments.recipes.techniques.subject import Subject
 
 STARTS = ("linear", "density", "random", "optimal")
 _SEEDS = 3

@@ -7,7 +7,7 @@ from typing import Any, final
 
 from matplotlib.figure import Figure
 
-from laconic.recipes.cache import Cache
+from laconic.experiments.recipes.cache import Cache
 
 Say = Callable[[float, str], None]
 """(share done, what is going on)."""

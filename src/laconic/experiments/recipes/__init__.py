@@ -4,8 +4,8 @@ To add one, write a `Recipe` and list it in `RECIPES`. Its `run` takes what is s
 interrupted run goes on, and returns an `Outcome`: a record, a page, and figures.
 """
 
-from laconic.recipes.cache import Cache
-from laconic.recipes.recipe import Context, Outcome, Recipe
-from laconic.recipes.table import RECIPES, recipe, reproduce
+from laconic.experiments.recipes.cache import Cache
+from laconic.experiments.recipes.recipe import Context, Outcome, Recipe
+from laconic.experiments.recipes.table import RECIPES, recipe, reproduce
 
 __all__ = ["RECIPES", "Cache", "Context", "Outcome", "Recipe", "recipe", "reproduce"]

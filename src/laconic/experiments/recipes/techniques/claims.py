@@ -6,11 +6,11 @@ from typing import Any, final
 
 import numpy as np
 
-from laconic.recipes.techniques.rows import Method, Row
-from laconic.recipes.techniques.search import labels
-from laconic.recipes.techniques.settings import SETTINGS
-from laconic.recipes.techniques.starts import Start
-from laconic.recipes.verdict import Answer, Curve, Verdict, judge
+from laconic.experiments.recipes.techniques.rows import Method, Row
+from laconic.experiments.recipes.techniques.search import labels
+from laconic.experiments.recipes.techniques.settings import SETTINGS
+from laconic.experiments.recipes.techniques.starts import Start
+from laconic.experiments.recipes.verdict import Answer, Curve, Verdict, judge
 
 _ADAPTIVE = ("codebook", "kmeans", "priced_codebook")
 _FIXED = ("binary", "ternary", "powers_of_two", "fixed_codebook")

@@ -12,9 +12,9 @@ from torch.nn import functional as F
 
 from laconic.api import compress
 from laconic.csteps import AdaptiveCodebook, Compression, KeepLargest
+from laconic.experiments.recipes.gao2019.experiment import Subject
+from laconic.experiments.recipes.gao2019.methods import Method, metrics_of
 from laconic.models.params import Params
-from laconic.recipes.gao2019.experiment import Subject
-from laconic.recipes.gao2019.methods import Method, metrics_of
 from laconic.training.task import Task, mode
 
 _BITS = 32

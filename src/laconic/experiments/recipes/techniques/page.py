@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from laconic.recipes.techniques.claims import Judged
-from laconic.recipes.techniques.rows import Row
-from laconic.recipes.techniques.starts import Start
-from laconic.recipes.techniques.subject import Subject
+from laconic.experiments.recipes.techniques.claims import Judged
+from laconic.experiments.recipes.techniques.rows import Row
+from laconic.experiments.recipes.techniques.starts import Start
+from laconic.experiments.recipes.techniques.subject import Subject
 
 _HOW = """\
 Each technique has one parameter that is free; it is searched until the file, entropy-coded and with everything

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from laconic.api import Result, compress
 from laconic.errors import LaconicError
+from laconic.experiments.recipes.gao2019.points import sample_by_sample
+from laconic.experiments.recipes.techniques.search import Found, halved, sought
+from laconic.experiments.recipes.techniques.settings import Setting
+from laconic.experiments.recipes.techniques.subject import Subject
 from laconic.format import container
 from laconic.models.params import Params, decompress
 from laconic.plans.plan import in_toml
-from laconic.recipes.gao2019.points import sample_by_sample
-from laconic.recipes.techniques.search import Found, halved, sought
-from laconic.recipes.techniques.settings import Setting
-from laconic.recipes.techniques.subject import Subject
 from laconic.theory.metric import Metrics
 
 Method = Literal["direct", "LC"]

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator
 
 from matplotlib.figure import Figure
 
-from laconic.recipes.gao2019 import networks
-from laconic.recipes.gao2019.experiment import Subject
-from laconic.recipes.gao2019.figures import panels, sensitivity
-from laconic.recipes.gao2019.page import page
-from laconic.recipes.gao2019.study import study
-from laconic.recipes.recipe import Context, Outcome, Recipe
+from laconic.experiments.recipes.gao2019 import networks
+from laconic.experiments.recipes.gao2019.experiment import Subject
+from laconic.experiments.recipes.gao2019.figures import panels, sensitivity
+from laconic.experiments.recipes.gao2019.page import page
+from laconic.experiments.recipes.gao2019.study import study
+from laconic.experiments.recipes.recipe import Context, Outcome, Recipe
 
 _SOURCE = "Gao, Liu, Wang & Oh, Rate distortion for model compression: from theory to practice, ICML 2019, section 5"
 

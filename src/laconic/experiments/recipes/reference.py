@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
+from laconic.experiments.recipes.recipe import Context
 from laconic.models.params import load_checkpoint, params_of, save_checkpoint
-from laconic.recipes.recipe import Context
 from laconic.training.loop import Optimization, packed, start_training, train, unpacked
 from laconic.training.task import Task
 

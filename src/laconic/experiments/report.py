@@ -10,7 +10,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullFormatter, StrMethodFormatter
 
-from laconic.demo import PLANS, Outcome
+from laconic.experiments.demo import PLANS, Outcome
 from laconic.insight.bound import Bound, Point
 from laconic.lc.schedule import Progress
 

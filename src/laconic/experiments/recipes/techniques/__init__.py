@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 
-from laconic.recipes.gao2019.points import sample_by_sample
-from laconic.recipes.recipe import Context, Outcome, Recipe
-from laconic.recipes.techniques import claims, starts
-from laconic.recipes.techniques.figure import curves
-from laconic.recipes.techniques.page import page
-from laconic.recipes.techniques.rows import measure, percent
-from laconic.recipes.techniques.settings import SETTINGS, Setting
-from laconic.recipes.techniques.subject import prepare
+from laconic.experiments.recipes.gao2019.points import sample_by_sample
+from laconic.experiments.recipes.recipe import Context, Outcome, Recipe
+from laconic.experiments.recipes.techniques import claims, starts
+from laconic.experiments.recipes.techniques.figure import curves
+from laconic.experiments.recipes.techniques.page import page
+from laconic.experiments.recipes.techniques.rows import measure, percent
+from laconic.experiments.recipes.techniques.settings import SETTINGS, Setting
+from laconic.experiments.recipes.techniques.subject import prepare
 
 _SOURCE = (
     "Han, Mao & Dally, Deep Compression, ICLR 2016; Carreira-Perpiñán & Idelbayev, the LC papers, 2017 to 2021; "

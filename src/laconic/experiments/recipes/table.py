@@ -9,10 +9,10 @@ from types import MappingProxyType
 import torch
 
 from laconic.errors import DataError
+from laconic.experiments.recipes import gao2019, techniques
+from laconic.experiments.recipes.cache import Cache
+from laconic.experiments.recipes.recipe import Context, Outcome, Recipe, Say
 from laconic.format.files import replace_file
-from laconic.recipes import gao2019, techniques
-from laconic.recipes.cache import Cache
-from laconic.recipes.recipe import Context, Outcome, Recipe, Say
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType({made.name: made for made in (*gao2019.RECIPES, *techniques.RECIPES)})
 """Name → recipe."""

@@ -1,0 +1,1 @@
+"""Published experiments, run again, and what people look at."""
