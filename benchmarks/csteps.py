@@ -35,9 +35,7 @@ import torch
 from record import environment, save, say
 from sklearn.cluster import KMeans
 
-from laconic.csteps import (
-    BINARY,
-    TERNARY,
+from laconic import (
     AdaptiveCodebook,
     Additive,
     Compression,
@@ -48,6 +46,7 @@ from laconic.csteps import (
     L1Penalty,
     LowRank,
 )
+from laconic.csteps.fixed_codebook import BINARY, TERNARY
 from laconic.csteps.warm import distortion
 from laconic.quantize.clustering import nearest
 

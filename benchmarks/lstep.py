@@ -15,8 +15,9 @@ from pathlib import Path
 
 import torch
 
-from laconic import AdaptiveCodebook, lc
+from laconic import AdaptiveCodebook
 from laconic.lc.state import QuadraticPenalty
+from laconic.lc.steps import start
 from laconic.models import data, nets
 from laconic.models.params import params_of
 from laconic.plans.plan import weights_only
@@ -39,7 +40,7 @@ def main() -> None:
     passes = options.repeat or max(1, 20_000 // len(images.splits["train"][0]))
     params = params_of(module)
     how = Optimization(passes, lr=0.01)
-    state = lc.start(params, weights_only(AdaptiveCodebook(2), params))
+    state = start(params, weights_only(AdaptiveCodebook(2), params))
     penalty = QuadraticPenalty(state, 1e-3)
 
     def plain() -> None:

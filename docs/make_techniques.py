@@ -22,8 +22,9 @@ import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
+from laconic import Compression
 from laconic.cli.techniques import KINDS
-from laconic.csteps import Compression, Hashed
+from laconic.csteps.fixed_assignments import Hashed
 from laconic.models import data
 from laconic.models.params import params_of
 from laconic.plans.plan import in_toml, parse_compression
@@ -148,7 +149,7 @@ def shown(technique: Technique) -> Mapping[str, Any]:
 def example(technique: Technique) -> list[str]:
     """Return the lines of the example in Python; the last is an expression."""
     compression = parse_compression(shown(technique), technique.key)
-    imports = "from laconic.csteps import Hashed" if technique.key == "hashed" else None
+    imports = "from laconic.csteps.fixed_assignments import Hashed" if technique.key == "hashed" else None
     return [
         "import laconic, torch",
         *([imports] if imports else []),

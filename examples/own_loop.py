@@ -8,7 +8,8 @@ from sklearn.datasets import load_digits
 from torch.nn import functional as F
 
 import laconic
-from laconic import lc
+from laconic.lc.state import LCState
+from laconic.lc.steps import c_step, start
 
 torch.manual_seed(0)
 digits = load_digits()
@@ -18,7 +19,7 @@ train, test = slice(0, 1400), slice(1400, None)
 model = torch.nn.Sequential(torch.nn.Linear(64, 100), torch.nn.ReLU(), torch.nn.Linear(100, 10))
 
 
-def epochs(count: int, state: lc.LCState | None = None, mu: float = 0.0) -> None:
+def epochs(count: int, state: LCState | None = None, mu: float = 0.0) -> None:
     """Train ``model``: any loop, any optimizer."""
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, nesterov=True)
     for _ in range(count):
@@ -39,11 +40,11 @@ def error(params: dict[str, torch.Tensor]) -> float:
 
 epochs(40)
 plan = laconic.Plan({"*.weight": laconic.AdaptiveCodebook(2)}, rest=laconic.Lossless())
-state = lc.start(laconic.params_of(model), plan)
+state = start(laconic.params_of(model), plan)
 print(f"reference {error(laconic.params_of(model)):.1f} %, direct compression to 2 values {error(state.params):.1f} %")
 mu = 0.003
 while state.progress.step < 40:
     epochs(2, state, mu)
-    state = lc.c_step(state, laconic.params_of(model), mu)  # the one call
+    state = c_step(state, laconic.params_of(model), mu)  # the one call
     mu *= 1.15
 print(f"LC to 2 values {error(state.params):.1f} %, gap {state.progress.gap:.3f}")

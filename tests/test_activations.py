@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from laconic.csteps import Groups, KeepGroups
+from laconic import Groups, KeepGroups
 from laconic.errors import DataError
 from laconic.models.data import Dataset
 from laconic.models.params import params_of

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import laconic
-from laconic.csteps import AdaptiveCodebook, Joint, KeepLargest, Lossless, LowRank
+from laconic import AdaptiveCodebook, Joint, KeepLargest, Lossless, LowRank
 from laconic.errors import OutputExists, PlanError, WeightsError
 from laconic.models import data, nets
 from laconic.models.params import params_of, save_checkpoint

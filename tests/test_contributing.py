@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 import laconic
-from laconic.csteps import COMPRESSIONS, Compression, Joint
+from laconic import Compression, Joint
+from laconic.csteps.catalogue import COMPRESSIONS
 from laconic.plans.plan import parse_compression
 from laconic.plans.techniques import TECHNIQUES
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from laconic.csteps import AdaptiveCodebook, Joint, KeepLargest, Lossless, LowRank, project
+from laconic import AdaptiveCodebook, Joint, KeepLargest, Lossless, LowRank
 from laconic.csteps.factors import to_matrix
+from laconic.csteps.joint import project
 from laconic.csteps.warm import distortion, feasible
 from laconic.errors import PlanError, UnsupportedMetric, WeightsError
 from laconic.format.codes import CodebookCode, LowRankCode, SparseCode

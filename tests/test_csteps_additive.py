@@ -9,23 +9,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from laconic.csteps import (
-    AdaptiveCodebook,
-    Additive,
-    Codes,
-    Compression,
-    Joint,
-    KeepLargest,
-    LowRank,
-    NuclearNorm,
-    UniformGrid,
-    project,
-)
+from laconic import AdaptiveCodebook, Additive, Compression, Joint, KeepLargest, LowRank, NuclearNorm, UniformGrid
+from laconic.csteps.compression import Codes
+from laconic.csteps.joint import project
 from laconic.csteps.warm import distortion
 from laconic.errors import PlanError, UnsupportedMetric
 from laconic.format.codes import CodebookCode, DenseCode, LowRankCode, SparseCode, SumCode, Symbols, Values
-from laconic.lc import LCState, run, start
 from laconic.lc.schedule import Geometric
+from laconic.lc.state import LCState
+from laconic.lc.steps import run, start
 from laconic.models.params import decompress, dtype_name, to_numpy
 from laconic.plans.plan import Plan
 from laconic.quantize.clustering import cluster, trimmed

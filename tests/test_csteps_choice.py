@@ -5,14 +5,15 @@ import itertools
 import pytest
 import torch
 
-from laconic.csteps import AdaptiveCodebook, Additive, Choice, Joint, KeepLargest, L0Penalty, Lossless, LowRank, project
+from laconic import AdaptiveCodebook, Additive, Choice, Joint, KeepLargest, L0Penalty, Lossless, LowRank
 from laconic.csteps.costs import Bits, Energy, Flops, Parameters
+from laconic.csteps.joint import project
 from laconic.csteps.warm import distortion
 from laconic.errors import PlanError
 from laconic.format import container
 from laconic.format.codes import CodebookCode, DenseCode
-from laconic.lc import c_step, run, start
 from laconic.lc.schedule import Geometric
+from laconic.lc.steps import c_step, run, start
 from laconic.plans.plan import Plan, parse_compression
 from laconic.plans.techniques import TECHNIQUES
 from laconic.theory.metric import Diagonal

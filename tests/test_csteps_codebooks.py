@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from laconic.csteps import AdaptiveCodebook, Joint
+from laconic import AdaptiveCodebook, Joint
 from laconic.csteps.warm import distortion
 from laconic.errors import PlanError, UnsupportedMetric
 from laconic.format.codes import CodebookCode, GroupedCode

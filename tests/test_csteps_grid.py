@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from laconic.csteps import Joint, UniformGrid, project
+from laconic import Joint, UniformGrid
+from laconic.csteps.joint import project
 from laconic.csteps.warm import distortion
 from laconic.errors import PlanError, WeightsError
 from laconic.format.codes import GridCode, Values

@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy.optimize import minimize
 
-from laconic.csteps import (
+from laconic import (
     AdaptiveCodebook,
     GroupPenalty,
     Groups,
@@ -19,14 +19,15 @@ from laconic.csteps import (
     LowRank,
     NuclearNorm,
     PricedPruning,
-    project,
 )
 from laconic.csteps.groups import Tiling
+from laconic.csteps.joint import project
 from laconic.csteps.warm import distortion
 from laconic.errors import PlanError, UnsupportedMetric, WeightsError
 from laconic.format.codes import CodebookCode, LowRankCode
-from laconic.lc import finetune, run, start
+from laconic.lc.finetune import finetune
 from laconic.lc.schedule import Geometric
+from laconic.lc.steps import run, start
 from laconic.plans.plan import Plan, parse_compression
 from laconic.theory.metric import Diagonal, Kronecker
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from laconic.csteps import LowRank
+from laconic import LowRank
 from laconic.csteps import krylov as solver
 from laconic.csteps.factors import truncated
 from laconic.csteps.krylov import krylov, worthwhile

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from laconic.csteps import LearnedRank, Lossless, LowRank, NuclearNorm
+from laconic import LearnedRank, Lossless, LowRank, NuclearNorm
 from laconic.csteps.costs import Bits, Energy, Flops, Parameters, Time
 from laconic.csteps.nuclear_norm import nuclear_norm
 from laconic.csteps.warm import distortion
 from laconic.errors import PlanError, UnsupportedMetric
 from laconic.format.codes import DenseCode, LowRankCode
 from laconic.format.codes.counting import ideal_bits
-from laconic.lc import run, start
 from laconic.lc.schedule import Geometric
+from laconic.lc.steps import run, start
 from laconic.plans.plan import Plan, parse_compression
 from laconic.theory.metric import Diagonal, Kronecker, Quartic
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from laconic.csteps import AdaptiveCodebook, LowRank
+from laconic import AdaptiveCodebook, LowRank
 from laconic.csteps.factors import whitened
 from laconic.csteps.warm import distortion
 from laconic.csteps.weighted_low_rank import fitted, weighted, weighted_error

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from laconic.csteps import AdaptiveCodebook, Joint, KeepLargest, KeepNOfM, PricedPruning
+from laconic import AdaptiveCodebook, Joint, KeepLargest, KeepNOfM, PricedPruning
 from laconic.csteps.keep_n_of_m import largest_in_rows
 from laconic.csteps.warm import distortion
 from laconic.format import container

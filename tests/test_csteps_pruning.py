@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 from sklearn.linear_model import Lasso
 
-from laconic.csteps import AdaptiveCodebook, Joint, KeepLargest, L0Penalty, L1Ball, L1Penalty, UniformGrid, project
+from laconic import AdaptiveCodebook, Joint, KeepLargest, L0Penalty, L1Ball, L1Penalty, UniformGrid
+from laconic.csteps.joint import project
 from laconic.csteps.l1_ball import multiplier_of
 from laconic.csteps.warm import distortion
 from laconic.errors import PlanError, UnsupportedMetric, WeightsError
-from laconic.lc import run, start
 from laconic.lc.schedule import Geometric
+from laconic.lc.steps import run, start
 from laconic.plans.plan import Plan
 from laconic.theory.metric import Diagonal, Kronecker, Quartic
 

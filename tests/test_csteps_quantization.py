@@ -6,23 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from laconic.csteps import (
-    BINARY,
-    TERNARY,
-    AdaptiveCodebook,
-    FixedAssignments,
-    FixedCodebook,
-    Hashed,
-    Joint,
-    powers_of_two,
-    project,
-)
+from laconic import AdaptiveCodebook, FixedAssignments, FixedCodebook, Joint
+from laconic.csteps.fixed_assignments import Hashed
+from laconic.csteps.fixed_codebook import BINARY, TERNARY, powers_of_two
+from laconic.csteps.joint import project
 from laconic.csteps.warm import distortion
 from laconic.errors import PlanError, WeightsError
 from laconic.format.codes import GroupedCode
 from laconic.format.coding import entropy_bits
-from laconic.lc import finetune, free_parameters, run, start
+from laconic.lc.finetune import finetune, free_parameters
 from laconic.lc.schedule import Geometric
+from laconic.lc.steps import run, start
 from laconic.plans.plan import Plan, parse_compression
 from laconic.quantize.clustering import best_scale, group_scales, scale
 from laconic.quantize.clustering.priced import code_lengths

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from laconic.csteps import AdaptiveCodebook, Canonical, Joint, LowRank, Tucker
+from laconic import AdaptiveCodebook, Canonical, Joint, LowRank, Tucker
 from laconic.csteps.canonical import _start, error_of, refitted
 from laconic.csteps.tucker import iterated
 from laconic.csteps.warm import distortion
 from laconic.errors import PlanError, UnsupportedMetric, WeightsError
-from laconic.lc import finetune
+from laconic.lc.finetune import finetune
 from laconic.plans.plan import parse_compression
 from laconic.theory.metric import Diagonal
 

@@ -6,7 +6,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from laconic.csteps import AdaptiveCodebook, KeepLargest
+from laconic import AdaptiveCodebook, KeepLargest
 from laconic.errors import FormatError, WeightsError
 from laconic.format import container
 from laconic.format.codes import CodebookCode, DenseCode, SparseCode, Symbols, Values

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import laconic
-from laconic.csteps import COMPRESSIONS
+from laconic.csteps.catalogue import COMPRESSIONS
 from laconic.format.codes import CODES, DTYPES
 
 ROOT = Path(__file__).resolve().parents[1]

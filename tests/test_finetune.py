@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from laconic.csteps import (
+from laconic import (
     AdaptiveCodebook,
     Additive,
     FixedCodebook,
@@ -23,7 +23,8 @@ from laconic.csteps import (
 )
 from laconic.errors import PlanError, WeightsError
 from laconic.format.codes import Code, CodebookCode, DenseCode, LowRankCode, SparseCode, Symbols, Values
-from laconic.lc import finetune, start
+from laconic.lc.finetune import finetune
+from laconic.lc.steps import start
 from laconic.models.params import decompress, params_of, to_numpy
 from laconic.plans.plan import Plan
 from laconic.training.loop import Optimization, adam

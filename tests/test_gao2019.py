@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+from laconic import Compression
 from laconic.cli import run
-from laconic.csteps import Compression
 from laconic.errors import DataError, UnsupportedMetric
 from laconic.experiments.recipes import RECIPES, Cache, Context, recipe, reproduce
 from laconic.experiments.recipes.gao2019 import networks

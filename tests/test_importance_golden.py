@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from laconic.csteps import AdaptiveCodebook
+from laconic import AdaptiveCodebook
 from laconic.errors import DataError, PlanError
 from laconic.models.data import Dataset
 from laconic.models.params import decompress, params_of

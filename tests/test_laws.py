@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from laconic.csteps import COMPRESSIONS, Compression, Lossless, project
+from laconic import Compression, Lossless
+from laconic.csteps.catalogue import COMPRESSIONS
+from laconic.csteps.joint import project
 from laconic.csteps.warm import distortion
 from laconic.errors import UnsupportedMetric, WeightsError
 from laconic.format import container

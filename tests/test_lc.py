@@ -7,10 +7,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from laconic.csteps import AdaptiveCodebook, Joint, KeepLargest, Lossless, LowRank
+from laconic import AdaptiveCodebook, Joint, KeepLargest, Lossless, LowRank
 from laconic.errors import PlanError, WeightsError
-from laconic.lc import LCState, LearningStep, c_step, finetune, iterated_direct, run, start
+from laconic.lc.baselines import iterated_direct
+from laconic.lc.finetune import finetune
+from laconic.lc.l_step import LearningStep
 from laconic.lc.schedule import Geometric
+from laconic.lc.state import LCState
+from laconic.lc.steps import c_step, run, start
 from laconic.models.params import decompress, params_of
 from laconic.plans.plan import Plan, weights_only
 from laconic.theory.metric import Diagonal

@@ -6,11 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from laconic.csteps import AdaptiveCodebook, Joint, KeepLargest, Lossless, LowRank
+from laconic import AdaptiveCodebook, Joint, KeepLargest, Lossless, LowRank
 from laconic.errors import DataError
 from laconic.format import files
-from laconic.lc import LCState, LearningStep, load_state, run, save_state, start
+from laconic.lc.checkpoint import load_state, save_state
+from laconic.lc.l_step import LearningStep
 from laconic.lc.schedule import Adaptive, Progress
+from laconic.lc.state import LCState
+from laconic.lc.steps import run, start
 from laconic.models.params import save_checkpoint
 from laconic.plans.plan import Plan
 from laconic.theory.metric import Diagonal

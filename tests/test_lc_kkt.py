@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from laconic.csteps import AdaptiveCodebook, Compression, Joint, KeepLargest, LowRank
+from laconic import AdaptiveCodebook, Compression, Joint, KeepLargest, LowRank
 from laconic.format.codes import CodebookCode, SparseCode
-from laconic.lc import LCState, c_step, run, start
 from laconic.lc.schedule import Geometric
+from laconic.lc.state import LCState
+from laconic.lc.steps import c_step, run, start
 from laconic.plans.plan import Plan
 from laconic.theory.metric import Diagonal
 

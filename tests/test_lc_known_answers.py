@@ -7,9 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from laconic.csteps import AdaptiveCodebook, Compression, KeepLargest, LowRank
-from laconic.lc import LCState, LearningStep, finetune, iterated_direct, run, start
+from laconic import AdaptiveCodebook, Compression, KeepLargest, LowRank
+from laconic.lc.baselines import iterated_direct
+from laconic.lc.finetune import finetune
+from laconic.lc.l_step import LearningStep
 from laconic.lc.schedule import Geometric
+from laconic.lc.state import LCState
+from laconic.lc.steps import run, start
 from laconic.plans.plan import Plan
 from laconic.theory.metric import Diagonal
 

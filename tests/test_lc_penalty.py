@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from laconic.csteps import AdaptiveCodebook, Joint, KeepLargest, Lossless, LowRank
+from laconic import AdaptiveCodebook, Joint, KeepLargest, Lossless, LowRank
 from laconic.errors import UnsupportedMetric, WeightsError
-from laconic.lc import LCState, c_step, run, start
 from laconic.lc.schedule import Geometric
-from laconic.lc.state import QuadraticPenalty
+from laconic.lc.state import LCState, QuadraticPenalty
+from laconic.lc.steps import c_step, run, start
 from laconic.models.params import params_of
 from laconic.plans.plan import Plan
 from laconic.theory.metric import Diagonal, Metric, Unit

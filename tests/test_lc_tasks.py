@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from laconic.csteps import AdaptiveCodebook, Additive, Compression, Joint, KeepLargest, LowRank, UniformGrid
-from laconic.lc import LearningStep, run, start
+from laconic import AdaptiveCodebook, Additive, Compression, Joint, KeepLargest, LowRank, UniformGrid
+from laconic.lc.l_step import LearningStep
 from laconic.lc.schedule import Adaptive
+from laconic.lc.steps import run, start
 from laconic.models.data import Dataset
 from laconic.models.params import params_of
 from laconic.plans.plan import weights_only

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 import laconic
-from laconic.csteps import (
-    COMPRESSIONS,
+from laconic import (
     AdaptiveCodebook,
     Additive,
     Canonical,
@@ -16,7 +15,6 @@ from laconic.csteps import (
     FixedCodebook,
     GroupPenalty,
     Groups,
-    Hashed,
     Joint,
     KeepGroups,
     KeepLargest,
@@ -32,6 +30,8 @@ from laconic.csteps import (
     Tucker,
     UniformGrid,
 )
+from laconic.csteps.catalogue import COMPRESSIONS
+from laconic.csteps.fixed_assignments import Hashed
 from laconic.format import container
 from laconic.format.codes.counting import published_bits
 from laconic.insight.ledger import REFERENCE_BYTES, ledger

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from laconic.csteps import AdaptiveCodebook, Additive, Joint, KeepLargest, Lossless, LowRank, UniformGrid
+from laconic import AdaptiveCodebook, Additive, Joint, KeepLargest, Lossless, LowRank, UniformGrid
 from laconic.errors import PlanError
-from laconic.lc import start
+from laconic.lc.steps import start
 from laconic.plans.plan import Plan, Row, fnmatch_escape, load_plan, parse_plan, weights_only
 from laconic.theory.importance import Importance
 

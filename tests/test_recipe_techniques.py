@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from laconic import Joint, Lossless
 from laconic.api import compress
-from laconic.csteps import Joint, Lossless
 from laconic.errors import DataError
 from laconic.experiments.recipes import Cache, Context, recipe, reproduce, techniques
 from laconic.experiments.recipes.techniques import claims, figure, rows, starts, subject

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from laconic.csteps import NuclearNorm
+from laconic import NuclearNorm
 from laconic.errors import PlanError
 from laconic.lc.regularizers import Regularizer, nuclear_norm, orthogonality
 from laconic.training.loop import minimise

@@ -6,10 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from laconic.csteps import BINARY, TERNARY, FixedCodebook, Lossless, powers_of_two
+from laconic import FixedCodebook, Lossless
+from laconic.csteps.fixed_codebook import BINARY, TERNARY, powers_of_two
 from laconic.errors import PlanError
-from laconic.lc import LearningStep, run, start
+from laconic.lc.l_step import LearningStep
 from laconic.lc.schedule import Geometric
+from laconic.lc.steps import run, start
 from laconic.models.params import params_of
 from laconic.plans.plan import Plan
 from laconic.training.loop import Optimization, minimise

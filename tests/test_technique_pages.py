@@ -30,7 +30,7 @@ def test_the_row_in_toml_builds_the_compression_of_the_example_in_python(techniq
     (row,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
     (call,) = re.findall(r"laconic\.compress\(weights, (.*)\)$", page, re.MULTILINE)
     names: dict[str, object] = {}
-    exec("import laconic\nfrom laconic.csteps import Hashed", names)
+    exec("import laconic\nfrom laconic.csteps.fixed_assignments import Hashed", names)
     compression = eval(call, names)
     assert type(compression) is technique.compression
     assert parse_plan(tomllib.loads(row)).tensors == {"weight": compression}

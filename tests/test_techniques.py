@@ -6,7 +6,8 @@ import tomllib
 import pytest
 import torch
 
-from laconic.csteps import Additive, Compression, FixedCodebook, Joint, KeepLargest, LowRank, UniformGrid, project
+from laconic import Additive, Compression, FixedCodebook, Joint, KeepLargest, LowRank, UniformGrid
+from laconic.csteps.joint import project
 from laconic.errors import PlanError, UnsupportedMetric
 from laconic.plans.plan import Plan, parse_compression, parse_plan, to_toml
 from laconic.plans.techniques import TECHNIQUES, Technique, row_of, technique_of

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from laconic.csteps import AdaptiveCodebook
+from laconic import AdaptiveCodebook
 from laconic.errors import PlanError, WeightsError
-from laconic.lc import start
 from laconic.lc.state import QuadraticPenalty
+from laconic.lc.steps import start
 from laconic.models.data import Dataset
 from laconic.models.params import params_of
 from laconic.plans.plan import Plan

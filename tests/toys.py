@@ -11,9 +11,10 @@ import torch
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
-from laconic.csteps import Codes, Compression
+from laconic import Compression
+from laconic.csteps.compression import Codes
 from laconic.format.codes import Code, CodebookCode, DenseCode, Symbols, Values
-from laconic.lc import LCState
+from laconic.lc.state import LCState
 from laconic.models.data import Dataset
 from laconic.models.params import Params, dtype_name, params_of, to_numpy
 from laconic.theory.metric import Metrics, diagonal_of

@@ -9,30 +9,30 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0.dev0"
 
 _HOME = {
-    "AdaptiveCodebook": "csteps",
-    "Additive": "csteps",
+    "AdaptiveCodebook": "csteps.adaptive_codebook",
+    "Additive": "csteps.additive",
     "Budget": "quantize.budget",
-    "Canonical": "csteps",
-    "Choice": "csteps",
-    "Compression": "csteps",
-    "FixedAssignments": "csteps",
-    "FixedCodebook": "csteps",
-    "GroupPenalty": "csteps",
-    "Groups": "csteps",
-    "Joint": "csteps",
-    "KeepGroups": "csteps",
-    "KeepLargest": "csteps",
-    "KeepNOfM": "csteps",
-    "L0Penalty": "csteps",
-    "L1Ball": "csteps",
-    "L1Penalty": "csteps",
-    "Lossless": "csteps",
-    "LowRank": "csteps",
-    "PricedPruning": "csteps",
-    "LearnedRank": "csteps",
-    "NuclearNorm": "csteps",
-    "Tucker": "csteps",
-    "UniformGrid": "csteps",
+    "Canonical": "csteps.canonical",
+    "Choice": "csteps.choice",
+    "Compression": "csteps.compression",
+    "FixedAssignments": "csteps.fixed_assignments",
+    "FixedCodebook": "csteps.fixed_codebook",
+    "GroupPenalty": "csteps.group_penalty",
+    "Groups": "csteps.groups",
+    "Joint": "csteps.joint",
+    "KeepGroups": "csteps.keep_groups",
+    "KeepLargest": "csteps.keep_largest",
+    "KeepNOfM": "csteps.keep_n_of_m",
+    "L0Penalty": "csteps.l0_penalty",
+    "L1Ball": "csteps.l1_ball",
+    "L1Penalty": "csteps.l1_penalty",
+    "Lossless": "csteps.lossless",
+    "LowRank": "csteps.low_rank",
+    "PricedPruning": "csteps.priced_pruning",
+    "LearnedRank": "csteps.learned_rank",
+    "NuclearNorm": "csteps.nuclear_norm",
+    "Tucker": "csteps.tucker",
+    "UniformGrid": "csteps.uniform_grid",
     "Diagonal": "theory.metric",
     "Unit": "theory.metric",
     "LaconicError": "errors",
@@ -64,30 +64,30 @@ if TYPE_CHECKING:
     from laconic.api import Training as Training
     from laconic.api import compress as compress
     from laconic.api import load as load
-    from laconic.csteps import AdaptiveCodebook as AdaptiveCodebook
-    from laconic.csteps import Additive as Additive
-    from laconic.csteps import Canonical as Canonical
-    from laconic.csteps import Choice as Choice
-    from laconic.csteps import Compression as Compression
-    from laconic.csteps import FixedAssignments as FixedAssignments
-    from laconic.csteps import FixedCodebook as FixedCodebook
-    from laconic.csteps import GroupPenalty as GroupPenalty
-    from laconic.csteps import Groups as Groups
-    from laconic.csteps import Joint as Joint
-    from laconic.csteps import KeepGroups as KeepGroups
-    from laconic.csteps import KeepLargest as KeepLargest
-    from laconic.csteps import KeepNOfM as KeepNOfM
-    from laconic.csteps import L0Penalty as L0Penalty
-    from laconic.csteps import L1Ball as L1Ball
-    from laconic.csteps import L1Penalty as L1Penalty
-    from laconic.csteps import LearnedRank as LearnedRank
-    from laconic.csteps import Lossless as Lossless
-    from laconic.csteps import LowRank as LowRank
-    from laconic.csteps import NuclearNorm as NuclearNorm
-    from laconic.csteps import PricedPruning as PricedPruning
-    from laconic.csteps import Tucker as Tucker
-    from laconic.csteps import UniformGrid as UniformGrid
     from laconic.csteps import costs as costs
+    from laconic.csteps.adaptive_codebook import AdaptiveCodebook as AdaptiveCodebook
+    from laconic.csteps.additive import Additive as Additive
+    from laconic.csteps.canonical import Canonical as Canonical
+    from laconic.csteps.choice import Choice as Choice
+    from laconic.csteps.compression import Compression as Compression
+    from laconic.csteps.fixed_assignments import FixedAssignments as FixedAssignments
+    from laconic.csteps.fixed_codebook import FixedCodebook as FixedCodebook
+    from laconic.csteps.group_penalty import GroupPenalty as GroupPenalty
+    from laconic.csteps.groups import Groups as Groups
+    from laconic.csteps.joint import Joint as Joint
+    from laconic.csteps.keep_groups import KeepGroups as KeepGroups
+    from laconic.csteps.keep_largest import KeepLargest as KeepLargest
+    from laconic.csteps.keep_n_of_m import KeepNOfM as KeepNOfM
+    from laconic.csteps.l0_penalty import L0Penalty as L0Penalty
+    from laconic.csteps.l1_ball import L1Ball as L1Ball
+    from laconic.csteps.l1_penalty import L1Penalty as L1Penalty
+    from laconic.csteps.learned_rank import LearnedRank as LearnedRank
+    from laconic.csteps.lossless import Lossless as Lossless
+    from laconic.csteps.low_rank import LowRank as LowRank
+    from laconic.csteps.nuclear_norm import NuclearNorm as NuclearNorm
+    from laconic.csteps.priced_pruning import PricedPruning as PricedPruning
+    from laconic.csteps.tucker import Tucker as Tucker
+    from laconic.csteps.uniform_grid import UniformGrid as UniformGrid
     from laconic.errors import LaconicError as LaconicError
     from laconic.format.container import open as open
     from laconic.models import data as data

@@ -8,14 +8,18 @@ from typing import Any, Literal, final
 
 from torch import Tensor, nn
 
-from laconic.csteps import Compression
+from laconic.csteps.compression import Compression
 from laconic.errors import PlanError, UnsupportedMetric
 from laconic.format import container
 from laconic.format.codes import Code, DenseCode
 from laconic.format.container import LacFile
 from laconic.insight.ledger import REFERENCE_BYTES, Ledger, ledger
-from laconic.lc import FINE_TUNING, LCState, LearningStep, direct, finetune, iterated_direct, run, start
+from laconic.lc.baselines import direct, iterated_direct
+from laconic.lc.finetune import FINE_TUNING, finetune
+from laconic.lc.l_step import LearningStep
 from laconic.lc.schedule import Adaptive, Progress, Schedule
+from laconic.lc.state import LCState
+from laconic.lc.steps import run, start
 from laconic.models.params import Arrays, Params, apply_to, checkpoint_bytes, decompress, params_of, to_numpy, to_torch
 from laconic.plans.plan import Plan, weights_only
 from laconic.quantize.budget import QUALITIES, Budget, Fitted, fit

@@ -2,7 +2,7 @@
 
 import torch
 
-from laconic.csteps import AdaptiveCodebook, Additive, Choice, Joint, KeepLargest, Lossless, LowRank, UniformGrid
+from laconic import AdaptiveCodebook, Additive, Choice, Joint, KeepLargest, Lossless, LowRank, UniformGrid
 
 from .case import FACTORED, MATRICES, MIXED, SEVERAL, TENSORS, Case, alone, normal, together
 

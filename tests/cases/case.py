@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from laconic.csteps import Compression
+from laconic import Compression
 from laconic.format.codes import Code, CodebookCode, GridCode, GroupedCode
 from laconic.format.coding import entropy_bits
 from laconic.theory.metric import Diagonal, Metric, Quartic

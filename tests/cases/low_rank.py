@@ -1,6 +1,6 @@
 """Factors."""
 
-from laconic.csteps import (
+from laconic import (
     AdaptiveCodebook,
     Canonical,
     Compression,

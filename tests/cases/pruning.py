@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from laconic.csteps import (
+from laconic import (
     AdaptiveCodebook,
     GroupPenalty,
     Groups,

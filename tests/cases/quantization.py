@@ -2,19 +2,9 @@
 
 import numpy as np
 
-from laconic.csteps import (
-    BINARY,
-    TERNARY,
-    AdaptiveCodebook,
-    FixedAssignments,
-    FixedCodebook,
-    Hashed,
-    Joint,
-    KeepLargest,
-    LowRank,
-    UniformGrid,
-    powers_of_two,
-)
+from laconic import AdaptiveCodebook, FixedAssignments, FixedCodebook, Joint, KeepLargest, LowRank, UniformGrid
+from laconic.csteps.fixed_assignments import Hashed
+from laconic.csteps.fixed_codebook import BINARY, TERNARY, powers_of_two
 
 from .case import (
     COMPOSED,

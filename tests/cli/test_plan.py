@@ -5,8 +5,8 @@ import tomllib
 import pytest
 import torch
 
+from laconic import AdaptiveCodebook, KeepLargest, LowRank
 from laconic.cli import run
-from laconic.csteps import AdaptiveCodebook, KeepLargest, LowRank
 from laconic.models.params import save_checkpoint
 from laconic.plans.plan import parse_compression, parse_plan, weights_only
 from laconic.plans.techniques import TECHNIQUES

@@ -20,7 +20,8 @@ from laconic.cli.tasks import IDENTITY, check_weights, evaluations, task_of
 from laconic.errors import DataError, PlanError
 from laconic.format.codes import Code
 from laconic.insight.ledger import REFERENCE_BYTES
-from laconic.lc import FINE_TUNING, direct
+from laconic.lc.baselines import direct
+from laconic.lc.finetune import FINE_TUNING
 from laconic.models.params import Params, open_checkpoint
 from laconic.plans.plan import Plan
 from laconic.quantize.budget import PASSES, Budget

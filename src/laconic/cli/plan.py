@@ -8,7 +8,8 @@ import typer
 from laconic.cli import options
 from laconic.cli.console import Output, table
 from laconic.cli.planning import plan_of
-from laconic.csteps import Joint, Lossless
+from laconic.csteps.joint import Joint
+from laconic.csteps.lossless import Lossless
 from laconic.errors import PlanError
 from laconic.models.params import Params, dtype_name, load_checkpoint
 from laconic.plans.plan import Plan, in_toml, to_toml

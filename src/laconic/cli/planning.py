@@ -2,7 +2,12 @@
 
 from pathlib import Path
 
-from laconic.csteps import AdaptiveCodebook, Compression, Joint, KeepLargest, Lossless, LowRank
+from laconic.csteps.adaptive_codebook import AdaptiveCodebook
+from laconic.csteps.compression import Compression
+from laconic.csteps.joint import Joint
+from laconic.csteps.keep_largest import KeepLargest
+from laconic.csteps.lossless import Lossless
+from laconic.csteps.low_rank import LowRank
 from laconic.errors import PlanError
 from laconic.models.params import Params
 from laconic.plans.plan import Plan, load_plan, weights_only

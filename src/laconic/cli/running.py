@@ -12,8 +12,10 @@ from laconic.api import Result, Training, advising, compress
 from laconic.cli.console import Interrupted, Output, Tick
 from laconic.cli.tasks import batches_per_epoch, counted
 from laconic.errors import OutputExists
-from laconic.lc import LCState, load_state, save_state, start
+from laconic.lc.checkpoint import load_state, save_state
 from laconic.lc.schedule import Progress
+from laconic.lc.state import LCState
+from laconic.lc.steps import start
 from laconic.plans.plan import Plan
 from laconic.theory.metric import Metrics
 from laconic.training.task import Task

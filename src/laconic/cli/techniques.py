@@ -6,7 +6,7 @@ import typer
 
 from laconic.cli import options
 from laconic.cli.console import Output, table
-from laconic.csteps import Compression
+from laconic.csteps.compression import Compression
 from laconic.errors import PlanError
 from laconic.plans.plan import in_toml
 from laconic.plans.techniques import TECHNIQUES, Technique

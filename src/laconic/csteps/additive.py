@@ -54,7 +54,7 @@ class Additive(Compression):
         PlanError: for another number of parts, or negative sweeps or tolerance.
 
     >>> import torch
-    >>> from laconic.csteps import AdaptiveCodebook, KeepLargest
+    >>> from laconic import AdaptiveCodebook, KeepLargest
     >>> sums = Additive((AdaptiveCodebook(2), KeepLargest(count=1)))
     >>> sums.project({"w": torch.tensor([1.0, 1.0, -1.0, 7.0, -1.0])})["w"].decompress()
     array([ 1.,  1., -1.,  7., -1.], dtype=float32)

@@ -36,7 +36,7 @@ class Choice(Compression):
         PlanError: for fewer than two compressions, one with a price, or a price that is negative or no number.
 
     >>> import torch
-    >>> from laconic.csteps import AdaptiveCodebook
+    >>> from laconic import AdaptiveCodebook
     >>> weights = {"w": torch.tensor([1.0, 1.1, 2.0, 2.1] * 8)}
     >>> sizes = AdaptiveCodebook(2), AdaptiveCodebook(4)
     >>> [len(Choice(sizes, price).project(weights)["w"].codebook) for price in (1e-4, 1.0)]

@@ -21,7 +21,7 @@ class Joint(Compression):
         of: the compression that takes the tensors together.
 
     >>> import torch
-    >>> from laconic.csteps import AdaptiveCodebook
+    >>> from laconic import AdaptiveCodebook
     >>> codes = project(Joint(AdaptiveCodebook(1)), {"a": torch.tensor([1.0]), "b": torch.tensor([3.0])})
     >>> codes["a"].decompress(), codes["b"].decompress()
     (array([2.], dtype=float32), array([2.], dtype=float32))
@@ -61,7 +61,7 @@ def project(
 def together(compression: Compression, names: Iterable[str]) -> list[tuple[str, ...]]:
     """Return the groups of tensors that ``compression`` takes at a time: all of them where it is `Joint`.
 
-    >>> from laconic.csteps import Lossless
+    >>> from laconic import Lossless
     >>> together(Joint(Lossless()), ["a", "b"]), together(Lossless(), ["a", "b"])
     ([('a', 'b')], [('a',), ('b',)])
     """

@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import final
 
 from laconic.api import Effort, Result, Training, compress, load
-from laconic.csteps import AdaptiveCodebook, Compression, Joint, KeepLargest
+from laconic.csteps.adaptive_codebook import AdaptiveCodebook
+from laconic.csteps.compression import Compression
+from laconic.csteps.joint import Joint
+from laconic.csteps.keep_largest import KeepLargest
 from laconic.insight.ledger import REFERENCE_BYTES
-from laconic.lc import FINE_TUNING
+from laconic.lc.finetune import FINE_TUNING
 from laconic.lc.schedule import Progress
 from laconic.models import data, nets
 from laconic.models.params import Params, params_of, save_checkpoint

@@ -9,7 +9,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from laconic.csteps import together
+from laconic.csteps.joint import together
 from laconic.format.codes import Code
 from laconic.lc.state import LCState
 from laconic.lc.steps import LStep, c_step

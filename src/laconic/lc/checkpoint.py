@@ -29,7 +29,7 @@ def save_state(path: Path, state: LCState, job: Mapping[str, str], history: list
 
     Args:
         path: the checkpoint.
-        state: what `lc.run` has yielded.
+        state: what `lc.steps.run` has yielded.
         job: whatever must not change before a resumed run: plan, data, seed, threads.
         history: the progress of every state so far.
     """

@@ -102,7 +102,7 @@ class FreeParameters:
 def free_parameters(codes: Mapping[str, Code]) -> FreeParameters:
     """Return the direct reparametrisation of weights by the free numbers of their codes, for a loop of one's own.
 
-    >>> from laconic.csteps import FixedAssignments
+    >>> from laconic import FixedAssignments
     >>> tied = FixedAssignments({"w": np.array([0, 0, 1])}).project({"w": torch.tensor([1.0, 3.0, 5.0])})
     >>> free = free_parameters(tied)
     >>> (free.weights()["w"] * torch.tensor([1.0, 10.0, 100.0])).sum().backward()

@@ -15,7 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from laconic.csteps import Codes, Compression, Joint, Lossless, project
+from laconic.csteps.compression import Codes, Compression
+from laconic.csteps.joint import Joint, project
+from laconic.csteps.lossless import Lossless
 from laconic.format.codes import Code
 from laconic.lc.schedule import Progress, Schedule
 from laconic.lc.state import LCState, normalised_importance

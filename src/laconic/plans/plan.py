@@ -22,7 +22,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
 
-from laconic.csteps import Compression, Joint, Lossless
+from laconic.csteps.compression import Compression
+from laconic.csteps.joint import Joint
+from laconic.csteps.lossless import Lossless
 from laconic.errors import PlanError
 from laconic.models.params import Params
 from laconic.plans.techniques import TECHNIQUES, row_of
@@ -167,7 +169,7 @@ def parse_importance(value: object) -> Importance:
 def to_toml(plan: Plan) -> str:
     """Return the TOML document that stands for ``plan``: `load_plan` of it is the plan again.
 
-    >>> from laconic.csteps import KeepLargest
+    >>> from laconic import KeepLargest
     >>> print(to_toml(Plan({"fc*": Joint(KeepLargest(0.05))}, rest=Lossless())), end="")
     [tensors]
     "fc*" = { keep = 0.05, joint = true }

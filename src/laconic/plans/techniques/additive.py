@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from laconic.csteps import Additive, Choice, Lossless
+from laconic.csteps.additive import Additive
+from laconic.csteps.choice import Choice
+from laconic.csteps.lossless import Lossless
 from laconic.plans.techniques.costs import COST_OPTIONS, said_cost, take_cost
 from laconic.plans.techniques.technique import Option, Technique
 from laconic.theory.metric import Diagonal, Quartic, Unit

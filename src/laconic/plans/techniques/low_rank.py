@@ -2,7 +2,13 @@
 
 from typing import Any
 
-from laconic.csteps import Canonical, Compression, LearnedRank, Lossless, LowRank, NuclearNorm, Tucker
+from laconic.csteps.canonical import Canonical
+from laconic.csteps.compression import Compression
+from laconic.csteps.learned_rank import LearnedRank
+from laconic.csteps.lossless import Lossless
+from laconic.csteps.low_rank import LowRank
+from laconic.csteps.nuclear_norm import NuclearNorm
+from laconic.csteps.tucker import Tucker
 from laconic.format.codes import VIEWS
 from laconic.plans.techniques.costs import COST_OPTIONS, said_cost, take_cost
 from laconic.plans.techniques.technique import Option, Technique

@@ -2,19 +2,17 @@
 
 from typing import Any
 
-from laconic.csteps import (
-    Compression,
-    GroupPenalty,
-    Groups,
-    KeepGroups,
-    KeepLargest,
-    KeepNOfM,
-    L0Penalty,
-    L1Ball,
-    L1Penalty,
-    Lossless,
-    PricedPruning,
-)
+from laconic.csteps.compression import Compression
+from laconic.csteps.group_penalty import GroupPenalty
+from laconic.csteps.groups import Groups
+from laconic.csteps.keep_groups import KeepGroups
+from laconic.csteps.keep_largest import KeepLargest
+from laconic.csteps.keep_n_of_m import KeepNOfM
+from laconic.csteps.l0_penalty import L0Penalty
+from laconic.csteps.l1_ball import L1Ball
+from laconic.csteps.l1_penalty import L1Penalty
+from laconic.csteps.lossless import Lossless
+from laconic.csteps.priced_pruning import PricedPruning
 from laconic.errors import PlanError
 from laconic.plans.techniques.technique import Option, Technique
 from laconic.theory.metric import Diagonal, Quartic, Unit

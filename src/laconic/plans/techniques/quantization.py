@@ -2,16 +2,10 @@
 
 from typing import Any
 
-from laconic.csteps import (
-    BINARY,
-    TERNARY,
-    AdaptiveCodebook,
-    FixedAssignments,
-    FixedCodebook,
-    Hashed,
-    UniformGrid,
-    powers_of_two,
-)
+from laconic.csteps.adaptive_codebook import AdaptiveCodebook
+from laconic.csteps.fixed_assignments import FixedAssignments, Hashed
+from laconic.csteps.fixed_codebook import BINARY, TERNARY, FixedCodebook, powers_of_two
+from laconic.csteps.uniform_grid import UniformGrid
 from laconic.plans.techniques.technique import Option, Technique
 from laconic.theory.metric import Diagonal, Quartic, Unit
 

@@ -5,7 +5,8 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from itertools import product
 from typing import Any
 
-from laconic.csteps import Compression, Joint
+from laconic.csteps.compression import Compression
+from laconic.csteps.joint import Joint
 from laconic.errors import PlanError
 from laconic.plans.techniques.technique import Technique
 

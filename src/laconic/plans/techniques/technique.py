@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, final
 
-from laconic.csteps import Compression
+from laconic.csteps.compression import Compression
 from laconic.theory.metric import Diagonal, Metric, Unit
 
 

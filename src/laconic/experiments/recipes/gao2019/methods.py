@@ -8,7 +8,7 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from laconic.csteps import Compression
+from laconic.csteps.compression import Compression
 from laconic.errors import UnsupportedMetric
 from laconic.experiments.recipes.gao2019.experiment import Settings, Subject
 from laconic.theory.importance import IMPORTANCES, estimate

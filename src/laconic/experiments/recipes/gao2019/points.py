@@ -11,7 +11,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from laconic.api import compress
-from laconic.csteps import AdaptiveCodebook, Compression, KeepLargest
+from laconic.csteps.adaptive_codebook import AdaptiveCodebook
+from laconic.csteps.compression import Compression
+from laconic.csteps.keep_largest import KeepLargest
 from laconic.experiments.recipes.gao2019.experiment import Subject
 from laconic.experiments.recipes.gao2019.methods import Method, metrics_of
 from laconic.models.params import Params

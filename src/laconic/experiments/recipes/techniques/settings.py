@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
-from laconic.csteps import Lossless
+from laconic.csteps.lossless import Lossless
 from laconic.models.params import Params
 from laconic.plans.plan import Plan, fnmatch_escape, parse_compression
 from laconic.theory.importance import Importance

@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor
 
 from laconic.api import compress
-from laconic.csteps import AdaptiveCodebook
+from laconic.csteps.adaptive_codebook import AdaptiveCodebook
 from laconic.experiments.recipes.gao2019.points import sample_by_sample
 from laconic.experiments.recipes.techniques.rows import percent
 from laconic.experiments.recipes.techniques.subject import Subject

@@ -11,7 +11,7 @@ from laconic.errors import DataError
 from laconic.experiments.recipes.gao2019.experiment import holds
 from laconic.experiments.recipes.recipe import Context
 from laconic.experiments.recipes.reference import trained
-from laconic.lc import FINE_TUNING
+from laconic.lc.finetune import FINE_TUNING
 from laconic.models import data, nets
 from laconic.models.data import Dataset
 from laconic.models.params import load_checkpoint
