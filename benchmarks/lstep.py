@@ -60,10 +60,10 @@ def main() -> None:
     times: dict[str, list[float]] = {name: [] for name in loops}
     for round_ in range(options.epochs + 1):
         for name, loop in loops.items():
-            start = time.process_time()
+            began = time.process_time()
             loop()
             if round_:  # the first round warms up
-                times[name].append((time.process_time() - start) / passes)
+                times[name].append((time.process_time() - began) / passes)
     medians = {name: statistics.median(found) for name, found in times.items()}
     print(f"{options.net} on {options.data}, batches of 128, one thread, CPU seconds per epoch, median")
     for name, seconds in medians.items():

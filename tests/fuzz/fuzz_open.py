@@ -3,7 +3,7 @@
     python tests/fuzz/fuzz_open.py CORPUS -max_total_time=600 -rss_limit_mb=0 -timeout=20
 
 Every input is tried as it is and with its checksums made right. The decoder without Numba is what runs: coverage is
-seen in Python alone. `tests/test_damage.py` sends altered files through the compiled one.
+seen in Python alone. `tests/format/test_damage.py` sends altered files through the compiled one.
 """
 
 import resource
