@@ -35,7 +35,7 @@ from targets import Network, Target, decibels, find_data, find_minilm, networks,
 from laconic.format import container
 from laconic.format.coding import entropy_bits
 from laconic.quantize.budget import QUALITIES, Budget, Tools, fit
-from laconic.theory import bounds
+from laconic.theory import rate_distortion
 
 PUBLISHED = {
     "ResNet-20": {"2": 1.315, "3": 2.065, "4": 2.878},
@@ -94,8 +94,8 @@ def bound_rows(network: Network, target: Target) -> dict[str, float]:
     variances = np.array([np.mean(np.square(w, dtype=np.float64)) for w in network.tensors.values()])
     counts = np.array([w.size for w in network.tensors.values()])
     return {
-        "Gaussian R(D) (bound)": bounds.water_filling(variances, counts, target.sse).rate / network.count,
-        "Laplacian R(D) (bound)": bounds.laplacian_filling(variances, counts, target.sse).rate / network.count,
+        "Gaussian R(D) (bound)": rate_distortion.water_filling(variances, counts, target.sse).rate / network.count,
+        "Laplacian R(D) (bound)": rate_distortion.laplacian_filling(variances, counts, target.sse).rate / network.count,
     }
 
 
@@ -134,7 +134,7 @@ def ours(network: Network, target: Target, tools: Tools, keep: bool = False) -> 
 
 def gaussian_bits(network: Network, sse: float) -> float:
     """Return ½ log₂(v / D) for the network as one Gaussian source, bits a weight."""
-    return bounds.gaussian_rate(network.energy / network.count, sse / network.count)
+    return rate_distortion.gaussian_rate(network.energy / network.count, sse / network.count)
 
 
 def measure(network: Network, target: Target, error: Any, ablate: bool) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import numpy as np
 import record
 from record import say
 
-from laconic.theory.bounds import relu_importance, relu_layer_error, relu_products
+from laconic.theory.rate_distortion import relu_importance, relu_layer_error, relu_products
 
 SHAPES = ((1, 8), (2, 4), (4, 4), (8, 2))
 """Units, and inputs of each: few enough weights to try everything."""

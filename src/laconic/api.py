@@ -12,6 +12,7 @@ from laconic.csteps.compression import Compression
 from laconic.errors import PlanError, UnsupportedMetric
 from laconic.format import container
 from laconic.format.codes import Code, DenseCode
+from laconic.format.compact import compact
 from laconic.format.container import LacFile
 from laconic.insight.ledger import REFERENCE_BYTES, Ledger, ledger
 from laconic.lc.baselines import direct, iterated_direct
@@ -23,7 +24,6 @@ from laconic.lc.steps import run, start
 from laconic.models.params import Arrays, Params, apply_to, checkpoint_bytes, decompress, params_of, to_numpy, to_torch
 from laconic.plans.plan import Plan, weights_only
 from laconic.quantize.budget import QUALITIES, Budget, Fitted, fit
-from laconic.quantize.smallest import smallest
 from laconic.theory.metric import Metrics
 from laconic.training.loop import Optimization
 from laconic.training.task import Task
@@ -193,7 +193,7 @@ def compress(
     with advising(plan):
         if effort == "direct" or task is None:
             made = {name: code for group in direct(params, plan, metrics) for name, code in group.items()}
-            return Result(smallest({name: made[name] for name in params}), notes)
+            return Result(compact({name: made[name] for name in params}), notes)
         state, how = resume or start(params, plan, metrics), training or Training()
     history = []
     for reached in path(state, task, how, seed):
@@ -201,7 +201,7 @@ def compress(
         history.append(state.progress)
         if watch is not None:
             watch(state)
-    return Result(smallest(finetune(task, all_codes(state), how.finetune, seed)), notes, tuple(history))
+    return Result(compact(finetune(task, all_codes(state), how.finetune, seed)), notes, tuple(history))
 
 
 def weigh(

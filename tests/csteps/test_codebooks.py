@@ -13,8 +13,9 @@ from laconic.errors import PlanError, UnsupportedMetric
 from laconic.format.codes import CodebookCode, GroupedCode
 from laconic.format.coding import entropy_bits
 from laconic.plans.plan import parse_compression
-from laconic.quantize.clustering import cluster, cluster_groups, groups, lloyd_from, quartic_clusters
-from laconic.quantize.clustering.moments import moments, sort
+from laconic.quantize.clustering import cluster, cluster_groups, lloyd_from, quartic_clusters
+from laconic.quantize.clustering import cluster_groups as groups
+from laconic.quantize.clustering.prefix_sums import prefix_sums, sort
 from laconic.quantize.clustering.priced import Member, choose, code_lengths, priced_clusters, settled
 from laconic.quantize.clustering.starts import STARTS, starting_centres
 from laconic.theory.metric import Diagonal, Quartic
@@ -72,7 +73,7 @@ def test_better_grouped_codes_are_kept_only_when_they_are_feasible():
 
 
 def test_the_three_starts_by_hand():
-    sums = moments(np.array([0.0, 1, 2, 3, 4, 5, 6, 100]), None)
+    sums = prefix_sums(np.array([0.0, 1, 2, 3, 4, 5, 6, 100]), None)
     assert starting_centres("linear", sums, 3).tolist() == [0, 50, 100]
     assert starting_centres("density", sums, 4).tolist() == [0, 2, 4, 6]
     drawn = starting_centres("random", sums, 8, seed=3)
@@ -88,7 +89,7 @@ def test_lloyds_iteration_ends_where_the_slow_one_does(start, weighted):
     values, h = normal(300).numpy().astype(float), torch.rand(300, generator=generator(4)).double().numpy()
     h = h if weighted else None
     ones = np.ones(300) if h is None else h
-    centres = starting_centres(start, moments(*sort(values, h)), 6, seed=1)
+    centres = starting_centres(start, prefix_sums(*sort(values, h)), 6, seed=1)
     for _ in range(300):
         z = np.abs(values[:, None] - centres).argmin(axis=1)
         centres = np.array([ones[z == k] @ values[z == k] / ones[z == k].sum() for k in range(6) if (z == k).any()])

@@ -15,11 +15,11 @@ from laconic.cli import run
 from laconic.errors import DataError, UnsupportedMetric
 from laconic.experiments.recipes import RECIPES, Cache, Context, recipe, reproduce
 from laconic.experiments.recipes.gao2019 import networks
-from laconic.experiments.recipes.gao2019.choice import choose
 from laconic.experiments.recipes.gao2019.experiment import CIFAR100, MNIST, PANELS
 from laconic.experiments.recipes.gao2019.methods import METHODS, metrics_of, refusal
 from laconic.experiments.recipes.gao2019.points import TECHNIQUES, clustered_share, kept_share
 from laconic.experiments.recipes.gao2019.study import CLAIMS
+from laconic.experiments.recipes.gao2019.validation import choose
 from laconic.models.data import Dataset
 from laconic.theory.metric import Quartic
 

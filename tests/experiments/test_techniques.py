@@ -10,10 +10,10 @@ import pytest
 from laconic import Joint, Lossless
 from laconic.api import compress
 from laconic.errors import DataError
-from laconic.experiments.recipes import Cache, Context, recipe, reproduce, techniques
-from laconic.experiments.recipes.techniques import claims, figure, rows, starts, subject
-from laconic.experiments.recipes.techniques.search import NEAR, halved, labels, nearest, sought
-from laconic.experiments.recipes.techniques.settings import SETTINGS, Setting
+from laconic.experiments.recipes import Cache, Context, equal_sizes, recipe, reproduce
+from laconic.experiments.recipes.equal_sizes import claims, figure, kmeans_starts, measurements, subject
+from laconic.experiments.recipes.equal_sizes.settings import SETTINGS, Setting
+from laconic.experiments.recipes.equal_sizes.strength import NEAR, halved, labels, nearest, sought
 from laconic.format import container
 from laconic.models.params import decompress
 from laconic.plans.plan import parse_compression
@@ -35,7 +35,7 @@ TINY = replace(
 
 
 def shrunk(patch):
-    patch.setattr(techniques, "SETTINGS", FEW)
+    patch.setattr(equal_sizes, "SETTINGS", FEW)
     patch.setattr(subject, "DIGITS", TINY)
     patch.setattr(subject, "TRAINING_DIGITS", Optimization(epochs=3, lr=0.05))
 
@@ -223,7 +223,7 @@ def test_files_are_what_the_rows_say(whole, tmp_path):
             params = decompress(container.loads(file).codes)
         for split, error in (("test", "error"), ("validation", "validation")):
             assert made.task.evaluate(params, split)["error"] == pytest.approx(row[error], abs=1e-3)
-        assert row["kept"] == rows.kept(params)
+        assert row["kept"] == measurements.kept(params)
 
 
 def test_the_page_has_the_numbers_and_the_figure(whole):
@@ -266,7 +266,7 @@ def timeless(record):
 
 def test_fast_trains_what_statements_name(whole, tmp_path, monkeypatch):
     monkeypatch.setattr(subject, "DIGITS_FAST", TINY)
-    monkeypatch.setattr(techniques, "SETTINGS", tuple(s for s in SETTINGS if s.label in ("keep", "l1_share")))
+    monkeypatch.setattr(equal_sizes, "SETTINGS", tuple(s for s in SETTINGS if s.label in ("keep", "l1_share")))
     reproduce(recipe("techniques"), tmp_path, lambda done, text: None, fast=True)
     made = [(row["setting"], row["method"]) for row in found((tmp_path, None))["rows"]]
     assert made == [("keep", "direct"), ("keep", "LC"), ("l1_share", "direct")]
@@ -289,7 +289,7 @@ def row(label, target, method, share, validation, *, reached=True, kept=(0.1, 0.
     setting = next(setting for setting in SETTINGS if setting.label == label)
     errors = (np.random.default_rng(len(label)).permutation(400) < 400 * share).astype(float)
     figures = {"reached": reached, "validation": validation, "kept": dict(zip("ab", kept, strict=True))}
-    return rows.Row(setting, target, method, figures, errors)
+    return measurements.Measurement(setting, target, method, figures, errors)
 
 
 def verdict_on(made, text, method):
@@ -347,7 +347,7 @@ def test_the_last_layer_is_counted():
 def test_starts_are_compared_with_linear():
     low, high = np.zeros(400), np.r_[np.ones(200), np.zeros(200)]
     made = [
-        starts.Start(k, name, method, 100.0, low if name == "linear" else high)
+        kmeans_starts.Start(k, name, method, 100.0, low if name == "linear" else high)
         for k in (4, 8)
         for name in ("linear", "random")
         for method in ("direct", "tuned")
@@ -361,4 +361,4 @@ def test_starts_are_compared_with_linear():
 
 def test_every_start_is_in_the_record(whole):
     made = [(row["values"], row["start"], row["method"]) for row in found(whole)["starts"]]
-    assert made == [(3, start, method) for start in starts.STARTS for method in ("direct", "tuned")]
+    assert made == [(3, start, method) for start in kmeans_starts.STARTS for method in ("direct", "tuned")]

@@ -20,10 +20,10 @@ from laconic.format.codes import (
     Values,
 )
 from laconic.format.codes.describe import describe
+from laconic.format.container.charges import apportion
 from laconic.format.container.header import HEADER_BYTES, VERSION
 from laconic.format.container.reader import LacFile
 from laconic.format.container.records import encode_blocks
-from laconic.format.container.rows import apportion
 from laconic.format.container.table import BLOCK, MAX_DEPTH
 
 relaxed = settings(deadline=None, max_examples=80, suppress_health_check=[HealthCheck.too_slow])
@@ -57,11 +57,11 @@ def test_all_codes_in_one_file(tmp_path):
             same_code(CASES[name], code)
         with pytest.raises(KeyError):
             file["nowhere"]
-        for row in file.rows()[:-1]:
+        for row in file.charges()[:-1]:
             assert row.code == describe(CASES[row.name])
             assert (row.shape, row.dtype) == (CASES[row.name].shape, CASES[row.name].dtype)
-        assert sum(row.bytes for row in file.rows()) == path.stat().st_size
-        assert file.rows()[-1].name == container.HEADER_ROW
+        assert sum(row.bytes for row in file.charges()) == path.stat().st_size
+        assert file.charges()[-1].name == container.HEADER
 
 
 def leaf(shape):
@@ -116,7 +116,7 @@ def test_any_nest_of_codes_comes_back(codes, metadata):
         same_code(code, back.codes[name])
     assert container.bits(named, metadata) == 8 * len(data)
     assert container.dumps(back.codes, back.metadata) == data
-    assert sum(row.bytes for row in LacFile(data, "").rows()) == len(data)
+    assert sum(row.bytes for row in LacFile(data, "").charges()) == len(data)
 
 
 def test_what_is_shared_is_stored_once_and_comes_back_as_one_object():
@@ -128,7 +128,7 @@ def test_what_is_shared_is_stored_once_and_comes_back_as_one_object():
     file = LacFile(container.dumps(pair), "")
     a, b = file.code("a"), file.code("b")
     assert a.codebook is b.codebook
-    with_book = file.rows()
+    with_book = file.charges()
     assert sum(row.bytes for row in with_book) == container.bits(pair) // 8
     own = {name: len(encode_blocks(code.indices)[0]) for name, code in pair.items()}
     assert [with_book[k].bytes - own[name] for k, name in enumerate("ab")] == apportion(stored, [600, 200])
@@ -234,7 +234,7 @@ def test_reading_one_tensor_touches_only_its_blocks(tmp_path):
     path.write_bytes(data)
     with container.open(path) as file:
         assert np.array_equal(file["first"], dense((50,)).decompress())
-        assert len(file.rows()) == 3
+        assert len(file.charges()) == 3
         with pytest.raises(FormatError, match=r"x\.lac: tensor 'second': byte \d+: the block is damaged"):
             file["second"]
 

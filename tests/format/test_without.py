@@ -27,7 +27,7 @@ for path in sorted(Path({folder!r}).glob("*.lac")):
                 found[path.name + " " + name] = [str(array.dtype), hashlib.sha256(array.tobytes()).hexdigest()]
             except MissingPackage as error:
                 found[path.name + " " + name] = str(error)
-        file.rows()
+        file.charges()
 loaded = {{name for name in ("torch", "numba", "ml_dtypes", "safetensors", "scipy") if sys.modules.get(name)}}
 print(json.dumps([found, sorted(loaded)]))
 """

@@ -9,7 +9,7 @@ from laconic.errors import DataError, WeightsError
 from laconic.format import container
 from laconic.insight import bound
 from laconic.insight.bound import GAUSSIAN, LAPLACIAN, SCALED
-from laconic.theory.bounds import gaussian_rate, laplacian_rate, weighted_filling
+from laconic.theory.rate_distortion import gaussian_rate, laplacian_rate, weighted_filling
 
 
 def normal(*shape, seed=0):

@@ -12,8 +12,8 @@ from laconic.format.coding.ungerboeck import feedback, next_state
 from laconic.quantize.budget import Budget, Tools, fit
 from laconic.quantize.lattice import Assigned, Quantizer, prepare
 from laconic.quantize.lattice.assigned import OFFSETS
-from laconic.quantize.lattice.nearest import nearest
 from laconic.quantize.lattice.quantized import SLOPE, refitted
+from laconic.quantize.lattice.scalar import nearest
 from laconic.quantize.lattice.splice import spliced
 from laconic.quantize.lattice.viterbi import paths
 

@@ -19,13 +19,13 @@ from laconic.cli.running import Run, going_on, resumable
 from laconic.cli.tasks import IDENTITY, check_weights, evaluations, task_of
 from laconic.errors import DataError, PlanError
 from laconic.format.codes import Code
+from laconic.format.compact import compact
 from laconic.insight.ledger import REFERENCE_BYTES
 from laconic.lc.baselines import direct
 from laconic.lc.finetune import FINE_TUNING
 from laconic.models.params import Params, open_checkpoint
 from laconic.plans.plan import Plan
 from laconic.quantize.budget import PASSES, Budget
-from laconic.quantize.smallest import smallest
 from laconic.theory.importance import Importance
 from laconic.theory.metric import Metrics
 from laconic.training.loop import Optimization
@@ -254,7 +254,7 @@ def _direct(say: Output, params: Params, plan: Plan, metrics: Metrics | None) ->
             for group in direct(params, plan, metrics):
                 codes.update(group)
                 tick(sum(code.size for code in codes.values()))
-    return smallest({name: codes[name] for name in params})
+    return compact({name: codes[name] for name in params})
 
 
 def _budget(

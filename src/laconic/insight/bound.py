@@ -24,7 +24,7 @@ from laconic.errors import DataError, WeightsError
 from laconic.format.coding import FLOATS, entropy_bits
 from laconic.format.container import LacFile
 from laconic.quantize.lattice import Quantizer, prepare
-from laconic.theory.bounds import Sources, laplacian_filling, layer, network_distortion, network_rate
+from laconic.theory.rate_distortion import Sources, laplacian_filling, layer, network_distortion, network_rate
 
 Rate = Callable[[float], float]
 """R(D): squared error of all weights together → bits of all weights together."""
@@ -98,7 +98,7 @@ class Bound:
 
     def point(self, file: LacFile, label: str) -> Point:
         """Return the point of a file; errors as `distortion`."""
-        distortion, (*rows, header) = self.distortion(file, label), file.rows()
+        distortion, (*rows, header) = self.distortion(file, label), file.charges()
         others = sum(row.bytes for row in rows if row.name not in self.tensors)
         size = sum(row.bytes for row in (*rows, header))
         snr = 10 * float(np.log10(self.energy / distortion)) if distortion > 0 else float("inf")

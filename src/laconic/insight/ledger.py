@@ -8,7 +8,7 @@ from typing import Any, final
 from laconic.format.codes import Code
 from laconic.format.codes.counting import ideal_bits, published_bits
 from laconic.format.coding import itemsize
-from laconic.format.container import LacFile, Row
+from laconic.format.container import Charge, LacFile
 
 REFERENCE_BYTES = "reference_bytes"
 """Key of the metadata that holds the size of the file that was compressed."""
@@ -96,23 +96,31 @@ def ledger(file: LacFile, watch: Callable[[int], None] | None = None) -> Ledger:
     Raises:
         FormatError: when a block of the file is damaged.
     """
-    (*rows, header), codes = file.rows(), dict[str, Code]()
+    (*charges, header), codes = file.charges(), dict[str, Code]()
     for name in file:
         codes[name] = file.code(name)
         if watch is not None:
             watch(len(codes))
-    total = sum(row.bytes for row in (*rows, header))
+    total = sum(charge.bytes for charge in (*charges, header))
     published = published_bits(codes)
     ideal = {name: ideal_bits(code) / 8 for name, code in codes.items()}
-    entries = [_entry(row, total, ideal[row.name], published[row.name]) for row in rows]
+    entries = [_entry(charge, total, ideal[charge.name], published[charge.name]) for charge in charges]
     entries.append(_entry(header, total, 0.0, 0))
     reference = file.metadata.get(REFERENCE_BYTES, "")
     return Ledger(tuple(entries), total, int(reference) if reference.isascii() and reference.isdigit() else None)
 
 
-def _entry(row: Row, total: int, entropy_bytes: float, published: int) -> Entry:
-    """Return the entry of a row; the header's has no tensor to count."""
-    dense = 0 if not row.dtype else 8 * itemsize(row.dtype) * math.prod(row.shape)
+def _entry(charge: Charge, total: int, entropy_bytes: float, published: int) -> Entry:
+    """Return the entry of a charge; the header's has no tensor to count."""
+    dense = 0 if not charge.dtype else 8 * itemsize(charge.dtype) * math.prod(charge.shape)
     return Entry(
-        row.name, row.shape, row.dtype, row.code, row.bytes, row.bytes / total, entropy_bytes, published, dense
+        charge.name,
+        charge.shape,
+        charge.dtype,
+        charge.code,
+        charge.bytes,
+        charge.bytes / total,
+        entropy_bytes,
+        published,
+        dense,
     )

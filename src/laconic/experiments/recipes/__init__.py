@@ -5,7 +5,7 @@ interrupted run goes on, and returns an `Outcome`: a record, a page, and figures
 """
 
 from laconic.experiments.recipes.cache import Cache
+from laconic.experiments.recipes.index import RECIPES, recipe, reproduce
 from laconic.experiments.recipes.recipe import Context, Outcome, Recipe
-from laconic.experiments.recipes.table import RECIPES, recipe, reproduce
 
 __all__ = ["RECIPES", "Cache", "Context", "Outcome", "Recipe", "recipe", "reproduce"]

@@ -8,8 +8,8 @@
 ('toy', array([1., 2.], dtype=float32))
 """
 
+from laconic.format.container.charges import HEADER, Charge
 from laconic.format.container.reader import Contents, LacFile, loads, open
-from laconic.format.container.rows import HEADER_ROW, Row
 from laconic.format.container.writer import bits, dumps, write
 
-__all__ = ["HEADER_ROW", "Contents", "LacFile", "Row", "bits", "dumps", "loads", "open", "write"]
+__all__ = ["HEADER", "Charge", "Contents", "LacFile", "bits", "dumps", "loads", "open", "write"]

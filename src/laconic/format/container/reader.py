@@ -16,11 +16,11 @@ import numpy as np
 
 from laconic.errors import FormatError
 from laconic.format.codes import Code
+from laconic.format.container.charges import Charge, charges
 from laconic.format.container.header import HEADER_BYTES, parse_header
 from laconic.format.container.parsing import parse_table
 from laconic.format.container.records import StreamPart, build_code, decode_stream, stream_numbers
 from laconic.format.container.room import default_limit, require_room
-from laconic.format.container.rows import Row, rows
 from laconic.format.container.table import Table
 
 KEPT = 1 << 24
@@ -104,9 +104,9 @@ class LacFile(Mapping[str, np.ndarray]):
         """Return all codes by name, in the order of the file."""
         return {name: self.code(name) for name in self}
 
-    def rows(self) -> list[Row]:
-        """Return where the bytes are; nothing is decoded. The rows sum to the file exactly."""
-        return rows(self._table, len(self._data))
+    def charges(self) -> list[Charge]:
+        """Return where the bytes are; nothing is decoded. The charges sum to the file exactly."""
+        return charges(self._table, len(self._data))
 
     def close(self) -> None:
         """Let go of the file; tensors and codes that were read stay."""

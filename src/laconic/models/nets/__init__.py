@@ -4,7 +4,7 @@ from laconic.models.nets.identity import check_identity, identity, preprocessing
 from laconic.models.nets.lenet import LeNet5, LeNet300
 from laconic.models.nets.mlp import MLP256
 from laconic.models.nets.resnet import ResNet
-from laconic.models.nets.table import NETS, Net, build
+from laconic.models.nets.zoo import NETS, Net, build
 
 __all__ = [
     "MLP256",

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from laconic.errors import DataError
-from laconic.models.nets.table import net
+from laconic.models.nets.zoo import net
 
 
 def preprocessing_of(name: str, data: str) -> str:

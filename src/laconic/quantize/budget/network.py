@@ -16,7 +16,7 @@ from laconic.format.coding.ungerboeck import STATES
 from laconic.quantize.budget.budget import Tools
 from laconic.quantize.lattice import Quantizer, Source, prepare
 from laconic.quantize.lattice.quantized import SLOPE
-from laconic.theory.bounds import water_filling, water_filling_rate
+from laconic.theory.rate_distortion import water_filling, water_filling_rate
 
 KEPT = 1 << 24
 """Weights up to which a network stays in memory, transformed, with its integers."""

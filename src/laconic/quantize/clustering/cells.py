@@ -12,7 +12,7 @@ import numpy as np
 
 from laconic.quantize.clustering.dynamic import best_breaks
 from laconic.quantize.clustering.lloyd import lloyd
-from laconic.quantize.clustering.moments import Moments, count_distinct, moments, sort
+from laconic.quantize.clustering.prefix_sums import PrefixSums, count_distinct, prefix_sums, sort
 
 CELLS = 4096
 """Number of cells that are aimed at."""
@@ -36,10 +36,10 @@ def fast(values: np.ndarray, weights: np.ndarray | None, k: int, warm: np.ndarra
     ordered, heavy = sort(values, weights)
     if not len(ordered):
         return np.zeros(0)
-    return polished(moments(ordered, heavy), k, warm)
+    return polished(prefix_sums(ordered, heavy), k, warm)
 
 
-def polished(sums: Moments, k: int, warm: np.ndarray | None) -> np.ndarray:
+def polished(sums: PrefixSums, k: int, warm: np.ndarray | None) -> np.ndarray:
     """Return the centres that `fast` finds on sorted values."""
     start = sums.means(best_breaks(sums, edges(sums, max(CELLS, CELLS_A_CLUSTER * k)), k))
     breaks, error = lloyd(sums, start)
@@ -49,7 +49,7 @@ def polished(sums: Moments, k: int, warm: np.ndarray | None) -> np.ndarray:
     return sums.means(breaks)
 
 
-def edges(sums: Moments, cells: int) -> np.ndarray:
+def edges(sums: PrefixSums, cells: int) -> np.ndarray:
     """Return the positions of the edges of about ``cells`` cells of density f^(1/3), from 0 to n without repeats."""
     n = len(sums.values)
     if count_distinct(sums.values, cells) <= cells:

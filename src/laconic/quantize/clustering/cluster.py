@@ -4,7 +4,7 @@ import numpy as np
 
 from laconic.quantize.clustering.cells import CELLS, polished
 from laconic.quantize.clustering.dynamic import best_breaks
-from laconic.quantize.clustering.moments import count_distinct, moments, sort
+from laconic.quantize.clustering.prefix_sums import count_distinct, prefix_sums, sort
 
 EXACT = 1 << 20
 """Distinct values times clusters up to which the optimum is found: a tenth of a second or so."""
@@ -39,7 +39,7 @@ def of_sorted(ordered: np.ndarray, heavy: np.ndarray | None, k: int, warm: np.nd
     count = count_distinct(ordered, limit)
     if count <= k:
         return np.unique(ordered).astype(np.float64) + 0.0  # no negative zero
-    sums = moments(ordered, heavy)
+    sums = prefix_sums(ordered, heavy)
     if count <= limit:
         return sums.means(best_breaks(sums, sums.distinct(), k))
     return polished(sums, k, warm)

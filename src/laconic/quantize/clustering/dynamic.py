@@ -8,13 +8,13 @@ take 4 K n bytes, where n counts distinct values.
 
 Source: Wu & Rokne, "An O(KN log N) algorithm for optimum K-level quantization on histograms of N points" (1989);
 Grønlund et al., "Fast exact k-means, k-medians and Bregman divergence clustering in 1D" (2017), section 2.
-Departure: prefix sums run from the median outwards (`moments`), which keeps digits.
+Departure: prefix sums run from the median outwards (`prefix_sums`), which keeps digits.
 """
 
 import numpy as np
 
 from laconic.compiled import compiled
-from laconic.quantize.clustering.moments import Moments, moments, sort
+from laconic.quantize.clustering.prefix_sums import PrefixSums, prefix_sums, sort
 
 
 def exact(values: np.ndarray, weights: np.ndarray | None, k: int) -> np.ndarray:
@@ -31,11 +31,11 @@ def exact(values: np.ndarray, weights: np.ndarray | None, k: int) -> np.ndarray:
     ordered, heavy = sort(values, weights)
     if not len(ordered):
         return np.zeros(0)
-    sums = moments(ordered, heavy)
+    sums = prefix_sums(ordered, heavy)
     return sums.means(best_breaks(sums, sums.distinct(), k))
 
 
-def best_breaks(sums: Moments, edges: np.ndarray, k: int) -> np.ndarray:
+def best_breaks(sums: PrefixSums, edges: np.ndarray, k: int) -> np.ndarray:
     """Return the best positions at which to cut into at most ``k`` intervals, from 0 to n.
 
     Args:

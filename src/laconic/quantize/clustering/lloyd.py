@@ -9,13 +9,13 @@ with prefix sums a round takes O(K log n), not O(K n). A cluster that becomes em
 import numpy as np
 
 from laconic.compiled import compiled
-from laconic.quantize.clustering.moments import Moments
+from laconic.quantize.clustering.prefix_sums import PrefixSums
 
 ROUNDS = 100
 """Bound on the rounds: the dynamic programme's start needs far fewer."""
 
 
-def lloyd(sums: Moments, centres: np.ndarray) -> tuple[np.ndarray, float]:
+def lloyd(sums: PrefixSums, centres: np.ndarray) -> tuple[np.ndarray, float]:
     """Return the breaks that Lloyd's iteration reaches from ``centres``, and their squared error.
 
     Args:

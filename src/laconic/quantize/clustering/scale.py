@@ -23,7 +23,7 @@ from typing import final
 import numpy as np
 
 from laconic.compiled import compiled
-from laconic.quantize.clustering.moments import sort
+from laconic.quantize.clustering.prefix_sums import sort
 
 SPLIT = 16
 """Parts of an interval of scales that may hold the optimum."""

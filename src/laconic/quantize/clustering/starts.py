@@ -13,7 +13,7 @@ training, for it keeps the few large weights apart.
 import numpy as np
 
 from laconic.quantize.clustering.lloyd import lloyd
-from laconic.quantize.clustering.moments import Moments, count_distinct, moments, sort
+from laconic.quantize.clustering.prefix_sums import PrefixSums, count_distinct, prefix_sums, sort
 
 STARTS = ("linear", "density", "random")
 
@@ -36,11 +36,11 @@ def lloyd_from(start: str, values: np.ndarray, weights: np.ndarray | None, k: in
     ordered = np.sort(values)
     if count_distinct(ordered, k) <= k:
         return np.unique(ordered).astype(np.float64) + 0.0
-    sums = moments(*sort(values, weights))
+    sums = prefix_sums(*sort(values, weights))
     return sums.means(lloyd(sums, starting_centres(start, sums, k, seed))[0])
 
 
-def starting_centres(start: str, sums: Moments, k: int, seed: int = 0) -> np.ndarray:
+def starting_centres(start: str, sums: PrefixSums, k: int, seed: int = 0) -> np.ndarray:
     """Return the ``k`` centres of ``start``, ascending, float64."""
     values = sums.values
     if start == "linear":

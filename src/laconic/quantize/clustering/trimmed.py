@@ -14,7 +14,7 @@ import numpy as np
 
 from laconic.compiled import compiled
 from laconic.quantize.clustering.cluster import of_sorted
-from laconic.quantize.clustering.moments import Moments, moments
+from laconic.quantize.clustering.prefix_sums import PrefixSums, prefix_sums
 
 SWEEPS, ROUNDS, ENOUGH = 20, 1000, 1e-7
 """Sweeps at most, rounds of Lloyd's step in each, and the relative gain below which sweeps end."""
@@ -42,7 +42,7 @@ def trimmed(values: np.ndarray, k: int, kappa: int, warm: np.ndarray | None = No
         starts.append(warm.astype(np.float64))
     if kappa >= len(ordered) or len(starts) == 1:
         return starts[0]
-    sums = moments(ordered, None)
+    sums = prefix_sums(ordered, None)
     found = [_descent(sums, start, k, kappa) for start in starts]
     best: np.ndarray = min([*found, *starts], key=lambda centres: _left(ordered, centres, kappa))
     return best
@@ -66,7 +66,7 @@ def _middle(ordered: np.ndarray, kappa: int) -> np.ndarray:
     return kept
 
 
-def _descent(sums: Moments, centres: np.ndarray, k: int, kappa: int) -> np.ndarray:
+def _descent(sums: PrefixSums, centres: np.ndarray, k: int, kappa: int) -> np.ndarray:
     """Return the centres that the sweeps reach."""
     best, least = centres, np.inf
     for _ in range(SWEEPS):

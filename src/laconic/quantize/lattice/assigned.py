@@ -9,7 +9,7 @@ from laconic.compiled import compiled
 from laconic.format.coding.lanes import lane_count
 from laconic.format.coding.levels import DIRECT, SIZES
 from laconic.format.coding.ungerboeck import feedback
-from laconic.quantize.lattice.nearest import nearest
+from laconic.quantize.lattice.scalar import nearest
 from laconic.quantize.lattice.viterbi import paths
 
 OFFSETS = 6

@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from laconic.experiments.recipes.gao2019.choice import Choice
 from laconic.experiments.recipes.gao2019.points import TECHNIQUES
 from laconic.experiments.recipes.gao2019.study import Study
+from laconic.experiments.recipes.gao2019.validation import Choice
 
 COLOURS: Mapping[str, str] = MappingProxyType(
     {

@@ -6,9 +6,9 @@ from typing import Any, final
 
 import numpy as np
 
-from laconic.experiments.recipes.gao2019.choice import Choice, choose, pairs
 from laconic.experiments.recipes.gao2019.experiment import Subject
 from laconic.experiments.recipes.gao2019.points import TECHNIQUES, Point, measured, uncompressed
+from laconic.experiments.recipes.gao2019.validation import Choice, choose, pairs
 from laconic.experiments.recipes.verdict import Claim, Curve, Verdict, judge
 
 CLAIMS = (

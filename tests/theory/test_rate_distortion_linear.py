@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize
 
 from laconic.quantize.clustering import cluster, nearest
-from laconic.theory import bounds
+from laconic.theory import rate_distortion
 
 TABLE = {
     1: (1 / 3, [0.1111, 0.1667, 0.3333], 4.9624),
@@ -55,12 +55,12 @@ def largest(weights, inputs):
 @pytest.mark.parametrize("form", [lambda m: m, np.diag])
 def test_theorem_2_both_ways(distortion, form):
     level, errors, rate = TABLE[distortion]
-    filled = bounds.weighted_filling(form(DIAGONAL), form(DIAGONAL), distortion)
+    filled = rate_distortion.weighted_filling(form(DIAGONAL), form(DIAGONAL), distortion)
     assert filled.level == pytest.approx(level)
     assert filled.distortions == pytest.approx(errors, abs=1e-4)
     assert filled.rate == pytest.approx(rate, abs=1e-4)
     assert filled.distortion == pytest.approx(distortion)
-    back = bounds.weighted_filling_rate(form(DIAGONAL), form(DIAGONAL), filled.rate)
+    back = rate_distortion.weighted_filling_rate(form(DIAGONAL), form(DIAGONAL), filled.rate)
     assert back.distortion == pytest.approx(distortion)
     assert back.distortions == pytest.approx(filled.distortions)
 
@@ -68,24 +68,24 @@ def test_theorem_2_both_ways(distortion, form):
 def paper(weights, inputs, distortion):
     """Theorem 2 as it is written, ½ log₂ det Σ_W − Σ ½ log₂ D_i, for diagonal Σ_X."""
     variances = np.diag(whole(weights))
-    errors = bounds.weighted_filling(variances, inputs, distortion).distortions
+    errors = rate_distortion.weighted_filling(variances, inputs, distortion).distortions
     return 0.5 * np.log2(np.linalg.det(whole(weights))) - 0.5 * np.log2(errors).sum()
 
 
 def test_the_papers_bound_is_tight_for_diagonal_weights_alone():
     for share in (0.05, 0.3, 0.8, 1.0):
         distortion = share * largest(DIAGONAL, DIAGONAL)
-        exact = bounds.weighted_filling(DIAGONAL, DIAGONAL, distortion).rate
+        exact = rate_distortion.weighted_filling(DIAGONAL, DIAGONAL, distortion).rate
         assert paper(DIAGONAL, DIAGONAL, distortion) == pytest.approx(exact, abs=1e-9)
     correlated = np.array([[1, 0.9], [0.9, 1]])
     assert paper(correlated, np.ones(2), 2.0) == pytest.approx(-1.198, abs=1e-3)
-    assert bounds.weighted_filling(correlated, np.ones(2), 2.0).rate == pytest.approx(0, abs=1e-9)
+    assert rate_distortion.weighted_filling(correlated, np.ones(2), 2.0).rate == pytest.approx(0, abs=1e-9)
     for share in (0.3, 0.5, 0.9):
-        assert bounds.weighted_filling(correlated, np.ones(2), 2 * share).rate > paper(
+        assert rate_distortion.weighted_filling(correlated, np.ones(2), 2 * share).rate > paper(
             correlated, np.ones(2), 2 * share
         )
     # below the least eigenvalue every component gets bits, and log det Σ_W is all that counts
-    assert bounds.weighted_filling(correlated, np.ones(2), 0.1).rate == pytest.approx(
+    assert rate_distortion.weighted_filling(correlated, np.ones(2), 0.1).rate == pytest.approx(
         paper(correlated, np.ones(2), 0.1)
     )
 
@@ -94,7 +94,7 @@ def test_the_papers_bound_is_tight_for_diagonal_weights_alone():
 def test_the_error_of_each_weight_sums_to_the_distortion(name):
     weights, inputs = MODELS[name]
     if inputs.ndim == 1:
-        filled = bounds.weighted_filling(weights, inputs, 0.4 * largest(weights, inputs))
+        filled = rate_distortion.weighted_filling(weights, inputs, 0.4 * largest(weights, inputs))
         assert inputs @ filled.distortions == pytest.approx(filled.distortion)
         assert (filled.distortions <= np.diag(whole(weights)) + 1e-12).all()
 
@@ -111,7 +111,7 @@ def observed(weights, inputs, rows):
 def test_the_slow_twin_a_search_over_channels(name):
     """Descent on R + D / (2 ln 2 θ) over all linear observations finds the bound, and nothing below it."""
     weights, inputs = (whole(m) for m in MODELS[name])
-    filled = bounds.weighted_filling(*MODELS[name], 0.3 * largest(weights, inputs))
+    filled = rate_distortion.weighted_filling(*MODELS[name], 0.3 * largest(weights, inputs))
     price = 1 / (2 * np.log(2) * filled.level)
     n = len(weights)
 
@@ -130,7 +130,7 @@ def test_no_channel_is_below_the_bound(seed, n, size):
     weights, inputs = moments(seed, n), moments(seed + 1, n)
     rows = np.random.default_rng(seed).standard_normal((n, n)) * 10**size
     rate, error = observed(weights, inputs, rows)
-    assert bounds.weighted_filling(weights, inputs, error).rate <= rate + 1e-7 * (1 + rate)
+    assert rate_distortion.weighted_filling(weights, inputs, error).rate <= rate + 1e-7 * (1 + rate)
 
 
 def joint(weights, channel):
@@ -156,8 +156,8 @@ def information(covariance, n, tiny=1e-9):
 def test_the_channel_achieves_the_bound(name, share):
     weights, inputs = MODELS[name]
     n, distortion = len(weights), share * largest(weights, inputs)
-    channel = bounds.achieving_channel(weights, inputs, distortion)
-    filled = bounds.weighted_filling(weights, inputs, distortion)
+    channel = rate_distortion.achieving_channel(weights, inputs, distortion)
+    filled = rate_distortion.weighted_filling(weights, inputs, distortion)
     covariance = joint(whole(weights), channel)
     cross, own = covariance[:n, n:], covariance[n:, n:]
     error = whole(weights) - cross - cross.T + own
@@ -174,21 +174,21 @@ def test_samples_of_the_channel(name):
     n, count, distortion = 3, 200_000, 0.5 * largest(weights, inputs)
     rng = np.random.default_rng(0)
     w = rng.multivariate_normal(np.zeros(n), whole(weights), count)
-    sampled = bounds.achieving_channel(weights, inputs, distortion).sample(w, rng)
+    sampled = rate_distortion.achieving_channel(weights, inputs, distortion).sample(w, rng)
     off = w - sampled
     assert np.einsum("ij,jk,ik->", off, whole(inputs), off) / count == pytest.approx(distortion, rel=0.02)
     assert np.einsum("ij,jk,ik->", sampled, whole(inputs), off) / count == pytest.approx(0, abs=0.02 * distortion)
-    rate = bounds.weighted_filling(weights, inputs, distortion).rate
+    rate = rate_distortion.weighted_filling(weights, inputs, distortion).rate
     assert information(np.cov(w.T, sampled.T), n) == pytest.approx(rate, abs=0.01)
 
 
 def test_a_full_rectangle_gets_nothing():
     """Algorithm 1 with its condition set right: Ŵ_i = 0 where D_i = E W_i²."""
-    channel = bounds.achieving_channel(DIAGONAL, DIAGONAL, 6.0)
+    channel = rate_distortion.achieving_channel(DIAGONAL, DIAGONAL, 6.0)
     sampled = channel.sample(np.ones((5, 3)), np.random.default_rng(0))
     assert sampled[:, 2].tolist() == [0.0] * 5
     assert (sampled[:, :2] != 0).all()
-    silent = bounds.achieving_channel(DIAGONAL, DIAGONAL, 99.0).sample(np.ones(3), np.random.default_rng(0))
+    silent = rate_distortion.achieving_channel(DIAGONAL, DIAGONAL, 99.0).sample(np.ones(3), np.random.default_rng(0))
     assert silent.tolist() == [0.0] * 3
     twice = [channel.sample(np.ones((2, 3)), np.random.default_rng(1)).tolist() for _ in range(2)]
     assert twice[0] == twice[1]
@@ -205,25 +205,29 @@ def test_laws_of_the_curve(listed, share, scale, seed):
     top = largest(weights, inputs)
 
     def rate(distortion):
-        return bounds.weighted_filling(weights, inputs, distortion).rate
+        return rate_distortion.weighted_filling(weights, inputs, distortion).rate
 
     low, middle, high = share * top, (share + 0.01) * top, (share + 0.02) * top
     assert rate(low) > rate(middle) > rate(high) >= 0
     assert rate(middle) <= (rate(low) + rate(high)) / 2 + 1e-9
-    assert bounds.weighted_filling_rate(weights, inputs, rate(low)).distortion == pytest.approx(low)
-    assert bounds.weighted_filling(scale * weights, inputs, scale * low).rate == pytest.approx(rate(low), abs=1e-7)
-    assert bounds.weighted_filling(weights, scale * inputs, scale * low).rate == pytest.approx(rate(low), abs=1e-7)
+    assert rate_distortion.weighted_filling_rate(weights, inputs, rate(low)).distortion == pytest.approx(low)
+    assert rate_distortion.weighted_filling(scale * weights, inputs, scale * low).rate == pytest.approx(
+        rate(low), abs=1e-7
+    )
+    assert rate_distortion.weighted_filling(weights, scale * inputs, scale * low).rate == pytest.approx(
+        rate(low), abs=1e-7
+    )
     # a turn of both changes nothing: only Σ_W Σ_X counts
     turn = np.linalg.qr(np.random.default_rng(seed).standard_normal(inputs.shape))[0]
-    turned = bounds.weighted_filling(turn * weights @ turn.T, turn @ inputs @ turn.T, low)
+    turned = rate_distortion.weighted_filling(turn * weights @ turn.T, turn @ inputs @ turn.T, low)
     assert turned.rate == pytest.approx(rate(low), abs=1e-7)
 
 
 def test_one_variance_for_all_weights_is_filling_over_the_eigenvalues_of_the_inputs():
     inputs = moments(0, 6)
-    plain = bounds.water_filling(0.3 * np.linalg.eigvalsh(inputs), np.ones(6), 0.5)
+    plain = rate_distortion.water_filling(0.3 * np.linalg.eigvalsh(inputs), np.ones(6), 0.5)
     for weights in (np.full(6, 0.3), 0.3 * np.eye(6)):
-        filled = bounds.weighted_filling(weights, inputs, 0.5)
+        filled = rate_distortion.weighted_filling(weights, inputs, 0.5)
         assert (filled.level, filled.rate) == pytest.approx((plain.level, plain.rate))
 
 
@@ -254,10 +258,10 @@ def test_exact_clusters_are_orthogonal(pairs, k):
 def test_empty_and_silent_models():
     for form in (lambda n: np.zeros(n), lambda n: np.zeros((n, n))):
         for n in (0, 2):
-            assert bounds.weighted_filling(form(n), form(n), 1.0).rate == 0
-            assert bounds.weighted_filling_rate(form(n), form(n), 3.0).distortion == 0
-            assert bounds.achieving_channel(form(n), form(n), 1.0).gain.shape == (n, n)
-    unseen = bounds.weighted_filling(np.array([2.0, 5.0]), np.array([1.0, 0.0]), 1.0)
+            assert rate_distortion.weighted_filling(form(n), form(n), 1.0).rate == 0
+            assert rate_distortion.weighted_filling_rate(form(n), form(n), 3.0).distortion == 0
+            assert rate_distortion.achieving_channel(form(n), form(n), 1.0).gain.shape == (n, n)
+    unseen = rate_distortion.weighted_filling(np.array([2.0, 5.0]), np.array([1.0, 0.0]), 1.0)
     assert unseen.distortions == pytest.approx([1.0, 5.0])
 
 
@@ -276,7 +280,7 @@ def test_empty_and_silent_models():
     ],
 )
 def test_senseless_models_are_errors(weights, inputs, distortion, message):
-    for call in (bounds.weighted_filling, bounds.achieving_channel):
+    for call in (rate_distortion.weighted_filling, rate_distortion.achieving_channel):
         with pytest.raises(ValueError, match=message):
             call(weights, inputs, distortion)
 
@@ -284,66 +288,66 @@ def test_senseless_models_are_errors(weights, inputs, distortion, message):
 def network(seed=0):
     rng = np.random.default_rng(seed)
     return {
-        "first": bounds.layer(rng.exponential(size=5), 0.7, 4),
-        "second": bounds.layer(np.linalg.eigvalsh(moments(seed, 4)), 0.2, 3),
-        "loud": bounds.Sources(np.array([9.0, 0.0, 2.0]), np.array([2, 5, 0])),
+        "first": rate_distortion.layer(rng.exponential(size=5), 0.7, 4),
+        "second": rate_distortion.layer(np.linalg.eigvalsh(moments(seed, 4)), 0.2, 3),
+        "loud": rate_distortion.Sources(np.array([9.0, 0.0, 2.0]), np.array([2, 5, 0])),
     }
 
 
 @pytest.mark.parametrize("distortion", [0.1, 2.0, 8.0, 1e3])
 def test_a_network_is_one_long_list_of_numbers(distortion):
     layers = network()
-    shares = bounds.network_rate(layers, distortion)
+    shares = rate_distortion.network_rate(layers, distortion)
     every = np.concatenate([np.repeat(s.variances, s.counts.astype(int)) for s in layers.values()])
-    filled = bounds.water_filling(every, np.ones(len(every)), distortion)
+    filled = rate_distortion.water_filling(every, np.ones(len(every)), distortion)
     assert (shares.level, shares.rate, shares.distortion) == pytest.approx(
         (filled.level, filled.rate, filled.distortion)
     )
     assert list(shares.rates) == list(layers)
     assert sum(shares.rates.values()) == pytest.approx(shares.rate)
     assert sum(shares.distortions.values()) == pytest.approx(shares.distortion)
-    assert bounds.network_distortion(layers, shares.rate).distortion == pytest.approx(shares.distortion)
+    assert rate_distortion.network_distortion(layers, shares.rate).distortion == pytest.approx(shares.distortion)
 
 
 def test_no_other_division_among_the_layers_is_better():
     layers = network()
-    shares = bounds.network_rate(layers, 3.0)
+    shares = rate_distortion.network_rate(layers, 3.0)
     rng = np.random.default_rng(0)
     for _ in range(200):
         parts = rng.dirichlet(np.ones(3)) * 3.0
-        apart = [bounds.network_rate({n: s}, d).rate for (n, s), d in zip(layers.items(), parts, strict=True)]
+        apart = [rate_distortion.network_rate({n: s}, d).rate for (n, s), d in zip(layers.items(), parts, strict=True)]
         assert sum(apart) >= shares.rate - 1e-9
-    alone = [bounds.network_rate({n: s}, shares.distortions[n]).rate for n, s in layers.items()]
+    alone = [rate_distortion.network_rate({n: s}, shares.distortions[n]).rate for n, s in layers.items()]
     assert alone == pytest.approx(list(shares.rates.values()))
 
 
 def test_a_layer_is_so_many_linear_models():
     inputs = moments(3, 4)
-    shares = bounds.network_rate({"a": bounds.layer(np.linalg.eigvalsh(inputs), 0.5, 7)}, 7 * 0.3)
-    one = bounds.weighted_filling(np.full(4, 0.5), inputs, 0.3)
+    shares = rate_distortion.network_rate({"a": rate_distortion.layer(np.linalg.eigvalsh(inputs), 0.5, 7)}, 7 * 0.3)
+    one = rate_distortion.weighted_filling(np.full(4, 0.5), inputs, 0.3)
     assert (shares.level, shares.rate) == pytest.approx((one.level, 7 * one.rate))
 
 
 def test_unit_moments_are_the_error_of_the_weights():
-    layers = {"a": bounds.layer(np.ones(10), 4.0, 3), "b": bounds.layer(np.ones(20), 1.0, 1)}
-    shares = bounds.network_rate(layers, 50 * 0.25)
-    assert shares.rates["a"] == pytest.approx(30 * bounds.gaussian_rate(4.0, 0.25))
-    assert shares.rates["b"] == pytest.approx(20 * bounds.gaussian_rate(1.0, 0.25))
+    layers = {"a": rate_distortion.layer(np.ones(10), 4.0, 3), "b": rate_distortion.layer(np.ones(20), 1.0, 1)}
+    shares = rate_distortion.network_rate(layers, 50 * 0.25)
+    assert shares.rates["a"] == pytest.approx(30 * rate_distortion.gaussian_rate(4.0, 0.25))
+    assert shares.rates["b"] == pytest.approx(20 * rate_distortion.gaussian_rate(1.0, 0.25))
 
 
 def test_networks_without_numbers():
-    assert bounds.network_rate({}, 1.0).rate == bounds.network_distortion({}, 1.0).distortion == 0
-    silent = bounds.network_distortion({"a": bounds.layer(np.zeros(3), 1.0, 2)}, 5.0)
+    assert rate_distortion.network_rate({}, 1.0).rate == rate_distortion.network_distortion({}, 1.0).distortion == 0
+    silent = rate_distortion.network_distortion({"a": rate_distortion.layer(np.zeros(3), 1.0, 2)}, 5.0)
     assert silent.rates == {"a": 0.0}
     assert silent.distortions == {"a": 0.0}
 
 
 def test_entropy():
     p = np.array([0.2, 0.5, 0.3])
-    assert bounds.entropy(p) == pytest.approx(-sum(x * np.log2(x) for x in p))
-    assert bounds.entropy(np.outer(p, p)) == pytest.approx(2 * bounds.entropy(p))
-    assert bounds.entropy(np.array([0.0, 1.0])) == 0
-    assert bounds.entropy(np.full(256, 1 / 256)) == 8
+    assert rate_distortion.entropy(p) == pytest.approx(-sum(x * np.log2(x) for x in p))
+    assert rate_distortion.entropy(np.outer(p, p)) == pytest.approx(2 * rate_distortion.entropy(p))
+    assert rate_distortion.entropy(np.array([0.0, 1.0])) == 0
+    assert rate_distortion.entropy(np.full(256, 1 / 256)) == 8
     for wrong in ([0.5, 0.6], [1.5, -0.5], [], [np.nan, 1.0]):
         with pytest.raises(ValueError, match="probabilities"):
-            bounds.entropy(np.array(wrong))
+            rate_distortion.entropy(np.array(wrong))

@@ -10,8 +10,8 @@ from typing import final
 
 import numpy as np
 
-from laconic.theory.bounds.blahut import blahut_arimoto
-from laconic.theory.bounds.gaussian import Filled
+from laconic.theory.rate_distortion.blahut import blahut_arimoto
+from laconic.theory.rate_distortion.gaussian import Filled
 
 LEVELS = np.exp(np.linspace(np.log(0.01), np.log(2.4), 25))
 """Water levels θ at which the curve is computed; below the first it is the Shannon bound to 2·10⁻⁵ bit."""
@@ -127,7 +127,7 @@ def laplacian_filling(variances: np.ndarray, counts: np.ndarray, distortion: flo
     """Return the least rate at which the squared error of all sources together is at most ``distortion``.
 
     Method: at the optimum every source is on its curve where the slope is −1/2θ; θ by bisection. Arguments as
-    `laconic.theory.bounds.water_filling`.
+    `laconic.theory.rate_distortion.water_filling`.
 
     >>> filled = laplacian_filling(np.array([1.0, 0.01]), np.array([10, 10]), 1.0)
     >>> filled.rate < 10 * laplacian_rate(1.0, 0.0901) + 10 * laplacian_rate(0.01, 0.0099)

@@ -22,8 +22,8 @@ from typing import final
 
 import numpy as np
 
-from laconic.theory.bounds.gaussian import Filled, water_filling, water_filling_rate
-from laconic.theory.bounds.moments import square_root, times
+from laconic.theory.rate_distortion.gaussian import Filled, water_filling, water_filling_rate
+from laconic.theory.rate_distortion.square_roots import square_root, times
 
 
 @final

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from laconic.experiments.recipes.techniques.claims import Judged
-from laconic.experiments.recipes.techniques.rows import Row
-from laconic.experiments.recipes.techniques.starts import Start
-from laconic.experiments.recipes.techniques.subject import Subject
+from laconic.experiments.recipes.equal_sizes.claims import Judged
+from laconic.experiments.recipes.equal_sizes.kmeans_starts import Start
+from laconic.experiments.recipes.equal_sizes.measurements import Measurement
+from laconic.experiments.recipes.equal_sizes.subject import Subject
 
 _HOW = """\
 Each technique has one parameter that is free; it is searched until the file, entropy-coded and with everything
@@ -18,7 +18,7 @@ tuned; verdicts take the best of several techniques by their validation error. T
 
 
 def page(
-    subject: Subject, reference: float, rows: Sequence[Row], starts: Sequence[Start], judged: Sequence[Judged],
+    subject: Subject, reference: float, rows: Sequence[Measurement], starts: Sequence[Start], judged: Sequence[Judged],
     figure: str,
 ) -> str:  # fmt: skip
     """Return the page.
@@ -66,7 +66,7 @@ def _statements(judged: Sequence[Judged]) -> list[str]:
     return lines
 
 
-def _overview(rows: Sequence[Row], targets: Sequence[int]) -> list[str]:
+def _overview(rows: Sequence[Measurement], targets: Sequence[int]) -> list[str]:
     """Return errors by setting, size and method."""
     found = {(row.setting.label, row.method, row.target): row for row in rows}
     heads = [f"{target:,} B, {method}" for target in targets for method in ("direct", "LC")]
@@ -77,14 +77,14 @@ def _overview(rows: Sequence[Row], targets: Sequence[int]) -> list[str]:
     return lines
 
 
-def _error(row: Row | None) -> str:
+def _error(row: Measurement | None) -> str:
     """Return a cell: the error, in brackets where the size is not reached."""
     if row is None or "reason" in row.figures:
         return "–"
     return f"{row.figures['error']:.2f}" if row.reached else f"({row.figures['error']:.2f})"
 
 
-def _files(rows: Sequence[Row]) -> list[str]:
+def _files(rows: Sequence[Measurement]) -> list[str]:
     """Return the table of everything, and the reasons of what there is not."""
     lines = [
         "| technique | size | method | row of the plan | bytes | test error, % | validation error, % | seconds |",
@@ -115,7 +115,7 @@ def _starts(starts: Sequence[Start]) -> list[str]:
     return ["Test error in percent, of the random start the mean of three draws.", "", *lines]
 
 
-def _kept(rows: Sequence[Row]) -> list[str]:
+def _kept(rows: Sequence[Measurement]) -> list[str]:
     """Return the shares kept under one constraint for all layers."""
     shown = [row for row in rows if row.setting.technique == "keep" and row.reached]
     if not shown:

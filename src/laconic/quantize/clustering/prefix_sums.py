@@ -10,7 +10,7 @@ from laconic.compiled import compiled
 
 @final
 @dataclass(frozen=True, eq=False)
-class Moments:
+class PrefixSums:
     """Sorted values with the prefix sums of `h`, `h z` and `h z²`, where `z = (w − shift) / scale`.
 
     The sums run from the median outwards, so that an outlier's square costs no digits in the middle; scaling by a
@@ -84,7 +84,7 @@ def count_distinct(values: np.ndarray, limit: int) -> int:
     return count
 
 
-def moments(values: np.ndarray, weights: np.ndarray | None) -> Moments:
+def prefix_sums(values: np.ndarray, weights: np.ndarray | None) -> PrefixSums:
     """Return the prefix sums of what `sort` returned; at least one value. O(n) time, 24 bytes a value."""
     shift = float(values[len(values) // 2])
     reach = max(float(values[-1]) / 2 - shift / 2, shift / 2 - float(values[0]) / 2)  # halves do not overflow
@@ -93,12 +93,12 @@ def moments(values: np.ndarray, weights: np.ndarray | None) -> Moments:
         sums = unit_sums(values, shift, scale)
     else:
         sums = weighted_sums(values, weights, float(weights.max()), shift, scale)
-    return Moments(values, *sums, shift, scale)
+    return PrefixSums(values, *sums, shift, scale)
 
 
 @compiled
 def unit_sums(values: np.ndarray, shift: float, scale: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the sums of `moments` for the unit weight."""
+    """Return the sums of `prefix_sums` for the unit weight."""
     n = len(values)
     mass, first, second = np.arange(n + 1) * 1.0, np.zeros(n + 1), np.zeros(n + 1)
     for i in range(n // 2, n):
@@ -116,7 +116,7 @@ def unit_sums(values: np.ndarray, shift: float, scale: float) -> tuple[np.ndarra
 def weighted_sums(
     values: np.ndarray, weights: np.ndarray, unit: float, shift: float, scale: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the sums of `moments`, weights in units of ``unit``."""
+    """Return the sums of `prefix_sums`, weights in units of ``unit``."""
     n = len(values)
     mass, first, second = np.zeros(n + 1), np.zeros(n + 1), np.zeros(n + 1)
     for i in range(n // 2, n):

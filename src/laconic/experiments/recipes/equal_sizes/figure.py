@@ -6,8 +6,8 @@ from types import MappingProxyType
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from laconic.experiments.recipes.techniques.claims import METHODS
-from laconic.experiments.recipes.techniques.rows import Row
+from laconic.experiments.recipes.equal_sizes.claims import METHODS
+from laconic.experiments.recipes.equal_sizes.measurements import Measurement
 
 COLOURS: Mapping[str, str] = MappingProxyType(
     {
@@ -24,7 +24,7 @@ COLOURS: Mapping[str, str] = MappingProxyType(
 _MARKS, _STROKES = "os^vD*PX<>h", ("-", "--", ":")
 
 
-def curves(rows: Sequence[Row], reference: float, label: str) -> Figure:
+def curves(rows: Sequence[Measurement], reference: float, label: str) -> Figure:
     """Return the figure: a panel for direct compression and one for LC, each with axes of its own, logarithmic.
 
     Args:
@@ -48,7 +48,7 @@ def curves(rows: Sequence[Row], reference: float, label: str) -> Figure:
     return figure
 
 
-def _styles(rows: Sequence[Row]) -> dict[str, tuple[str, str, str]]:
+def _styles(rows: Sequence[Measurement]) -> dict[str, tuple[str, str, str]]:
     """Return colour, stroke and mark of each setting that is drawn."""
     drawn = {row.setting.label: row.setting.family for row in rows if row.reached}
     styles, counts = dict[str, tuple[str, str, str]](), dict.fromkeys(COLOURS, 0)

@@ -16,14 +16,25 @@ Where the error is that of outputs, weights that are read by larger inputs get m
 2.0
 """
 
-from laconic.theory.bounds.blahut import Point, blahut_arimoto
-from laconic.theory.bounds.entropy import entropy
-from laconic.theory.bounds.gaussian import Filled, gaussian_distortion, gaussian_rate, water_filling, water_filling_rate
-from laconic.theory.bounds.laplacian import laplacian_distortion, laplacian_filling, laplacian_rate
-from laconic.theory.bounds.linear_model import Channel, achieving_channel, weighted_filling, weighted_filling_rate
-from laconic.theory.bounds.network import Shares, Sources, layer, network_distortion, network_rate
-from laconic.theory.bounds.relu import relu_error, relu_products, relu_scale
-from laconic.theory.bounds.relu_layer import relu_importance, relu_layer_error
+from laconic.theory.rate_distortion.blahut import Point, blahut_arimoto
+from laconic.theory.rate_distortion.entropy import entropy
+from laconic.theory.rate_distortion.gaussian import (
+    Filled,
+    gaussian_distortion,
+    gaussian_rate,
+    water_filling,
+    water_filling_rate,
+)
+from laconic.theory.rate_distortion.laplacian import laplacian_distortion, laplacian_filling, laplacian_rate
+from laconic.theory.rate_distortion.layers import Shares, Sources, layer, network_distortion, network_rate
+from laconic.theory.rate_distortion.linear_model import (
+    Channel,
+    achieving_channel,
+    weighted_filling,
+    weighted_filling_rate,
+)
+from laconic.theory.rate_distortion.relu import relu_error, relu_products, relu_scale
+from laconic.theory.rate_distortion.relu_layer import relu_importance, relu_layer_error
 
 __all__ = [
     "Channel",

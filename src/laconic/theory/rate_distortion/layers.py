@@ -6,7 +6,8 @@ A layer is rows of weights w ~ N(0, v I), each read by the inputs of second mome
 squared error of the weights. Each layer is charged for the error of its own outputs at its own inputs: what later
 layers make of it, and errors of several layers that cancel, are left out.
 
-Source: reverse water-filling as in `laconic.theory.bounds.water_filling`; for one layer Gao et al. (2019), theorem 2.
+Source: reverse water-filling as in `laconic.theory.rate_distortion.water_filling`; for one layer Gao et al. (2019),
+    theorem 2.
 """
 
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ from typing import final
 
 import numpy as np
 
-from laconic.theory.bounds.gaussian import Filled, water_filling, water_filling_rate
+from laconic.theory.rate_distortion.gaussian import Filled, water_filling, water_filling_rate
 
 
 @final

@@ -9,7 +9,7 @@ from laconic.models.params import Params
 from laconic.plans.plan import Plan, fnmatch_escape, parse_compression
 from laconic.theory.importance import Importance
 
-Row = Mapping[str, Any]
+Options = Mapping[str, Any]
 
 _FEW = {"codebook": 16}
 _VALUES = {"values": _FEW}
@@ -40,11 +40,11 @@ class Setting:
     label: str
     family: str
     parameter: str
-    row: Callable[[Any], Row]
+    row: Callable[[Any], Options]
     span: tuple[float, float] | None
     whole: bool = False
     priced: bool = False
-    last: Row | None = None
+    last: Options | None = None
     importance: Importance | None = None
 
     def at(self, place: float) -> float:
@@ -71,13 +71,13 @@ class Setting:
         return Plan({", ".join(names[:-1]): compression, names[-1]: last}, rest=Lossless())
 
 
-def _low_rank_and_sparse(share: float) -> Row:
+def _low_rank_and_sparse(share: float) -> Options:
     """Return a product and sparse exceptions, the rank in proportion to their share."""
     rank = max(1, round(120 * share))
     return {"sum": [{"rank": rank, **_SIDES}, {"keep": share, **_VALUES}]}
 
 
-_CHOICES: list[Row] = [
+_CHOICES: list[Options] = [
     *({"codebook": k} for k in (2, 4, 16)),
     *({"keep": share, **_VALUES} for share in (0.01, 0.03, 0.1, 0.3)),
 ]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import final
 
-from laconic.experiments.recipes.techniques.settings import Setting
+from laconic.experiments.recipes.equal_sizes.settings import Setting
 
 Size = Callable[[float], int]
 """Strength → bytes of the file."""

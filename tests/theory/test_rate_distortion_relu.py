@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from laconic.quantize.clustering import cluster, nearest
-from laconic.theory import bounds
+from laconic.theory import rate_distortion
 
 RNG = np.random.default_rng(0)
 MOMENTS = {"unit": np.ones(4), "diagonal": np.array([4.0, 0.5, 1.0, 0.1])}
@@ -40,7 +40,7 @@ def formula(w, c, moments):
 def test_the_error_of_a_unit(name):
     moments = MOMENTS[name]
     w, c = RNG.standard_normal((2, 5, 4))
-    errors = bounds.relu_error(w, c, moments)
+    errors = rate_distortion.relu_error(w, c, moments)
     assert errors == pytest.approx([formula(*pair, whole(moments)) for pair in zip(w, c, strict=True)])
     x = draws(moments)
     assert errors == pytest.approx(np.square(relu(x @ w.T) - relu(x @ c.T)).mean(0), rel=0.02)
@@ -53,7 +53,7 @@ def test_small_changes_are_the_quadratic_form(name):
     w, d = RNG.standard_normal((2, 4))
     for size in (1e-3, 1e-6, 1e-9):
         form = size**2 * d @ whole(moments) @ d / 2
-        error = float(bounds.relu_error(w, w + size * d, moments))
+        error = float(rate_distortion.relu_error(w, w + size * d, moments))
         assert error == pytest.approx(form, rel=5 * size + 1e-6)
         assert error <= form * (1 + 1e-6)
 
@@ -61,19 +61,19 @@ def test_small_changes_are_the_quadratic_form(name):
 def test_units_at_the_ends():
     w = np.array([3.0, 4.0])
     ones = np.ones(2)
-    assert bounds.relu_error(w, w, ones) == 0
-    assert bounds.relu_error(w, 0 * w, ones) == pytest.approx(12.5)
-    assert bounds.relu_error(w, -w, ones) == pytest.approx(25)
-    assert bounds.relu_error(0 * w, 0 * w, ones) == 0
-    assert bounds.relu_error(w, 3 * w, np.zeros(2)) == 0
-    assert bounds.relu_error(np.zeros((0, 2)), np.zeros((0, 2)), ones).shape == (0,)
-    assert bounds.relu_scale(w, 0 * w, ones) == 1
-    assert bounds.relu_scale(w, w / 2, ones) == pytest.approx(2)
-    assert bounds.relu_scale(w, -w, ones) == pytest.approx(0, abs=1e-12)
+    assert rate_distortion.relu_error(w, w, ones) == 0
+    assert rate_distortion.relu_error(w, 0 * w, ones) == pytest.approx(12.5)
+    assert rate_distortion.relu_error(w, -w, ones) == pytest.approx(25)
+    assert rate_distortion.relu_error(0 * w, 0 * w, ones) == 0
+    assert rate_distortion.relu_error(w, 3 * w, np.zeros(2)) == 0
+    assert rate_distortion.relu_error(np.zeros((0, 2)), np.zeros((0, 2)), ones).shape == (0,)
+    assert rate_distortion.relu_scale(w, 0 * w, ones) == 1
+    assert rate_distortion.relu_scale(w, w / 2, ones) == pytest.approx(2)
+    assert rate_distortion.relu_scale(w, -w, ones) == pytest.approx(0, abs=1e-12)
     with pytest.raises(ValueError, match=r"vectors of 2 numbers.* \(3,\)"):
-        bounds.relu_error(np.ones(3), np.ones(3), ones)
+        rate_distortion.relu_error(np.ones(3), np.ones(3), ones)
     with pytest.raises(ValueError, match="moments: finite"):
-        bounds.relu_error(w, w, np.array([1.0, np.inf]))
+        rate_distortion.relu_error(w, w, np.array([1.0, np.inf]))
 
 
 @each
@@ -81,20 +81,22 @@ def test_products_of_units(name):
     moments = MOMENTS[name]
     u, v = RNG.standard_normal((3, 4)), RNG.standard_normal((2, 4))
     x = draws(moments)
-    assert bounds.relu_products(u, v, moments) == pytest.approx(relu(x @ u.T).T @ relu(x @ v.T) / len(x), abs=0.03)
-    own = np.diag(bounds.relu_products(u, u, moments))
+    assert rate_distortion.relu_products(u, v, moments) == pytest.approx(
+        relu(x @ u.T).T @ relu(x @ v.T) / len(x), abs=0.03
+    )
+    own = np.diag(rate_distortion.relu_products(u, u, moments))
     assert own == pytest.approx(np.einsum("ij,jk,ik->i", u, whole(moments), u) / 2)
 
 
 def test_the_worked_example_of_corollary_2():
     w, shared = np.array([3, 1, -1, 0.5]), np.full(4, 0.875)
     assert cluster(w, None, 1) == pytest.approx([0.875])
-    assert bounds.relu_error(w, shared, np.ones(4)) == pytest.approx(3.4960, abs=5e-5)
-    scale = bounds.relu_scale(w, shared, np.ones(4))
+    assert rate_distortion.relu_error(w, shared, np.ones(4)) == pytest.approx(3.4960, abs=5e-5)
+    scale = rate_distortion.relu_scale(w, shared, np.ones(4))
     assert 0.875 * scale == pytest.approx(1.0458, abs=5e-5)
-    assert bounds.relu_error(w, scale * shared, np.ones(4)) == pytest.approx(3.4377, abs=5e-5)
+    assert rate_distortion.relu_error(w, scale * shared, np.ones(4)) == pytest.approx(3.4377, abs=5e-5)
     grid = np.linspace(0.5, 1.5, 100_001)
-    errors = bounds.relu_error(w, np.outer(grid, np.ones(4)), np.ones(4))
+    errors = rate_distortion.relu_error(w, np.outer(grid, np.ones(4)), np.ones(4))
     assert grid[errors.argmin()] == pytest.approx(1.0458, abs=5e-5)
 
 
@@ -110,9 +112,9 @@ def test_corollary_1_keeping_the_largest_is_best(unit, data):
     w, moments = np.array(unit).T
     kept = data.draw(st.integers(0, len(w)))
     sets = np.array([np.isin(np.arange(len(w)), chosen) for chosen in combinations(range(len(w)), kept)])
-    errors = bounds.relu_error(np.broadcast_to(w, sets.shape), sets * w, moments)
+    errors = rate_distortion.relu_error(np.broadcast_to(w, sets.shape), sets * w, moments)
     largest = sets[(sets * moments * w * w).sum(1).argmax()]
-    assert bounds.relu_error(w, largest * w, moments) <= errors.min() * (1 + 1e-9) + 1e-12
+    assert rate_distortion.relu_error(w, largest * w, moments) <= errors.min() * (1 + 1e-9) + 1e-12
 
 
 def least_over_values(w, labels, k, moments):
@@ -137,9 +139,9 @@ def test_corollary_2_clusters_and_values(unit, k):
     w, moments = np.array(unit).T
     centres = cluster(w, moments, k)
     shared = centres[nearest(w, centres)]
-    scale = float(bounds.relu_scale(w, shared, moments))
-    best = float(bounds.relu_error(w, scale * shared, moments))
-    assert best <= float(bounds.relu_error(w, shared, moments)) + 1e-12
+    scale = float(rate_distortion.relu_scale(w, shared, moments))
+    best = float(rate_distortion.relu_error(w, scale * shared, moments))
+    assert best <= float(rate_distortion.relu_error(w, shared, moments)) + 1e-12
     cosine = min(1.0, np.sqrt((moments @ shared**2) / (moments @ w**2)))  # orthogonality: b = a cos θ
     assume(cosine > 1e-3)
     theta = np.arccos(cosine)
@@ -154,11 +156,11 @@ def test_corollary_2_ends_where_the_best_form_is_zero():
     w = np.array([1.0, -1.0])
     assert cluster(w, None, 1).tolist() == [0]
     value = np.sqrt(2) / np.pi / np.sqrt(2)  # length a / π
-    errors = bounds.relu_error(w, np.array([[0.0, 0.0], [value, value], [-value, -value]]), np.ones(2))
+    errors = rate_distortion.relu_error(w, np.array([[0.0, 0.0], [value, value], [-value, -value]]), np.ones(2))
     assert errors == pytest.approx([1, 1 - 1 / np.pi**2, 1 - 1 / np.pi**2])
     near = np.array([1 + 1e-9, -1.0])
     centre = np.full(2, near.mean())
-    assert bounds.relu_scale(near, centre, np.ones(2)) * centre == pytest.approx([value, value], rel=1e-6)
+    assert rate_distortion.relu_scale(near, centre, np.ones(2)) * centre == pytest.approx([value, value], rel=1e-6)
 
 
 def gradients(weights, outputs, x):
@@ -175,10 +177,10 @@ def test_layers_against_monte_carlo(name, outputs):
     weights[2] = -2 * weights[0]  # opposite units, which are never on together
     x = draws(moments, 100_000)
     lost = (relu(x @ weights.T) - relu(x @ other.T)) @ outputs.T
-    error = bounds.relu_layer_error(weights, other, outputs, moments)
+    error = rate_distortion.relu_layer_error(weights, other, outputs, moments)
     assert error == pytest.approx(np.square(lost).sum(1).mean(), rel=0.03)
     slopes = gradients(weights, outputs, x[:40_000])
-    importance = bounds.relu_importance(weights, outputs, moments)
+    importance = rate_distortion.relu_importance(weights, outputs, moments)
     assert importance == pytest.approx(np.einsum("soi,soj->ij", slopes, slopes) / 40_000, abs=0.03 * importance.max())
     assert importance == pytest.approx(importance.T)
     assert np.linalg.eigvalsh(importance).min() > -1e-12 * importance.max()
@@ -189,26 +191,26 @@ def test_the_importance_is_the_second_order_of_the_error(name):
     moments = MOMENTS[name]
     weights, step = RNG.standard_normal((2, 3, 4))
     outputs = RNG.standard_normal((2, 3))
-    form = step.ravel() @ bounds.relu_importance(weights, outputs, moments) @ step.ravel()
+    form = step.ravel() @ rate_distortion.relu_importance(weights, outputs, moments) @ step.ravel()
     for size in (1e-2, 1e-3, 1e-4):
-        error = float(bounds.relu_layer_error(weights, weights + size * step, outputs, moments))
+        error = float(rate_distortion.relu_layer_error(weights, weights + size * step, outputs, moments))
         assert error / size**2 == pytest.approx(form, rel=30 * size)
 
 
 def test_layers_of_one_unit_and_of_equal_units():
     w, c = RNG.standard_normal((2, 1, 4))
     moments = MOMENTS["diagonal"]
-    assert bounds.relu_layer_error(w, c, np.ones((1, 1)), moments) == pytest.approx(
-        float(bounds.relu_error(w[0], c[0], moments))
+    assert rate_distortion.relu_layer_error(w, c, np.ones((1, 1)), moments) == pytest.approx(
+        float(rate_distortion.relu_error(w[0], c[0], moments))
     )
-    assert bounds.relu_importance(w, np.ones((1, 1)), moments) == pytest.approx(np.diag(moments) / 2)
-    twice = bounds.relu_importance(np.concatenate([w, 2 * w]), np.ones((1, 2)), moments)
+    assert rate_distortion.relu_importance(w, np.ones((1, 1)), moments) == pytest.approx(np.diag(moments) / 2)
+    twice = rate_distortion.relu_importance(np.concatenate([w, 2 * w]), np.ones((1, 2)), moments)
     assert twice == pytest.approx(np.kron(np.ones((2, 2)), np.diag(moments) / 2))
     two = RNG.standard_normal((2, 4))
-    apart = bounds.relu_layer_error(two, 0.5 * two, np.eye(2), moments)
-    assert apart == pytest.approx(float(bounds.relu_error(two, 0.5 * two, moments).sum()))
+    apart = rate_distortion.relu_layer_error(two, 0.5 * two, np.eye(2), moments)
+    assert apart == pytest.approx(float(rate_distortion.relu_error(two, 0.5 * two, moments).sum()))
     with pytest.raises(ValueError, match="zero weights"):
-        bounds.relu_importance(0 * w, np.ones((1, 1)), moments)
+        rate_distortion.relu_importance(0 * w, np.ones((1, 1)), moments)
 
 
 def test_a_vector_of_units_can_be_pruned_better_than_by_the_rule():
@@ -216,7 +218,7 @@ def test_a_vector_of_units_can_be_pruned_better_than_by_the_rule():
     weights = np.array([[1.0, 1.0], [1.0, 0.0]])
     near = weights - np.array([[0.0, 0.0], [0.001, 0.0]])
     candidates = np.array([[[1.0, 0.0], near[1]], [near[0], [0.0, 0.0]]])
-    half, gone = bounds.relu_layer_error(near, candidates, np.eye(2), np.ones(2))
+    half, gone = rate_distortion.relu_layer_error(near, candidates, np.eye(2), np.ones(2))
     assert np.square(near - candidates[0]).sum() > np.square(near - candidates[1]).sum()
     assert half < 0.9 * gone
 
@@ -234,7 +236,7 @@ def test_how_much_less_than_its_form_the_error_of_an_orthogonal_choice_is():
     angle = np.linspace(1e-3, np.pi / 2, 20_001)
     chosen = np.cos(angle)[:, None] * np.stack([np.cos(angle), np.sin(angle)], 1)
     first = np.broadcast_to([1.0, 0.0], chosen.shape)
-    ratio = bounds.relu_error(first, chosen, np.ones(2)) / (np.sin(angle) ** 2 / 2)
+    ratio = rate_distortion.relu_error(first, chosen, np.ones(2)) / (np.sin(angle) ** 2 / 2)
     assert ratio.min() == pytest.approx(0.85365, abs=1e-5)
     assert ratio.max() <= 1 + 1e-9
 
@@ -254,7 +256,7 @@ def test_the_search_against_a_plain_one(kind):
     """Two units of two inputs: every assignment, its values by a plain grid in the plane."""
     layer = relu_units.layers(kind, 2, 2, 1, 3)[0]
     c, d = np.meshgrid(*[np.linspace(-3, 3, 121)] * 2)
-    importance = bounds.relu_importance(layer.weights, layer.outputs, layer.moments)
+    importance = rate_distortion.relu_importance(layer.weights, layer.outputs, layer.moments)
     forms, errors = [], []
     for labels in product((0, 1), repeat=4):
         candidates = np.stack([c.ravel(), d.ravel()], 1)[:, labels]

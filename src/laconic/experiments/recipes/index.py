@@ -9,12 +9,12 @@ from types import MappingProxyType
 import torch
 
 from laconic.errors import DataError
-from laconic.experiments.recipes import gao2019, techniques
+from laconic.experiments.recipes import equal_sizes, gao2019
 from laconic.experiments.recipes.cache import Cache
 from laconic.experiments.recipes.recipe import Context, Outcome, Recipe, Say
 from laconic.format.files import replace_file
 
-RECIPES: Mapping[str, Recipe] = MappingProxyType({made.name: made for made in (*gao2019.RECIPES, *techniques.RECIPES)})
+RECIPES: Mapping[str, Recipe] = MappingProxyType({made.name: made for made in (*gao2019.RECIPES, *equal_sizes.RECIPES)})
 """Name → recipe."""
 
 

@@ -3,15 +3,15 @@
     E ‖f_W(x) − f_Ŵ(x)‖²  ≈  (w − ŵ)ᵀ I_w (w − ŵ),     I_w = E ∇f ∇fᵀ,     x ~ N(0, Σ)
 
 w is W row by row. The units are a sum for C of one row, a vector for C = I. For one unit the two have the same optimum
-(`laconic.theory.bounds.relu`); for more they need not: see docs/notes/theory.md.
+(`laconic.theory.rate_distortion.relu`); for more they need not: see docs/notes/theory.md.
 
 Source: Cho & Saul (2009) for the error; Gao, Liu, Wang & Oh, "Rate distortion for model compression" (2019), for I_w.
 """
 
 import numpy as np
 
-from laconic.theory.bounds.moments import square_root, times
-from laconic.theory.bounds.relu import relu_products
+from laconic.theory.rate_distortion.relu import relu_products
+from laconic.theory.rate_distortion.square_roots import square_root, times
 
 
 def relu_layer_error(

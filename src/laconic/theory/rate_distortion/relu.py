@@ -16,7 +16,7 @@ compression" (2019), theorem 4, corollaries 1 and 2. Departure: they leave the f
 
 import numpy as np
 
-from laconic.theory.bounds.moments import square_root, times
+from laconic.theory.rate_distortion.square_roots import square_root, times
 
 
 def relu_error(weights: np.ndarray, compressed: np.ndarray, moments: np.ndarray) -> np.ndarray:

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from laconic.api import Result, compress
 from laconic.errors import LaconicError
+from laconic.experiments.recipes.equal_sizes.settings import Setting
+from laconic.experiments.recipes.equal_sizes.strength import Found, halved, sought
+from laconic.experiments.recipes.equal_sizes.subject import Subject
 from laconic.experiments.recipes.gao2019.points import sample_by_sample
-from laconic.experiments.recipes.techniques.search import Found, halved, sought
-from laconic.experiments.recipes.techniques.settings import Setting
-from laconic.experiments.recipes.techniques.subject import Subject
 from laconic.format import container
 from laconic.models.params import Params, decompress
 from laconic.plans.plan import in_toml
@@ -29,7 +29,7 @@ _GUESS = 2e-3
 
 @final
 @dataclass(frozen=True, eq=False)
-class Row:
+class Measurement:
     """One line of the table.
 
     Args:
@@ -64,7 +64,7 @@ class Row:
         }
 
 
-def measure(subject: Subject, settings: Sequence[Setting], learned: Callable[[Setting], bool]) -> list[Row]:
+def measure(subject: Subject, settings: Sequence[Setting], learned: Callable[[Setting], bool]) -> list[Measurement]:
     """Return the rows of all settings, sizes and methods.
 
     Args:
@@ -72,17 +72,17 @@ def measure(subject: Subject, settings: Sequence[Setting], learned: Callable[[Se
         settings: what is compared.
         learned: says whether a setting is trained too.
     """
-    rows, total = list[Row](), len(settings)
+    rows, total = list[Measurement](), len(settings)
     for number, setting in enumerate(settings):
         part = subject.part(number / total, (number + 1) / total)
         rows += _of_setting(part, setting, learned(setting))
     return rows
 
 
-def _of_setting(subject: Subject, setting: Setting, learned: bool) -> list[Row]:
+def _of_setting(subject: Subject, setting: Setting, learned: bool) -> list[Measurement]:
     """Return the rows of one setting: all sizes direct, then all sizes by LC."""
     made = _Direct(subject, setting)
-    targets, rows = subject.effort.targets, list[Row]()
+    targets, rows = subject.effort.targets, list[Measurement]()
     for number, target in enumerate(targets):
         subject.context.say(0.2 * number / len(targets), f"{setting.label}, {target:,} B, direct")
         rows.append(made.row(target))
@@ -104,7 +104,7 @@ class _Direct:
         self._sizes: dict[float, int] = {}
         self._metrics: Metrics | None = None
 
-    def row(self, target: int) -> Row:
+    def row(self, target: int) -> Measurement:
         """Return the row of one size, computed once in the life of the folder."""
 
         def compute() -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -134,7 +134,7 @@ class _Direct:
         return compress(self._subject.params, plan, metrics=self._metrics, metadata=self._subject.task.metadata)
 
 
-def _learned(subject: Subject, direct: Row, known: Mapping[float, int]) -> Row:
+def _learned(subject: Subject, direct: Measurement, known: Mapping[float, int]) -> Measurement:
     """Return the row of LC at the size of a direct one; a few runs look for the strength.
 
     Args:
@@ -232,7 +232,7 @@ def _judged(
 
 def _row(
     setting: Setting, target: int, method: Method, figures: Mapping[str, Any], tensors: Mapping[str, Tensor]
-) -> Row:
+) -> Measurement:
     """Return the row of what the cache keeps."""
     errors = tensors["errors"].double().numpy() if tensors else np.zeros(0)
-    return Row(setting, target, method, figures, errors)
+    return Measurement(setting, target, method, figures, errors)

@@ -12,7 +12,7 @@ from laconic.format.codes import Code, CodebookCode, SparseCode, Symbols, Values
 from laconic.format.container import bits
 
 
-def smallest(codes: Mapping[str, Code]) -> dict[str, Code]:
+def compact(codes: Mapping[str, Code]) -> dict[str, Code]:
     """Return codes of the same weights, bit by bit, in a file that is no larger.
 
     Small dense tensors share one stream (`laconic.format.codes.shared`). Sparse codes of codebooks become codebooks
@@ -20,7 +20,7 @@ def smallest(codes: Mapping[str, Code]) -> dict[str, Code]:
 
     >>> values = CodebookCode((2,), "float32", Values(np.float32([3])), Symbols(np.zeros(2), 1))
     >>> codes = {"w": SparseCode((4,), "float32", Symbols(np.array([0, 1, 0, 1]), 2), values)}
-    >>> type(smallest(codes)["w"]).__name__, smallest(codes)["w"].decompress()
+    >>> type(compact(codes)["w"]).__name__, compact(codes)["w"].decompress()
     ('CodebookCode', array([0., 3., 0., 3.], dtype=float32))
     """
     found = dict(codes)

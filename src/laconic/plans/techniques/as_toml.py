@@ -10,11 +10,11 @@ from laconic.csteps.joint import Joint
 from laconic.errors import PlanError
 from laconic.plans.techniques.technique import Technique
 
-Row = dict[str, Any]
+TomlRow = dict[str, Any]
 """A table of TOML: numbers, strings, booleans, lists and tables."""
 
 
-def row_of(compression: Compression, techniques: Iterable[Technique]) -> Row:
+def row_of(compression: Compression, techniques: Iterable[Technique]) -> TomlRow:
     """Return the row that stands for ``compression``, with what is not the default alone.
 
     An option is the field of its name, or, where there is none, any field that no option names. What is found is
@@ -44,7 +44,7 @@ def technique_of(row: Mapping[str, Any], techniques: Mapping[str, Technique]) ->
 
 def _candidates(
     inner: Compression, technique: Technique, techniques: tuple[Technique, ...]
-) -> Iterator[tuple[Row, dict[str, Any]]]:
+) -> Iterator[tuple[TomlRow, dict[str, Any]]]:
     """Give rows that may stand for ``inner``, each with the options that a technique builds from."""
     if technique.say is not None:
         told = technique.say(inner)
@@ -54,7 +54,7 @@ def _candidates(
     assert is_dataclass(inner), "compressions are frozen dataclasses"
     held = {field.name: field for field in fields(inner)}
     loose = [field for name, field in held.items() if name not in technique.options]
-    row: Row = {}
+    row: TomlRow = {}
     options: dict[str, Any] = {}
     missing = []
     for name, option in technique.options.items():
@@ -102,6 +102,6 @@ def _default(field: "Field[Any]") -> Any:
     return field.default_factory() if field.default_factory is not MISSING else field.default
 
 
-def _in_order(row: Row, technique: Technique) -> Row:
+def _in_order(row: TomlRow, technique: Technique) -> TomlRow:
     """Return the row with its key first."""
     return {name: row[name] for name in technique.options if name in row}

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 
+from laconic.experiments.recipes.equal_sizes import claims, kmeans_starts
+from laconic.experiments.recipes.equal_sizes.figure import curves
+from laconic.experiments.recipes.equal_sizes.measurements import measure, percent
+from laconic.experiments.recipes.equal_sizes.page import page
+from laconic.experiments.recipes.equal_sizes.settings import SETTINGS, Setting
+from laconic.experiments.recipes.equal_sizes.subject import prepare
 from laconic.experiments.recipes.gao2019.points import sample_by_sample
 from laconic.experiments.recipes.recipe import Context, Outcome, Recipe
-from laconic.experiments.recipes.techniques import claims, starts
-from laconic.experiments.recipes.techniques.figure import curves
-from laconic.experiments.recipes.techniques.page import page
-from laconic.experiments.recipes.techniques.rows import measure, percent
-from laconic.experiments.recipes.techniques.settings import SETTINGS, Setting
-from laconic.experiments.recipes.techniques.subject import prepare
 
 _SOURCE = (
     "Han, Mao & Dally, Deep Compression, ICLR 2016; Carreira-Perpiñán & Idelbayev, the LC papers, 2017 to 2021; "
@@ -28,10 +28,10 @@ def _run(context: Context) -> Outcome:
     )
     reference = percent(tensors["errors"].double().numpy())
     rows = measure(network.part(0.0, 0.95), SETTINGS, _learned(context.fast))
-    found = starts.compare(network.part(0.95, 1.0))
+    kmeans = kmeans_starts.compare(network.part(0.95, 1.0))
     judged = [
         *claims.contests(rows, context.seed),
-        *claims.starts(found, context.seed),
+        *claims.starts(kmeans, context.seed),
         *claims.last_layer(rows),
     ]
     record = {
@@ -42,10 +42,10 @@ def _run(context: Context) -> Outcome:
         "settings": network.effort.record(),
         "uncompressed": {"error": reference},
         "rows": [row.record() for row in rows],
-        "starts": [start.record() for start in found],
+        "starts": [start.record() for start in kmeans],
         "verdicts": [one.record() for one in judged],
     }
-    shown = page(network, reference, rows, found, judged, _FIGURE)
+    shown = page(network, reference, rows, kmeans, judged, _FIGURE)
     return Outcome(record, shown, {_FIGURE: curves(rows, reference, network.label)})
 
 

@@ -6,10 +6,10 @@ from typing import Any, final
 
 import numpy as np
 
-from laconic.experiments.recipes.techniques.rows import Method, Row
-from laconic.experiments.recipes.techniques.search import labels
-from laconic.experiments.recipes.techniques.settings import SETTINGS
-from laconic.experiments.recipes.techniques.starts import Start
+from laconic.experiments.recipes.equal_sizes.kmeans_starts import Start
+from laconic.experiments.recipes.equal_sizes.measurements import Measurement, Method
+from laconic.experiments.recipes.equal_sizes.settings import SETTINGS
+from laconic.experiments.recipes.equal_sizes.strength import labels
 from laconic.experiments.recipes.verdict import Answer, Curve, Verdict, judge
 
 _ADAPTIVE = ("codebook", "kmeans", "priced_codebook")
@@ -82,7 +82,7 @@ class Judged:
         }  # fmt: skip
 
 
-def contests(rows: Sequence[Row], seed: int) -> list[Judged]:
+def contests(rows: Sequence[Measurement], seed: int) -> list[Judged]:
     """Return the verdict on every contest, direct and by LC."""
     return [_contest(contest, method, rows, seed) for contest in CONTESTS for method in METHODS]
 
@@ -101,7 +101,7 @@ def starts(found: Sequence[Start], seed: int) -> list[Judged]:
     return made
 
 
-def last_layer(rows: Sequence[Row]) -> list[Judged]:
+def last_layer(rows: Sequence[Measurement]) -> list[Judged]:
     """Return whether magnitude keeps a larger share of the last layer than LC and importance do, at every size."""
     shares = {
         (row.setting.label, row.method, row.target): list(row.figures["kept"].values())[-1]
@@ -131,7 +131,7 @@ def _counted(pairs: Mapping[int, tuple[float, float]]) -> Verdict:
     return Verdict(answer, tuple(map(float, pairs)), gaps, gaps, gaps, below, above)
 
 
-def _contest(contest: Contest, method: Method, rows: Sequence[Row], seed: int) -> Judged:
+def _contest(contest: Contest, method: Method, rows: Sequence[Measurement], seed: int) -> Judged:
     """Return the verdict on one contest, over the sizes that both sides reach."""
     sides = [_best(names, method, rows) for names in (contest.better, contest.worse)]
     targets = [target for target in sides[0] if target in sides[1]]
@@ -141,9 +141,9 @@ def _contest(contest: Contest, method: Method, rows: Sequence[Row], seed: int) -
     return Judged(contest.text, contest.source, method, verdict, pairs)
 
 
-def _best(names: Sequence[str], method: Method, rows: Sequence[Row]) -> dict[int, Row]:
+def _best(names: Sequence[str], method: Method, rows: Sequence[Measurement]) -> dict[int, Measurement]:
     """Return by size the row of least validation error, the first at a tie."""
-    best = dict[int, Row]()
+    best = dict[int, Measurement]()
     for row in rows:
         if row.reached and row.method == method and row.setting.label in names:
             rival = best.get(row.target)

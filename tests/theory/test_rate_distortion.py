@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from laconic.theory import bounds
-from laconic.theory.bounds.laplacian import LEVELS, curve, sampled
+from laconic.theory import rate_distortion
+from laconic.theory.rate_distortion.laplacian import LEVELS, curve, sampled
 
 SPECTRUM = np.array([4, 1, 0.25, 0.0625])
 RATES = {0.25: 0.578125, 0.5: 0.328125, 1: 0.133743, 2: 0.03125, 3: 0.0078125}
@@ -24,12 +24,14 @@ WEIGHTED = {
 @pytest.mark.parametrize(("rate", "error"), RATES.items())
 def test_water_filling_both_ways(rate, error):
     counts = np.full(4, 5)
-    assert bounds.water_filling_rate(SPECTRUM, counts, 20 * rate).distortion == pytest.approx(20 * error, rel=1e-5)
-    filled = bounds.water_filling(SPECTRUM, counts, 20 * error)
+    assert rate_distortion.water_filling_rate(SPECTRUM, counts, 20 * rate).distortion == pytest.approx(
+        20 * error, rel=1e-5
+    )
+    filled = rate_distortion.water_filling(SPECTRUM, counts, 20 * error)
     assert filled.rate == pytest.approx(20 * rate, abs=1e-4)
     assert filled.distortion == pytest.approx(20 * error)
     # what a bit more saves: dD/dR = −2 ln 2 θ
-    saved = filled.distortion - bounds.water_filling_rate(SPECTRUM, counts, filled.rate + 1e-6).distortion
+    saved = filled.distortion - rate_distortion.water_filling_rate(SPECTRUM, counts, filled.rate + 1e-6).distortion
     assert saved / 1e-6 == pytest.approx(2 * np.log(2) * filled.level, rel=1e-3)
 
 
@@ -37,7 +39,7 @@ def test_water_filling_both_ways(rate, error):
 def test_weighted_errors_are_variances(error):
     weights = np.array([3.0, 2.0, 1.0])
     shares, rate = WEIGHTED[error]
-    filled = bounds.water_filling(weights * weights, np.ones(3), float(error))
+    filled = rate_distortion.water_filling(weights * weights, np.ones(3), float(error))
     assert filled.rate == pytest.approx(rate, abs=1e-4)
     assert filled.distortions / weights == pytest.approx(shares, abs=1e-4)
 
@@ -64,34 +66,36 @@ def test_water_filling_against_its_slow_twin():
             continue
         distortion = total * float(rng.uniform(0.01, 0.99))
         level, rate = slow_twin(variances, counts, distortion)
-        filled = bounds.water_filling(variances, counts, distortion)
+        filled = rate_distortion.water_filling(variances, counts, distortion)
         assert filled.level == pytest.approx(level, rel=1e-6)
         assert filled.rate == pytest.approx(rate, abs=1e-6)
         assert filled.distortion == pytest.approx(distortion)
-        assert bounds.water_filling_rate(variances, counts, filled.rate).distortion == pytest.approx(distortion)
+        assert rate_distortion.water_filling_rate(variances, counts, filled.rate).distortion == pytest.approx(
+            distortion
+        )
 
 
 def test_water_filling_at_its_ends():
     counts = np.ones(4)
-    assert bounds.water_filling(SPECTRUM, counts, 99.0).rate == 0
-    assert bounds.water_filling_rate(SPECTRUM, counts, 0.0).distortion == SPECTRUM.sum()
-    assert bounds.water_filling(np.zeros(2), np.ones(2), 1.0).rate == 0
-    assert bounds.water_filling_rate(np.zeros(2), np.ones(2), 1.0).distortion == 0
-    assert bounds.water_filling(np.zeros(0), np.zeros(0), 1.0).rate == 0
-    assert bounds.laplacian_filling(SPECTRUM, counts, 99.0).rate == 0
+    assert rate_distortion.water_filling(SPECTRUM, counts, 99.0).rate == 0
+    assert rate_distortion.water_filling_rate(SPECTRUM, counts, 0.0).distortion == SPECTRUM.sum()
+    assert rate_distortion.water_filling(np.zeros(2), np.ones(2), 1.0).rate == 0
+    assert rate_distortion.water_filling_rate(np.zeros(2), np.ones(2), 1.0).distortion == 0
+    assert rate_distortion.water_filling(np.zeros(0), np.zeros(0), 1.0).rate == 0
+    assert rate_distortion.laplacian_filling(SPECTRUM, counts, 99.0).rate == 0
 
 
 def test_senseless_arguments_are_errors():
     for call in (
-        lambda: bounds.gaussian_rate(1.0, 0.0),
-        lambda: bounds.gaussian_distortion(1.0, -1.0),
-        lambda: bounds.laplacian_rate(1.0, 0.0),
-        lambda: bounds.laplacian_distortion(1.0, -1.0),
-        lambda: bounds.water_filling(SPECTRUM, np.ones(3), 1.0),
-        lambda: bounds.water_filling(-SPECTRUM, np.ones(4), 1.0),
-        lambda: bounds.water_filling(SPECTRUM, np.ones(4), 0.0),
-        lambda: bounds.water_filling_rate(SPECTRUM, np.ones(4), -1.0),
-        lambda: bounds.laplacian_filling(SPECTRUM, np.ones(4), 0.0),
+        lambda: rate_distortion.gaussian_rate(1.0, 0.0),
+        lambda: rate_distortion.gaussian_distortion(1.0, -1.0),
+        lambda: rate_distortion.laplacian_rate(1.0, 0.0),
+        lambda: rate_distortion.laplacian_distortion(1.0, -1.0),
+        lambda: rate_distortion.water_filling(SPECTRUM, np.ones(3), 1.0),
+        lambda: rate_distortion.water_filling(-SPECTRUM, np.ones(4), 1.0),
+        lambda: rate_distortion.water_filling(SPECTRUM, np.ones(4), 0.0),
+        lambda: rate_distortion.water_filling_rate(SPECTRUM, np.ones(4), -1.0),
+        lambda: rate_distortion.laplacian_filling(SPECTRUM, np.ones(4), 0.0),
     ):
         with pytest.raises(ValueError, match=r"bits|source|negative"):
             call()
@@ -115,21 +119,21 @@ def plain_blahut(level: float, spacing: float = 0.04, reach: float = 9.0) -> tup
 @pytest.mark.parametrize("level", [0.02, 0.1, 0.4, 0.9])
 def test_the_laplacian_against_its_slow_twin(level):
     distortion, rate = plain_blahut(level)
-    assert bounds.laplacian_rate(1.0, distortion) == pytest.approx(rate, abs=2e-3)
+    assert rate_distortion.laplacian_rate(1.0, distortion) == pytest.approx(rate, abs=2e-3)
 
 
 @pytest.mark.parametrize("level", [0.013, 0.05, 0.15, 0.3, 0.55, 1.0, 1.6])
 def test_the_laplacian_is_known_to_a_thousandth_of_a_bit(level):
     """Blahut's bounds hold the true rate between them, whatever the iteration did."""
-    point = bounds.blahut_arimoto(*sampled(level), level, 2e-4, 100_000)
+    point = rate_distortion.blahut_arimoto(*sampled(level), level, 2e-4, 100_000)
     assert point.gap < 1e-3
-    rate = bounds.laplacian_rate(1.0, point.distortion)
+    rate = rate_distortion.laplacian_rate(1.0, point.distortion)
     assert point.rate - point.gap - 1e-3 < rate < point.rate + 1e-3
 
 
 def test_the_laplacian_lies_between_its_bounds():
     errors = np.exp(np.linspace(-9, -0.01, 400))
-    rates = np.array([bounds.laplacian_rate(1.0, d) for d in errors])
+    rates = np.array([rate_distortion.laplacian_rate(1.0, d) for d in errors])
     assert (rates <= -0.5 * np.log2(errors) + 1e-9).all()
     assert (rates >= 0.5 * np.log2(np.e / np.pi / errors) - 1e-9).all()
     slopes = np.diff(rates) / np.diff(errors)
@@ -141,19 +145,19 @@ def test_the_laplacian_lies_between_its_bounds():
 
 def test_the_laplacian_scales_and_inverts():
     for rate in (0.05, 0.3, 1.0, 2.5, 6.0):
-        error = bounds.laplacian_distortion(3.0, rate)
-        assert bounds.laplacian_rate(3.0, error) == pytest.approx(rate, abs=1e-9)
-        assert bounds.laplacian_rate(0.3, error / 10) == pytest.approx(rate, abs=1e-9)
-    assert bounds.laplacian_distortion(2.0, 0.0) == pytest.approx(2.0)
+        error = rate_distortion.laplacian_distortion(3.0, rate)
+        assert rate_distortion.laplacian_rate(3.0, error) == pytest.approx(rate, abs=1e-9)
+        assert rate_distortion.laplacian_rate(0.3, error / 10) == pytest.approx(rate, abs=1e-9)
+    assert rate_distortion.laplacian_distortion(2.0, 0.0) == pytest.approx(2.0)
 
 
 def test_laplacian_filling_beats_other_divisions():
     variances, counts = np.array([4.0, 1.0, 0.05, 0.0]), np.array([10, 40, 100, 7])
-    filled = bounds.laplacian_filling(variances, counts, 30.0)
+    filled = rate_distortion.laplacian_filling(variances, counts, 30.0)
     assert filled.distortion == pytest.approx(30.0, rel=1e-9)
-    assert filled.rate < bounds.water_filling(variances, counts, 30.0).rate
+    assert filled.rate < rate_distortion.water_filling(variances, counts, 30.0).rate
     errors = filled.distortions
     for move in (1e-2, -1e-2):
         other = errors[0] * (1 + move), errors[1] - errors[0] * move * counts[0] / counts[1], errors[2]
-        rates = [bounds.laplacian_rate(v, d) for v, d in zip(variances[:3], other, strict=True)]
+        rates = [rate_distortion.laplacian_rate(v, d) for v, d in zip(variances[:3], other, strict=True)]
         assert float(np.dot(counts[:3], rates)) > filled.rate

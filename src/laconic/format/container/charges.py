@@ -1,4 +1,4 @@
-"""Where the bytes of a file are: a row for each tensor, which sum to the file exactly."""
+"""Where the bytes of a file are: a charge for each tensor; they sum to the file exactly."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,13 +9,13 @@ from laconic.format.codes.describe import describe
 from laconic.format.container.records import outline_of, stream_numbers
 from laconic.format.container.table import Table
 
-HEADER_ROW = "(header)"
-"""Name of the row of header and table."""
+HEADER = "(header)"
+"""Name of the charge of header and table."""
 
 
 @final
 @dataclass(frozen=True)
-class Row:
+class Charge:
     """The share of a tensor in a file.
 
     Args:
@@ -33,18 +33,18 @@ class Row:
     bytes: int
 
 
-def rows(table: Table, file_bytes: int) -> list[Row]:
-    """Return a row for each tensor, in the order of the file, and one for header and table.
+def charges(table: Table, file_bytes: int) -> list[Charge]:
+    """Return a charge for each tensor, in the order of the file, and one for header and table.
 
     Law: their bytes sum to ``file_bytes``.
     """
     shares = _shares(table)
-    found = [
-        Row(name, record.shape, record.dtype, describe(outline_of(record, table.streams)), shares[name])
+    own = [
+        Charge(name, record.shape, record.dtype, describe(outline_of(record, table.streams)), shares[name])
         for name, record in table.tensors.items()
     ]
-    rest = file_bytes - sum(row.bytes for row in found)
-    return [*found, Row(HEADER_ROW, (), "", "header, names, lengths and checksums", rest)]
+    rest = file_bytes - sum(charge.bytes for charge in own)
+    return [*own, Charge(HEADER, (), "", "header, names, lengths and checksums", rest)]
 
 
 def _shares(table: Table) -> Mapping[str, int]:

@@ -1,4 +1,4 @@
-"""Of codes of the same weights the smallest: the same bits, never a larger file."""
+"""Of codes of the same weights the compact: the same bits, never a larger file."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ from sample_codes import CASES
 
 from laconic.format import container
 from laconic.format.codes import CodebookCode, SparseCode, Symbols, Values
-from laconic.quantize.smallest import smallest
+from laconic.format.compact import compact
 
 CODES = {name: code for name, code in CASES.items() if name}
 
@@ -28,26 +28,26 @@ def same_weights(a, b):
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_weights_stay_and_the_file_is_no_larger(keep, entries, dtype):
     codes = {"a": pruned(3000, keep, entries, dtype=dtype), "b": pruned(40, keep, entries, seed=1)}
-    found = smallest(codes)
+    found = compact(codes)
     assert same_weights(found, codes)
     assert container.bits(found) <= container.bits(codes)
-    assert same_weights(smallest(found), found)
+    assert same_weights(compact(found), found)
 
 
 def test_both_ways_are_taken_where_each_is_smaller():
-    kinds = {type(smallest({"w": pruned(3000, keep, entries)})["w"]) for keep, entries in [(0.3, 1), (0.02, 300)]}
+    kinds = {type(compact({"w": pruned(3000, keep, entries)})["w"]) for keep, entries in [(0.3, 1), (0.02, 300)]}
     assert kinds == {CodebookCode, SparseCode}
 
 
 def test_a_shared_codebook_stays_shared():
     book = Values(np.float32([1, 2]))
     codes = {name: pruned(500, 0.4, 2, seed, book) for seed, name in enumerate("abc")}
-    found = smallest(codes)
+    found = compact(codes)
     assert len({id(c.codebook if isinstance(c, CodebookCode) else c.values.codebook) for c in found.values()}) == 1
     assert same_weights(found, codes)
 
 
 def test_every_code_keeps_its_weights():
-    found = smallest(CODES)
+    found = compact(CODES)
     assert same_weights(found, CODES)
     assert container.bits(found) <= container.bits(CODES)

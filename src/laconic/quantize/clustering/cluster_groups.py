@@ -12,7 +12,7 @@ import numpy as np
 from laconic.compiled import compiled
 from laconic.quantize.clustering.cluster import cluster
 from laconic.quantize.clustering.dynamic import cuts_of
-from laconic.quantize.clustering.moments import unit_sums, weighted_sums
+from laconic.quantize.clustering.prefix_sums import unit_sums, weighted_sums
 
 SMALL = 1 << 14
 """Values of a group times clusters up to which all groups are solved in one loop of machine code."""
