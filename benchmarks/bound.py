@@ -21,7 +21,7 @@ import record
 from record import say
 
 from laconic.cli import run
-from laconic.models.params import load_checkpoint
+from laconic.models.checkpoints import load_checkpoint
 
 TRIALS, NEAR = 14, 0.01
 """Files that are written for one row at most, and bits a weight at which one is near enough to its rate."""

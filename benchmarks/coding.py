@@ -188,8 +188,8 @@ def judge(data_dir: Path) -> Any:
     import torch
 
     from laconic.models import data, nets
+    from laconic.models.checkpoints import load_checkpoint
     from laconic.models.data import Images
-    from laconic.models.params import load_checkpoint
     from laconic.training.task import classification
 
     torch.set_num_threads(1)

@@ -25,8 +25,9 @@ from laconic.models import data
 from laconic.models.params import Params, params_of
 from laconic.theory.importance import full_matrix, kronecker, of_model, true_distortion, unsupervised
 from laconic.theory.metric import Kronecker
-from laconic.training.loop import Optimization, start_training, train
+from laconic.training.optimization import Optimization
 from laconic.training.task import Task, classification
+from laconic.training.trainer import start_training, train
 
 KEPT = (0.8, 0.6, 0.4, 0.2)
 EXCHANGES = 5000

@@ -21,7 +21,8 @@ from laconic.lc.steps import start
 from laconic.models import data, nets
 from laconic.models.params import params_of
 from laconic.plans.plan import weights_only
-from laconic.training.loop import Optimization, minimise
+from laconic.training.loop import minimise
+from laconic.training.optimization import Optimization
 from laconic.training.task import classification
 
 

@@ -29,8 +29,9 @@ from laconic.models import data
 from laconic.models.params import params_of
 from laconic.plans.plan import in_toml, parse_compression
 from laconic.plans.techniques import TECHNIQUES, Technique
-from laconic.training.loop import Optimization, cosine, start_training, train
+from laconic.training.optimization import Optimization, cosine
 from laconic.training.task import classification
+from laconic.training.trainer import start_training, train
 
 FOLDER = Path(__file__).parent / "techniques"
 PROSE: dict[str, dict[str, Any]] = tomllib.loads(

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from laconic.models import data
+from laconic.models.checkpoints import load_checkpoint
 from laconic.models.data import Images
-from laconic.models.params import load_checkpoint
 
 torch.set_num_threads(1)  # with more, small batches wait for one another on a busy machine
 

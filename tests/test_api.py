@@ -11,10 +11,11 @@ import laconic
 from laconic import AdaptiveCodebook, Joint, KeepLargest, Lossless, LowRank
 from laconic.errors import OutputExists, PlanError, WeightsError
 from laconic.models import data, nets
-from laconic.models.params import params_of, save_checkpoint
+from laconic.models.checkpoints import save_checkpoint
+from laconic.models.params import params_of
 from laconic.plans.plan import Plan
 from laconic.theory.metric import Diagonal
-from laconic.training.loop import Optimization
+from laconic.training.optimization import Optimization
 from laconic.training.task import Task, classification, least_squares
 
 INPUTS = torch.randn(48, 6, generator=torch.Generator().manual_seed(0))

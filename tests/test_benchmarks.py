@@ -15,7 +15,7 @@ import torch
 import transforms
 import twin
 
-from laconic.models.params import save_checkpoint
+from laconic.models.checkpoints import save_checkpoint
 
 RNG = np.random.default_rng(0)
 INPUTS = {

@@ -18,7 +18,8 @@ from laconic.lc.state import LCState
 from laconic.models.data import Dataset
 from laconic.models.params import Params, dtype_name, params_of, to_numpy
 from laconic.theory.metric import Metrics, diagonal_of
-from laconic.training.loop import MakeOptimizer, Optimization, minimise, nesterov
+from laconic.training.loop import minimise
+from laconic.training.optimization import MakeOptimizer, Optimization, nesterov
 from laconic.training.task import Task, classification
 
 DOUBLE = torch.float64

@@ -36,11 +36,11 @@ _HOME = {
     "Diagonal": "theory.metric",
     "Unit": "theory.metric",
     "LaconicError": "errors",
-    "Optimization": "training.loop",
+    "Optimization": "training.optimization",
     "Plan": "plans.plan",
     "Result": "api",
     "Task": "training.task",
-    "Training": "api",
+    "Training": "lc.learning",
     "compress": "api",
     "load": "api",
     "load_plan": "plans.plan",
@@ -61,7 +61,6 @@ __all__ = [*_HOME, *_ROOMS, "__version__"]
 
 if TYPE_CHECKING:
     from laconic.api import Result as Result
-    from laconic.api import Training as Training
     from laconic.api import compress as compress
     from laconic.api import load as load
     from laconic.csteps import costs as costs
@@ -90,6 +89,7 @@ if TYPE_CHECKING:
     from laconic.csteps.uniform_grid import UniformGrid as UniformGrid
     from laconic.errors import LaconicError as LaconicError
     from laconic.format.container import open as open
+    from laconic.lc.learning import Training as Training
     from laconic.models import data as data
     from laconic.models import nets as nets
     from laconic.models.params import params_of as params_of
@@ -99,7 +99,7 @@ if TYPE_CHECKING:
     from laconic.theory.metric import Diagonal as Diagonal
     from laconic.theory.metric import Unit as Unit
     from laconic.training import task as task
-    from laconic.training.loop import Optimization as Optimization
+    from laconic.training.optimization import Optimization as Optimization
     from laconic.training.task import Task as Task
 
 

@@ -1,7 +1,6 @@
 """The one front door: network, plan, task and effort go in; a `Result` that is a file comes out."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, final
@@ -9,74 +8,27 @@ from typing import Any, Literal, final
 from torch import Tensor, nn
 
 from laconic.csteps.compression import Compression
-from laconic.errors import PlanError, UnsupportedMetric
+from laconic.errors import PlanError
 from laconic.format import container
-from laconic.format.codes import Code, DenseCode
+from laconic.format.codes import Code
 from laconic.format.compact import compact
 from laconic.format.container import LacFile
 from laconic.insight.ledger import REFERENCE_BYTES, Ledger, ledger
-from laconic.lc.baselines import direct, iterated_direct
-from laconic.lc.finetune import FINE_TUNING, finetune
-from laconic.lc.l_step import LearningStep
-from laconic.lc.schedule import Adaptive, Progress, Schedule
+from laconic.lc.baselines import direct
+from laconic.lc.finetune import finetune
+from laconic.lc.learning import Training
+from laconic.lc.schedule import Progress
 from laconic.lc.state import LCState
-from laconic.lc.steps import run, start
-from laconic.models.params import Arrays, Params, apply_to, checkpoint_bytes, decompress, params_of, to_numpy, to_torch
+from laconic.lc.steps import start
+from laconic.models.checkpoints import checkpoint_bytes
+from laconic.models.params import Arrays, Params, apply_to, decompress, params_of, to_torch
 from laconic.plans.plan import Plan, weights_only
 from laconic.quantize.budget import QUALITIES, Budget, Fitted, fit
 from laconic.theory.metric import Metrics
-from laconic.training.loop import Optimization
 from laconic.training.task import Task
 
 Effort = Literal["direct", "train"]
-Method = Literal["lc", "idc", "retrain"]
 Watch = Callable[[LCState], None]
-
-
-@final
-@dataclass(frozen=True)
-class Training:
-    """How much training compression may cost, and how it is spent. The defaults suit networks that train at lr 0.1.
-
-    Args:
-        method: "lc", or one of the baselines "idc" (iterated direct compression) and "retrain" (direct compression,
-            then training of what stays free).
-        steps: LC steps at most; LC stops before when the gap is below ``tolerance``.
-        l_step: one L step: epochs, learning rate, weight decay, optimizer.
-        decay: factor of the learning rate from step to step.
-        pull: the first μ closes the share 1 − exp(−pull) of the gap where the loss does not resist (`Adaptive`).
-        mu: the first μ itself, instead of ``pull``.
-        growth: factor of μ while choices move and the gap closes.
-        fast: factor of μ once they have settled.
-        tolerance: gap ‖w − Δ(Θ)‖/‖w‖ at which to stop.
-        augmented: augmented Lagrangian, or the quadratic-penalty method.
-        finetune: training of what stays free at the end; 0 epochs for none.
-    """
-
-    method: Method = "lc"
-    steps: int = 120
-    l_step: Optimization = field(default_factory=lambda: Optimization(epochs=1))
-    decay: float = 0.98
-    pull: float = 0.5
-    mu: float | None = None
-    growth: float = 1.03
-    fast: float = 1.5
-    tolerance: float = 0.01
-    augmented: bool = True
-    finetune: Optimization = FINE_TUNING
-
-    def schedule(self, task: Task) -> Schedule:
-        """Return the schedule of μ; with ``mu`` not given, the training batches are counted once."""
-        mu = self.mu
-        if mu is None:
-            batches = sum(1 for _ in task.batches("train", 0))
-            time = self.l_step.epochs * batches * self.l_step.lr / (1 - _MOMENTUM)
-            mu = self.pull / max(time, self.l_step.lr)
-        return Adaptive(mu, self.steps, self.growth, self.fast, tolerance=self.tolerance)
-
-
-_MOMENTUM = 0.9
-"""Of the default optimizer: a constant gradient moves the weights by lr/(1 − momentum) a batch."""
 
 
 @final
@@ -182,101 +134,26 @@ def compress(
     if quality not in QUALITIES or (quality != "default" and not isinstance(plan, Budget)):
         raise PlanError(f"quality is one of {', '.join(QUALITIES)}, and goes with a budget; not {quality!r}")
     params = params_of(network) if isinstance(network, nn.Module) else dict(network)
+    reference = len(checkpoint_bytes(params))
+    notes = {REFERENCE_BYTES: str(reference), **(task.metadata if task else {}), **(metadata or {})}
     if isinstance(plan, Budget):
         if effort != "direct":
             raise PlanError("a budget is met from the weights alone: effort 'direct'")
-        return within(params, plan, quality, {**(task.metadata if task else {}), **(metadata or {})})
+        fitted = fit(Arrays(params), plan, QUALITIES[quality], notes, reference_bytes=reference)
+        return Result(fitted.codes, notes, fitted=fitted)
     plan = plan if isinstance(plan, Plan) else weights_only(plan, params)
-    reference = len(checkpoint_bytes(params))
-    notes = {REFERENCE_BYTES: str(reference), **(task.metadata if task else {}), **(metadata or {})}
-    metrics = weigh(plan, task, params) if metrics is None and resume is None else metrics
-    with advising(plan):
+    metrics = plan.metrics(task, params) if metrics is None and resume is None else metrics
+    with plan.advising():
         if effort == "direct" or task is None:
-            made = {name: code for group in direct(params, plan, metrics) for name, code in group.items()}
-            return Result(compact({name: made[name] for name in params}), notes)
-        state, how = resume or start(params, plan, metrics), training or Training()
+            codes = {name: code for group in direct(params, plan, metrics) for name, code in group.items()}
+            return Result(compact({name: codes[name] for name in params}), notes)
+        first, how = resume or start(params, plan, metrics), training or Training()
     history = []
-    for reached in path(state, task, how, seed):
-        state = reached
+    for state in how.path(first, task, seed):
         history.append(state.progress)
         if watch is not None:
             watch(state)
-    return Result(compact(finetune(task, all_codes(state), how.finetune, seed)), notes, tuple(history))
-
-
-def weigh(
-    plan: Plan, task: Task | None, params: Params, watch: Callable[[int, int], None] | None = None
-) -> Metrics | None:
-    """Return the metrics that the importance of ``plan`` gives, or None where it has none.
-
-    Args:
-        plan: names the importance.
-        task: what it is measured on.
-        params: the weights.
-        watch: told of the samples that are done, and of all.
-
-    Raises:
-        PlanError: when there is no task.
-    """
-    if plan.importance is None:
-        return None
-    if task is None:
-        raise PlanError(f"importance {plan.importance.name!r} needs a task: what matters is measured on its data")
-    return plan.importance.metrics(task, params, watch)
-
-
-@contextmanager
-def advising(plan: Plan) -> Iterator[None]:
-    """Let a compression that refuses the metric of the plan's importance say what to do about it."""
-    try:
-        yield
-    except UnsupportedMetric as error:
-        if plan.importance is None:
-            raise
-        raise UnsupportedMetric(
-            f"{error}. That is the metric of importance {plan.importance.name!r}: "
-            "give this tensor another compression, or the plan another importance or none"
-        ) from error
-
-
-def within(
-    params: Params, budget: Budget, quality: str = "default", metadata: Mapping[str, str] | None = None,
-    *, reference_bytes: int | None = None, watch: Callable[[int, int], None] | None = None,
-) -> Result:  # fmt: skip
-    """Return the network within a budget, from its weights alone; see `laconic.quantize.budget.fit`.
-
-    Args:
-        params: the weights; may be a mapping that reads a tensor when it is asked for.
-        budget: what is asked.
-        quality: "fast", "default" or "max".
-        metadata: text to store in the file.
-        reference_bytes: of the uncompressed file; that of a safetensors file of ``params`` unless given.
-        watch: told the number of each pass over the weights and the bytes of the file so far.
-    """
-    reference = reference_bytes or len(checkpoint_bytes(params))
-    notes = {REFERENCE_BYTES: str(reference), **(metadata or {})}
-    fitted = fit(Arrays(params), budget, QUALITIES[quality], notes, watch, reference_bytes=reference)
-    return Result(fitted.codes, notes, fitted=fitted)
-
-
-def path(state: LCState, task: Task, how: Training, seed: int) -> Iterator[LCState]:
-    """Return the generator of states that ``how.method`` names, going on from ``state``."""
-    l_step = LearningStep(task, how.l_step, how.decay, seed)
-    if how.method == "retrain":
-        return iter([state])
-    if how.method == "idc":
-        return iterated_direct(state, l_step, how.steps - state.progress.step)
-    if how.method == "lc":
-        return run(state, l_step, how.schedule(task), augmented=how.augmented)
-    raise PlanError(f"method is 'lc', 'idc' or 'retrain', not {how.method!r}")
-
-
-def all_codes(state: LCState) -> dict[str, Code]:
-    """Return a code for every tensor of the network: free ones are stored lossless."""
-    return {
-        name: state.codes[name] if name in state.codes else DenseCode.of(to_numpy(tensor))
-        for name, tensor in state.weights.items()
-    }
+    return Result(compact(finetune(task, state.all_codes, how.finetune, seed)), notes, tuple(history))
 
 
 def load(source: str | Path, limit: int | None = None) -> dict[str, Tensor]:

@@ -4,7 +4,7 @@ import pytest
 
 import laconic
 from laconic.cli import run
-from laconic.models.params import load_checkpoint
+from laconic.models.checkpoints import load_checkpoint
 
 from .commands import parsed
 

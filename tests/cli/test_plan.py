@@ -7,7 +7,7 @@ import torch
 
 from laconic import AdaptiveCodebook, KeepLargest, LowRank
 from laconic.cli import run
-from laconic.models.params import save_checkpoint
+from laconic.models.checkpoints import save_checkpoint
 from laconic.plans.plan import parse_compression, parse_plan, weights_only
 from laconic.plans.techniques import TECHNIQUES
 

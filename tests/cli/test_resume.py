@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from laconic.cli import run
-from laconic.models.params import load_checkpoint, save_checkpoint
+from laconic.models.checkpoints import load_checkpoint, save_checkpoint
 
 LC = ["--codebook", "2", "--effort", "train", "--steps", "4", "--finetune", "2", "--lr", "0.05", "--threads", "1"]
 TRAIN = ["train", "--net", "lenet300", "--data", "digits", "--epochs", "4", "--lr", "0.05", "--threads", "1"]
@@ -35,12 +35,13 @@ def dies(function, at, before):
         return result
     return mortal
 
-import laconic.training.loop, laconic.lc.finetune, laconic.format.files, laconic.cli.compress, laconic.cli.train
-if moment:
+import laconic.training.loop, laconic.training.trainer, laconic.lc.finetune, laconic.format.files,
+laconic.cli.compress, laconic.cli.train if moment:
     where, at, before = moment
     if where == "epoch":
         laconic.training.loop.train_epoch = dies(laconic.training.loop.train_epoch, at, before)
-        sys.modules["laconic.lc.finetune"].train_epoch = laconic.training.loop.train_epoch
+        for module in (laconic.training.trainer, sys.modules["laconic.lc.finetune"]):
+            module.train_epoch = laconic.training.loop.train_epoch
     elif where == "start":
         laconic.cli.compress.open_checkpoint = laconic.cli.train.task_of = dies(None, 1, True)
     else:

@@ -14,7 +14,7 @@ import torch
 import laconic
 from laconic.cli import COMMANDS, SPINS, main, run
 from laconic.cli.console import Output
-from laconic.models.params import save_checkpoint
+from laconic.models.checkpoints import save_checkpoint
 
 from .commands import EFFORTS, TRAIN, parsed
 

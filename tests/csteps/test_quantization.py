@@ -16,9 +16,10 @@ from laconic.csteps.warm import distortion
 from laconic.errors import PlanError, WeightsError
 from laconic.format.codes import GroupedCode
 from laconic.format.coding import entropy_bits
-from laconic.lc.finetune import finetune, free_parameters
+from laconic.lc.finetune import finetune
 from laconic.lc.schedule import Geometric
 from laconic.lc.steps import run, start
+from laconic.models.forms import free_parameters
 from laconic.plans.plan import Plan, parse_compression
 from laconic.quantize.clustering import best_scale, group_scales, scale
 from laconic.quantize.clustering.priced import code_lengths

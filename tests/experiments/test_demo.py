@@ -12,7 +12,8 @@ import laconic
 from laconic.cli import run
 from laconic.experiments.demo import PLANS
 from laconic.models import data, nets
-from laconic.models.params import load_checkpoint, params_of
+from laconic.models.checkpoints import load_checkpoint
+from laconic.models.params import params_of
 from laconic.training.task import classification
 
 

@@ -18,7 +18,7 @@ from laconic.format import container
 from laconic.models.params import decompress
 from laconic.plans.plan import parse_compression
 from laconic.plans.techniques import TECHNIQUES, technique_of
-from laconic.training.loop import Optimization
+from laconic.training.optimization import Optimization
 
 NAMES = ("lossless", "codebook", "ternary", "keep", "two_components")
 FEW = tuple(setting for setting in SETTINGS if setting.label in NAMES)

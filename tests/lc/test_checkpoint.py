@@ -15,10 +15,10 @@ from laconic.lc.l_step import LearningStep
 from laconic.lc.schedule import Adaptive, Progress
 from laconic.lc.state import LCState
 from laconic.lc.steps import run, start
-from laconic.models.params import save_checkpoint
+from laconic.models.checkpoints import save_checkpoint
 from laconic.plans.plan import Plan
 from laconic.theory.metric import Diagonal
-from laconic.training.loop import Optimization
+from laconic.training.optimization import Optimization
 
 JOB = {"plan": "p.toml", "seed": "0", "threads": "2"}
 SCHEDULE = Adaptive(0.02, steps=4)

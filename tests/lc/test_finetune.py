@@ -42,7 +42,7 @@ from laconic.lc.finetune import finetune
 from laconic.lc.steps import start
 from laconic.models.params import decompress, params_of, to_numpy
 from laconic.plans.plan import Plan
-from laconic.training.loop import Optimization, adam
+from laconic.training.optimization import Optimization, adam
 from laconic.training.task import Task
 
 ONE_STEP = Optimization(1, 0.1, optimizer=lambda leaves, lr: torch.optim.SGD(leaves, lr=lr))

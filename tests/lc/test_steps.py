@@ -34,7 +34,7 @@ from laconic.lc.steps import c_step, run, start
 from laconic.models.params import decompress, params_of
 from laconic.plans.plan import Plan, weights_only
 from laconic.theory.metric import Diagonal
-from laconic.training.loop import Optimization, adam, nesterov
+from laconic.training.optimization import Optimization, adam, nesterov
 
 PARAMS = {"a": normal(4, 3, seed=1), "b": normal(5, seed=2), "free": normal(3, seed=3)}
 PLAN = Plan({"a": KeepLargest(count=5), "b": AdaptiveCodebook(2)}, rest=Lossless())

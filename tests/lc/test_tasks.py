@@ -14,7 +14,7 @@ from laconic.lc.steps import run, start
 from laconic.models.data import Dataset
 from laconic.models.params import params_of
 from laconic.plans.plan import weights_only
-from laconic.training.loop import Optimization, adam
+from laconic.training.optimization import Optimization, adam
 from laconic.training.task import Task, regression
 
 

@@ -14,18 +14,8 @@ from torch import nn
 from laconic.errors import DataError, OutputExists, WeightsError
 from laconic.format.codes import DTYPES, DenseCode
 from laconic.format.files import same_every_time
-from laconic.models.params import (
-    apply_to,
-    checkpoint_bytes,
-    decompress,
-    dtype_name,
-    load_checkpoint,
-    params_of,
-    require_finite,
-    save_checkpoint,
-    to_numpy,
-    to_torch,
-)
+from laconic.models.checkpoints import checkpoint_bytes, load_checkpoint, save_checkpoint
+from laconic.models.params import apply_to, decompress, dtype_name, params_of, require_finite, to_numpy, to_torch
 
 
 class Tied(nn.Module):

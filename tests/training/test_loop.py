@@ -28,22 +28,10 @@ from laconic.lc.steps import start
 from laconic.models.data import Dataset
 from laconic.models.params import params_of
 from laconic.plans.plan import Plan
-from laconic.training.loop import (
-    Optimization,
-    Penalty,
-    adam,
-    constant,
-    cosine,
-    derive_seed,
-    minimise,
-    nesterov,
-    seeded,
-    start_training,
-    train,
-    train_epoch,
-    trainable,
-)
+from laconic.training.loop import Penalty, derive_seed, minimise, seeded, train_epoch, trainable
+from laconic.training.optimization import Optimization, adam, constant, cosine, nesterov
 from laconic.training.task import Task, classification, mode
+from laconic.training.trainer import start_training, train
 
 
 def sgd(leaves, lr):

@@ -15,7 +15,8 @@ from laconic.lc.schedule import Geometric
 from laconic.lc.steps import run, start
 from laconic.models.params import params_of
 from laconic.plans.plan import Plan
-from laconic.training.loop import Optimization, minimise
+from laconic.training.loop import minimise
+from laconic.training.optimization import Optimization
 from laconic.training.stochastic import nearest_entry, stochastic_round, straight_through, through_rounding
 from laconic.training.task import Task
 

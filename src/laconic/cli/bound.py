@@ -23,7 +23,8 @@ from laconic.experiments.report import (
 from laconic.format import container
 from laconic.insight import bound
 from laconic.insight.bound import Bound, Point
-from laconic.models.params import Arrays, Params, load_checkpoint, to_numpy
+from laconic.models.checkpoints import load_checkpoint
+from laconic.models.params import Arrays, Params, to_numpy
 from laconic.theory.importance import input_moments
 from laconic.training.task import Task
 

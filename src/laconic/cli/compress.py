@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import torch
 import typer
 
-from laconic.api import Result, Training, advising, weigh, within
+from laconic.api import Result
 from laconic.cli import options
 from laconic.cli.console import Output, in_bytes
 from laconic.cli.planning import plan_of
@@ -23,12 +23,14 @@ from laconic.format.compact import compact
 from laconic.insight.ledger import REFERENCE_BYTES
 from laconic.lc.baselines import direct
 from laconic.lc.finetune import FINE_TUNING
-from laconic.models.params import Params, open_checkpoint
+from laconic.lc.learning import Training
+from laconic.models.checkpoints import open_checkpoint
+from laconic.models.params import Arrays, Params
 from laconic.plans.plan import Plan
-from laconic.quantize.budget import PASSES, Budget
+from laconic.quantize.budget import PASSES, QUALITIES, Budget, fit
 from laconic.theory.importance import Importance
 from laconic.theory.metric import Metrics
-from laconic.training.loop import Optimization
+from laconic.training.optimization import Optimization
 from laconic.training.task import Task
 
 
@@ -243,14 +245,14 @@ def _metrics(say: Output, plan: Plan, task: Task | None, params: Params) -> Metr
     if plan.importance is None:
         return None
     with say.progress(f"importance: {plan.importance.name}", 1.0) as tick:
-        return weigh(plan, task, params, lambda done, total: tick(done / max(1, total)))
+        return plan.metrics(task, params, lambda done, total: tick(done / max(1, total)))
 
 
 def _direct(say: Output, params: Params, plan: Plan, metrics: Metrics | None) -> dict[str, Code]:
     """Return the codes of direct compression, with a progress bar over the elements meanwhile."""
     codes: dict[str, Code] = {}
     with say.progress("direct compression", max(1, sum(tensor.numel() for tensor in params.values()))) as tick:
-        with advising(plan):
+        with plan.advising():
             for group in direct(params, plan, metrics):
                 codes.update(group)
                 tick(sum(code.size for code in codes.values()))
@@ -283,10 +285,11 @@ def _within(say: Output, params: Params, budget: Budget, quality: Quality, notes
     """Return the result within a budget, with a progress bar over the passes meanwhile."""
     reference = int(notes[REFERENCE_BYTES])
     with say.progress("choosing the step", PASSES) as tick:
-        return within(
-            params, budget, quality.value, notes, reference_bytes=reference,
+        fitted = fit(
+            Arrays(params), budget, QUALITIES[quality.value], notes, reference_bytes=reference,
             watch=lambda number, size: tick(number, f"pass {number}: {in_bytes(size)}"),
         )  # fmt: skip
+    return Result(fitted.codes, notes, fitted=fitted)
 
 
 def _report(say: Output, result: Result, output: Path, task: Task | None, force: bool) -> None:

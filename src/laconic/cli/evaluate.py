@@ -10,7 +10,8 @@ from laconic.cli import options
 from laconic.cli.console import Output, table
 from laconic.cli.tasks import check_weights, evaluation, task_of
 from laconic.format import container
-from laconic.models.params import load_checkpoint, to_torch
+from laconic.models.checkpoints import load_checkpoint
+from laconic.models.params import to_torch
 
 
 def command(

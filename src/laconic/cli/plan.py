@@ -11,7 +11,8 @@ from laconic.cli.planning import plan_of
 from laconic.csteps.joint import Joint
 from laconic.csteps.lossless import Lossless
 from laconic.errors import PlanError
-from laconic.models.params import Params, dtype_name, load_checkpoint
+from laconic.models.checkpoints import load_checkpoint
+from laconic.models.params import Params, dtype_name
 from laconic.plans.plan import Plan, in_toml, to_toml
 from laconic.plans.techniques import TECHNIQUES, row_of, technique_of
 

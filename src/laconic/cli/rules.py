@@ -12,7 +12,8 @@ from laconic.cli.console import Output, table
 from laconic.cli.tasks import batches_per_epoch, check_weights, counted, task_of
 from laconic.errors import DataError, PlanError
 from laconic.format import container
-from laconic.models.params import Params, load_checkpoint, to_torch
+from laconic.models.checkpoints import load_checkpoint
+from laconic.models.params import Params, to_torch
 from laconic.theory.importance import Importance, Rule, golden_rules, true_distortion
 from laconic.theory.importance.directions import Kind, kind_of
 from laconic.theory.metric import Metrics

@@ -8,11 +8,12 @@ from typing import final
 
 import torch
 
-from laconic.api import Result, Training, advising, compress
+from laconic.api import Result, compress
 from laconic.cli.console import Interrupted, Output, Tick
 from laconic.cli.tasks import batches_per_epoch, counted
 from laconic.errors import OutputExists
 from laconic.lc.checkpoint import load_state, save_state
+from laconic.lc.learning import Training
 from laconic.lc.schedule import Progress
 from laconic.lc.state import LCState
 from laconic.lc.steps import start
@@ -68,7 +69,7 @@ class Run:
         """Return the result with the history of the whole run."""
         state, history = None, list[Progress]()
         if self.resume:
-            with advising(plan):
+            with plan.advising():
                 state, history = load_state(self.checkpoint, start(params, plan, metrics), self.job)
             self.say.note(f"resuming after step {state.progress.step}")
         past = history[:-1]

@@ -12,9 +12,11 @@ from laconic.cli.console import Output, Tick
 from laconic.cli.running import going_on, resumable
 from laconic.cli.tasks import batches_per_epoch, counted, evaluations, task_of
 from laconic.errors import DataError
-from laconic.models.params import load_checkpoint, params_of, save_checkpoint
-from laconic.training.loop import Optimization, TrainState, cosine, packed, start_training, train, unpacked
+from laconic.models.checkpoints import load_checkpoint, save_checkpoint
+from laconic.models.params import params_of
+from laconic.training.optimization import Optimization, cosine
 from laconic.training.task import Task
+from laconic.training.trainer import TrainState, packed, start_training, train, unpacked
 
 _MARK = "train state 0"
 

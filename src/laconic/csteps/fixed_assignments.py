@@ -62,7 +62,7 @@ class FixedAssignments(Compression):
 
     Method: c_k is the mean of its group, weighted by h, rounded to the dtype of the tensors. Exact, O(P). Where a group
     weighs nothing its plain mean is taken. Training the c_k themselves, each by the sum of its weights' gradients,
-    needs no C step: `laconic.lc.finetune` does that, or `laconic.lc.free_parameters` in a loop of one's own.
+    needs no C step: `laconic.lc.finetune` does that, or `laconic.models.forms.free_parameters` in a loop of one's own.
 
     Source: Carreira-Perpiñán & Idelbayev 2017 (arXiv 1707.04319): quantization with the assignment known.
 

@@ -9,18 +9,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
-from laconic.api import Effort, Result, Training, compress, load
+from laconic.api import Effort, Result, compress, load
 from laconic.csteps.adaptive_codebook import AdaptiveCodebook
 from laconic.csteps.compression import Compression
 from laconic.csteps.joint import Joint
 from laconic.csteps.keep_largest import KeepLargest
 from laconic.insight.ledger import REFERENCE_BYTES
 from laconic.lc.finetune import FINE_TUNING
+from laconic.lc.learning import Training
 from laconic.lc.schedule import Progress
 from laconic.models import data, nets
-from laconic.models.params import Params, params_of, save_checkpoint
-from laconic.training.loop import Optimization, cosine, start_training, train
+from laconic.models.checkpoints import save_checkpoint
+from laconic.models.params import Params, params_of
+from laconic.training.optimization import Optimization, cosine
 from laconic.training.task import Task, classification
+from laconic.training.trainer import start_training, train
 
 NET, DATA = "lenet300", "digits"
 

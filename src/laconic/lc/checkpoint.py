@@ -18,7 +18,8 @@ from laconic.errors import DataError
 from laconic.format import container
 from laconic.lc.schedule import Progress
 from laconic.lc.state import LCState
-from laconic.models.params import Params, load_checkpoint, save_checkpoint, to_numpy
+from laconic.models.checkpoints import load_checkpoint, save_checkpoint
+from laconic.models.params import Params, to_numpy
 
 _KIND = "lc state 0"
 _GROUPS = ("weights", "multipliers", "importance", "compressed")

@@ -5,7 +5,8 @@ from typing import final
 
 from laconic.lc.state import LCState, QuadraticPenalty
 from laconic.models.params import Params
-from laconic.training.loop import Optimization, derive_seed, minimise
+from laconic.training.loop import derive_seed, minimise
+from laconic.training.optimization import Optimization
 from laconic.training.task import Task
 
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from laconic.errors import UnsupportedMetric, WeightsError
-from laconic.format.codes import Code
+from laconic.format.codes import Code, DenseCode
 from laconic.lc.schedule import Progress
-from laconic.models.params import Params
+from laconic.models.params import Params, to_numpy
 from laconic.plans.plan import Row
 from laconic.theory.metric import Diagonal, Metrics, Unit
 from laconic.training.loop import Penalty
@@ -46,6 +46,14 @@ class LCState:
     def params(self) -> dict[str, Tensor]:
         """The feasible network: Δ(Θ) where tensors are constrained, w elsewhere."""
         return {**self.weights, **self.compressed}
+
+    @property
+    def all_codes(self) -> dict[str, Code]:
+        """A code for every tensor of the network: free ones are stored lossless."""
+        return {
+            name: self.codes[name] if name in self.codes else DenseCode.of(to_numpy(tensor))
+            for name, tensor in self.weights.items()
+        }
 
     def target(self, mu: float) -> dict[str, Tensor]:
         """Return Δ(Θ) + M⁻¹λ/μ by name: the point that the penalty pulls w to."""

@@ -17,7 +17,8 @@ import fnmatch
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, final
@@ -25,10 +26,12 @@ from typing import Any, final
 from laconic.csteps.compression import Compression
 from laconic.csteps.joint import Joint
 from laconic.csteps.lossless import Lossless
-from laconic.errors import PlanError
+from laconic.errors import PlanError, UnsupportedMetric
 from laconic.models.params import Params
 from laconic.plans.techniques import TECHNIQUES, row_of
-from laconic.theory.importance import Importance
+from laconic.theory.importance import Importance, Watch
+from laconic.theory.metric import Metrics
+from laconic.training.task import Task
 
 
 @final
@@ -80,6 +83,36 @@ class Plan:
         if self.rest is not None and strays:
             rows.append(Row(strays, self.rest))
         return tuple(rows)
+
+    def metrics(self, task: Task | None, params: Params, watch: Watch | None = None) -> Metrics | None:
+        """Return the metrics that the importance gives, or None where there is none.
+
+        Args:
+            task: what it is measured on.
+            params: the weights.
+            watch: told of the samples that are done, and of all.
+
+        Raises:
+            PlanError: when there is no task.
+        """
+        if self.importance is None:
+            return None
+        if task is None:
+            raise PlanError(f"importance {self.importance.name!r} needs a task: what matters is measured on its data")
+        return self.importance.metrics(task, params, watch)
+
+    @contextmanager
+    def advising(self) -> Iterator[None]:
+        """Let a compression that refuses the metric of the plan's importance say what to do about it."""
+        try:
+            yield
+        except UnsupportedMetric as error:
+            if self.importance is None:
+                raise
+            raise UnsupportedMetric(
+                f"{error}. That is the metric of importance {self.importance.name!r}: "
+                "give this tensor another compression, or the plan another importance or none"
+            ) from error
 
 
 def weights_only(compression: Compression, params: Params) -> Plan:

@@ -5,66 +5,18 @@ Reference training, the L step of the LC algorithm and fine-tuning are this loop
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import final
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from laconic.errors import PlanError, WeightsError
+from laconic.errors import WeightsError
 from laconic.models.params import Params
+from laconic.training.optimization import Optimization
 from laconic.training.task import Batch, Task, mode
-
-MakeOptimizer = Callable[[Sequence[Tensor], float], Optimizer]
-"""(leaves, learning rate) → optimizer; made anew for each L step, so that no state outlives it."""
-
-
-def nesterov(leaves: Sequence[Tensor], lr: float) -> Optimizer:
-    """Return SGD with Nesterov momentum 0.9, the optimizer of the LC papers."""
-    return torch.optim.SGD(leaves, lr=lr, momentum=0.9, nesterov=True)
-
-
-def adam(leaves: Sequence[Tensor], lr: float) -> Optimizer:
-    """Return Adam, whose steps do not depend on the scale of the gradients."""
-    return torch.optim.Adam(leaves, lr=lr)
-
-
-def constant(progress: float) -> float:
-    """Return 1: the learning rate stays."""
-    return 1.0
-
-
-def cosine(progress: float) -> float:
-    """Return the factor of the learning rate after the share ``progress`` of the epochs: half a cosine from 1 to 0."""
-    return 0.5 * (1 + math.cos(math.pi * progress))
-
-
-@final
-@dataclass(frozen=True)
-class Optimization:
-    """How a stretch of training is run.
-
-    Args:
-        epochs: passes over the training split.
-        lr: learning rate at the start.
-        anneal: factor of the learning rate as a function of the share of epochs done.
-        weight_decay: α of an added `(α/2)‖w‖²` on the leaves with two or more axes.
-        optimizer: makes the optimizer; one that needs a closure, such as L-BFGS, is as good.
-    """
-
-    epochs: int
-    lr: float = 0.1
-    anneal: Callable[[float], float] = constant
-    weight_decay: float = 0.0
-    optimizer: MakeOptimizer = nesterov
-
-    def __post_init__(self) -> None:
-        if self.epochs < 0 or not (math.isfinite(self.lr) and self.lr > 0) or self.weight_decay < 0:
-            raise PlanError(f"epochs and weight decay must not be negative, and lr must be above 0: {self}")
 
 
 class Penalty(ABC):
@@ -219,79 +171,3 @@ def seeded(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         yield
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class TrainState:
-    """Where reference training stands after an epoch: enough to go on and end with the same bits.
-
-    Args:
-        epoch: epochs done.
-        weights: parameters and buffers.
-        momentum: the optimizer's tensors, named ``{parameter}/{key}``.
-        loss: mean training loss of the last epoch.
-    """
-
-    epoch: int
-    weights: Params
-    momentum: Params
-    loss: float
-
-
-def packed(state: TrainState) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Return a state as the tensors and the metadata of a checkpoint."""
-    tensors = {f"weights/{name}": tensor for name, tensor in state.weights.items()}
-    tensors |= {f"momentum/{name}": tensor for name, tensor in state.momentum.items()}
-    return tensors, {"epoch": str(state.epoch), "loss": repr(state.loss)}
-
-
-def unpacked(tensors: Params, metadata: Mapping[str, str]) -> TrainState:
-    """Return the state that `packed` was given."""
-    groups: dict[str, dict[str, Tensor]] = {"weights": {}, "momentum": {}}
-    for key, tensor in tensors.items():
-        group, _, name = key.partition("/")
-        groups[group][name] = tensor
-    return TrainState(int(metadata["epoch"]), groups["weights"], groups["momentum"], float(metadata["loss"]))
-
-
-def start_training(params: Params) -> TrainState:
-    """Return the state before the first epoch."""
-    return TrainState(0, dict(params), {}, math.nan)
-
-
-def train(task: Task, state: TrainState, how: Optimization, seed: int) -> Iterator[TrainState]:
-    """Train the reference network and yield the state after each epoch, the last being the result.
-
-        min_w L(w) + (α/2) ‖w‖²
-
-    Args:
-        task: what to train on.
-        state: `start_training`'s, or any that this generator has yielded.
-        how: as in `minimise`.
-        seed: of batches and dropout.
-
-    Raises:
-        WeightsError: when training diverges.
-    """
-    weights = {name: tensor.detach().clone() for name, tensor in state.weights.items()}
-    leaves = {name: weights[name].requires_grad_() for name in trainable(task.module, weights)}
-    optimizer = how.optimizer(list(leaves.values()), how.lr)
-    for name, leaf in leaves.items():
-        prefix = f"{name}/"
-        held = {key.removeprefix(prefix): t.clone() for key, t in state.momentum.items() if key.startswith(prefix)}
-        optimizer.state[leaf].update(held)
-    for epoch in range(state.epoch, how.epochs):
-        set_lr(optimizer, how.lr * how.anneal(epoch / how.epochs))
-        with mode(task.module, training=True):
-            loss = train_epoch(
-                task, leaves, lambda: weights, optimizer, derive_seed(seed, epoch), None, how.weight_decay
-            )
-        momentum = {
-            f"{name}/{key}": value.detach().clone()
-            for name, leaf in leaves.items()
-            for key, value in optimizer.state[leaf].items()
-            if isinstance(value, Tensor)
-        }
-        copies = {name: tensor.detach().clone() for name, tensor in weights.items()}
-        yield replace(state, epoch=epoch + 1, weights=copies, momentum=momentum, loss=loss)

@@ -6,7 +6,8 @@ import pytest
 
 from laconic.cli import run
 from laconic.models import nets
-from laconic.models.params import params_of, save_checkpoint
+from laconic.models.checkpoints import save_checkpoint
+from laconic.models.params import params_of
 
 from .folders import contents
 

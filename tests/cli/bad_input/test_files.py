@@ -10,7 +10,7 @@ import torch
 
 import laconic
 from laconic.cli import run
-from laconic.models.params import load_checkpoint, save_checkpoint
+from laconic.models.checkpoints import load_checkpoint, save_checkpoint
 
 from .folders import DIGITS
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from laconic.errors import OutputExists
 from laconic.format.files import replace_file
-from laconic.models.params import load_checkpoint, save_checkpoint
+from laconic.models.checkpoints import load_checkpoint, save_checkpoint
 
 Point = tuple[Mapping[str, Any], Mapping[str, Tensor]]
 """Figures, as JSON says them, and tensors."""

@@ -3,9 +3,11 @@
 from torch import Tensor
 
 from laconic.experiments.recipes.recipe import Context
-from laconic.models.params import load_checkpoint, params_of, save_checkpoint
-from laconic.training.loop import Optimization, packed, start_training, train, unpacked
+from laconic.models.checkpoints import load_checkpoint, save_checkpoint
+from laconic.models.params import params_of
+from laconic.training.optimization import Optimization
 from laconic.training.task import Task
+from laconic.training.trainer import packed, start_training, train, unpacked
 
 
 def trained(context: Context, key: str, task: Task, how: Optimization) -> dict[str, Tensor]:

@@ -6,16 +6,16 @@ from typing import Any, final
 
 from torch import Tensor
 
-from laconic.api import Training
 from laconic.errors import DataError
 from laconic.experiments.recipes.gao2019.experiment import holds
 from laconic.experiments.recipes.recipe import Context
 from laconic.experiments.recipes.reference import trained
 from laconic.lc.finetune import FINE_TUNING
+from laconic.lc.learning import Training
 from laconic.models import data, nets
+from laconic.models.checkpoints import load_checkpoint
 from laconic.models.data import Dataset
-from laconic.models.params import load_checkpoint
-from laconic.training.loop import Optimization, cosine
+from laconic.training.optimization import Optimization, cosine
 from laconic.training.task import Task, classification
 
 NET = "lenet300-tanh"

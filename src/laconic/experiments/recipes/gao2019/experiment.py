@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from laconic.experiments.recipes.recipe import Context
-from laconic.training.loop import Optimization, adam
+from laconic.training.optimization import Optimization, adam
 from laconic.training.task import Task
 
 PANELS: Mapping[str, tuple[str, ...]] = MappingProxyType(

@@ -23,9 +23,9 @@ from laconic.experiments.recipes.gao2019.experiment import (
 from laconic.experiments.recipes.recipe import Context
 from laconic.experiments.recipes.reference import trained
 from laconic.models import data, nets
+from laconic.models.checkpoints import load_checkpoint
 from laconic.models.data import Dataset
-from laconic.models.params import load_checkpoint
-from laconic.training.loop import Optimization
+from laconic.training.optimization import Optimization
 from laconic.training.task import classification
 
 RESNET = "resnet20"

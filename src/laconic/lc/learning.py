@@ -1,0 +1,78 @@
+"""How much training compression may cost, and how it is spent: the LC algorithm, or one of its baselines."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal, final
+
+from laconic.errors import PlanError
+from laconic.lc.baselines import iterated_direct
+from laconic.lc.finetune import FINE_TUNING
+from laconic.lc.l_step import LearningStep
+from laconic.lc.schedule import Adaptive, Schedule
+from laconic.lc.state import LCState
+from laconic.lc.steps import run
+from laconic.training.optimization import Optimization
+from laconic.training.task import Task
+
+Method = Literal["lc", "idc", "retrain"]
+
+
+@final
+@dataclass(frozen=True)
+class Training:
+    """How much training compression may cost, and how it is spent. The defaults suit networks that train at lr 0.1.
+
+    Args:
+        method: "lc", or one of the baselines "idc" (iterated direct compression) and "retrain" (direct compression,
+            then training of what stays free).
+        steps: LC steps at most; LC stops before when the gap is below ``tolerance``.
+        l_step: one L step: epochs, learning rate, weight decay, optimizer.
+        decay: factor of the learning rate from step to step.
+        pull: the first μ closes the share 1 − exp(−pull) of the gap where the loss does not resist (`Adaptive`).
+        mu: the first μ itself, instead of ``pull``.
+        growth: factor of μ while choices move and the gap closes.
+        fast: factor of μ once they have settled.
+        tolerance: gap ‖w − Δ(Θ)‖/‖w‖ at which to stop.
+        augmented: augmented Lagrangian, or the quadratic-penalty method.
+        finetune: training of what stays free at the end; 0 epochs for none.
+    """
+
+    method: Method = "lc"
+    steps: int = 120
+    l_step: Optimization = field(default_factory=lambda: Optimization(epochs=1))
+    decay: float = 0.98
+    pull: float = 0.5
+    mu: float | None = None
+    growth: float = 1.03
+    fast: float = 1.5
+    tolerance: float = 0.01
+    augmented: bool = True
+    finetune: Optimization = FINE_TUNING
+
+    def schedule(self, task: Task) -> Schedule:
+        """Return the schedule of μ; with ``mu`` not given, the training batches are counted once."""
+        mu = self.mu
+        if mu is None:
+            batches = sum(1 for _ in task.batches("train", 0))
+            time = self.l_step.epochs * batches * self.l_step.lr / (1 - _MOMENTUM)
+            mu = self.pull / max(time, self.l_step.lr)
+        return Adaptive(mu, self.steps, self.growth, self.fast, tolerance=self.tolerance)
+
+    def path(self, state: LCState, task: Task, seed: int) -> Iterator[LCState]:
+        """Return the generator of states that ``method`` names, going on from ``state``.
+
+        Raises:
+            PlanError: for a method that there is not.
+        """
+        l_step = LearningStep(task, self.l_step, self.decay, seed)
+        if self.method == "retrain":
+            return iter([state])
+        if self.method == "idc":
+            return iterated_direct(state, l_step, self.steps - state.progress.step)
+        if self.method == "lc":
+            return run(state, l_step, self.schedule(task), augmented=self.augmented)
+        raise PlanError(f"method is 'lc', 'idc' or 'retrain', not {self.method!r}")
+
+
+_MOMENTUM = 0.9
+"""Of the default optimizer: a constant gradient moves the weights by lr/(1 − momentum) a batch."""

@@ -1,0 +1,89 @@
+"""Training of reference networks, epoch by epoch, such that an interrupted run ends with the same bits."""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import final
+
+from torch import Tensor
+
+from laconic.models.params import Params
+from laconic.training.loop import derive_seed, set_lr, train_epoch, trainable
+from laconic.training.optimization import Optimization
+from laconic.training.task import Task, mode
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class TrainState:
+    """Where reference training stands after an epoch: enough to go on and end with the same bits.
+
+    Args:
+        epoch: epochs done.
+        weights: parameters and buffers.
+        momentum: the optimizer's tensors, named ``{parameter}/{key}``.
+        loss: mean training loss of the last epoch.
+    """
+
+    epoch: int
+    weights: Params
+    momentum: Params
+    loss: float
+
+
+def packed(state: TrainState) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return a state as the tensors and the metadata of a checkpoint."""
+    tensors = {f"weights/{name}": tensor for name, tensor in state.weights.items()}
+    tensors |= {f"momentum/{name}": tensor for name, tensor in state.momentum.items()}
+    return tensors, {"epoch": str(state.epoch), "loss": repr(state.loss)}
+
+
+def unpacked(tensors: Params, metadata: Mapping[str, str]) -> TrainState:
+    """Return the state that `packed` was given."""
+    groups: dict[str, dict[str, Tensor]] = {"weights": {}, "momentum": {}}
+    for key, tensor in tensors.items():
+        group, _, name = key.partition("/")
+        groups[group][name] = tensor
+    return TrainState(int(metadata["epoch"]), groups["weights"], groups["momentum"], float(metadata["loss"]))
+
+
+def start_training(params: Params) -> TrainState:
+    """Return the state before the first epoch."""
+    return TrainState(0, dict(params), {}, math.nan)
+
+
+def train(task: Task, state: TrainState, how: Optimization, seed: int) -> Iterator[TrainState]:
+    """Train the reference network and yield the state after each epoch, the last being the result.
+
+        min_w L(w) + (α/2) ‖w‖²
+
+    Args:
+        task: what to train on.
+        state: `start_training`'s, or any that this generator has yielded.
+        how: as in `minimise`.
+        seed: of batches and dropout.
+
+    Raises:
+        WeightsError: when training diverges.
+    """
+    weights = {name: tensor.detach().clone() for name, tensor in state.weights.items()}
+    leaves = {name: weights[name].requires_grad_() for name in trainable(task.module, weights)}
+    optimizer = how.optimizer(list(leaves.values()), how.lr)
+    for name, leaf in leaves.items():
+        prefix = f"{name}/"
+        held = {key.removeprefix(prefix): t.clone() for key, t in state.momentum.items() if key.startswith(prefix)}
+        optimizer.state[leaf].update(held)
+    for epoch in range(state.epoch, how.epochs):
+        set_lr(optimizer, how.lr * how.anneal(epoch / how.epochs))
+        with mode(task.module, training=True):
+            loss = train_epoch(
+                task, leaves, lambda: weights, optimizer, derive_seed(seed, epoch), None, how.weight_decay
+            )
+        momentum = {
+            f"{name}/{key}": value.detach().clone()
+            for name, leaf in leaves.items()
+            for key, value in optimizer.state[leaf].items()
+            if isinstance(value, Tensor)
+        }
+        copies = {name: tensor.detach().clone() for name, tensor in weights.items()}
+        yield replace(state, epoch=epoch + 1, weights=copies, momentum=momentum, loss=loss)
