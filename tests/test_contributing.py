@@ -41,7 +41,7 @@ def test_step_3_it_has_cases(kind):
 
 @each
 def test_step_4_it_meets_a_twin(kind):
-    twins = Path(__file__).parent.glob("test_csteps*.py")
+    twins = (Path(__file__).parent / "csteps").glob("test_*.py")
     assert any(f"{kind.__name__}(" in twin.read_text(encoding="utf-8") for twin in twins)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal, final
+from typing import final
 
 from laconic.errors import PlanError
 from laconic.lc.baselines import iterated_direct
@@ -14,7 +14,8 @@ from laconic.lc.steps import run
 from laconic.training.optimization import Optimization
 from laconic.training.task import Task
 
-Method = Literal["lc", "idc", "retrain"]
+METHODS = ("lc", "idc", "retrain")
+"""The LC algorithm, iterated direct compression, and direct compression whose free numbers are trained."""
 
 
 @final
@@ -35,9 +36,12 @@ class Training:
         tolerance: gap ‖w − Δ(Θ)‖/‖w‖ at which to stop.
         augmented: augmented Lagrangian, or the quadratic-penalty method.
         finetune: training of what stays free at the end; 0 epochs for none.
+
+    Raises:
+        PlanError: for a method that there is not.
     """
 
-    method: Method = "lc"
+    method: str = "lc"
     steps: int = 120
     l_step: Optimization = field(default_factory=lambda: Optimization(epochs=1))
     decay: float = 0.98
@@ -49,6 +53,10 @@ class Training:
     augmented: bool = True
     finetune: Optimization = FINE_TUNING
 
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise PlanError(f"method is one of {', '.join(METHODS)}, not {self.method!r}")
+
     def schedule(self, task: Task) -> Schedule:
         """Return the schedule of μ; with ``mu`` not given, the training batches are counted once."""
         mu = self.mu
@@ -59,19 +67,13 @@ class Training:
         return Adaptive(mu, self.steps, self.growth, self.fast, tolerance=self.tolerance)
 
     def path(self, state: LCState, task: Task, seed: int) -> Iterator[LCState]:
-        """Return the generator of states that ``method`` names, going on from ``state``.
-
-        Raises:
-            PlanError: for a method that there is not.
-        """
+        """Return the generator of states that ``method`` names, going on from ``state``."""
         l_step = LearningStep(task, self.l_step, self.decay, seed)
         if self.method == "retrain":
             return iter([state])
         if self.method == "idc":
             return iterated_direct(state, l_step, self.steps - state.progress.step)
-        if self.method == "lc":
-            return run(state, l_step, self.schedule(task), augmented=self.augmented)
-        raise PlanError(f"method is 'lc', 'idc' or 'retrain', not {self.method!r}")
+        return run(state, l_step, self.schedule(task), augmented=self.augmented)
 
 
 _MOMENTUM = 0.9
