@@ -1,6 +1,7 @@
 """What a command says: results on standard output, everything else on standard error."""
 
 import json
+import logging
 import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,6 +31,13 @@ def _console(*, stderr: bool) -> Console:
     return Console(stderr=stderr, soft_wrap=True, highlight=False, markup=False, emoji=False)
 
 
+class _Shown(logging.Handler):
+    """Prints what is logged, as a note."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        explain(record.getMessage())
+
+
 class Tick(Protocol):
     """Advances a progress bar."""
 
@@ -49,6 +57,15 @@ class Output:
 
     json: bool
     quiet: bool
+
+    def __post_init__(self) -> None:
+        """Show what the library logs, that it compiles for some seconds, where a person looks on."""
+        logger = logging.getLogger("laconic")
+        for handler in [handler for handler in logger.handlers if isinstance(handler, _Shown)]:
+            logger.removeHandler(handler)
+        if not self.quiet and sys.stderr.isatty():
+            logger.setLevel(logging.INFO)
+            logger.addHandler(_Shown())
 
     def result(self, record: Mapping[str, Any], *shown: Table | str) -> None:
         """Print a result: the record as JSON, or the tables and lines for a person."""
