@@ -25,8 +25,8 @@ COMMANDS = {
 }
 """Sub-commands in the order of the help; each lives in the module of its name, which is imported when it is called."""
 
-EXTRAS = ("jaxtyping", "matplotlib", "sklearn", "torch")
-"""What the sub-commands that compute need beyond what the decoder needs."""
+EXTRAS = {"jaxtyping": "torch", "torch": "torch", "matplotlib": "demo", "sklearn": "demo"}
+"""Module → the extra that it comes with: what sub-commands need beyond what the decoder needs."""
 
 SPINS = 10_000
 """Times that a thread of torch looks for the others before it sleeps: a thirtieth of GNU OpenMP's default.
@@ -70,7 +70,7 @@ def run(arguments: Sequence[str]) -> int:
     except ModuleNotFoundError as error:
         if error.name not in EXTRAS:
             raise
-        explain(f"error: {wanted} needs {error.name}: pip install 'laconic[torch]'")
+        explain(f"error: {wanted} needs {error.name}: pip install 'laconic[{EXTRAS[error.name]}]'")
         return EXIT_ERROR
     except (LaconicError, OSError) as error:
         explain(f"error: {error}")

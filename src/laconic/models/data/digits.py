@@ -4,7 +4,6 @@ import random
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
 
 from laconic.models.data.images import Images
 
@@ -32,7 +31,9 @@ def stratified_order(labels: np.ndarray, seed: int) -> np.ndarray:
 
 
 def read_digits() -> Images:
-    """Return the digits, with a fixed stratified test set of 397 images."""
+    """Return the digits, with a fixed stratified test set of 397 images; scikit-learn is imported for them alone."""
+    from sklearn.datasets import load_digits
+
     bunch = load_digits()
     order = stratified_order(bunch.target, _SEED)
     pixels = torch.from_numpy(bunch.images[order].astype(np.uint8)).unsqueeze(1)
