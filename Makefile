@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test check format fuzz clean
+.PHONY: demo test quick test-all check format fuzz clean
 
 demo: $(READY)
 	$(BIN)/laconic demo --force

@@ -1,4 +1,7 @@
-"""The LeNets of the compression literature."""
+"""The LeNets of the compression literature.
+
+Source: LeCun, Bottou, Bengio & Haffner, "Gradient-based learning applied to document recognition" (Proc. IEEE, 1998).
+"""
 
 import math
 from collections.abc import Callable
