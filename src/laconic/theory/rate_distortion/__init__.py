@@ -26,7 +26,6 @@ from laconic.theory.rate_distortion.gaussian import (
     water_filling_rate,
 )
 from laconic.theory.rate_distortion.laplacian import laplacian_distortion, laplacian_filling, laplacian_rate
-from laconic.theory.rate_distortion.layers import Shares, Sources, layer, network_distortion, network_rate
 from laconic.theory.rate_distortion.linear_model import (
     Channel,
     achieving_channel,
@@ -35,6 +34,7 @@ from laconic.theory.rate_distortion.linear_model import (
 )
 from laconic.theory.rate_distortion.relu import relu_error, relu_products, relu_scale
 from laconic.theory.rate_distortion.relu_layer import relu_importance, relu_layer_error
+from laconic.theory.rate_distortion.water_level import Shares, Sources, layer, network_distortion, network_rate
 
 __all__ = [
     "Channel",
