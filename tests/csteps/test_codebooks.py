@@ -14,7 +14,6 @@ from laconic.format.codes import CodebookCode, GroupedCode
 from laconic.format.coding import entropy_bits
 from laconic.plans.plan import parse_compression
 from laconic.quantize.clustering import cluster, cluster_groups, lloyd_from, quartic_clusters
-from laconic.quantize.clustering import cluster_groups as groups
 from laconic.quantize.clustering.prefix_sums import prefix_sums, sort
 from laconic.quantize.clustering.priced import Member, choose, code_lengths, priced_clusters, settled
 from laconic.quantize.clustering.starts import STARTS, starting_centres
@@ -38,7 +37,7 @@ def test_each_group_has_the_centres_that_it_has_alone(seed):
 def test_large_groups_are_solved_one_by_one_alike(monkeypatch):
     values, h = normal(3000).numpy(), torch.rand(3000, generator=generator(1)).numpy()
     together = cluster_groups(values, h, 4, 700)
-    monkeypatch.setattr(groups, "SMALL", 0)
+    monkeypatch.setattr(grouped, "SMALL", 0)
     assert cluster_groups(values, h, 4, 700) == pytest.approx(together, rel=1e-6)
 
 

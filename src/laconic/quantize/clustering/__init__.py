@@ -7,8 +7,8 @@ On a line the clusters of an optimum are intervals, so that dynamic programming 
 
 from laconic.quantize.clustering.cells import fast
 from laconic.quantize.clustering.cluster import cluster
-from laconic.quantize.clustering.cluster_groups import cluster_groups
 from laconic.quantize.clustering.dynamic import exact
+from laconic.quantize.clustering.grouped import cluster_groups
 from laconic.quantize.clustering.nearest import nearest, nearest_in_groups
 from laconic.quantize.clustering.quartic import quartic_clusters
 from laconic.quantize.clustering.scale import best_scale, group_scales
