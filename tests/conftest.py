@@ -1,4 +1,4 @@
-"""What all tests share: the option --slow, and real data where there are any."""
+"""What all tests share: the options --slow and --all, and real data where there are any."""
 
 import os
 from pathlib import Path
@@ -15,6 +15,7 @@ torch.set_num_threads(1)  # with more, small batches wait for one another on a b
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run the tests that take minutes, too")
+    parser.addoption("--all", action="store_true", help="run every case of the laws and of other tables, not a few")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
