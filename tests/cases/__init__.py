@@ -9,7 +9,8 @@ from .low_rank import LOW_RANK
 from .neighbours import neighbours
 from .pruning import PRUNING
 from .quantization import QUANTIZATION
+from .twins import twin_of
 
 CASES: tuple[Case, ...] = (*ADDITIVE, *QUANTIZATION, *PRUNING, *LOW_RANK)
 
-__all__ = ["CASES", "Case", "generator", "heavy", "importance", "neighbours", "normal", "quartic"]
+__all__ = ["CASES", "Case", "generator", "heavy", "importance", "neighbours", "normal", "quartic", "twin_of"]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
-from cases import generator, heavy, importance, normal
+from cases import generator, heavy, importance, normal, twin_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from toys import Quadratic, last, random_quadratic
@@ -58,6 +58,7 @@ def importances(metrics, size):
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("count", range(6))
+@twin_of(Additive)
 def test_a_given_codebook_and_corrections_are_the_joint_optimum(count, weighted):
     for seed, entries in itertools.product(range(3), [(-1.0, 1.0), (0.0,), (-0.5, 0.2, 2.0)]):
         weights, metrics = {"w": heavy(5, seed=seed).double().round(decimals=1)}, metric_of(5, seed, weighted)
