@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 
@@ -11,6 +12,8 @@ from laconic.models.checkpoints import load_checkpoint
 from laconic.models.data import Images
 
 torch.set_num_threads(1)  # with more, small batches wait for one another on a busy machine
+hypothesis.settings.register_profile("fixed", derandomize=True, deadline=None)  # the same examples in every run
+hypothesis.settings.load_profile("fixed")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
