@@ -253,7 +253,7 @@ def test_only_the_one_error_escapes_from_altered_files(seed, data):
         except FormatError:
             continue
         opened += 1
-        assert sum(row.bytes for row in file.rows()) == len(file._data)
+        assert sum(row.bytes for row in file.charges()) == len(file._data)
         for name in file:
             try:
                 code = file.code(name)

@@ -58,7 +58,7 @@ def test_each_pays_its_share():
     """Rows sum to the file, and what is shared is split in proportion to the elements."""
     codes = shared({f"b{k}": dense((100 * k,), seed=k) for k in (1, 2, 3)})
     data = container.dumps(codes)
-    *rows, header = LacFile(data, "").rows()
+    *rows, header = LacFile(data, "").charges()
     assert sum(row.bytes for row in (*rows, header)) == len(data)
     stored = sum(row.bytes for row in rows)
     assert [abs(row.bytes - stored * k / 6) < 1 for row, k in zip(rows, (1, 2, 3), strict=True)] == [True] * 3

@@ -13,8 +13,8 @@ def check(data: bytes, limit: int = LIMIT) -> str:
         file = LacFile(data, "x", limit)
     except FormatError:
         return "refused"
-    rows = {row.name: row for row in file.rows()[:-1]}
-    assert sum(row.bytes for row in file.rows()) == len(data)
+    rows = {row.name: row for row in file.charges()[:-1]}
+    assert sum(row.bytes for row in file.charges()) == len(data)
     assert len(rows) == len(file)
     result = "sound"
     for name in file:

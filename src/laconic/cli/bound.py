@@ -85,23 +85,23 @@ def command(
     torch.set_num_threads(threads or torch.get_num_threads())
     params, metadata = load_checkpoint(weights)
     if net or data or task:
-        made, about = (
+        bound, about = (
             _of_outputs(say, params, task_of(net, data, data_dir, task, metadata, seed=seed), samples),
             OF_OUTPUTS,
         )
     else:
-        made, about = _of_weights(say, params), OF_WEIGHTS
-    points = _points(say, made, files or [], limit)
+        bound, about = _of_weights(say, params), OF_WEIGHTS
+    points = _points(say, bound, files or [], limit)
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)
-        bound_figure(made, points, output / "figure.png")
-        (output / "report.md").write_text(bound_page(made, points, about, "figure.png"), encoding="utf-8")
-    shown: list[Any] = [about, _table("bits a weight at an error", curve_headings(made), curve_rows(made))]
+        bound_figure(bound, points, output / "figure.png")
+        (output / "report.md").write_text(bound_page(bound, points, about, "figure.png"), encoding="utf-8")
+    shown: list[Any] = [about, _table("bits a weight at an error", curve_headings(bound), curve_rows(bound))]
     if points:
-        shown.append(_table("bits a weight above the curves", point_headings(made), point_rows(points), left=True))
+        shown.append(_table("bits a weight above the curves", point_headings(bound), point_rows(points), left=True))
     if output is not None:
         shown.append(f"report and figure: {output / 'report.md'}")
-    say.result(_record(weights, made, points), *shown)
+    say.result(_record(weights, bound, points), *shown)
 
 
 def _require_folder(output: Path | None, *, force: bool) -> None:
@@ -124,18 +124,18 @@ def _of_outputs(say: Output, params: Params, task: Task, samples: int) -> Bound:
     """Return the curve for the error of what the layers write."""
     check_weights(params, task)
     with say.progress("second moments of inputs", 1.0) as tick:
-        found = input_moments(task, params, samples=samples, watch=lambda done, total: tick(done / max(1, total)))
-    return bound.of_outputs(dict(Arrays(params)), {name: to_numpy(a.double()) for name, a in found.items()})
+        moments = input_moments(task, params, samples=samples, watch=lambda done, total: tick(done / max(1, total)))
+    return bound.of_outputs(dict(Arrays(params)), {name: to_numpy(a.double()) for name, a in moments.items()})
 
 
-def _points(say: Output, made: Bound, files: list[Path], limit: int | None) -> list[Point]:
+def _points(say: Output, bound: Bound, files: list[Path], limit: int | None) -> list[Point]:
     """Return the points of the files, one after the other."""
     points, names = [], [path.name for path in files]
     labels = names if len(set(names)) == len(names) else [str(path) for path in files]
     with say.progress("reading files", max(1, len(files))) as tick:
         for path, label in zip(files, labels, strict=True):
             with container.open(path, limit) as file:
-                points.append(made.point(file, label))
+                points.append(bound.point(file, label))
             tick(len(points))
     return points
 
@@ -145,20 +145,20 @@ def _table(title: str, headings: tuple[str, ...], rows: list[tuple[str, ...]], *
     return table(title, {h: "left" if left and not i else "right" for i, h in enumerate(headings)}, rows)
 
 
-def _record(weights: Path, made: Bound, points: list[Point]) -> Mapping[str, Any]:
+def _record(weights: Path, bound: Bound, points: list[Point]) -> Mapping[str, Any]:
     """Return everything as plain values."""
     curves = [
-        {"snr": decibels, "distortion": distortion, "bits_per_weight": made.rates(distortion)}
+        {"snr": decibels, "distortion": distortion, "bits_per_weight": bound.rates(distortion)}
         for decibels in DECIBELS
-        for distortion in [made.energy / 10 ** (decibels / 10)]
+        for distortion in [bound.energy / 10 ** (decibels / 10)]
     ]
     files = [
         {"file": point.file, "bits_per_weight": point.bits, "others": point.others, "distortion": point.distortion,
          "snr": point.snr, "bound": point.rates, "gap": point.gaps}
         for point in points
     ]  # fmt: skip
-    error = "outputs" if made.moments else "weights"
+    error = "outputs" if bound.moments else "weights"
     return {
-        "checkpoint": str(weights), "error_of": error, "weights": made.elements, "tensors": list(made.tensors),
-        "energy": made.energy, "curves": curves, "files": files,
+        "checkpoint": str(weights), "error_of": error, "weights": bound.elements, "tensors": list(bound.tensors),
+        "energy": bound.energy, "curves": curves, "files": files,
     }  # fmt: skip

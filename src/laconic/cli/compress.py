@@ -150,7 +150,7 @@ def command(
     notes: dict[str, str] = {key: metadata[key] for key in IDENTITY if key in metadata}
     notes[REFERENCE_BYTES] = str(weights.stat().st_size)
     budget = _budget(context, bits, size, ratio, snr, effort)
-    made, resolved = None, None
+    job_task, resolved = None, None
     if not budget:
         params = dict(params)
         resolved = plan_of(params, codebook, keep, rank, per_tensor, plan)
@@ -158,16 +158,16 @@ def command(
     weighing = resolved is not None and resolved.importance is not None
     if effort is Effort.train or net or data or task or weighing:
         with _needing_a_task(weighing):
-            made = task_of(net, data, data_dir, task, metadata, batch=batch, seed=seed)
-        check_weights(params, made)
-    if made is None or effort is Effort.direct:
+            job_task = task_of(net, data, data_dir, task, metadata, batch=batch, seed=seed)
+        check_weights(params, job_task)
+    if job_task is None or effort is Effort.direct:
         _require_defaults(context)
-        metadata = {**(made.metadata if made else {}), **notes}
+        metadata = {**(job_task.metadata if job_task else {}), **notes}
         if resolved is None:
             result = _within(say, params, budget or Budget(bits=4), quality, metadata)
         else:
-            result = Result(_direct(say, params, resolved, _metrics(say, resolved, made, params)), metadata)
-        _report(say, result, output, made, force)
+            result = Result(_direct(say, params, resolved, _metrics(say, resolved, job_task, params)), metadata)
+        _report(say, result, output, job_task, force)
         return
     assert resolved is not None, "a budget is for direct compression"
     how = Training(
@@ -178,16 +178,16 @@ def command(
         "the checkpoint's SHA-256": hashlib.sha256(weights.read_bytes()).hexdigest(),
         "--plan": "" if plan is None else repr(resolved),
         **({"--importance": repr(resolved.importance)} if weighing else {}),
-        "the task": task or str(dict(made.metadata)),
+        "the task": task or str(dict(job_task.metadata)),
         **{options.name_of(option): str(context.params[option]) for option in (*_CHOICES, *_OF_TRAINING)},
         "--threads": str(torch.get_num_threads()),
     }
     checkpoint = output.with_name(output.name + ".checkpoint")
     run = Run(say, checkpoint, job, going_on(say, checkpoint, resume=resume, force=force))
     with resumable(checkpoint):
-        metrics = _metrics(say, resolved, made, params)
-        result = run.compress(params, resolved, made, how, notes, seed, metrics)
-        _report(say, result, output, made, force)
+        metrics = _metrics(say, resolved, job_task, params)
+        result = run.compress(params, resolved, job_task, how, notes, seed, metrics)
+        _report(say, result, output, job_task, force)
     checkpoint.unlink(missing_ok=True)
 
 
@@ -308,5 +308,7 @@ def _report(say: Output, result: Result, output: Path, task: Task | None, force:
         record |= {"asked": str(fitted.budget), "bits_per_weight": account.bits_per_weight, "snr": fitted.snr,
                    "step": fitted.step, "passes": fitted.passes, "kept_lossless": list(fitted.lossless)}  # fmt: skip
         ratio += f"; asked {fitted.budget}, {account.bits_per_weight or 0:.3f} bits per weight at {fitted.snr:.2f} dB"
-    lines = [f"{split}: " + ", ".join(f"{k} {v:.4g}" for k, v in found.items()) for split, found in measured.items()]
+    lines = [
+        f"{split}: " + ", ".join(f"{k} {v:.4g}" for k, v in measures.items()) for split, measures in measured.items()
+    ]
     say.result(record, f"wrote {output}: {in_bytes(account.file_bytes)}, {ratio}", *lines)

@@ -102,12 +102,12 @@ class Output:
 
 def table(title: str, columns: Mapping[str, str], rows: Sequence[tuple[str, ...]]) -> Table:
     """Return a rich table; ``columns`` maps headings to "left" or "right"."""
-    made = Table(title=title, title_justify="left", header_style="bold")
+    drawn = Table(title=title, title_justify="left", header_style="bold")
     for heading, side in columns.items():
-        made.add_column(heading, justify="right" if side == "right" else "left", overflow="fold")
+        drawn.add_column(heading, justify="right" if side == "right" else "left", overflow="fold")
     for row in rows:
-        made.add_row(*row)
-    return made
+        drawn.add_row(*row)
+    return drawn
 
 
 def plain(value: Any) -> Any:

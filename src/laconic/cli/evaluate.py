@@ -42,10 +42,10 @@ def command(
             params, metadata = {name: to_torch(file[name]) for name in file}, dict(file.metadata)
     else:
         params, metadata = load_checkpoint(weights)
-    made = task_of(net, data, data_dir, task, metadata, seed=seed)
-    check_weights(params, made)
+    subject = task_of(net, data, data_dir, task, metadata, seed=seed)
+    check_weights(params, subject)
     say = Output(as_json, quiet)
-    found = evaluation(made, params, split.value, say)
-    rows = [(name, f"{value:.6g}") for name, value in found.items()]
-    record = {"weights": str(weights), "bytes": weights.stat().st_size, "split": split.value, **found}
+    measures = evaluation(subject, params, split.value, say)
+    rows = [(name, f"{value:.6g}") for name, value in measures.items()]
+    record = {"weights": str(weights), "bytes": weights.stat().st_size, "split": split.value, **measures}
     say.result(record, table(f"{weights.name}, {split.value}", {"": "left", "mean": "right"}, rows))

@@ -82,9 +82,9 @@ def command(
         from laconic.cli import rules  # needs torch, which an account does without
 
         chosen = {option: context.params[option] for option in _OF_RULES}
-        found = rules.golden(say, source, against, limit, **chosen)
-        record["golden"] = found
-        shown += rules.shown(found)
+        report = rules.golden(say, source, against, limit, **chosen)
+        record["golden"] = report
+        shown += rules.shown(report)
     say.result(record, *shown)
 
 

@@ -67,11 +67,11 @@ def size(text: str) -> int:
     >>> size("8GB"), size("1.5 MiB"), size("100")
     (8000000000, 1572864, 100)
     """
-    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?(?:([KMGT]?)(i?)B)?", text.strip(), re.IGNORECASE | re.ASCII)
-    if found is None or (found[3] and not found[2]):
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?(?:([KMGT]?)(i?)B)?", text.strip(), re.IGNORECASE | re.ASCII)
+    if match is None or (match[3] and not match[2]):
         raise typer.BadParameter(f"{text!r} is no size: give bytes, or a number and KB, MB, GB, TB, KiB, MiB, GiB, TiB")
-    power = " KMGT".index(found[2].upper()) if found[2] else 0
-    return int(Decimal(found[1]) * (1024 if found[3] else 1000) ** power)
+    power = " KMGT".index(match[2].upper()) if match[2] else 0
+    return int(Decimal(match[1]) * (1024 if match[3] else 1000) ** power)
 
 
 Limit = Annotated[

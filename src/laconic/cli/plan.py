@@ -63,28 +63,28 @@ def command(
 
 def _records(params: Params, plan: Plan, own: bool) -> list[dict[str, Any]]:
     """Return what is known of each tensor, in the order of the checkpoint; ``own`` plans follow from options."""
-    found: dict[str, dict[str, Any]] = {}
+    records: dict[str, dict[str, Any]] = {}
     wrong = []
     for row in plan.resolve(params):
         lossless = isinstance(row.compression.of if isinstance(row.compression, Joint) else row.compression, Lossless)
-        said = row_of(row.compression, TECHNIQUES.values())
+        toml_row = row_of(row.compression, TECHNIQUES.values())
         for name in row.names:
             tensor = params[name]
             if not lossless and not tensor.is_floating_point():
                 wrong.append(f"{name} is {dtype_name(tensor)}")
-            found[name] = {
+            records[name] = {
                 "name": name,
                 "shape": list(tensor.shape),
                 "dtype": dtype_name(tensor),
                 "elements": tensor.numel(),
-                "technique": technique_of(said, TECHNIQUES).key,
-                "row": said,
-                "joint_with": [other for other in row.names if other != name] if said.get("joint") else [],
+                "technique": technique_of(toml_row, TECHNIQUES).key,
+                "row": toml_row,
+                "joint_with": [other for other in row.names if other != name] if toml_row.get("joint") else [],
                 "why": _reason(params, name, own, row.compression is plan.rest) if lossless else None,
             }
     if wrong:
         raise PlanError(f"only floating-point tensors are compressed with loss: {', '.join(wrong)}; name them lossless")
-    return [found[name] for name in params]
+    return [records[name] for name in params]
 
 
 def _reason(params: Params, name: str, own: bool, rest: bool) -> str:

@@ -39,10 +39,10 @@ def command(
     """
     say = Output(as_json, quiet)
     if name is None:
-        rows = [(made.name, made.summary, made.needs, made.time) for made in RECIPES.values()]
+        rows = [(known.name, known.summary, known.needs, known.time) for known in RECIPES.values()]
         columns = dict.fromkeys(("recipe", "what it reproduces", "needs", "takes"), "left")
         keys = ("name", "summary", "needs", "time", "source")
-        record = {"recipes": [{key: getattr(made, key) for key in keys} for made in RECIPES.values()]}
+        record = {"recipes": [{key: getattr(known, key) for key in keys} for known in RECIPES.values()]}
         say.result(record, table("laconic reproduce RECIPE", columns, rows))
         return
     chosen = recipe(name)

@@ -36,42 +36,42 @@ def golden(
         compressed = {name: to_torch(file[name]) for name in file}
     changed = _changed(params, compressed, source, against)
     weighing = importance not in (None, options.Importance.none)
-    made = None
+    subject = None
     if net or data or task or split or weighing:
-        made = task_of(net, data, data_dir, task, metadata, seed=seed)
-        check_weights(params, made)
-    named = "none" if importance is options.Importance.none or made is None else (importance or PREDICTING)
+        subject = task_of(net, data, data_dir, task, metadata, seed=seed)
+        check_weights(params, subject)
+    named = "none" if importance is options.Importance.none or subject is None else (importance or PREDICTING)
     if named == "none" and (temperature, importance_samples) != (None, None):
         raise PlanError("--temperature and --importance-samples go with a task and an --importance")
-    outputs = kind_of(made, kind) if made else "regression"
+    outputs = kind_of(subject, kind) if subject else "regression"
     metrics: Metrics = {}
-    if made is not None and named != "none":
+    if subject is not None and named != "none":
         of_kind = str(kind) if kind and named == PREDICTING else None
-        metrics = _metrics(say, made, params, Importance(str(named), temperature, importance_samples, of_kind))
+        metrics = _metrics(say, subject, params, Importance(str(named), temperature, importance_samples, of_kind))
     rules = golden_rules(params, changed, metrics, outputs)
-    found = _report(params, changed, rules, str(named))
-    if made is not None:
-        true = _true(say, made, params, compressed, (split or options.Split.validation).value, outputs, temperature)
-        found |= _measured(found, true, outputs, (split or options.Split.validation).value)
-    return {"against": str(against), **found}
+    report = _report(params, changed, rules, str(named))
+    if subject is not None:
+        true = _true(say, subject, params, compressed, (split or options.Split.validation).value, outputs, temperature)
+        report |= _measured(report, true, outputs, (split or options.Split.validation).value)
+    return {"against": str(against), **report}
 
 
-def shown(found: Mapping[str, Any]) -> list[Any]:
+def shown(report: Mapping[str, Any]) -> list[Any]:
     """Return the table and the lines under it."""
     columns = {"tensor": "left", "objective": "right", "residual": "right", "SNR, dB": "right"}
     rows = [
         (each["name"], f"{each['objective']:.4g}", _number(each["residual"], ".4f"), f"{each['snr']:.2f}")
-        for each in found["tensors"]
+        for each in report["tensors"]
     ]
-    metric = "squared error" if found["importance"] == "none" else f"importance {found['importance']}"
-    lines = [f"{found['unchanged']} other tensors are as they were; objective {found['objective']:.4g} in all"]
-    if "true" in found:
-        unit = "nats, KL(f_ŵ ‖ f_w)" if found["kind"] == "classification" else "‖f_w − f_ŵ‖²"
-        lines.append(f"true distortion on {found['split']}: {found['true']:.4g} ({unit})")
-    if found.get("predicted") is not None:
-        ratio = _number(found["ratio"], ".3f")
+    metric = "squared error" if report["importance"] == "none" else f"importance {report['importance']}"
+    lines = [f"{report['unchanged']} other tensors are as they were; objective {report['objective']:.4g} in all"]
+    if "true" in report:
+        unit = "nats, KL(f_ŵ ‖ f_w)" if report["kind"] == "classification" else "‖f_w − f_ŵ‖²"
+        lines.append(f"true distortion on {report['split']}: {report['true']:.4g} ({unit})")
+    if report.get("predicted") is not None:
+        ratio = _number(report["ratio"], ".3f")
         lines.append(
-            f"predicted to second order, tensors by themselves: {found['predicted']:.4g}, {ratio} times the true"
+            f"predicted to second order, tensors by themselves: {report['predicted']:.4g}, {ratio} times the true"
         )
     return [table(f"golden rules, {metric}", columns, rows), *lines]
 
@@ -115,11 +115,11 @@ def _report(params: Params, changed: Params, rules: tuple[Rule, ...], importance
     return {"importance": importance, "tensors": tensors, "unchanged": len(params) - len(rules), "objective": objective}
 
 
-def _measured(found: Mapping[str, Any], true: float, kind: Kind, split: str) -> dict[str, Any]:
+def _measured(report: Mapping[str, Any], true: float, kind: Kind, split: str) -> dict[str, Any]:
     """Return the distortion, and what was predicted of it where the importance predicts one."""
     predicted = None
-    if found["importance"] == PREDICTING:
-        predicted = sum(tensor["predicted"] for tensor in found["tensors"])
+    if report["importance"] == PREDICTING:
+        predicted = sum(tensor["predicted"] for tensor in report["tensors"])
     ratio = predicted / true if predicted is not None and true > 0 else None
     return {"kind": kind, "split": split, "true": true, "predicted": predicted, "ratio": ratio}
 

@@ -60,16 +60,16 @@ def load_factory(factory: str) -> Task:
     module_name, _, name = factory.partition(":")
     sys.path.insert(0, str(Path.cwd()))
     try:
-        made = getattr(importlib.import_module(module_name), name)()
+        subject = getattr(importlib.import_module(module_name), name)()
     except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise DataError(
             f"--task {factory}: {error}; give package.module:factory, a callable without arguments"
         ) from error
     finally:
         sys.path.pop(0)
-    if not isinstance(made, Task):
-        raise DataError(f"--task {factory} returned {type(made).__name__}, not a laconic.Task")
-    return made
+    if not isinstance(subject, Task):
+        raise DataError(f"--task {factory} returned {type(subject).__name__}, not a laconic.Task")
+    return subject
 
 
 def counted(task: Task, tick: Callable[[float], None], split: str = "train") -> Task:
@@ -84,8 +84,8 @@ def counted(task: Task, tick: Callable[[float], None], split: str = "train") -> 
             tick(taken)
 
     def batches(split: str, seed: int) -> Iterable[Batch]:
-        made = task.batches(split, seed)
-        return watched(made) if split == wanted else made
+        loader = task.batches(split, seed)
+        return watched(loader) if split == wanted else loader
 
     return replace(task, batches=batches)
 
@@ -107,13 +107,13 @@ def evaluation(task: Task, params: Params, split: str, say: Output) -> dict[str,
 
 def evaluations(task: Task, params: Params, say: Output) -> dict[str, dict[str, float]]:
     """Return loss and measures on the validation and test splits, without those that the task does not have."""
-    found: dict[str, dict[str, float]] = {}
+    measures: dict[str, dict[str, float]] = {}
     for split in ("validation", "test"):
         try:
-            found[split] = evaluation(task, params, split, say)
+            measures[split] = evaluation(task, params, split, say)
         except DataError as error:
             say.note(f"no figures for {split}: {error}")
-    return found
+    return measures
 
 
 def check_weights(params: Mapping[str, torch.Tensor], task: Task) -> None:

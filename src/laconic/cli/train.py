@@ -50,21 +50,23 @@ def command(
     say = Output(as_json, quiet)
     options.require_output(output, ".safetensors", force=force)
     torch.set_num_threads(threads or torch.get_num_threads())
-    made = task_of(net, data, data_dir, task, {}, batch=batch, seed=seed)
+    subject = task_of(net, data, data_dir, task, {}, batch=batch, seed=seed)
     how = Optimization(epochs, lr, cosine, weight_decay)
     job = {"--epochs": str(epochs), "--lr": str(lr), "--weight-decay": str(weight_decay), "--batch": str(batch),
            "--seed": str(seed), "--threads": str(torch.get_num_threads()), "--task": task or "",
-           **{f"--{key}": made.metadata.get(key, "") for key in ("net", "data")}}  # fmt: skip
+           **{f"--{key}": subject.metadata.get(key, "") for key in ("net", "data")}}  # fmt: skip
     checkpoint = output.with_name(output.name + ".checkpoint")
     saved = going_on(say, checkpoint, resume=resume, force=force)
-    state = _load(checkpoint, job) if saved else start_training(params_of(made.module))
+    state = _load(checkpoint, job) if saved else start_training(params_of(subject.module))
     with resumable(checkpoint):
         with say.progress("training", 1.0) as tick:
-            state = _train(made, state, how, seed, checkpoint, job, tick)
-        save_checkpoint(output, state.weights, {**made.metadata, "seed": str(seed)}, force=force)
+            state = _train(subject, state, how, seed, checkpoint, job, tick)
+        save_checkpoint(output, state.weights, {**subject.metadata, "seed": str(seed)}, force=force)
     checkpoint.unlink(missing_ok=True)
-    metrics = evaluations(made, state.weights, say)
-    lines = (f"{split}: " + ", ".join(f"{k} {v:.4g}" for k, v in found.items()) for split, found in metrics.items())
+    metrics = evaluations(subject, state.weights, say)
+    lines = (
+        f"{split}: " + ", ".join(f"{k} {v:.4g}" for k, v in measures.items()) for split, measures in metrics.items()
+    )
     record = {"output": str(output), "bytes": output.stat().st_size, "epochs": state.epoch, "seed": seed, **metrics}
     say.result(record, f"wrote {output}", *lines)
 

@@ -13,10 +13,10 @@ def command(as_json: options.Json = False, quiet: options.Quiet = False) -> None
     Example:
       laconic version --json
     """
-    found = {"laconic": version("laconic"), "python": platform.python_version()}
+    versions = {"laconic": version("laconic"), "python": platform.python_version()}
     for name in ("numpy", "numba", "safetensors", "torch"):
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
-            found[name] = "not installed"
-    Output(as_json, quiet).result(found, *(f"{name} {number}" for name, number in found.items()))
+            versions[name] = "not installed"
+    Output(as_json, quiet).result(versions, *(f"{name} {number}" for name, number in versions.items()))

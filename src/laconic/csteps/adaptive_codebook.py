@@ -97,14 +97,15 @@ class AdaptiveCodebook(Compression):
         arrays = {name: flat(name, tensor) for name, tensor in weights.items()}
         if self.rows or self.group:
             return {name: self._grouped(name, array, weights[name], metrics, warm) for name, array in arrays.items()}
-        last = self._last(weights, warm)
-        found = [
-            self.encode(c, arrays, weights, metrics, own) for c, own in self._centres(arrays, weights, metrics, last)
+        warm_codes = self._last(weights, warm)
+        indices = [
+            self.encode(c, arrays, weights, metrics, own)
+            for c, own in self._centres(arrays, weights, metrics, warm_codes)
         ]
-        if last is not None:
-            found.append(self.encode(last, arrays, weights, metrics))
-            found.append(of_kind(CodebookCode, warm if self.price else None, weights) or found[0])
-        best = min(found, key=lambda codes: self._objective(codes, weights, metrics)) if found[1:] else found[0]
+        if warm_codes is not None:
+            indices.append(self.encode(warm_codes, arrays, weights, metrics))
+            indices.append(of_kind(CodebookCode, warm if self.price else None, weights) or indices[0])
+        best = min(indices, key=lambda codes: self._objective(codes, weights, metrics)) if indices[1:] else indices[0]
         return dict(best)
 
     def scaled(self, factor: float) -> Compression:
@@ -113,11 +114,11 @@ class AdaptiveCodebook(Compression):
 
     def penalty(self, codes: Codes) -> float:
         """Return the price of the bits."""
-        found = [code for code in codes.values() if isinstance(code, CodebookCode)]
-        return self.price * sum(entropy_bits(code.indices.array, code.indices.alphabet) for code in found)
+        books = [code for code in codes.values() if isinstance(code, CodebookCode)]
+        return self.price * sum(entropy_bits(code.indices.array, code.indices.alphabet) for code in books)
 
     def _centres(
-        self, arrays: Mapping[str, np.ndarray], weights: Params, metrics: Metrics, last: np.ndarray | None
+        self, arrays: Mapping[str, np.ndarray], weights: Params, metrics: Metrics, warm_codes: np.ndarray | None
     ) -> list[tuple[np.ndarray, list[np.ndarray]]]:
         """Return codebooks of which one is the best that can be found, with code lengths for each tensor if priced."""
         values = np.concatenate([np.zeros(0, np.float32), *arrays.values()])
@@ -127,16 +128,19 @@ class AdaptiveCodebook(Compression):
             and not self.price
         ):
             squares, fourths = (np.concatenate(part) for part in zip(*_quartic(weights, metrics), strict=True))
-            starts = [cluster(values, squares, self.entries, last), *([] if last is None else [last])]
+            starts = [cluster(values, squares, self.entries, warm_codes), *([] if warm_codes is None else [warm_codes])]
             return [(quartic_clusters(values, squares, fourths, start), []) for start in starts]
         heavy = importances(weights, metrics)
         if self.start != "optimal":
             return [(lloyd_from(self.start, values, heavy, self.entries, self.seed), [])]
-        best = cluster(values, heavy, self.entries, last)
+        best = cluster(values, heavy, self.entries, warm_codes)
         if not self.price or not len(values):
             return [(best, [])]
         members = list(members_of(arrays, weights, metrics).values())
-        return [priced_clusters(members, self.price, start) for start in (best, *([] if last is None else [last]))]
+        return [
+            priced_clusters(members, self.price, start)
+            for start in (best, *([] if warm_codes is None else [warm_codes]))
+        ]
 
     def encode(
         self,
@@ -222,7 +226,7 @@ def _choose(name: str, array: np.ndarray, entries: np.ndarray, dtype: str) -> np
 
 def _quartic(weights: Params, metrics: Metrics) -> list[tuple[np.ndarray, np.ndarray]]:
     """Return the importances of squares and of fourth powers, shape (n,), of each tensor."""
-    found = []
+    candidates = []
     for name, tensor in weights.items():
         metric, one = metrics.get(name), torch.ones_like(tensor)
         if isinstance(metric, Quartic):
@@ -234,5 +238,5 @@ def _quartic(weights: Params, metrics: Metrics) -> list[tuple[np.ndarray, np.nda
         else:
             h = diagonal_of(metrics, name, tensor)
             pair = one if h is None else h, 0 * one
-        found.append((to_numpy(pair[0].double()).reshape(-1), to_numpy(pair[1].double()).reshape(-1)))
-    return found
+        candidates.append((to_numpy(pair[0].double()).reshape(-1), to_numpy(pair[1].double()).reshape(-1)))
+    return candidates

@@ -84,19 +84,19 @@ class Additive(Compression):
         if len(weights) > 1 and not any(isinstance(part, Joint) for part in self.parts):
             return project(self, weights, metrics, warm)  # nothing is shared: each tensor has its own turns
         problem = Problem(self.parts, weights, metrics or {})
-        last = of_kind(SumCode, warm, weights)
-        if last and any(len(code.terms) != len(self.parts) for code in last.values()):
-            last = None
-        before = last and tuple(
-            Term({name: code.terms[j] for name, code in last.items()}) for j in range(len(self.parts))
+        warm_codes = of_kind(SumCode, warm, weights)
+        if warm_codes and any(len(code.terms) != len(self.parts) for code in warm_codes.values()):
+            warm_codes = None
+        before = warm_codes and tuple(
+            Term({name: code.terms[j] for name, code in warm_codes.items()}) for j in range(len(self.parts))
         )
         best = min(self._solutions(problem, before or None), key=problem.value)
         new: dict[str, Code] = {
             name: SumCode(tuple(tensor.shape), dtype_name(tensor), tuple(term.codes[name] for term in best))
             for name, tensor in weights.items()
         }
-        if last and before and problem.value(before) < problem.value(best) and self._allows(before):
-            return dict(last)
+        if warm_codes and before and problem.value(before) < problem.value(best) and self._allows(before):
+            return dict(warm_codes)
         return new
 
     def scaled(self, factor: float) -> Compression:

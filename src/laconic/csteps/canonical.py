@@ -69,18 +69,20 @@ class Canonical(Compression):
             UnsupportedMetric: for a metric other than the unit one.
             WeightsError: for NaN and infinite weights, and tensors of less than two axes.
         """
-        last = of_kind(CanonicalCode, warm, weights)
+        warm_codes = of_kind(CanonicalCode, warm, weights)
         stacked: dict[str, Tensor] = {}
         for name, tensor in weights.items():
             require_plain("CP", name, tensor, metrics or {})
-            start = to_torch(last[name].factors.decompress()).double() if last else None
+            start = to_torch(warm_codes[name].factors.decompress()).double() if warm_codes else None
             stacked[name] = alternated(tensor.detach(), self.terms, start).to(tensor.dtype)
-        codes = project(self.factors, stacked, None, last and {name: code.factors for name, code in last.items()})
+        codes = project(
+            self.factors, stacked, None, warm_codes and {name: code.factors for name, code in warm_codes.items()}
+        )
         new = {
             name: CanonicalCode(tuple(tensor.shape), dtype_name(tensor), codes[name])
             for name, tensor in weights.items()
         }
-        return better(new, last, weights, metrics, self._allows)
+        return better(new, warm_codes, weights, metrics, self._allows)
 
     def penalty(self, codes: Codes) -> float:
         """Return what the compression of the factors says."""

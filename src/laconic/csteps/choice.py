@@ -63,11 +63,13 @@ class Choice(Compression):
             UnsupportedMetric: for a metric that one of them cannot honour.
             WeightsError: for weights that one of them does not take.
         """
-        found = [part.project(weights, metrics, warm) for part in self.of]
-        last = of_kind(Code, warm, weights)
-        if last and any(feasible(part, last) for part in self.of):  # a cheaper code of a set than its nearest point
-            found.append(dict(last))
-        return min(found, key=lambda codes: distortion(codes, weights, metrics) + self.penalty(codes))
+        candidates = [part.project(weights, metrics, warm) for part in self.of]
+        warm_codes = of_kind(Code, warm, weights)
+        if warm_codes and any(
+            feasible(part, warm_codes) for part in self.of
+        ):  # a cheaper code of a set than its nearest point
+            candidates.append(dict(warm_codes))
+        return min(candidates, key=lambda codes: distortion(codes, weights, metrics) + self.penalty(codes))
 
     def scaled(self, factor: float) -> Compression:
         """Scale the price."""

@@ -92,12 +92,12 @@ class Corrections:
         """Return where rounds end that are each better than the last."""
         value = self.problem.value(terms)
         for _ in range(self.sweeps):
-            found = self._refitted((terms[self.other], terms[self.keep]), terms[self.other])
-            reached = self.problem.value(found)
+            refitted = self._refitted((terms[self.other], terms[self.keep]), terms[self.other])
+            reached = self.problem.value(refitted)
             if not reached < value:
                 break
             small = reached >= value * (1 - self.tolerance)
-            terms, value = found, reached
+            terms, value = refitted, reached
             if small:
                 break
         return terms
@@ -120,8 +120,8 @@ class Corrections:
         arrays = {name: flat(name, tensor) for name, tensor in weights.items()}
         values = np.concatenate([np.zeros(0, np.float32), *arrays.values()])
         codes = list(warm[self.other].codes.values()) if warm else []
-        last = codes[0].codebook.array if codes and isinstance(codes[0], CodebookCode) else None
-        start = None if last is None else np.unique(last.astype(np.float64))
+        warm_entries = codes[0].codebook.array if codes and isinstance(codes[0], CodebookCode) else None
+        start = None if warm_entries is None else np.unique(warm_entries.astype(np.float64))
         return Term(book.encode(trimmed(values, book.entries, kappa, start), arrays, weights, {}))
 
 
@@ -130,8 +130,8 @@ def corrections(parts: Sequence[Compression]) -> int | None:
     if len(parts) != 2:
         return None
     inner = [_within(part) for part in parts]
-    found = [j for j in (1, 0) if isinstance(keep := inner[j], KeepLargest) and isinstance(keep.values, Lossless)]
-    return found[0] if found else None
+    places = [j for j in (1, 0) if isinstance(keep := inner[j], KeepLargest) and isinstance(keep.values, Lossless)]
+    return places[0] if places else None
 
 
 def _within(part: Compression) -> Compression:

@@ -170,9 +170,9 @@ class Time(Cost):
         counts = sorted(self.measured)
         if operations <= counts[-1]:
             return float(np.interp(operations, counts, [self.measured[count] for count in counts]))
-        last, before = counts[-1], counts[-2] if len(counts) > 1 else 0
-        slope = (self.measured[last] - self.measured.get(before, 0.0)) / (last - before)
-        return self.measured[last] + max(slope, 0.0) * (operations - last)
+        most, before = counts[-1], counts[-2] if len(counts) > 1 else 0
+        slope = (self.measured[most] - self.measured.get(before, 0.0)) / (most - before)
+        return self.measured[most] + max(slope, 0.0) * (operations - most)
 
 
 def _sizes(code: Code) -> list[int]:

@@ -52,9 +52,9 @@ def truncated(matrix: Tensor, rank: int, tolerance: float = 0.0) -> tuple[Tensor
 def _tall(matrix: Tensor, rank: int, tolerance: float) -> tuple[Tensor, Tensor]:
     """Return U √S and √S Vᵀ of a matrix with at least as many rows as columns."""
     if tolerance and worthwhile(matrix.shape[0], matrix.shape[1], rank):
-        found = _nearly(matrix, rank, tolerance)
-        if found:
-            return found
+        factors = _nearly(matrix, rank, tolerance)
+        if factors:
+            return factors
     double = matrix.double()
     if matrix.dtype == torch.float64:
         u, s, vh = torch.linalg.svd(double, full_matrices=False)

@@ -124,10 +124,10 @@ class FixedAssignments(Compression):
             return self.labels.labels(name, size)
         if name not in self.labels:
             raise WeightsError(f"{name}: no labels; there are labels for {', '.join(self.labels) or 'no tensor'}")
-        found = np.asarray(self.labels[name])
-        if found.size != size or found.dtype.kind not in "iu":
-            raise WeightsError(f"{name}: labels are {size} integers, not {found.size} of {found.dtype}")
-        return found.reshape(-1)
+        labels = np.asarray(self.labels[name])
+        if labels.size != size or labels.dtype.kind not in "iu":
+            raise WeightsError(f"{name}: labels are {size} integers, not {labels.size} of {labels.dtype}")
+        return labels.reshape(-1)
 
 
 def _alike(codes: Mapping[str, CodebookCode], new: Mapping[str, CodebookCode]) -> bool:

@@ -116,13 +116,13 @@ class FixedCodebook(Compression):
         ):
             plain = self._codes(weights, {})  # scales that no weight with an importance tells
             new = plain if _same_but_for_rounding(plain, weights) else new
-        last = of_kind(GroupedCode, warm, weights)
+        warm_codes = of_kind(GroupedCode, warm, weights)
         if not self.price:
-            return better(new, last, weights, metrics, self._allows)
-        if last is None or not self._allows(last):
+            return better(new, warm_codes, weights, metrics, self._allows)
+        if warm_codes is None or not self._allows(warm_codes):
             return dict(new)
-        worse = self._objective(last, weights, metrics) < self._objective(new, weights, metrics)
-        return dict(last if worse else new)
+        worse = self._objective(warm_codes, weights, metrics) < self._objective(new, weights, metrics)
+        return dict(warm_codes if worse else new)
 
     def scaled(self, factor: float) -> Compression:
         """Scale the price."""
@@ -130,8 +130,8 @@ class FixedCodebook(Compression):
 
     def penalty(self, codes: Codes) -> float:
         """Return the price of the bits."""
-        found = [code for code in codes.values() if isinstance(code, GroupedCode)]
-        return self.price * sum(entropy_bits(code.indices.array, code.indices.alphabet) for code in found)
+        books = [code for code in codes.values() if isinstance(code, GroupedCode)]
+        return self.price * sum(entropy_bits(code.indices.array, code.indices.alphabet) for code in books)
 
     def _objective(self, codes: Mapping[str, GroupedCode], weights: Params, metrics: Metrics | None) -> float:
         """Return what is minimised."""
@@ -160,13 +160,13 @@ class FixedCodebook(Compression):
         entries = np.array(self.entries)
         if not self.rows and not self.group:
             return [_stored(np.array([best_scale(_joined(arrays.values()), heavy, entries)]), dtypes)] * len(arrays)
-        found = []
+        scale_of_group = []
         for name, array in arrays.items():
             own = importances({name: weights[name]}, metrics)
             length = lengths[name] or max(len(array), 1)
             scales = group_scales(array, own, entries, length) if len(array) else np.zeros(1)
-            found.append(_stored(scales, [dtype_name(weights[name])]))
-        return found
+            scale_of_group.append(_stored(scales, [dtype_name(weights[name])]))
+        return scale_of_group
 
     def _priced(
         self, arrays: Mapping[str, np.ndarray], weights: Params, metrics: Metrics, scales: Sequence[Values]
@@ -177,11 +177,11 @@ class FixedCodebook(Compression):
         start = float(scales[0].array[0]) if learned else 1.0
         scale, lengths = priced_scale(list(members.values()), entries, self.price, start, learned=learned)
         stored = _stored(np.full(int(learned), scale), [dtype_name(tensor) for tensor in weights.values()])
-        found = {}
+        codes = {}
         for (name, member), own in zip(members.items(), lengths, strict=True):
             held = self._held(name, member.values, dtype_name(weights[name]), stored)[0]
             indices = Symbols(settled(member, held, self.price, own), len(entries))
-            found[name] = GroupedCode(
+            codes[name] = GroupedCode(
                 tuple(weights[name].shape),
                 dtype_name(weights[name]),
                 0,
@@ -190,7 +190,7 @@ class FixedCodebook(Compression):
                 stored,
                 indices,
             )
-        return found
+        return codes
 
     def _held(self, name: str, array: np.ndarray, dtype: str, scales: Values) -> np.ndarray:
         """Return the entries as a tensor of ``dtype`` will hold them, shape (groups, K), float64."""

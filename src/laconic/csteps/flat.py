@@ -50,8 +50,8 @@ def widest(dtypes: Iterable[str]) -> str:
     >>> widest(["float16", "bfloat16"])
     'float32'
     """
-    found = set(dtypes)
-    return next(iter(found)) if len(found) == 1 else "float64" if "float64" in found else "float32"
+    kinds = set(dtypes)
+    return next(iter(kinds)) if len(kinds) == 1 else "float64" if "float64" in kinds else "float32"
 
 
 def require_groups(rows: bool, group: int) -> None:

@@ -73,18 +73,18 @@ class GroupPenalty(Compression):
             tilings[name] = Tiling(shape, *self.groups.tile(name, shape))
             h = diagonal_of(metrics or {}, name, tensor)
             heavy = None if h is None else to_numpy(h.double()).reshape(-1)
-            found = shrink(to_numpy(tensor.double()).reshape(-1), heavy, self.price / 2, tilings[name])
-            shrunk[name] = to_torch(found.reshape(shape)).to(tensor)
+            shrunken = shrink(to_numpy(tensor.double()).reshape(-1), heavy, self.price / 2, tilings[name])
+            shrunk[name] = to_torch(shrunken.reshape(shape)).to(tensor)
             masks[name] = tilings[name].sums(to_numpy(shrunk[name].double() != 0)) > 0
         new = tile_sparse(shrunk, tilings, masks, {}, Lossless(), None)
-        last = of_kind(TileSparseCode, warm, weights)
-        if last and any(last[name].facts() != code.facts() for name, code in new.items()):
+        warm_codes = of_kind(TileSparseCode, warm, weights)
+        if warm_codes and any(warm_codes[name].facts() != code.facts() for name, code in new.items()):
             return dict(new)
 
         def objective(codes: Mapping[str, TileSparseCode]) -> float:
             return distortion(codes, weights, metrics) + self.penalty(codes)
 
-        return cheaper(new, last, objective)
+        return cheaper(new, warm_codes, objective)
 
     def penalty(self, codes: Codes) -> float:
         """Return the price of the norms."""

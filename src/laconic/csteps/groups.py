@@ -52,12 +52,12 @@ class Groups:
         rows, columns = flattened(shape)
         if self.kind == "heads" and rows % self.size[0]:
             raise WeightsError(f"{name}: {rows} rows do not make {self.size[0]} heads of one size")
-        found = {
+        tilings = {
             "channels": (rows, math.prod(shape[2:])),
             "heads": (rows // (self.size or (1,))[0], columns),
             "blocks": self.size,
         }.get(self.kind, (1, columns))
-        return min(max(found[0], 1), max(rows, 1)), min(max(found[1], 1), max(columns, 1))
+        return min(max(tilings[0], 1), max(rows, 1)), min(max(tilings[1], 1), max(columns, 1))
 
 
 @final
@@ -87,8 +87,8 @@ class Tiling:
         if not matrix.size:
             return np.zeros(self.count)
         rows, columns = (np.arange(0, n, step) for n, step in zip(matrix.shape, (self.rows, self.columns), strict=True))
-        found: np.ndarray = np.add.reduceat(np.add.reduceat(matrix, columns, axis=1), rows, axis=0)
-        return found.reshape(-1)
+        sums: np.ndarray = np.add.reduceat(np.add.reduceat(matrix, columns, axis=1), rows, axis=0)
+        return sums.reshape(-1)
 
     def spread(self, groups: np.ndarray) -> np.ndarray:
         """Return for each weight the entry of its group, shape (size,)."""

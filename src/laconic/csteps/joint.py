@@ -53,8 +53,8 @@ def project(
     """Project each tensor by itself, or all together where ``compression`` is `Joint`. Arguments as `project`'s."""
     codes: dict[str, Code] = {}
     for names in together(compression, weights):
-        last = {name: warm[name] for name in names if name in warm} if warm else None
-        codes.update(compression.project({name: weights[name] for name in names}, metrics, last or None))
+        warm_codes = {name: warm[name] for name in names if name in warm} if warm else None
+        codes.update(compression.project({name: weights[name] for name in names}, metrics, warm_codes or None))
     return codes
 
 

@@ -95,8 +95,8 @@ class KeepGroups(Compression):
         tilings = {n: Tiling(tuple(t.shape), *self.groups.tile(n, tuple(t.shape))) for n, t in weights.items()}
         roots = {name: root_losses(name, tensor, metrics) for name, tensor in weights.items()}
         masks = self._chosen(weights, tilings, roots)
-        last = of_kind(TileSparseCode, warm, weights)
-        inner: Codes | None = last and {name: code.values for name, code in last.items()}
+        warm_codes = of_kind(TileSparseCode, warm, weights)
+        inner: Codes | None = warm_codes and {name: code.values for name, code in warm_codes.items()}
         new = tile_sparse(weights, tilings, masks, metrics, self.values, inner)
 
         def allows(codes: Mapping[str, TileSparseCode]) -> bool:
@@ -106,7 +106,7 @@ class KeepGroups(Compression):
                 same = all(codes[name].facts() == new[name].facts() for name in codes) and self._fits(codes)
             return same and feasible(self.values, {name: code.values for name, code in codes.items()})
 
-        return better(new, last, weights, metrics, allows)
+        return better(new, warm_codes, weights, metrics, allows)
 
     def penalty(self, codes: Codes) -> float:
         """Return what the compression of the survivors says."""
@@ -147,10 +147,10 @@ class KeepGroups(Compression):
         """Return what says how much each group of a tensor matters."""
         if self.scores is None:
             return losses if self.score == "l2" else tiling.sums(to_numpy(weights[name].abs().double()))
-        found = np.array(tuple(self.scores.get(name, ())))
-        if len(found) != tiling.count:
-            raise WeightsError(f"{name}: {len(found)} scores for {tiling.count} {self.groups.kind}")
-        return found
+        scores = np.array(tuple(self.scores.get(name, ())))
+        if len(scores) != tiling.count:
+            raise WeightsError(f"{name}: {len(scores)} scores for {tiling.count} {self.groups.kind}")
+        return scores
 
     def _kappa(self, total: int) -> int:
         """Return how many of ``total`` groups may stay."""

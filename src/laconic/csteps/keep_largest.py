@@ -68,9 +68,9 @@ class KeepLargest(Compression):
         kappa = self.kappa(sum(tensor.numel() for tensor in weights.values()))
         masks = split(largest(joined(scores), kappa), scores)
         # nothing beats lossless survivors: there is no need to look
-        last = None if isinstance(self.values, Lossless) else of_kind(SparseCode, warm, weights)
-        new = sparse(weights, masks, metrics, self.values, last)
-        return better(new, last, weights, metrics, lambda codes: self._allows(codes, kappa))
+        warm_codes = None if isinstance(self.values, Lossless) else of_kind(SparseCode, warm, weights)
+        new = sparse(weights, masks, metrics, self.values, warm_codes)
+        return better(new, warm_codes, weights, metrics, lambda codes: self._allows(codes, kappa))
 
     def scaled(self, factor: float) -> Compression:
         """Scale the compression of the survivors."""

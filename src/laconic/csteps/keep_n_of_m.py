@@ -71,11 +71,11 @@ class KeepNOfM(Compression):
             matrix = self._matrix(root_losses(name, tensor, metrics), tuple(tensor.shape))
             masks[name] = largest_in_rows(matrix, self.n)
         flat = {n: self._flat(mask, tuple(weights[n].shape)) for n, mask in masks.items()}
-        last = None if isinstance(self.values, Lossless) else self._last(weights, warm)
-        inner: Codes | None = last and {name: code.values for name, code in last.items()}
+        warm_codes = None if isinstance(self.values, Lossless) else self._last(weights, warm)
+        inner: Codes | None = warm_codes and {name: code.values for name, code in warm_codes.items()}
         codes = compress_survivors(weights, flat, metrics, self.values, inner)
         new = {n: self._code(tuple(t.shape), dtype_name(t), masks[n], flat[n], codes[n]) for n, t in weights.items()}
-        return better(new, last, weights, metrics, lambda codes: self._allows(codes))
+        return better(new, warm_codes, weights, metrics, lambda codes: self._allows(codes))
 
     def penalty(self, codes: Codes) -> float:
         """Return what the compression of the survivors says."""
@@ -115,15 +115,15 @@ class KeepNOfM(Compression):
 
     def _last(self, weights: Params, warm: Codes | None) -> "dict[str, SparseCode | TileSparseCode] | None":
         """Return the last codes, each of the kind that its tensor has."""
-        found: dict[str, SparseCode | TileSparseCode] = {}
+        codes: dict[str, SparseCode | TileSparseCode] = {}
         for name, tensor in weights.items():
             long, only = self._width(tuple(tensor.shape)) > PATTERN, {name: tensor}
             own: Mapping[str, SparseCode | TileSparseCode] | None
             own = of_kind(SparseCode, warm, only) if long else of_kind(TileSparseCode, warm, only)
             if own is None:
                 return None
-            found[name] = own[name]
-        return found
+            codes[name] = own[name]
+        return codes
 
     def _allows(self, codes: Mapping[str, SparseCode | TileSparseCode]) -> bool:
         """Say whether ``codes`` lie in the feasible set."""

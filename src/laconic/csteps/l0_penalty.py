@@ -58,15 +58,15 @@ class L0Penalty(Compression):
         """
         metrics, threshold = metrics or {}, np.sqrt(self.price)  # a NumPy scalar: compared in float64
         masks = {name: root_losses(name, tensor, metrics) > threshold for name, tensor in weights.items()}
-        last = None if isinstance(self.values, Lossless) else of_kind(SparseCode, warm, weights)
-        new = sparse(weights, masks, metrics, self.values, last)
-        if last is None or not feasible(self.values, {name: code.values for name, code in last.items()}):
+        warm_codes = None if isinstance(self.values, Lossless) else of_kind(SparseCode, warm, weights)
+        new = sparse(weights, masks, metrics, self.values, warm_codes)
+        if warm_codes is None or not feasible(self.values, {name: code.values for name, code in warm_codes.items()}):
             return dict(new)
 
         def objective(codes: Mapping[str, SparseCode]) -> float:
             return distortion(codes, weights, metrics) + self.penalty(codes)
 
-        return cheaper(new, last, objective)
+        return cheaper(new, warm_codes, objective)
 
     def penalty(self, codes: Codes) -> float:
         """Return the price of the weights that stay, and what the compression of these says."""

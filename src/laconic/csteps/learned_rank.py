@@ -73,9 +73,9 @@ class LearnedRank(Compression):
             require_matrix(name, tensor, self.view)
             metric = (metrics or {}).get(name, Unit())
             codes[name] = self._chosen(name, tensor, metric)
-            last = (warm or {}).get(name)
-            if last is not None and self._allows(last, tensor):
-                codes[name] = min(codes[name], last, key=lambda code: self._objective(name, code, tensor, metric))
+            warm_code = (warm or {}).get(name)
+            if warm_code is not None and self._allows(warm_code, tensor):
+                codes[name] = min(codes[name], warm_code, key=lambda code: self._objective(name, code, tensor, metric))
         return codes
 
     def penalty(self, codes: Codes) -> float:
@@ -114,8 +114,8 @@ class LearnedRank(Compression):
         if best is None:
             return dense
         fitted = weighted(matrix, h, best, 0.0, (left[:, :best], right[:best]))
-        found = [self._code(tensor, *factors, best) for factors in (fitted, (left, right))]
-        return min([*found, dense], key=lambda code: self._objective(name, code, tensor, metric))
+        candidates = [self._code(tensor, *factors, best) for factors in (fitted, (left, right))]
+        return min([*candidates, dense], key=lambda code: self._objective(name, code, tensor, metric))
 
     def _best(self, name: str, tensor: Tensor, factors: tuple[Tensor, Tensor], tails: np.ndarray) -> int | None:
         """Return the rank that is best, ``tails`` being the errors of all; None where the dense tensor is better."""

@@ -83,20 +83,22 @@ class LowRank(Compression):
         """
         lefts: dict[str, Tensor] = {}
         rights: dict[str, Tensor] = {}
-        last = of_kind(LowRankCode, warm, weights)
+        warm_codes = of_kind(LowRankCode, warm, weights)
         for name, tensor in weights.items():
             require_matrix(name, tensor, self.view)
-            factors = self._factors(name, tensor, metrics or {}, last)
+            factors = self._factors(name, tensor, metrics or {}, warm_codes)
             lefts[name], rights[name] = (factor.to(tensor.dtype) for factor in factors)
-        left = project(self.left, lefts, None, last and {name: code.left for name, code in last.items()})
+        left = project(self.left, lefts, None, warm_codes and {name: code.left for name, code in warm_codes.items()})
         if not isinstance(self.left, Lossless):
             rights = {name: self._refitted(left[name], name, tensor, metrics or {}) for name, tensor in weights.items()}
-        right = project(self.right, rights, None, last and {name: code.right for name, code in last.items()})
+        right = project(
+            self.right, rights, None, warm_codes and {name: code.right for name, code in warm_codes.items()}
+        )
         new = {
             name: LowRankCode(tuple(tensor.shape), dtype_name(tensor), self.view, left[name], right[name])
             for name, tensor in weights.items()
         }
-        return better(new, last, weights, metrics, self._allows)
+        return better(new, warm_codes, weights, metrics, self._allows)
 
     def scaled(self, factor: float) -> Compression:
         """Scale the compressions of the factors."""
@@ -109,7 +111,7 @@ class LowRank(Compression):
         return left + self.right.penalty({name: code.right for name, code in held.items()})
 
     def _factors(
-        self, name: str, tensor: Tensor, metrics: Metrics, last: Mapping[str, LowRankCode] | None
+        self, name: str, tensor: Tensor, metrics: Metrics, warm_code: Mapping[str, LowRankCode] | None
     ) -> tuple[Tensor, Tensor]:
         """Return the best factors that are known, in float64."""
         matrix, metric = to_matrix(tensor.detach(), self.view), metrics.get(name, Unit())
@@ -117,7 +119,7 @@ class LowRank(Compression):
             return truncated(matrix, self.rank, self.tolerance)
         if isinstance(metric, Kronecker):
             return whitened(matrix, kronecker_of(name, metric, matrix, self.view), self.rank, self.tolerance)[:2]
-        code = last[name] if last else None
+        code = warm_code[name] if warm_code else None
         warm = None
         if code and code.rank <= self.rank and code.view == self.view:
             warm = _double(code.left, matrix), _double(code.right, matrix)

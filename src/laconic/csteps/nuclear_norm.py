@@ -73,13 +73,13 @@ class NuclearNorm(Compression):
                 for f in (left[:, kept] * shrunk, right[kept] * shrunk[:, None])
             )
             codes[name] = LowRankCode(tuple(tensor.shape), dtype_name(tensor), self.view, *factors)
-            last = (warm or {}).get(name)
-            if isinstance(last, LowRankCode) and (last.shape, last.dtype, last.view) == (
+            warm_code = (warm or {}).get(name)
+            if isinstance(warm_code, LowRankCode) and (warm_code.shape, warm_code.dtype, warm_code.view) == (
                 codes[name].shape,
                 codes[name].dtype,
                 self.view,
             ):
-                codes[name] = min(codes[name], last, key=lambda code: self._objective(code, name, weights))
+                codes[name] = min(codes[name], warm_code, key=lambda code: self._objective(code, name, weights))
         return codes
 
     def penalty(self, codes: Codes) -> float:

@@ -74,15 +74,15 @@ class PricedPruning(Compression):
             losses = np.square(np.maximum(root_losses(name, tensor, metrics), 0), dtype=np.float64)
             gains[name] = losses - self.price * self._width(dtype_name(tensor))
         masks = split(best_support(joined(gains), self.price), gains)
-        last = None if isinstance(self.values, Lossless) else of_kind(SparseCode, warm, weights)
-        new = sparse(weights, masks, metrics, self.values, last)
-        if last is None or not feasible(self.values, {name: code.values for name, code in last.items()}):
+        warm_codes = None if isinstance(self.values, Lossless) else of_kind(SparseCode, warm, weights)
+        new = sparse(weights, masks, metrics, self.values, warm_codes)
+        if warm_codes is None or not feasible(self.values, {name: code.values for name, code in warm_codes.items()}):
             return dict(new)
 
         def objective(codes: Mapping[str, SparseCode]) -> float:
             return distortion(codes, weights, metrics) + self.penalty(codes)
 
-        return cheaper(new, last, objective)
+        return cheaper(new, warm_codes, objective)
 
     def bits(self, codes: Mapping[str, SparseCode]) -> float:
         """Return what ``codes``, taken together, are charged."""
@@ -112,10 +112,10 @@ def position_bits(kept: np.ndarray, total: int) -> np.ndarray:
     array([0., 4., 0.])
     """
     whole = total * math.log2(total) if total else 0.0
-    found = np.full(len(kept), whole)
+    bits = np.full(len(kept), whole)
     for part in (kept, total - kept):
-        found -= part * np.log2(part, out=np.zeros(len(part)), where=part > 0)
-    return found
+        bits -= part * np.log2(part, out=np.zeros(len(part)), where=part > 0)
+    return bits
 
 
 def best_support(gains: np.ndarray, price: float) -> np.ndarray:

@@ -93,10 +93,10 @@ def sparse(
     masks: Mapping[str, np.ndarray],
     metrics: Metrics,
     values: Compression,
-    last: Mapping[str, SparseCode] | None,
+    warm_codes: Mapping[str, SparseCode] | None,
 ) -> dict[str, SparseCode]:
     """Return one `SparseCode` a tensor, of the weights that ``masks`` keep; arguments as `compress_survivors`."""
-    inner: Codes | None = last and {name: code.values for name, code in last.items()}
+    inner: Codes | None = warm_codes and {name: code.values for name, code in warm_codes.items()}
     codes = compress_survivors(weights, masks, metrics, values, inner)
     return {
         name: SparseCode(tuple(tensor.shape), dtype_name(tensor), Symbols(masks[name].view(np.uint8), 2), codes[name])

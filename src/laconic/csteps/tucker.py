@@ -76,16 +76,16 @@ class Tucker(Compression):
         parts: dict[str, Tensor] = {}
         for name, tensor in weights.items():
             require_plain("Tucker", name, tensor, metrics or {})
-            found = iterated(tensor.detach(), self.out, self.in_)
-            parts |= {f"{name}.{key}": part.to(tensor.dtype) for key, part in zip(PARTS, found, strict=True)}
-        last = of_kind(TuckerCode, warm, weights)
-        old = {f"{name}.{key}": getattr(code, key) for name, code in (last or {}).items() for key in PARTS}
+            factors = iterated(tensor.detach(), self.out, self.in_)
+            parts |= {f"{name}.{key}": part.to(tensor.dtype) for key, part in zip(PARTS, factors, strict=True)}
+        warm_codes = of_kind(TuckerCode, warm, weights)
+        old = {f"{name}.{key}": getattr(code, key) for name, code in (warm_codes or {}).items() for key in PARTS}
         codes = project(self.factors, parts, None, old or None)
         new = {
             name: TuckerCode(tuple(tensor.shape), dtype_name(tensor), *(codes[f"{name}.{key}"] for key in PARTS))
             for name, tensor in weights.items()
         }
-        return better(new, last, weights, metrics, self._allows)
+        return better(new, warm_codes, weights, metrics, self._allows)
 
     def penalty(self, codes: Codes) -> float:
         """Return what the compression of the factors says."""

@@ -113,13 +113,13 @@ class UniformGrid(Compression):
         values = {name: _array(name, tensor) for name, tensor in weights.items()}
         heavy = _importances(weights, metrics or {})
         sources = [(name, values[name], heavy[name], dtype_name(weights[name])) for name in weights]
-        last = of_kind(GridCode, warm, weights)
-        near = next(iter(last.values())).step.array[0] if last and not self.rows else None
-        new = self._at(self.step, sources) if self.step is not None else self._within(sources, near)
-        if last is None or not self._allows(last):
+        warm_codes = of_kind(GridCode, warm, weights)
+        warm_step = next(iter(warm_codes.values())).step.array[0] if warm_codes and not self.rows else None
+        new = self._at(self.step, sources) if self.step is not None else self._within(sources, warm_step)
+        if warm_codes is None or not self._allows(warm_codes):
             return dict(new)
-        worse = self._objective(last, weights, metrics) < self._objective(new, weights, metrics)
-        return dict(last if worse else new)
+        worse = self._objective(warm_codes, weights, metrics) < self._objective(new, weights, metrics)
+        return dict(warm_codes if worse else new)
 
     def _at(self, step: float, tensors: Sequence[_Tensor]) -> dict[str, GridCode]:
         """Return the codes at a given step."""
@@ -134,37 +134,39 @@ class UniformGrid(Compression):
         *_, best = _descent(quantizer, quantizer.first(step), self.rate)
         return best.codes()
 
-    def _within(self, tensors: Sequence[_Tensor], near: float | None) -> dict[str, GridCode]:
+    def _within(self, tensors: Sequence[_Tensor], warm_step: float | None) -> dict[str, GridCode]:
         """Return nearly the best codes of at most so many bits a weight."""
         widths = {name: _widths(array) if self.rows else np.ones(1) for name, array, _, _ in tensors}
         tensors = [_narrowed(tensor, widths[tensor[0]]) for tensor in tensors]
         largest = _largest([array for _, array, _, _ in tensors])
         shift = math.frexp(largest)[1] - 1 if largest else 0
         scaled = [(name, np.asarray(np.ldexp(array, -shift)), h, dtype) for name, array, h, dtype in tensors]
-        found = self._searched(scaled, near and near / 2.0**shift)  # scaled by a power of two, lest squares overflow
-        step = min(found.step * 2.0**shift, sys.float_info.max)
+        quantized = self._searched(
+            scaled, warm_step and warm_step / 2.0**shift
+        )  # scaled by a power of two, lest squares overflow
+        step = min(quantized.step * 2.0**shift, sys.float_info.max)
         one = Values(np.array([step]))
-        codes = found.codes()
+        codes = quantized.codes()
         return {n: replace(c, step=Values(step * widths[n]) if self.rows else one) for n, c in codes.items()}
 
-    def _searched(self, tensors: Sequence[_Tensor], near: float | None) -> Quantized:
-        """Return what `_within` does, for values of which the largest is 1 to 2 (or 0), from the step ``near`` on."""
+    def _searched(self, tensors: Sequence[_Tensor], warm_step: float | None) -> Quantized:
+        """Return what `_within` does, from ``warm_step`` on, for values of which the largest is 1 to 2 (or 0)."""
         assert self.bits is not None, "bits are what is searched for"
         count = max(sum(array.size for _, array, _, _ in tensors), 1)
         spread = math.sqrt(sum(float(np.square(v, dtype=np.float64).sum()) for _, v, _, _ in tensors) / count) or 1.0
         mean = sum(float(h.sum()) if h.size else v.size for _, v, h, _ in tensors) / count
-        step = near or spread * 2.0 ** (2 - self.bits) / self._cell
+        step = warm_step or spread * 2.0 ** (2 - self.bits) / self._cell
         finest = 2.0 * self._gain([array for _, array, _, _ in tensors]) / FARTHEST
         step = min(max(step, finest), 16.0)
         quantizer = self._quantizer(tensors, step * self._cell, SLOPE * mean, stretching=True)
         best = self._quantizer(tensors, 16.0, 0.0, stretching=True).first(16.0)  # nothing but zeros
-        last, seen = None, list[tuple[float, float]]()
+        quantized, seen = None, list[tuple[float, float]]()
         for trial in range(TRIALS):
-            last = quantizer.first(step) if last is None else quantizer.again(last, step)
-            over = last.bits / count - self.bits
+            quantized = quantizer.first(step) if quantized is None else quantizer.again(quantized, step)
+            over = quantized.bits / count - self.bits
             seen.append((math.log2(step), over))
-            if over <= 0 and last.distortion < best.distortion:
-                best = last
+            if over <= 0 and quantized.distortion < best.distortion:
+                best = quantized
             if trial >= SETTLED and -NEAR_BITS < over <= 0:
                 break
             step = 2.0 ** next_step(seen, -0.8, -NEAR_BITS / 2 * (1 + trial / 8))
@@ -222,20 +224,20 @@ def _descent(quantizer: Quantizer, first: Quantized, rate: float) -> Iterator[Qu
     best, least = first, _cost(first, rate)
     yield best
     for _ in range(ROUNDS):
-        found = quantizer.again(best, first.assignment.step)
-        cost = _cost(found, rate)
+        candidate = quantizer.again(best, first.assignment.step)
+        cost = _cost(candidate, rate)
         if not cost < least:
             return
         small = cost >= least * (1 - ENOUGH)
-        best, least = found, cost
+        best, least = candidate, cost
         yield best
         if small:
             return
 
 
-def _cost(found: Quantized, rate: float) -> float:
+def _cost(quantized: Quantized, rate: float) -> float:
     """Return the objective of a quantization at a given step."""
-    return found.distortion + rate * found.assignment.step**2 * found.bits
+    return quantized.distortion + rate * quantized.assignment.step**2 * quantized.bits
 
 
 def _array(name: str, tensor: torch.Tensor) -> np.ndarray:
@@ -248,9 +250,9 @@ def _array(name: str, tensor: torch.Tensor) -> np.ndarray:
 def _importances(weights: Params, metrics: Metrics) -> dict[str, np.ndarray]:
     """Return h for each tensor as float64, or an empty array for the unit weight, which is also that of all zeros."""
     given = {name: diagonal_of(metrics, name, tensor) for name, tensor in weights.items()}
-    found = {name: np.zeros(0) if h is None else to_numpy(h.double()) for name, h in given.items()}
+    arrays = {name: np.zeros(0) if h is None else to_numpy(h.double()) for name, h in given.items()}
     plain = any(given[name] is None and tensor.numel() for name, tensor in weights.items())
-    return found if plain or any(h.any() for h in found.values()) else {name: np.zeros(0) for name in found}
+    return arrays if plain or any(h.any() for h in arrays.values()) else {name: np.zeros(0) for name in arrays}
 
 
 def _widths(array: np.ndarray) -> np.ndarray:
@@ -260,8 +262,8 @@ def _widths(array: np.ndarray) -> np.ndarray:
         return np.ones(max(rows, 1))
     shift = math.frexp(float(np.abs(array).max()))[1]
     squares = np.square(np.ldexp(array, -shift), dtype=np.float64).reshape(rows, -1)
-    found = np.sqrt(squares.mean(axis=1)).astype(np.float32).astype(np.float64)
-    return np.where(found > 0, np.ldexp(found, shift), 1.0)
+    widths = np.sqrt(squares.mean(axis=1)).astype(np.float32).astype(np.float64)
+    return np.where(widths > 0, np.ldexp(widths, shift), 1.0)
 
 
 def _narrowed(tensor: _Tensor, widths: np.ndarray) -> _Tensor:

@@ -23,13 +23,13 @@ def distortion(codes: Codes, weights: Params, metrics: Metrics | None = None) ->
 
 def of_kind(kind: type[Kind], codes: Codes | None, weights: Params) -> Mapping[str, Kind] | None:
     """Return the codes of ``weights``, or None unless there is one of this kind, shape and dtype for each tensor."""
-    found: dict[str, Kind] = {}
+    warm_codes: dict[str, Kind] = {}
     for name, tensor in weights.items():
         code = (codes or {}).get(name)
         if not isinstance(code, kind) or (code.shape, code.dtype) != (tuple(tensor.shape), dtype_name(tensor)):
             return None
-        found[name] = code
-    return found
+        warm_codes[name] = code
+    return warm_codes
 
 
 def better(

@@ -129,5 +129,5 @@ def _outcome(
     path: Path, task: Task, params: Params, seed: int, plan: str, method: str, reference_bytes: int
 ) -> Outcome:
     """Evaluate weights on the held-out images."""
-    found, size = task.evaluate(params, "test"), path.stat().st_size
-    return Outcome(seed, plan, method, size, reference_bytes / size, found["error"], found["loss"])
+    measures, size = task.evaluate(params, "test"), path.stat().st_size
+    return Outcome(seed, plan, method, size, reference_bytes / size, measures["error"], measures["loss"])

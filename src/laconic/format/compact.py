@@ -23,13 +23,13 @@ def compact(codes: Mapping[str, Code]) -> dict[str, Code]:
     >>> type(compact(codes)["w"]).__name__, compact(codes)["w"].decompress()
     ('CodebookCode', array([0., 3., 0., 3.], dtype=float32))
     """
-    found = dict(codes)
+    smaller = dict(codes)
     for names in _groups(codes):
         apart = {name: codes[name] for name in names}
         together = _with_zero(apart)
         if bits(together) < bits(apart):
-            found |= together
-    return shared(found)
+            smaller |= together
+    return shared(smaller)
 
 
 def _groups(codes: Mapping[str, Code]) -> list[list[str]]:
@@ -43,7 +43,7 @@ def _groups(codes: Mapping[str, Code]) -> list[list[str]]:
 
 def _with_zero(codes: Mapping[str, Code]) -> dict[str, Code]:
     """Return codebooks with an entry 0 before the others, one object for all, for sparse codes of one codebook."""
-    found: dict[str, Code] = {}
+    books: dict[str, Code] = {}
     book: Values | None = None
     for name, code in codes.items():
         assert isinstance(code, SparseCode), "codes of a group are sparse"
@@ -52,5 +52,5 @@ def _with_zero(codes: Mapping[str, Code]) -> dict[str, Code]:
         book = book or Values(np.concatenate([np.zeros(1, entries.dtype), entries]))
         indices = code.mask.array.astype(np.int64)
         indices[indices == 1] = 1 + code.values.indices.array.astype(np.int64)
-        found[name] = CodebookCode(code.shape, code.dtype, book, Symbols(indices, len(book)))
-    return found
+        books[name] = CodebookCode(code.shape, code.dtype, book, Symbols(indices, len(book)))
+    return books

@@ -113,13 +113,13 @@ class Bound:
         """
         total = 0.0
         for name, tensor in self.tensors.items():
-            found = file[name] if name in file else None
-            if found is None or found.shape != tensor.shape:
-                shape = "nothing" if found is None else f"a tensor of shape {found.shape}"
+            restored = file[name] if name in file else None
+            if restored is None or restored.shape != tensor.shape:
+                shape = "nothing" if restored is None else f"a tensor of shape {restored.shape}"
                 raise DataError(
                     f"{label} has {shape} for {name}, whose shape is {tensor.shape}: it is of other weights"
                 )
-            total += self._error(name, found.astype(np.float64) - tensor)
+            total += self._error(name, restored.astype(np.float64) - tensor)
         return total
 
     def _error(self, name: str, apart: np.ndarray) -> float:
@@ -216,15 +216,15 @@ def _classes(weights: Mapping[str, np.ndarray], cell: float) -> tuple[Mapping[st
 
 def _weights(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return the tensors whose error counts, each one that is finite."""
-    found = {name: w for name, w in tensors.items() if w.ndim >= 2 and w.dtype.name in FLOATS and w.size}
-    for name, tensor in found.items():
+    weights = {name: w for name, w in tensors.items() if w.ndim >= 2 and w.dtype.name in FLOATS and w.size}
+    for name, tensor in weights.items():
         if not np.isfinite(tensor).all():
             raise WeightsError(f"{name}: weights are NaN or infinite; repair them")
-    if not found or not any(tensor.any() for tensor in found.values()):
+    if not weights or not any(tensor.any() for tensor in weights.values()):
         raise WeightsError("no floating-point tensor with two or more axes and a weight other than 0: nothing to bound")
     return {
         name: tensor if tensor.dtype in (np.float32, np.float64) else tensor.astype(np.float32)
-        for name, tensor in found.items()
+        for name, tensor in weights.items()
     }
 
 

@@ -179,10 +179,10 @@ def _entries(code: SparseCode, index_bits: int) -> tuple[np.ndarray, np.ndarray]
         raise WeightsError(f"index_bits is the width of a relative index, 0 to {MAX_INDEX_BITS}, not {index_bits}")
     values, span = _values_of(code), 1 << index_bits
     skipped = np.diff(np.flatnonzero(code.mask.array), prepend=-1) - 1
-    last = np.cumsum(skipped // span + 1) - 1  # the entry of each survivor, after its fillers
-    entries = int(last[-1]) + 1 if len(last) else 0
+    entry = np.cumsum(skipped // span + 1) - 1  # the entry of each survivor, after its fillers
+    entries = int(entry[-1]) + 1 if len(entry) else 0
     skips = np.full(entries, span - 1, symbol_dtype(span))
-    skips[last] = skipped % span
+    skips[entry] = skipped % span
     symbols = np.full(entries, len(values.codebook), symbol_dtype(len(values.codebook) + 1))
-    symbols[last] = values.indices.array
+    symbols[entry] = values.indices.array
     return skips, symbols

@@ -76,8 +76,8 @@ def c_step(state: LCState, weights: Params, mu: float, *, loss: float = math.nan
             for name, multiplier in state.multipliers.items()
         }
     changed, returned = _moves(state.codes, codes)
-    gap, last = _gap(weights, compressed), state.progress
-    progress = Progress(last.step + 1, mu, loss, gap, changed, returned, last.gap)
+    gap, progress_before = _gap(weights, compressed), state.progress
+    progress = Progress(progress_before.step + 1, mu, loss, gap, changed, returned, progress_before.gap)
     return replace(
         state, progress=progress, weights=weights, codes=codes, compressed=compressed, multipliers=multipliers
     )

@@ -99,15 +99,15 @@ class Leaves:
     def frozen(self, values: Values) -> Values:
         """Return the trained numbers that take the place of ``values``, in its dtype: the same object for all."""
         if id(values) not in self._frozen:
-            made = self._made[id(values)][1] if id(values) in self._made else self.scaled(values)
+            trained = self._made[id(values)][1] if id(values) in self._made else self.scaled(values)
             dtype = to_torch(values.array[:0]).dtype
-            self._frozen[id(values)] = Values(to_numpy(made.detach().to(dtype)).copy())
+            self._frozen[id(values)] = Values(to_numpy(trained.detach().to(dtype)).copy())
         return self._frozen[id(values)]
 
     def tensors(self) -> list[Tensor]:
         """Return the leaves that training moves."""
-        made = [tensor for _, tensor in (*self._made.values(), *self._factors.values())]
-        return [tensor for tensor in made if tensor.requires_grad]
+        leaves = [tensor for _, tensor in (*self._made.values(), *self._factors.values())]
+        return [tensor for tensor in leaves if tensor.requires_grad]
 
 
 @final
@@ -152,8 +152,8 @@ def _grouped(code: GroupedCode, leaves: Leaves) -> Form:
     places = group * code.indices.alphabet + indices if code.own else indices
 
     def build() -> Tensor:
-        found = entries.index_select(0, places)
-        scaled = found * leaves.leaf(code.scales).index_select(0, group) if len(code.scales) else found
+        values = entries.index_select(0, places)
+        scaled = values * leaves.leaf(code.scales).index_select(0, group) if len(code.scales) else values
         return scaled.view(code.shape)
 
     build()  # makes the leaves

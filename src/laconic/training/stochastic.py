@@ -55,8 +55,8 @@ def nearest_entry(weights: Tensor, entries: Sequence[float]) -> Tensor:
     """
     grid = _grid(weights, entries)
     w = weights.detach().to(grid.dtype)
-    found = grid[torch.searchsorted((grid[1:] + grid[:-1]) / 2, w.contiguous(), right=True)]
-    return torch.where(w.isnan(), w, found).to(weights.dtype)
+    nearest = grid[torch.searchsorted((grid[1:] + grid[:-1]) / 2, w.contiguous(), right=True)]
+    return torch.where(w.isnan(), w, nearest).to(weights.dtype)
 
 
 def straight_through(weights: Tensor, quantized: Tensor, low: float = -math.inf, high: float = math.inf) -> Tensor:

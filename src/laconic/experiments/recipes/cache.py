@@ -70,21 +70,21 @@ def _claim(folder: Path, job: Mapping[str, Any], force: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise OutputExists(f"{folder} is a file; name a folder")
     path = folder / _JOB
-    found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    claim = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
     wanted = json.loads(json.dumps(job))
-    if found == wanted and not force:
+    if claim == wanted and not force:
         return
-    if found is not None and not force:
+    if claim is not None and not force:
         differs = [
-            f"{key} was {found.get(key)}, is {value}" for key, value in wanted.items() if found.get(key) != value
+            f"{key} was {claim.get(key)}, is {value}" for key, value in wanted.items() if claim.get(key) != value
         ]
         raise OutputExists(
             f"{folder} holds another run ({'; '.join(differs)}): repeat its options, name another folder, "
             "or --force to start over"
         )
-    if found is None and folder.exists() and any(folder.iterdir()) and not force:
+    if claim is None and folder.exists() and any(folder.iterdir()) and not force:
         raise OutputExists(f"{folder} is not empty and holds no run of ours; name another folder, or --force")
-    if found is not None:
+    if claim is not None:
         shutil.rmtree(folder / _TENSORS, ignore_errors=True)
         (folder / _LINES).unlink(missing_ok=True)
     with replace_file(path, force=True) as file:

@@ -14,7 +14,9 @@ from laconic.experiments.recipes.cache import Cache
 from laconic.experiments.recipes.recipe import Context, Outcome, Recipe, Say
 from laconic.format.files import replace_file
 
-RECIPES: Mapping[str, Recipe] = MappingProxyType({made.name: made for made in (*gao2019.RECIPES, *equal_sizes.RECIPES)})
+RECIPES: Mapping[str, Recipe] = MappingProxyType(
+    {recipe_.name: recipe_ for recipe_ in (*gao2019.RECIPES, *equal_sizes.RECIPES)}
+)
 """Name → recipe."""
 
 
@@ -25,8 +27,8 @@ def recipe(name: str) -> Recipe:
         DataError: when there is none; it names the nearest one.
     """
     if name not in RECIPES:
-        near = difflib.get_close_matches(name, RECIPES, 1)
-        hint = f", did you mean {near[0]!r}?" if near else ";"
+        close = difflib.get_close_matches(name, RECIPES, 1)
+        hint = f", did you mean {close[0]!r}?" if close else ";"
         raise DataError(f"no recipe {name!r}{hint} Known are {', '.join(RECIPES)}")
     return RECIPES[name]
 

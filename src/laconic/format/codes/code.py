@@ -91,10 +91,10 @@ def _declared(kind: type[Code]) -> Mapping[str, type[Part]]:
 
 def part(streams: Mapping[str, Part], name: str, kind: type[Kind]) -> Kind:
     """Return the part called ``name``, which must be a ``kind``; raise `FormatError` when it is not."""
-    found = streams.get(name)
-    if not isinstance(found, kind):
-        raise FormatError(f"{name} should be {kind.__name__}, is {type(found).__name__}")
-    return found
+    stream = streams.get(name)
+    if not isinstance(stream, kind):
+        raise FormatError(f"{name} should be {kind.__name__}, is {type(stream).__name__}")
+    return stream
 
 
 def require(condition: bool, message: str) -> None:

@@ -40,10 +40,10 @@ def transformable(shape: tuple[int, ...]) -> bool:
 
 def forward(kernels: np.ndarray) -> np.ndarray:
     """Return the coefficients of ``kernels`` (shape (out, in, axes …)) in float64."""
-    found = kernels.astype(np.float64)
+    coefficients = kernels.astype(np.float64)
     for axis in range(2, kernels.ndim):
-        found = np.moveaxis(np.tensordot(found, basis(kernels.shape[axis]), (axis, 1)), -1, axis)
-    return np.ascontiguousarray(found)
+        coefficients = np.moveaxis(np.tensordot(coefficients, basis(kernels.shape[axis]), (axis, 1)), -1, axis)
+    return np.ascontiguousarray(coefficients)
 
 
 def inverse(coefficients: np.ndarray) -> np.ndarray:
@@ -54,19 +54,19 @@ def inverse(coefficients: np.ndarray) -> np.ndarray:
     True
     """
     axes = coefficients.shape[2:]
-    found = np.ascontiguousarray(np.moveaxis(coefficients, (0, 1), (-2, -1))).reshape(*axes, -1)
+    transformed = np.ascontiguousarray(np.moveaxis(coefficients, (0, 1), (-2, -1))).reshape(*axes, -1)
     for axis, length in enumerate(axes):
-        rows = np.moveaxis(found, axis, 0)
-        found = np.moveaxis(_inverse(rows, length), 0, axis)
-    return np.ascontiguousarray(np.moveaxis(found.reshape(*axes, *coefficients.shape[:2]), (-2, -1), (0, 1)))
+        rows = np.moveaxis(transformed, axis, 0)
+        transformed = np.moveaxis(_inverse(rows, length), 0, axis)
+    return np.ascontiguousarray(np.moveaxis(transformed.reshape(*axes, *coefficients.shape[:2]), (-2, -1), (0, 1)))
 
 
 def _inverse(rows: np.ndarray, length: int) -> np.ndarray:
     """Return Σ_k B[k, x] rows[k] for each x, k from 0 on, from +0."""
-    found = np.zeros_like(rows)
+    sums = np.zeros_like(rows)
     term = np.empty_like(rows[0]) if length else rows
     for x in range(length):
         for k in range(length):
             np.multiply(rows[k], basis(length)[k, x], out=term)
-            found[x] += term
-    return found
+            sums[x] += term
+    return sums

@@ -47,38 +47,38 @@ def describe(code: Code | Outline) -> str:
     >>> describe(DenseCode.of(np.zeros(3)))
     'dense'
     """
-    found = outline(code) if isinstance(code, Code) else code
-    if found.kind is DenseCode:
+    outlined = outline(code) if isinstance(code, Code) else code
+    if outlined.kind is DenseCode:
         return "dense"
-    if found.kind is CodebookCode:
-        return f"codebook {found.parts['codebook']}"
-    if found.kind in (SparseCode, TileSparseCode):
-        values = _nested(found, "values")
-        kept = math.prod(values.shape) / max(math.prod(found.shape), 1)
-        word = "sparse" if found.kind is SparseCode else "tiles"
+    if outlined.kind is CodebookCode:
+        return f"codebook {outlined.parts['codebook']}"
+    if outlined.kind in (SparseCode, TileSparseCode):
+        values = _nested(outlined, "values")
+        kept = math.prod(values.shape) / max(math.prod(outlined.shape), 1)
+        word = "sparse" if outlined.kind is SparseCode else "tiles"
         return f"{word} {kept:.1%} of {describe(values)}"
-    if found.kind is LowRankCode:
-        left, right = _nested(found, "left"), _nested(found, "right")
+    if outlined.kind is LowRankCode:
+        left, right = _nested(outlined, "left"), _nested(outlined, "right")
         return f"low-rank {left.shape[-1] if left.shape else 0} of ({describe(left)}, {describe(right)})"
-    if found.kind is TuckerCode:
-        core = _nested(found, "core")
-        parts = ", ".join(describe(_nested(found, name)) for name in ("left", "core", "right"))
+    if outlined.kind is TuckerCode:
+        core = _nested(outlined, "core")
+        parts = ", ".join(describe(_nested(outlined, name)) for name in ("left", "core", "right"))
         return f"Tucker {' x '.join(map(str, core.shape[:2]))} of ({parts})"
-    if found.kind is CanonicalCode:
-        factors = _nested(found, "factors")
+    if outlined.kind is CanonicalCode:
+        factors = _nested(outlined, "factors")
         return f"canonical {factors.shape[-1] if factors.shape else 0} of {describe(factors)}"
-    if found.kind is GridCode:
+    if outlined.kind is GridCode:
         return "grid"
-    if found.kind is GroupedCode:
-        groups = f", {found.parts['scales']} scales" if found.parts["scales"] else ""
-        return f"codebook {found.parts['codebook']}{groups}"
-    if found.kind is SumCode:
-        return f"sum of ({', '.join(describe(_nested(found, name)) for name in found.parts)})"
-    return found.kind.__name__
+    if outlined.kind is GroupedCode:
+        groups = f", {outlined.parts['scales']} scales" if outlined.parts["scales"] else ""
+        return f"codebook {outlined.parts['codebook']}{groups}"
+    if outlined.kind is SumCode:
+        return f"sum of ({', '.join(describe(_nested(outlined, name)) for name in outlined.parts)})"
+    return outlined.kind.__name__
 
 
-def _nested(found: Outline, name: str) -> Outline:
+def _nested(outer: Outline, name: str) -> Outline:
     """Return the nested outline called ``name``."""
-    part = found.parts[name]
+    part = outer.parts[name]
     assert isinstance(part, Outline), f"{name} is a nested code"
     return part

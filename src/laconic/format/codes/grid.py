@@ -162,8 +162,8 @@ class GridCode(Code):
         require(mode <= ROWS | COLUMNS | POSITIONS, f"a grid of mode {mode}")
         require(transform == "none" or transformable(shape), f"a cosine transform of shape {shape}")
         require(scales.alphabet <= MAX_CLASSES, f"scale symbols of an alphabet of {scales.alphabet}")
-        last = start + sum(symbol_counts(shape, mode))
-        require(last <= len(scales), f"scale symbols {start} to {last} of {len(scales)}")
+        end = start + sum(symbol_counts(shape, mode))
+        require(end <= len(scales), f"scale symbols {start} to {end} of {len(scales)}")
         _coder(model.array.tobytes())
         return cls(shape, dtype, transform, mode, start, step, model, scales, payload)
 

@@ -58,9 +58,9 @@ class GroupedCode(Code):
         for first in range(0, self.size, _AT_ONCE):
             indices = self.indices.array[first : first + _AT_ONCE]
             group = np.arange(first, first + len(indices)) // self.length if self.length else 0
-            found = np.take(entries, group * self.indices.alphabet + indices if self.own else indices)
+            values = np.take(entries, group * self.indices.alphabet + indices if self.own else indices)
             with np.errstate(over="ignore", invalid="ignore"):
-                product = found * scales[group] if len(scales) else found
+                product = values * scales[group] if len(scales) else values
             weights[first : first + len(indices)] = rounded(product, self.dtype)
         return weights.reshape(self.shape)
 

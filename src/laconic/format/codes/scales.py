@@ -71,16 +71,16 @@ class Scales:
         alike, off = np.bincount(rows), np.bincount((columns[:, None] + positions).reshape(-1))
         classes = np.clip(np.arange(len(alike))[:, None] - np.arange(len(off)), 0, self.classes - 1)
         many = alike[:, None] * off * (folded(self.shape)[0] // len(rows))
-        found = np.zeros(self.classes, np.int64)
-        np.add.at(found, classes.reshape(-1), many.reshape(-1))
-        return found
+        counts = np.zeros(self.classes, np.int64)
+        np.add.at(counts, classes.reshape(-1), many.reshape(-1))
+        return counts
 
     def each(self) -> np.ndarray:
         """Return the class of each weight in row-major order, uint8, shape (size,)."""
         rows, columns, positions = self._parts()
         inner = (columns[:, None] + positions).reshape(-1)
-        found = np.clip(rows[:, None] - inner, 0, self.classes - 1).astype(np.uint8)
-        return np.broadcast_to(found, (*folded(self.shape)[:1], found.shape[1])).reshape(-1)
+        classes = np.clip(rows[:, None] - inner, 0, self.classes - 1).astype(np.uint8)
+        return np.broadcast_to(classes, (*folded(self.shape)[:1], classes.shape[1])).reshape(-1)
 
     def sorted(self, weights: np.ndarray) -> np.ndarray:
         """Return ``weights`` (row-major, shape (size,)) class by class, those of a class in their order."""

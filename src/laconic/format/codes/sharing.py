@@ -19,15 +19,15 @@ def shared(codes: Mapping[str, Code]) -> dict[str, Code]:
     A stream that is shared already stays as it is. Laws: every code decompresses to the same bits, and
     ``shared(shared(codes))`` is ``shared(codes)``.
     """
-    found = dict(codes)
+    sharing = dict(codes)
     for names in _groups(codes).values():
-        small = [code for name in names if isinstance(code := found[name], DenseCode)]
+        small = [code for name in names if isinstance(code := sharing[name], DenseCode)]
         values = Values(np.concatenate([code.decompress().reshape(-1) for code in small]))
         start = 0
         for name, code in zip(names, small, strict=True):
-            found[name] = replace(code, values=values, start=start)
+            sharing[name] = replace(code, values=values, start=start)
             start += code.size
-    return found
+    return sharing
 
 
 def unshared(codes: Mapping[str, Code]) -> dict[str, Code]:

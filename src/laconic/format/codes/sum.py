@@ -95,10 +95,10 @@ class SumCode(Code):
 
     def labels(self) -> np.ndarray | None:
         """Return one number for the choices of all parts: 0 where each pruned the weight; None where none chooses."""
-        found = [labels for term in self.terms if (labels := term.labels()) is not None]
-        if not found:
+        parts = [labels for term in self.terms if (labels := term.labels()) is not None]
+        if not parts:
             return None
         label = np.zeros(self.size, np.int64)
-        for labels in found:  # wraps around for codebooks of billions
+        for labels in parts:  # wraps around for codebooks of billions
             label = label * (1 << 20) + labels
         return label

@@ -194,13 +194,13 @@ def encode(levels, trellised, plan, counts, coder, capacity, states, words, plac
         places[group] = (group + 1) * capacity + 1
     for k in range(len(counts) - 1, -1, -1):
         border, end, table, pairs = plan[k, 0], plan[k + 1, 0], np.uint64(plan[k, 2]), plan[k, 2] != plan[k, 3]
-        last = (border + counts[k] // 2 if pairs else end) // lanes  # steps of which every pair is whole
+        whole = (border + counts[k] // 2 if pairs else end) // lanes  # steps of which every pair is whole
         first = -(-border // lanes)
-        if lanes == 1 or first >= last:
+        if lanes == 1 or first >= whole:
             _some(border, end, k, plan, counts, levels, trellised, coder, states, words, places)
             continue
-        _some(last * lanes, end, k, plan, counts, levels, trellised, coder, states, words, places)
-        for tile in range(last, first, -TILE):
+        _some(whole * lanes, end, k, plan, counts, levels, trellised, coder, states, words, places)
+        for tile in range(whole, first, -TILE):
             start = max(tile - TILE, first)
             for group in range(len(places)):
                 x = states[8 * group : 8 * group + 8]

@@ -29,14 +29,14 @@ def fitted(counts: np.ndarray, *, odd: bool) -> Table:
 
     over two candidates: the costs that the counts ask for, each told; and the parabola next to them.
     """
-    last = int(np.flatnonzero(counts)[-1]) + 1 if counts.any() else 0
-    if (last <= 1 and not odd) or last == 0:
-        return Table((0,) * last)
-    smooth = np.maximum(counts[:last].astype(np.float64), _UNSEEN)
-    halves = np.log2(smooth) - np.where(np.arange(last) > 0, 1.0, float(odd))  # of one sign
-    candidates = [_told(halves, odd), _parabola(smooth, halves, odd) if last >= _SHAPED_FROM else None]
-    found = [table for table in candidates if table is not None]
-    return min(found, key=lambda table: table_bits(table) + coded_bits(table, counts, odd=odd))
+    end = int(np.flatnonzero(counts)[-1]) + 1 if counts.any() else 0
+    if (end <= 1 and not odd) or end == 0:
+        return Table((0,) * end)
+    smooth = np.maximum(counts[:end].astype(np.float64), _UNSEEN)
+    halves = np.log2(smooth) - np.where(np.arange(end) > 0, 1.0, float(odd))  # of one sign
+    candidates = [_told(halves, odd), _parabola(smooth, halves, odd) if end >= _SHAPED_FROM else None]
+    tables = [table for table in candidates if table is not None]
+    return min(tables, key=lambda table: table_bits(table) + coded_bits(table, counts, odd=odd))
 
 
 def coded_bits(table: Table, counts: np.ndarray, *, odd: bool) -> float:
@@ -61,9 +61,9 @@ def smoothed_costs(counts: np.ndarray) -> np.ndarray:
     mass = counts + _UNSEEN * np.exp2(-_FALL * np.clip(beyond, 0, 60))
     costs = np.log2(mass.sum(axis=2, keepdims=True)) - np.log2(mass) + raw_bits(places)
     magnitudes = np.arange(MAGNITUDES)
-    found: np.ndarray = costs[:, magnitudes % parities, size_of(magnitudes // parities)]
-    found[:, 1:] += 1
-    return np.asarray(found, np.float32)
+    bits: np.ndarray = costs[:, magnitudes % parities, size_of(magnitudes // parities)]
+    bits[:, 1:] += 1
+    return np.asarray(bits, np.float32)
 
 
 def _told(halves: np.ndarray, odd: bool) -> Table:

@@ -120,13 +120,13 @@ def encode(symbols: np.ndarray, alphabet: int) -> bytes:
     assert int(symbols.max()) < alphabet, f"symbol {symbols.max()} outside an alphabet of {alphabet}"
     counts = histogram(symbols, alphabet)
     lengths = code_lengths(counts)
-    longest, last = int(lengths.max()), int(np.flatnonzero(counts)[-1])
-    head = bytes([longest]) + varint(last)
+    longest, top = int(lengths.max()), int(np.flatnonzero(counts)[-1])
+    head = bytes([longest]) + varint(top)
     if not longest:
         return head
     out = np.zeros(packed_size(int(np.dot(counts, lengths)), 1), np.uint8)
     _write(frozen(symbols), canonical_codes(lengths), lengths.astype(np.uint64), out)
-    return head + pack_bits(lengths[: last + 1].astype(np.uint8), longest.bit_length()) + out.tobytes()
+    return head + pack_bits(lengths[: top + 1].astype(np.uint8), longest.bit_length()) + out.tobytes()
 
 
 def decode(data: bytes | memoryview, count: int, alphabet: int) -> np.ndarray:
@@ -145,14 +145,14 @@ def decode(data: bytes | memoryview, count: int, alphabet: int) -> np.ndarray:
             raise FormatError(f"{len(data)} bytes for no symbols")
         return np.empty(0, dtype)
     cursor = Cursor(data)
-    longest, last = cursor.unsigned(1), cursor.varint()
-    if longest > MAX_LENGTH or last >= alphabet:
-        raise FormatError(f"Huffman codes of up to {longest} bits, symbols up to {last} of an alphabet of {alphabet}")
+    longest, top = cursor.unsigned(1), cursor.varint()
+    if longest > MAX_LENGTH or top >= alphabet:
+        raise FormatError(f"Huffman codes of up to {longest} bits, symbols up to {top} of an alphabet of {alphabet}")
     if not longest:
         if cursor.left:
             raise FormatError(f"{cursor.left} bytes after a symbol that repeats")
-        return np.full(count, last, dtype)
-    lengths = _read_lengths(cursor, longest, last)
+        return np.full(count, top, dtype)
+    lengths = _read_lengths(cursor, longest, top)
     codes = frozen(np.frombuffer(cursor.rest(), np.uint8))
     if count > 8 * len(codes):
         raise FormatError(f"{count} Huffman codes in {len(codes)} bytes")
@@ -171,11 +171,11 @@ def _canonical_order(lengths: np.ndarray) -> np.ndarray:
     return order
 
 
-def _read_lengths(cursor: Cursor, longest: int, last: int) -> np.ndarray:
-    """Return the lengths of symbols 0 to ``last``, int64; raise `FormatError` unless every word of bits is a code."""
+def _read_lengths(cursor: Cursor, longest: int, top: int) -> np.ndarray:
+    """Return the lengths of symbols 0 to ``top``, int64; raise `FormatError` unless every word of bits is a code."""
     width = longest.bit_length()
-    packed = cursor.take(packed_size(last + 1, width))
-    lengths = unpack_bits(packed, last + 1, width, np.dtype(np.uint8)).astype(np.int64)
+    packed = cursor.take(packed_size(top + 1, width))
+    lengths = unpack_bits(packed, top + 1, width, np.dtype(np.uint8)).astype(np.int64)
     if int(lengths.max()) != longest or not lengths[-1]:
         raise FormatError(f"Huffman lengths up to {lengths.max()} bits instead of {longest}, the last {lengths[-1]}")
     if int(np.sum(1 << (MAX_LENGTH - lengths[lengths > 0]))) != 1 << MAX_LENGTH:

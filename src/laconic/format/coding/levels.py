@@ -50,8 +50,8 @@ def centre_of(m: np.ndarray) -> np.ndarray:
     """
     bits = raw_bits(m)
     first: np.ndarray = np.where(m < DIRECT, m, (4 + (m - DIRECT) % 4) << bits)
-    found: np.ndarray = 2 * first + (np.int64(1) << bits) - 1
-    return found
+    twice: np.ndarray = 2 * first + (np.int64(1) << bits) - 1
+    return twice
 
 
 def sizes_of(levels: np.ndarray, *, trellis: bool) -> np.ndarray:

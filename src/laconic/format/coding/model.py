@@ -130,9 +130,9 @@ def frequencies_of(costs: Sequence[int], *, odd: bool) -> np.ndarray:
     Raises:
         FormatError: when nothing is left for size 0.
     """
-    found = np.zeros(2 * SIZES, np.int64)
+    frequencies = np.zeros(2 * SIZES, np.int64)
     if not costs:
-        return found
+        return frequencies
     weights = [_WEIGHTS[cost % 8] >> cost // 8 for cost in costs]
     total, whole = (TOTAL // 2, sum(weights)) if odd else (TOTAL, weights[0] + 2 * sum(weights[1:]))
     shares = [max(1, (weight * total + whole // 2) // whole) for weight in weights[1:]]
@@ -140,10 +140,10 @@ def frequencies_of(costs: Sequence[int], *, odd: bool) -> np.ndarray:
     if first < 1:
         raise FormatError("a table of levels that leaves nothing for the first")
     if odd:
-        found[: 2 * len(costs)] = np.repeat([first, *shares], 2)
+        frequencies[: 2 * len(costs)] = np.repeat([first, *shares], 2)
     else:
-        found[: 2 * len(costs) - 1] = [first, *np.repeat(shares, 2)]
-    return found
+        frequencies[: 2 * len(costs) - 1] = [first, *np.repeat(shares, 2)]
+    return frequencies
 
 
 def shaped(first: int, shape: tuple[int, int, int], count: int) -> tuple[int, ...]:
@@ -157,11 +157,11 @@ def shaped(first: int, shape: tuple[int, int, int], count: int) -> tuple[int, ..
     """
     c1, slope, curvature = shape
     sizes = np.arange(1, max(count, 1))
-    found = []
+    tables = []
     for centre, bits in zip((centre_of(sizes) - 2).tolist(), raw_bits(sizes).tolist(), strict=True):
         scaled = 128 * slope * centre + (curvature * centre * centre >> 2) + (1 << 15)
-        found.append(min(max(c1 + (scaled >> 16) - EIGHTHS * bits, 0), MAX_COST))
-    return (first, *found)
+        tables.append(min(max(c1 + (scaled >> 16) - EIGHTHS * bits, 0), MAX_COST))
+    return (first, *tables)
 
 
 def _write_table(writer: BitWriter, table: Table) -> None:
@@ -177,8 +177,8 @@ def _write_table(writer: BitWriter, table: Table) -> None:
         writer.put(slope, _SLOPE_BITS)
         writer.put(curvature, _SLOPE_BITS)
         return
-    for last, cost in zip(table.costs, table.costs[1:], strict=False):
-        writer.signed_golomb(cost - last, _GOLOMB)
+    for before, cost in zip(table.costs, table.costs[1:], strict=False):
+        writer.signed_golomb(cost - before, _GOLOMB)
 
 
 def _read_table(reader: BitReader, odd: bool) -> Table:

@@ -30,17 +30,17 @@ def paired(single: np.ndarray) -> np.ndarray:
     >>> paired(np.array([2048, 1024, 1024] + [0] * 253))[[0, 1, 16, 255]]
     array([1023,  512,  256,    1])
     """
-    found = np.zeros(ALPHABET, np.int64)
-    near = single[:SIDE]
-    whole = int(near.sum())
+    frequencies = np.zeros(ALPHABET, np.int64)
+    small = single[:SIDE]
+    whole = int(small.sum())
     if whole < _WORTH:
-        return found
-    products = np.outer(near, near).reshape(-1)
-    found[: SIDE * SIDE] = np.where(products > 0, np.maximum(1, (products + TOTAL // 2) >> PRECISION), 0)
-    found[ESCAPE] = max(1, TOTAL - ((whole * whole + TOTAL // 2) >> PRECISION))
-    missing = TOTAL - int(found.sum())
-    largest = int(np.argmax(found[:ESCAPE]))
-    found[largest] += max(missing, 0)
+        return frequencies
+    products = np.outer(small, small).reshape(-1)
+    frequencies[: SIDE * SIDE] = np.where(products > 0, np.maximum(1, (products + TOTAL // 2) >> PRECISION), 0)
+    frequencies[ESCAPE] = max(1, TOTAL - ((whole * whole + TOTAL // 2) >> PRECISION))
+    missing = TOTAL - int(frequencies.sum())
+    largest = int(np.argmax(frequencies[:ESCAPE]))
+    frequencies[largest] += max(missing, 0)
     for _ in range(-missing):
-        found[int(np.argmax(found[:ESCAPE]))] -= 1
-    return found
+        frequencies[int(np.argmax(frequencies[:ESCAPE]))] -= 1
+    return frequencies

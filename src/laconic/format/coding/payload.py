@@ -119,12 +119,12 @@ class Coder:
 
     def values(self, step: float, offsets: np.ndarray) -> np.ndarray:
         """Return `(v + sgn(v) o_|v| / 256) · step` of the levels of symbols below 31, float64, shape (2 · 256,)."""
-        found = np.zeros((2, ALPHABET))
+        values = np.zeros((2, ALPHABET))
         symbols = np.arange(2 * DIRECT)
         for odd in range(self.parities):
             levels = level_of(symbols, odd=bool(odd), trellis=self.model.trellis)
-            found[odd, : len(symbols)] = moved(levels, offsets) * step
-        return found.reshape(-1)
+            values[odd, : len(symbols)] = moved(levels, offsets) * step
+        return values.reshape(-1)
 
     def bits(self, levels: np.ndarray, segments: Segments) -> float:
         """Return what ``levels``, in the order of the segments, cost one by one by the tables, in bits."""
@@ -144,11 +144,11 @@ def moved(levels: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     >>> moved(np.array([-3, 0, 1]), np.int8([64, -64]))
     array([-2.75,  0.  ,  1.25])
     """
-    found = levels.astype(np.float64)
+    values = levels.astype(np.float64)
     if len(offsets):
         places = np.minimum(np.abs(levels), len(offsets))
-        found += np.sign(found) * np.concatenate([[0.0], offsets / UNIT])[places]
-    return found
+        values += np.sign(values) * np.concatenate([[0.0], offsets / UNIT])[places]
+    return values
 
 
 def encode_levels(levels: np.ndarray, segments: Segments, coder: Coder) -> bytes:
@@ -212,9 +212,9 @@ def _decode(
     places, states = lanes.ends[:-1].astype(np.uint64), lanes.states
     plan[:, 2:] <<= PRECISION
     values = coder.values(step, offsets).astype(dtype)
-    near = values[:SIDE]
+    small = values[:SIDE]
     couples = np.zeros(2 * ALPHABET, dtype)
-    couples[: 2 * SIDE * SIDE] = np.stack([np.repeat(near, SIDE), np.tile(near, SIDE)], axis=1).reshape(-1)
+    couples[: 2 * SIDE * SIDE] = np.stack([np.repeat(small, SIDE), np.tile(small, SIDE)], axis=1).reshape(-1)
     xors = np.array(feedback(coder.model.nu), np.uint64)
     scales = np.array([step, offsets[-1] / UNIT if len(offsets) else 0.0])
     out = np.empty(segments.size + 1, dtype)

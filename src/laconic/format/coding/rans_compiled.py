@@ -33,10 +33,10 @@ def encode(symbols, table, n, states, words, places):  # type: ignore[no-untyped
     lanes = len(states)
     steps = len(symbols) // lanes if lanes >= 8 else 0
     _encode_steps(symbols, steps * lanes, table, n, states, words, places)
-    for last in range(steps, 0, -TILE):
-        first = max(last - TILE, 0)
+    for end in range(steps, 0, -TILE):
+        first = max(end - TILE, 0)
         for group in range(lanes // 8):
-            _encode_tile(symbols, first, last, group, table, n, states, words, places)
+            _encode_tile(symbols, first, end, group, table, n, states, words, places)
 
 
 @compiled
@@ -55,9 +55,9 @@ def decode(words, ends, table, precision, states, places, out):  # type: ignore[
     lanes, n = len(states), np.uint64(precision)
     steps = len(out) // lanes if lanes >= 8 else 0
     for first in range(0, steps, TILE):
-        last = min(first + TILE, steps)
+        end = min(first + TILE, steps)
         for group in range(lanes // 8):
-            if not _decode_tile(words, ends, table, n, states, places, out, first, last, group):
+            if not _decode_tile(words, ends, table, n, states, places, out, first, end, group):
                 return
     _decode_steps(words, ends, table, n, states, places, out, steps * lanes)
 
@@ -109,11 +109,11 @@ def _encode_steps(symbols, begin, table, n, states, words, places):  # type: ign
 
 
 @compiled
-def _encode_tile(symbols, first, last, group, table, n, states, words, places):  # type: ignore[no-untyped-def]
-    """Encode steps ``last`` - 1 down to ``first`` of a group."""
+def _encode_tile(symbols, first, end, group, table, n, states, words, places):  # type: ignore[no-untyped-def]
+    """Encode steps ``end`` - 1 down to ``first`` of a group."""
     at, own, lanes = places[group], states[8 * group : 8 * group + 8], len(states)
     a, b, c, d, e, f, g, h = own[0], own[1], own[2], own[3], own[4], own[5], own[6], own[7]
-    for step in range(last - 1, first - 1, -1):
+    for step in range(end - 1, first - 1, -1):
         i = np.uint64(step * lanes + 8 * group)
         h, at = _push(h, symbols[i + np.uint64(7)], table, n, words, at)
         g, at = _push(g, symbols[i + np.uint64(6)], table, n, words, at)
@@ -140,12 +140,12 @@ def _decode_steps(words, ends, table, n, states, places, out, begin):  # type: i
 
 
 @compiled
-def _decode_tile(words, ends, table, n, states, places, out, first, last, group):  # type: ignore[no-untyped-def]
-    """Decode the steps from ``first`` to ``last`` of a group; return whether its words last so long."""
+def _decode_tile(words, ends, table, n, states, places, out, first, stop, group):  # type: ignore[no-untyped-def]
+    """Decode the steps from ``first`` to ``stop`` of a group; return whether its words last so long."""
     mask, lanes, end = (_ONE << n) - _ONE, len(states), ends[group]
     at, own = places[group], states[8 * group : 8 * group + 8]
     a, b, c, d, e, f, g, h = own[0], own[1], own[2], own[3], own[4], own[5], own[6], own[7]
-    for step in range(first, last):
+    for step in range(first, stop):
         if at > end:
             break
         i = np.uint64(step * lanes + 8 * group)

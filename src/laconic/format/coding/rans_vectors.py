@@ -81,7 +81,7 @@ def _decode_one_by_one(
 ) -> None:
     """Decode symbols of which the first is that of lane 0."""
     source, entries, last = words.tolist(), table.tolist(), ends.tolist()
-    x, at, lanes, found = states.tolist(), places.tolist(), len(states), []
+    x, at, lanes, symbols = states.tolist(), places.tolist(), len(states), []
     mask = (1 << precision) - 1
     for i in range(len(out)):
         lane = i % lanes
@@ -94,6 +94,6 @@ def _decode_one_by_one(
             state = state << 16 | source[at[group]]
             at[group] += 1
         x[lane] = state
-        found.append(entry & 0xFFFF)
-    out[: len(found)] = found
+        symbols.append(entry & 0xFFFF)
+    out[: len(symbols)] = symbols
     states[:], places[:] = x, at

@@ -144,26 +144,26 @@ class _Reader:
         strange = symbols >= (ESCAPE if segment.pairs else _BUCKETS)
         watch = bool(strange.any())
         i = segment.weight + wide * (first * lanes - segment.unit)
-        x, s, found, slots = self.states, self.trellis, np.empty(lanes, np.uint32), np.empty(lanes, np.int64)
+        x, s, decoded, slots = self.states, self.trellis, np.empty(lanes, np.uint32), np.empty(lanes, np.int64)
         flags, again = np.zeros(lanes, np.bool_), slots[:0]
         for t in range(first, end):
-            np.bitwise_and(x, _MASK, found)
+            np.bitwise_and(x, _MASK, decoded)
             if trellised:
-                found |= s & _ODD
-            np.copyto(slots, found)  # a type that `take` need not change
+                decoded |= s & _ODD
+            np.copyto(slots, decoded)  # a type that `take` need not change
             out = self.out[i : i + wide * lanes]
             values.take(slots, 0, out.reshape(-1, 2) if segment.pairs else out, "clip")  # which checks the least
             if watch and np.count_nonzero(strange.take(slots, 0, flags, "clip")):
                 again = np.flatnonzero(flags.reshape(-1, GROUP).any(axis=1))
                 kept = x.reshape(-1, GROUP)[again], s.reshape(-1, GROUP)[again]
             x >>= _N
-            x *= frequencies.take(slots, 0, found, "clip")
-            biases.take(slots, 0, found, "clip")
+            x *= frequencies.take(slots, 0, decoded, "clip")
+            biases.take(slots, 0, decoded, "clip")
             if trellised:
                 s >>= _ONE
-                s ^= found  # what this leaves below the state is shifted out
-                found &= _MASK
-            x += found
+                s ^= decoded  # what this leaves below the state is shifted out
+                decoded &= _MASK
+            x += decoded
             if len(again):  # these have words of their own between the others'
                 x.reshape(-1, GROUP)[again], s.reshape(-1, GROUP)[again] = LOW, kept[1]
             self._refill()

@@ -59,29 +59,29 @@ def _text(cursor: Cursor, data: bytes) -> str:
         raise cursor.fail(f"a name that is not UTF-8 ({error.reason})") from None
 
 
-def _parse_name(cursor: Cursor, last: bytes) -> bytes:
-    """Return the next name, which shares as much as it can of its head and its tail with ``last``."""
+def _parse_name(cursor: Cursor, before: bytes) -> bytes:
+    """Return the next name, which shares as much as it can of its head and its tail with ``before``."""
     head, tail = cursor.varint(), cursor.varint()
-    if head + tail > len(last):
-        raise cursor.fail(f"a name that shares {head} and {tail} bytes with {last!r}")
-    name = last[:head] + bytes(cursor.take(cursor.varint())) + last[len(last) - tail :]
+    if head + tail > len(before):
+        raise cursor.fail(f"a name that shares {head} and {tail} bytes with {before!r}")
+    name = before[:head] + bytes(cursor.take(cursor.varint())) + before[len(before) - tail :]
     if len(name) > MAX_NAME:
         raise cursor.fail(f"a name of {len(name)} bytes, of {MAX_NAME} at most")
-    if shared_ends(name, last) != (head, tail):
-        raise cursor.fail(f"a name that shares more than {head} and {tail} bytes with {last!r}")
+    if shared_ends(name, before) != (head, tail):
+        raise cursor.fail(f"a name that shares more than {head} and {tail} bytes with {before!r}")
     return name
 
 
 def _parse_metadata(cursor: Cursor) -> dict[str, str]:
     """Return the pairs, whose keys must ascend."""
     metadata: dict[str, str] = {}
-    last = None
+    before = None
     for _ in range(cursor.varint()):
         key = _parse_string(cursor)
-        if last is not None and key <= last:
-            raise cursor.fail(f"metadata {key!r} after {last!r}: keys ascend")
+        if before is not None and key <= before:
+            raise cursor.fail(f"metadata {key!r} after {before!r}: keys ascend")
         metadata[key] = _parse_string(cursor)
-        last = key
+        before = key
     return metadata
 
 
@@ -118,15 +118,15 @@ class _Records:
 
     def tensors(self) -> dict[str, Record]:
         """Return the records by name."""
-        found: dict[str, Record] = {}
-        last = b""
+        records: dict[str, Record] = {}
+        before = b""
         for _ in range(self._cursor.varint()):
-            last = _parse_name(self._cursor, last)
-            name = _text(self._cursor, last)
-            if name in found:
+            before = _parse_name(self._cursor, before)
+            name = _text(self._cursor, before)
+            if name in records:
                 raise self._cursor.fail(f"two tensors are called {name!r}")
-            found[name] = self._record(1)
-        return found
+            records[name] = self._record(1)
+        return records
 
     def _record(self, depth: int) -> Record:
         """Return the next record, nested ``depth`` deep."""

@@ -138,13 +138,13 @@ class LacFile(Mapping[str, np.ndarray]):
 
     def _stream(self, number: int) -> StreamPart:
         """Return a stream, the same object as long as it lives."""
-        found = self._live.get(number)
-        if found is None:
-            found = decode_stream(self._table.streams[number], lambda at, length: self._data[at : at + length])
-            self._live[number] = found
-            if found.array.nbytes <= KEPT and number in self._shared:
-                self._kept[number] = found
-        return found
+        part = self._live.get(number)
+        if part is None:
+            part = decode_stream(self._table.streams[number], lambda at, length: self._data[at : at + length])
+            self._live[number] = part
+            if part.array.nbytes <= KEPT and number in self._shared:
+                self._kept[number] = part
+        return part
 
     @cached_property
     def _shared(self) -> frozenset[int]:

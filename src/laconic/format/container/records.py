@@ -91,7 +91,7 @@ def outline_of(record: Record, streams: tuple[Stream, ...]) -> Outline:
 
 def stream_numbers(record: Record) -> set[int]:
     """Return the numbers of all streams that ``record`` uses, itself or nested."""
-    found: set[int] = set()
+    numbers: set[int] = set()
     for part in record.parts:
-        found |= stream_numbers(part) if isinstance(part, Record) else {part}
-    return found
+        numbers |= stream_numbers(part) if isinstance(part, Record) else {part}
+    return numbers

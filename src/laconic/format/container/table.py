@@ -113,28 +113,28 @@ def _pack_streams(streams: tuple[Stream, ...]) -> bytes:
 
 def _pack_tensors(tensors: Mapping[str, Record]) -> bytes:
     """Return the list of tensors."""
-    out, last = [varint(len(tensors))], b""
+    out, before = [varint(len(tensors))], b""
     for name, record in tensors.items():
-        out += [pack_name(name.encode(), last), _pack_record(record)]
-        last = name.encode()
+        out += [pack_name(name.encode(), before), _pack_record(record)]
+        before = name.encode()
     return b"".join(out)
 
 
-def pack_name(name: bytes, last: bytes) -> bytes:
-    """Return ``name`` as the bytes that its head and its tail share with ``last``, and what is between them."""
-    head, tail = shared_ends(name, last)
+def pack_name(name: bytes, before: bytes) -> bytes:
+    """Return ``name`` as the bytes that its head and its tail share with ``before``, and what is between them."""
+    head, tail = shared_ends(name, before)
     middle = name[head : len(name) - tail]
     return varint(head) + varint(tail) + varint(len(middle)) + middle
 
 
-def shared_ends(name: bytes, last: bytes) -> tuple[int, int]:
+def shared_ends(name: bytes, before: bytes) -> tuple[int, int]:
     """Return how many bytes the heads of both share, and how many the tails of what is left.
 
     >>> shared_ends(b"block.3.weight", b"block.2.weight")
     (6, 7)
     """
-    head = _common(name, last)
-    return head, _common(name[head:][::-1], last[head:][::-1])
+    head = _common(name, before)
+    return head, _common(name[head:][::-1], before[head:][::-1])
 
 
 def _common(a: bytes, b: bytes) -> int:

@@ -38,12 +38,12 @@ def locate(name: str, data_dir: Path | None, wanted: Sequence[Sequence[str]], ne
     if nested:
         places = [folder for place in places for folder in (place, place / nested)]
     for place in places:
-        found = {names[0]: _first(place, names) for names in wanted}
-        missing = [file for file, path in found.items() if path is None]
-        if len(missing) < len(found):
+        files = {names[0]: _first(place, names) for names in wanted}
+        missing = [file for file, path in files.items() if path is None]
+        if len(missing) < len(files):
             if missing:
                 raise DataError(f"{name}: {place} lacks {', '.join(missing)} (plain, .gz or .xz)")
-            return [path for path in found.values() if path is not None]
+            return [path for path in files.values() if path is not None]
     tried = ", ".join(str(place) for place in places)
     raise DataError(
         f"{name}: no file {wanted[0][0]} (plain, .gz or .xz) in {tried}; {_ADVICE}. "

@@ -42,6 +42,6 @@ def check_identity(metadata: Mapping[str, str], name: str, data: str, preprocess
     expected = identity(name, data, preprocessing or preprocessing_of(name, data))
     options = {"net": "name this network instead", "preprocessing": "load the data with this preprocessing"}
     for key, advice in options.items():
-        found = metadata.get(key)
-        if found is not None and found != expected[key]:
-            raise DataError(f"the weights are of {key} {found!r}, not {expected[key]!r}; {advice}")
+        value = metadata.get(key)
+        if value is not None and value != expected[key]:
+            raise DataError(f"the weights are of {key} {value!r}, not {expected[key]!r}; {advice}")

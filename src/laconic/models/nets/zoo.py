@@ -73,8 +73,8 @@ def net(name: str) -> Net:
         DataError: when there is none; it names the nearest one.
     """
     if name not in NETS:
-        near = difflib.get_close_matches(name, NETS, 1)
-        hint = f", did you mean {near[0]!r}?" if near else ";"
+        close = difflib.get_close_matches(name, NETS, 1)
+        hint = f", did you mean {close[0]!r}?" if close else ";"
         raise DataError(f"no network {name!r}{hint} Known are {', '.join(NETS)}")
     return NETS[name]
 

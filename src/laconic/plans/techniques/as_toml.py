@@ -66,8 +66,8 @@ def _candidates(
     for values in product([True, *(getattr(inner, field.name) for field in loose)], repeat=len(missing)):
         kinds = [technique.options[name].kind for name in missing]
         if all(_is(value, kind) for value, kind in zip(values, kinds, strict=True)):
-            said = [_said(value, kind, techniques) for value, kind in zip(values, kinds, strict=True)]
-            first = dict(zip(missing, said, strict=True))
+            values_in_toml = [_said(value, kind, techniques) for value, kind in zip(values, kinds, strict=True)]
+            first = dict(zip(missing, values_in_toml, strict=True))
             yield _in_order({**row, **first}, technique), {**options, **dict(zip(missing, values, strict=True))}
 
 

@@ -37,8 +37,8 @@ def take_cost(options: dict[str, Any], name: str) -> Cost:
 def said_cost(cost: Cost, name: str) -> dict[str, Any] | None:
     """Invert `take_cost`; None for a cost that no row can say."""
     positions = getattr(cost, "positions", 1)
-    found = [known for known, make in COSTS.items() if isinstance(positions, int) and make(positions) == cost]
-    if not found:
+    names = [known for known, make in COSTS.items() if isinstance(positions, int) and make(positions) == cost]
+    if not names:
         return None
-    said: dict[str, Any] = {} if found[0] == name else {"cost": found[0]}
-    return said | ({"positions": positions} if positions != 1 else {})
+    options: dict[str, Any] = {} if names[0] == name else {"cost": names[0]}
+    return options | ({"positions": positions} if positions != 1 else {})

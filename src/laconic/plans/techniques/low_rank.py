@@ -36,9 +36,9 @@ def _said_components(compression: LowRank) -> dict[str, Any] | None:
     """Return the options of a kernel as two convolutions."""
     if compression.view not in VIEWS[1:]:
         return None
-    found: dict[str, Any] = {"two_components": compression.rank}
-    found |= {"row_first": True} if compression.view == VIEWS[1] else {}
-    return found
+    options: dict[str, Any] = {"two_components": compression.rank}
+    options |= {"row_first": True} if compression.view == VIEWS[1] else {}
+    return options
 
 
 LOW_RANK = (

@@ -62,11 +62,11 @@ def edges(sums: PrefixSums, cells: int) -> np.ndarray:
         cuts = np.interp(np.linspace(0, share[-1], asked + 1)[1:-1], share, at) * sums.scale
         # thresholds of the values' own type: searchsorted would convert all values otherwise
         inner = np.searchsorted(sums.values, cuts.astype(sums.values.dtype), side="right")
-        found = np.unique(np.concatenate([[0], inner, [n]]))
-        if len(found) > 0.9 * cells:
+        places = np.unique(np.concatenate([[0], inner, [n]]))
+        if len(places) > 0.9 * cells:
             break
-        asked = min(asked * cells // len(found), 16 * cells)
-    return found
+        asked = min(asked * cells // len(places), 16 * cells)
+    return places
 
 
 def _knots(n: int, count: int) -> np.ndarray:

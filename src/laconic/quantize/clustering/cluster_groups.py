@@ -40,8 +40,8 @@ def cluster_groups(values: np.ndarray, weights: np.ndarray | None, k: int, lengt
     centres = np.empty((-(-len(values) // length), k))
     for g, row in enumerate(centres):
         own = slice(g * length, (g + 1) * length)
-        found = cluster(values[own], heavy[own] if len(heavy) else None, k)
-        row[: len(found)], row[len(found) :] = found, found[-1]
+        entries = cluster(values[own], heavy[own] if len(heavy) else None, k)
+        row[: len(entries)], row[len(entries) :] = entries, entries[-1]
     return centres
 
 
@@ -52,9 +52,9 @@ def _clustered(values: np.ndarray, weights: np.ndarray, k: int, length: int) -> 
     for g in range(len(centres)):
         own = values[g * length : min(n, g * length + length)]
         heavy = weights[g * length : min(n, g * length + length)] if len(weights) else np.ones(len(own))
-        found = _centres(own, heavy, k)
+        entries = _centres(own, heavy, k)
         for j in range(k):
-            centres[g, j] = found[min(j, len(found) - 1)]
+            centres[g, j] = entries[min(j, len(entries) - 1)]
     return centres
 
 

@@ -62,14 +62,14 @@ def cuts_of(mass: np.ndarray, first: np.ndarray, second: np.ndarray, k: int) -> 
     """Return the k + 1 edges of the best partition of the n > k intervals between neighbouring edges."""
     n = len(mass) - 1
     back = np.zeros((k, n + 1), np.int32)
-    last, now = np.zeros(n + 1), np.zeros(n + 1)
+    layer, now = np.zeros(n + 1), np.zeros(n + 1)
     for j in range(1, n + 1):
-        last[j] = _cost(mass, first, second, 0, j)
+        layer[j] = _cost(mass, first, second, 0, j)
     for m in range(1, k):
         # the first m values and the last k − 1 − m need a cluster each at most; the last layer needs D(n) alone
         lowest = m + 1 if m < k - 1 else n
-        _layer(mass, first, second, last, now, back[m], m, lowest, n - (k - 1 - m))
-        last, now = now, last
+        _layer(mass, first, second, layer, now, back[m], m, lowest, n - (k - 1 - m))
+        layer, now = now, layer
     breaks = np.zeros(k + 1, np.int64)
     breaks[k] = n
     for m in range(k - 1, 0, -1):
@@ -82,7 +82,7 @@ def _layer(
     mass: np.ndarray,
     first: np.ndarray,
     second: np.ndarray,
-    last: np.ndarray,
+    before: np.ndarray,
     now: np.ndarray,
     back: np.ndarray,
     m: int,
@@ -99,7 +99,7 @@ def _layer(
         j = (low + high) // 2
         best, where = np.inf, from_
         for i in range(from_, min(to, j - 1) + 1):
-            cost = last[i] + _cost(mass, first, second, i, j)
+            cost = before[i] + _cost(mass, first, second, i, j)
             if cost < best:
                 best, where = cost, i
         now[j], back[j] = best, where

@@ -52,8 +52,8 @@ def code_lengths(counts: np.ndarray) -> np.ndarray:
     array([ 1.,  2., inf,  2.])
     """
     with np.errstate(divide="ignore"):
-        found: np.ndarray = np.log2(max(counts.sum(), 1)) - np.log2(counts)
-    return found
+        lengths: np.ndarray = np.log2(max(counts.sum(), 1)) - np.log2(counts)
+    return lengths
 
 
 def choose(member: Member, entries: np.ndarray, costs: np.ndarray) -> np.ndarray:
@@ -84,8 +84,8 @@ def settled(member: Member, entries: np.ndarray, price: float, lengths: np.ndarr
     indices = choose(member, entries, barred if lengths is None else barred + price * lengths)
     for _ in range(SETTLING):
         own = code_lengths(np.bincount(indices, minlength=len(entries)))
-        last, indices = indices, choose(member, entries, barred + price * own)
-        if np.array_equal(last, indices):
+        previous, indices = indices, choose(member, entries, barred + price * own)
+        if np.array_equal(previous, indices):
             break
     return indices
 
@@ -145,11 +145,13 @@ def priced_scale(
     scale, lengths, best, least = start, [np.zeros(len(entries))] * len(members), start, np.inf
     kept = lengths
     for _ in range(ROUNDS):
-        found = [choose(m, scale * entries, price * bits) for m, bits in zip(members, lengths, strict=True)]
-        counts = [np.bincount(indices, minlength=len(entries)) for indices in found]
+        assignments = [choose(m, scale * entries, price * bits) for m, bits in zip(members, lengths, strict=True)]
+        counts = [np.bincount(indices, minlength=len(entries)) for indices in assignments]
         lengths = [code_lengths(own) for own in counts]
         bits = sum(float(own[own > 0] @ length[own > 0]) for own, length in zip(counts, lengths, strict=True))
-        parts = [(m.values.astype(np.float64), m.weights, entries[z]) for m, z in zip(members, found, strict=True)]
+        parts = [
+            (m.values.astype(np.float64), m.weights, entries[z]) for m, z in zip(members, assignments, strict=True)
+        ]
         s1 = sum(float((w * c if h is None else h * w * c).sum()) for w, h, c in parts)
         s2 = sum(float((c * c if h is None else h * c * c).sum()) for w, h, c in parts)
         scale = max(s1 / s2, 0.0) if learned and s2 > 0 else scale
@@ -187,9 +189,9 @@ class _Sorted:
         """Assign each value at its least cost."""
         kept, bounds = _envelope(entries, costs)
         cuts = np.concatenate([[0], np.searchsorted(self.values, bounds, side="right"), [len(self.values)]])
-        found = np.zeros((4, len(entries)))
-        found[:, kept] = np.diff(cuts), np.diff(cuts), np.diff(self.first[cuts]), np.diff(self.second[cuts])
-        return found[0], found[1], found[2], found[3]
+        sums = np.zeros((4, len(entries)))
+        sums[:, kept] = np.diff(cuts), np.diff(cuts), np.diff(self.first[cuts]), np.diff(self.second[cuts])
+        return sums[0], sums[1], sums[2], sums[3]
 
 
 @final
@@ -203,9 +205,9 @@ class _Weighted:
     def assigned(self, entries: np.ndarray, costs: np.ndarray) -> _Sums:
         """Assign each value at its least cost."""
         assert self.member.weights is not None, "those of unit weight are sorted"
-        found = np.zeros((4, len(entries)))
-        _gather(self.member.values, self.middle, self.member.weights, entries, costs, found)
-        return found[0], found[1], found[2], found[3]
+        sums = np.zeros((4, len(entries)))
+        _gather(self.member.values, self.middle, self.member.weights, entries, costs, sums)
+        return sums[0], sums[1], sums[2], sums[3]
 
 
 def _envelope(entries: np.ndarray, costs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -213,10 +215,10 @@ def _envelope(entries: np.ndarray, costs: np.ndarray) -> tuple[np.ndarray, np.nd
     kept, bounds = list[int](), list[float]()
     for k in np.flatnonzero(np.isfinite(costs)):
         while kept:
-            last = kept[-1]
-            gap = entries[k] - entries[last]
-            bound = (entries[k] + entries[last]) / 2 + (costs[k] - costs[last]) / (2 * gap) if gap > 0 else np.inf
-            if gap == 0 and costs[k] < costs[last]:
+            line = kept[-1]
+            gap = entries[k] - entries[line]
+            bound = (entries[k] + entries[line]) / 2 + (costs[k] - costs[line]) / (2 * gap) if gap > 0 else np.inf
+            if gap == 0 and costs[k] < costs[line]:
                 bound = -np.inf
             if len(kept) > 1 and bound <= bounds[-1]:
                 kept.pop()

@@ -93,27 +93,27 @@ class _Sweep:
     def best(self) -> float:
         """Return the best scale."""
         smallest = np.abs(self.entries[self.entries != 0]).min()
-        found, gain = self._best_of(*self.at(np.zeros(1))[:2], 0.0, 0.0)
+        scale, gain = self._best_of(*self.at(np.zeros(1))[:2], 0.0, 0.0)
         scales = np.linspace(0.0, 1.0 / smallest, 4 * SPLIT)  # a = Σ h w c / Σ h c² is no larger, for |w| < 1
         left, right = scales[:-1], scales[1:]
         while len(left):
             (s1, s2, low), (t1, t2, high) = self.at(left), self.at(right)
-            found, gain = self._best_of(np.append(s1, t1), np.append(s2, t2), found, gain)
+            scale, gain = self._best_of(np.append(s1, t1), np.append(s2, t2), scale, gain)
             inside = np.abs(high - low).sum(axis=1)
             open_ = (inside > 0) & (_bound(left, right, 2 * s1 - left * s2, 2 * t1 - right * t2) > gain * (1 + 1e-13))
             open_ &= right - left > 1e-15 * right
             few = open_ & (inside <= FEW)
             tried = self._breakpoints(left[few], right[few], low[few], high[few])
-            found, gain = self._best_of(*self.at(tried)[:2], found, gain)
+            scale, gain = self._best_of(*self.at(tried)[:2], scale, gain)
             parts = np.linspace(left[open_ & ~few], right[open_ & ~few], SPLIT + 1)
             left, right = parts[:-1].reshape(-1), parts[1:].reshape(-1)
-        return found
+        return scale
 
-    def _best_of(self, s1: np.ndarray, s2: np.ndarray, found: float, gain: float) -> tuple[float, float]:
+    def _best_of(self, s1: np.ndarray, s2: np.ndarray, scale: float, gain: float) -> tuple[float, float]:
         """Return the scale and the gain of the best assignment, or what was found before."""
         gains = np.where((s1 > 0) & (s2 > 0), s1, 0.0) ** 2 / np.where(s2 > 0, s2, 1.0)
         if not len(gains) or not gains.max() > gain:
-            return found, gain
+            return scale, gain
         best = int(gains.argmax())
         return float(s1[best] / s2[best]), float(gains[best])
 

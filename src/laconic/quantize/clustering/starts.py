@@ -49,8 +49,8 @@ def starting_centres(start: str, sums: PrefixSums, k: int, seed: int = 0) -> np.
     if start == "density":
         share = (np.arange(k) + 0.5) / k * (sums.mass[-1] - sums.mass[0]) + sums.mass[0]
         places = np.searchsorted(sums.mass[1:], share)
-        found: np.ndarray = values[np.minimum(places, len(values) - 1)]
-        return found.astype(np.float64)
+        centres: np.ndarray = values[np.minimum(places, len(values) - 1)]
+        return centres.astype(np.float64)
     assert start == "random", f"start is one of {STARTS}, not {start!r}"
     drawn = np.random.default_rng(seed).choice(len(values), min(k, len(values)), replace=False)
     return np.sort(values[drawn]).astype(np.float64)

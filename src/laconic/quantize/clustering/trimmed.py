@@ -43,8 +43,8 @@ def trimmed(values: np.ndarray, k: int, kappa: int, warm: np.ndarray | None = No
     if kappa >= len(ordered) or len(starts) == 1:
         return starts[0]
     sums = prefix_sums(ordered, None)
-    found = [_descent(sums, start, k, kappa) for start in starts]
-    best: np.ndarray = min([*found, *starts], key=lambda centres: _left(ordered, centres, kappa))
+    candidates = [_descent(sums, start, k, kappa) for start in starts]
+    best: np.ndarray = min([*candidates, *starts], key=lambda centres: _left(ordered, centres, kappa))
     return best
 
 
@@ -121,16 +121,16 @@ def _windows(values: np.ndarray, centres: np.ndarray, kappa: int) -> tuple[np.nd
     cuts[k] = n
     for j in range(1, k):
         cuts[j] = max(cuts[j - 1], _until(values, centres[j] / 2 + centres[j - 1] / 2))
-    near, far = 0.0, min(max(values[n - 1] - centres[0], centres[k - 1] - values[0], 0.0), 1.7e308)
+    least, far = 0.0, min(max(values[n - 1] - centres[0], centres[k - 1] - values[0], 0.0), 1.7e308)
     low, high = _within(values, centres, cuts, far)
     for _ in range(80):
-        middle = near / 2 + far / 2
-        if not near < middle < far:
+        middle = least / 2 + far / 2
+        if not least < middle < far:
             break
         inner_low, inner_high = _within(values, centres, cuts, middle)
         left = n - (inner_high - inner_low).sum()
         if left > kappa:
-            near = middle
+            least = middle
             continue
         far, low, high = middle, inner_low, inner_high
         if left == kappa:

@@ -48,8 +48,8 @@ def _envelopes(prices, offsets):  # type: ignore[no-untyped-def]
         for u in range(n):
             start = -np.inf
             while size:
-                last = hull[size - 1]
-                start = (reach[u] + reach[last]) / 2 + (prices[k, u] - prices[k, last]) / (2 * (reach[u] - reach[last]))
+                line = hull[size - 1]
+                start = (reach[u] + reach[line]) / 2 + (prices[k, u] - prices[k, line]) / (2 * (reach[u] - reach[line]))
                 if start > starts[size - 1]:
                     break
                 size -= 1

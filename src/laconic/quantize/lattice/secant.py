@@ -21,14 +21,14 @@ def next_step(seen: Sequence[tuple[float, float]], slope: float, aim: float) -> 
         slope: of the excess where there are no two trials.
         aim: the excess that is wanted, below 0.
     """
-    (x, y), (last, before) = seen[-1], seen[-2] if len(seen) > 1 else seen[-1]
-    if (y - aim) * (before - aim) < 0 and (y - before) / (x - last) * slope > 0:
-        return x + (aim - y) * (x - last) / (y - before)
+    (x, y), (excess, before) = seen[-1], seen[-2] if len(seen) > 1 else seen[-1]
+    if (y - aim) * (before - aim) < 0 and (y - before) / (x - excess) * slope > 0:
+        return x + (aim - y) * (x - excess) / (y - before)
     drift = 0.0
-    if abs(x - last) > _APART and (y - before) / (x - last) * slope > 0:
-        slope = math.copysign(min(max(abs((y - before) / (x - last)), _FLATTEST), _STEEPEST), slope)
+    if abs(x - excess) > _APART and (y - before) / (x - excess) * slope > 0:
+        slope = math.copysign(min(max(abs((y - before) / (x - excess)), _FLATTEST), _STEEPEST), slope)
     elif len(seen) > 1:
-        drift = _LASTING * (y - before - slope * (x - last))
+        drift = _LASTING * (y - before - slope * (x - excess))
     return x + min(max((aim - y - drift) / slope, -_FARTHEST), _FARTHEST)
 
 
@@ -47,9 +47,9 @@ def between(seen: Sequence[tuple[float, float]], slope: float) -> float:
         stuck = len(seen) > 2 and (seen[-1][1] > 0) == (seen[-2][1] > 0)  # the same side twice: from now on the middle
         return a + (b - a) * (0.5 if stuck else min(max(f / (f - g), 0.05), 0.95))
     if len(seen) > 1:
-        last, before = min(seen[:-1], key=lambda point: abs(point[1]))
-        if x != last and (y - before) / (x - last) * slope > 0:
-            slope = (y - before) / (x - last)
+        excess, before = min(seen[:-1], key=lambda point: abs(point[1]))
+        if x != excess and (y - before) / (x - excess) * slope > 0:
+            slope = (y - before) / (x - excess)
     way = min(max(y / slope, -1.0), 1.0)
     if len(seen) > 2 and (y > 0) == (seen[-2][1] > 0):  # it is not where it was thought to be
         way = math.copysign(max(abs(way), _GROWTH * abs(x - seen[-2][0]), _LEAST), way)

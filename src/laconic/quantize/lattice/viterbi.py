@@ -84,14 +84,14 @@ def paths(values, weights, classes, inverse, costs, rate, offsets, nu, odd_xor, 
             _offers(values[i] * inverse, h, costs[classes[i]], rate, offsets, metrics, offered[t])
             decision = chosen[t]
             for s in range(half):
-                near, far = cost[2 * s] + metrics[0], cost[2 * (s ^ far_xor)] + metrics[2]
-                new[s] = min(near, far)
-                decision[s] = far < near
+                nearer, far = cost[2 * s] + metrics[0], cost[2 * (s ^ far_xor)] + metrics[2]
+                new[s] = min(nearer, far)
+                decision[s] = far < nearer
                 r = s + half
-                near = cost[2 * (r ^ odd_xor) + 1] + metrics[1]
+                nearer = cost[2 * (r ^ odd_xor) + 1] + metrics[1]
                 far = cost[2 * (r ^ odd_xor ^ far_xor) + 1] + metrics[3]
-                new[r] = min(near, far)
-                decision[r] = far < near
+                new[r] = min(nearer, far)
+                decision[r] = far < nearer
             cost, new = new, cost
             if t % _SETTLE == 0:
                 cost -= cost.min()

@@ -64,7 +64,7 @@ def _diagonal(task: Task, params: Params, leaves: Params, batch: Batch) -> dict[
     """Return the diagonal of the Hessian of one batch's mean loss; ``leaves`` have their gradients on."""
     loss = task.loss(outputs_of(task, {**params, **leaves}, batch), batch)
     slopes = torch.autograd.grad(loss, list(leaves.values()), create_graph=True, materialize_grads=True)
-    found: dict[str, Tensor] = {}
+    diagonals: dict[str, Tensor] = {}
     for (name, leaf), slope in zip(leaves.items(), slopes, strict=True):
         units = torch.eye(leaf.numel(), dtype=leaf.dtype, device=leaf.device).view(-1, *leaf.shape)
         entries = [leaf.new_zeros(0)]
@@ -74,8 +74,8 @@ def _diagonal(task: Task, params: Params, leaves: Params, batch: Batch) -> dict[
             )
             entries.append((some * products).flatten(1).sum(1))
         diagonal = torch.cat(entries) if slope.requires_grad else leaf.new_zeros(leaf.numel())
-        found[name] = wide(diagonal.detach().view_as(leaf))
-    return found
+        diagonals[name] = wide(diagonal.detach().view_as(leaf))
+    return diagonals
 
 
 @final
@@ -109,9 +109,11 @@ def hutchinson(
     >>> from laconic.training.task import least_squares
     >>> module, inputs = torch.nn.Linear(2, 1, bias=False), torch.tensor([[1.0, 2.0], [3.0, 0.0]])
     >>> task = Task(module, lambda split, seed: [(inputs, torch.zeros(2, 1))], least_squares)
-    >>> found = hutchinson(task, params_of(module), torch.Generator().manual_seed(0), draws=1000)
-    >>> abs(found.diagonal["weight"] - torch.tensor([[10.0, 4.0]])).max() < 0.5, found.relative_error["weight"] < 0.02
-    (tensor(True), True)
+    >>> estimate = hutchinson(task, params_of(module), torch.Generator().manual_seed(0), draws=1000)
+    >>> abs(estimate.diagonal["weight"] - torch.tensor([[10.0, 4.0]])).max() < 0.5
+    tensor(True)
+    >>> estimate.relative_error["weight"] < 0.02
+    True
 
     Args:
         task: its loss must be the mean over the samples of a batch, and can be differentiated twice.

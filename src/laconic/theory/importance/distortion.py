@@ -56,5 +56,5 @@ def unsupervised(
     Martens 2014.
     """
     directions = of_model(kind_of(task, kind), temperature, draws, generator)
-    found = squared_gradients(task, params, directions, samples=samples, watch=watch)
-    return {name: Diagonal(importance) for name, importance in found.items()}
+    squares = squared_gradients(task, params, directions, samples=samples, watch=watch)
+    return {name: Diagonal(importance) for name, importance in squares.items()}

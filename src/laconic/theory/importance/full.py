@@ -93,8 +93,8 @@ def full_matrix(
         for batch in read(task, _ROWS, samples, watch):
             count += size_of(batch)
             ways = directions(outputs_of(task, params, batch), batch)
-            found = sample_gradients(task, params, list(leaves), batch, ways)
-            rows = torch.cat([gradient.flatten(2) for gradient in found.values()], 2).flatten(0, 1)
+            gradients = sample_gradients(task, params, list(leaves), batch, ways)
+            rows = torch.cat([gradient.flatten(2) for gradient in gradients.values()], 2).flatten(0, 1)
             matrix = matrix + wide(rows.T @ rows)
     assert isinstance(matrix, Tensor)
     return FullMatrix({name: leaf.shape for name, leaf in leaves.items()}, matrix / count)

@@ -125,18 +125,18 @@ def sample_gradients(
 
     def one(inputs: Any, ways: Tensor) -> dict[str, Tensor]:
         sample = (_row(inputs), torch.empty(0))
-        found: tuple[Any, ...] = torch.func.vjp(lambda leaves: task.outputs({**rest, **leaves}, sample), leaves)
-        outputs, pull = found
+        pullback: tuple[Any, ...] = torch.func.vjp(lambda leaves: task.outputs({**rest, **leaves}, sample), leaves)
+        outputs, pull = pullback
         gradients: dict[str, Tensor] = torch.func.vmap(lambda way: pull(way.unsqueeze(0).to(outputs.dtype))[0])(ways)
         return gradients
 
     ways = directions.transpose(0, 1)
     try:
-        found = torch.func.vmap(one)(batch[0], ways)
+        pullback = torch.func.vmap(one)(batch[0], ways)
     except RuntimeError:  # control flow that looks at values: a loop is slow, but asks nothing of the module
         each = [one(_alone(batch[0], n), way) for n, way in enumerate(ways)]
-        found = {name: torch.stack([gradients[name] for gradients in each]) for name in leaves}
-    return {name: wide(gradient) for name, gradient in found.items()}
+        pullback = {name: torch.stack([gradients[name] for gradients in each]) for name in leaves}
+    return {name: wide(gradient) for name, gradient in pullback.items()}
 
 
 def _row(inputs: Any) -> Any:
@@ -169,10 +169,10 @@ def _known(task: Task, params: Params, names: list[str], few: Batch) -> set[str]
         alone = outputs_of(task, tracked, rows_of(few, n, n + 1))
         for way in ways:
             leaves = [tracked[name] for name in names]
-            found = torch.autograd.grad(
+            own_gradients = torch.autograd.grad(
                 alone[0], leaves, way[n], retain_graph=True, allow_unused=True, materialize_grads=True
             )
-            for name, gradient in zip(names, found, strict=True):
+            for name, gradient in zip(names, own_gradients, strict=True):
                 expected[name] += wide(gradient).square()
     calls = [call for call in calls if call.edge is not None and len(call.read) == len(outputs)]
     gradients = written_gradients(outputs, calls, ways) if calls else []
@@ -185,7 +185,7 @@ def _known(task: Task, params: Params, names: list[str], few: Batch) -> set[str]
     return {name for name in known if uses.count(name) == 1}
 
 
-def _agree(found: Tensor, expected: Tensor, outputs: Tensor) -> bool:
+def _agree(gradient: Tensor, expected: Tensor, outputs: Tensor) -> bool:
     """Return whether two tensors are the same up to what the precision of the outputs leaves."""
     tolerance = 4 * torch.finfo(outputs.dtype).eps ** 0.5
-    return bool((found - expected).norm() <= tolerance * expected.norm())
+    return bool((gradient - expected).norm() <= tolerance * expected.norm())

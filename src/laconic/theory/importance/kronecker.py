@@ -65,8 +65,8 @@ def kronecker(
     metrics: dict[str, Kronecker | Diagonal] = {**_factors(task, params, directions, samples, watch)}
     rest = [name for name in leaves_of(task, params) if name not in metrics]
     if rest:
-        found = squared_gradients(task, params, directions, names=rest, samples=samples, watch=watch)
-        metrics.update({name: Diagonal(found[name]) for name in rest})
+        squares = squared_gradients(task, params, directions, names=rest, samples=samples, watch=watch)
+        metrics.update({name: Diagonal(squares[name]) for name in rest})
     return {name: metrics[name] for name in leaves_of(task, params)}
 
 
@@ -89,11 +89,11 @@ def _factors(
                 (gradients,) = written_gradients(outputs, calls, direction.unsqueeze(0))
                 for call, gradient in zip(calls, gradients, strict=True):
                     _add(written, call, gradient)
-    found = {}
+    factors = {}
     for name in gathered.sums:
         total = written[name] / (gathered.samples * gathered.positions(name))
-        found[name] = Kronecker((total + total.T) / 2, gathered.moment(name))
-    return found
+        factors[name] = Kronecker((total + total.T) / 2, gathered.moment(name))
+    return factors
 
 
 def _add(written: dict[str, Tensor], call: Call, gradient: Tensor | None) -> None:

@@ -49,8 +49,8 @@ def gradient(
 
     Source: Gao, Liu, Wang & Oh 2019, Table 1, "gradient".
     """
-    found = squared_gradients(task, params, of_loss(task), samples=samples, watch=watch)
-    return {name: Diagonal(importance) for name, importance in found.items()}
+    squares = squared_gradients(task, params, of_loss(task), samples=samples, watch=watch)
+    return {name: Diagonal(importance) for name, importance in squares.items()}
 
 
 def hessian(
@@ -102,20 +102,20 @@ def hessian(
     """
     if not added >= 0:
         raise PlanError(f"added must not be negative, not {added}")
-    found: dict[str, Tensor]
+    diagonals: dict[str, Tensor]
     if method == "ggn":
-        found = squared_gradients(task, params, of_curvature(task, draws, generator), samples=samples, watch=watch)
+        diagonals = squared_gradients(task, params, of_curvature(task, draws, generator), samples=samples, watch=watch)
     elif method == "hutchinson":
         if generator is None:
             raise PlanError("method='hutchinson' draws random vectors: give it a generator")
         vectors = _TRIES if draws is None else draws
-        found = hutchinson(task, params, generator, draws=vectors, samples=samples, watch=watch).diagonal
+        diagonals = hutchinson(task, params, generator, draws=vectors, samples=samples, watch=watch).diagonal
     elif method == "exact":
         _no_draws(draws)
-        found = exact_diagonal(task, params, samples=samples, watch=watch)
+        diagonals = exact_diagonal(task, params, samples=samples, watch=watch)
     else:
         raise PlanError(f"method must be 'ggn', 'exact' or 'hutchinson', not {method!r}")
-    return {name: Diagonal((diagonal + added).clamp(min=0)) for name, diagonal in found.items()}
+    return {name: Diagonal((diagonal + added).clamp(min=0)) for name, diagonal in diagonals.items()}
 
 
 def gradient_and_hessian(

@@ -43,8 +43,8 @@ def blahut_arimoto(grid: np.ndarray, masses: np.ndarray, level: float, tolerance
     Source: Blahut, "Computation of channel capacity and rate-distortion functions" (1972), theorems 6 and 7.
     """
     minus, plus = ((grid[:, None] - sign * grid) ** 2 for sign in (1, -1))
-    near, far = np.exp(-minus / (2 * level)) / 2, np.exp(-plus / (2 * level)) / 2
-    kernel = near + far
+    minus_mass, far = np.exp(-minus / (2 * level)) / 2, np.exp(-plus / (2 * level)) / 2
+    kernel = minus_mass + far
     q = masses.copy()
     for turn in range(rounds):
         factor = (masses / (kernel @ q)) @ kernel
@@ -55,6 +55,6 @@ def blahut_arimoto(grid: np.ndarray, masses: np.ndarray, level: float, tolerance
         q /= q.sum()
     z = kernel @ q
     gap = float(np.log2(((masses / z) @ kernel).max()))
-    distortion = float(masses @ (((near * minus + far * plus) @ q) / z))
+    distortion = float(masses @ (((minus_mass * minus + far * plus) @ q) / z))
     nats = -float(masses @ np.log(z)) - distortion / (2 * level)
     return Point(distortion, max(nats / np.log(2), 0.0), gap)

@@ -54,8 +54,8 @@ class Curve:
         """Return D where the slope is that of θ: θ itself at high rates, 1 at low ones."""
         shares = self.distortions[:-1] / self.levels[:-1]
         share = np.interp(np.log(level), np.log(self.levels[:-1]), shares, left=1.0)
-        found: np.ndarray = np.minimum(np.minimum(level, 1e3) * share, 1.0)
-        return found
+        errors: np.ndarray = np.minimum(np.minimum(level, 1e3) * share, 1.0)
+        return errors
 
 
 @cache

@@ -51,9 +51,9 @@ def relu_importance(weights: np.ndarray, outputs: np.ndarray, moments: np.ndarra
         raise ValueError("weights: a unit with zero weights has no gradient; leave it out")
     units = units / lengths
     apart, sum_ = units[:, None] - units, units[:, None] + units
-    far, near = np.linalg.norm(apart, axis=-1), np.linalg.norm(sum_, axis=-1)
-    theta = 2 * np.arctan2(far, near)
-    across, along = (x / np.where(n > 0, n, 1.0)[..., None] for x, n in ((apart, far), (sum_, near)))
+    far, sum_norm = np.linalg.norm(apart, axis=-1), np.linalg.norm(sum_, axis=-1)
+    theta = 2 * np.arctan2(far, sum_norm)
+    across, along = (x / np.where(n > 0, n, 1.0)[..., None] for x, n in ((apart, far), (sum_, sum_norm)))
     swap = along[..., :, None] * along[..., None, :] - across[..., :, None] * across[..., None, :]
     count = units.shape[1]
     blocks = (np.pi - theta)[..., None, None] * np.eye(count) + np.sin(theta)[..., None, None] * swap

@@ -75,10 +75,10 @@ class Judged:
 
     def record(self) -> dict[str, Any]:
         """Return it as JSON says it."""
-        said = asdict(self.verdict)
+        record = asdict(self.verdict)
         return {
-            "text": self.text, "source": self.source, "method": self.method, "answer": said.pop("answer"),
-            "places": said.pop("shares"), "pairs": [list(pair) for pair in self.pairs], **said,
+            "text": self.text, "source": self.source, "method": self.method, "answer": record.pop("answer"),
+            "places": record.pop("shares"), "pairs": [list(pair) for pair in self.pairs], **record,
         }  # fmt: skip
 
 
@@ -87,18 +87,18 @@ def contests(rows: Sequence[Measurement], seed: int) -> list[Judged]:
     return [_contest(contest, method, rows, seed) for contest in CONTESTS for method in METHODS]
 
 
-def starts(found: Sequence[Start], seed: int) -> list[Judged]:
+def starts(kmeans: Sequence[Start], seed: int) -> list[Judged]:
     """Return the verdicts on linear starts against each other one."""
-    made = list[Judged]()
-    for other in dict.fromkeys(start.start for start in found if start.start != "linear"):
+    judged = list[Judged]()
+    for other in dict.fromkeys(start.start for start in kmeans if start.start != "linear"):
         for method in ("direct", "tuned"):
             curves = [
-                _curve({s.values: s.errors for s in found if (s.start, s.method) == (name, method)})
+                _curve({s.values: s.errors for s in kmeans if (s.start, s.method) == (name, method)})
                 for name in ("linear", other)
             ]
             text = f"linear initialisation of k-means is best: against {other}"
-            made.append(Judged(text, "Han, Mao & Dally 2016", method, judge(curves[0], curves[1], "mostly", seed)))
-    return made
+            judged.append(Judged(text, "Han, Mao & Dally 2016", method, judge(curves[0], curves[1], "mostly", seed)))
+    return judged
 
 
 def last_layer(rows: Sequence[Measurement]) -> list[Judged]:
@@ -109,7 +109,7 @@ def last_layer(rows: Sequence[Measurement]) -> list[Judged]:
         if row.reached and row.setting.label in ("keep", "keep by importance")
     }
     others: Mapping[str, tuple[str, Method]] = {"LC": ("keep", "LC"), "importance": ("keep by importance", "direct")}
-    made = list[Judged]()
+    judged = list[Judged]()
     for name in KEPT:
         pairs = {
             target: (shares["keep", "direct", target], shares[*others[name], target])
@@ -117,8 +117,8 @@ def last_layer(rows: Sequence[Measurement]) -> list[Judged]:
             if (label, method) == ("keep", "direct") and (*others[name], target) in shares
         }
         text = f"magnitude keeps too much of the last layer: a larger share than {name}"
-        made.append(Judged(text, "Carreira-Perpiñán & Idelbayev 2018", "shares", _counted(pairs)))
-    return made
+        judged.append(Judged(text, "Carreira-Perpiñán & Idelbayev 2018", "shares", _counted(pairs)))
+    return judged
 
 
 def _counted(pairs: Mapping[int, tuple[float, float]]) -> Verdict:

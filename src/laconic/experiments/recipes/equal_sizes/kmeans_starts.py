@@ -47,7 +47,7 @@ class Start:
 
 def compare(subject: Subject) -> list[Start]:
     """Return every start, number of values and method."""
-    made = list[Start]()
+    starts = list[Start]()
     jobs = [(k, start) for k in subject.effort.values for start in STARTS]
     for number, (k, start) in enumerate(jobs):
         subject.context.say(number / len(jobs), f"k-means from {start}, {k} values")
@@ -56,8 +56,8 @@ def compare(subject: Subject) -> list[Start]:
         size = sum(figures["bytes"] for figures, _ in points) / len(points)
         for method in ("direct", "tuned"):
             errors = np.stack([tensors[method].double().numpy() for _, tensors in points]).mean(0)
-            made.append(Start(k, start, method, round(size, 1), errors))
-    return made
+            starts.append(Start(k, start, method, round(size, 1), errors))
+    return starts
 
 
 def _point(subject: Subject, k: int, start: str, seed: int) -> tuple[Mapping[str, Any], Mapping[str, Tensor]]:
@@ -70,8 +70,8 @@ def _point(subject: Subject, k: int, start: str, seed: int) -> tuple[Mapping[str
             subject.params, compression, subject.task, "train",
             training=subject.effort.tuning, seed=subject.context.seed,
         )  # fmt: skip
-        made = {"direct": direct.params, "tuned": tuned.params}
-        errors = {name: sample_by_sample(subject.task, params, "test")["errors"] for name, params in made.items()}
+        networks = {"direct": direct.params, "tuned": tuned.params}
+        errors = {name: sample_by_sample(subject.task, params, "test")["errors"] for name, params in networks.items()}
         return {"bytes": direct.file_bytes}, errors
 
     return subject.context.cache.point(f"start/{k}/{start}/{seed}", compute)

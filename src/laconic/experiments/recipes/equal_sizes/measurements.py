@@ -81,11 +81,11 @@ def measure(subject: Subject, settings: Sequence[Setting], learned: Callable[[Se
 
 def _of_setting(subject: Subject, setting: Setting, learned: bool) -> list[Measurement]:
     """Return the rows of one setting: all sizes direct, then all sizes by LC."""
-    made = _Direct(subject, setting)
+    trial = _Direct(subject, setting)
     targets, rows = subject.effort.targets, list[Measurement]()
     for number, target in enumerate(targets):
         subject.context.say(0.2 * number / len(targets), f"{setting.label}, {target:,} B, direct")
-        rows.append(made.row(target))
+        rows.append(trial.row(target))
     known: dict[float, int] = {}
     for number, direct in enumerate(rows[:] if learned else ()):
         subject.context.say(0.2 + 0.8 * number / len(targets), f"{setting.label}, {direct.target:,} B, LC")
@@ -109,13 +109,13 @@ class _Direct:
 
         def compute() -> tuple[dict[str, Any], dict[str, Tensor]]:
             try:
-                found = halved(self._setting, self._size, target)
+                strength = halved(self._setting, self._size, target)
             except LaconicError as error:
                 return {"reason": str(error)}, {}
             started = perf_counter()
-            result = self._compress(found.strength)
+            result = self._compress(strength.strength)
             seconds = perf_counter() - started
-            return _judged(self._subject, self._setting, found, target, result.params, seconds)
+            return _judged(self._subject, self._setting, strength, target, result.params, seconds)
 
         key = f"{self._setting.label}/{target}/direct"
         return _row(self._setting, target, "direct", *self._subject.context.cache.point(key, compute))
@@ -157,14 +157,14 @@ def _learned(subject: Subject, direct: Measurement, known: Mapping[float, int]) 
     def compute() -> tuple[dict[str, Any], dict[str, Tensor]]:
         start, slope = min(max(direct.figures["place"] + shift, 0.0), 1.0), direct.figures["slope"]
         try:
-            found, tried = sought(
+            sought_strength, tried = sought(
                 setting, lambda strength: run(strength)[0]["bytes"], target, known, start, slope, effort.tries
             )
         except LaconicError as error:
             return {"reason": str(error)}, {}
-        figures, tensors = run(found.strength)
+        figures, tensors = run(sought_strength.strength)
         params = decompress(container.loads(tensors["file"].numpy().tobytes()).codes)
-        judged, errors = _judged(subject, setting, found, target, params, figures["seconds"])
+        judged, errors = _judged(subject, setting, sought_strength, target, params, figures["seconds"])
         more = {"steps": figures["steps"], "gap": figures["gap"], "tried": sorted(tried.items())}
         return {**judged, **more}, errors
 
@@ -186,8 +186,8 @@ def _trained(subject: Subject, setting: Setting, strength: float) -> tuple[dict[
     )
     seconds = round(perf_counter() - started, 2)
     file = container.dumps(result.codes, result.metadata)
-    last = result.history[-1]
-    figures = {"bytes": len(file), "seconds": seconds, "steps": last.step, "gap": round(last.gap, 6)}
+    progress = result.history[-1]
+    figures = {"bytes": len(file), "seconds": seconds, "steps": progress.step, "gap": round(progress.gap, 6)}
     return figures, {"file": torch.from_numpy(np.frombuffer(file, np.uint8).copy())}
 
 
@@ -211,21 +211,21 @@ def percent(errors: np.ndarray) -> float:
 
 
 def _judged(
-    subject: Subject, setting: Setting, found: Found, target: int, params: Params, seconds: float
+    subject: Subject, setting: Setting, strength: Found, target: int, params: Params, seconds: float
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Return the figures of a file, and which test images it names wrongly."""
     errors = {split: sample_by_sample(subject.task, params, split)["errors"] for split in ("validation", "test")}
     figures = {
-        "strength": found.strength,
-        "row": in_toml(dict(setting.row(found.strength))),
-        "bytes": found.size,
-        "reached": found.reaches(target),
+        "strength": strength.strength,
+        "row": in_toml(dict(setting.row(strength.strength))),
+        "bytes": strength.size,
+        "reached": strength.reaches(target),
         "error": percent(errors["test"].double().numpy()),
         "validation": percent(errors["validation"].double().numpy()),
         "seconds": round(seconds, 2),
         "kept": kept(params),
-        "place": found.place,
-        "slope": round(found.slope, 6),
+        "place": strength.place,
+        "slope": round(strength.slope, 6),
     }
     return figures, {"errors": errors["test"]}
 

@@ -68,11 +68,11 @@ def _statements(judged: Sequence[Judged]) -> list[str]:
 
 def _overview(rows: Sequence[Measurement], targets: Sequence[int]) -> list[str]:
     """Return errors by setting, size and method."""
-    found = {(row.setting.label, row.method, row.target): row for row in rows}
+    row_of = {(row.setting.label, row.method, row.target): row for row in rows}
     heads = [f"{target:,} B, {method}" for target in targets for method in ("direct", "LC")]
     lines = [f"| technique | family | {' | '.join(heads)} |", "|---|---|" + "---:|" * len(heads)]
     for name, family in dict.fromkeys((row.setting.label, row.setting.family) for row in rows):
-        cells = [_error(found.get((name, method, target))) for target in targets for method in ("direct", "LC")]
+        cells = [_error(row_of.get((name, method, target))) for target in targets for method in ("direct", "LC")]
         lines.append(f"| {name} | {family} | {' | '.join(cells)} |")
     return lines
 
@@ -91,12 +91,12 @@ def _files(rows: Sequence[Measurement]) -> list[str]:
         "|---|---:|---|---|---:|---:|---:|---:|",
     ]
     for row in rows:
-        found = row.figures
-        if "reason" not in found:
-            size = f"{found['bytes']:,}" if row.reached else f"({found['bytes']:,})"
+        figures = row.figures
+        if "reason" not in figures:
+            size = f"{figures['bytes']:,}" if row.reached else f"({figures['bytes']:,})"
             lines.append(
-                f"| {row.setting.label} | {row.target:,} | {row.method} | `{found['row']}` | {size} | "
-                f"{found['error']:.2f} | {found['validation']:.2f} | {found['seconds']:.1f} |"
+                f"| {row.setting.label} | {row.target:,} | {row.method} | `{figures['row']}` | {size} | "
+                f"{figures['error']:.2f} | {figures['validation']:.2f} | {figures['seconds']:.1f} |"
             )
     reasons = dict.fromkeys(
         (row.setting.label, row.method, row.figures["reason"]) for row in rows if "reason" in row.figures

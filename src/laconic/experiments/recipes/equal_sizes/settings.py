@@ -67,8 +67,8 @@ class Setting:
         compression = parse_compression(self.row(strength), self.label)
         if self.last is None:
             return Plan({", ".join(names): compression}, rest=Lossless())
-        last = parse_compression(self.last, self.label)
-        return Plan({", ".join(names[:-1]): compression, names[-1]: last}, rest=Lossless())
+        last_layer = parse_compression(self.last, self.label)
+        return Plan({", ".join(names[:-1]): compression, names[-1]: last_layer}, rest=Lossless())
 
 
 def _low_rank_and_sparse(share: float) -> Options:

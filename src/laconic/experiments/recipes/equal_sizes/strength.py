@@ -45,8 +45,8 @@ def halved(setting: Setting, size: Size, target: int) -> Found:
     """Return what bisection of the place finds; a size that does not rise with it all the way misleads nobody.
 
     >>> setting = Setting("keep", "keep", "pruning", "share", dict, (1e-4, 1.0))
-    >>> found = halved(setting, lambda share: round(100_000 * share), 5_000)
-    >>> found.size, found.reaches(5_000)
+    >>> half = halved(setting, lambda share: round(100_000 * share), 5_000)
+    >>> half.size, half.reaches(5_000)
     (5000, True)
 
     Args:
@@ -85,7 +85,7 @@ def sought(
     sizes, content = dict(known), (NEAR if setting.whole else CLOSE) * target
     slope = _within(slope, *_SLOPES)
     for _ in range(tries):
-        if any(content <= found <= target for found in sizes.values()):
+        if any(content <= size_of_file <= target for size_of_file in sizes.values()):
             break
         place = _next(sizes, target, slope) if sizes else start
         if setting.at(place) in map(setting.at, sizes):
@@ -114,9 +114,9 @@ def _next(sizes: Mapping[float, int], target: int, slope: float) -> float:
     above = min((place for place, size in sizes.items() if size > target), default=math.inf)
     below = max((place for place, size in sizes.items() if size <= target and place < above), default=-math.inf)
     if math.isinf(above) or math.isinf(below):
-        last = below if math.isinf(above) else above
-        move = (aim - math.log(sizes[last])) / slope
-        return _within(last + _within(move, -_STEP, _STEP), 0.0, 1.0)
+        edge = below if math.isinf(above) else above
+        move = (aim - math.log(sizes[edge])) / slope
+        return _within(edge + _within(move, -_STEP, _STEP), 0.0, 1.0)
     ends = math.log(sizes[below]), math.log(sizes[above])
     share = _within((aim - ends[0]) / (ends[1] - ends[0]), 0.1, 0.9)
     return below + share * (above - below)

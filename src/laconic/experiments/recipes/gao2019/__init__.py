@@ -27,14 +27,21 @@ def _recipe(name: str, summary: str, needs: str, time: str, subjects: Callable[[
     def run(context: Context) -> Outcome:
         studies, files, figures = [], dict[str, list[str]](), dict[str, Figure]()
         for subject in subjects(context):
-            found = study(subject)
-            studies.append(found)
+            study_of_subject = study(subject)
+            studies.append(study_of_subject)
             stem = "-".join(subject.label.split())
-            drawn = {f"{stem}-{kind}.png": panels(found, methods) for kind, methods in subject.settings.panels.items()}
-            drawn[f"{stem}-sensitivity.png"] = sensitivity(found)
+            drawn = {
+                f"{stem}-{kind}.png": panels(study_of_subject, methods)
+                for kind, methods in subject.settings.panels.items()
+            }
+            drawn[f"{stem}-sensitivity.png"] = sensitivity(study_of_subject)
             files[subject.label] = list(drawn)
             figures |= drawn
-        record = {"recipe": name, "source": _SOURCE, "networks": [found.record() for found in studies]}
+        record = {
+            "recipe": name,
+            "source": _SOURCE,
+            "networks": [study_of_subject.record() for study_of_subject in studies],
+        }
         return Outcome(record, page(name, studies, files), figures)
 
     return Recipe(name, summary, _SOURCE, needs, time, run)

@@ -91,8 +91,8 @@ def metrics_of(subject: Subject, method: Method, setting: float | None) -> Mappi
     assert method.importance in IMPORTANCES
 
     def compute() -> tuple[dict[str, Any], dict[str, Tensor]]:
-        found = estimate(method.importance or "", subject.task, subject.params, generator, **options)
-        return {}, _packed({name: metric for name, metric in found.items() if subject.params[name].ndim >= 2})
+        metrics = estimate(method.importance or "", subject.task, subject.params, generator, **options)
+        return {}, _packed({name: metric for name, metric in metrics.items() if subject.params[name].ndim >= 2})
 
     _, tensors = subject.context.cache.point(key, compute)
     return _unpacked(tensors, (setting or 0.0) if method.option == "added" else 0.0)

@@ -43,8 +43,8 @@ def _settings(study: Study) -> list[str]:
     ]
     for choice in study.choices.values():
         symbol = "T" if choice.option == "temperature" else "μ"
-        found = list(choice.chosen.values())
-        shown = ", ".join(f"{setting:.3g}" for setting in (found if settings.each else found[:1]))
+        choices = list(choice.chosen.values())
+        shown = ", ".join(f"{setting:.3g}" for setting in (choices if settings.each else choices[:1]))
         lines.append(f"- {choice.technique}, {choice.method}: {symbol} = {shown}")
     lines += [f"- {technique}, {method}: no curve. {text}" for (technique, method), text in study.skipped.items()]
     return lines
@@ -103,8 +103,8 @@ def _curves(study: Study, technique: str) -> list[str]:
     for row, value in enumerate(values):
         cells = []
         for method in methods:
-            found = study.curves[technique, method][row].figures
-            size = f"r {found['share']:.2%}, {found['file_bytes']:,} B"
-            cells.append(f"{found['accuracy']:.2%}, {found['loss']:.4f}; {size}")
+            figures = study.curves[technique, method][row].figures
+            size = f"r {figures['share']:.2%}, {figures['file_bytes']:,} B"
+            cells.append(f"{figures['accuracy']:.2%}, {figures['loss']:.4f}; {size}")
         lines.append(f"| {value:g} | " + " | ".join(cells) + " |")
     return lines

@@ -121,10 +121,10 @@ def measured(
         params = {name: tensor.cpu() for name, tensor in subject.params.items()}
         result = compress(params, compression, metrics=metrics, metadata=subject.task.metadata)
         weights = {name: tensor for name, tensor in params.items() if tensor.ndim >= 2}
-        made = result.params
-        share = technique.share(weights, {name: made[name] for name in weights})
+        compressed = result.params
+        share = technique.share(weights, {name: compressed[name] for name in weights})
         size = {"file_bytes": result.file_bytes} if split == "test" else {}
-        judged = sample_by_sample(subject.task, made, split)
+        judged = sample_by_sample(subject.task, compressed, split)
         return {"value": value, "share": share, **size}, judged
 
     key = f"{subject.label}/{technique.name}/{method.name}/{setting}/{value}/{split}"

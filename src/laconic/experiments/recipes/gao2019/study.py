@@ -93,16 +93,16 @@ def study(subject: Subject) -> Study:
 
 def verdicts(curves: Mapping[Names, tuple[Point, ...]], seed: int) -> dict[tuple[str, Claim], Verdict]:
     """Return what the curves say to each claim, for each technique."""
-    made: dict[tuple[str, Claim], Verdict] = {}
+    judged: dict[tuple[str, Claim], Verdict] = {}
     for technique in TECHNIQUES:
         for claim in CLAIMS:
             better, worse = curves.get((technique, claim.better)), curves.get((technique, claim.worse))
             if better is None or worse is None:
-                made[technique, claim] = Verdict("not measured")
+                judged[technique, claim] = Verdict("not measured")
             else:
                 pair = curve_of(better, claim.measure), curve_of(worse, claim.measure)
-                made[technique, claim] = judge(*pair, claim.quantifier, seed)
-    return made
+                judged[technique, claim] = judge(*pair, claim.quantifier, seed)
+    return judged
 
 
 def curve_of(points: tuple[Point, ...], measure: str) -> Curve:

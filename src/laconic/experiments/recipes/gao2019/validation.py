@@ -54,7 +54,7 @@ def choose(subject: Subject) -> dict[tuple[str, str], Choice]:
     settings = subject.settings
     wanted = [(t, m, _places(subject, t)) for t, m, refused in pairs(subject) if m.option and refused is None]
     total = sum(len(places) * len(m.choices(settings)) for _, m, places in wanted)
-    made: dict[tuple[str, str], Choice] = {}
+    choices: dict[tuple[str, str], Choice] = {}
     done = 0
     for technique, method, places in wanted:
         accuracies: dict[float, tuple[float, ...]] = {}
@@ -67,8 +67,8 @@ def choose(subject: Subject) -> dict[tuple[str, str], Choice]:
         chosen = {value: best(accuracies, [places.index(value)] if settings.each else range(len(places)))
                   for value in values}  # fmt: skip
         names = technique.name, method.name
-        made[names] = Choice(*names, method.option, places, accuracies, chosen)
-    return made
+        choices[names] = Choice(*names, method.option, places, accuracies, chosen)
+    return choices
 
 
 def best(accuracies: Mapping[float, tuple[float, ...]], places: Iterable[int]) -> float:
