@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from crossing import crossed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -115,10 +116,9 @@ BIG = {
 }
 
 
-@pytest.mark.parametrize("far", [0.0, 0.002])
-@pytest.mark.parametrize("name", BIG)
-@pytest.mark.parametrize(("nu", "pairs"), [(0, False), (0, True), (3, False)])
-def test_many_levels_come_back(monkeypatch: pytest.MonkeyPatch, name: str, nu: int, pairs: bool, far: float):
+@crossed("name, kind, far", BIG, [(0, False), (0, True), (3, False)], [0.0, 0.002])
+def test_many_levels_come_back(monkeypatch: pytest.MonkeyPatch, name: str, kind: tuple[int, bool], far: float):
+    nu, pairs = kind
     counts = np.array(BIG[name]) * (2 if pairs else 1) + pairs  # odd numbers of levels: the last pair is half
     levels = drawn(counts, nu, 0.8, far=far)
     assert lane_count(len(levels)) > 1
