@@ -35,8 +35,9 @@ def dies(function, at, before):
         return result
     return mortal
 
-import laconic.training.loop, laconic.training.trainer, laconic.lc.finetune, laconic.format.files,
-laconic.cli.compress, laconic.cli.train if moment:
+import laconic.training.loop, laconic.training.trainer, laconic.lc.finetune, laconic.format.files
+import laconic.cli.compress, laconic.cli.train
+if moment:
     where, at, before = moment
     if where == "epoch":
         laconic.training.loop.train_epoch = dies(laconic.training.loop.train_epoch, at, before)
