@@ -67,7 +67,7 @@ def end(problem: Quadratic, compression: Compression, weighted: bool, augmented:
     """The states before and after the last step of a long path."""
     metrics = importances(tuple(problem.centre.shape), seed=9) if weighted else None
     state = start(problem.params, Plan({"w": compression}), metrics)
-    path = Geometric(0.05, 1.05, 250) if augmented else Geometric(0.05, 1.06, 250)
+    path = Geometric(0.05, 1.03, 400) if augmented else Geometric(0.05, 1.06, 250)
     *_, before, after = run(state, problem, path, augmented=augmented)
     return before, after
 
