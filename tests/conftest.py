@@ -1,6 +1,7 @@
 """What all tests share: the options --slow and --all, and real data where there are any."""
 
 import os
+from collections.abc import Generator
 from pathlib import Path
 
 import hypothesis
@@ -32,6 +33,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if "slow" in item.keywords:
             item.add_marker(skip)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file() -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
+    """Look for no examples in the docstrings of tests: there are none, and it takes seconds."""
+    return [found for found in (yield) if isinstance(found, pytest.Module)]
 
 
 @pytest.fixture(scope="session")
