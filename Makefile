@@ -3,13 +3,28 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
+# Each of the many processes that tests start would compile every module anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test quick test-all check format fuzz clean
 
 demo: $(READY)
 	$(BIN)/laconic demo --force
 
+# PARTS=auto or any number: how many tests run at a time.
+PARTS ?= 2
+
 test: check
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n $(PARTS) --dist loadfile
+
+# Every row of every table of cases, and what takes minutes.
+test-all: check
+	$(BIN)/python -m pytest -n $(PARTS) --dist loadfile --all --slow
+
+# While something is being written: all but the laws, doctests and what trains.
+quick: $(READY)
+	$(BIN)/python -m pytest -n $(PARTS) --dist loadfile tests --ignore tests/csteps/test_laws.py \
+		--ignore tests/experiments --ignore tests/cli/test_resume.py --ignore tests/format/test_fuzz.py
 
 check: $(READY)
 	$(BIN)/ruff format --check

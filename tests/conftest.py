@@ -1,8 +1,10 @@
-"""What all tests share: the option --slow, and real data where there are any."""
+"""What all tests share: the options --slow and --all, and real data where there are any."""
 
 import os
+from collections.abc import Generator
 from pathlib import Path
 
+import hypothesis
 import pytest
 import torch
 
@@ -11,19 +13,32 @@ from laconic.models.checkpoints import load_checkpoint
 from laconic.models.data import Images
 
 torch.set_num_threads(1)  # with more, small batches wait for one another on a busy machine
+hypothesis.settings.register_profile("fixed", derandomize=True, deadline=None)  # the same examples in every run
+hypothesis.settings.load_profile("fixed")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run the tests that take minutes, too")
+    parser.addoption("--all", action="store_true", help="run every case of the laws and of other tables, not a few")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--all"):
+        left = [item for item in items if "full" in item.keywords]
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if "full" not in item.keywords]
     if config.getoption("--slow"):
         return
     skip = pytest.mark.skip(reason="slow: runs with --slow")
     for item in items:
         if "slow" in item.keywords:
             item.add_marker(skip)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file() -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
+    """Look for no examples in the docstrings of tests: there are none, and it takes seconds."""
+    return [found for found in (yield) if isinstance(found, pytest.Module)]
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ Quadratic toys have one parameter "w" and the loss `½ (w − centre)ᵀ H (w �
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 import torch
@@ -196,6 +197,7 @@ def same_state(a: LCState, b: LCState) -> bool:
     return same and codes and repr(a.progress) == repr(b.progress)
 
 
+@cache
 def digits(samples: int = 300) -> tuple[Tensor, Tensor]:
     """Pixels from 0 to 1, shape (samples, 64), and labels of scikit-learn's digits."""
     bunch = load_digits()

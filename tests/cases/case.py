@@ -1,5 +1,6 @@
 """What a case is, and the tensors that break things."""
 
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -25,6 +26,7 @@ class Case:
         penalty: of codes, what the objective has beside the distortion: a price times a cost.
         idempotent: projecting twice is projecting once: to the ``bit``, to ``rounding``, or ``no``.
         one_kind: whether the kind of code does not depend on the weights.
+        usual: whether the laws are run over it unless ``--all`` is given.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Case:
     idempotent: str = "bit"
     penalty: Callable[[Mapping[str, Code]], float] = lambda codes: 0.0
     one_kind: bool = True
+    usual: bool = True
 
 
 def generator(seed: int) -> torch.Generator:
@@ -86,11 +89,21 @@ MIXED = {"half": normal(40, seed=3).half(), "brain": normal(6, 6, seed=4).bfloat
 def alone(
     label: str, compression: Compression, tensors: dict[str, Tensor], weighted: bool, **kind: object
 ) -> list[Case]:
-    """Return a case for each tensor by itself, with the unit metric and with importances."""
-    cases = [Case(f"{label}-{name}", compression, {name: tensor}, **kind) for name, tensor in tensors.items()]
-    for name, tensor in tensors.items() if weighted else ():
+    """Return a case for each tensor by itself, with the unit metric and with importances.
+
+    Usual are those of every row on two tensors, and of each row on some of the others: not the same for all rows, so
+    that what a family shares meets every tensor.
+    """
+    turn = zlib.crc32(label.encode())
+    few = {"heavy", "ties"}
+    cases = []
+    for at, (name, tensor) in enumerate(tensors.items()):
+        usual = name in few or (turn + at) % 4 == 0
+        cases.append(Case(f"{label}-{name}", compression, {name: tensor}, **kind, usual=usual))
+    for at, (name, tensor) in enumerate(tensors.items() if weighted else ()):
+        usual = name == "heavy" or (turn + at) % 4 == 2
         metrics = {name: importance(tensor)}
-        cases.append(Case(f"{label}-{name}-weighted", compression, {name: tensor}, metrics, **kind))
+        cases.append(Case(f"{label}-{name}-weighted", compression, {name: tensor}, metrics, **kind, usual=usual))
     return cases
 
 

@@ -10,14 +10,14 @@ from laconic.models.params import params_of
 from .commands import TRAIN
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def net(tmp_path_factory):
     path = tmp_path_factory.mktemp("net") / "net.safetensors"
     assert run([*TRAIN, "-o", str(path)]) == 0
     return path
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def published(tmp_path_factory):
     """LeNet-300-100 as published, with random weights: ratios do not depend on them."""
     path = tmp_path_factory.mktemp("published") / "lenet300.safetensors"

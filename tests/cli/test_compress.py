@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 import torch
+from crossing import crossed
 
 import laconic
 from laconic.cli import run
@@ -200,9 +201,12 @@ def test_every_dtype_survives(call, tmp_path):
                 assert found.reshape(-1).view(torch.uint8).equal(tensor.reshape(-1).view(torch.uint8)), name
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64], ids=str)
-@pytest.mark.parametrize("technique", ["codebook", "keep", "rank", "keep and codebook"])
-def test_lossy_codes_of_other_dtypes(call, tmp_path, dtype, technique):
+@crossed(
+    "technique, dtype",
+    ["codebook", "keep", "rank", "keep and codebook"],
+    [torch.float16, torch.bfloat16, torch.float64],
+)
+def test_lossy_codes_of_other_dtypes(call, tmp_path, technique, dtype):
     weights = torch.randn(20, 30, generator=torch.Generator().manual_seed(0)).to(dtype)
     save_checkpoint(tmp_path / "w.safetensors", {"w": weights, "b": weights[0]}, {})
     call("compress", tmp_path / "w.safetensors", "-o", tmp_path / "w.lac", *TECHNIQUES[technique])

@@ -56,7 +56,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in kilobytes on Linux alone")
-@pytest.mark.parametrize("threads", ["1", "2"])
+@pytest.mark.parametrize("threads", [pytest.param("1", marks=pytest.mark.full), "2"])
 def test_no_more_than_a_few_tensors_are_in_memory(threads, tmp_path):
     """64 tensors of 8 MB: together they would take 500 MB."""
     values = Values(np.float32([-1, 1]))

@@ -63,18 +63,32 @@ def processes():
     return context
 
 
+def begun(processes, arguments, said, moment=None):
+    """A process that runs the command, writes what it has to say to a file, and dies at the moment."""
+    code = CHILD.format(output=str(said), moment=moment, arguments=[str(argument) for argument in arguments])
+    process = processes.Process(target=exec, args=(code, {}))
+    process.start()
+    return process
+
+
+def started(processes, arguments, said, moment=None):
+    """Run the command to its end, and return the exit code."""
+    process = begun(processes, arguments, said, moment)
+    process.join(PATIENCE)
+    if process.is_alive():
+        process.kill()
+        pytest.fail(said.read_text())
+    return process.exitcode
+
+
 @pytest.fixture
 def command(processes, tmp_path):
     """Function: arguments and a moment of death → exit code and what was said."""
 
     def start(arguments, moment=None):
         said = tmp_path / "said"
-        code = CHILD.format(output=str(said), moment=moment, arguments=[str(argument) for argument in arguments])
-        process = processes.Process(target=exec, args=(code, {}))
-        process.start()
-        process.join(PATIENCE)
-        assert not process.is_alive(), said.read_text()
-        return process.exitcode, said.read_text() if said.exists() else ""
+        code = started(processes, arguments, said, moment)
+        return code, said.read_text() if said.exists() else ""
 
     return start
 
@@ -91,11 +105,7 @@ def whole(processes, net, tmp_path_factory):
     """The file of a run that nothing interrupted, and its report."""
     folder = tmp_path_factory.mktemp("whole")
     arguments = ["compress", str(net), "-o", str(folder / "net.lac"), *LC, "--json"]
-    code = CHILD.format(output=str(folder / "said"), moment=None, arguments=arguments)
-    process = processes.Process(target=exec, args=(code, {}))
-    process.start()
-    process.join(PATIENCE)
-    assert process.exitcode == 0
+    assert started(processes, arguments, folder / "said") == 0
     return (folder / "net.lac").read_bytes(), json.loads((folder / "said").read_text())
 
 
@@ -112,7 +122,14 @@ MOMENTS = {
 }
 
 
-@pytest.mark.parametrize(("moment", "step"), MOMENTS.values(), ids=MOMENTS)
+LIKE_OTHERS = ("after the first checkpoint", "after the third checkpoint")
+
+
+@pytest.mark.parametrize(
+    ("moment", "step"),
+    [pytest.param(*row, marks=pytest.mark.full if name in LIKE_OTHERS else ()) for name, row in MOMENTS.items()],
+    ids=MOMENTS,
+)
 def test_a_killed_compression_resumes_to_the_same_bytes(command, net, whole, tmp_path, moment, step):
     output = tmp_path / "net.lac"
     arguments = ["compress", net, "-o", output, *LC]
@@ -154,7 +171,11 @@ def test_a_finished_file_survives_a_kill(command, net, whole, tmp_path):
 
 @pytest.mark.parametrize(
     "options",
-    [["--keep", "0.1", "--codebook", "4"], ["--rank", "2"], ["--codebook", "3", "--method", "idc"]],
+    [
+        ["--keep", "0.1", "--codebook", "4"],
+        pytest.param(["--rank", "2"], marks=pytest.mark.full),
+        ["--codebook", "3", "--method", "idc"],
+    ],
     ids=lambda options: " ".join(options),
 )
 def test_every_technique_resumes(command, net, tmp_path, options):
@@ -170,7 +191,11 @@ def test_every_technique_resumes(command, net, tmp_path, options):
 
 @pytest.mark.parametrize(
     "chain",
-    [[("epoch", 1, True)], [("replace", 1, False)], [("epoch", 3, True), ("replace", 1, True), ("start", 1, True)]],
+    [
+        pytest.param([("epoch", 1, True)], marks=pytest.mark.full),
+        [("replace", 1, False)],
+        [("epoch", 3, True), ("replace", 1, True), ("start", 1, True)],
+    ],
     ids=["in the first epoch", "after it", "three times"],
 )
 def test_killed_training_resumes_to_the_same_bytes(command, tmp_path, chain):
@@ -188,10 +213,21 @@ def test_killed_training_resumes_to_the_same_bytes(command, tmp_path, chain):
 # --- processes of their own, killed from outside ---------------------------------------------------
 
 
-def launch(arguments):
-    """Start the command itself."""
-    command = [sys.executable, "-m", "laconic", *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+@pytest.fixture
+def launch():
+    """Function: arguments → the command itself, started; it does not outlive the test."""
+    running = []
+
+    def start(arguments):
+        command = [sys.executable, "-m", "laconic", *map(str, arguments)]
+        running.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        return running[-1]
+
+    yield start
+    for process in running:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
 
 
 def wait_for(alive, path, steps):
@@ -211,19 +247,17 @@ def stop(process, number):
     return process.returncode, *said
 
 
-def test_kill_minus_nine_from_outside(processes, command, net, tmp_path):
+def test_kill_minus_nine_from_outside(launch, processes, command, net, tmp_path):
     """Wherever it strikes, what is left is a checkpoint to go on from, and neither file is ever half of one."""
     output, checkpoint = tmp_path / "net.lac", tmp_path / "net.lac.checkpoint"
-    long = [*LC, "--steps", "40", "--tolerance", "0"]
+    long = [*LC, "--steps", "12", "--tolerance", "0"]
     arguments = ["compress", net, "-o", output, *long, "--quiet"]
     first = launch(arguments)
     wait_for(lambda: first.poll() is None, checkpoint, 1)
     assert stop(first, signal.SIGKILL) == (-signal.SIGKILL, "", "")
     assert not output.exists()
-    code = CHILD.format(output=str(tmp_path / "said"), moment=None, arguments=[*map(str, arguments), "--resume"])
-    second = processes.Process(target=exec, args=(code, {}))
-    second.start()
-    wait_for(second.is_alive, checkpoint, 9)
+    second = begun(processes, [*arguments, "--resume"], tmp_path / "said")
+    wait_for(second.is_alive, checkpoint, 4)
     second.kill()
     second.join(PATIENCE)
     assert second.exitcode == -signal.SIGKILL
@@ -251,9 +285,9 @@ def one_thread():
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_ctrl_c_says_how_to_go_on(net, tmp_path, capsys):
+def test_ctrl_c_says_how_to_go_on(launch, net, tmp_path, capsys):
     output, checkpoint = tmp_path / "net.lac", tmp_path / "net.lac.checkpoint"
-    arguments = ["compress", net, "-o", output, *LC, "--steps", "500", "--epochs", "100", "--tolerance", "0"]
+    arguments = ["compress", net, "-o", output, *LC, "--steps", "500", "--epochs", "3", "--tolerance", "0"]
     process = launch(arguments)
     wait_for(lambda: process.poll() is None, checkpoint, 2)
     code, out, err = stop(process, signal.SIGINT)
@@ -284,9 +318,18 @@ def test_ctrl_c_says_how_to_go_on(net, tmp_path, capsys):
     assert checkpoint.read_bytes() == kept
 
 
-def test_other_weights_are_refused(command, net, tmp_path, capsys):
+@pytest.fixture(scope="module")
+def stopped(processes, net, tmp_path_factory):
+    """The checkpoint of a run that was killed after its second."""
+    folder = tmp_path_factory.mktemp("stopped")
+    arguments = ["compress", str(net), "-o", str(folder / "net.lac"), *LC]
+    assert started(processes, arguments, folder / "said", ("replace", 2, False)) == -signal.SIGKILL
+    return (folder / "net.lac.checkpoint").read_bytes()
+
+
+def test_other_weights_are_refused(stopped, net, tmp_path, capsys):
     arguments = ["-o", tmp_path / "net.lac", *LC]
-    assert command(["compress", net, *arguments], ("replace", 1, False))[0] == -signal.SIGKILL
+    (tmp_path / "net.lac.checkpoint").write_bytes(stopped)
     params, metadata = load_checkpoint(net)
     other = tmp_path / "other.safetensors"
     save_checkpoint(other, {**params, "fc3.bias": params["fc3.bias"] + 1}, metadata)
@@ -304,11 +347,9 @@ def test_training_with_other_options_is_refused(command, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "of training", "text"])
-def test_a_damaged_checkpoint_is_refused(command, net, tmp_path, capsys, damage):
+def test_a_damaged_checkpoint_is_refused(stopped, net, tmp_path, capsys, damage):
     arguments = ["compress", net, "-o", tmp_path / "net.lac", *LC]
-    assert command(arguments, ("replace", 2, False))[0] == -signal.SIGKILL
-    checkpoint = tmp_path / "net.lac.checkpoint"
-    data = checkpoint.read_bytes()
+    checkpoint, data = tmp_path / "net.lac.checkpoint", stopped
     middle = len(data) // 2
     changed = {
         "cut": data[:middle],

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
-from cases import generator, heavy, importance, normal
+from cases import generator, heavy, importance, normal, twin_of
+from crossing import crossed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from toys import Quadratic, last, random_quadratic
@@ -58,8 +59,9 @@ def importances(metrics, size):
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("count", range(6))
+@twin_of(Additive)
 def test_a_given_codebook_and_corrections_are_the_joint_optimum(count, weighted):
-    for seed, entries in itertools.product(range(3), [(-1.0, 1.0), (0.0,), (-0.5, 0.2, 2.0)]):
+    for seed, entries in itertools.product(range(2), [(-1.0, 1.0), (0.0,), (-0.5, 0.2, 2.0)]):
         weights, metrics = {"w": heavy(5, seed=seed).double().round(decimals=1)}, metric_of(5, seed, weighted)
         h = importances(metrics, 5)
         least = np.inf
@@ -110,7 +112,7 @@ def least_trimmed(weights, h, entries, count):
 def test_a_learned_codebook_and_corrections_are_near_the_joint_optimum(weighted):
     """Alternation with exact steps: never below the optimum, at it most of the time."""
     reached = 0
-    for seed in range(12):
+    for seed in range(6):
         weights, metrics = {"w": heavy(7, seed=seed).double()}, metric_of(7, seed, weighted)
         least = least_trimmed(weights["w"].numpy(), importances(metrics, 7).numpy(), 2, 2)
         codes = Additive((AdaptiveCodebook(2), KeepLargest(count=2))).project(weights, metrics)
@@ -119,7 +121,7 @@ def test_a_learned_codebook_and_corrections_are_near_the_joint_optimum(weighted)
         reached += found <= least + 1e-9
         plain = distortion(alternation(weights, metrics, 2, 2), weights, metrics)
         assert found <= plain + 1e-12
-    assert reached >= 8
+    assert reached >= 4
 
 
 def alternation(weights, metrics, entries, count):
@@ -133,8 +135,7 @@ def alternation(weights, metrics, entries, count):
     return {"w": SumCode(tuple(sparse.shape), dtype_name(sparse), (quantized["w"], kept["w"]))}
 
 
-@pytest.mark.parametrize("entries", [1, 2, 4, 16])
-@pytest.mark.parametrize("tensor", [normal(3000), heavy(3000), normal(3000).double(), heavy(50, 40).bfloat16()])
+@crossed("entries, tensor", [1, 2, 4, 16], [normal(3000), heavy(3000), normal(3000).double(), heavy(50, 40).bfloat16()])
 def test_never_worse_than_the_published_alternation(entries, tensor):
     weights = {"w": tensor}
     ours = Additive((AdaptiveCodebook(entries), KeepLargest(count=30))).project(weights)
@@ -215,7 +216,7 @@ def test_the_objective_never_rises(name):
         {"w": heavy(30, 20)},
         {} if "rank" in name or name == "three" else {"w": importance(heavy(30, 20))},
     )
-    sums = [Additive(SUMS[name], sweeps, 0.0) for sweeps in range(7)]
+    sums = [Additive(SUMS[name], sweeps, 0.0) for sweeps in (0, 1, 2, 5)]
     found = [(s, s.project(weights, metrics)) for s in sums]
     values = [distortion(codes, weights, metrics) + s.penalty(codes) for s, codes in found]
     assert all(b <= a for a, b in itertools.pairwise(values))
@@ -328,7 +329,7 @@ def test_lc_with_a_sum_ends_below_direct_compression(weighted):
     metrics = {"w": Diagonal(torch.linspace(0.2, 3, 20).double().view(4, 5))} if weighted else None
     sums = Additive((AdaptiveCodebook(2), KeepLargest(count=3)))
     direct = start(problem.params, Plan({"w": sums}), metrics)
-    end: LCState = last(run(direct, problem, Geometric(0.1, 1.1, 80)))
+    end: LCState = last(run(direct, problem, Geometric(0.1, 1.2, 40)))
     before, after = (float(problem.loss(state.compressed["w"])) for state in (direct, end))
     assert after < 0.9 * before
     assert end.progress.gap < 1e-2

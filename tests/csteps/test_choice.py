@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 import torch
-from cases import importance, normal
+from cases import importance, normal, twin_of
 
 from laconic import AdaptiveCodebook, Additive, Choice, Joint, KeepLargest, L0Penalty, Lossless, LowRank
 from laconic.csteps.costs import Bits, Energy, Flops, Parameters
@@ -25,6 +25,7 @@ PARTS = (AdaptiveCodebook(2), AdaptiveCodebook(6), KeepLargest(0.2), LowRank(2),
 @pytest.mark.parametrize("price", [0.0, 1e-4, 1e-2, 1.0])
 @pytest.mark.parametrize("cost", [Bits(), Bits(exact=True), Parameters(), Flops(9), Energy(4)], ids=repr)
 @pytest.mark.parametrize("weighted", [False, True])
+@twin_of(Choice)
 def test_the_choice_is_the_least_of_all_objectives(price, cost, weighted):
     weights = {"w": normal(12, 9, seed=3)}
     metrics = {"w": importance(weights["w"])} if weighted else {}

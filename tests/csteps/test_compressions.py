@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from cases import generator, heavy, importance, normal
+from cases import generator, heavy, importance, normal, twin_of
 
 from laconic import AdaptiveCodebook, Joint, KeepLargest, Lossless, LowRank
 from laconic.csteps.factors import to_matrix
@@ -21,6 +21,7 @@ from laconic.theory.metric import Diagonal, Quartic, Unit
 
 
 @pytest.mark.parametrize("seed", range(6))
+@twin_of(AdaptiveCodebook)
 def test_codebook_as_brute_force(seed):
     weights, h = heavy(8, seed=seed).double(), torch.rand(8, generator=generator(seed)).double()
     code = AdaptiveCodebook(3).project({"w": weights}, {"w": Diagonal(h)})
@@ -93,6 +94,7 @@ def test_a_large_tensor_starts_from_the_warm_codebook():
 
 @pytest.mark.parametrize("count", range(9))
 @pytest.mark.parametrize("seed", range(4))
+@twin_of(KeepLargest)
 def test_keep_largest_as_every_support(count, seed):
     weights = {"a": normal(5, seed=seed).round(decimals=1), "b": normal(3, seed=seed + 9).round(decimals=1)}
     metrics = {"a": Diagonal(torch.rand(5, generator=generator(seed)).mul(3).round())}

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from cases import heavy, importance, normal
+from cases import heavy, importance, normal, twin_of
 
 from laconic import Joint, UniformGrid
 from laconic.csteps.joint import project
@@ -25,6 +25,7 @@ def with_offsets(code, offsets):
 
 
 @pytest.mark.parametrize("weighted", [False, True])
+@twin_of(UniformGrid)
 def test_no_offset_is_better_for_the_integers_of_a_grid(weighted):
     values = heavy(500)
     h = importance(values).importance.numpy() if weighted else np.ones(500)

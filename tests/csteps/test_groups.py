@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from cases import heavy, importance, normal
+from cases import heavy, importance, normal, twin_of
 from scipy.optimize import minimize
 from toys import last, lbfgs, random_quadratic
 
@@ -80,6 +80,7 @@ def test_groups_are_what_their_kind_says(groups, shape):
 
 @each
 @pytest.mark.parametrize("weighted", [False, True, "quartic"])
+@twin_of(KeepGroups)
 def test_the_groups_kept_are_the_best_of_all_sets(groups, shape, weighted):
     tensor = normal(*shape, seed=3).round(decimals=0)
     metrics, parts = metric_of(tensor, weighted), members(groups, "w", shape)
@@ -223,6 +224,7 @@ def test_plans_name_groups(row, compression):
 
 @each
 @pytest.mark.parametrize("weighted", [False, True])
+@twin_of(GroupPenalty)
 def test_group_lasso_as_a_general_solver_and_by_its_optimality(groups, shape, weighted):
     tensor = normal(*shape, seed=2).double()
     h = importance(tensor, 3).importance.double() if weighted else torch.ones(shape).double()

@@ -1,12 +1,17 @@
-"""What every compression keeps to, over every case of the table."""
+"""What every compression keeps to, over every case of the table.
+
+A case is one test, which runs all the laws that hold for it. Most cases are run only with ``--all``: a row meets few
+tensors otherwise.
+"""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cached_property
 
 import numpy as np
 import pytest
 import torch
-from cases import CASES, Case, generator
+from cases import CASES, Case, generator, neighbours
 
 from laconic import Compression, Lossless
 from laconic.csteps.catalogue import COMPRESSIONS
@@ -18,32 +23,50 @@ from laconic.format.codes import Code, Symbols, Values
 from laconic.models.params import dtype_name
 from laconic.theory.metric import Metric
 
-
-def over(condition=lambda case: True):
-    """Run a law over the cases that it holds for."""
-    return pytest.mark.parametrize("case", [c for c in CASES if condition(c)], ids=lambda case: case.name)
+NOISES = (1e-3, 1.0)
+Codes = dict[str, Code]
 
 
-def lossy(case: Case) -> bool:
-    return not isinstance(case.compression, Lossless) and bool(case.weights)
+class Trial:
+    """A case and what the laws look at, each computed once: codes are frozen."""
 
+    def __init__(self, case: Case):
+        self.case = case
+        self.weights, self.metrics = case.weights, case.metrics
 
-NOISES = (1e-3, 0.1, 1.0, 10.0)
+    def solve(self, weights=None, warm=None) -> Codes:
+        return project(self.case.compression, self.weights if weights is None else weights, self.metrics, warm)
 
+    @cached_property
+    def codes(self) -> Codes:
+        return self.solve()
 
-def solve(case: Case, weights=None, warm=None) -> dict[str, Code]:
-    return project(case.compression, case.weights if weights is None else weights, case.metrics, warm)
+    @cached_property
+    def feasible(self) -> list[Codes]:
+        """Random points of the feasible set: projections of weights with noise of their own scale."""
+        return [self.solve(self.perturbed(noise, seed)) for seed, noise in enumerate(NOISES)]
 
+    def perturbed(self, noise: float, seed: int) -> dict[str, torch.Tensor]:
+        found = {}
+        for name, tensor in self.weights.items():
+            double = tensor.double().nan_to_num()
+            scale = noise * (double.abs().mean() if tensor.numel() else 0.0)
+            step = torch.randn(tensor.shape, generator=generator(seed), dtype=torch.float64) * scale
+            found[name] = (double + step).to(tensor.dtype)
+        return found
 
-def perturbed(case: Case, noise: float, seed: int) -> dict[str, torch.Tensor]:
-    """The weights with noise of their own scale: projecting these gives a random feasible point."""
-    found = {}
-    for name, tensor in case.weights.items():
-        double = tensor.double().nan_to_num()
-        scale = noise * (double.abs().mean() if tensor.numel() else 0.0)
-        step = torch.randn(tensor.shape, generator=generator(seed), dtype=torch.float64) * scale
-        found[name] = (double + step).to(tensor.dtype)
-    return found
+    def objective(self, codes: Codes) -> float:
+        """What the case minimises: the distortion, and a penalty where there is one."""
+        return distortion(codes, self.weights, self.metrics) + self.case.penalty(codes)
+
+    @property
+    def precision(self) -> float:
+        """How much a rounding to the coarsest dtype can cost, relatively."""
+        return max((torch.finfo(tensor.dtype).eps for tensor in self.weights.values()), default=0.0)
+
+    @property
+    def norm(self) -> float:
+        return sum(float(tensor.double().nan_to_num().square().sum()) for tensor in self.weights.values())
 
 
 def contents(code: Code) -> Iterator[tuple[object, ...]]:
@@ -57,53 +80,44 @@ def contents(code: Code) -> Iterator[tuple[object, ...]]:
             yield name, alphabet, part.array.dtype.name, part.array.tobytes()
 
 
-def contents_kinds(code: Code) -> list[type[Code]]:
-    return [first for first, *_ in contents(code) if isinstance(first, type)]
+def kinds_of_codes(codes: Codes) -> list[list[type[Code]]]:
+    return [[first for first, *_ in contents(code) if isinstance(first, type)] for code in codes.values()]
 
 
-def kinds(compression: Compression) -> set[type[Compression]]:
-    inner = (getattr(compression, field.name) for field in dataclasses.fields(compression))
-    return {type(compression)}.union(*(kinds(part) for part in inner if isinstance(part, Compression)))
-
-
-def same_bits(a: dict[str, Code], b: dict[str, Code]) -> bool:
+def same_bits(a: Codes, b: Codes) -> bool:
     return a.keys() == b.keys() and all(a[name].decompress().tobytes() == b[name].decompress().tobytes() for name in a)
 
 
-def objective(case: Case, codes: dict[str, Code]) -> float:
-    """What the case minimises: the distortion, and a penalty where there is one."""
-    return distortion(codes, case.weights, case.metrics) + case.penalty(codes)
+def like(array: np.ndarray, tensor: torch.Tensor) -> torch.Tensor:
+    wide = array.astype(np.float64) if array.dtype.name == "bfloat16" else array
+    return torch.from_numpy(np.array(wide)).to(tensor.dtype)
 
 
-@over()
-def test_a_compression_knows_what_its_prices_come_to(case: Case):
-    codes = solve(case)
-    assert case.compression.penalty(codes) == pytest.approx(case.penalty(codes), rel=1e-9, abs=1e-12)
+# --- the laws --------------------------------------------------------------------------------------------------------
+
+LAWS: dict[Callable[[Trial], None], Callable[[Case], bool]] = {}
 
 
-def precision(case: Case) -> float:
-    """How much a rounding to the coarsest dtype can cost, relatively."""
-    return max((torch.finfo(tensor.dtype).eps for tensor in case.weights.values()), default=0.0)
+def law(holds_for: Callable[[Case], bool] = lambda case: True):
+    """Run a law over the cases that it holds for."""
+
+    def listed(check: Callable[[Trial], None]) -> Callable[[Trial], None]:
+        LAWS[check] = holds_for
+        return check
+
+    return listed
 
 
-def norm(case: Case) -> float:
-    return sum(float(tensor.double().nan_to_num().square().sum()) for tensor in case.weights.values())
+def lossy(case: Case) -> bool:
+    return not isinstance(case.compression, Lossless) and bool(case.weights)
 
 
-def test_no_public_compression_is_missing_from_the_table():
-    assert {kind for case in CASES for kind in kinds(case.compression)} == set(COMPRESSIONS)
-
-
-def test_names_are_unique():
-    assert len({case.name for case in CASES}) == len(CASES)
-
-
-@over()
-def test_one_code_a_tensor_of_its_shape_and_dtype(case: Case):
-    before = {name: tensor.clone() for name, tensor in case.weights.items()}
-    codes = solve(case)
-    assert list(codes) == list(case.weights)
-    for name, tensor in case.weights.items():
+@law()
+def one_code_a_tensor_of_its_shape_and_dtype(trial: Trial):
+    before = {name: tensor.clone() for name, tensor in trial.weights.items()}
+    codes = trial.codes
+    assert list(codes) == list(trial.weights)
+    for name, tensor in trial.weights.items():
         array = codes[name].decompress()
         assert (codes[name].shape, array.shape) == (tuple(tensor.shape), tuple(tensor.shape))
         assert (codes[name].dtype, array.dtype.name) == (dtype_name(tensor), dtype_name(tensor))
@@ -112,85 +126,82 @@ def test_one_code_a_tensor_of_its_shape_and_dtype(case: Case):
         assert torch.equal(tensor.nan_to_num(), before[name].nan_to_num())
 
 
-@over()
-def test_same_input_same_code(case: Case):
-    first, second = solve(case), solve(case)
+@law()
+def a_compression_knows_what_its_prices_come_to(trial: Trial):
+    said = trial.case.compression.penalty(trial.codes)
+    assert said == pytest.approx(trial.case.penalty(trial.codes), rel=1e-9, abs=1e-12)
+
+
+@law()
+def same_input_same_code_and_warm_codes_of_another_kind_are_ignored(trial: Trial):
+    strange = project(Lossless(), {name: torch.zeros(3) for name in trial.weights})
+    first, second = trial.codes, trial.solve(warm=strange)
     assert [list(contents(code)) for code in first.values()] == [list(contents(code)) for code in second.values()]
 
 
-@over()
-def test_streams_invert(case: Case):
+@law()
+def streams_invert(trial: Trial):
     def rebuilt(code: Code) -> Code:
         parts = {name: rebuilt(p) if isinstance(p, Code) else p for name, p in code.streams().items()}
         assert all(isinstance(part, (Code, Symbols, Values)) for part in parts.values())
         return type(code).from_streams(code.shape, code.dtype, code.facts(), parts)
 
-    codes = solve(case)
-    again = {name: rebuilt(code) for name, code in codes.items()}
-    assert same_bits(codes, again)
-    assert all(list(contents(codes[name])) == list(contents(again[name])) for name in codes)
+    again = {name: rebuilt(code) for name, code in trial.codes.items()}
+    assert same_bits(trial.codes, again)
+    assert all(list(contents(trial.codes[name])) == list(contents(again[name])) for name in trial.codes)
 
 
-@over()
-def test_the_file_gives_every_code_back_at_the_size_that_bits_says(case: Case):
-    codes = solve(case)
-    data = container.dumps(codes)
-    assert container.bits(codes) == 8 * len(data)
-    assert same_bits(container.loads(data).codes, codes)
+@law()
+def the_file_gives_every_code_back_at_the_size_that_bits_says(trial: Trial):
+    data = container.dumps(trial.codes)
+    assert container.bits(trial.codes) == 8 * len(data)
+    assert same_bits(container.loads(data).codes, trial.codes)
 
 
-@over(lambda case: case.idempotent != "no")
-def test_projecting_twice_is_projecting_once(case: Case):
-    once = solve(case)
-    weights = {name: _tensor(code.decompress(), case.weights[name]) for name, code in once.items()}
-    twice = solve(case, weights)
-    if case.idempotent == "bit":
+@law(lambda case: case.idempotent != "no")
+def projecting_twice_is_projecting_once(trial: Trial):
+    once = trial.codes
+    weights = {name: like(code.decompress(), trial.weights[name]) for name, code in once.items()}
+    twice = trial.solve(weights)
+    if trial.case.idempotent == "bit":
         assert all(np.array_equal(once[n].decompress(), twice[n].decompress(), equal_nan=True) for n in once)
     else:
-        assert distortion(twice, weights) <= (8 * precision(case)) ** 2 * norm(case)
+        assert distortion(twice, weights) <= (8 * trial.precision) ** 2 * trial.norm
 
 
-@over(lossy)
-def test_never_worse_than_warm(case: Case):
-    for seed, noise in enumerate(NOISES):
-        warm = solve(case, perturbed(case, noise, seed))
-        new = solve(case, warm=warm)
-        assert objective(case, new) <= objective(case, warm) * (1 + 1e-12)
-        kinds_of = [[contents_kinds(code) for code in codes.values()] for codes in (new, warm)]
-        assert kinds_of[0] == kinds_of[1] or not case.one_kind
+@law(lossy)
+def never_worse_than_warm(trial: Trial):
+    for warm in trial.feasible:
+        new = trial.solve(warm=warm)
+        assert trial.objective(new) <= trial.objective(warm) * (1 + 1e-12)
+        assert kinds_of_codes(new) == kinds_of_codes(warm) or not trial.case.one_kind
 
 
-@over()
-def test_warm_codes_of_another_kind_are_ignored(case: Case):
-    strange = project(Lossless(), {name: torch.zeros(3) for name in case.weights})
-    assert same_bits(solve(case), solve(case, warm=strange))
-
-
-@over(lambda case: lossy(case) and case.exact)
-def test_random_feasible_points_are_no_better(case: Case):
-    least = objective(case, solve(case))
-    for seed, noise in enumerate(NOISES * 2):
-        point = solve(case, perturbed(case, noise, seed))
-        other = objective(case, point)
+@law(lambda case: lossy(case) and case.exact)
+def no_other_feasible_point_is_better(trial: Trial):
+    """Neither projections of other weights, nor points that are made of the code by hand."""
+    least = trial.objective(trial.codes)
+    for point in (*trial.feasible, *neighbours(trial.case.compression, trial.weights, trial.codes)):
         # where the optimum is all but zero, what the dtype rounds off is all there is
-        assert least <= other * (1 + 4 * precision(case)) + precision(case) ** 2 * norm(case)
+        room = 4 * trial.precision * trial.objective(point) + trial.precision**2 * trial.norm
+        assert least <= trial.objective(point) + room
 
 
-@over(lambda case: lossy(case) and any(t.numel() for t in case.weights.values()))
-def test_what_is_not_finite_is_refused_by_name(case: Case):
-    name = [name for name, tensor in case.weights.items() if tensor.numel()][-1]
+@law(lambda case: lossy(case) and any(t.numel() for t in case.weights.values()))
+def what_is_not_finite_is_refused_by_name(trial: Trial):
+    name = [name for name, tensor in trial.weights.items() if tensor.numel()][-1]
     for poison in (float("nan"), float("inf"), -float("inf")):
-        tensor = case.weights[name].clone(memory_format=torch.contiguous_format)
+        tensor = trial.weights[name].clone(memory_format=torch.contiguous_format)
         tensor.view(-1)[-1] = poison
         with pytest.raises(WeightsError, match=f"{name}: 1 of"):
-            solve(case, {**case.weights, name: tensor})
+            trial.solve({**trial.weights, name: tensor})
 
 
-@over(lossy)
-def test_integers_are_refused_by_name(case: Case):
-    name = next(iter(case.weights))
+@law(lossy)
+def integers_are_refused_by_name(trial: Trial):
+    name = next(iter(trial.weights))
     with pytest.raises(WeightsError, match=f"{name}: .*int64"):
-        solve(case, {**case.weights, name: torch.ones(case.weights[name].shape, dtype=torch.int64)})
+        trial.solve({**trial.weights, name: torch.ones(trial.weights[name].shape, dtype=torch.int64)})
 
 
 class Strange(Metric):
@@ -198,13 +209,41 @@ class Strange(Metric):
         raise AssertionError("a compression that does not know a metric does not use it")
 
 
-@over(lossy)
-def test_a_metric_that_it_cannot_honour_is_refused_by_name(case: Case):
-    name = next(iter(case.weights))
+@law(lossy)
+def a_metric_that_it_cannot_honour_is_refused_by_name(trial: Trial):
+    name = next(iter(trial.weights))
     with pytest.raises(UnsupportedMetric, match=f"{name}: .*Strange"):
-        project(case.compression, case.weights, {name: Strange()})
+        project(trial.case.compression, trial.weights, {name: Strange()})
 
 
-def _tensor(array: np.ndarray, like: torch.Tensor) -> torch.Tensor:
-    wide = array.astype(np.float64) if array.dtype.name == "bfloat16" else array
-    return torch.from_numpy(np.array(wide)).to(like.dtype)
+# --- the table -------------------------------------------------------------------------------------------------------
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "case" in metafunc.fixturenames:
+        cases = [case for case in CASES if case.usual or metafunc.config.getoption("--all")]
+        metafunc.parametrize("case", cases, ids=[case.name for case in cases])
+
+
+def test_a_case_keeps_every_law(case: Case):
+    trial = Trial(case)
+    for check, holds_for in LAWS.items():
+        if holds_for(case):
+            try:
+                check(trial)
+            except BaseException as error:
+                error.add_note(f"law: {check.__name__}")
+                raise
+
+
+def kinds(compression: Compression) -> set[type[Compression]]:
+    inner = (getattr(compression, field.name) for field in dataclasses.fields(compression))
+    return {type(compression)}.union(*(kinds(part) for part in inner if isinstance(part, Compression)))
+
+
+def test_no_public_compression_is_missing_from_the_table():
+    assert {kind for case in CASES if case.usual for kind in kinds(case.compression)} == set(COMPRESSIONS)
+
+
+def test_names_are_unique():
+    assert len({case.name for case in CASES}) == len(CASES)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from cases import heavy, normal
+from cases import heavy, normal, twin_of
 from toys import last, random_quadratic
 
 from laconic import LearnedRank, Lossless, LowRank, NuclearNorm
@@ -90,6 +90,7 @@ def test_learned_rank_in_plans():
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("cost", [Parameters(), Bits(exact=True)], ids=repr)
+@twin_of(LearnedRank)
 def test_under_importances_it_is_near_the_best_of_all_ranks(cost, seed):
     """Exactly there where importances are separable; elsewhere both are descents, of which neither is the optimum."""
     weights = {"w": heavy(9, 12, seed=seed).double()}
@@ -133,6 +134,7 @@ def test_lc_with_a_learned_rank_reaches_the_best_of_all_ranks():
 
 @pytest.mark.parametrize("shape", [(7, 5), (4, 9), (1, 6), (3, 2, 2, 2)])
 @pytest.mark.parametrize("price", [0.0, 0.5, 3.0, 100.0])
+@twin_of(NuclearNorm, importances=False)
 def test_singular_values_are_thresholded(shape, price):
     tensor = normal(*shape).double()
     code = NuclearNorm(price).project({"w": tensor})["w"]

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 import torch
-from cases import generator, heavy, importance, normal
+from cases import generator, heavy, importance, normal, twin_of
 from torch.nn import functional as F
 
 from laconic import AdaptiveCodebook, LowRank
@@ -94,6 +94,7 @@ def test_kronecker_factors_of_the_wrong_size_or_view_are_refused_by_name():
 
 @pytest.mark.parametrize("rank", [1, 2, 3])
 @pytest.mark.parametrize("seed", range(2))
+@twin_of(LowRank)
 def test_weighted_low_rank_is_near_the_best_of_many_descents(rank, seed):
     w, h = heavy(6, 7, seed=seed).double(), importance(normal(6, 7), seed=seed).importance.double()
     found = distortion(LowRank(rank).project({"w": w}, {"w": Diagonal(h)}), {"w": w}, {"w": Diagonal(h)})

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from cases import heavy, normal
+from cases import heavy, normal, twin_of
 
 from laconic import AdaptiveCodebook, Joint, KeepLargest, KeepNOfM, PricedPruning
 from laconic.csteps.keep_n_of_m import largest_in_rows
@@ -22,6 +22,7 @@ from .separable import costs_of, metric_of
 @pytest.mark.parametrize("shape", [(3, 8), (2, 10), (2, 3, 2, 2), (7,), (), (0, 4), (2, 1)])
 @pytest.mark.parametrize(("n", "m"), [(2, 4), (0, 3), (3, 3), (1, 1), (2, 12), (1, 40)])
 @pytest.mark.parametrize("weighted", [False, True, "quartic"])
+@twin_of(KeepNOfM)
 def test_n_of_m_as_every_support_of_each_group(shape, n, m, weighted):
     tensor = normal(*shape, seed=6).round(decimals=0)
     metrics = metric_of(tensor, weighted)
@@ -59,6 +60,7 @@ def test_patterns_of_2_of_4_take_less_than_a_mask():
 @pytest.mark.parametrize("value_bits", [None, 0.0, 1.5])
 @pytest.mark.parametrize("price", [0.0, 0.01, 0.05, 0.3, 10.0])
 @pytest.mark.parametrize("weighted", [False, True, "quartic"])
+@twin_of(PricedPruning)
 def test_priced_pruning_as_every_support(price, value_bits, weighted):
     weights = {"w": heavy(6, seed=4).round(decimals=1), "u": torch.tensor([0.0, 0.5, -0.5]).half()}
     metrics = metric_of(weights["w"], weighted)

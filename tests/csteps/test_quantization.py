@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from cases import generator, heavy, normal
+from cases import generator, heavy, normal, twin_of
 from toys import last, lbfgs, random_quadratic
 
 from laconic import AdaptiveCodebook, FixedAssignments, FixedCodebook, Joint
@@ -142,6 +142,7 @@ def test_powers_of_two_as_the_formula(smallest):
 
 
 @pytest.mark.parametrize("weighted", [False, True])
+@twin_of(FixedCodebook)
 def test_scaled_binary_is_the_mean_magnitude_with_the_signs(weighted):
     weights, h = normal(5, 7).double(), torch.rand(5, 7, generator=generator(1)).double()
     h = h if weighted else torch.ones_like(h)
@@ -264,6 +265,7 @@ def test_lc_finds_the_best_scale_of_given_signs():
 
 
 @pytest.mark.parametrize("weighted", [False, True])
+@twin_of(FixedAssignments)
 def test_shared_values_are_the_weighted_means_of_their_groups_over_all_tensors(weighted):
     weights = {"a": normal(4, 5), "b": normal(7, seed=1)}
     labels = {"a": np.arange(20).reshape(4, 5) % 3, "b": np.array([9, 9, 2, 2, -1, 9, 0])}

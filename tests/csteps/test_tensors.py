@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from cases import heavy, normal
+from cases import heavy, normal, twin_of
 from torch.nn import functional as F
 from toys import Quadratic, lbfgs
 
@@ -42,6 +42,7 @@ def test_a_kernel_of_few_channels_is_found():
 
 
 @pytest.mark.parametrize("seed", range(4))
+@twin_of(Tucker, importances=False)
 def test_tucker_is_near_the_best_of_many_random_starts_and_better_than_its_start(seed):
     """Twin: the same alternation written with full decompositions, from ten random bases."""
     tensor = heavy(7, 6, 4, seed=seed).double()
@@ -87,6 +88,7 @@ def test_bases_are_orthonormal_with_definite_signs():
 
 
 @pytest.mark.parametrize("terms", [1, 2, 4])
+@twin_of(Canonical, importances=False)
 def test_cp_of_a_matrix_is_its_truncated_svd(terms):
     weights = {"w": normal(6, 9).double()}
     expected = distortion(LowRank(terms).project(weights), weights)

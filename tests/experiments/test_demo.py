@@ -4,27 +4,42 @@ import io
 import json
 import re
 from contextlib import redirect_stdout
+from dataclasses import replace
 
 import pytest
 import torch
 
 import laconic
 from laconic.cli import run
+from laconic.experiments import demo as shown
 from laconic.experiments.demo import PLANS
 from laconic.models import data, nets
 from laconic.models.checkpoints import load_checkpoint
 from laconic.models.params import params_of
 from laconic.training.task import classification
 
+SHORT = {
+    "REFERENCE": replace(shown.REFERENCE, epochs=20),
+    "LC": replace(
+        shown.LC,
+        steps=10,
+        l_step=replace(shown.LC.l_step, epochs=1),
+        growth=1.5,
+        finetune=replace(shown.LC.finetune, epochs=5),
+    ),
+}
+
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory):
-    """The folder, and what was printed."""
+def demo(tmp_path_factory, request):
+    """The folder, and what was printed; of a shorter training than the demonstration's own, unless all is asked for."""
     folder = tmp_path_factory.mktemp("demo") / "deep" / "demo"
     printed = io.StringIO()
     before = torch.get_num_threads()
     try:
-        with redirect_stdout(printed):
+        with redirect_stdout(printed), pytest.MonkeyPatch.context() as patch:
+            for name, short in SHORT.items() if not request.config.getoption("--all") else ():
+                patch.setattr(shown, name, short)
             assert run(["demo", "--seeds", "1", "--json", "--threads", "1", "-o", str(folder)]) == 0
     finally:
         torch.set_num_threads(before)

@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import shutil
 from contextlib import redirect_stdout
 from dataclasses import replace
 
@@ -50,6 +51,22 @@ def whole(tmp_path_factory):
         patch.setattr(networks, "TRAINING_MLP", replace(networks.TRAINING_MLP, epochs=3))
         reproduce(recipe("gao2019-mnist"), folder, lambda done, text: said.append((done, text)), fast=True)
     return folder, said
+
+
+def halfway(whole, folder, points):
+    """The folder as it was after the first points of a run, the trained network among them."""
+    shutil.copytree(whole[0], folder)
+    (folder / "result.json").unlink()
+    (folder / "report.md").unlink()
+    lines = (folder / "points.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+    (folder / "points.jsonl").write_text("".join(lines[:points]), encoding="utf-8")
+    return folder
+
+
+def subject_of(whole, folder):
+    cache = Cache(halfway(whole, folder, 1), json.loads((whole[0] / "job.json").read_text(encoding="utf-8")))
+    (subject,) = networks.mnist(Context(cache, fast=True))
+    return subject
 
 
 # --- sizes -------------------------------------------------------------------------------------------
@@ -119,9 +136,9 @@ def test_choices_are_made_on_the_validation_split(whole):
             assert rows[row["setting"]][place] == max(accuracies[place] for accuracies in rows.values())
 
 
-def test_one_choice_may_serve_all_points(tmp_path, monkeypatch):
+def test_one_choice_may_serve_all_points(whole, tmp_path, monkeypatch):
     monkeypatch.setattr(networks, "MNIST_FAST", replace(TINY, each=False))
-    (subject,) = networks.mnist(Context(Cache(tmp_path, {}), fast=True))
+    subject = subject_of(whole, tmp_path / "run")
     for (technique, _), choice in choose(subject).items():
         assert choice.places == TINY.anchors[technique]
         assert list(choice.chosen) == list(TINY.values[technique])
@@ -145,7 +162,9 @@ def test_the_page_has_the_numbers_and_the_figures(whole):
         assert (folder / f"mlp256-digits-{kind}.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize("after", [2, 6, 13])
+@pytest.mark.parametrize(
+    "after", [pytest.param(2, marks=pytest.mark.full), 6, pytest.param(13, marks=pytest.mark.full)]
+)
 def test_an_interrupted_run_ends_the_same(whole, tmp_path, after):
     calls = []
 
@@ -164,8 +183,8 @@ def test_an_interrupted_run_ends_the_same(whole, tmp_path, after):
     assert len(keys) == len(set(keys)), "something was computed twice"
 
 
-def test_temperature_and_added_change_the_metric(tmp_path):
-    (subject,) = networks.mnist(Context(Cache(tmp_path, {}), fast=True))
+def test_temperature_and_added_change_the_metric(whole, tmp_path):
+    subject = subject_of(whole, tmp_path / "run")
     soft, sharp = (metrics_of(subject, METHODS["proposed"], t) for t in (9.0, 1.0))
     assert not torch.equal(soft["fc1.weight"].importance, sharp["fc1.weight"].importance)
     plain, lifted = (metrics_of(subject, METHODS["hessian"], mu) for mu in (0.0, 0.25))
@@ -258,6 +277,8 @@ def test_the_command_lists_the_recipes(monkeypatch):
 
 def test_the_command_runs_one_and_goes_on(whole, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    made = len((whole[0] / "points.jsonl").read_text().splitlines())
+    halfway(whole, tmp_path / "reproduce-gao2019-mnist", made - 3)
     code, shown = called("gao2019-mnist", "--fast", "--json", "--threads", 1)
     assert code == 0
     assert json.loads(shown) == json.loads((tmp_path / "reproduce-gao2019-mnist" / "result.json").read_text())
@@ -277,11 +298,11 @@ def test_the_command_refuses(tmp_path, capsys):
         assert message in capsys.readouterr().err
 
 
-def test_an_interrupt_says_how_to_go_on(tmp_path, monkeypatch, capsys):
+def test_an_interrupt_says_how_to_go_on(whole, tmp_path, monkeypatch, capsys):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("laconic.experiments.recipes.gao2019.points.compress", interrupt)
-    folder = tmp_path / "run"
+    folder = halfway(whole, tmp_path / "run", 1)
     assert called("gao2019-mnist", "--fast", "-o", folder, "--threads", 1)[0] == 130
     assert f"{folder}: the same command goes on" in " ".join(capsys.readouterr().err.split())

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from crossing import crossed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -94,7 +95,7 @@ def checked(monkeypatch: pytest.MonkeyPatch, levels: np.ndarray, counts: np.ndar
 # --- there and back --------------------------------------------------------------------------------
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     st.sampled_from(KINDS), st.lists(st.integers(0, 40), min_size=1, max_size=6), st.floats(0.01, 300),
     st.sampled_from([0.0, 0.05]), st.integers(0, 2**20),
@@ -115,10 +116,9 @@ BIG = {
 }
 
 
-@pytest.mark.parametrize("far", [0.0, 0.002])
-@pytest.mark.parametrize("name", BIG)
-@pytest.mark.parametrize(("nu", "pairs"), [(0, False), (0, True), (3, False)])
-def test_many_levels_come_back(monkeypatch: pytest.MonkeyPatch, name: str, nu: int, pairs: bool, far: float):
+@crossed("name, kind, far", BIG, [(0, False), (0, True), (3, False)], [0.0, 0.002])
+def test_many_levels_come_back(monkeypatch: pytest.MonkeyPatch, name: str, kind: tuple[int, bool], far: float):
+    nu, pairs = kind
     counts = np.array(BIG[name]) * (2 if pairs else 1) + pairs  # odd numbers of levels: the last pair is half
     levels = drawn(counts, nu, 0.8, far=far)
     assert lane_count(len(levels)) > 1
@@ -225,7 +225,7 @@ def test_both_decoders_agree_on_hostile_bytes(
     assert refused > times / 2
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.binary(max_size=40), st.integers(1, 50), st.sampled_from([(0, False), (0, True), (3, False)]))
 def test_any_bytes_are_levels_or_refused(data: bytes, count: int, kind: tuple[int, bool]):
     levels = drawn(np.array([2000]), kind[0], 1.0, far=0.05)

@@ -7,6 +7,7 @@ from decimal import Decimal, getcontext
 
 import numpy as np
 import pytest
+from crossing import crossed
 
 from laconic.format.codes.cosine import LONGEST, basis, forward, inverse, transformable
 from laconic.format.codes.scales import COLUMNS, POSITIONS, ROWS, Scales, folded, symbol_counts
@@ -33,9 +34,7 @@ def naive_classes(shape: tuple[int, ...], mode: int, symbols: np.ndarray, classe
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-@pytest.mark.parametrize("mode", range(ALL + 1))
-@pytest.mark.parametrize("classes", [1, 2, 5, 128])
+@crossed("shape, mode, classes", SHAPES, range(ALL + 1), [1, 2, 5, 128], times=3)
 def test_weights_are_sorted_by_class_and_back(shape: tuple[int, ...], mode: int, classes: int):
     rng = np.random.default_rng(mode)
     symbols = rng.integers(0, 8, sum(symbol_counts(shape, mode)))
@@ -68,9 +67,9 @@ def test_a_tensor_is_rows_columns_and_positions():
 KERNELS = [(2, 3, 3, 3), (4, 1, 5, 5), (3, 2, 1, 7), (2, 2, 32), (1, 1, 2, 3, 4), (0, 2, 3, 3)]
 
 
-@pytest.mark.parametrize("length", range(1, LONGEST + 1))
-def test_the_basis_is_orthonormal(length: int):
-    assert np.abs(basis(length) @ basis(length).T - np.eye(length)).max() < 1e-8
+def test_the_basis_is_orthonormal():
+    for length in range(1, LONGEST + 1):
+        assert np.abs(basis(length) @ basis(length).T - np.eye(length)).max() < 1e-8
 
 
 def cosine(x: Decimal) -> Decimal:

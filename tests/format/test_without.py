@@ -44,13 +44,18 @@ def read(*absent, folder=GOLDEN):
 
 
 @pytest.fixture(scope="module")
-def everything():
-    return read()[0]
+def with_all():
+    return read()
 
 
-def test_reading_never_loads_torch(everything):
-    assert len(everything) > 20
-    assert not {"torch", "safetensors"} & set(read()[1])
+@pytest.fixture(scope="module")
+def everything(with_all):
+    return with_all[0]
+
+
+def test_reading_never_loads_torch(with_all):
+    assert len(with_all[0]) > 20
+    assert not {"torch", "safetensors"} & set(with_all[1])
 
 
 def test_the_same_bits_without_numba(everything):

@@ -102,7 +102,7 @@ COMPRESSIONS = {
 def test_choices_stay_and_the_loss_falls_whatever_the_code(kind: str):
     problem = random_quadratic(30, seed=4, shape=SHAPE)
     codes = dict(Joint(COMPRESSIONS[kind]).project({"w": problem.centre + normal(*SHAPE, seed=9) / 3}))
-    tuned = finetune(problem.task, codes, Optimization(150, 0.01, optimizer=adam))
+    tuned = finetune(problem.task, codes, Optimization(50, 0.02, optimizer=adam))
     assert choices(tuned["w"]) == choices(codes["w"])
     assert tuned["w"].decompress().dtype == np.float64
     if kind in ("nothing kept", "rank 0"):

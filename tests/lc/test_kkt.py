@@ -39,7 +39,7 @@ def objective(problem: Quadratic, w: Tensor, state: LCState, mu: float) -> float
     return float(problem.loss(w)) + 0.5 * mu * float((m * apart.square()).sum())
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(
     kind=st.sampled_from(sorted(COMPRESSIONS)),
     weighted=st.booleans(),
@@ -67,7 +67,7 @@ def end(problem: Quadratic, compression: Compression, weighted: bool, augmented:
     """The states before and after the last step of a long path."""
     metrics = importances(tuple(problem.centre.shape), seed=9) if weighted else None
     state = start(problem.params, Plan({"w": compression}), metrics)
-    path = Geometric(0.05, 1.025, 500) if augmented else Geometric(0.05, 1.06, 400)
+    path = Geometric(0.05, 1.03, 400) if augmented else Geometric(0.05, 1.06, 250)
     *_, before, after = run(state, problem, path, augmented=augmented)
     return before, after
 

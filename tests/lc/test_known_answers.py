@@ -33,7 +33,7 @@ def reduced_rank(x: Tensor, problem: Quadratic, rank: int) -> Tensor:
     return u[:, :rank] @ u[:, :rank].T @ problem.centre
 
 
-def descend_on_factors(problem: Quadratic, rank: int, steps: int = 1500, lr: float = 0.05) -> float:
+def descend_on_factors(problem: Quadratic, rank: int, steps: int = 1000, lr: float = 0.05) -> float:
     """Gradient descent on W = A B from the truncated SVD of the reference."""
     u, s, vh = torch.linalg.svd(problem.centre, full_matrices=False)
     a, b = u[:, :rank] * s[:rank].sqrt(), s[:rank].sqrt()[:, None] * vh[:rank]
@@ -56,7 +56,7 @@ def alternate_on_factors(x: Tensor, problem: Quadratic, rank: int, sweeps: int =
 @pytest.mark.parametrize("rank", [1, 2, 3])
 def test_low_rank_regression_reaches_the_closed_form_and_no_other_method_is_below(rank: int):
     x, problem = regression_of(seed=rank)
-    state = last(run(start(problem.params, Plan({"w": LowRank(rank)})), problem, Geometric(0.1, 1.03, 200)))
+    state = last(run(start(problem.params, Plan({"w": LowRank(rank)})), problem, Geometric(0.1, 1.05, 130)))
     w = state.compressed["w"]
     best = float(problem.loss(reduced_rank(x, problem, rank)))
     assert torch.linalg.matrix_rank(w) == rank
@@ -102,10 +102,9 @@ def test_without_multipliers_the_answer_is_as_near_as_mu_is_slow():
         state = last(run(direct, problem, Geometric(0.1, growth, steps), augmented=False))
         return float((state.compressed["w"] - expected).norm() / expected.norm())
 
-    fast, middle, slow = error(1.2, 60), error(1.05, 220), error(1.0125, 860)
-    assert middle < fast / 2
-    assert slow < middle / 2
-    assert slow < 0.03
+    fast, slow = error(1.2, 60), error(1.05, 220)
+    assert slow < fast / 2
+    assert slow < 0.1
 
 
 def test_direct_compression_is_provably_not_optimal_and_lc_is():
@@ -170,7 +169,7 @@ SEARCHES = {
 }
 
 
-def share_found(compression: Compression, search, condition: float, problems: int = 16) -> tuple[float, float]:
+def share_found(compression: Compression, search, condition: float, problems: int = 10) -> tuple[float, float]:
     """The shares of random problems of 7 weights on which LC and direct compression reach the optimum."""
     found = direct = 0
     for seed in range(problems):

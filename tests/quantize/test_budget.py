@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 import ml_dtypes
 import numpy as np
 import pytest
+from crossing import crossed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -32,7 +33,7 @@ def correlated(seed: int = 0) -> np.ndarray:
 
 NETS = {
     "matrix": {"w": noise(150, 200)},
-    "kernels": {"conv": correlated(), "bias": noise(64), "fc": 0.3 * noise(300, 100, seed=1), "fc.bias": noise(300)},
+    "kernels": {"conv": correlated(), "bias": noise(64), "fc": 0.3 * noise(150, 100, seed=1), "fc.bias": noise(150)},
     "heavy": {"w": np.random.default_rng(0).standard_t(2, (200, 150)).astype(np.float32), "v": noise(30, 40)},
     "deep": {f"{i}.{part}": noise(*((48, 16, 3, 3) if part == "weight" else (48,)), seed=i) / (1 + i)
              for i in range(6) for part in ("weight", "bias", "norm")},
@@ -67,9 +68,7 @@ def checked(net: dict[str, np.ndarray], found: Fitted, metadata: dict[str, str] 
 # --- sizes -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("bits", [1.0, 2.0, 4.0, 7.0])
-@pytest.mark.parametrize("quality", QUALITIES)
-@pytest.mark.parametrize("name", NETS)
+@crossed("name, quality, bits", NETS, QUALITIES, [1.0, 2.0, 4.0, 7.0])
 def test_bits_are_never_overshot_and_met_within_a_hundredth(name: str, quality: str, bits: float):
     net = NETS[name]
     found = fit(net, Budget(bits=bits), QUALITIES[quality], META)
@@ -87,13 +86,12 @@ UNEVEN = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("quality", ["fast", "default"])
-@pytest.mark.parametrize("name", UNEVEN)
+@crossed("name, quality", UNEVEN, ["fast", "default"])
 def test_budgets_far_below_a_bit_are_met_as_closely(name: str, quality: str):
-    for bits in (0.3, 0.5, 0.8, 1.2):
+    for bits in (0.3, 0.8):
         found = fit(UNEVEN[name], Budget(bits=bits), QUALITIES[quality])
         assert bits * elements(UNEVEN[name]) / 8 * (1 - NEAR) < found.file_bytes <= bits * elements(UNEVEN[name]) / 8
-    for snr in (3.0, 6.0, 10.0):
+    for snr in (3.0, 10.0):
         assert snr <= fit(UNEVEN[name], Budget(snr=snr), QUALITIES[quality]).snr < snr + 0.1
 
 
@@ -131,9 +129,9 @@ class Counting(Mapping[str, np.ndarray]):
 
 @pytest.mark.parametrize("budget", [Budget(bits=2), Budget(snr=12)], ids=str)
 def test_a_large_network_is_never_in_memory_as_a_whole(budget: Budget, monkeypatch: pytest.MonkeyPatch):
-    net = Counting(60)
+    net = Counting(30)
     fit(Counting(2), budget)  # kernels are compiled, tables made
-    kept = fit(Counting(60), budget)
+    kept = fit(Counting(30), budget)
     monkeypatch.setattr(network, "KEPT", 1 << 15)
     tracemalloc.start()
     found = fit(net, budget)
@@ -141,7 +139,7 @@ def test_a_large_network_is_never_in_memory_as_a_whole(budget: Budget, monkeypat
     tracemalloc.stop()
     one, output = 128 * 16 * 16, found.file_bytes
     assert 2 * net.count < net.asked <= (PASSES + 5) * net.count
-    assert peak < 3 * output + 100 * one + 16 * (1 << 17)  # codes, one tensor at work, what is rehearsed; all: 70 MB
+    assert peak < 3 * output + 100 * one + 16 * (1 << 17)  # codes, one tensor at work, what is rehearsed; all: 35 MB
     assert abs(found.file_bytes - kept.file_bytes) < 0.006 * kept.file_bytes
     assert budget.snr is None or found.snr >= budget.snr
 
@@ -166,7 +164,7 @@ def test_metadata_are_counted():
     assert noted.snr < plain.snr
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20, derandomize=True)
 @given(
     st.lists(st.lists(st.integers(1, 9), min_size=2, max_size=4), min_size=1, max_size=3), st.floats(-6, 6),
     st.integers(0, 1500), st.sampled_from([*QUALITIES]),
@@ -185,7 +183,7 @@ def test_small_networks_are_within_their_size_or_refused(shapes: list, scale: fl
 
 
 def test_more_bytes_are_less_error():
-    found = [fit(NETS["kernels"], Budget(bits=bits)) for bits in (1, 2, 3, 4, 6, 8)]
+    found = [fit(NETS["kernels"], Budget(bits=bits)) for bits in (1, 3, 6, 8)]
     for less, more in itertools.pairwise(found):
         assert less.file_bytes < more.file_bytes
         assert less.snr < more.snr - 3
@@ -201,9 +199,7 @@ def test_quality_is_less_error_for_the_same_bytes():
 # --- distortions -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16, ml_dtypes.bfloat16], ids=lambda d: d.__name__)
-@pytest.mark.parametrize("snr", [10.0, 18.0, 25.0])
-@pytest.mark.parametrize("quality", QUALITIES)
+@crossed("quality, snr, dtype", QUALITIES, [10.0, 18.0, 25.0], [np.float32, np.float64, np.float16, ml_dtypes.bfloat16])
 def test_an_snr_is_reached_and_hardly_exceeded(quality: str, snr: float, dtype: type):
     net = {"conv": correlated().astype(dtype), "fc": (0.3 * noise(100, 120)).astype(dtype), "bias": noise(64)}
     found = fit(net, Budget(snr=snr), QUALITIES[quality])
@@ -223,10 +219,9 @@ def test_an_snr_between_rounding_and_exactness_is_reached_from_above():
 
 
 def test_the_same_network_gives_the_same_file():
-    for quality in QUALITIES:
-        for budget in (Budget(bits=3), Budget(snr=20)):
-            one, other = (fit(NETS["kernels"], budget, QUALITIES[quality]) for _ in range(2))
-            assert container.dumps(one.codes) == container.dumps(other.codes)
+    for quality, budget in zip(QUALITIES, (Budget(bits=3), Budget(snr=20), Budget(bits=2)), strict=True):
+        one, other = (fit(NETS["kernels"], budget, QUALITIES[quality]) for _ in range(2))
+        assert container.dumps(one.codes) == container.dumps(other.codes)
 
 
 def test_other_tensors_are_kept_to_the_bit():
@@ -267,16 +262,15 @@ def test_a_budget_that_cannot_be_met_says_what_can():
         fit({"bias": noise(1000)}, Budget(size=100))
 
 
-@pytest.mark.parametrize("quality", QUALITIES)
-@pytest.mark.parametrize(
-    "net",
+@crossed(
+    "net, quality",
     [
         {}, {"w": np.zeros((9, 9), np.float32)}, {"w": np.full((9, 9), 0.1, np.float32)}, {"w": np.float32([[-2]])},
         {"w": np.zeros((0, 4), np.float32)}, {"w": np.zeros((9, 9)), "v": noise(60, 60)},
         {"w": noise(12, 12, dtype=np.float64) * 1e-300}, {"w": noise(12, 12, dtype=np.float64) * 1e300},
         {"w": np.full((2, 2, 3, 3), 3e38, np.float32)}, {"w": np.full((40, 40), 1e-45, np.float32)},
     ],
-    ids=["nothing", "zeros", "constant", "single", "empty", "zeros and noise", "tiny", "huge", "largest", "smallest"],
+    QUALITIES,
 )  # fmt: skip
 def test_degenerate_networks_are_within_their_budgets(net: dict[str, np.ndarray], quality: str):
     found = fit(net, Budget(size=4000), QUALITIES[quality])
@@ -288,11 +282,11 @@ def test_degenerate_networks_are_within_their_budgets(net: dict[str, np.ndarray]
         assert np.abs(back / top - array / top).max(initial=0) < 0.05
 
 
-@pytest.mark.parametrize("outlier", [1e3, 1e6, 1e12, 1e30])
+@crossed("outlier", [1e3, 1e30])
 def test_one_gigantic_weight_does_not_spoil_the_others(outlier: float):
-    weights = noise(200, 300)
+    weights = noise(100, 150)
     weights[7, 8] = outlier
-    net = {"w": weights, "v": noise(100, 100, seed=1)}
+    net = {"w": weights, "v": noise(60, 60, seed=1)}
     found = fit(net, Budget(bits=9), QUALITIES["default"])
     back = checked(net, found)
     assert back["w"][7, 8] == pytest.approx(outlier, rel=1e-3)
@@ -306,7 +300,7 @@ def test_integers_stay_in_their_32_bits_however_much_room_there_is(quality: str)
         {"w": np.full((1, 2, 32, 32), -7.0, np.float32)},
         {"w": noise(3, 3, 3, 3), "v": noise(40, 2)},
     ):
-        for size in (1000, 3000, 6000):
+        for size in (1000, 6000):
             found = fit(net, Budget(size=size), QUALITIES[quality])
             checked(net, found)
             assert found.file_bytes <= size

@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from crossing import crossed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,11 +16,11 @@ from .test_budget import UNEVEN, elements, noise
 FEW = {"few": {"w": noise(20, 20)}, "two": {"a": noise(10, 10), "b": noise(30, 30, seed=1), "bias": noise(10)}}
 
 
-@pytest.mark.parametrize("quality", QUALITIES)
-def test_where_a_path_leaves_the_zeros_at_once_sizes_are_met_between(quality: str):
+@crossed("quality, share", QUALITIES, (0.1, 0.15, 0.2))
+def test_where_a_path_leaves_the_zeros_at_once_sizes_are_met_between(quality: str, share: float):
     """At a tenth of a bit, and in tensors of a few hundred weights, bytes leap from one step to the next."""
     octaves = {f"t{i}": noise(64, 64, seed=i) * 2.0**i for i in range(6)}
-    nets = [(net, bits) for net in [octaves, *UNEVEN.values()] for bits in (0.1, 0.15, 0.2)]
+    nets = [(net, share) for net in [octaves, *UNEVEN.values()]]
     for net, bits in [*nets, *itertools.product(FEW.values(), (6.0, 7.0))]:
         size = int(bits * elements(net) / 8)
         assert size * (1 - NEAR) <= fit(net, Budget(size=size), QUALITIES[quality]).file_bytes <= size
@@ -28,7 +29,7 @@ def test_where_a_path_leaves_the_zeros_at_once_sizes_are_met_between(quality: st
 @pytest.mark.parametrize("quality", QUALITIES)
 @pytest.mark.parametrize("name", FEW)
 def test_an_error_that_a_few_hundred_weights_may_have_is_met(name: str, quality: str):
-    for snr in (3.0, 6.0, 8.0, 10.0, 12.0, 15.0, 20.0):
+    for snr in (3.0, 8.0, 12.0, 20.0):
         assert snr <= fit(FEW[name], Budget(snr=snr), QUALITIES[quality]).snr < snr + 0.25
 
 
@@ -38,7 +39,7 @@ def test_a_size_below_that_of_zeros_alone_is_refused():
             fit(FEW["two"], Budget(size=size))
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=25, deadline=None, derandomize=True)
 @given(st.data())
 def test_any_size_above_300_bytes_is_met_within_a_hundredth(data: st.DataObject):
     rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))

@@ -3,6 +3,7 @@
 import kmeans1d
 import numpy as np
 import pytest
+from crossing import crossed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -31,7 +32,7 @@ def brute_force(values: np.ndarray, weights: np.ndarray, k: int) -> float:
 weighted = st.lists(st.tuples(st.integers(-6, 6), st.integers(0, 4)), min_size=1, max_size=9)
 
 
-@settings(deadline=None, derandomize=True, max_examples=150)
+@settings(deadline=None, derandomize=True, max_examples=80)
 @given(weighted, st.integers(1, 3), st.sampled_from([exact, fast, cluster]))
 def test_the_least_of_all_assignments(pairs, k, solver):
     values, weights = (np.array(column, float) for column in zip(*pairs, strict=True))
@@ -50,9 +51,13 @@ def test_the_least_of_all_assignments_of_reals(k, seed):
     assert error(values, weights, exact(values, weights, k)) == pytest.approx(brute_force(values, weights, k))
 
 
-@pytest.mark.parametrize(("n", "k"), [(1000, 2), (1000, 256), (10_000, 16), (10_000, 64), (100_000, 4)])
-@pytest.mark.parametrize("draw", ["normal", "standard_cauchy", "laplace"])
-def test_exact_as_kmeans1d(n, k, draw):
+@crossed(
+    "size, draw",
+    [(1000, 2), (1000, 256), (10_000, 16), (10_000, 64), (100_000, 4)],
+    ["normal", "standard_cauchy", "laplace"],
+)
+def test_exact_as_kmeans1d(size, draw):
+    n, k = size
     values = getattr(np.random.default_rng(n + k), draw)(size=n)
     theirs = np.unique(kmeans1d.cluster(values, k).centroids)
     assert error(values, None, exact(values, None, k)) <= error(values, None, theirs) * (1 + 1e-9)
@@ -69,8 +74,7 @@ def samples(n: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
     }
 
 
-@pytest.mark.parametrize("weights", ["unit", "log-normal", "wild"])
-@pytest.mark.parametrize("name", samples(1, np.random.default_rng(0)))
+@crossed("name, weights", samples(1, np.random.default_rng(0)), ["unit", "log-normal", "wild"])
 def test_fast_is_within_three_in_a_thousand_of_the_optimum(name, weights):
     rng = np.random.default_rng(5)
     values = samples(20_000, rng)[name].astype(np.float32)

@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from crossing import crossed
 
 from laconic.format.coding.levels import SIZES, size_of
 from laconic.format.coding.packing import frozen
@@ -76,13 +77,10 @@ def cost_of(levels: np.ndarray, offered: list[list[Offer]], nu: int) -> float:
     return cost
 
 
-@pytest.mark.parametrize("rate", [0.0, 0.1, 2.0])
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("moving", [False, True])
-@pytest.mark.parametrize("nu", [2, 3, 6])
+@crossed("nu, moving, weighted, rate", [2, 3, 6], [False, True], [False, True], [0.0, 0.1, 2.0], times=2)
 def test_no_path_is_better_than_the_one_that_is_found(nu: int, moving: bool, weighted: bool, rate: float):
     rng = np.random.default_rng(nu)
-    for lanes, length in itertools.product((1, 2, 8), (1, 3, 6)):
+    for lanes, length in ((1, 6), (2, 3), (8, 1), (8, 6)):
         n = lanes * length - int(rng.integers(lanes))
         values, step = rng.laplace(size=n) * rng.uniform(0.5, 10), 0.37
         h = np.where(rng.random(n) < 0.2, 0.0, rng.lognormal(0, 1.5, n)) if weighted else NONE
@@ -129,8 +127,7 @@ def random_path(rng: np.random.Generator, n: int, nu: int, lanes: int) -> np.nda
     return found
 
 
-@pytest.mark.parametrize("lanes", [1, 8])
-@pytest.mark.parametrize("nu", [0, 2, 3, 4, 5, 6])
+@crossed("nu, lanes", [0, 2, 3, 4, 5, 6], [1, 8])
 def test_a_share_of_one_path_and_the_rest_of_another_is_a_path(nu: int, lanes: int):
     rng, n = np.random.default_rng(nu), 40 * lanes + 3
     for share in (0.0, 0.01, 0.3, 0.77, 0.99, 1.0):
@@ -168,9 +165,7 @@ def test_half_of_one_round_and_half_of_another_is_what_its_codes_cost(nu: int):
 # --- each weight by itself -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 4.0])
-@pytest.mark.parametrize("moving", [False, True])
-@pytest.mark.parametrize("seed", range(4))
+@crossed("seed, moving, rate", range(4), [False, True], [0.0, 0.1, 0.5, 4.0])
 def test_without_importances_the_nearest_is_the_best_of_all(seed: int, moving: bool, rate: float):
     rng = np.random.default_rng(seed)
     n, step = 400, 0.73
@@ -183,8 +178,7 @@ def test_without_importances_the_nearest_is_the_best_of_all(seed: int, moving: b
         assert price(x, v, 1.0, costs[k], rate, offsets) == pytest.approx(least, rel=1e-9, abs=1e-12)
 
 
-@pytest.mark.parametrize("rate", [0.1, 1.0])
-@pytest.mark.parametrize("seed", range(4))
+@crossed("seed, rate", range(2), [0.1, 1.0])
 def test_with_importances_the_best_of_four_is_found(seed: int, rate: float):
     """The integers next to x, the next one towards 0, and 0."""
     rng = np.random.default_rng(seed)
@@ -235,9 +229,7 @@ def distortion(values: np.ndarray, h: np.ndarray, levels: np.ndarray, step: floa
     return float(((h if len(h) else 1.0) * (values - moved(levels, offsets) * step) ** 2).sum())
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-@pytest.mark.parametrize("stretching", [False, True])
-@pytest.mark.parametrize("seed", range(3))
+@crossed("seed, stretching, weighted", range(4), [False, True], [False, True])
 def test_no_offset_and_no_step_next_to_them_is_better(seed: int, stretching: bool, weighted: bool):
     rng = np.random.default_rng(seed)
     values, step = rng.laplace(size=900), 0.4
@@ -304,18 +296,17 @@ def gap(weights: np.ndarray, bits: float, tools: Tools) -> float:
     return 8 * found.file_bytes / weights.size - found.snr / (20 * np.log10(2))
 
 
-SHAPE = (400, 500)
+SHAPE = (250, 400)
 BOUNDS = {1: 0.28, 8: 0.11, 64: 0.085}
 
 
-@pytest.mark.parametrize("states", BOUNDS)
-@pytest.mark.parametrize("bits", [1, 2, 3, 4])
+@crossed("states, bits", BOUNDS, [1, 2, 4])
 def test_files_of_gaussian_weights_are_as_close_to_the_bound_as_theory_says(states: int, bits: int):
     weights = np.random.default_rng(0).normal(size=SHAPE).astype(np.float32)
     assert 0.0 < gap(weights, bits, Tools(states)) < BOUNDS[states]
 
 
-@pytest.mark.parametrize("bits", [1, 2, 4])
+@crossed("bits", [1, 4])
 def test_a_trellis_pays_on_laplacian_weights_from_one_bit_on(bits: int):
     weights = np.random.default_rng(0).laplace(size=SHAPE).astype(np.float32)
     scalar, eight, most = (gap(weights, bits, Tools(states)) for states in (1, 8, 64))

@@ -1,0 +1,40 @@
+"""Tables of cases that are the product of several lists: a few rows always, all of them with ``--all``."""
+
+import itertools
+from collections.abc import Iterable
+
+import pytest
+
+Row = tuple[int, ...]
+
+
+def crossed(names: str, *axes: Iterable[object], times: int = 1) -> pytest.MarkDecorator:
+    """Parametrize ``names`` over the product of the axes.
+
+    Without ``--all`` there are ``times`` as many rows as the longest axis is long: every value of every axis occurs in
+    one, and of the pairs of values as many as there is room for.
+    """
+    lists = [list(axis) for axis in axes]
+    every = list(itertools.product(*(range(len(axis)) for axis in lists)))
+    usual = spread(every, times * max(map(len, lists)))
+    rows = []
+    for row in every:
+        values = [axis[place] for axis, place in zip(lists, row, strict=True)]
+        rows.append(pytest.param(*values, marks=() if row in usual else pytest.mark.full))
+    return pytest.mark.parametrize(names, rows)
+
+
+def spread(rows: list[Row], count: int) -> set[Row]:
+    """Return so many of the rows, each the one that shows the most that is new: values first, pairs of them next."""
+    chosen: set[Row] = set()
+    seen: set[object] = set()
+
+    def new(row: Row) -> tuple[int, int]:
+        values = list(enumerate(row))
+        return len({*values} - seen), len({*itertools.combinations(values, 2)} - seen)
+
+    for _ in range(min(count, len(rows))):
+        best = max((row for row in rows if row not in chosen), key=new)
+        chosen.add(best)
+        seen.update(enumerate(best), itertools.combinations(enumerate(best), 2))
+    return chosen
