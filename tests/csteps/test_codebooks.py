@@ -1,7 +1,6 @@
 """Learned codebooks beyond the plain one: in groups, from the starts of Deep Compression, at a price, quartic."""
 
 import itertools
-import sys
 
 import numpy as np
 import pytest
