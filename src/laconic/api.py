@@ -25,6 +25,7 @@ from laconic.models.params import Arrays, Params, apply_to, decompress, params_o
 from laconic.plans.plan import Plan, weights_only
 from laconic.quantize.budget import QUALITIES, Budget, Fitted, fit
 from laconic.theory.metric import Metrics
+from laconic.training.loop import trainable
 from laconic.training.task import Task
 
 Effort = Literal["direct", "train"]
@@ -41,12 +42,14 @@ class Result:
         metadata: network, data and preprocessing, and the size of the uncompressed file.
         history: the progress of every LC step; empty for direct compression.
         fitted: how a budget was met, where one was named.
+        fixed: names of the tensors that training did not move: theirs is direct compression.
     """
 
     codes: Mapping[str, Code]
     metadata: Mapping[str, str] = field(default_factory=dict)
     history: Sequence[Progress] = ()
     fitted: Fitted | None = None
+    fixed: tuple[str, ...] = ()
 
     @property
     def params(self) -> dict[str, Tensor]:
@@ -147,13 +150,15 @@ def compress(
         if effort == "direct" or task is None:
             codes = {name: code for group in direct(params, plan, metrics) for name, code in group.items()}
             return Result(compact({name: codes[name] for name in params}), notes)
-        first, how = resume or start(params, plan, metrics), training or Training()
+        moving = trainable(task.module, params)
+        first, how = resume or start(params, plan, metrics, moving), training or Training()
     history = []
     for state in how.path(first, task, seed):
         history.append(state.progress)
         if watch is not None:
             watch(state)
-    return Result(compact(finetune(task, state.all_codes, how.finetune, seed)), notes, tuple(history))
+    codes = compact(finetune(task, state.all_codes, how.finetune, seed))
+    return Result(codes, notes, tuple(history), fixed=tuple(state.fixed))
 
 
 def load(source: str | Path, limit: int | None = None) -> dict[str, Tensor]:

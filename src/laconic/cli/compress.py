@@ -301,7 +301,8 @@ def _report(say: Output, result: Result, output: Path, task: Task | None, force:
     record: dict[str, Any] = {
               "output": str(output), "bytes": account.file_bytes, "reference_bytes": account.reference_bytes,
               "ratio": account.ratio, "published_ratio": account.published_ratio, "steps": steps,
-              "history": [progress.__dict__ for progress in result.history], **measured}  # fmt: skip
+              "history": [progress.__dict__ for progress in result.history],
+              "compressed_once": list(result.fixed), **measured}  # fmt: skip
     ratio = f"{account.ratio:.2f}× smaller" if account.ratio else ""
     fitted = result.fitted
     if fitted:

@@ -19,6 +19,7 @@ from laconic.lc.state import LCState
 from laconic.lc.steps import start
 from laconic.plans.plan import Plan
 from laconic.theory.metric import Metrics
+from laconic.training.loop import trainable
 from laconic.training.task import Task
 
 
@@ -67,10 +68,10 @@ class Run:
         metadata: Mapping[str, str], seed: int, metrics: Metrics | None = None,
     ) -> Result:  # fmt: skip
         """Return the result with the history of the whole run."""
-        state, history = None, list[Progress]()
+        state, history, moving = None, list[Progress](), trainable(task.module, params)
         if self.resume:
             with plan.advising():
-                state, history = load_state(self.checkpoint, start(params, plan, metrics), self.job)
+                state, history = load_state(self.checkpoint, start(params, plan, metrics, moving), self.job)
             self.say.note(f"resuming after step {state.progress.step}")
         past = history[:-1]
         per_epoch = batches_per_epoch(task)
@@ -81,6 +82,10 @@ class Run:
             new: list[Progress] = []
 
             def watch(reached: LCState) -> None:
+                if reached.fixed and not new:
+                    self.say.note(
+                        f"training does not move {', '.join(reached.fixed)}: compressed once, from the weights"
+                    )
                 new.append(reached.progress)
                 save_state(self.checkpoint, reached, self.job, [*past, *new])
                 describe(reached.progress, how, tick)

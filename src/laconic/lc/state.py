@@ -1,7 +1,7 @@
 """Where the LC algorithm stands, and its penalty: everything the L step needs to know of the compression."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import final
 
 import torch
@@ -32,6 +32,7 @@ class LCState:
         compressed: Δ(Θ) by name.
         multipliers: λ by name; all zero in the quadratic-penalty method.
         importance: M, the diagonal metric by name; a name that is missing has the unit metric.
+        fixed: codes of the tensors that no L step moves: compressed once, no part of gap and penalty.
     """
 
     progress: Progress
@@ -41,6 +42,7 @@ class LCState:
     compressed: Params
     multipliers: Params
     importance: Params
+    fixed: Mapping[str, Code] = field(default_factory=dict)
 
     @property
     def params(self) -> dict[str, Tensor]:
@@ -50,8 +52,9 @@ class LCState:
     @property
     def all_codes(self) -> dict[str, Code]:
         """A code for every tensor of the network: free ones are stored lossless."""
+        codes = {**self.codes, **self.fixed}
         return {
-            name: self.codes[name] if name in self.codes else DenseCode.of(to_numpy(tensor))
+            name: codes[name] if name in codes else DenseCode.of(to_numpy(tensor))
             for name, tensor in self.weights.items()
         }
 

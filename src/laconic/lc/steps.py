@@ -8,7 +8,7 @@
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -18,35 +18,43 @@ from torch import Tensor
 from laconic.csteps.compression import Codes, Compression
 from laconic.csteps.joint import Joint, project
 from laconic.csteps.lossless import Lossless
+from laconic.errors import PlanError
 from laconic.format.codes import Code
 from laconic.lc.schedule import Progress, Schedule
 from laconic.lc.state import LCState, normalised_importance
 from laconic.models.params import Params, decompress
-from laconic.plans.plan import Plan
+from laconic.plans.plan import Plan, Row
 from laconic.theory.metric import Diagonal, Metrics
 
 LStep = Callable[[LCState, float], tuple[Params, float]]
 """(state, μ) → new weights (all of them) and the mean loss: an optimizer over a task, or a solver of one's own."""
 
 
-def start(params: Params, plan: Plan, metrics: Metrics | None = None) -> LCState:
+def start(params: Params, plan: Plan, metrics: Metrics | None = None, moving: Container[str] | None = None) -> LCState:
     """Return direct compression, where the path begins: w is the reference, Θ its projection, λ = 0.
+
+    A tensor that no L step moves can never close its gap: it is projected once, w becomes Δ(Θ), and the others are
+    trained beside it.
 
     Args:
         params: the reference network's parameters and buffers.
         plan: what each tensor gets.
         metrics: diagonal metrics by name; the unit metric where there is none.
+        moving: names of the tensors that L steps move (`laconic.training.loop.trainable`); all unless given.
 
     Raises:
-        PlanError: when the plan does not fit.
+        PlanError: when the plan does not fit, or constrains tensors that move and others jointly.
         WeightsError: when a constrained tensor cannot be compressed.
     """
-    rows = tuple(row for row in plan.resolve(params) if not _is_free(row.compression))
+    resolved = [row for row in plan.resolve(params) if not _is_free(row.compression)]
+    rows, still = _parted(resolved, moving)
+    fixed = {name: code for row in still for name, code in _direct(row, params, metrics).items()}
     names = [name for row in rows for name in row.names]
     weights = {name: _own(tensor) for name, tensor in params.items()}
+    weights |= _decompress(fixed, weights)
     importance = normalised_importance(metrics or {}, names, weights)
     zeros = {name: torch.zeros_like(weights[name]) for name in names}
-    blank = LCState(Progress(0, 0.0, math.nan, 0.0, None, None), rows, weights, {}, {}, zeros, importance)
+    blank = LCState(Progress(0, 0.0, math.nan, 0.0, None, None), rows, weights, {}, {}, zeros, importance, fixed)
     codes = _project(blank, {name: weights[name] for name in names}, warm=None)
     compressed = _decompress(codes, weights)
     progress = replace(blank.progress, gap=_gap(weights, compressed))
@@ -105,6 +113,29 @@ def run(state: LCState, l_step: LStep, schedule: Schedule, *, augmented: bool = 
 def _own(tensor: Tensor) -> Tensor:
     """Return a copy, laid out row by row as a checkpoint would restore it: sums must not depend on strides."""
     return tensor.detach().clone(memory_format=torch.contiguous_format)
+
+
+def _parted(rows: Sequence[Row], moving: Container[str] | None) -> tuple[tuple[Row, ...], list[Row]]:
+    """Return the rows with the tensors that move, and those with the others."""
+    if moving is None:
+        return tuple(rows), []
+    moved, still = list[Row](), list[Row]()
+    for row in rows:
+        names = tuple(name for name in row.names if name in moving)
+        rest = tuple(name for name in row.names if name not in moving)
+        if names and rest and isinstance(row.compression, Joint):
+            raise PlanError(
+                f"{', '.join(rest)}: training does not move this, and it is joint with {', '.join(names)}, which it "
+                "moves; give them rows of their own"
+            )
+        moved += [replace(row, names=names)] if names else []
+        still += [replace(row, names=rest)] if rest else []
+    return tuple(moved), still
+
+
+def _direct(row: Row, params: Params, metrics: Metrics | None) -> dict[str, Code]:
+    """Return the codes of direct compression of a row, with the metrics as they are."""
+    return project(row.compression, {name: params[name] for name in row.names}, metrics, None)
 
 
 def _is_free(compression: Compression) -> bool:
