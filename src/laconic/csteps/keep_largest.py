@@ -6,14 +6,18 @@ from typing import final
 
 import numpy as np
 
+from laconic.csteps.adaptive_codebook import AdaptiveCodebook
 from laconic.csteps.compression import Codes, Compression
+from laconic.csteps.flat import flat
+from laconic.csteps.joint import Joint
 from laconic.csteps.lossless import Lossless
 from laconic.csteps.survivors import joined, root_losses, sparse, split
-from laconic.csteps.warm import better, feasible, of_kind
+from laconic.csteps.warm import better, distortion, feasible, of_kind
 from laconic.errors import PlanError
 from laconic.format.codes import Code, SparseCode
 from laconic.models.params import Params
-from laconic.theory.metric import Metrics
+from laconic.quantize.clustering import survivors
+from laconic.theory.metric import Metrics, Unit
 
 
 @final
@@ -24,9 +28,11 @@ class KeepLargest(Compression):
         min over θ   Σ_t Σ_i h_ti (w_ti − θ_ti)²   subject to   ‖θ‖₀ ≤ κ
 
     Method: keep the κ weights of largest `h w²`, or `g w² + h w⁴` under a quartic metric, by partial selection in
-    O(P). Exact where the survivors are stored as they are. With ``values`` that quantize them, it is pruning and then
-    quantization, each optimal in itself: the composition need not be the joint optimum. Ties go to the earlier tensor
-    and the lower index; a zero is never kept, so that fewer than κ survive where fewer are there.
+    O(P). Exact where the survivors are stored as they are; and, under the unit metric, where they share one learned
+    codebook (`laconic.quantize.clustering.pruned`: an interval of the sorted weights is pruned, up to 4 million
+    survivors times entries). With other ``values`` that quantize them, it is pruning and then quantization, each
+    optimal in itself: the composition need not be the joint optimum. Ties go to the earlier tensor and the lower
+    index; a zero is never kept, so that fewer than κ survive where fewer are there.
 
     Source: Carreira-Perpiñán & Idelbayev, "Learning-compression algorithms for neural net pruning" (CVPR 2018),
     section 3.2. Departures: importances; κ = 0 prunes everything.
@@ -70,7 +76,29 @@ class KeepLargest(Compression):
         # nothing beats lossless survivors: there is no need to look
         warm_codes = None if isinstance(self.values, Lossless) else of_kind(SparseCode, warm, weights)
         new = sparse(weights, masks, metrics, self.values, warm_codes)
+        best = self._masks_of_the_optimum(weights, metrics, kappa)
+        if best is not None:
+            other = sparse(weights, best, metrics, self.values, None)
+            new = min(new, other, key=lambda codes: distortion(codes, weights, metrics))
         return better(new, warm_codes, weights, metrics, lambda codes: self._allows(codes, kappa))
+
+    def _masks_of_the_optimum(self, weights: Params, metrics: Metrics, kappa: int) -> dict[str, np.ndarray] | None:
+        """Return which weights stay in the optimum with one learned codebook; None where it cannot be told."""
+        inner = self.values.of if isinstance(self.values, Joint) else self.values
+        alone = len(weights) == 1 or isinstance(self.values, Joint)
+        if not (isinstance(inner, AdaptiveCodebook) and inner == AdaptiveCodebook(inner.entries) and alone):
+            return None
+        if not all(isinstance(metrics.get(name, Unit()), Unit) for name in weights):
+            return None
+        arrays = {name: flat(name, tensor) for name, tensor in weights.items()}
+        values = joined(arrays)
+        order = np.argsort(values, kind="stable")
+        kept = survivors(values[order], inner.entries, kappa)
+        if kept is None:
+            return None
+        mask = np.zeros(len(values), bool)
+        mask[order[: kept[0]]] = mask[order[len(values) - kept[1] :]] = True
+        return split(mask, arrays)
 
     def scaled(self, factor: float) -> Compression:
         """Scale the compression of the survivors."""

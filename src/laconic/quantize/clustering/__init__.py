@@ -10,6 +10,7 @@ from laconic.quantize.clustering.cluster import cluster
 from laconic.quantize.clustering.dynamic import exact
 from laconic.quantize.clustering.grouped import cluster_groups
 from laconic.quantize.clustering.nearest import nearest, nearest_in_groups
+from laconic.quantize.clustering.pruned import survivors
 from laconic.quantize.clustering.quartic import quartic_clusters
 from laconic.quantize.clustering.scale import best_scale, group_scales
 from laconic.quantize.clustering.starts import lloyd_from
@@ -26,5 +27,6 @@ __all__ = [
     "nearest",
     "nearest_in_groups",
     "quartic_clusters",
+    "survivors",
     "trimmed",
 ]

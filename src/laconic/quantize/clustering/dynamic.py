@@ -78,6 +78,19 @@ def cuts_of(mass: np.ndarray, first: np.ndarray, second: np.ndarray, k: int) -> 
 
 
 @compiled
+def least_errors(mass: np.ndarray, first: np.ndarray, second: np.ndarray, k: int) -> np.ndarray:
+    """Return D_m(j) for m = 1 to k and j = 0 to n: of the first j values in at most m clusters, shape (k, n + 1)."""
+    n = len(mass) - 1
+    errors, back = np.zeros((k, n + 1)), np.zeros(n + 1, np.int32)
+    for j in range(1, n + 1):
+        errors[0, j] = _cost(mass, first, second, 0, j)
+    for m in range(1, k):
+        if m < n:
+            _layer(mass, first, second, errors[m - 1], errors[m], back, m, m + 1, n)
+    return errors
+
+
+@compiled
 def _layer(
     mass: np.ndarray,
     first: np.ndarray,
