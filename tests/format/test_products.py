@@ -11,7 +11,17 @@ from laconic.format.codes import VIEWS, CanonicalCode, DenseCode, LowRankCode, T
 from laconic.format.coding import FLOATS, dtype_of
 
 AWKWARD = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, 5e-324, -2.2e-308, 1.7e308, -1e308, 1e-160, 1.0, -1.0, 1 / 3])
-SHAPES = [(0, 3, 4), (3, 0, 4), (1, 1, 1), (5, 7, 3), (3, 8, 300), (300, 9, 3), (130, 17, 260), (1, 1, 40_000), (2, 40, 1)]
+SHAPES = [
+    (0, 3, 4),
+    (3, 0, 4),
+    (1, 1, 1),
+    (5, 7, 3),
+    (3, 8, 300),
+    (300, 9, 3),
+    (130, 17, 260),
+    (1, 1, 40_000),
+    (2, 40, 1),
+]
 
 
 @pytest.fixture(params=[True, False], ids=["compiled", "vectors"])
