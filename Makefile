@@ -40,7 +40,7 @@ format: $(READY)
 fuzz: $(READY)
 	mkdir -p build/fuzz/found
 	$(BIN)/python tests/fuzz/make_corpus.py build/fuzz/seeds
-	$(BIN)/python tests/fuzz/fuzz_open.py -max_total_time=600 -rss_limit_mb=0 -timeout=20 -max_len=8192 \
+	$(BIN)/python tests/fuzz/fuzz_open.py -max_total_time=600 -rss_limit_mb=0 -timeout=20 -max_len=10000 \
 		-artifact_prefix=build/fuzz/ build/fuzz/found build/fuzz/seeds
 
 $(READY): pyproject.toml constraints.txt

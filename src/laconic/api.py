@@ -1,5 +1,6 @@
 """The one front door: network, plan, task and effort go in; a `Result` that is a file comes out."""
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +22,7 @@ from laconic.lc.schedule import Progress
 from laconic.lc.state import LCState
 from laconic.lc.steps import start
 from laconic.models.checkpoints import checkpoint_bytes
-from laconic.models.params import Arrays, Params, apply_to, decompress, params_of, to_torch
+from laconic.models.params import Arrays, Params, all_of, apply_to, decompress, params_of
 from laconic.plans.plan import Plan, weights_only
 from laconic.quantize.budget import QUALITIES, Budget, Fitted, fit
 from laconic.theory.metric import Metrics
@@ -85,7 +86,7 @@ class Result:
 
     def ledger(self) -> Ledger:
         """Return the account of the file: exact bytes, entropies and ratios."""
-        return ledger(LacFile(container.dumps(self.codes, self.metadata), "the result"))
+        return ledger(LacFile(container.dumps(self.codes, self.metadata), "the result", limit=sys.maxsize))
 
 
 def compress(
@@ -166,10 +167,10 @@ def load(source: str | Path, limit: int | None = None) -> dict[str, Tensor]:
 
     Args:
         source: the file.
-        limit: bytes that one tensor may take decoded, see `laconic.open`.
+        limit: bytes that all tensors together may take decoded, see `laconic.open`.
 
     Raises:
-        FormatError: when the file is not a sound `.lac` file.
+        FormatError: when the file is not a sound `.lac` file, or holds more than the limit allows.
     """
     with container.open(source, limit) as file:
-        return {name: to_torch(file[name]) for name in file}
+        return all_of(file)

@@ -44,3 +44,14 @@ def test_a_tensor_above_the_limit_is_refused_and_the_message_says_how_to_raise_i
     assert "--limit" in error
     assert laconic(command, path, *output, "--limit", "80KB", "--quiet") == (0, "")
     assert laconic(command, path, *output, "--limit", "much")[0] == 2
+
+
+def test_tensors_that_are_above_the_limit_all_together_are_refused_before_a_file_is_written(tmp_path):
+    path, output = tmp_path / "bomb.lac", tmp_path / "out.safetensors"
+    container.write(path, {name: DenseCode.of(np.zeros(10_000, np.float32)) for name in ("a", "b")})
+    code, error = laconic("decompress", path, "-o", output, "--limit", "159KB")
+    assert code == 1
+    assert "its 2 tensors claim 160,000 bytes decoded, all together, above the limit of 159,000" in error
+    assert "--limit" in error
+    assert list(tmp_path.iterdir()) == [path]
+    assert laconic("decompress", path, "-o", output, "--limit", "160KB", "--quiet") == (0, "")

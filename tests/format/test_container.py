@@ -84,7 +84,7 @@ def tree(shape, depth):
         terms = st.lists(tree(shape, depth - 1), min_size=2, max_size=3)
         options.append(terms.map(lambda found: SumCode(shape, "float32", tuple(found))))
         if len(shape) == 2:
-            rank = st.integers(0, min(3, max(shape)))
+            rank = st.integers(0, min(3, *shape))
             options.append(
                 rank.flatmap(
                     lambda r: st.tuples(tree((shape[0], r), depth - 1), tree((r, shape[1]), depth - 1)).map(

@@ -16,7 +16,7 @@ from laconic.format.container import LacFile, dumps, loads
 from laconic.format.container.header import HEADER_BYTES, Header, parse_header
 from laconic.format.container.parsing import parse_table
 from laconic.format.container.records import encode_blocks, stream_entry
-from laconic.format.container.room import default_limit
+from laconic.format.container.room import Limits
 from laconic.format.container.table import BLOCK, Record, Table
 
 DATA, GRIDS = (
@@ -124,6 +124,8 @@ WRONG_PARTS = {
     "no view": Record(3, "float32", (3, 3), (), (COLUMN, COLUMN)),
     "a view of kernels": Record(3, "float32", (3, 3), (1,), (COLUMN, COLUMN)),
     "a rank above rows and columns": Record(3, "float32", (1, 1), (0,), (ROW, COLUMN)),
+    "a rank above the columns": Record(3, "float32", (3, 1), (0,), (SQUARE, COLUMN)),
+    "a rank above the rows": Record(3, "float32", (1, 3), (0,), (ROW, SQUARE)),
     "factors that do not fit": Record(3, "float32", (3, 3), (0,), (COLUMN, COLUMN)),
     "a core that does not fit": Record(8, "float32", (3, 3), (), (COLUMN, ROW, ROW)),
     "a core larger than the tensor": Record(8, "float32", (1, 3), (), (ROW, SQUARE, SQUARE)),
@@ -279,9 +281,10 @@ def test_a_small_file_that_claims_more_than_the_memory_is_refused_before_it_is_o
 
 def test_the_default_limit_grows_with_the_file_up_to_the_memory(monkeypatch):
     monkeypatch.setattr("laconic.format.container.room.memory_bytes", lambda: 1 << 34)
-    assert [default_limit(length) for length in (100, 1 << 20, 1 << 23, 1 << 30)] == [
-        1 << 30, 1 << 30, 1000 << 23, 1 << 34,
-    ]  # fmt: skip
+    lengths = (100, 1 << 20, 1 << 23, 1 << 30)
+    assert [Limits.of(length, None).held for length in lengths] == [1 << 30, 1 << 30, 1000 << 23, 1 << 34]
+    assert [Limits.of(length, None).read for length in lengths] == [1 << 30, 1 << 30, 1000 << 23, 1000 << 30]
+    assert Limits.of(100, 1 << 40) == Limits(1 << 40, 1 << 40)
 
 
 def test_the_parts_of_a_sum_count_too():

@@ -1,9 +1,10 @@
 """An atheris target: any bytes, opened, listed and decoded, give `FormatError` or a sound file.
 
-    python tests/fuzz/fuzz_open.py CORPUS -max_total_time=600 -rss_limit_mb=0 -timeout=20
+    python tests/fuzz/fuzz_open.py CORPUS -max_total_time=600 -rss_limit_mb=0 -timeout=20 -max_len=10000
 
-Every input is tried as it is and with its checksums made right. The decoder without Numba is what runs: coverage is
-seen in Python alone. `tests/format/test_damage.py` sends altered files through the compiled one.
+No input may cost more than 10 s of a core, or more memory than 1.1 times the limit and a fixed room (`cost`). Every
+input is tried as it is and with its checksums made right. The decoder without Numba is what runs: coverage is seen in
+Python alone. `tests/format/test_damage.py` sends altered files through the compiled one.
 """
 
 import resource
@@ -27,14 +28,16 @@ def main() -> None:
     sys.modules["numba"] = None  # type: ignore[assignment]
     sys.path.insert(0, str(Path(__file__).parent))
     with atheris.instrument_imports(include=["laconic", "check", "repair"]):
-        from check import check
+        from check import LIMIT, check
         from repair import repaired
+    from cost import bounded
 
     limit_memory()
 
     def one_input(data: bytes) -> None:
-        check(data)
-        check(repaired(data))
+        for each in (data, repaired(data)):
+            with bounded(LIMIT, len(each)):
+                check(each)
 
     atheris.Setup(sys.argv, one_input)
     atheris.Fuzz()

@@ -1,12 +1,25 @@
-"""Seeds for `fuzz_open.py`: the golden files, and the same codes one tensor a file.
+"""Seeds for `fuzz_open.py`: the golden files, the same codes one tensor a file, and files that ask for much.
 
 python tests/fuzz/make_corpus.py FOLDER
 """
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from laconic.format import container
+from laconic.format.codes import (
+    VIEWS,
+    CanonicalCode,
+    Code,
+    CodebookCode,
+    LowRankCode,
+    Symbols,
+    TuckerCode,
+    Values,
+)
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 
@@ -18,9 +31,26 @@ def make(folder: Path) -> int:
         with container.open(path) as file:
             pieces = {f"{path.stem}-{k}": container.dumps({name: file.code(name)}) for k, name in enumerate(file)}
         for name, data in {path.stem: path.read_bytes(), **pieces}.items():
-            if len(data) < 8192:  # what is larger is slow and adds nothing
+            if len(data) < 10_000:  # what is larger is slow and adds nothing
                 (folder / name).write_bytes(data)
+    for name, codes in greedy().items():
+        (folder / name).write_bytes(container.dumps(codes))
     return len(list(folder.iterdir()))
+
+
+def greedy() -> dict[str, dict[str, Code]]:
+    """Codes of constants by the name of their file, a little below what `check` allows: a byte more is too much."""
+    book, indices = Values(np.float32([1])), Symbols(np.zeros(1 << 16, np.uint8), 1)
+    square = CodebookCode((256, 256), "float32", book, indices)
+    tall = CodebookCode((256, 128), "float32", book, Symbols(np.zeros(1 << 15, np.uint8), 1))
+    return {
+        "greedy-sum": {f"w{k}": CodebookCode((1 << 16,), "float32", book, indices) for k in range(15)},
+        "greedy-rank": {f"w{k}": LowRankCode((256, 256), "float32", VIEWS[0], square, square) for k in range(4)},
+        "greedy-tucker": {
+            "w": TuckerCode((256, 256, 1), "float32", square, replace(square, shape=(256, 256, 1)), square)
+        },
+        "greedy-canonical": {"w": CanonicalCode((128, 128), "float32", tall)},
+    }
 
 
 if __name__ == "__main__":

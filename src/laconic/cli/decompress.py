@@ -36,6 +36,7 @@ def command(
     options.require_output(output, ".safetensors", force=force)
     say = Output(as_json, quiet)
     with container.open(source, limit) as file, replace_file(output, force=force) as target:
+        file.require_room("nothing")
         outline = {row.name: (row.dtype, row.shape) for row in file.charges()[:-1]}
         metadata = {key: value for key, value in file.metadata.items() if key != REFERENCE_BYTES}
         written = tensors_file.write(target, outline, metadata, lambda names: decoded(file, names, threads))

@@ -11,7 +11,7 @@ from laconic.cli.console import Output, table
 from laconic.cli.tasks import check_weights, evaluation, task_of
 from laconic.format import container
 from laconic.models.checkpoints import load_checkpoint
-from laconic.models.params import to_torch
+from laconic.models.params import all_of
 
 
 def command(
@@ -39,7 +39,7 @@ def command(
     torch.set_num_threads(threads or torch.get_num_threads())
     if weights.suffix == ".lac":
         with container.open(weights, limit) as file:
-            params, metadata = {name: to_torch(file[name]) for name in file}, dict(file.metadata)
+            params, metadata = all_of(file), dict(file.metadata)
     else:
         params, metadata = load_checkpoint(weights)
     subject = task_of(net, data, data_dir, task, metadata, seed=seed)

@@ -80,7 +80,8 @@ Limit = Annotated[
         "--limit",
         parser=size,
         metavar="SIZE",
-        help="Refuse a tensor that takes more than this in memory: 8GB, 500MiB. Default: 1 GiB, or 1000 files.",
+        help="Refuse a file whose tensors take more than this, each and all together: 8GB, 500MiB. Default: 1 GiB, or "
+        "1000 files.",
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]

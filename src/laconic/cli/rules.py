@@ -13,7 +13,7 @@ from laconic.cli.tasks import batches_per_epoch, check_weights, counted, task_of
 from laconic.errors import DataError, PlanError
 from laconic.format import container
 from laconic.models.checkpoints import load_checkpoint
-from laconic.models.params import Params, to_torch
+from laconic.models.params import Params, all_of
 from laconic.theory.importance import Importance, Rule, golden_rules, true_distortion
 from laconic.theory.importance.directions import Kind, kind_of
 from laconic.theory.metric import Metrics
@@ -33,7 +33,7 @@ def golden(
     torch.set_num_threads(threads or torch.get_num_threads())
     params, metadata = load_checkpoint(against)
     with container.open(source, limit) as file:
-        compressed = {name: to_torch(file[name]) for name in file}
+        compressed = all_of(file)
     changed = _changed(params, compressed, source, against)
     weighing = importance not in (None, options.Importance.none)
     subject = None

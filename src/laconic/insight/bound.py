@@ -110,7 +110,9 @@ class Bound:
 
         Raises:
             DataError: when it lacks a tensor, or has another shape for it.
+            FormatError: when a block of the file is damaged, or it holds more than its limit allows.
         """
+        file.require_room("nothing")
         total = 0.0
         for name, tensor in self.tensors.items():
             restored = file[name] if name in file else None

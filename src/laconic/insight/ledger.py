@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, final
 
 from laconic.format.codes import Code
-from laconic.format.codes.counting import ideal_bits, published_bits
+from laconic.format.codes.counting import Charged, ideal_bits, published
 from laconic.format.coding import itemsize
 from laconic.format.container import Charge, LacFile
 
@@ -87,27 +87,31 @@ class Ledger:
 
 
 def ledger(file: LacFile, watch: Callable[[int], None] | None = None) -> Ledger:
-    """Return the account of ``file``; every tensor is read once.
+    """Return the account of ``file``; every tensor is read once, and let go of before the next.
 
     Args:
         file: open.
         watch: told how many tensors have been read.
 
     Raises:
-        FormatError: when a block of the file is damaged.
+        FormatError: when a block of the file is damaged, or it holds more than its limit allows.
     """
-    (*charges, header), codes = file.charges(), dict[str, Code]()
-    for name in file:
-        codes[name] = file.code(name)
-        if watch is not None:
-            watch(len(codes))
+    file.require_room("nothing")
+    (*charges, header), charged = file.charges(), Charged()
     total = sum(charge.bytes for charge in (*charges, header))
-    published = published_bits(codes)
-    ideal = {name: ideal_bits(code) / 8 for name, code in codes.items()}
-    entries = [_entry(charge, total, ideal[charge.name], published[charge.name]) for charge in charges]
+    entries = []
+    for charge in charges:
+        entries.append(_entry(charge, total, *_counted(file.code(charge.name), charged)))
+        if watch is not None:
+            watch(len(entries))
     entries.append(_entry(header, total, 0.0, 0))
     reference = file.metadata.get(REFERENCE_BYTES, "")
     return Ledger(tuple(entries), total, int(reference) if reference.isascii() and reference.isdigit() else None)
+
+
+def _counted(code: Code, charged: Charged) -> tuple[float, int]:
+    """Return the bytes of a tensor by its entropy, and its bits as published."""
+    return ideal_bits(code) / 8, published(code, charged)
 
 
 def _entry(charge: Charge, total: int, entropy_bytes: float, published: int) -> Entry:

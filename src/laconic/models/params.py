@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from laconic.errors import WeightsError
 from laconic.format.codes import DTYPES, Code
+from laconic.format.container import LacFile
 
 Params = Mapping[str, Tensor]
 """Parameters and buffers by their name in the `state_dict`."""
@@ -62,15 +63,25 @@ def to_numpy(tensor: Tensor) -> np.ndarray:
     return array.view(name) if name in _VIEWED else array
 
 
-def to_torch(array: np.ndarray) -> Tensor:
-    """Return ``array`` as a torch tensor of its own memory, bit by bit."""
+def to_torch(array: np.ndarray, *, fresh: bool = False) -> Tensor:
+    """Return ``array`` as a torch tensor of its own memory, bit by bit: that of the array, where it is ``fresh``."""
     name = array.dtype.name
-    array = np.array(array, order="C")
+    array = np.require(array, requirements=["C", "W"]) if fresh else np.array(array, order="C")
     if name not in _VIEWED:
         return torch.from_numpy(array)
     carrier = np.int16 if _VIEWED[name] == torch.int16 else np.uint8
     dtype: torch.dtype = getattr(torch, name)
     return torch.from_numpy(array.view(carrier)).view(dtype)
+
+
+def all_of(file: LacFile) -> dict[str, Tensor]:
+    """Return all tensors of a `.lac` file by name.
+
+    Raises:
+        FormatError: when a block of the file is damaged, or it holds more than its limit allows.
+    """
+    file.require_room("tensors")
+    return {name: to_torch(file[name], fresh=True) for name in file}
 
 
 def decompress(codes: Mapping[str, Code]) -> dict[str, Tensor]:

@@ -8,9 +8,11 @@ from typing import final
 import numpy as np
 
 from laconic.format.codes.code import Code, Part, part, require
-from laconic.format.codes.low_rank import AT_ONCE
-from laconic.format.codes.rounding import rounded
+from laconic.format.codes.products import multiply
 from laconic.format.coding import FLOATS, dtype_of
+
+_AT_ONCE = 1 << 18
+"""Products of factors that are in memory."""
 
 
 @final
@@ -31,21 +33,16 @@ class CanonicalCode(Code):
     factors: Code
 
     def decompress(self) -> np.ndarray:
-        """Add the terms up."""
-        with np.errstate(invalid="ignore"):  # a signalling NaN
-            stacked = self.factors.decompress().astype(np.float64)
-        first, *others = np.split(stacked, np.cumsum(self.shape)[:-1])
+        """Multiply the factors of all axes but the last, some places at a time, and the result and the last one."""
         tensor = np.zeros(self.shape, dtype_of(self.dtype))
-        rows = max(1, AT_ONCE // max(1, math.prod(self.shape[1:])))
-        for at in range(0, self.shape[0] if tensor.size else 0, rows):
-            total = np.zeros((len(first[at : at + rows]), *self.shape[1:]))
-            with np.errstate(over="ignore", invalid="ignore"):
-                for k in range(stacked.shape[1]):
-                    term = first[at : at + rows, k]
-                    for matrix in others:
-                        term = np.multiply.outer(term, matrix[:, k])
-                    total += term
-            tensor[at : at + rows] = rounded(total, self.dtype)
+        if not tensor.size:
+            return tensor
+        *firsts, last = np.split(self.factors.decompress(), np.cumsum(self.shape)[:-1])
+        matrix = tensor.reshape(-1, self.shape[-1])
+        places = max(1, _AT_ONCE // max(last.shape[1], len(self.shape)))
+        for at in range(0, len(matrix), places):
+            part = matrix[at : at + places]
+            multiply(_products(firsts, at, at + len(part)), last.T, part)
         return tensor
 
     def streams(self) -> Mapping[str, Part]:
@@ -81,3 +78,16 @@ class CanonicalCode(Code):
 def most_terms(shape: tuple[int, ...]) -> int:
     """Return how many terms any tensor of ``shape`` can be written in: the product of all but the largest dimension."""
     return math.prod(shape) // max(*shape, 1)
+
+
+def _products(factors: list[np.ndarray], first: int, end: int) -> np.ndarray:
+    """Return (A[i, k] · B[j, k]) · … in float64 for the places ``first`` to ``end`` of (i, j, …), row-major.
+
+    Shape (end - first, number of terms).
+    """
+    indices = np.unravel_index(np.arange(first, end), tuple(map(len, factors)))
+    with np.errstate(over="ignore", invalid="ignore"):
+        products = factors[0][indices[0]].astype(np.float64)
+        for factor, index in zip(factors[1:], indices[1:], strict=True):
+            products *= factor[index].astype(np.float64)
+    return products

@@ -11,6 +11,9 @@ from laconic.format.codes.rounding import rounded
 from laconic.format.codes.streams import Symbols, Values
 from laconic.format.coding import FLOATS
 
+_AT_ONCE = 1 << 16
+"""Indices that are looked up at once: NumPy makes eight bytes of each."""
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -37,7 +40,10 @@ class CodebookCode(Code):
     def decompress(self) -> np.ndarray:
         """Look every index up."""
         entries = rounded(self.codebook.array, self.dtype)
-        weights = np.take(entries, self.indices.array, mode="clip")  # the mode that checks, and costs, the least
+        weights = np.empty(self.size, entries.dtype)
+        for first in range(0, self.size, _AT_ONCE):
+            indices = self.indices.array[first : first + _AT_ONCE]
+            np.take(entries, indices, out=weights[first : first + _AT_ONCE], mode="clip")  # which checks the least
         return weights.reshape(self.shape)
 
     def streams(self) -> Mapping[str, Part]:

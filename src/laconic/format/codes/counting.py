@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from weakref import WeakSet
 
 from laconic.format.codes.canonical import CanonicalCode
 from laconic.format.codes.code import Code
@@ -16,6 +17,9 @@ from laconic.format.codes.sum import SumCode
 from laconic.format.codes.tile_sparse import TileSparseCode
 from laconic.format.codes.tucker import TuckerCode
 from laconic.format.coding import entropy_bits, itemsize
+
+Charged = WeakSet[Values]
+"""Codebooks, scales and steps that have been counted, as long as they are in memory."""
 
 
 def ideal_bits(code: Code) -> float:
@@ -53,36 +57,36 @@ def published_bits(codes: Mapping[str, Code]) -> dict[str, int]:
     Source: Carreira-Perpiñán & Idelbayev, "Model compression as constrained optimization, with application to neural
     nets. Part II: quantization" (arXiv:1707.04319), whose compression ratios are test vectors.
     """
-    charged: set[int] = set()
-    return {name: _published(code, charged) for name, code in codes.items()}
+    charged: Charged = WeakSet()
+    return {name: published(code, charged) for name, code in codes.items()}
 
 
-def _published(code: Code, charged: set[int]) -> int:
-    """Return the bits of ``code``; ``charged`` holds the identities of what is paid for and shared, and grows."""
+def published(code: Code, charged: Charged) -> int:
+    """Return the bits of ``code`` as `published_bits`; ``charged`` has what is paid for and shared, and grows."""
     width = 8 * itemsize(code.dtype)
     if isinstance(code, DenseCode):
         return width * code.size
     if isinstance(code, CodebookCode):
-        entries = 0 if id(code.codebook) in charged else len(code.codebook)
-        charged.add(id(code.codebook))
+        entries = 0 if code.codebook in charged else len(code.codebook)
+        charged.add(code.codebook)
         return code.size * _index_bits(len(code.codebook)) + width * entries
     if isinstance(code, GroupedCode):
         learned = [code.scales, code.codebook] if code.own else [code.scales]
-        numbers = sum(len(part) for part in learned if id(part) not in charged)
-        charged.update(map(id, learned))
+        numbers = sum(len(part) for part in learned if part not in charged)
+        charged.update(learned)
         return code.size * _index_bits(code.indices.alphabet) + width * numbers
     if isinstance(code, SparseCode):
-        return code.values.size * _coordinate_bits(code.shape) + _published(code.values, charged)
+        return code.values.size * _coordinate_bits(code.shape) + published(code.values, charged)
     if isinstance(code, TileSparseCode):
-        return _tile_bits(code) + _published(code.values, charged)
+        return _tile_bits(code) + published(code.values, charged)
     if isinstance(code, GridCode):
-        levels, step = code.levels, 0 if id(code.step) in charged else 32
-        charged.add(id(code.step))
+        levels, step = code.levels, 0 if code.step in charged else 32
+        charged.add(code.step)
         return code.size * _index_bits(int(levels.max()) - int(levels.min()) + 1 if code.size else 0) + step
     if isinstance(code, SumCode):
-        return sum(_published(term, charged) for term in code.terms)
+        return sum(published(term, charged) for term in code.terms)
     assert isinstance(code, LowRankCode | TuckerCode | CanonicalCode), f"no published count of {type(code).__name__}"
-    return sum(_published(part, charged) for part in code.streams().values() if isinstance(part, Code))
+    return sum(published(part, charged) for part in code.streams().values() if isinstance(part, Code))
 
 
 def _tile_bits(code: TileSparseCode) -> int:

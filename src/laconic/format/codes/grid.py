@@ -110,7 +110,8 @@ class GridCode(Code):
     @property
     def index_bits(self) -> float:
         """What the integers cost by the tables, in bits: no tables, scale symbols or states of the coder."""
-        return self.coder.bits(self.own_scales.sorted(self.levels), self.own_scales.segments())
+        segments = self.own_scales.segments()
+        return self.coder.bits(decode_levels(self.payload.array.data, segments, self.coder), segments)
 
     @property
     def levels(self) -> np.ndarray:

@@ -8,15 +8,11 @@ from typing import final
 import numpy as np
 
 from laconic.format.codes.code import Code, Part, part, require
-from laconic.format.codes.rounding import rounded
+from laconic.format.codes.products import multiply
 from laconic.format.coding import FLOATS, dtype_of
 
 VIEWS = ("out|in.kh.kw", "out.kh|in.kw", "out.kw|in.kh")
 """How a tensor is read as a matrix, rows before the bar; the position in this tuple is the number in the file."""
-
-
-AT_ONCE = 1 << 20
-"""Elements that are multiplied at once: in float64 they take more memory than the tensor."""
 
 
 def matrix_shape(shape: tuple[int, ...], view: str) -> tuple[int, int]:
@@ -43,17 +39,6 @@ def from_matrix(matrix: np.ndarray, shape: tuple[int, ...], view: str) -> np.nda
     if view == VIEWS[1]:
         return np.ascontiguousarray(matrix.reshape(out, kh, in_, kw).transpose(0, 2, 1, 3))
     return np.ascontiguousarray(matrix.reshape(out, kw, in_, kh).transpose(0, 2, 3, 1))
-
-
-def product(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Return the product of two float64 matrices, summed from left to right."""
-    product = np.zeros((left.shape[0], right.shape[1]))
-    term = np.empty_like(product)
-    with np.errstate(over="ignore", invalid="ignore"):
-        for k in range(left.shape[1]):
-            np.multiply.outer(left[:, k], right[k], out=term)
-            product += term
-    return product
 
 
 @final
@@ -85,12 +70,9 @@ class LowRankCode(Code):
 
     def decompress(self) -> np.ndarray:
         """Multiply the factors."""
-        with np.errstate(invalid="ignore"):  # a signalling NaN
-            left, right = (factor.decompress().astype(np.float64) for factor in (self.left, self.right))
+        left, right = self.left.decompress(), self.right.decompress()
         matrix = np.zeros((left.shape[0], right.shape[1]), dtype_of(self.dtype))
-        rows = max(1, AT_ONCE // max(1, right.shape[1]))
-        for first in range(0, len(matrix) if matrix.size else 0, rows):
-            matrix[first : first + rows] = rounded(product(left[first : first + rows], right), self.dtype)
+        multiply(left, right, matrix)
         return from_matrix(matrix, self.shape, self.view)
 
     def streams(self) -> Mapping[str, Part]:
@@ -115,7 +97,7 @@ class LowRankCode(Code):
         rows, columns = matrix_shape(shape, view)
         fits = left.shape[0] == rows and right.shape[1] == columns and left.shape[1] == right.shape[0]
         require(fits, f"factors {left.shape} and {right.shape} for a {rows} x {columns} matrix")
-        require(right.shape[0] <= max(rows, columns), f"rank {right.shape[0]} of a {rows} x {columns} matrix")
+        require(right.shape[0] <= min(rows, columns), f"rank {right.shape[0]} of a {rows} x {columns} matrix")
         return cls(shape, dtype, view, left, right)
 
     def check(self) -> None:

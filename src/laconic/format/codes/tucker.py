@@ -8,9 +8,11 @@ from typing import final
 import numpy as np
 
 from laconic.format.codes.code import Code, Part, part, require
-from laconic.format.codes.low_rank import AT_ONCE, product
-from laconic.format.codes.rounding import rounded
+from laconic.format.codes.products import multiply
 from laconic.format.coding import FLOATS, dtype_of
+
+_AT_ONCE, _WIDE = 1 << 18, 128
+"""Elements of the core's product with the right factor that are in memory, and inputs they are of at least."""
 
 
 @final
@@ -36,20 +38,24 @@ class TuckerCode(Code):
     right: Code
 
     def decompress(self) -> np.ndarray:
-        """Multiply core and right factor, and the left factor and that."""
+        """Multiply core and right factor, and the left factor and that, some inputs and positions at a time."""
         tensor = np.zeros(self.shape, dtype_of(self.dtype))
         if not tensor.size:
             return tensor
-        with np.errstate(invalid="ignore"):  # a signalling NaN
-            left, core, right = (p.decompress().astype(np.float64) for p in (self.left, self.core, self.right))
-        few, inner = core.shape[0], math.prod(core.shape[2:])
-        flat = core.reshape(few, core.shape[1], inner).transpose(0, 2, 1).reshape(few * inner, core.shape[1])
-        thick = product(flat, right).reshape(few, inner, right.shape[1]).transpose(0, 2, 1)
-        middle = thick.reshape(few, right.shape[1] * inner)
-        rows = max(1, AT_ONCE // middle.shape[1])
-        for at in range(0, len(left), rows):
-            some = rounded(product(left[at : at + rows], middle), self.dtype)
-            tensor[at : at + rows] = some.reshape(len(some), *self.shape[1:])
+        left, core, right = (part.decompress() for part in (self.left, self.core, self.right))
+        few, inputs, positions = max(1, len(core)), self.shape[1], math.prod(self.shape[2:])
+        cube, whole = core.reshape(*core.shape[:2], positions), tensor.reshape(*self.shape[:2], positions)
+        wide = min(inputs, max(_WIDE, _AT_ONCE // (few * positions)))
+        deep = min(positions, max(1, _AT_ONCE // (few * wide)))
+        rows = max(1, _AT_ONCE // (wide * deep))
+        for p in range(0, positions, deep):
+            for i in range(0, inputs, wide):
+                middle = _middle(cube[:, :, p : p + deep], right[:, i : i + wide])
+                for o in range(0, len(left), rows):
+                    some = whole[o : o + rows, i : i + wide, p : p + deep]
+                    part = np.empty((len(some), middle.shape[1]), some.dtype)
+                    multiply(left[o : o + rows], middle, part)
+                    some[:] = part.reshape(some.shape)
         return tensor
 
     def streams(self) -> Mapping[str, Part]:
@@ -82,3 +88,11 @@ class TuckerCode(Code):
     def labels(self) -> None:
         """Return None: nothing discrete is chosen for a single weight."""
         return None
+
+
+def _middle(core: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Return Σ_b C[a, b, p] R[b, i] in float64, shape (a, inputs · positions): all inputs of ``right``."""
+    few, inputs, positions = core.shape[0], right.shape[1], core.shape[2]
+    thick = np.empty((few * positions, inputs))
+    multiply(core.transpose(0, 2, 1).reshape(few * positions, core.shape[1]), right, thick)
+    return thick.reshape(few, positions, inputs).transpose(0, 2, 1).reshape(few, inputs * positions)

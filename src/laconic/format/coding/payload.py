@@ -22,6 +22,9 @@ from laconic.format.coding.pairs import SIDE, paired
 from laconic.format.coding.ungerboeck import feedback
 from laconic.format.coding.varints import Cursor
 
+_AT_ONCE = 1 << 20
+"""Levels that are counted at once."""
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -130,10 +133,12 @@ class Coder:
         """Return what ``levels``, in the order of the segments, cost one by one by the tables, in bits."""
         trellis, total = self.model.trellis, 0.0
         for c, first, end in zip(segments.classes.tolist(), segments.borders[:-1], segments.borders[1:], strict=True):
-            part = levels[first:end]
             for parity in range(self.parities):
-                own = part[part & 1 == parity] if trellis else part
-                counts = np.bincount(sizes_of(own, trellis=trellis), minlength=SIZES)
+                counts = np.zeros(SIZES, np.int64)
+                for at in range(first, end, _AT_ONCE):
+                    part = levels[at : min(at + _AT_ONCE, end)]
+                    own = part[part & 1 == parity] if trellis else part
+                    counts += np.bincount(sizes_of(own, trellis=trellis), minlength=SIZES)
                 total += coded_bits(self.model.tables[c][parity], counts, odd=bool(parity))
         return total
 

@@ -2,7 +2,6 @@
 
 import mmap
 import zlib
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,12 +18,9 @@ from laconic.format.codes import Code
 from laconic.format.container.charges import Charge, charges
 from laconic.format.container.header import HEADER_BYTES, parse_header
 from laconic.format.container.parsing import parse_table
-from laconic.format.container.records import StreamPart, build_code, decode_stream, stream_numbers
-from laconic.format.container.room import default_limit, require_room
+from laconic.format.container.records import StreamPart, build_code, decode_stream
+from laconic.format.container.room import Holding, Limits, kept_streams, require_room, require_sum
 from laconic.format.container.table import Table
-
-KEPT = 1 << 24
-"""Bytes up to which a stream that several tensors share stays decoded while the file is open."""
 
 
 @final
@@ -45,14 +41,15 @@ class Contents:
 class LacFile(Mapping[str, np.ndarray]):
     """A file, open for reading: a mapping from names to decompressed tensors that reads only what it is asked for.
 
-    What several codes share is one object, as it was when it was written, for as long as one of them lives; a small
-    stream that several tensors share is decoded once.
+    What several codes share is one object, as it was when it was written, for as long as one of them lives; small
+    streams that several tensors share are decoded once.
 
     Args:
         data: the bytes, or a map of them.
         label: what to call the file in messages.
-        limit: bytes that one tensor, decoded, may take with its streams; None for 1 GiB or 1000 times the length of
-            the file, whichever is more, and at most this machine's memory.
+        limit: bytes that a tensor, decoded, may take with its streams, and all tensors together that one call gives
+            back or writes; with 64 multiply-adds for each. None for 1 GiB or 1000 times the length of the file,
+            whichever is more, and at most this machine's memory for what is in memory at once.
 
     Raises:
         FormatError: when header or table are not sound.
@@ -60,7 +57,7 @@ class LacFile(Mapping[str, np.ndarray]):
 
     def __init__(self, data: "bytes | mmap.mmap", label: str, limit: int | None = None) -> None:
         self._data = data
-        self._limit = default_limit(len(data)) if limit is None else limit
+        self._limits = Limits.of(len(data), limit)
         self._label = label
         self._live: WeakValueDictionary[int, StreamPart] = WeakValueDictionary()
         self._kept: dict[int, StreamPart] = {}
@@ -93,7 +90,7 @@ class LacFile(Mapping[str, np.ndarray]):
         Raises:
             KeyError: when there is no such tensor.
             FormatError: naming file, tensor and byte, when one of its blocks is damaged; naming both numbers, when
-                it would take more bytes than the limit.
+                it would take more bytes than the limit, or more work.
         """
         with self._naming(name):
             code = self._build(name)
@@ -101,8 +98,34 @@ class LacFile(Mapping[str, np.ndarray]):
             return code
 
     def codes(self) -> dict[str, Code]:
-        """Return all codes by name, in the order of the file."""
+        """Return all codes by name, in the order of the file.
+
+        Raises:
+            FormatError: as `code`, and as `require_room`.
+        """
+        self.require_room("codes")
         return {name: self.code(name) for name in self}
+
+    def require_room(self, holding: Holding = "tensors") -> None:
+        """Say whether all tensors may be read, before any is: for whoever is going to read every one.
+
+        A mapping cannot know: ``dict(file)`` holds each tensor to the limit, and not their sum.
+
+        Args:
+            holding: what is in memory when all have been read: tensors, codes, or nothing, where each goes when the
+                next one comes.
+
+        Raises:
+            FormatError: naming what is claimed and the limit, when a tensor or all together would take more bytes,
+                or more work, than it allows.
+        """
+        for name, record in self._table.tensors.items():
+            with self._naming(name):
+                require_room(record, self._table.streams, self._limits)
+        try:
+            require_sum(self._table, self._shared, self._limits, holding)
+        except FormatError as error:
+            raise FormatError(f"{self._label}: {error}") from None
 
     def charges(self) -> list[Charge]:
         """Return where the bytes are; nothing is decoded. The charges sum to the file exactly."""
@@ -125,7 +148,7 @@ class LacFile(Mapping[str, np.ndarray]):
     def _build(self, name: str) -> Code:
         """Return the code of a tensor."""
         record = self._table.tensors[name]
-        require_room(record, self._table.streams, self._limit)
+        require_room(record, self._table.streams, self._limits)
         return build_code(record, self._stream)
 
     @contextmanager
@@ -142,15 +165,14 @@ class LacFile(Mapping[str, np.ndarray]):
         if part is None:
             part = decode_stream(self._table.streams[number], lambda at, length: self._data[at : at + length])
             self._live[number] = part
-            if part.array.nbytes <= KEPT and number in self._shared:
+            if number in self._shared:
                 self._kept[number] = part
         return part
 
     @cached_property
     def _shared(self) -> frozenset[int]:
-        """The numbers of the streams that several tensors use."""
-        users = Counter(number for record in self._table.tensors.values() for number in stream_numbers(record))
-        return frozenset(number for number, count in users.items() if count > 1)
+        """The numbers of the streams that stay decoded, for several tensors use them."""
+        return kept_streams(self._table)
 
 
 def open(path: str | Path, limit: int | None = None) -> LacFile:
@@ -158,7 +180,7 @@ def open(path: str | Path, limit: int | None = None) -> LacFile:
 
     Args:
         path: the file.
-        limit: bytes that one tensor may take decoded, see `LacFile`.
+        limit: bytes that a tensor may take decoded, and all together, see `LacFile`.
 
     Raises:
         FormatError: naming file and byte, when it is not a sound `.lac` file.
@@ -175,10 +197,10 @@ def loads(data: bytes, limit: int | None = None) -> Contents:
 
     Args:
         data: the bytes.
-        limit: bytes that one tensor may take decoded, see `LacFile`.
+        limit: bytes that a tensor may take decoded, and all together, see `LacFile`.
 
     Raises:
-        FormatError: when they are not a sound `.lac` file.
+        FormatError: when they are not a sound `.lac` file, or hold more than the limit allows.
     """
     file = LacFile(data, ".lac data", limit)
     return Contents(file.codes(), file.metadata)
