@@ -29,6 +29,7 @@ class Entry:
         entropy_bytes: order-0 entropy of the symbols plus the plain size of the values.
         published_bits: fixed-length indices and coordinate lists, as the sources count.
         dense_bits: of the tensor as it was.
+        tied: where this is a further name of a tensor, the first one, under which all is counted; else empty.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Entry:
     entropy_bytes: float
     published_bits: int
     dense_bits: int
+    tied: str = ""
 
 
 @final
@@ -70,8 +72,8 @@ class Ledger:
 
     @property
     def bits_per_weight(self) -> float | None:
-        """8 · file bytes / elements of the tensors with two or more axes."""
-        elements = sum(math.prod(entry.shape) for entry in self.entries if len(entry.shape) >= 2)
+        """8 · file bytes / elements of the tensors with two or more axes, of tied ones once."""
+        elements = sum(math.prod(entry.shape) for entry in self.entries if len(entry.shape) >= 2 and not entry.tied)
         return 8 * self.file_bytes / elements if elements else None
 
     def records(self) -> dict[str, Any]:
@@ -87,7 +89,7 @@ class Ledger:
 
 
 def ledger(file: LacFile, watch: Callable[[int], None] | None = None) -> Ledger:
-    """Return the account of ``file``; every tensor is read once.
+    """Return the account of ``file``; every tensor is read once, whatever names it has.
 
     Args:
         file: open.
@@ -97,22 +99,23 @@ def ledger(file: LacFile, watch: Callable[[int], None] | None = None) -> Ledger:
         FormatError: when a block of the file is damaged.
     """
     (*charges, header), codes = file.charges(), dict[str, Code]()
-    for name in file:
-        codes[name] = file.code(name)
+    for number, name in enumerate(file, 1):
+        if name not in file.ties:
+            codes[name] = file.code(name)
         if watch is not None:
-            watch(len(codes))
+            watch(number)
     total = sum(charge.bytes for charge in (*charges, header))
     published = published_bits(codes)
     ideal = {name: ideal_bits(code) / 8 for name, code in codes.items()}
-    entries = [_entry(charge, total, ideal[charge.name], published[charge.name]) for charge in charges]
+    entries = [_entry(charge, total, ideal.get(charge.name, 0.0), published.get(charge.name, 0)) for charge in charges]
     entries.append(_entry(header, total, 0.0, 0))
     reference = file.metadata.get(REFERENCE_BYTES, "")
     return Ledger(tuple(entries), total, int(reference) if reference.isascii() and reference.isdigit() else None)
 
 
 def _entry(charge: Charge, total: int, entropy_bytes: float, published: int) -> Entry:
-    """Return the entry of a charge; the header's has no tensor to count."""
-    dense = 0 if not charge.dtype else 8 * itemsize(charge.dtype) * math.prod(charge.shape)
+    """Return the entry of a charge; the header's has no tensor to count, and a further name none of its own."""
+    dense = 0 if not charge.dtype or charge.tied else 8 * itemsize(charge.dtype) * math.prod(charge.shape)
     return Entry(
         charge.name,
         charge.shape,
@@ -123,4 +126,5 @@ def _entry(charge: Charge, total: int, entropy_bytes: float, published: int) -> 
         entropy_bytes,
         published,
         dense,
+        charge.tied,
     )

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from laconic.errors import DataError, WeightsError
 from laconic.models.data import Dataset
-from laconic.models.params import Params
+from laconic.models.params import Params, once
 
 Batch = tuple[Any, Any]
 """Inputs and targets. A user's own loss may put anything in either place: a tuple of inputs becomes the module's
@@ -46,12 +46,14 @@ class Task:
         lacks are read from copies of the module's.
 
         Args:
-            params: every parameter by its name; tied ones under any of theirs.
+            params: every parameter by its name; tied ones under any of theirs, or under several.
             batch: inputs and targets.
 
         Raises:
-            WeightsError: when a parameter is missing, or a name is none of the module's.
+            WeightsError: when a parameter is missing, a name is none of the module's, or names of one tensor come with
+                different values.
         """
+        params = {name: params[name] for name in once(self.module, params).values()}
         _require_names(self.module, params)
         spare = {name: buffer.clone() for name, buffer in self.module.named_buffers() if name not in params}
         inputs: Any = batch[0]
@@ -69,6 +71,7 @@ class Task:
             DataError: when the split has no batches.
             WeightsError: as `outputs`.
         """
+        params = {name: params[name] for name in once(self.module, params).values()}
         judges = {"loss": self.loss, **self.measures}
         totals, count = dict.fromkeys(judges, 0.0), 0
         with torch.no_grad(), mode(self.module, training=False):

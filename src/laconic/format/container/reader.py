@@ -101,8 +101,16 @@ class LacFile(Mapping[str, np.ndarray]):
             return code
 
     def codes(self) -> dict[str, Code]:
-        """Return all codes by name, in the order of the file."""
-        return {name: self.code(name) for name in self}
+        """Return all codes by name, in the order of the file; names of one tensor have one object."""
+        codes: dict[str, Code] = {}
+        for name in self:
+            codes[name] = codes[self.ties[name]] if name in self.ties else self.code(name)
+        return codes
+
+    @property
+    def ties(self) -> Mapping[str, str]:
+        """The further names of tensors that have several, with the first of each."""
+        return self._table.ties
 
     def charges(self) -> list[Charge]:
         """Return where the bytes are; nothing is decoded. The charges sum to the file exactly."""
