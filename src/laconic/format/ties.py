@@ -25,14 +25,18 @@ def alike(tensors: Mapping[str, np.ndarray], group: Callable[[str], Hashable] = 
         array = tensors[name]
         if not array.size:
             continue
-        data = _bytes(array)
-        candidates = firsts.setdefault((array.dtype.name, array.shape, zlib.crc32(data), group(name)), [])
-        first = next((other for other in candidates if np.array_equal(data, _bytes(tensors[other]))), None)
+        candidates = firsts.setdefault((array.dtype.name, array.shape, zlib.crc32(_bytes(array).data), group(name)), [])
+        first = next((other for other in candidates if same(array, tensors[other])), None)
         if first is None:
             candidates.append(name)
         else:
             ties[name] = first
     return ties
+
+
+def same(a: np.ndarray, b: np.ndarray) -> bool:
+    """Say whether two tensors are the same bit by bit, dtype and shape included."""
+    return a.dtype == b.dtype and a.shape == b.shape and np.array_equal(_bytes(a), _bytes(b))
 
 
 def _bytes(array: np.ndarray) -> np.ndarray:

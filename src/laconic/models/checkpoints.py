@@ -24,7 +24,7 @@ class OneByOne(Mapping[str, Tensor]):
 
     def __init__(self, path: Path) -> None:
         file: Any = safetensors.safe_open(path, framework="pt")
-        self._file, self._names = file, {name: name for name in file.keys()}  # noqa: SIM118  no mapping
+        self._file, self._names = file, {name: name for name in file.keys()}
         left_out = {k: v for k, v in self.metadata.items() if k not in self._names and v in self._names}
         self._names |= left_out
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from laconic.errors import WeightsError
 from laconic.format.codes import DTYPES, Code
+from laconic.format.ties import same
 
 Params = Mapping[str, Tensor]
 """Parameters and buffers by their name in the `state_dict`."""
@@ -35,7 +36,10 @@ def all_params_of(module: nn.Module) -> dict[str, Tensor]:
 
 def first_names(module: nn.Module) -> dict[str, str]:
     """Return every name of a parameter or buffer, with the first name of the same tensor."""
-    own = {**dict(module.named_parameters(remove_duplicate=False)), **dict(module.named_buffers(remove_duplicate=False))}
+    own = {
+        **dict(module.named_parameters(remove_duplicate=False)),
+        **dict(module.named_buffers(remove_duplicate=False)),
+    }
     firsts: dict[int, str] = {}
     return {name: firsts.setdefault(id(tensor), name) for name, tensor in own.items()}
 
@@ -51,16 +55,11 @@ def once(module: nn.Module, params: Params) -> dict[str, str]:
     firsts, kept = first_names(module), dict[str, str]()
     for name in params:
         other = kept.setdefault(firsts.get(name, name), name)
-        if other != name and not _same(params[other], params[name]):
+        if other == name or params[other] is params[name]:
+            continue
+        if not same(to_numpy(params[other]), to_numpy(params[name])):
             raise WeightsError(f"{other} and {name} are one tensor of the module, but come with different values")
     return kept
-
-
-def _same(a: Tensor, b: Tensor) -> bool:
-    """Say whether two tensors are the same bit by bit."""
-    if a is b or a.shape != b.shape or a.dtype != b.dtype:
-        return a is b
-    return np.array_equal(*(to_numpy(tensor).reshape(-1).view(np.uint8) for tensor in (a, b)))
 
 
 def apply_to(module: nn.Module, params: Params) -> None:

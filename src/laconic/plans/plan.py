@@ -81,7 +81,9 @@ class Plan:
         strays = tuple(name for name, patterns in rows_of.items() if not patterns)
         globs = [glob for pattern in self.tensors for glob in _globs(pattern)]
         problems = [f"pattern {glob!r} matches no tensor" for glob in globs if not _matching(glob, known)]
-        problems += [f"{_all_names(name, known)} is on the rows {rows}" for name, rows in rows_of.items() if len(rows) > 1]
+        problems += [
+            f"{_all_names(name, known)} is on the rows {rows}" for name, rows in rows_of.items() if len(rows) > 1
+        ]
         if self.rest is None:
             problems += [f"{name} is on no row; name it, or say what the rest gets" for name in strays]
         if problems:
