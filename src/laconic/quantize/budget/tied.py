@@ -1,18 +1,19 @@
 """A budget for a network whose tensors have several names: each is quantized, coded and counted once."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from laconic.format import container
+from laconic.format.codes.sharing import SMALL
 from laconic.format.coding import varint
 from laconic.format.container.table import pack_name
 from laconic.quantize.budget.budget import Budget, Fitted, Tools
 from laconic.quantize.budget.search import Watch, fit
 
 _ROOM = "\0"  # the key of metadata that keep room for the further names meanwhile; no text begins with it
-_START = 3  # bytes of the place in a shared stream, at most
 
 
 def fit_named(
@@ -49,8 +50,16 @@ def fit_named(
 
 def _room(tensors: Mapping[str, np.ndarray], names: Mapping[str, str]) -> int:
     """Return the bytes that the further names and their records take in the table: at most, and hardly less."""
-    further = (first for name, first in names.items() if name != first)
-    return _names(names) - _names(tensors) + sum(_record(tensors[first].shape, len(tensors)) for first in further)
+    shapes = {name: tensors[name].shape for name in tensors}
+    further = (shapes[first] for name, first in names.items() if name != first)
+    start, stream = len(varint(sum(map(_places, shapes.values())))), len(varint(4 * len(shapes) + 4))
+    return _names(names) - _names(tensors) + sum(_record(shape, start, stream) for shape in further)
+
+
+def _places(shape: tuple[int, ...]) -> int:
+    """Return how much of a shared stream a tensor has at most: its elements where it is small, or symbols of scale."""
+    size = math.prod(shape)
+    return max(size if size <= SMALL else 0, sum(shape[:2]) + math.prod(shape[2:]))
 
 
 def _names(names: Mapping[str, object]) -> int:
@@ -59,8 +68,7 @@ def _names(names: Mapping[str, object]) -> int:
     return sum(len(pack_name(name, before)) for before, name in zip([b"", *ordered], ordered, strict=False))
 
 
-def _record(shape: tuple[int, ...], tensors: int) -> int:
-    """Return the bytes of a record in a network of so many tensors: of a grid where there are axes enough."""
-    part = len(varint(4 * tensors + 4))
-    head = 3 + sum(len(varint(size)) for size in shape) + 1 + _START
-    return head + (2 + 4 * part if len(shape) >= 2 else part)
+def _record(shape: tuple[int, ...], start: int, stream: int) -> int:
+    """Return the bytes of a record, of a grid where there are axes enough, with those of a place and of a number."""
+    head = 3 + sum(len(varint(size)) for size in shape) + 1 + start
+    return head + (2 + 4 * stream if len(shape) >= 2 else stream)
