@@ -228,7 +228,7 @@ def test_plans_that_do_not_fit():
 def test_tied_weights_are_stored_once_and_stay_tied(tmp_path):
     task = tied_task()
     result = laconic.compress(task.module, AdaptiveCodebook(2), task, "train", training=BRIEF)
-    assert "last.weight" not in result.params
+    assert result.codes["last.weight"] is result.codes["first.weight"]
     result.save(tmp_path / "a.lac")
     other = Tied()
     result.apply_to(other)
@@ -238,10 +238,10 @@ def test_tied_weights_are_stored_once_and_stay_tied(tmp_path):
 
 
 def test_tensors_that_share_memory():
-    """A state_dict names tied weights twice: as mere weights they are two tensors."""
+    """A state_dict names tied weights twice; parts and transposes of a tensor are others."""
     weights = Tied().state_dict()
     result = laconic.compress(weights, AdaptiveCodebook(2))
-    assert result.params["first.weight"].equal(result.params["last.weight"])
+    assert result.codes["first.weight"] is result.codes["last.weight"]
     base = torch.randn(6, 6)
     result = laconic.compress({"a": base, "b": base.T, "c": base[::2]}, Plan({}, rest=Lossless()))
     assert result.params["b"].equal(base.T)

@@ -22,9 +22,10 @@ from laconic.lc.schedule import Progress
 from laconic.lc.state import LCState
 from laconic.lc.steps import start
 from laconic.models.checkpoints import checkpoint_bytes
-from laconic.models.params import Arrays, Params, all_of, apply_to, decompress, params_of
+from laconic.models.params import Arrays, Params, all_of, all_params_of, apply_to, decompress
+from laconic.models.ties import untied
 from laconic.plans.plan import Plan, weights_only
-from laconic.quantize.budget import QUALITIES, Budget, Fitted, fit
+from laconic.quantize.budget import QUALITIES, Budget, Fitted, fit_named
 from laconic.theory.metric import Metrics
 from laconic.training.loop import trainable
 from laconic.training.task import Task
@@ -39,7 +40,7 @@ class Result:
     """A compressed network: the very weights that its file stands for.
 
     Args:
-        codes: one per parameter and buffer.
+        codes: one per parameter and buffer; names of one tensor have one object.
         metadata: network, data and preprocessing, and the size of the uncompressed file.
         history: the progress of every LC step; empty for direct compression.
         fitted: how a budget was met, where one was named.
@@ -108,7 +109,9 @@ def compress(
         min_{w,Θ} L(w)   subject to   w = Δ(Θ)
 
     Args:
-        network: a module, or its parameters and buffers by name.
+        network: a module, or its parameters and buffers by name. A tensor with several names, tied by a module (that
+            of the task, where there is one), by its memory or by equal bytes, is stored once under all of them;
+            training takes as one variable what the task's module ties.
         plan: what each tensor gets; a `Compression` alone is applied to every tensor with two or more axes. A
             `Budget` puts all of these on one grid, at the step that meets it.
         task: loss and training data; ``effort="train"`` needs it.
@@ -137,29 +140,35 @@ def compress(
         raise PlanError("effort 'train' needs a task: the loss and the data to train on")
     if quality not in QUALITIES or (quality != "default" and not isinstance(plan, Budget)):
         raise PlanError(f"quality is one of {', '.join(QUALITIES)}, and goes with a budget; not {quality!r}")
-    params = params_of(network) if isinstance(network, nn.Module) else dict(network)
-    reference = len(checkpoint_bytes(params))
+    given = all_params_of(network) if isinstance(network, nn.Module) else dict(network)
+    whole = untied(given, task.module if task else None)
+    reference = len(checkpoint_bytes(whole.params))
     notes = {REFERENCE_BYTES: str(reference), **(task.metadata if task else {}), **(metadata or {})}
     if isinstance(plan, Budget):
         if effort != "direct":
             raise PlanError("a budget is met from the weights alone: effort 'direct'")
-        fitted = fit(Arrays(params), plan, QUALITIES[quality], notes, reference_bytes=reference)
+        whole = whole.alike()
+        fitted = fit_named(
+            Arrays(whole.params), whole.names, plan, QUALITIES[quality], notes, reference_bytes=reference
+        )
         return Result(fitted.codes, notes, fitted=fitted)
-    plan = plan if isinstance(plan, Plan) else weights_only(plan, params)
-    metrics = plan.metrics(task, params) if metrics is None and resume is None else metrics
+    plan = plan if isinstance(plan, Plan) else weights_only(plan, whole.params)
+    metrics = plan.metrics(task, whole.params) if metrics is None and resume is None else metrics
+    metrics = metrics and {whole.names.get(name, name): metric for name, metric in metrics.items()}
+    plan, whole = plan.settled(whole, metrics, alike=effort == "direct")
     with plan.advising():
         if effort == "direct" or task is None:
-            codes = {name: code for group in direct(params, plan, metrics) for name, code in group.items()}
-            return Result(compact({name: codes[name] for name in params}), notes)
-        moving = trainable(task.module, params)
-        first, how = resume or start(params, plan, metrics, moving), training or Training()
+            codes = {name: code for group in direct(whole.params, plan, metrics) for name, code in group.items()}
+            return Result(whole.named(compact({name: codes[name] for name in whole.params})), notes)
+        moving = trainable(task.module, whole.params)
+        first, how = resume or start(whole.params, plan, metrics, moving), training or Training()
     history = []
     for state in how.path(first, task, seed):
         history.append(state.progress)
         if watch is not None:
             watch(state)
     codes = compact(finetune(task, state.all_codes, how.finetune, seed))
-    return Result(codes, notes, tuple(history), fixed=tuple(state.fixed))
+    return Result(whole.named(codes), notes, tuple(history), fixed=tuple(state.fixed))
 
 
 def load(source: str | Path, limit: int | None = None) -> dict[str, Tensor]:

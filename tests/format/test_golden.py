@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from reference import lac
+from reference import lac, names
 from sample_codes import CASES
 
 from laconic.format import container
@@ -225,6 +225,25 @@ def tensors():
     }
 
 
+def ties():
+    """Tensors of several codes with further names, in a row and apart; two that share all streams and are not tied."""
+    book = Values(np.float32([-1.5, 0.25, 3]))
+    mask = Symbols(numbers(24) % 4 == 0, 2)
+    kept = int(mask.array.sum())
+    step = Grid.of(0.0123, Model(0, False, np.int8([5]), ((Table((0, 3, 12, 30)),),)), np.zeros(1, np.int64))
+    own = shared({
+        "emb.weight": GridCode.of((20, 20), "float32", np.clip(walk(400, 1, 0, 9), -3, 3), step),
+        "norm.weight": DenseCode.of((numbers(5) / 65536).astype(np.float32)),
+        "norm.bias": DenseCode.of((numbers(5, 3) / 65536).astype(np.float32)),
+        "sparse": SparseCode((4, 6), "float32", mask, CodebookCode((kept,), "float32", book, skewed(kept, 3))),
+        "wide": CodebookCode((2, 6), "float32", book, Symbols(numbers(12) % 3, 3)),
+    })  # fmt: skip
+    tall = replace(own["wide"], shape=(6, 2))
+    return {**own, "tall": tall, **{name: own[first] for name, first in TIES.items()}}
+
+
+TIES = {"head.weight": "emb.weight", "last.weight": "emb.weight", "after.bias": "norm.bias", "twin": "sparse"}
+
 FILES = {
     "tiled": (tiled, {}),
     "tiny": (tiny, {"net": "toy"}),
@@ -235,6 +254,7 @@ FILES = {
     "groups": (groups, {}),
     "sums": (sums, {}),
     "tensors": (tensors, {}),
+    "ties": (ties, {"net": "language model"}),
 }
 
 TINY = (
@@ -300,6 +320,19 @@ def test_the_format_page_alone_is_enough_to_read_the_files(name):
     for key, code in codes.items():
         assert (tensors[key].dtype, tensors[key].shape) == (code.dtype, code.shape)
         assert tensors[key].tobytes() == code.decompress().tobytes(), key
+
+
+def test_the_names_of_a_tied_tensor_have_one_record():
+    data = (GOLDEN / "ties.lac").read_bytes()
+    file = container.LacFile(data, "ties")
+    assert names.ties(data) == file.ties == TIES
+    assert names.ties((GOLDEN / "network.lac").read_bytes()) == {"tied": "block.2.conv.weight"}
+    codes, (*rows, _) = file.codes(), file.charges()
+    assert all(codes[name] is codes[first] for name, first in TIES.items())
+    assert {row.name: (row.bytes, row.code) for row in rows if row.tied} == {
+        name: (0, f"the same as {first}") for name, first in TIES.items()
+    }
+    assert container.dumps(codes, file.metadata) == data
 
 
 @pytest.mark.parametrize("name", CASES)

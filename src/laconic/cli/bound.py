@@ -25,6 +25,7 @@ from laconic.insight import bound
 from laconic.insight.bound import Bound, Point
 from laconic.models.checkpoints import load_checkpoint
 from laconic.models.params import Arrays, Params, to_numpy
+from laconic.models.ties import untied
 from laconic.theory.importance import input_moments
 from laconic.training.task import Task
 
@@ -123,6 +124,7 @@ def _of_weights(say: Output, params: Params) -> Bound:
 def _of_outputs(say: Output, params: Params, task: Task, samples: int) -> Bound:
     """Return the curve for the error of what the layers write."""
     check_weights(params, task)
+    params = untied(params, task.module).params
     with say.progress("second moments of inputs", 1.0) as tick:
         moments = input_moments(task, params, samples=samples, watch=lambda done, total: tick(done / max(1, total)))
     return bound.of_outputs(dict(Arrays(params)), {name: to_numpy(a.double()) for name, a in moments.items()})

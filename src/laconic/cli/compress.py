@@ -26,8 +26,9 @@ from laconic.lc.finetune import FINE_TUNING
 from laconic.lc.learning import Training
 from laconic.models.checkpoints import open_checkpoint
 from laconic.models.params import Arrays, Params
+from laconic.models.ties import Untied, untied
 from laconic.plans.plan import Plan
-from laconic.quantize.budget import PASSES, QUALITIES, Budget, fit
+from laconic.quantize.budget import PASSES, QUALITIES, Budget, fit_named
 from laconic.theory.importance import Importance
 from laconic.theory.metric import Metrics
 from laconic.training.optimization import Optimization
@@ -160,13 +161,15 @@ def command(
         with _needing_a_task(weighing):
             job_task = task_of(net, data, data_dir, task, metadata, batch=batch, seed=seed)
         check_weights(params, job_task)
+    whole = untied(params, job_task.module if job_task else None)
     if job_task is None or effort is Effort.direct:
         _require_defaults(context)
         metadata = {**(job_task.metadata if job_task else {}), **notes}
         if resolved is None:
-            result = _within(say, params, budget or Budget(bits=4), quality, metadata)
+            result = _within(say, whole.alike(), budget or Budget(bits=4), quality, metadata)
         else:
-            result = Result(_direct(say, params, resolved, _metrics(say, resolved, job_task, params)), metadata)
+            metrics = _metrics(say, resolved, job_task, whole.params)
+            result = Result(_direct(say, *resolved.settled(whole, metrics, alike=True), metrics), metadata)
         _report(say, result, output, job_task, force)
         return
     assert resolved is not None, "a budget is for direct compression"
@@ -185,8 +188,9 @@ def command(
     checkpoint = output.with_name(output.name + ".checkpoint")
     run = Run(say, checkpoint, job, going_on(say, checkpoint, resume=resume, force=force))
     with resumable(checkpoint):
-        metrics = _metrics(say, resolved, job_task, params)
-        result = run.compress(params, resolved, job_task, how, notes, seed, metrics)
+        metrics = _metrics(say, resolved, job_task, whole.params)
+        resolved, whole = resolved.settled(whole, alike=False)
+        result = run.compress(whole.params, resolved, job_task, how, notes, seed, metrics)
         _report(say, result, output, job_task, force)
     checkpoint.unlink(missing_ok=True)
 
@@ -248,15 +252,15 @@ def _metrics(say: Output, plan: Plan, task: Task | None, params: Params) -> Metr
         return plan.metrics(task, params, lambda done, total: tick(done / max(1, total)))
 
 
-def _direct(say: Output, params: Params, plan: Plan, metrics: Metrics | None) -> dict[str, Code]:
+def _direct(say: Output, plan: Plan, network: Untied, metrics: Metrics | None) -> dict[str, Code]:
     """Return the codes of direct compression, with a progress bar over the elements meanwhile."""
-    codes: dict[str, Code] = {}
+    codes, params = dict[str, Code](), network.params
     with say.progress("direct compression", max(1, sum(tensor.numel() for tensor in params.values()))) as tick:
         with plan.advising():
             for group in direct(params, plan, metrics):
                 codes.update(group)
                 tick(sum(code.size for code in codes.values()))
-    return compact({name: codes[name] for name in params})
+    return network.named(compact({name: codes[name] for name in params}))
 
 
 def _budget(
@@ -281,12 +285,12 @@ def _budget(
     return Budget(bits, size, ratio, snr)
 
 
-def _within(say: Output, params: Params, budget: Budget, quality: Quality, notes: Mapping[str, str]) -> Result:
+def _within(say: Output, network: Untied, budget: Budget, quality: Quality, notes: Mapping[str, str]) -> Result:
     """Return the result within a budget, with a progress bar over the passes meanwhile."""
     reference = int(notes[REFERENCE_BYTES])
     with say.progress("choosing the step", PASSES) as tick:
-        fitted = fit(
-            Arrays(params), budget, QUALITIES[quality.value], notes, reference_bytes=reference,
+        fitted = fit_named(
+            Arrays(network.params), network.names, budget, QUALITIES[quality.value], notes, reference_bytes=reference,
             watch=lambda number, size: tick(number, f"pass {number}: {in_bytes(size)}"),
         )  # fmt: skip
     return Result(fitted.codes, notes, fitted=fitted)

@@ -13,6 +13,7 @@ from laconic.csteps.lossless import Lossless
 from laconic.errors import PlanError
 from laconic.models.checkpoints import load_checkpoint
 from laconic.models.params import Params, dtype_name
+from laconic.models.ties import untied
 from laconic.plans.plan import Plan, in_toml, to_toml
 from laconic.plans.techniques import TECHNIQUES, row_of, technique_of
 
@@ -62,10 +63,14 @@ def command(
 
 
 def _records(params: Params, plan: Plan, own: bool) -> list[dict[str, Any]]:
-    """Return what is known of each tensor, in the order of the checkpoint; ``own`` plans follow from options."""
+    """Return what is known of each tensor, in the order of the checkpoint; ``own`` plans follow from options.
+
+    Tensors of the same memory, as a `.pt` file has them, are one with further names.
+    """
     records: dict[str, dict[str, Any]] = {}
     wrong = []
-    for row in plan.resolve(params):
+    network = untied(params)
+    for row in plan.resolve(network.params, network.names):
         lossless = isinstance(row.compression.of if isinstance(row.compression, Joint) else row.compression, Lossless)
         toml_row = row_of(row.compression, TECHNIQUES.values())
         for name in row.names:
@@ -74,6 +79,7 @@ def _records(params: Params, plan: Plan, own: bool) -> list[dict[str, Any]]:
                 wrong.append(f"{name} is {dtype_name(tensor)}")
             records[name] = {
                 "name": name,
+                "tied": [other for other, first in network.ties.items() if first == name],
                 "shape": list(tensor.shape),
                 "dtype": dtype_name(tensor),
                 "elements": tensor.numel(),
@@ -84,7 +90,7 @@ def _records(params: Params, plan: Plan, own: bool) -> list[dict[str, Any]]:
             }
     if wrong:
         raise PlanError(f"only floating-point tensors are compressed with loss: {', '.join(wrong)}; name them lossless")
-    return [records[name] for name in params]
+    return [records[name] for name in network.params]
 
 
 def _reason(params: Params, name: str, own: bool, rest: bool) -> str:

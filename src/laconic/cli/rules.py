@@ -14,6 +14,7 @@ from laconic.errors import DataError, PlanError
 from laconic.format import container
 from laconic.models.checkpoints import load_checkpoint
 from laconic.models.params import Params, all_of
+from laconic.models.ties import untied
 from laconic.theory.importance import Importance, Rule, golden_rules, true_distortion
 from laconic.theory.importance.directions import Kind, kind_of
 from laconic.theory.metric import Metrics
@@ -33,13 +34,17 @@ def golden(
     torch.set_num_threads(threads or torch.get_num_threads())
     params, metadata = load_checkpoint(against)
     with container.open(source, limit) as file:
-        compressed = all_of(file)
-    changed = _changed(params, compressed, source, against)
+        compressed, firsts = all_of(file), {name: file.ties.get(name, name) for name in file}
+    _require_same_names(params, compressed, source, against)
     weighing = importance not in (None, options.Importance.none)
     subject = None
     if net or data or task or split or weighing:
         subject = task_of(net, data, data_dir, task, metadata, seed=seed)
         check_weights(params, subject)
+        check_weights(compressed, subject)
+    whole = untied(params, subject.module) if subject else untied(params).alike(firsts.__getitem__)
+    params, compressed = dict(whole.params), {name: compressed[name] for name in whole.params}
+    changed = _changed(params, compressed)
     named = "none" if importance is options.Importance.none or subject is None else (importance or PREDICTING)
     if named == "none" and (temperature, importance_samples) != (None, None):
         raise PlanError("--temperature and --importance-samples go with a task and an --importance")
@@ -76,17 +81,18 @@ def shown(report: Mapping[str, Any]) -> list[Any]:
     return [table(f"golden rules, {metric}", columns, rows), *lines]
 
 
-def _changed(params: Params, compressed: Params, source: Path, against: Path) -> dict[str, torch.Tensor]:
-    """Return the floating-point tensors that are not as they were.
-
-    Raises:
-        DataError: when names or shapes differ.
-    """
+def _require_same_names(params: Params, compressed: Params, source: Path, against: Path) -> None:
+    """Raise `DataError` when names or shapes differ."""
     names = sorted(params.keys() | compressed.keys())
     apart = [n for n in names if n not in params or n not in compressed or params[n].shape != compressed[n].shape]
     if apart:
         raise DataError(f"{source} is not of {against}: {', '.join(apart)} on one side only, or of another shape")
-    return {n: t for n, t in compressed.items() if t.is_floating_point() and not torch.equal(t, params[n])}
+
+
+def _changed(params: Params, compressed: Params) -> dict[str, torch.Tensor]:
+    """Return the floating-point tensors of ``params`` that are not as they were, as they are now."""
+    pairs = [(name, tensor, compressed[name]) for name, tensor in params.items()]
+    return {name: new for name, old, new in pairs if new.is_floating_point() and not torch.equal(new, old)}
 
 
 def _metrics(say: Output, task: Task, params: Params, importance: Importance) -> Metrics:

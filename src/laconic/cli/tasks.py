@@ -11,7 +11,7 @@ import torch
 from laconic.cli.console import Output
 from laconic.errors import DataError
 from laconic.models import data, nets
-from laconic.models.params import Params, params_of
+from laconic.models.params import Params, once, params_of
 from laconic.training.task import Batch, Task, classification
 
 IDENTITY: tuple[str, ...] = ("net", "data", "preprocessing")
@@ -117,9 +117,13 @@ def evaluations(task: Task, params: Params, say: Output) -> dict[str, dict[str, 
 
 
 def check_weights(params: Mapping[str, torch.Tensor], task: Task) -> None:
-    """Raise `DataError` unless names and shapes of ``params`` are those of the task's module."""
+    """Raise `DataError` unless names and shapes are those of the task's module; tied tensors go by any of theirs.
+
+    Raises:
+        WeightsError: when names of one tensor come with different values.
+    """
     own = {name: tuple(tensor.shape) for name, tensor in params_of(task.module).items()}
-    given = {name: tuple(tensor.shape) for name, tensor in params.items()}
+    given = {first: tuple(params[name].shape) for first, name in once(task.module, params).items()}
     differs = [f"{name} {given.get(name, 'missing')} instead of {own.get(name, 'nothing')}"
                for name in sorted(own.keys() | given.keys()) if own.get(name) != given.get(name)]  # fmt: skip
     if differs:

@@ -14,6 +14,7 @@ from laconic.cli.tasks import batches_per_epoch, counted, evaluations, task_of
 from laconic.errors import DataError
 from laconic.models.checkpoints import load_checkpoint, save_checkpoint
 from laconic.models.params import params_of
+from laconic.models.ties import untied
 from laconic.training.optimization import Optimization, cosine
 from laconic.training.task import Task
 from laconic.training.trainer import TrainState, packed, start_training, train, unpacked
@@ -61,7 +62,8 @@ def command(
     with resumable(checkpoint):
         with say.progress("training", 1.0) as tick:
             state = _train(subject, state, how, seed, checkpoint, job, tick)
-        save_checkpoint(output, state.weights, {**subject.metadata, "seed": str(seed)}, force=force)
+        ties = untied(state.weights, subject.module).ties  # as safetensors' own save_model
+        save_checkpoint(output, state.weights, {**ties, **subject.metadata, "seed": str(seed)}, force=force)
     checkpoint.unlink(missing_ok=True)
     metrics = evaluations(subject, state.weights, say)
     lines = (

@@ -23,6 +23,7 @@ import numpy as np
 from laconic.errors import DataError, WeightsError
 from laconic.format.coding import FLOATS, entropy_bits
 from laconic.format.container import LacFile
+from laconic.format.ties import alike
 from laconic.quantize.lattice import Quantizer, prepare
 from laconic.theory.rate_distortion import Sources, laplacian_filling, layer, network_distortion, network_rate
 
@@ -74,7 +75,7 @@ class Bound:
 
     Args:
         tensors: matrices and kernels by name: all that is counted in D.
-        elements: of all tensors with two or more axes, which bits a weight are divided by.
+        elements: of all tensors with two or more axes, of equal ones once, which bits a weight are divided by.
         moments: of what each layer reads, shape (columns, columns), where D is that of outputs; else none.
         curves: R(D) by the name of the source.
     """
@@ -99,7 +100,8 @@ class Bound:
     def point(self, file: LacFile, label: str) -> Point:
         """Return the point of a file; errors as `distortion`."""
         distortion, (*rows, header) = self.distortion(file, label), file.charges()
-        others = sum(row.bytes for row in rows if row.name not in self.tensors)
+        counted = {file.ties.get(name, name) for name in self.tensors}
+        others = sum(row.bytes for row in rows if row.name not in counted)
         size = sum(row.bytes for row in (*rows, header))
         snr = 10 * float(np.log10(self.energy / distortion)) if distortion > 0 else float("inf")
         bits, beside = (8 * count / self.elements for count in (size, others))
@@ -136,7 +138,8 @@ def of_weights(tensors: Mapping[str, np.ndarray], watch: Watch | None = None) ->
     """Return the curves for the squared error of weights.
 
     Args:
-        tensors: all of the network, by name; those with two or more axes and numbers other than integers count.
+        tensors: all of the network, by name; those with two or more axes and numbers other than integers count, and
+            those that are equal bit by bit as one.
         watch: told how many of the searches for scales are done.
 
     Raises:
@@ -147,6 +150,8 @@ def of_weights(tensors: Mapping[str, np.ndarray], watch: Watch | None = None) ->
     >>> {name: round(rate, 1) for name, rate in bound.rates(bound.energy / 16).items()}
     {'Gaussian': 2.0, 'scaled Gaussian': 2.0, 'Laplacian': 1.9}
     """
+    ties = alike(tensors)
+    tensors = {name: tensor for name, tensor in tensors.items() if name not in ties}
     weights = _weights(tensors)
     plain = {name: Sources(np.array([_mean_square(w)]), np.array([float(w.size)])) for name, w in weights.items()}
     variances, counts = (np.concatenate([getattr(s, key) for s in plain.values()]) for key in ("variances", "counts"))
@@ -166,7 +171,7 @@ def of_outputs(tensors: Mapping[str, np.ndarray], moments: Mapping[str, np.ndarr
     know: nothing pays for the moments.
 
     Args:
-        tensors: all of the network, by name.
+        tensors: all of the network, by name, tied ones under one.
         moments: A = E[Σ_p x_p x_pᵀ] by the name of the weight, shape (columns, columns); weights that have none, and
             biases, are neither in D nor in R.
 

@@ -29,6 +29,7 @@ class Entry:
         entropy_bytes: order-0 entropy of the symbols plus the plain size of the values.
         published_bits: fixed-length indices and coordinate lists, as the sources count.
         dense_bits: of the tensor as it was.
+        tied: where this is a further name of a tensor, the first one, under which all is counted; else empty.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Entry:
     entropy_bytes: float
     published_bits: int
     dense_bits: int
+    tied: str = ""
 
 
 @final
@@ -70,8 +72,8 @@ class Ledger:
 
     @property
     def bits_per_weight(self) -> float | None:
-        """8 · file bytes / elements of the tensors with two or more axes."""
-        elements = sum(math.prod(entry.shape) for entry in self.entries if len(entry.shape) >= 2)
+        """8 · file bytes / elements of the tensors with two or more axes, of tied ones once."""
+        elements = sum(math.prod(entry.shape) for entry in self.entries if len(entry.shape) >= 2 and not entry.tied)
         return 8 * self.file_bytes / elements if elements else None
 
     def records(self) -> dict[str, Any]:
@@ -87,7 +89,7 @@ class Ledger:
 
 
 def ledger(file: LacFile, watch: Callable[[int], None] | None = None) -> Ledger:
-    """Return the account of ``file``; every tensor is read once, and let go of before the next.
+    """Return the account of ``file``; every tensor is read once, whatever names it has, and let go of before the next.
 
     Args:
         file: open.
@@ -101,7 +103,8 @@ def ledger(file: LacFile, watch: Callable[[int], None] | None = None) -> Ledger:
     total = sum(charge.bytes for charge in (*charges, header))
     entries = []
     for charge in charges:
-        entries.append(_entry(charge, total, *_counted(file.code(charge.name), charged)))
+        counted = (0.0, 0) if charge.tied else _counted(file.code(charge.name), charged)
+        entries.append(_entry(charge, total, *counted))
         if watch is not None:
             watch(len(entries))
     entries.append(_entry(header, total, 0.0, 0))
@@ -115,8 +118,8 @@ def _counted(code: Code, charged: Charged) -> tuple[float, int]:
 
 
 def _entry(charge: Charge, total: int, entropy_bytes: float, published: int) -> Entry:
-    """Return the entry of a charge; the header's has no tensor to count."""
-    dense = 0 if not charge.dtype else 8 * itemsize(charge.dtype) * math.prod(charge.shape)
+    """Return the entry of a charge; the header's has no tensor to count, and a further name none of its own."""
+    dense = 0 if not charge.dtype or charge.tied else 8 * itemsize(charge.dtype) * math.prod(charge.shape)
     return Entry(
         charge.name,
         charge.shape,
@@ -127,4 +130,5 @@ def _entry(charge: Charge, total: int, entropy_bytes: float, published: int) -> 
         entropy_bytes,
         published,
         dense,
+        charge.tied,
     )

@@ -16,11 +16,17 @@ from laconic.models.params import Params
 
 @final
 class OneByOne(Mapping[str, Tensor]):
-    """The tensors of a safetensors file, each read when it is asked for and then forgotten."""
+    """The tensors of a safetensors file, each read when it is asked for and then forgotten.
+
+    A tied tensor that `safetensors.torch.save_model` has left out is there too: it put its name into the metadata, with
+    the name of the one that it kept.
+    """
 
     def __init__(self, path: Path) -> None:
         file: Any = safetensors.safe_open(path, framework="pt")
-        self._file, self._names = file, dict.fromkeys(file.keys())
+        self._file, self._names = file, {name: name for name in file.keys()}
+        left_out = {k: v for k, v in self.metadata.items() if k not in self._names and v in self._names}
+        self._names |= left_out
 
     @property
     def metadata(self) -> dict[str, str]:
@@ -30,7 +36,7 @@ class OneByOne(Mapping[str, Tensor]):
     def __getitem__(self, name: str) -> Tensor:
         if name not in self._names:
             raise KeyError(name)
-        tensor: Tensor = self._file.get_tensor(name)
+        tensor: Tensor = self._file.get_tensor(self._names[name])
         return tensor
 
     def __iter__(self) -> Iterator[str]:

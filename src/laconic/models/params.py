@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from laconic.errors import WeightsError
 from laconic.format.codes import DTYPES, Code
 from laconic.format.container import LacFile
+from laconic.format.ties import same
 
 Params = Mapping[str, Tensor]
 """Parameters and buffers by their name in the `state_dict`."""
@@ -26,22 +27,61 @@ def params_of(module: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.detach() for name, tensor in named.items()}
 
 
-def apply_to(module: nn.Module, params: Params) -> None:
-    """Copy ``params`` into ``module`` in place.
+def all_params_of(module: nn.Module) -> dict[str, Tensor]:
+    """Return what `params_of` does, but tied tensors under each of their names, as in the `state_dict`."""
+    persistent = module.state_dict(keep_vars=True)
+    buffers = {k: v for k, v in module.named_buffers(remove_duplicate=False) if k in persistent}
+    named = {**dict(module.named_parameters(remove_duplicate=False)), **buffers}
+    return {name: tensor.detach() for name, tensor in named.items()}
+
+
+def first_names(module: nn.Module) -> dict[str, str]:
+    """Return every name of a parameter or buffer, with the first name of the same tensor."""
+    own = {
+        **dict(module.named_parameters(remove_duplicate=False)),
+        **dict(module.named_buffers(remove_duplicate=False)),
+    }
+    firsts: dict[int, str] = {}
+    return {name: firsts.setdefault(id(tensor), name) for name, tensor in own.items()}
+
+
+def once(module: nn.Module, params: Params) -> dict[str, str]:
+    """Return the first names of the tensors of ``module``, each with the first one that ``params`` have for it.
+
+    Names that the module does not have stand for themselves.
 
     Raises:
-        WeightsError: when names or shapes differ; the module is left as it was.
+        WeightsError: when names of one tensor come with different values.
     """
-    own = params_of(module)
-    missing, strange = sorted(own.keys() - params.keys()), sorted(params.keys() - own.keys())
+    firsts, kept = first_names(module), dict[str, str]()
+    for name in params:
+        other = kept.setdefault(firsts.get(name, name), name)
+        if other == name or params[other] is params[name]:
+            continue
+        if not same(to_numpy(params[other]), to_numpy(params[name])):
+            raise WeightsError(f"{other} and {name} are one tensor of the module, but come with different values")
+    return kept
+
+
+def apply_to(module: nn.Module, params: Params) -> None:
+    """Copy ``params`` into ``module`` in place; tied tensors go by any of their names, or by several.
+
+    Raises:
+        WeightsError: when names or shapes differ, or names of one tensor come with different values; the module is
+            left as it was.
+    """
+    own, kept = params_of(module), once(module, params)
+    missing = sorted(own.keys() - kept.keys())
+    strange = sorted(kept[first] for first in kept.keys() - own.keys())
     if missing or strange:
         raise WeightsError(f"the module lacks {strange or 'nothing'} and has beyond the weights {missing or 'nothing'}")
-    for name, tensor in own.items():
+    for first, tensor in own.items():
+        name = kept[first]
         if tensor.shape != params[name].shape:
             raise WeightsError(f"{name}: the module's shape is {tuple(tensor.shape)}, not {tuple(params[name].shape)}")
     with torch.no_grad():
-        for name, tensor in own.items():
-            tensor.copy_(params[name])
+        for first, tensor in own.items():
+            tensor.copy_(params[kept[first]])
 
 
 def dtype_name(tensor: Tensor) -> str:

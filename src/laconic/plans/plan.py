@@ -17,9 +17,9 @@ import fnmatch
 import json
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, final
 
@@ -28,6 +28,7 @@ from laconic.csteps.joint import Joint
 from laconic.csteps.lossless import Lossless
 from laconic.errors import PlanError, UnsupportedMetric
 from laconic.models.params import Params
+from laconic.models.ties import Untied
 from laconic.plans.techniques import TECHNIQUES, row_of
 from laconic.theory.importance import Importance, Watch
 from laconic.theory.metric import Metrics
@@ -63,26 +64,58 @@ class Plan:
     rest: Compression | None = field(default=None)
     importance: Importance | None = field(default=None)
 
-    def resolve(self, params: Params) -> tuple[Row, ...]:
+    def resolve(self, params: Params, names: Mapping[str, str] | None = None) -> tuple[Row, ...]:
         """Return the rows with the names of their tensors.
+
+        Args:
+            params: the tensors.
+            names: every name of theirs with the one in ``params``, where they have several: a pattern names a tensor
+                by any of them.
 
         Raises:
             PlanError: lists every pattern that matches nothing, every tensor on two rows, every tensor on none.
         """
-        matches = {pattern: _matching(pattern, params) for pattern in self.tensors}
+        known = names or {name: name for name in params}
+        matches = {pattern: _matching(pattern, known) for pattern in self.tensors}
         rows_of = {name: [pattern for pattern, names in matches.items() if name in names] for name in params}
         strays = tuple(name for name, patterns in rows_of.items() if not patterns)
         globs = [glob for pattern in self.tensors for glob in _globs(pattern)]
-        problems = [f"pattern {glob!r} matches no tensor" for glob in globs if not _matching(glob, params)]
-        problems += [f"{name} is on the rows {rows}" for name, rows in rows_of.items() if len(rows) > 1]
+        problems = [f"pattern {glob!r} matches no tensor" for glob in globs if not _matching(glob, known)]
+        problems += [
+            f"{_all_names(name, known)} is on the rows {rows}" for name, rows in rows_of.items() if len(rows) > 1
+        ]
         if self.rest is None:
             problems += [f"{name} is on no row; name it, or say what the rest gets" for name in strays]
         if problems:
-            raise PlanError(f"the plan does not fit: {'; '.join(problems)}. The tensors are {', '.join(params)}")
+            raise PlanError(f"the plan does not fit: {'; '.join(problems)}. The tensors are {', '.join(known)}")
         rows = [Row(names, self.tensors[pattern]) for pattern, names in matches.items()]
         if self.rest is not None and strays:
             rows.append(Row(strays, self.rest))
         return tuple(rows)
+
+    def settled(self, network: Untied, metrics: Metrics | None = None, *, alike: bool) -> tuple["Plan", Untied]:
+        """Return the plan with every tensor named by itself, for a network that has each tensor once.
+
+        Args:
+            network: its names may be tied; a row takes a tensor by any of them.
+            metrics: by name. A tensor with one stays by itself: what it is weighed by is its own.
+            alike: whether tensors of equal bytes on one row are one, too: what is stored, not what is trained.
+
+        Raises:
+            PlanError: as `resolve`.
+        """
+        rows = self.resolve(network.params, network.names)
+        if alike:
+            place: dict[str, Hashable] = {}
+            for number, row in enumerate(rows):
+                place |= {name: name if _by_name(row.compression) else number for name in row.names}
+            place |= {name: name for name in metrics or {}}
+            network = network.alike(lambda name: place[name])
+        settled = {}
+        for row in rows:
+            names = [name for name in row.names if name in network.params]
+            settled[", ".join(fnmatch_escape(name) for name in names)] = row.compression
+        return Plan(settled, None, self.importance), network
 
     def metrics(self, task: Task | None, params: Params, watch: Watch | None = None) -> Metrics | None:
         """Return the metrics that the importance gives, or None where there is none.
@@ -134,10 +167,26 @@ def fnmatch_escape(name: str) -> str:
     return "".join(f"[{char}]" if char in "*?[, " else char for char in name)
 
 
-def _matching(pattern: str, params: Params) -> tuple[str, ...]:
-    """Return the tensors that one of the comma-separated globs in ``pattern`` names."""
+def _matching(pattern: str, names: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the tensors that one of the comma-separated globs in ``pattern`` names, by any of their names."""
     globs = _globs(pattern)
-    return tuple(name for name in params if any(fnmatch.fnmatchcase(name, glob) for glob in globs))
+    matching = {first for name, first in names.items() if any(fnmatch.fnmatchcase(name, glob) for glob in globs)}
+    return tuple(name for name, first in names.items() if name == first and name in matching)
+
+
+def _all_names(name: str, names: Mapping[str, str]) -> str:
+    """Return the name of a tensor, and its other names."""
+    further = [other for other, first in names.items() if first == name != other]
+    return f"{name} (also {', '.join(further)})" if further else name
+
+
+def _by_name(part: object) -> bool:
+    """Say whether a compression may treat tensors by their names: it holds a mapping, or is none of this library's."""
+    if isinstance(part, tuple):
+        return any(map(_by_name, part))
+    if is_dataclass(part) and type(part).__module__.startswith("laconic."):
+        return any(_by_name(getattr(part, f.name)) for f in fields(part))
+    return not isinstance(part, int | float | str | bool | None)
 
 
 def _globs(pattern: str) -> list[str]:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from laconic.errors import DataError, WeightsError
 from laconic.models.data import Dataset
-from laconic.models.params import Params
+from laconic.models.params import Params, once
 
 Batch = tuple[Any, Any]
 """Inputs and targets. A user's own loss may put anything in either place: a tuple of inputs becomes the module's
@@ -46,17 +46,20 @@ class Task:
         lacks are read from copies of the module's.
 
         Args:
-            params: every parameter by its name; tied ones under any of theirs.
+            params: every parameter by its name; tied ones under any of theirs, or under several.
             batch: inputs and targets.
 
         Raises:
-            WeightsError: when a parameter is missing, or a name is none of the module's.
+            WeightsError: when a parameter is missing, a name is none of the module's, or names of one tensor come with
+                different values.
         """
-        _require_names(self.module, params)
-        spare = {name: buffer.clone() for name, buffer in self.module.named_buffers() if name not in params}
+        kept, buffers = once(self.module, params), dict(self.module.named_buffers())
+        _require_names(self.module, kept, buffers)
+        own = {name: buffer.clone() for name, buffer in buffers.items() if name not in kept}
+        own |= {name: params[name] for name in kept.values()}
         inputs: Any = batch[0]
         arguments = inputs if isinstance(inputs, tuple) else (inputs,)
-        outputs: Tensor = torch.func.functional_call(self.module, {**spare, **params}, arguments)
+        outputs: Tensor = torch.func.functional_call(self.module, own, arguments)
         return outputs
 
     def evaluate(self, params: Params, split: str) -> dict[str, float]:
@@ -69,6 +72,7 @@ class Task:
             DataError: when the split has no batches.
             WeightsError: as `outputs`.
         """
+        params = {name: params[name] for name in once(self.module, params).values()}
         judges = {"loss": self.loss, **self.measures}
         totals, count = dict.fromkeys(judges, 0.0), 0
         with torch.no_grad(), mode(self.module, training=False):
@@ -82,14 +86,13 @@ class Task:
         return {name: total / count for name, total in totals.items()}
 
 
-def _require_names(module: nn.Module, params: Params) -> None:
-    """Raise `WeightsError` unless ``params`` name every parameter, and nothing that the module lacks."""
-    own = dict(module.named_parameters(remove_duplicate=False))
-    strange = params.keys() - own.keys() - {name for name, _ in module.named_buffers(remove_duplicate=False)}
+def _require_names(module: nn.Module, kept: Mapping[str, str], buffers: Mapping[str, Tensor]) -> None:
+    """Raise `WeightsError` unless ``kept``, by first names, is every parameter, and nothing that the module lacks."""
+    own = dict(module.named_parameters())
+    strange = kept.keys() - own.keys() - buffers.keys()
     if strange:
         raise WeightsError(f"the module has no {', '.join(sorted(strange))}; weights go by their state_dict names")
-    given = {id(own[name]) for name in params if name in own}
-    missing = [name for name, parameter in own.items() if id(parameter) not in given]
+    missing = [name for name in own if name not in kept]
     if missing:
         raise WeightsError(
             f"the weights lack {', '.join(missing)}; laconic.models.params.params_of(module) gives them all"

@@ -7,7 +7,7 @@ from typing import final
 
 from laconic.format.codes.describe import describe
 from laconic.format.container.records import outline_of, stream_numbers
-from laconic.format.container.table import Table
+from laconic.format.container.table import Record, Table
 
 HEADER = "(header)"
 """Name of the charge of header and table."""
@@ -24,6 +24,7 @@ class Charge:
         dtype: its element type; empty for the header.
         code: what it is stored as, in a few words.
         bytes: bytes of its blocks; what it shares is split in proportion to the elements of those who share.
+        tied: where this is a further name of a tensor, the first one, which is charged for it; else empty.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Charge:
     dtype: str
     code: str
     bytes: int
+    tied: str = ""
 
 
 def charges(table: Table, file_bytes: int) -> list[Charge]:
@@ -39,21 +41,25 @@ def charges(table: Table, file_bytes: int) -> list[Charge]:
     Law: their bytes sum to ``file_bytes``.
     """
     shares = _shares(table)
-    own = [
-        Charge(name, record.shape, record.dtype, describe(outline_of(record, table.streams)), shares[name])
-        for name, record in table.tensors.items()
-    ]
+    own = [_charge(name, record, table, shares.get(name, 0)) for name, record in table.tensors.items()]
     rest = file_bytes - sum(charge.bytes for charge in own)
     return [*own, Charge(HEADER, (), "", "header, names, lengths and checksums", rest)]
 
 
+def _charge(name: str, record: Record, table: Table, share: int) -> Charge:
+    """Return the charge of a tensor that has ``share`` bytes of blocks; further names have none."""
+    tied = table.ties.get(name, "")
+    code = f"the same as {tied}" if tied else describe(outline_of(record, table.streams))
+    return Charge(name, record.shape, record.dtype, code, share, tied)
+
+
 def _shares(table: Table) -> Mapping[str, int]:
-    """Return the bytes of blocks that each tensor has or shares in."""
+    """Return the bytes of blocks that each tensor has or shares in, by its first name."""
     users: list[list[str]] = [[] for _ in table.streams]
-    for name, record in table.tensors.items():
-        for number in stream_numbers(record):
+    shares = {name: 0 for name in table.tensors if name not in table.ties}
+    for name in shares:
+        for number in stream_numbers(table.tensors[name]):
             users[number].append(name)
-    shares = dict.fromkeys(table.tensors, 0)
     for stream, names in zip(table.streams, users, strict=True):
         sizes = [math.prod(table.tensors[name].shape) for name in names]
         for name, share in zip(names, apportion(stream.length, sizes), strict=True):

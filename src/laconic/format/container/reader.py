@@ -98,13 +98,21 @@ class LacFile(Mapping[str, np.ndarray]):
             return code
 
     def codes(self) -> dict[str, Code]:
-        """Return all codes by name, in the order of the file.
+        """Return all codes by name, in the order of the file; names of one tensor have one object.
 
         Raises:
             FormatError: as `code`, and as `require_room`.
         """
         self.require_room("codes")
-        return {name: self.code(name) for name in self}
+        codes: dict[str, Code] = {}
+        for name in self:
+            codes[name] = codes[self.ties[name]] if name in self.ties else self.code(name)
+        return codes
+
+    @property
+    def ties(self) -> Mapping[str, str]:
+        """The further names of tensors that have several, with the first of each."""
+        return self._table.ties
 
     def require_room(self, holding: Holding = "tensors") -> None:
         """Say whether all tensors may be read, before any is: for whoever is going to read every one.

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import final
 
 from laconic.errors import FormatError
@@ -77,6 +78,13 @@ class Table:
     metadata: Mapping[str, str]
     streams: tuple[Stream, ...]
     tensors: Mapping[str, Record]
+
+    @cached_property
+    def ties(self) -> Mapping[str, str]:
+        """The further names of tensors that have several, with the first of each: their records are equal."""
+        firsts: dict[Record, str] = {}
+        named = {name: firsts.setdefault(record, name) for name, record in self.tensors.items()}
+        return {name: first for name, first in named.items() if name != first}
 
     def pack(self) -> bytes:
         """Return the table's bytes."""

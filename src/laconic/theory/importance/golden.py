@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from laconic.errors import DataError
-from laconic.models.params import Params
+from laconic.models.params import Params, once
 from laconic.theory.importance.directions import Kind, kind_of
 from laconic.theory.importance.reading import outputs_of, size_of
 from laconic.theory.metric import Diagonal, Kronecker, Metric, Metrics, Unit
@@ -106,6 +106,9 @@ def true_distortion(
         DataError: when the split has no samples, or outputs have no row for each.
     """
     kind = kind_of(task, kind)
+    params, compressed = (
+        {first: given[name] for first, name in once(task.module, given).items()} for given in (params, compressed)
+    )
     total, count = 0.0, 0
     with torch.no_grad(), mode(task.module, training=False):
         for batch in task.batches(split, 0):

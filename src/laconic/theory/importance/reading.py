@@ -8,6 +8,7 @@ from torch import Tensor
 
 from laconic.errors import DataError, PlanError
 from laconic.models.params import Params
+from laconic.models.params import once as params_once
 from laconic.training.task import Batch, Task
 
 Watch = Callable[[int, int], None]
@@ -26,11 +27,7 @@ def leaves_of(task: Task, params: Params) -> dict[str, Tensor]:
 
 def once(task: Task, params: Params) -> Params:
     """Return ``params`` without the further names of a tensor that is given for several tied parameters."""
-    own = dict(task.module.named_parameters(remove_duplicate=False))
-    kept: dict[tuple[int, int], str] = {}
-    for name, tensor in params.items():
-        kept.setdefault((id(own.get(name, name)), id(tensor)), name)
-    return {name: params[name] for name in kept.values()}
+    return {name: params[name] for name in params_once(task.module, params).values()}
 
 
 def wide(tensor: Tensor) -> Tensor:

@@ -1,0 +1,74 @@
+"""A budget for a network whose tensors have several names: each is quantized, coded and counted once."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from laconic.format import container
+from laconic.format.codes.sharing import SMALL
+from laconic.format.coding import varint
+from laconic.format.container.table import pack_name
+from laconic.quantize.budget.budget import Budget, Fitted, Tools
+from laconic.quantize.budget.search import Watch, fit
+
+_ROOM = "\0"  # the key of metadata that keep room for the further names meanwhile; no text begins with it
+
+
+def fit_named(
+    tensors: Mapping[str, np.ndarray],
+    names: Mapping[str, str],
+    budget: Budget,
+    tools: Tools,
+    metadata: Mapping[str, str],
+    watch: Watch | None = None,
+    *,
+    reference_bytes: int | None = None,
+) -> Fitted:
+    """Return what `fit` does, under all names: further ones take their records in the table, which are counted.
+
+    Args:
+        tensors: each once, under one of its names.
+        names: every name, in the order of the file, with the one of its tensor in ``tensors``.
+        budget: what is asked.
+        tools: what the codec may use.
+        metadata: text that the file will have.
+        watch: told of every pass.
+        reference_bytes: of the uncompressed file, for a ratio.
+
+    Raises:
+        PlanError: as `fit`.
+        WeightsError: as `fit`.
+    """
+    further = {name: first for name, first in names.items() if name != first}
+    kept = {**metadata, _ROOM: "-" * max(_room(tensors, names) - 3, 0)} if further else metadata
+    fitted = fit(tensors, budget, tools, kept, watch, reference_bytes=reference_bytes)
+    codes = {name: fitted.codes[first] for name, first in names.items()}
+    return replace(fitted, codes=codes, file_bytes=container.bits(codes, metadata) // 8)
+
+
+def _room(tensors: Mapping[str, np.ndarray], names: Mapping[str, str]) -> int:
+    """Return the bytes that the further names and their records take in the table: at most, and hardly less."""
+    shapes = {name: tensors[name].shape for name in tensors}
+    further = (shapes[first] for name, first in names.items() if name != first)
+    start, stream = len(varint(sum(map(_places, shapes.values())))), len(varint(4 * len(shapes) + 4))
+    return _names(names) - _names(tensors) + sum(_record(shape, start, stream) for shape in further)
+
+
+def _places(shape: tuple[int, ...]) -> int:
+    """Return how much of a shared stream a tensor has at most: its elements where it is small, or symbols of scale."""
+    size = math.prod(shape)
+    return max(size if size <= SMALL else 0, sum(shape[:2]) + math.prod(shape[2:]))
+
+
+def _names(names: Mapping[str, object]) -> int:
+    """Return the bytes of names, one after the other."""
+    ordered = [name.encode() for name in names]
+    return sum(len(pack_name(name, before)) for before, name in zip([b"", *ordered], ordered, strict=False))
+
+
+def _record(shape: tuple[int, ...], start: int, stream: int) -> int:
+    """Return the bytes of a record, of a grid where there are axes enough, with those of a place and of a number."""
+    head = 3 + sum(len(varint(size)) for size in shape) + 1 + start
+    return head + (2 + 4 * stream if len(shape) >= 2 else stream)
