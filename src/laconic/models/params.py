@@ -1,7 +1,7 @@
 """Weights by name: where tensors of torch meet arrays of NumPy."""
 
 from collections.abc import Iterator, Mapping
-from typing import final
+from typing import Any, final
 
 import ml_dtypes  # noqa: F401  registers bfloat16 and the 8-bit floats with NumPy
 import numpy as np
@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from laconic.errors import WeightsError
 from laconic.format.codes import DTYPES, Code
-from laconic.format.container import LacFile
 from laconic.format.ties import same
 
 Params = Mapping[str, Tensor]
@@ -114,8 +113,8 @@ def to_torch(array: np.ndarray, *, fresh: bool = False) -> Tensor:
     return torch.from_numpy(array.view(carrier)).view(dtype)
 
 
-def all_of(file: LacFile) -> dict[str, Tensor]:
-    """Return all tensors of a `.lac` file by name.
+def all_of(file: Any) -> dict[str, Tensor]:  # a LacFile, of which a checker of types would read the first tensor
+    """Return all tensors of a `laconic.format.container.LacFile` by name.
 
     Raises:
         FormatError: when a block of the file is damaged, or it holds more than its limit allows.
