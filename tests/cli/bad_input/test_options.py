@@ -196,7 +196,7 @@ def test_a_limit_on_file_sizes(net, lac):
     Path("old.safetensors").write_text("precious")
     before = contents()
     done = subprocess.run(
-        [sys.executable, "-m", "laconic", "decompress", lac, "-o", "old.safetensors", "--force"],
+        [sys.executable, "-B", "-m", "laconic", "decompress", lac, "-o", "old.safetensors", "--force"],  # no cut bytecode
         capture_output=True, text=True, check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),
     )  # fmt: skip
