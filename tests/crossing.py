@@ -1,6 +1,7 @@
 """Tables of cases that are the product of several lists: a few rows always, all of them with ``--all``."""
 
 import itertools
+from collections import Counter
 from collections.abc import Iterable
 
 import pytest
@@ -25,16 +26,17 @@ def crossed(names: str, *axes: Iterable[object], times: int = 1) -> pytest.MarkD
 
 
 def spread(rows: list[Row], count: int) -> set[Row]:
-    """Return so many of the rows, each the one that shows the most that is new: values first, pairs of them next."""
+    """Return so many of the rows, each the one that shows the most that is new: values, pairs of them, rare values."""
     chosen: set[Row] = set()
-    seen: set[object] = set()
+    seen: Counter[object] = Counter()
 
-    def new(row: Row) -> tuple[int, int]:
+    def new(row: Row) -> tuple[int, int, int]:
         values = list(enumerate(row))
-        return len({*values} - seen), len({*itertools.combinations(values, 2)} - seen)
+        pairs = itertools.combinations(values, 2)
+        return sum(not seen[v] for v in values), sum(not seen[p] for p in pairs), -sum(seen[v] for v in values)
 
     for _ in range(min(count, len(rows))):
         best = max((row for row in rows if row not in chosen), key=new)
         chosen.add(best)
-        seen.update(enumerate(best), itertools.combinations(enumerate(best), 2))
+        seen.update([*enumerate(best), *itertools.combinations(enumerate(best), 2)])
     return chosen

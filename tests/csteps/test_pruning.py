@@ -302,15 +302,15 @@ def test_lc_with_an_l0_constraint_finds_the_best_subset_of_orthogonal_inputs(cou
 def test_lc_with_an_l0_price_finds_most_of_the_optima_of_small_random_designs():
     """The problem is NP-hard: the share found is what the algorithm is worth; it never beats exhaustive search.
 
-    It found 12 of these 12; the floor leaves room for other rounding.
+    It found 8 of these 8; the floor leaves room for other rounding.
     """
     hits = 0
-    for seed in range(12):
+    for seed in range(8):
         _, _, problem = least_squares(seed, features=7)
         w = reached(problem, L0Penalty(0.15))
         found = float(problem.loss(w)) + 0.15 * int(torch.count_nonzero(w))
         least = min(best_subset(problem, count) + 0.15 * count for count in range(8))
         assert found >= least * (1 - 1e-6)
         hits += found <= least * (1 + 1e-4)
-    print(f"{hits} of 12")
-    assert hits >= 9
+    print(f"{hits} of 8")
+    assert hits >= 6

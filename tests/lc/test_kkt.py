@@ -3,8 +3,8 @@
 import itertools
 
 import numpy as np
-import pytest
 import torch
+from crossing import crossed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
@@ -84,12 +84,13 @@ def stationarity(state: LCState, multiplier: Tensor) -> Tensor:
     return torch.cat([(u[:, :rank].T @ multiplier).reshape(-1), (multiplier @ vh[:rank].T).reshape(-1)])
 
 
-@pytest.mark.parametrize(
-    ("kind", "weighted"),
-    [("codebook", False), ("codebook", True), ("keep", False), ("keep", True), ("low rank", False)],
+@crossed(
+    "case, augmented",
+    [("codebook", True), ("codebook", False), ("keep", False), ("keep", True), ("low rank", False)],
+    [True, False],
 )
-@pytest.mark.parametrize("augmented", [True, False])
-def test_the_end_of_the_path_is_a_kkt_point(kind: str, weighted: bool, augmented: bool):
+def test_the_end_of_the_path_is_a_kkt_point(case: tuple[str, bool], augmented: bool):
+    kind, weighted = case
     problem = random_quadratic(12, seed=21, condition=3, shape=(4, 3))
     before, state = end(problem, COMPRESSIONS[kind], weighted, augmented)
     w, mu = state.weights["w"], state.progress.mu

@@ -67,7 +67,7 @@ class SoftmaxDensity(nn.Module):
 
 def softmax_density() -> Task:
     pixels, _ = digits()
-    levels = (pixels.view(-1, 8)[:300] * 7).round().long()
+    levels = (pixels.view(-1, 8)[:150] * 7).round().long()
     data = Dataset("digits", {"train": (levels, torch.zeros(len(levels), 0))})
     return Task(SoftmaxDensity(), lambda split, seed: data.batches(split, seed, 15), minus_log_likelihood)
 
@@ -91,7 +91,7 @@ COMPRESSIONS = {
 @cache
 def reference_of(loss: str) -> tuple[Task, dict[str, Tensor]]:
     task = TASKS[loss]()
-    return task, trained(task, 25, 0.02, adam)
+    return task, trained(task, 15, 0.02, adam)
 
 
 @crossed("kind, loss", COMPRESSIONS, TASKS)

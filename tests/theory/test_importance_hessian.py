@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from crossing import crossed
 from torch import nn
 from toys import DOUBLE, NOTHING, Parameter, full_batch, generator, random_quadratic
 
@@ -122,9 +123,7 @@ def test_a_quadratic_has_the_hessian_it_was_made_with():
     torch.testing.assert_close(found, quadratic.hessian.diagonal())
 
 
-@makers
-@pytest.mark.parametrize("method", ["ggn", "exact"])
-@pytest.mark.parametrize("name", ["mlp", "convolutions"])
+@crossed("make, method, name", [classifier_of, regression_of], ["ggn", "exact"], ["mlp", "convolutions"], times=2)
 def test_gradient_and_hessian_square_each_samples_hessian(make, method, name):
     task = make(name, samples=5)
     params, diagonals = params_of(task.module), sample_hessians(task)

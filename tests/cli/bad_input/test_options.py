@@ -195,8 +195,8 @@ def test_a_limit_on_file_sizes(net, lac):
     """A process that really cannot write more than a few bytes."""
     Path("old.safetensors").write_text("precious")
     before = contents()
-    done = subprocess.run(
-        [sys.executable, "-m", "laconic", "decompress", lac, "-o", "old.safetensors", "--force"],
+    done = subprocess.run(  # -B: bytecode that is cut off would break the next process
+        [sys.executable, "-B", "-m", "laconic", "decompress", lac, "-o", "old.safetensors", "--force"],
         capture_output=True, text=True, check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),
     )  # fmt: skip
