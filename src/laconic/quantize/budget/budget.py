@@ -10,6 +10,10 @@ from laconic.format.codes import Code
 from laconic.format.coding.ungerboeck import STATES
 
 
+NEAR = 0.01
+"""A size is met from below within this share."""
+
+
 @final
 @dataclass(frozen=True)
 class Tools:

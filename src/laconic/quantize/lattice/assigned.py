@@ -1,6 +1,6 @@
 """Integers for one tensor: how often each occurs, and the moments that offsets and step follow from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
@@ -61,7 +61,7 @@ class Assigned:
     """Integers with their statistics.
 
     Args:
-        levels: int32, class by class.
+        levels: class by class; int32, or shorter.
         counts: how often each size occurs in each class and of each parity, shape (classes, parities, 128).
         moments: for |v| = 0 to 6 and more, a row each: Σ h, Σ h e, Σ h e², Σ h a, Σ h a², Σ h e a, with a = |v| and
             e = sgn(v) x − a.
@@ -80,6 +80,12 @@ class Assigned:
         counts, moments = np.zeros((*tables, SIZES), np.int64), np.zeros((OFFSETS + 1, 6))
         _statistics(levels, values, weights, classes, 1 / step, counts, moments)
         return cls(levels, counts, moments)
+
+    def packed(self) -> "Assigned":
+        """Return the same with levels of the shortest type that holds them: mostly a byte each."""
+        top = max(int(self.levels.max(initial=0)), -int(self.levels.min(initial=0)))
+        kind = next(kind for kind in (np.int8, np.int16, np.int32) if top <= np.iinfo(kind).max)
+        return replace(self, levels=self.levels.astype(kind))
 
 
 @compiled
