@@ -39,9 +39,7 @@ def rehearse(search: Search, state: State) -> State:
     """Return the state with a trial on some of the weights that meets the budget there, from the state's step on.
 
     Code lengths are learned on the way. Where they do not settle, for the more weights are 0 the cheaper 0 becomes,
-    they are kept as they were last above the budget, and no pass learns. Of a large network the sample is larger: its
-    code lengths are the network's, so that no pass need learn, and its bytes are so well known that the first pass
-    mostly meets the budget.
+    they are kept as they were last above the budget, and no pass learns.
     """
     stage, tuning, learning, measure = Stage(state.x), search.tuning, search.tuning.learning, state.measure
     for _ in range(tuning.trials):
@@ -53,22 +51,42 @@ def rehearse(search: Search, state: State) -> State:
         (start, plays), learning = stage.above, 0
         last = _kept(search, measure, start, plays)
     slope = _slope(search, measure, plays, last)
-    x = last.x
-    if search.large and not unsettled:
-        measure, learning = replace(measure, beside=_beside(search, last)), 0
-        last = measure.trial(search.goal, last.x, last.groups)
-        for _ in range(tuning.refined):
-            last = _played(search, measure, plays, last, _aimed(search, last, slope), learning=True)
-        x = _aimed(search, last, slope)
-    return replace(state, measure=measure, last=last, x=x, slope=slope, learning=learning, seen=(), outside=())
+    if not search.large or unsettled:
+        return replace(state, measure=measure, last=last, x=last.x, slope=slope, learning=learning, seen=(), outside=())
+    return _refined(search, replace(state, measure=measure, last=last, slope=slope, seen=(), outside=()), stage.origin)
+
+
+def _refined(search: Search, state: State, origin: float) -> State:
+    """Return the state of a large network with the code lengths of a larger sample, so that no pass need learn.
+
+    Its bytes are so well known that the first pass mostly meets the budget.
+
+    Args:
+        search: what stays.
+        state: with the last trial on the smaller sample, and the slope.
+        origin: log₂ of the step that the classes of scale are for.
+    """
+    assert state.last is not None, "it was rehearsed"
+    tuning, measure = search.tuning, replace(state.measure, beside=_beside(search, state.last))
+    count = min(max(search.network.weights // tuning.share, tuning.least), tuning.most)
+    plays = _plays(search, origin, count)
+    last = measure.trial(search.goal, state.last.x, state.last.groups)
+    for _ in range(tuning.refined):
+        last = _played(search, measure, plays, last, _aimed(search, last, state.slope), learning=True)
+    return replace(state, measure=measure, last=last, x=_aimed(search, last, state.slope), learning=0)
+
+
+def _plays(search: Search, x: float, count: int) -> list[Rehearsal]:
+    """Return some ``count`` of the weights, those of each group, with the classes of scale around log₂ step ``x``."""
+    each = max(count // max(len(search.quantizers), 1), 1 << 10)
+    return [quantizer.rehearsal(2.0**x, each) for quantizer in search.quantizers]
 
 
 def _tried(search: Search, measure: Measure, stage: Stage) -> Stage:
     """Return the stage after one more trial, which learns, and where to go from there."""
     x, goal, tuning = stage.x, search.goal, search.tuning
     if stage.last is None or abs(x - stage.origin) > tuning.classes:
-        count = max(_sample(search) // max(len(search.quantizers), 1), 1 << 10)
-        plays = [quantizer.rehearsal(2.0**x, count) for quantizer in search.quantizers]
+        plays = _plays(search, x, tuning.rehearsed)
         first = measure.trial(goal, x, [play.first(2.0**x) for play in plays])
         stage = replace(stage, plays=plays, origin=x, last=first, seen=())
     assert stage.last is not None, "there is a first trial"
@@ -110,12 +128,6 @@ def _played(
     """Return a trial on some of the weights."""
     hows = last.hows(x, learning=learning)
     return measure.trial(search.goal, x, [play.round(how) for play, how in zip(plays, hows, strict=True)])
-
-
-def _sample(search: Search) -> int:
-    """Return how many weights are rehearsed."""
-    tuning = search.tuning
-    return max(min(search.network.weights // tuning.share, tuning.most), tuning.rehearsed)
 
 
 def _beside(search: Search, last: Trial) -> float:

@@ -19,8 +19,9 @@ class Tuning:
         learning: passes that take the code lengths of the one before; later ones keep them, and bytes follow the step.
         rehearsed: weights on which steps are tried first.
         large: weights from which a network's code lengths are those of its sample, and the first pass may be the last.
-        share: of a large network that is rehearsed: one weight of so many, but not fewer than ``rehearsed``.
-        most: weights that are rehearsed at most.
+        share: of a large network, one weight of so many is in the sample that its code lengths are from.
+        least: weights that this has at least.
+        most: weights that it has at most.
         trials: of the weights that are rehearsed.
         nearly: of a size, or octaves of an error: where the sample need not be asked again.
         flat: the slope where none is seen.
@@ -30,7 +31,7 @@ class Tuning:
         classes: octaves of the step after which the classes of scale are made anew.
         settled: octaves that the last trial moved.
         apart: octaves between the two that tell the slope.
-        refined: trials of a large network's sample after the others, each at the step that the slope tells.
+        refined: trials on this sample, each at the step that the slope tells.
     """
 
     passes: int = 8
@@ -42,7 +43,8 @@ class Tuning:
     learning: int = 3
     rehearsed: int = 1 << 17
     large: int = 1 << 22
-    share: int = 64
+    share: int = 16
+    least: int = 1 << 19
     most: int = 1 << 21
     trials: int = 24
     nearly: float = 0.02
