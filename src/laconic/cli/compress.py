@@ -164,7 +164,7 @@ def command(
         _require_defaults(context)
         metadata = {**(made.metadata if made else {}), **notes}
         if resolved is None:
-            result = _within(say, params, budget or Budget(bits=4), quality, metadata)
+            result = _within(say, params, budget or Budget(bits=4), quality, metadata, threads)
         else:
             result = Result(_direct(say, params, resolved, _metrics(say, resolved, made, params)), metadata)
         _report(say, result, output, made, force)
@@ -281,12 +281,14 @@ def _budget(
     return Budget(bits, size, ratio, snr)
 
 
-def _within(say: Output, params: Params, budget: Budget, quality: Quality, notes: Mapping[str, str]) -> Result:
+def _within(
+    say: Output, params: Params, budget: Budget, quality: Quality, notes: Mapping[str, str], threads: int | None
+) -> Result:
     """Return the result within a budget, with a progress bar over the passes meanwhile."""
     reference = int(notes[REFERENCE_BYTES])
     with say.progress("choosing the step", PASSES) as tick:
         fitted = fit(
-            Arrays(params), budget, QUALITIES[quality.value], notes, reference_bytes=reference,
+            Arrays(params), budget, QUALITIES[quality.value], notes, reference_bytes=reference, threads=threads,
             watch=lambda number, size: tick(number, f"pass {number}: {in_bytes(size)}"),
         )  # fmt: skip
     return Result(fitted.codes, notes, fitted=fitted)
