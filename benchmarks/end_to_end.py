@@ -17,7 +17,6 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUM
 import argparse
 import inspect
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -76,9 +75,9 @@ def alone(count: int, threads: int) -> dict[str, Any]:
     elements = sum(tensor.numel() for tensor in weights.values())
     modules = [sys.modules[name] for name in ASSIGNED if name in sys.modules] or [import_module(ASSIGNED[0])]
     runs: dict[str, int] = {}
-    for name in ("paths", "nearest"):
-        counted(modules[0], name, runs)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for name in ("paths", "abreast", "nearest"):
+        if hasattr(modules[0], name):
+            counted(modules[0], name, runs)
     wall, cpu = time.perf_counter(), time.process_time()
     fitted = laconic.compress(weights, budget, **how).fitted
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
@@ -86,7 +85,7 @@ def alone(count: int, threads: int) -> dict[str, Any]:
     return {
         "weights": elements, "threads": threads if how else 1, "cpu": cpu, "wall": wall,
         "runs": sum(runs.values()) / elements, "passes": fitted.passes, "bits": 8 * fitted.file_bytes / elements,
-        "snr": fitted.snr, "memory": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024,
+        "snr": fitted.snr,
     }  # fmt: skip
 
 
@@ -127,13 +126,13 @@ def measure(count: int, threads: Sequence[int], against: str | None) -> dict[str
 
 def print_figures(figures: dict[str, Any]) -> None:
     """Print the table, and the ratios."""
-    print("\n| end to end | threads | CPU, s | wall, s | kernel runs a weight | passes | bits | dB | memory, MB |")
-    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
+    print("\n| end to end | threads | CPU, s | wall, s | kernel runs a weight | passes | bits | dB |")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|")
     old = figures.get("against")
     for name, row in [(old["commit"], old)] * bool(old) + [("here", row) for row in figures["here"].values()]:
         print(
             f"| {name} | {row['threads']} | {row['cpu']:.1f} | {row['wall']:.1f} | {row['runs']:.2f} "
-            f"| {row['passes']} | {row['bits']:.4f} | {row['snr']:.3f} | {row['memory'] / 1e6:.0f} |"
+            f"| {row['passes']} | {row['bits']:.4f} | {row['snr']:.3f} |"
         )
     first, *more = figures["here"].values()
     if old:

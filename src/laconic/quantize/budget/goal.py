@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import final
 
 from laconic.errors import PlanError
-from laconic.format.codes import Code
 from laconic.quantize.budget.budget import Budget
 from laconic.quantize.budget.tuning import Tuning
 

@@ -153,6 +153,4 @@ def _passed(search: Search, state: State, *, learning: bool) -> State:
         inside = tuple(sorted([*inside, last], key=lambda trial: trial.excess)[-2:])
     else:
         outside = tuple(sorted([*outside, last], key=lambda trial: trial.excess)[:1])
-    return replace(
-        state, measure=measure, last=last, passes=number, inside=inside, outside=outside, found=found
-    )
+    return replace(state, measure=measure, last=last, passes=number, inside=inside, outside=outside, found=found)

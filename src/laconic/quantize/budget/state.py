@@ -125,15 +125,15 @@ class Search:
         made = dict(self.network.dense)
         for codes in self.groups.map(partial(Quantized.codes, workers=inner), groups, sizes):
             made |= codes
-        codes = {name: made[name] for name in self.network.tensors}
-        size = container.bits(codes, self.network.metadata) // 8
-        lost = self.network.distortion(codes) if self.goal.size is None else 0.0
+        ordered: dict[str, Code] = {name: made[name] for name in self.network.tensors}
+        size = container.bits(ordered, self.network.metadata) // 8
+        lost = self.network.distortion(ordered) if self.goal.size is None else 0.0
         before = sum(group.distortion for group in groups)
         beside = size - sum(group.file_bytes for group in groups)
         measure = Measure(beside, lost / before if before and lost else 1.0)
         if not self.network.kept:
             groups = [replace(group, levels=None) for group in groups]
-        return measure.trial(self.goal, x, groups, File(codes, size, lost)), measure
+        return measure.trial(self.goal, x, groups, File(ordered, size, lost)), measure
 
     def fitted(self, trial: Trial, passes: int) -> Fitted | None:
         """Return the result, or None where the file is not within the budget after all."""

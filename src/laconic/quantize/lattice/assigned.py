@@ -9,6 +9,7 @@ from laconic.compiled import compiled
 from laconic.format.coding.lanes import lane_count
 from laconic.format.coding.levels import DIRECT, SIZES
 from laconic.format.coding.ungerboeck import feedback
+from laconic.quantize.lattice.abreast import abreast
 from laconic.quantize.lattice.scalar import nearest
 from laconic.quantize.lattice.viterbi import paths
 
@@ -44,9 +45,11 @@ class Assignment:
         """
         inverse = 1 / self.step
         if self.nu:
-            levels = paths(
+            lanes = lane_count(len(values))
+            kernel = abreast if lanes > 1 else paths
+            levels = kernel(
                 values, weights, classes, inverse, self.costs, self.rate, self.offsets, self.nu,
-                *feedback(self.nu), lane_count(len(values)),
+                *feedback(self.nu), lanes,
             )  # fmt: skip
         else:
             levels = nearest(values, weights, classes, inverse, self.costs, self.rate, self.offsets)

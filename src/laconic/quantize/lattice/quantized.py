@@ -169,8 +169,8 @@ class Quantizer:
         assert coarse.levels is not None, "integers of both are kept"
         how = coarse.assignment
         paths = (
-            spliced(*map(np.int32, pair), self.nu, *feedback(self.nu), lane_count(len(pair[0])), share)
-            for pair in zip(fine.levels, coarse.levels, strict=True)
+            spliced(a.astype(np.int32), b.astype(np.int32), self.nu, *feedback(self.nu), lane_count(len(a)), share)
+            for a, b in zip(fine.levels, coarse.levels, strict=True)
         )
         found = (
             Assigned.of(levels, *piece, how.step, coarse.counts.shape[:2]).packed()
@@ -299,7 +299,9 @@ class Rehearsal:
     def round(self, how: Assignment) -> Quantized:
         """Return a round, its counts those of the few, bits and distortion those of all."""
         few, sizes = replace(self.quantizer, keeping=False), [len(piece[0]) for piece in self.pieces]
-        found = few._settled(self.scales, self.quantizer.workers.map(lambda piece: how(*piece), self.pieces, sizes), how)
+        found = few._settled(
+            self.scales, self.quantizer.workers.map(lambda piece: how(*piece), self.pieces, sizes), how
+        )
         return replace(found, bits=found.bits * self.share, distortion=found.distortion * self.share)
 
 
