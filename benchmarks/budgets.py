@@ -145,7 +145,7 @@ def cases(networks: int, seed: int) -> list[Case]:
         found += [(net, Budget(size=size), QUALITIES[quality]) for size in sizes if size >= SMALL]
     for laplace in (False, True):
         middle, more = large(seed, 400_000, laplace), large(seed, 5_000_000, laplace)
-        found += [(middle, budget, QUALITIES["default"]) for budget in (Budget(bits=1), Budget(bits=3), Budget(snr=15))]
+        found += [(middle, budget, QUALITIES["default"]) for budget in (Budget(bits=1), Budget(snr=15))]
         found.append((more, Budget(snr=18) if laplace else Budget(bits=2), QUALITIES["default"]))
     return found
 
@@ -204,9 +204,9 @@ def changes(networks: int, seed: int, settings: Sequence[str]) -> dict[str, Any]
         name, value = setting.split("=")
         if name not in kinds:
             raise SystemExit(f"{name} is no constant of the search; these are: {', '.join(kinds)}")
-        say(setting)
         tuning = replace(TUNED, **{name: kinds[name](float(value))})
-        found[f"{name} {getattr(TUNED, name):g} → {value}"] = compressed(todo, tuning).beside(usual)
+        row = found[f"{name} {getattr(TUNED, name):g} → {value}"] = compressed(todo, tuning).beside(usual)
+        say(f"{setting}: " + ", ".join(f"{value:.3f} {head}" for head, value in row.items()))
     return {"compressions": len(todo), "changes": found}
 
 

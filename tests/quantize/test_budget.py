@@ -138,12 +138,13 @@ def test_a_large_network_is_never_in_memory_as_a_whole(budget: Budget, monkeypat
     kept = fit(Counting(60), budget)
     monkeypatch.setattr(network, "KEPT", 1 << 15)
     tracemalloc.start()
-    found = fit(net, budget)
+    found = fit(net, budget, threads=1)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     one, output = 128 * 16 * 16, found.file_bytes
+    integers = net.count * one  # a byte each
     assert 2 * net.count < net.asked <= (PASSES + 5) * net.count
-    assert peak < 3 * output + 100 * one + 16 * (1 << 17)  # codes, one tensor at work, what is rehearsed; all: 70 MB
+    assert peak < 3 * output + integers + 100 * one + 16 * (1 << 17)  # codes, a tensor at work, a sample; all: 70 MB
     assert abs(found.file_bytes - kept.file_bytes) < 0.006 * kept.file_bytes
     assert budget.snr is None or found.snr >= budget.snr
 
@@ -164,12 +165,11 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return many
 
 
-SMALLER = replace(TUNED, rehearsed=1 << 12, large=1 << 17, least=1 << 14, share=16)
+SMALLER = replace(TUNED, rehearsed=1 << 12, large=1 << 16, least=1 << 14, share=16)
 """Of a network of 300,000 weights as large a part is rehearsed as of one of 10 million."""
 
 
-@pytest.mark.parametrize("budget", [Budget(bits=2), Budget(bits=4), Budget(snr=15)], ids=str)
-@pytest.mark.parametrize("kept", [True, False])
+@pytest.mark.parametrize(("budget", "kept"), [(Budget(bits=2), True), (Budget(bits=4), False), (Budget(snr=15), True)])
 def test_an_integer_is_chosen_at_most_three_times_in_a_large_network(
     budget: Budget, kept: bool, monkeypatch: pytest.MonkeyPatch
 ):
@@ -189,13 +189,12 @@ def test_an_integer_is_chosen_at_most_three_times_in_a_large_network(
 @pytest.mark.parametrize("tuning", [TUNED, SMALLER], ids=["small", "large"])
 @pytest.mark.parametrize("shared", [True, False])
 def test_any_number_of_threads_makes_the_same_file(shared: bool, tuning: Tuning):
-    net = {f"{i}": noise(90 + 40 * i, 200, seed=i) * 2.0**-i for i in range(5)} | {"c": correlated(), "b": noise(9)}
-    for budget in (Budget(bits=2.5), Budget(snr=14)):
-        files = {
-            container.dumps(fit(net, budget, Tools(shared=shared), threads=threads, tuning=tuning).codes)
-            for threads in (1, 2, 3)
-        }
-        assert len(files) == 1
+    net = {f"{i}": noise(60 + 40 * i, 200, seed=i) * 2.0**-i for i in range(4)} | {"c": correlated(), "b": noise(9)}
+    files = {
+        container.dumps(fit(net, Budget(bits=2.5), Tools(shared=shared), threads=threads, tuning=tuning).codes)
+        for threads in (1, 2, 3)
+    }
+    assert len(files) == 1
 
 
 def test_an_error_in_a_thread_is_that_of_the_first_tensor_that_has_one():

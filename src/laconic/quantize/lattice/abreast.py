@@ -126,10 +126,11 @@ def abreast(values, weights, classes, inverse, costs, rate, offsets, nu, odd_xor
     """Return what `laconic.quantize.lattice.viterbi.paths` does, of the same arguments, to the bit."""
     out, longest, end = np.empty(len(values), np.int32), -(-len(values) // lanes), costs.shape[1] - 4
     reach, prices = _tables(costs, rate, offsets)
-    chosen, nearer = np.empty((longest, BLOCK), np.uint64), np.empty((longest, BLOCK), np.uint8)
+    most = min(BLOCK, lanes, len(values))
+    chosen, nearer = np.empty((longest, most), np.uint64), np.empty((longest, most), np.uint8)
     few, integers = np.empty(4, np.float32), np.empty(4, np.int64)
     for first in range(0, min(lanes, len(values)), BLOCK):
-        width = min(BLOCK, lanes - first, len(values) - first)
+        width = min(most, lanes - first, len(values) - first)
         table, metrics, now = np.full((2, 1 << nu, width), FAR), np.empty((4, width), np.float32), 0
         table[0, 0] = 0
         for t in range(longest):
