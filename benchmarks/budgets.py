@@ -113,9 +113,11 @@ class Account:
     seconds: float = 0.0
 
     def beside(self, other: "Account") -> dict[str, float]:
-        """Return the means, those of sizes and errors as changes of what ``other`` has."""
-        sizes, snr = np.array(self.bytes) / other.bytes - 1, np.array(self.snr) - other.snr
-        level = snr - DECIBELS * (np.array(self.bits) - other.bits)
+        """Return the means, those of sizes and errors as changes of what ``other`` has where neither is refused."""
+        both = (np.array(self.bytes) > 0) & (np.array(other.bytes) > 0)
+        sizes = np.array(self.bytes)[both] / np.array(other.bytes)[both] - 1
+        snr = np.array(self.snr)[both] - np.array(other.snr)[both]
+        level = snr - DECIBELS * (np.array(self.bits)[both] - np.array(other.bits)[both])
         finite = np.isfinite(level)
         return {
             "met": sum(self.met), "bytes, %": 100 * float(sizes.mean()), "dB": float(snr[finite].mean()),
@@ -172,7 +174,7 @@ def counting() -> Iterator[list[int]]:
 
 
 def compressed(todo: Sequence[Case], tuning: Tuning) -> Account:
-    """Return what compressions come to; one that is refused counts as lossless in no bytes."""
+    """Return what compressions come to; one that is refused has no bytes."""
     account = Account([], [], [], [], [], [])
     start = time.process_time()
     for net, budget, tools in todo:
@@ -184,7 +186,7 @@ def compressed(todo: Sequence[Case], tuning: Tuning) -> Account:
                 found = None
         allowed = budget.bytes(elements, None)
         account.met.append(found is not None and (allowed is None or found.file_bytes >= allowed * (1 - NEAR)))
-        account.bytes.append(found.file_bytes if found else 1)
+        account.bytes.append(found.file_bytes if found else 0)
         account.snr.append(found.snr if found else math.inf)
         account.bits.append(8 * found.file_bytes / elements if found else 0.0)
         account.passes.append(found.passes if found else 0)

@@ -440,3 +440,16 @@ def test_every_pass_is_told():
     found = fit(NETS["matrix"], Budget(bits=3), watch=lambda number, size: told.append((number, size)))
     assert [number for number, _ in told] == list(range(1, found.passes + 1))
     assert found.file_bytes in [size for _, size in told]
+
+
+@pytest.mark.parametrize("quality", QUALITIES)
+def test_sizes_of_a_hundred_bits_a_weight_and_more_lose_nothing(quality: str):
+    for shape, more in (((1, 1), 36), ((1, 7), 480)):
+        net = {"w": noise(*shape, dtype=np.float64), "bias": noise(3)}
+        size = container.bits({"bias": DenseCode.of(net["bias"])}) // 8 + more
+        try:
+            found = fit(net, Budget(size=size), QUALITIES[quality])
+        except PlanError:
+            continue
+        checked(net, found)
+        assert found.file_bytes <= size

@@ -27,6 +27,7 @@ RECORD = 32
 """Bytes that a quantized tensor has beside its levels, about."""
 
 _FINEST = 2.0**-60  # of the largest variance: no water level is lower
+_MOST_BITS = 100.0  # a weight: their water level is far below the least
 _REFINED = 2  # times that the first cell is found again from the scales of rows, columns and positions
 _FARTHEST = 2.0**30  # steps; weights stay below
 _EXTREME = 2.0**500  # a tensor with larger weights, or none larger than the inverse, is stored lossless
@@ -171,7 +172,8 @@ class Network:
         if size is None:
             return math.sqrt(12 * max(water_filling(variances, counts, target).level, least))
         room = size - self.dense_bytes - RECORD * len(self.sizes)
-        return math.sqrt(12 * max(water_filling_rate(variances, counts, 8.0 * max(room, 1)).level, least))
+        bits = min(8.0 * max(room, 1), _MOST_BITS * float(counts.sum()))  # lest the level leave the floats
+        return math.sqrt(12 * max(water_filling_rate(variances, counts, bits).level, least))
 
 
 @final

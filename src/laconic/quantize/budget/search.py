@@ -79,6 +79,8 @@ def fit(
     if not network.sizes:
         return Fitted(network.dense, budget, network.dense_bytes, math.inf, 0.0, 0)
     quantizers, step = network.quantizers(goal.size, goal.target)
+    if all(name in network.dense for name in network.sizes):  # each is cheaper as it is, or beyond the finest step
+        return Fitted(network.dense, budget, network.dense_bytes, math.inf, 0.0, 0, tuple(network.sizes))
     search = Search(network, replace(goal, dense_bytes=network.dense_bytes), quantizers, tuning)
     return _searched(search, math.log2(step), watch or (lambda number, size: None))
 
