@@ -1,11 +1,13 @@
 """Speed of laconic's decoders beside the same algorithms in C: CPU time of one core, medians of five.
 
-    python benchmarks/coding_speed.py [--count 10000000] [-o FILE.json]
+    python benchmarks/coding_speed.py [--count 10000000] [--end-to-end-weights 100000000] [--against COMMIT]
+        [-o FILE.json]
 
 The twin (`coding_speed.c`, compiled here with gcc -O3 -march=native) decodes 16 Laplacian symbols of about 3 bits.
 laconic decodes Gaussian weights compressed to 3 bits. Everything decodes into a new array of float32, whose pages the
 system has to provide; the twin is measured with an old one as well. Ratios are what counts: clocks differ. Wall times
-say little where another process holds the second core.
+say little where another process holds the second core. Compression from beginning to end is one run for each number of
+threads, and with ``--against`` one by the package of another commit: see `benchmarks/end_to_end.py`.
 """
 # ruff: noqa: E402  thread counts are read when the libraries are imported
 
@@ -28,6 +30,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import end_to_end
 import numpy as np
 import record
 import twin as c
@@ -260,6 +263,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=10_000_000, help="weights, a multiple of 8000")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--end-to-end-weights", type=int, default=100_000_000, help="weights compressed as a whole")
+    parser.add_argument("--against", metavar="COMMIT", help="compress these by another commit as well")
     parser.add_argument("--twin-only", action="store_true", help="measure the twin in C and nothing else")
     parser.add_argument("-o", "--output", type=Path, help="write all figures as JSON")
     options = parser.parse_args()
@@ -267,7 +272,9 @@ def main() -> None:
         print(json.dumps(twins(options.seed, options.count), indent=1))
         return
     figures = measure(options.seed, options.count)
+    figures["end to end"] = end_to_end.measure(options.end_to_end_weights, (1, 2), options.against)
     print_figures(figures)
+    end_to_end.print_figures(figures["end to end"])
     record.save(options.output, {"experiment": "coding speed", **record.environment(options.seed), "figures": figures})
 
 

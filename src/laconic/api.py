@@ -103,6 +103,7 @@ def compress(
     seed: int = 0,
     resume: LCState | None = None,
     watch: Watch | None = None,
+    threads: int | None = None,
 ) -> Result:
     """Compress a network; the one given stays as it is.
 
@@ -123,6 +124,8 @@ def compress(
         seed: of batches and dropout: the same seed gives the same file.
         resume: a state that ``watch`` was given in an earlier run with the same arguments.
         watch: is given every LC state; progress bars and checkpoints live there.
+        threads: with a budget, tensors that are worked on at a time: the cores there are unless given. The file is the
+            same for any number.
 
     Raises:
         PlanError: when the plan does not fit, or ``effort="train"`` or the plan's importance has no task.
@@ -149,8 +152,9 @@ def compress(
             raise PlanError("a budget is met from the weights alone: effort 'direct'")
         whole = whole.alike()
         fitted = fit_named(
-            Arrays(whole.params), whole.names, plan, QUALITIES[quality], notes, reference_bytes=reference
-        )
+            Arrays(whole.params), whole.names, plan, QUALITIES[quality], notes, reference_bytes=reference,
+            threads=threads,
+        )  # fmt: skip
         return Result(fitted.codes, notes, fitted=fitted)
     plan = plan if isinstance(plan, Plan) else weights_only(plan, whole.params)
     metrics = plan.metrics(task, whole.params) if metrics is None and resume is None else metrics

@@ -162,3 +162,12 @@ def test_the_file_is_decompressed_without_torch(call, checkpoint, tmp_path):
     expected, found = laconic.load(file), load_checkpoint(back)[0]
     assert list(found) == list(expected)
     assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+
+
+def test_any_number_of_threads_writes_the_same_file(checkpoint, tmp_path):
+    files = set()
+    for threads in ("1", "3"):
+        out = tmp_path / f"{threads}.lac"
+        assert run(["compress", str(checkpoint), "-o", str(out), "--bits", "2", "--threads", threads, "--quiet"]) == 0
+        files.add(out.read_bytes())
+    assert len(files) == 1

@@ -12,6 +12,7 @@ from laconic.format.coding.payload import moved
 from laconic.format.coding.ungerboeck import feedback, next_state
 from laconic.quantize.budget import Budget, Tools, fit
 from laconic.quantize.lattice import Assigned, Quantizer, prepare
+from laconic.quantize.lattice.abreast import abreast
 from laconic.quantize.lattice.assigned import OFFSETS
 from laconic.quantize.lattice.quantized import SLOPE, refitted
 from laconic.quantize.lattice.scalar import nearest
@@ -113,6 +114,20 @@ def test_long_paths_lose_no_precision():
                 new[to] = min(new[to], best[state] + (x - (4 * round((x - j) / 4) + j)) ** 2)
         best = new
     assert ((values - found) ** 2).sum() == pytest.approx(best.min(), rel=1e-5)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("nu", [2, 3, 6])
+def test_lanes_abreast_find_the_same_paths(nu: int, weighted: bool):
+    rng = np.random.default_rng(nu)
+    for lanes, n, length in ((1, 30, 64), (8, 3, 64), (8, 203, 1), (16, 1000, 5), (72, 72 * 40 - 1, 1024)):
+        values, classes = rng.laplace(size=n) * rng.choice([0.3, 4, 80]), rng.integers(0, 3, n).astype(np.uint8)
+        values[::5], values[::7] = 0, np.rint(values[::7])  # as near to one integer as to another
+        h = rng.lognormal(0, 1.5, n) * (rng.random(n) > 0.2) if weighted else NONE
+        for kind in (np.float32, np.float64):
+            of = (frozen(values.astype(kind)), frozen(h), frozen(classes), 1.0, random_costs(rng, 3, length), 0.7)
+            how = (random_offsets(rng, True), nu, *feedback(nu), lanes)
+            assert np.array_equal(abreast(*of, *how), paths(*of, *how))
 
 
 def random_path(rng: np.random.Generator, n: int, nu: int, lanes: int) -> np.ndarray:

@@ -166,7 +166,7 @@ def command(
         _require_defaults(context)
         metadata = {**(job_task.metadata if job_task else {}), **notes}
         if resolved is None:
-            result = _within(say, whole.alike(), budget or Budget(bits=4), quality, metadata)
+            result = _within(say, whole.alike(), budget or Budget(bits=4), quality, metadata, threads)
         else:
             metrics = _metrics(say, resolved, job_task, whole.params)
             result = Result(_direct(say, *resolved.settled(whole, metrics, alike=True), metrics), metadata)
@@ -285,12 +285,15 @@ def _budget(
     return Budget(bits, size, ratio, snr)
 
 
-def _within(say: Output, network: Untied, budget: Budget, quality: Quality, notes: Mapping[str, str]) -> Result:
+def _within(
+    say: Output, network: Untied, budget: Budget, quality: Quality, notes: Mapping[str, str], threads: int | None
+) -> Result:
     """Return the result within a budget, with a progress bar over the passes meanwhile."""
     reference = int(notes[REFERENCE_BYTES])
     with say.progress("choosing the step", PASSES) as tick:
         fitted = fit_named(
             Arrays(network.params), network.names, budget, QUALITIES[quality.value], notes, reference_bytes=reference,
+            threads=threads,
             watch=lambda number, size: tick(number, f"pass {number}: {in_bytes(size)}"),
         )  # fmt: skip
     return Result(fitted.codes, notes, fitted=fitted)

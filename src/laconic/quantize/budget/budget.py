@@ -9,6 +9,9 @@ from laconic.errors import PlanError
 from laconic.format.codes import Code
 from laconic.format.coding.ungerboeck import STATES
 
+NEAR = 0.01
+"""A size is met from below within this share."""
+
 
 @final
 @dataclass(frozen=True)

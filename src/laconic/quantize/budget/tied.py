@@ -25,6 +25,7 @@ def fit_named(
     watch: Watch | None = None,
     *,
     reference_bytes: int | None = None,
+    threads: int | None = None,
 ) -> Fitted:
     """Return what `fit` does, under all names: further ones take their records in the table, which are counted.
 
@@ -36,6 +37,7 @@ def fit_named(
         metadata: text that the file will have.
         watch: told of every pass.
         reference_bytes: of the uncompressed file, for a ratio.
+        threads: tensors that are worked on at a time.
 
     Raises:
         PlanError: as `fit`.
@@ -43,7 +45,7 @@ def fit_named(
     """
     further = {name: first for name, first in names.items() if name != first}
     kept = {**metadata, _ROOM: "-" * max(_room(tensors, names) - 3, 0)} if further else metadata
-    fitted = fit(tensors, budget, tools, kept, watch, reference_bytes=reference_bytes)
+    fitted = fit(tensors, budget, tools, kept, watch, reference_bytes=reference_bytes, threads=threads)
     codes = {name: fitted.codes[first] for name, first in names.items()}
     return replace(fitted, codes=codes, file_bytes=container.bits(codes, metadata) // 8)
 

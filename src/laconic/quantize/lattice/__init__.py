@@ -2,6 +2,7 @@
 
 from laconic.quantize.lattice.assigned import Assigned, Assignment
 from laconic.quantize.lattice.quantized import Quantized, Quantizer, Rehearsal
-from laconic.quantize.lattice.source import Source, prepare
+from laconic.quantize.lattice.source import Source, floats, prepare
+from laconic.quantize.lattice.workers import Workers
 
-__all__ = ["Assigned", "Assignment", "Quantized", "Quantizer", "Rehearsal", "Source", "prepare"]
+__all__ = ["Assigned", "Assignment", "Quantized", "Quantizer", "Rehearsal", "Source", "Workers", "floats", "prepare"]

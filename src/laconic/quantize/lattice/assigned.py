@@ -1,6 +1,6 @@
 """Integers for one tensor: how often each occurs, and the moments that offsets and step follow from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
@@ -9,6 +9,7 @@ from laconic.compiled import compiled
 from laconic.format.coding.lanes import lane_count
 from laconic.format.coding.levels import DIRECT, SIZES
 from laconic.format.coding.ungerboeck import feedback
+from laconic.quantize.lattice.abreast import abreast
 from laconic.quantize.lattice.scalar import nearest
 from laconic.quantize.lattice.viterbi import paths
 
@@ -44,9 +45,11 @@ class Assignment:
         """
         inverse = 1 / self.step
         if self.nu:
-            levels = paths(
+            lanes = lane_count(len(values))
+            kernel = abreast if lanes > 1 else paths
+            levels = kernel(
                 values, weights, classes, inverse, self.costs, self.rate, self.offsets, self.nu,
-                *feedback(self.nu), lane_count(len(values)),
+                *feedback(self.nu), lanes,
             )  # fmt: skip
         else:
             levels = nearest(values, weights, classes, inverse, self.costs, self.rate, self.offsets)
@@ -61,7 +64,7 @@ class Assigned:
     """Integers with their statistics.
 
     Args:
-        levels: int32, class by class.
+        levels: class by class; int32, or shorter.
         counts: how often each size occurs in each class and of each parity, shape (classes, parities, 128).
         moments: for |v| = 0 to 6 and more, a row each: Σ h, Σ h e, Σ h e², Σ h a, Σ h a², Σ h e a, with a = |v| and
             e = sgn(v) x − a.
@@ -80,6 +83,12 @@ class Assigned:
         counts, moments = np.zeros((*tables, SIZES), np.int64), np.zeros((OFFSETS + 1, 6))
         _statistics(levels, values, weights, classes, 1 / step, counts, moments)
         return cls(levels, counts, moments)
+
+    def packed(self) -> "Assigned":
+        """Return the same with levels of the shortest type that holds them: mostly a byte each."""
+        top = max(int(self.levels.max(initial=0)), -int(self.levels.min(initial=0)))
+        kind = next(kind for kind in (np.int8, np.int16, np.int32) if top <= np.iinfo(kind).max)
+        return replace(self, levels=self.levels.astype(kind))
 
 
 @compiled

@@ -10,7 +10,7 @@ offsets and, with a trellis, for paths.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -18,6 +18,7 @@ import numpy as np
 
 from laconic.format.codes.grid import Grid, GridCode
 from laconic.format.codes.scales import Scales
+from laconic.format.codes.streams import Values
 from laconic.format.coding.fitting import coded_bits, fitted, smoothed_costs
 from laconic.format.coding.lanes import lane_count
 from laconic.format.coding.levels import SIZES
@@ -27,6 +28,7 @@ from laconic.format.coding.ungerboeck import feedback
 from laconic.quantize.lattice.assigned import OFFSETS, Assigned, Assignment
 from laconic.quantize.lattice.source import PER_OCTAVE, Source
 from laconic.quantize.lattice.splice import spliced
+from laconic.quantize.lattice.workers import Workers
 
 SLOPE = math.log(2) / 6
 """−dD/dR in units of cell² where the cell is small: D = cell²/12, and a bit halves the cell."""
@@ -36,6 +38,8 @@ _POPULATION = 256  # weights that the class of the largest scales has at least
 _SAMPLE = 1 << 18  # weights of a tensor whose rounding tells enough of the first code lengths
 _LARGEST_OFFSET = 127
 
+ONE = Workers(1)
+"""The thread that asks, and no other."""
 
 Piece = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Values, importances and classes of weights of one tensor, class by class."""
@@ -49,7 +53,7 @@ class Quantized:
     Args:
         sources: the tensors.
         scales: of each tensor.
-        levels: the integers of each tensor, class by class, or None where they are made anew when they are asked for.
+        levels: the integers of each tensor, class by class, of the shortest type that holds them; or None.
         counts: how often each size occurs in each class and of each parity, shape (classes, parities, 128).
         step: the width of a level that is best for the integers.
         model: the offsets and the tables that are.
@@ -79,18 +83,41 @@ class Quantized:
         offsets = np.concatenate([[0.0], self.model.offsets / UNIT, np.zeros(OFFSETS)])[: OFFSETS + 1]
         return replace(self.assignment, step=step, costs=smoothed_costs(self.counts), offsets=offsets)
 
-    def codes(self) -> dict[str, GridCode]:
-        """Return the codes by name; what they share is one object."""
+    def codes(self, workers: Workers = ONE) -> dict[str, GridCode]:
+        """Return the codes by name, of levels that are kept; what they share is one object."""
+        assert self.levels is not None, "the integers are kept"
+        shared = self._shared()
+
+        def coded(pair: tuple[GridCode, np.ndarray]) -> GridCode:
+            frame, levels = pair
+            return GridCode.of_sorted(
+                frame.shape, frame.dtype, levels.astype(np.int32), shared,
+                transform=frame.transform, mode=frame.mode, start=frame.start,
+            )  # fmt: skip
+
+        frames = self._frames(shared)
+        pairs = list(zip(frames.values(), self.levels, strict=True))
+        return dict(zip(frames, workers.map(coded, pairs, [len(levels) for levels in self.levels]), strict=True))
+
+    def frames(self) -> dict[str, GridCode]:
+        """Return the codes with all but the integers: what these are beside in a file."""
+        return self._frames(self._shared())
+
+    def _shared(self) -> Grid:
+        """Return what the codes share."""
         symbols = [scales.symbols for scales in self.scales]
-        shared = Grid.of(self.step, self.model, np.concatenate([np.zeros(0, np.int64), *symbols]))
-        codes, start = {}, 0
-        for place, (source, scales) in enumerate(zip(self.sources, self.scales, strict=True)):
-            levels = self.assignment(*_piece(source, scales)).levels if self.levels is None else self.levels[place]
-            codes[source.name] = GridCode.of_sorted(
-                source.shape, source.dtype, levels, shared, transform=source.transform, mode=source.mode, start=start
-            )
+        return Grid.of(self.step, self.model, np.concatenate([np.zeros(0, np.int64), *symbols]))
+
+    def _frames(self, shared: Grid) -> dict[str, GridCode]:
+        """Return codes of nothing by name."""
+        frames, start, nothing = {}, 0, Values(np.zeros(0, np.uint8))
+        for source, scales in zip(self.sources, self.scales, strict=True):
+            frames[source.name] = GridCode(
+                source.shape, source.dtype, source.transform, source.mode, start,
+                shared.step, shared.model, shared.scales, nothing,
+            )  # fmt: skip
             start += len(scales.symbols)
-        return codes
+        return frames
 
 
 @final
@@ -106,6 +133,7 @@ class Quantizer:
         moving: whether levels have offsets.
         stretching: whether the step is refitted to the integers.
         keeping: whether the integers are kept.
+        workers: threads that take one tensor after the other.
     """
 
     sources: Sequence[Source]
@@ -115,6 +143,7 @@ class Quantizer:
     moving: bool = True
     stretching: bool = True
     keeping: bool = True
+    workers: Workers = ONE
 
     def first(self, step: float) -> Quantized:
         """Return the first round: with the code lengths of plain rounding."""
@@ -127,8 +156,12 @@ class Quantizer:
 
     def round(self, scales: Sequence[Scales], how: Assignment) -> Quantized:
         """Return the best integers for the code lengths, and then the best of all else for these."""
-        found = (how(*piece) for piece in self.pieces(scales))
-        return self._settled(scales, found, how)
+
+        def rounded(pair: tuple[Source, Scales]) -> Assigned:
+            found = how(*_piece(*pair))
+            return found.packed() if self.keeping else replace(found, levels=found.levels[:0])
+
+        return self._settled(scales, self._mapped(rounded, scales), how)
 
     def between(self, fine: Quantized, coarse: Quantized, share: float) -> Quantized:
         """Return ``share`` of the finer of two rounds with the same scales and kept integers, then the coarser."""
@@ -136,11 +169,11 @@ class Quantizer:
         assert coarse.levels is not None, "integers of both are kept"
         how = coarse.assignment
         paths = (
-            spliced(a, b, self.nu, *feedback(self.nu), lane_count(len(a)), share)
+            spliced(a.astype(np.int32), b.astype(np.int32), self.nu, *feedback(self.nu), lane_count(len(a)), share)
             for a, b in zip(fine.levels, coarse.levels, strict=True)
         )
         found = (
-            Assigned.of(levels, *piece, how.step, coarse.counts.shape[:2])
+            Assigned.of(levels, *piece, how.step, coarse.counts.shape[:2]).packed()
             for levels, piece in zip(paths, self.pieces(coarse.scales), strict=True)
         )
         return self._settled(coarse.scales, found, how)
@@ -153,13 +186,19 @@ class Quantizer:
         scales = self.scales(step)
         total = sum(source.size for source in self.sources)
         stride, rng = max(1.0, total / count), np.random.default_rng(0)
-        pieces = []
-        for values, weights, classes in self.pieces(scales):
-            drawn = math.ceil(len(values) / stride)
-            places = (np.arange(drawn) + (rng.random(drawn) if stride > 1 else 0)) * stride
-            some = np.minimum(places.astype(np.int64), len(values) - 1)
-            pieces.append((values[some], weights[some] if len(weights) else weights, classes[some]))
-        return Rehearsal(self, scales, pieces, total / max(sum(len(piece[0]) for piece in pieces), 1))
+        drawn = [math.ceil(source.size / stride) for source in self.sources]
+        shifts = [rng.random(many) if stride > 1 else np.zeros(many) for many in drawn]
+
+        def some(pair: tuple[tuple[Source, Scales], np.ndarray]) -> Piece:
+            values, weights, classes = _piece(*pair[0])
+            places = ((np.arange(len(pair[1])) + pair[1]) * stride).astype(np.int64)
+            here = np.minimum(places, len(values) - 1)
+            heavy = weights[here] if len(weights) else weights
+            return frozen(values[here]), frozen(heavy), frozen(classes[here])
+
+        pairs = list(zip(zip(self.sources, scales, strict=True), shifts, strict=True))
+        pieces = list(self.workers.map(some, pairs, drawn))
+        return Rehearsal(self, scales, pieces, total / max(sum(drawn), 1))
 
     def spectrum(self, step: float) -> tuple[np.ndarray, np.ndarray]:
         """Return the variance of each class of scale around a step, and how many weights it has, shape (128,) each."""
@@ -198,6 +237,13 @@ class Quantizer:
             counts += plain(frozen(values[some]), frozen(weights[some]), frozen(own[some]), counts.shape[1]).counts
         price = self.rate * (4 if self.nu else 1)
         return Assignment(step, self.nu, price, smoothed_costs(counts), np.zeros(OFFSETS + 1))
+
+    def _mapped(
+        self, function: Callable[[tuple[Source, Scales]], Assigned], scales: Sequence[Scales]
+    ) -> Iterator[Assigned]:
+        """Give ``function`` of each tensor with its scales."""
+        pairs = list(zip(self.sources, scales, strict=True))
+        return self.workers.map(function, pairs, [source.size for source in self.sources])
 
     def _zero(self, step: float) -> float:
         """Return log₂ of the scale of class 0 around a step."""
@@ -252,8 +298,10 @@ class Rehearsal:
 
     def round(self, how: Assignment) -> Quantized:
         """Return a round, its counts those of the few, bits and distortion those of all."""
-        few = replace(self.quantizer, keeping=False)
-        found = few._settled(self.scales, (how(*piece) for piece in self.pieces), how)
+        few, sizes = replace(self.quantizer, keeping=False), [len(piece[0]) for piece in self.pieces]
+        found = few._settled(
+            self.scales, self.quantizer.workers.map(lambda piece: how(*piece), self.pieces, sizes), how
+        )
         return replace(found, bits=found.bits * self.share, distortion=found.distortion * self.share)
 
 

@@ -78,7 +78,7 @@ def prepare(
         dtype: the type that the tensor is decompressed to; the array's own unless given.
         load: gives the array again: where it is given, nothing of the tensor's size is kept.
     """
-    values = _floats(array)
+    values = floats(array)
     transform = "none"
     if cosine and importances is None and transformable(array.shape) and array.size:
         transformed = forward(values)
@@ -90,8 +90,14 @@ def prepare(
     return Source(name, array.shape, dtype or array.dtype.name, transform, mode, take, heavy, rows, deficits)
 
 
-def _floats(array: np.ndarray) -> np.ndarray:
-    """Return ``array`` as float32 or float64."""
+def floats(array: np.ndarray) -> np.ndarray:
+    """Return ``array`` as float32 or float64.
+
+    The conversion of bfloat16 that comes with the type keeps other threads waiting; its bits, moved, are a float32.
+    """
+    if array.dtype.name == "bfloat16":
+        bits = array.view(np.uint16).astype(np.uint32)
+        return np.left_shift(bits, 16, out=bits).view(np.float32)
     return array if array.dtype in (np.float32, np.float64) else array.astype(np.float32)
 
 
@@ -105,7 +111,7 @@ def _made_anew(load: Callable[[], np.ndarray], transform: str) -> Callable[[], n
     """Return what loads an array, transforms it, and gives it flat."""
 
     def take() -> np.ndarray:
-        values = _floats(load())
+        values = floats(load())
         return np.ascontiguousarray(forward(values) if transform == "cosine" else values).reshape(-1)
 
     return take

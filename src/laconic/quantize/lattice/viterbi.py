@@ -17,7 +17,8 @@ from laconic.compiled import compiled, inlined
 FAR = np.float32(1e30)
 """The cost of a state that cannot be."""
 
-_SETTLE = 16  # steps after which the least cost is taken off all, lest floats lose their precision
+SETTLE = 16
+"""Steps after which the least cost is taken off all, lest floats lose their precision."""
 
 
 @inlined
@@ -36,7 +37,7 @@ def _priced(x, v, h, row, rate, offsets):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _offers(x, h, row, rate, offsets, metrics, offered):  # type: ignore[no-untyped-def]
+def offers(x, h, row, rate, offsets, metrics, offered):  # type: ignore[no-untyped-def]
     """Fill the best integer of each subset and its cost."""
     for j in range(4):
         v = np.int64(np.rint((x - j) * 0.25)) * 4 + j
@@ -81,7 +82,7 @@ def paths(values, weights, classes, inverse, costs, rate, offsets, nu, odd_xor, 
         for t in range(steps):
             i = t * lanes + lane
             h = weights[i] if len(weights) else 1.0
-            _offers(values[i] * inverse, h, costs[classes[i]], rate, offsets, metrics, offered[t])
+            offers(values[i] * inverse, h, costs[classes[i]], rate, offsets, metrics, offered[t])
             decision = chosen[t]
             for s in range(half):
                 nearer, far = cost[2 * s] + metrics[0], cost[2 * (s ^ far_xor)] + metrics[2]
@@ -93,7 +94,7 @@ def paths(values, weights, classes, inverse, costs, rate, offsets, nu, odd_xor, 
                 new[r] = min(nearer, far)
                 decision[r] = far < nearer
             cost, new = new, cost
-            if t % _SETTLE == 0:
+            if t % SETTLE == 0:
                 cost -= cost.min()
         s = int(np.argmin(cost))
         for t in range(steps - 1, -1, -1):

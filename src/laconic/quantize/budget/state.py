@@ -1,0 +1,177 @@
+"""Where the search for the step stands: frozen values, of which every step of the search makes new ones."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import final
+
+from laconic.format import container
+from laconic.format.codes import Code
+from laconic.quantize.budget.budget import Fitted
+from laconic.quantize.budget.goal import Goal
+from laconic.quantize.budget.network import Network
+from laconic.quantize.budget.tuning import Tuning
+from laconic.quantize.lattice import Assignment, Quantized, Quantizer
+from laconic.quantize.lattice.workers import Workers
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class File:
+    """What a trial on all weights is in a file.
+
+    Args:
+        codes: of all tensors, in their order.
+        file_bytes: of the file.
+        lost: Σ (w − ŵ)², or 0 where a size is asked and nobody has looked.
+    """
+
+    codes: Mapping[str, Code]
+    file_bytes: int
+    lost: float
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """What one step came to.
+
+    Args:
+        x: log₂ of the step.
+        groups: the quantizations.
+        file_bytes: of the file, nearly where there is none.
+        excess: how far above the budget it is, as `Goal.excess` says.
+        file: of all the weights; None for a trial on some.
+    """
+
+    x: float
+    groups: Sequence[Quantized]
+    file_bytes: float
+    excess: float
+    file: File | None = None
+
+    def hows(self, x: float, *, learning: bool) -> list[Assignment]:
+        """Return how integers are chosen at another step, with code lengths that these ask for or those they had."""
+        return [group.learned(2.0**x) if learning else replace(group.assignment, step=2.0**x) for group in self.groups]
+
+
+@final
+@dataclass(frozen=True)
+class Measure:
+    """What trials are measured by.
+
+    Args:
+        beside: bytes of the file beside levels and tables.
+        rounding: distortion of the file over that before its last rounding.
+    """
+
+    beside: float
+    rounding: float = 1.0
+
+    def trial(self, goal: Goal, x: float, groups: Sequence[Quantized], file: File | None = None) -> Trial:
+        """Return what the groups come to."""
+        size = self.beside + sum(group.file_bytes for group in groups)
+        lost = self.rounding * sum(group.distortion for group in groups)
+        return Trial(x, groups, size, goal.excess(size, lost), file)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Search:
+    """What stays as it is while the step is searched for.
+
+    Args:
+        network: whose weights are quantized.
+        goal: what is asked.
+        quantizers: one for each set of tables.
+        tuning: how steps are chosen.
+    """
+
+    network: Network
+    goal: Goal
+    quantizers: Sequence[Quantizer]
+    tuning: Tuning
+
+    @property
+    def large(self) -> bool:
+        """Whether the first pass may be the last, with the code lengths of a sample."""
+        return self.network.weights >= self.tuning.large
+
+    @property
+    def groups(self) -> Workers:
+        """The threads that take one group after the other; where there is one group, they take its tensors."""
+        return self.network.workers if len(self.quantizers) > 1 else Workers(1)
+
+    def held(self, x: float) -> float:
+        """Return ``x``, or the least at which integers stay within their 32 bits, or the most: there all are 0."""
+        least, most = self.network.least, self.network.most
+        return min(max(x, math.log2(least)), math.log2(most)) if least else x
+
+    def passed(self, last: Trial, x: float, *, learning: bool) -> tuple[Trial, Measure]:
+        """Return a trial on all the weights with its file, and what others are measured by from now on."""
+
+        def rounded(place: int) -> Quantized:
+            return self.quantizers[place].round(last.groups[place].scales, hows[place])
+
+        hows, places = last.hows(x, learning=learning), range(len(self.quantizers))
+        sizes = [sum(source.size for source in quantizer.sources) for quantizer in self.quantizers]
+        return self.filed(x, list(self.groups.map(rounded, places, sizes)))
+
+    def filed(self, x: float, groups: Sequence[Quantized]) -> tuple[Trial, Measure]:
+        """Return a trial of kept integers with its file, and what others are measured by from now on."""
+        inner = self.network.workers if len(groups) == 1 else Workers(1)
+        sizes = [sum(source.size for source in group.sources) for group in groups]
+        made = dict(self.network.dense)
+        for codes in self.groups.map(partial(Quantized.codes, workers=inner), groups, sizes):
+            made |= codes
+        ordered: dict[str, Code] = {name: made[name] for name in self.network.tensors}
+        size = container.bits(ordered, self.network.metadata) // 8
+        lost = self.network.distortion(ordered) if self.goal.size is None else 0.0
+        before = sum(group.distortion for group in groups)
+        beside = size - sum(group.file_bytes for group in groups)
+        measure = Measure(beside, lost / before if before and lost else 1.0)
+        if not self.network.kept:
+            groups = [replace(group, levels=None) for group in groups]
+        return measure.trial(self.goal, x, groups, File(ordered, size, lost)), measure
+
+    def fitted(self, trial: Trial, passes: int) -> Fitted | None:
+        """Return the result, or None where the file is not within the budget after all."""
+        file, network = trial.file, self.network
+        assert file is not None, "a trial on all the weights"
+        if not self.goal.allows(file.file_bytes, file.lost):
+            return None
+        lost = file.lost or network.distortion(file.codes)
+        snr = 10 * math.log10(network.energy / lost) if lost else math.inf
+        kept = tuple(name for name in network.sizes if name in network.dense)
+        return Fitted(file.codes, self.goal.budget, file.file_bytes, snr, 2.0**trial.x, passes, kept)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class State:
+    """Where the search stands.
+
+    Args:
+        measure: what trials are measured by.
+        x: log₂ of the next step.
+        last: the last trial, on some of the weights or on all; None before the first.
+        slope: of the excess in log₂ step.
+        learning: the number of the last pass that learns.
+        passes: how many there were.
+        seen: steps and excesses, less the aim, of the passes whose code lengths are the same.
+        inside: the two best trials within the budget, the nearest last.
+        outside: the nearest one beyond it, if any.
+        found: the result, once there is one.
+    """
+
+    measure: Measure
+    x: float
+    last: Trial | None = None
+    slope: float = math.nan
+    learning: int = 0
+    passes: int = 0
+    seen: tuple[tuple[float, float], ...] = ()
+    inside: tuple[Trial, ...] = field(default=())
+    outside: tuple[Trial, ...] = field(default=())
+    found: Fitted | None = None
