@@ -39,12 +39,12 @@ def test_a_state_is_frozen():
 def test_a_rehearsal_meets_the_budget_nearly_and_leaves_the_passes_alone(budget: Budget):
     search, state = searched(budget)
     after = rehearse(search, state)
-    assert after.last is not None
-    assert after.last.file is None
+    assert after.last_trial is not None
+    assert after.last_trial.file is None
     assert (after.passes, after.seen, after.inside, after.outside) == (0, (), (), ())
-    assert abs(after.last.excess - search.goal.aim) <= search.goal.near
+    assert abs(after.last_trial.excess - search.goal.aim) <= search.goal.slack
     assert after.slope * search.goal.steep > 0
-    assert state.last is None  # what was is as it was
+    assert state.last_trial is None  # what was is as it was
 
 
 @pytest.mark.parametrize("budget", [Budget(bits=3), Budget(snr=15)], ids=str)
@@ -53,31 +53,31 @@ def test_a_pass_is_measured_by_its_file(budget: Budget):
     first = learn(search, rehearse(search, state))
     second = hold(search, first)
     for number, after in enumerate((first, second), 1):
-        assert after.last is not None
-        assert after.last.file is not None
-        size = len(container.dumps(after.last.file.codes))
-        assert (after.passes, after.last.file.file_bytes) == (number, size)
-        assert after.last.file_bytes == pytest.approx(size, abs=1e-6)
-        assert (after.last in after.inside) == (after.last.excess <= 0)
-        assert (after.last in after.outside) == (after.last.excess > 0)
+        assert after.last_trial is not None
+        assert after.last_trial.file is not None
+        size = len(container.dumps(after.last_trial.file.codes))
+        assert (after.passes, after.last_trial.file.file_bytes) == (number, size)
+        assert after.last_trial.file_bytes == pytest.approx(size, abs=1e-6)
+        assert (after.last_trial in after.inside) == (after.last_trial.excess <= 0)
+        assert (after.last_trial in after.outside) == (after.last_trial.excess > 0)
     assert first.seen == ()  # code lengths change yet
     assert len(second.seen) == 1
-    assert second.last is not None
-    assert first.last is not None
-    before, after_it = first.last.hows(0.0, learning=False), second.last.hows(0.0, learning=False)
+    assert second.last_trial is not None
+    assert first.last_trial is not None
+    before, after_it = first.last_trial.hows(0.0, learning=False), second.last_trial.hows(0.0, learning=False)
     assert all(np.array_equal(a.costs, b.costs) for a, b in zip(before, after_it, strict=True))
 
 
 def test_what_lies_between_two_passes_is_within_the_budget():
     search, state = searched(Budget(bits=3))
     state = rehearse(search, state)
-    assert state.last is not None
-    finer, coarser = (hold(search, replace(state, x=state.last.x + by)) for by in (-0.03, 0.06))
-    assert finer.last is not None
-    assert coarser.last is not None
-    found = splice(search, replace(state, last=coarser.last, inside=(coarser.last,), outside=(finer.last,)))
+    assert state.last_trial is not None
+    finer, coarser = (hold(search, replace(state, x=state.last_trial.x + by)) for by in (-0.03, 0.06))
+    assert finer.last_trial is not None
+    assert coarser.last_trial is not None
+    found = splice(search, replace(state, last_trial=coarser.last_trial, inside=(coarser.last_trial,), outside=(finer.last_trial,)))
     assert search.goal.size is not None
-    assert coarser.last.file_bytes < found.file_bytes <= search.goal.size
+    assert coarser.last_trial.file_bytes < found.file_bytes <= search.goal.size
     assert found.file_bytes >= 0.99 * search.goal.size
 
 
@@ -86,10 +86,10 @@ def test_the_code_lengths_of_a_large_network_are_those_of_its_sample():
     state = rehearse(search, state)
     assert state.learning == 0
     after = hold(search, state)
-    assert state.last is not None
-    assert after.last is not None
-    assert after.last.groups[0].assignment.costs is state.last.groups[0].assignment.costs
-    assert abs(after.last.excess - search.goal.aim) < search.goal.near
+    assert state.last_trial is not None
+    assert after.last_trial is not None
+    assert after.last_trial.groups[0].assignment.costs is state.last_trial.groups[0].assignment.costs
+    assert abs(after.last_trial.excess - search.goal.aim) < search.goal.slack
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])

@@ -55,7 +55,7 @@ class Goal:
         return self.enough if self.size is None else -self.size * (1 - self.tuning.first) * self._each
 
     @property
-    def near(self) -> float:
+    def slack(self) -> float:
         """How far off a rehearsal may be."""
         return self.tuning.nearly if self.size is None else max(self.size * self.tuning.nearly, 8) * self._each
 

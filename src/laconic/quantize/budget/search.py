@@ -106,13 +106,13 @@ def _searched(search: Search, x: float, watch: Watch) -> Fitted:
     network, goal = search.network, search.goal
     beside = float(network.dense_bytes + RECORD * len(network.sizes))
     state = rehearse(search, State(Measure(beside), x))
-    while state.found is None and state.passes < search.tuning.passes:
+    while state.result is None and state.passes < search.tuning.passes:
         state = learn(search, state) if state.passes < state.learning else hold(search, state)
-        assert state.last is not None, "a pass is a trial"
-        watch(state.passes, round(state.last.file_bytes))
-        if state.passes == 1 and state.found is None and abs(state.last.excess - goal.aim) > goal.near:
-            state = rehearse(search, replace(state, x=state.last.x))
-    return state.found or splice(search, state)
+        assert state.last_trial is not None, "a pass is a trial"
+        watch(state.passes, round(state.last_trial.file_bytes))
+        if state.passes == 1 and state.result is None and abs(state.last_trial.excess - goal.aim) > goal.slack:
+            state = rehearse(search, replace(state, x=state.last_trial.x))
+    return state.result or splice(search, state)
 
 
 def learn(search: Search, state: State) -> State:
@@ -121,11 +121,11 @@ def learn(search: Search, state: State) -> State:
     The step after it follows from the slope; after the last pass that learns, as after those that hold.
     """
     after = _passed(search, state, learning=True)
-    assert after.last is not None, "a pass is a trial"
+    assert after.last_trial is not None, "a pass is a trial"
     if after.passes >= after.learning:
         return _placed(search, after)
-    way = (search.goal.aim - after.last.excess) / after.slope
-    return replace(after, x=search.held(after.last.x + min(max(way, -1.0), 1.0)))
+    way = (search.goal.aim - after.last_trial.excess) / after.slope
+    return replace(after, x=search.held(after.last_trial.x + min(max(way, -1.0), 1.0)))
 
 
 def hold(search: Search, state: State) -> State:
@@ -138,21 +138,23 @@ def hold(search: Search, state: State) -> State:
 
 def _placed(search: Search, state: State) -> State:
     """Return the state with the next step, from all passes with the same code lengths."""
-    assert state.last is not None, "there is a pass"
-    seen = (*state.seen, (state.last.x, state.last.excess - search.goal.aim))
+    assert state.last_trial is not None, "there is a pass"
+    seen = (*state.seen, (state.last_trial.x, state.last_trial.excess - search.goal.aim))
     return replace(state, seen=seen, x=search.held(between(seen, state.slope)))
 
 
 def _passed(search: Search, state: State, *, learning: bool) -> State:
     """Return the state with one more pass: it is the result, or one of the best within the budget or beyond it."""
-    assert state.last is not None, "it was rehearsed"
-    last, measure = search.passed(state.last, state.x, learning=learning)
-    number, goal, found = state.passes + 1, search.goal, None
-    if (number > 1 or search.large) and (goal.enough if number > 1 else goal.first) <= last.excess <= 0:
-        found = search.fitted(last, number)
+    assert state.last_trial is not None, "it was rehearsed"
+    last_trial, measure = search.passed(state.last_trial, state.x, learning=learning)
+    number, goal, result = state.passes + 1, search.goal, None
+    if (number > 1 or search.large) and (goal.enough if number > 1 else goal.first) <= last_trial.excess <= 0:
+        result = search.fitted(last_trial, number)
     inside, outside = state.inside, state.outside
-    if last.excess <= 0:
-        inside = tuple(sorted([*inside, last], key=lambda trial: trial.excess)[-2:])
+    if last_trial.excess <= 0:
+        inside = tuple(sorted([*inside, last_trial], key=lambda trial: trial.excess)[-2:])
     else:
-        outside = tuple(sorted([*outside, last], key=lambda trial: trial.excess)[:1])
-    return replace(state, measure=measure, last=last, passes=number, inside=inside, outside=outside, found=found)
+        outside = tuple(sorted([*outside, last_trial], key=lambda trial: trial.excess)[:1])
+    return replace(
+        state, measure=measure, last_trial=last_trial, passes=number, inside=inside, outside=outside, result=result
+    )

@@ -15,14 +15,14 @@ def splice(search: Search, state: State) -> Fitted:
         PlanError: when nothing that was tried is within the budget.
     """
     inside, outside, most = state.inside, state.outside, search.tuning.passes
-    found = _exact(search, state) if inside and inside[-1].x <= search.held(float("-inf")) else None
+    result = _exact(search, state) if inside and inside[-1].x <= search.held(float("-inf")) else None
     for trial in reversed(inside):
-        found = found or search.fitted(trial, most)
-    if found and inside and outside:
-        found = min([found, *_between(search, state)], key=lambda one: _worse(search, one))
-    if found is None:
-        raise search.goal.failure(state.last.file_bytes if state.last else None)
-    return found
+        result = result or search.fitted(trial, most)
+    if result and inside and outside:
+        result = min([result, *_between(search, state)], key=lambda one: _worse(search, one))
+    if result is None:
+        raise search.goal.failure(state.last_trial.file_bytes if state.last_trial else None)
+    return result
 
 
 def _exact(search: Search, state: State) -> Fitted | None:
@@ -35,11 +35,11 @@ def _exact(search: Search, state: State) -> Fitted | None:
     return Fitted(codes, goal.budget, size, float("inf"), 0.0, search.tuning.passes, tuple(network.sizes))
 
 
-def _worse(search: Search, found: Fitted) -> tuple[bool, float]:
+def _worse(search: Search, result: Fitted) -> tuple[bool, float]:
     """Return what is least where a result within the budget is best: first that a size is met, then the error."""
     if search.goal.size is None:
-        return False, found.file_bytes
-    return found.file_bytes < search.goal.size * (1 - NEAR), -found.snr
+        return False, result.file_bytes
+    return result.file_bytes < search.goal.size * (1 - NEAR), -result.snr
 
 
 def _between(search: Search, state: State) -> list[Fitted]:

@@ -108,13 +108,13 @@ class Search:
         least, most = self.network.least, self.network.most
         return min(max(x, math.log2(least)), math.log2(most)) if least else x
 
-    def passed(self, last: Trial, x: float, *, learning: bool) -> tuple[Trial, Measure]:
+    def passed(self, last_trial: Trial, x: float, *, learning: bool) -> tuple[Trial, Measure]:
         """Return a trial on all the weights with its file, and what others are measured by from now on."""
 
         def rounded(place: int) -> Quantized:
-            return self.quantizers[place].round(last.groups[place].scales, hows[place])
+            return self.quantizers[place].round(last_trial.groups[place].scales, hows[place])
 
-        hows, places = last.hows(x, learning=learning), range(len(self.quantizers))
+        hows, places = last_trial.hows(x, learning=learning), range(len(self.quantizers))
         sizes = [sum(source.size for source in quantizer.sources) for quantizer in self.quantizers]
         return self.filed(x, list(self.groups.map(rounded, places, sizes)))
 
@@ -122,10 +122,10 @@ class Search:
         """Return a trial of kept integers with its file, and what others are measured by from now on."""
         inner = self.network.workers if len(groups) == 1 else Workers(1)
         sizes = [sum(source.size for source in group.sources) for group in groups]
-        made = dict(self.network.dense)
+        by_name = dict(self.network.dense)
         for codes in self.groups.map(partial(Quantized.codes, workers=inner), groups, sizes):
-            made |= codes
-        ordered: dict[str, Code] = {name: made[name] for name in self.network.tensors}
+            by_name |= codes
+        ordered: dict[str, Code] = {name: by_name[name] for name in self.network.tensors}
         size = container.bits(ordered, self.network.metadata) // 8
         lost = self.network.distortion(ordered) if self.goal.size is None else 0.0
         before = sum(group.distortion for group in groups)
@@ -155,23 +155,23 @@ class State:
     Args:
         measure: what trials are measured by.
         x: log₂ of the next step.
-        last: the last trial, on some of the weights or on all; None before the first.
+        last_trial: the last trial, on some of the weights or on all; None before the first.
         slope: of the excess in log₂ step.
         learning: the number of the last pass that learns.
         passes: how many there were.
         seen: steps and excesses, less the aim, of the passes whose code lengths are the same.
         inside: the two best trials within the budget, the nearest last.
         outside: the nearest one beyond it, if any.
-        found: the result, once there is one.
+        result: the result, once there is one.
     """
 
     measure: Measure
     x: float
-    last: Trial | None = None
+    last_trial: Trial | None = None
     slope: float = math.nan
     learning: int = 0
     passes: int = 0
     seen: tuple[tuple[float, float], ...] = ()
     inside: tuple[Trial, ...] = field(default=())
     outside: tuple[Trial, ...] = field(default=())
-    found: Fitted | None = None
+    result: Fitted | None = None
