@@ -13,7 +13,7 @@ from laconic.format import container
 from laconic.quantize.budget import PASSES, TUNED, Budget, Tools, Tuning, fit, network
 from laconic.quantize.lattice import assigned
 
-from .test_budget import noise
+from .test_budget import checked, correlated, elements, noise
 
 
 class Counting(Mapping[str, np.ndarray]):
