@@ -75,12 +75,8 @@ def test_what_lies_between_two_passes_is_within_the_budget():
     finer, coarser = (hold(search, replace(state, x=state.last_trial.x + by)) for by in (-0.03, 0.06))
     assert finer.last_trial is not None
     assert coarser.last_trial is not None
-    end = replace(
-        state, last_trial=coarser.last_trial, inside=(coarser.last_trial,), outside=(finer.last_trial,)
-    )
+    end = replace(state, last_trial=coarser.last_trial, inside=(coarser.last_trial,), outside=(finer.last_trial,))
     found = splice(search, end)
-        search, replace(state, last_trial=coarser.last_trial, inside=(coarser.last_trial,), outside=(finer.last_trial,))
-    )
     assert search.goal.size is not None
     assert coarser.last_trial.file_bytes < found.file_bytes <= search.goal.size
     assert found.file_bytes >= 0.99 * search.goal.size
