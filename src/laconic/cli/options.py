@@ -90,7 +90,11 @@ Force = Annotated[bool, typer.Option("--force", help="Replace an output file tha
 Seed = Annotated[int, typer.Option(min=0, help="Of everything random: the same seed gives the same file.")]
 Threads = Annotated[
     int | None,
-    typer.Option(min=1, help="Threads of torch; results are the same for the same number. Default: its choice."),
+    typer.Option(
+        min=1,
+        help="Threads of torch (training: the same results for the same number), and tensors at a time under a budget "
+        "(the same file for any number). Default: its choice; all cores.",
+    ),
 ]
 Codebook = Annotated[int | None, typer.Option(min=1, help="Quantize to this many values per tensor.")]
 Keep = Annotated[
