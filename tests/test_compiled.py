@@ -9,8 +9,6 @@ import pytest
 
 from laconic import compiled
 
-numba = pytest.importorskip("numba")
-
 MODULES = {
     "constants": "STEP = 10\nUNUSED = {}\n",
     "inner": (

@@ -8,6 +8,7 @@ from decimal import Decimal, getcontext
 import numpy as np
 import pytest
 from crossing import crossed
+from scipy import fft
 
 from laconic.format.codes.cosine import LONGEST, basis, forward, inverse, transformable
 from laconic.format.codes.scales import COLUMNS, POSITIONS, ROWS, Scales, folded, symbol_counts
@@ -111,7 +112,6 @@ def test_the_basis_is_the_same_integers_with_every_library_of_cosines():
 
 @pytest.mark.parametrize("shape", KERNELS, ids=str)
 def test_the_transform_is_scipys(shape: tuple[int, ...]):
-    fft = pytest.importorskip("scipy.fft")
     kernels = np.random.default_rng(0).normal(size=shape)
     axes = range(2, len(shape))
     if kernels.size:
