@@ -1,7 +1,7 @@
 """What all tests share: the options --slow and --all, and real data where there are any."""
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import hypothesis
@@ -39,6 +39,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_collect_file() -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
     """Look for no examples in the docstrings of tests: there are none, and it takes seconds."""
     return [found for found in (yield) if isinstance(found, pytest.Module)]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """A command that sets the number of threads sets it for its own test alone."""
+    yield
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -141,16 +141,17 @@ def test_survivors_share_a_codebook_when_their_values_are_joint():
 
 def test_better_warm_codes_are_kept_only_when_they_are_feasible():
     weights = {"w": torch.tensor([2.0, 2.0, 2.0, 9.0, -9.0])}
+    metrics = {"w": Diagonal(torch.ones(5))}  # under importances, even of 1, the joint optimum is not looked for
     compression = KeepLargest(count=3, values=AdaptiveCodebook(1))
-    cold = compression.project(weights)  # 9, -9 and 2 share 2/3: magnitude alone does not see that coming
+    cold = compression.project(weights, metrics)  # 9, -9 and 2 share 2/3: magnitude alone does not see that coming
     better = KeepLargest(count=1, values=AdaptiveCodebook(1)).project(weights)
     assert distortion(better, weights) < distortion(cold, weights)
-    assert compression.project(weights, None, better)["w"] is better["w"]
+    assert compression.project(weights, metrics, better)["w"] is better["w"]
     too_many = KeepLargest(count=4, values=AdaptiveCodebook(4)).project(weights)
     too_rich = KeepLargest(count=3, values=AdaptiveCodebook(3)).project(weights)
     unquantized = KeepLargest(count=3).project(weights)
     for warm in (too_many, too_rich, unquantized):
-        assert distortion(compression.project(weights, None, warm), weights) == distortion(cold, weights)
+        assert distortion(compression.project(weights, metrics, warm), weights) == distortion(cold, weights)
 
 
 @pytest.mark.parametrize(
