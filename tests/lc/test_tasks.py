@@ -21,7 +21,7 @@ from laconic.training.task import Task, regression
 
 def autoencoder() -> Task:
     """Least squares: 64 pixels through 8 units and back."""
-    pixels, _ = digits(150)
+    pixels, _ = digits(200)
     module = seeded_module(lambda: nn.Sequential(nn.Linear(64, 8), nn.Tanh(), nn.Linear(8, 64)))
     return regression(module, Dataset("digits", {"train": (pixels, pixels)}), batch=50)
 
@@ -46,7 +46,7 @@ def minus_log_likelihood(outputs: Tensor, _: object) -> Tensor:
 
 def density() -> Task:
     """Maximum likelihood without targets: the centre of the digits as a Gaussian."""
-    pixels, _ = digits(150)
+    pixels, _ = digits(200)
     x = pixels.view(-1, 8, 8)[:, 2:6, 2:6].reshape(-1, 16)
     x = (x - x.mean(0)) / x.std(0)
     data = Dataset("digits", {"train": (x, torch.zeros(len(x), 0))})
@@ -67,13 +67,13 @@ class SoftmaxDensity(nn.Module):
 
 def softmax_density() -> Task:
     pixels, _ = digits()
-    levels = (pixels.view(-1, 8)[:150] * 7).round().long()
+    levels = (pixels.view(-1, 8)[:300] * 7).round().long()
     data = Dataset("digits", {"train": (levels, torch.zeros(len(levels), 0))})
     return Task(SoftmaxDensity(), lambda split, seed: data.batches(split, seed, 15), minus_log_likelihood)
 
 
 TASKS = {
-    "cross-entropy": lambda: classifier(samples=100),
+    "cross-entropy": lambda: classifier(samples=200),
     "least squares": autoencoder,
     "Gaussian likelihood": density,
     "softmax likelihood": softmax_density,
@@ -91,7 +91,7 @@ COMPRESSIONS = {
 @cache
 def reference_of(loss: str) -> tuple[Task, dict[str, Tensor]]:
     task = TASKS[loss]()
-    return task, trained(task, 15, 0.02, adam)
+    return task, trained(task, 25, 0.02, adam)
 
 
 @crossed("kind, loss", COMPRESSIONS, TASKS)
@@ -100,7 +100,7 @@ def test_lc_ends_below_direct_compression_on_every_loss(kind: str, loss: str):
     task, params = reference_of(loss)
     direct = start(params, weights_only(compression, params_of(task.module)))
     l_step = LearningStep(task, Optimization(2, 0.01), decay=0.98)
-    end = last(run(direct, l_step, Adaptive(0.05, steps=20, growth=1.4, tolerance=1e-3)))
+    end = last(run(direct, l_step, Adaptive(0.05, steps=28, growth=1.3, tolerance=1e-3)))
     reference, before, after = (training_loss(task, p) for p in (params, direct.params, end.params))
     assert before > reference
     assert after < before - 0.1 * (before - reference)
