@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from laconic import compiled
+from laconic.quantize.lattice import viterbi
 
 MODULES = {
     "constants": "STEP = 10\nUNUSED = {}\n",
@@ -68,6 +69,14 @@ def test_an_edit_recompiles_what_it_reaches_and_nothing_else(package):
     assert package(constants=("10", "20")) == ([9, 4, 29], [0, 0, 1])  # frozen into the code of another file
     assert package(constants=("{}", "{1: 2}")) == ([9, 4, 29], [0, 0, 0])  # no compiled function sees it
     assert package(apart=("x * x", "x + x")) == ([6, 4, 29], [1, 0, 0])
+
+
+def test_where_a_module_is_and_who_imports_it_changes_nothing(monkeypatch):
+    function = viterbi.paths.py_func
+    before = compiled.sources(function)
+    monkeypatch.setitem(function.__globals__, "__cached__", "elsewhere")
+    monkeypatch.delitem(compiled._SOURCES, function.__module__)
+    assert compiled.sources(function) == before
 
 
 def test_compiling_is_said_once(package, caplog):

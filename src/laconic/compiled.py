@@ -74,7 +74,8 @@ def sources(function: Callable[..., Any]) -> str:
         path = Path(function.__code__.co_filename)
         hashed.update(path.read_bytes() if path.is_file() else function.__code__.co_code)
         for name, value in sorted(function.__globals__.items()):
-            hashed.update(f"\n{name} {_told(value)}".encode())
+            if not name.startswith("__"):  # of Python's own some say where the module is, and who has imported it
+                hashed.update(f"\n{name} {_told(value)}".encode())
         _SOURCES[module] = hashed.hexdigest()
     return _SOURCES[module]
 
