@@ -8,7 +8,6 @@ import sys
 import pytest
 
 from laconic import compiled
-from laconic.quantize.lattice import viterbi
 
 MODULES = {
     "constants": "STEP = 10\nUNUSED = {}\n",
@@ -71,12 +70,21 @@ def test_an_edit_recompiles_what_it_reaches_and_nothing_else(package):
     assert package(apart=("x * x", "x + x")) == ([6, 4, 29], [1, 0, 0])
 
 
-def test_where_a_module_is_and_who_imports_it_changes_nothing(monkeypatch):
-    function = viterbi.paths.py_func
-    before = compiled.sources(function)
-    monkeypatch.setitem(function.__globals__, "__cached__", "elsewhere")
-    monkeypatch.delitem(compiled._SOURCES, function.__module__)
-    assert compiled.sources(function) == before
+def test_what_is_kept_of_a_module_does_not_depend_on_where_it_is(package, tmp_path, monkeypatch):
+    package()
+    name = f"kernels_{os.getpid()}"
+    here = {module: stamp for module, stamp in compiled._SOURCES.items() if module.startswith(name)}
+    assert len(here) == 4
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / name).rename(tmp_path / "elsewhere" / name)
+    monkeypatch.syspath_prepend(tmp_path / "elsewhere")
+    for module in [module for module in sys.modules if module.split(".")[0] == name]:
+        del sys.modules[module]
+        compiled._SOURCES.pop(module, None)
+    importlib.invalidate_caches()
+    for module in here:
+        importlib.import_module(module)
+    assert {module: compiled._SOURCES[module] for module in here} == here
 
 
 def test_compiling_is_said_once(package, caplog):
