@@ -1,11 +1,12 @@
 """Each C step against a slow twin, and what is its own beyond the laws."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from cases import generator, heavy, importance, normal, twin_of
+from cases import CASES, generator, heavy, importance, normal, twin_of
 
 from laconic import AdaptiveCodebook, Joint, KeepLargest, Lossless, LowRank
 from laconic.csteps.factors import to_matrix
@@ -276,3 +277,11 @@ def test_feasible_is_what_a_compression_makes():
     assert not feasible(Joint(four), project(four, weights))
     assert feasible(Joint(four), project(Joint(four), weights))
     assert feasible(Lossless(), project(four, decompress(project(five, weights))))
+
+
+def test_prices_are_multiplied_where_an_objective_is_scaled():
+    priced = {case.compression for case in CASES if getattr(case.compression, "price", 0)}
+    assert len({type(compression) for compression in priced}) > 5
+    for compression in priced:
+        for factor in (4.0, 0.25):
+            assert compression.scaled(factor) == replace(compression, price=compression.price * factor)
