@@ -129,7 +129,7 @@ def print_figures(figures: dict[str, Any]) -> None:
     print("\n| end to end | threads | CPU, s | wall, s | kernel runs a weight | passes | bits | dB |")
     print("|---|---:|---:|---:|---:|---:|---:|---:|")
     old = figures.get("against")
-    for name, row in [(old["commit"], old)] * bool(old) + [("here", row) for row in figures["here"].values()]:
+    for name, row in ([(old["commit"], old)] if old else []) + [("here", row) for row in figures["here"].values()]:
         print(
             f"| {name} | {row['threads']} | {row['cpu']:.1f} | {row['wall']:.1f} | {row['runs']:.2f} "
             f"| {row['passes']} | {row['bits']:.4f} | {row['snr']:.3f} |"
