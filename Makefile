@@ -17,9 +17,12 @@ PARTS ?= 2
 test: check
 	$(BIN)/python -m pytest -n $(PARTS) --dist loadfile
 
-# Every row of every table of cases, and what takes minutes.
+# Every row of every table of cases, what takes minutes, and shapes and types as functions are called.
+SHAPED := csteps models theory.importance theory.metric lc insight.ledger plans.plan training
+COMMA := ,
 test-all: check
-	$(BIN)/python -m pytest -n $(PARTS) --dist loadfile --all --slow
+	$(BIN)/python -m pytest -n $(PARTS) --dist loadfile --all --slow \
+		--jaxtyping-packages=$(subst $() ,$(COMMA),$(SHAPED:%=laconic.%) typechecker.check)
 
 # While something is being written: all but the laws, doctests and what trains.
 quick: $(READY)

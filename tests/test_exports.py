@@ -137,8 +137,8 @@ def test_importing_laconic_loads_nothing_heavy():
 def test_compressing_a_state_dict_needs_torch_and_nothing_of_the_demonstration():
     absent = "import sys; sys.modules.update(dict.fromkeys(('sklearn', 'matplotlib', 'scipy', 'beartype')));"
     weights = "{'w': torch.arange(900.0).view(30, 30), 'b': torch.zeros(6)}"
-    fresh(f"{absent} import torch, laconic; laconic.compress({weights}, laconic.Budget(bits=9))")
-    fresh(f"{absent} import torch, laconic; laconic.compress({weights}, laconic.AdaptiveCodebook(2))")
+    for_each = "for plan in (laconic.Budget(bits=9), laconic.AdaptiveCodebook(2))"
+    fresh(f"{absent} import torch, laconic; [laconic.compress({weights}, plan) {for_each}]")
 
 
 def test_opening_a_file_loads_no_torch(tmp_path):

@@ -1,8 +1,6 @@
 """--limit: what a file may ask for, on the command line."""
 
-import subprocess
-import sys
-
+import forked
 import numpy as np
 import pytest
 import typer
@@ -27,14 +25,20 @@ def test_what_is_no_size_is_refused(text):
         size(text)
 
 
-def laconic(*arguments):
-    """Exit code and standard error of a process of its own: beartype would read a file's first tensor itself."""
-    done = subprocess.run([sys.executable, "-m", "laconic", *map(str, arguments)], capture_output=True, text=True)
-    return done.returncode, " ".join(done.stderr.split())
+@pytest.fixture
+def laconic(tmp_path_factory):
+    """Function: arguments → exit code and errors of a process of its own: beartype reads a file's first tensor."""
+    folder = tmp_path_factory.mktemp("said")
+
+    def start(*arguments):
+        code, _, err = forked.run(forked.COMMAND, *arguments, folder=folder)
+        return code, " ".join(err.split())
+
+    return start
 
 
 @pytest.mark.parametrize("command", ["inspect", "decompress"])
-def test_a_tensor_above_the_limit_is_refused_and_the_message_says_how_to_raise_it(command, tmp_path):
+def test_a_tensor_above_the_limit_is_refused_and_the_message_says_how_to_raise_it(laconic, command, tmp_path):
     path = tmp_path / "bomb.lac"
     container.write(path, {"big": DenseCode.of(np.zeros(10_000, np.float32))})
     output = ["-o", tmp_path / "out.safetensors"] if command == "decompress" else []
@@ -46,7 +50,7 @@ def test_a_tensor_above_the_limit_is_refused_and_the_message_says_how_to_raise_i
     assert laconic(command, path, *output, "--limit", "much")[0] == 2
 
 
-def test_tensors_that_are_above_the_limit_all_together_are_refused_before_a_file_is_written(tmp_path):
+def test_tensors_that_are_above_the_limit_all_together_are_refused_before_a_file_is_written(laconic, tmp_path):
     path, output = tmp_path / "bomb.lac", tmp_path / "out.safetensors"
     container.write(path, {name: DenseCode.of(np.zeros(10_000, np.float32)) for name in ("a", "b")})
     code, error = laconic("decompress", path, "-o", output, "--limit", "159KB")

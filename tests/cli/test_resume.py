@@ -1,12 +1,12 @@
 """A run killed at any moment goes on and ends with the bytes of a run that never stopped."""
 
 import json
-import multiprocessing
 import signal
 import subprocess
 import sys
 import time
 
+import forked
 import pytest
 import torch
 
@@ -15,12 +15,11 @@ from laconic.models.checkpoints import load_checkpoint, save_checkpoint
 
 LC = ["--codebook", "2", "--effort", "train", "--steps", "4", "--finetune", "2", "--lr", "0.05", "--threads", "1"]
 TRAIN = ["train", "--net", "lenet300", "--data", "digits", "--epochs", "4", "--lr", "0.05", "--threads", "1"]
-PATIENCE = 120
 
 CHILD = """
-import os, signal, sys
-output, moment, arguments = {output!r}, {moment!r}, {arguments!r}
-sys.stdout = sys.stderr = open(output, "w", buffering=1)
+import json, os, signal, sys
+moment, *arguments = sys.argv[1:]
+moment = json.loads(moment)
 
 def dies(function, at, before):
     calls = 0
@@ -53,42 +52,19 @@ sys.exit(run(arguments))
 """
 
 
-@pytest.fixture(scope="module")
-def processes():
-    """A server that has torch loaded and forks a process for each command: a start costs little."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["laconic.cli.compress", "laconic.cli.train", "laconic.experiments.demo", "torch._dynamo"]
-    )
-    return context
-
-
-def begun(processes, arguments, said, moment=None):
-    """A process that runs the command, writes what it has to say to a file, and dies at the moment."""
-    code = CHILD.format(output=str(said), moment=moment, arguments=[str(argument) for argument in arguments])
-    process = processes.Process(target=exec, args=(code, {}))
-    process.start()
-    return process
-
-
-def started(processes, arguments, said, moment=None):
-    """Run the command to its end, and return the exit code."""
-    process = begun(processes, arguments, said, moment)
-    process.join(PATIENCE)
-    if process.is_alive():
-        process.kill()
-        pytest.fail(said.read_text())
-    return process.exitcode
+def begun(arguments, folder, moment=None):
+    """A process that runs the command and dies at the moment."""
+    return forked.Forked.start(CHILD, [json.dumps(moment), *arguments], folder)
 
 
 @pytest.fixture
-def command(processes, tmp_path):
-    """Function: arguments and a moment of death → exit code and what was said."""
+def command(tmp_path_factory):
+    """Function: arguments and a moment of death → exit code and what was said, first as errors."""
+    folder = tmp_path_factory.mktemp("said")
 
     def start(arguments, moment=None):
-        said = tmp_path / "said"
-        code = started(processes, arguments, said, moment)
-        return code, said.read_text() if said.exists() else ""
+        code, out, err = begun(arguments, folder, moment).wait()
+        return code, err + out
 
     return start
 
@@ -101,12 +77,12 @@ def net(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def whole(processes, net, tmp_path_factory):
+def whole(net, tmp_path_factory):
     """The file of a run that nothing interrupted, and its report."""
     folder = tmp_path_factory.mktemp("whole")
-    arguments = ["compress", str(net), "-o", str(folder / "net.lac"), *LC, "--json"]
-    assert started(processes, arguments, folder / "said") == 0
-    return (folder / "net.lac").read_bytes(), json.loads((folder / "said").read_text())
+    code, out, _ = begun(["compress", net, "-o", folder / "net.lac", *LC, "--json"], folder).wait()
+    assert code == 0
+    return (folder / "net.lac").read_bytes(), json.loads(out)
 
 
 MOMENTS = {
@@ -210,29 +186,9 @@ def test_killed_training_resumes_to_the_same_bytes(command, tmp_path, chain):
     assert not output.with_name("net.safetensors.checkpoint").exists()
 
 
-# --- processes of their own, killed from outside ---------------------------------------------------
-
-
-@pytest.fixture
-def launch():
-    """Function: arguments → the command itself, started; it does not outlive the test."""
-    running = []
-
-    def start(arguments):
-        command = [sys.executable, "-m", "laconic", *map(str, arguments)]
-        running.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
-        return running[-1]
-
-    yield start
-    for process in running:
-        if process.poll() is None:
-            process.kill()
-            process.communicate()
-
-
 def wait_for(alive, path, steps):
     """Wait until the checkpoint holds so many steps."""
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + forked.PATIENCE
     while alive() and time.monotonic() < until:
         if path.exists() and len(json.loads(load_checkpoint(path)[1]["history"])) > steps:
             return
@@ -240,28 +196,16 @@ def wait_for(alive, path, steps):
     pytest.fail(f"step {steps} has not been reached")
 
 
-def stop(process, number):
-    """Send a signal; return exit code, output and errors."""
-    process.send_signal(number)
-    said = process.communicate(timeout=PATIENCE)
-    return process.returncode, *said
-
-
-def test_kill_minus_nine_from_outside(launch, processes, command, net, tmp_path):
+def test_kill_minus_nine_from_outside(command, net, tmp_path):
     """Wherever it strikes, what is left is a checkpoint to go on from, and neither file is ever half of one."""
     output, checkpoint = tmp_path / "net.lac", tmp_path / "net.lac.checkpoint"
     long = [*LC, "--steps", "12", "--tolerance", "0"]
     arguments = ["compress", net, "-o", output, *long, "--quiet"]
-    first = launch(arguments)
-    wait_for(lambda: first.poll() is None, checkpoint, 1)
-    assert stop(first, signal.SIGKILL) == (-signal.SIGKILL, "", "")
-    assert not output.exists()
-    second = begun(processes, [*arguments, "--resume"], tmp_path / "said")
-    wait_for(second.is_alive, checkpoint, 4)
-    second.kill()
-    second.join(PATIENCE)
-    assert second.exitcode == -signal.SIGKILL
-    assert not output.exists()
+    for steps, more in ((1, []), (4, ["--resume"])):
+        running = begun([*arguments, *more], tmp_path / "said")
+        wait_for(running.process.is_alive, checkpoint, steps)
+        assert running.stop(signal.SIGKILL) == (-signal.SIGKILL, "", "")
+        assert not output.exists()
     assert command([*arguments, "--resume"]) == (0, "")
     assert command(["compress", net, "-o", tmp_path / "whole.lac", *long])[0] == 0
     assert output.read_bytes() == (tmp_path / "whole.lac").read_bytes()
@@ -285,13 +229,19 @@ def one_thread():
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_ctrl_c_says_how_to_go_on(launch, net, tmp_path, capsys):
+def test_ctrl_c_says_how_to_go_on(net, tmp_path, capsys):
+    """In a process that is started as users start it."""
     output, checkpoint = tmp_path / "net.lac", tmp_path / "net.lac.checkpoint"
     arguments = ["compress", net, "-o", output, *LC, "--steps", "500", "--epochs", "3", "--tolerance", "0"]
-    process = launch(arguments)
-    wait_for(lambda: process.poll() is None, checkpoint, 2)
-    code, out, err = stop(process, signal.SIGINT)
-    assert (code, out) == (130, "")
+    command = [sys.executable, "-m", "laconic", *map(str, arguments)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            wait_for(lambda: process.poll() is None, checkpoint, 2)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=forked.PATIENCE)
+        finally:
+            process.kill()
+    assert (process.returncode, out) == (130, "")
     assert len(err.splitlines()) == 1
     assert "--resume" in err
     assert str(checkpoint) in err
@@ -319,11 +269,11 @@ def test_ctrl_c_says_how_to_go_on(launch, net, tmp_path, capsys):
 
 
 @pytest.fixture(scope="module")
-def stopped(processes, net, tmp_path_factory):
+def stopped(net, tmp_path_factory):
     """The checkpoint of a run that was killed after its second."""
     folder = tmp_path_factory.mktemp("stopped")
-    arguments = ["compress", str(net), "-o", str(folder / "net.lac"), *LC]
-    assert started(processes, arguments, folder / "said", ("replace", 2, False)) == -signal.SIGKILL
+    arguments = ["compress", net, "-o", folder / "net.lac", *LC]
+    assert begun(arguments, folder, ("replace", 2, False)).wait()[0] == -signal.SIGKILL
     return (folder / "net.lac.checkpoint").read_bytes()
 
 

@@ -1,11 +1,10 @@
 """Options, data and places that do not fit: one clear line, and everything else as it was."""
 
 import errno
-import resource
-import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pytest
 
 from laconic.cli import run
@@ -191,16 +190,14 @@ def test_a_full_disk(net, lac, refused, monkeypatch, call):
         assert "No space left" in refused(*command, "--force")
 
 
-def test_a_limit_on_file_sizes(net, lac):
+def test_a_limit_on_file_sizes(net, lac, tmp_path_factory):
     """A process that really cannot write more than a few bytes."""
     Path("old.safetensors").write_text("precious")
     before = contents()
-    done = subprocess.run(  # -B: bytecode that is cut off would break the next process
-        [sys.executable, "-B", "-m", "laconic", "decompress", lac, "-o", "old.safetensors", "--force"],
-        capture_output=True, text=True, check=False,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)),
-    )  # fmt: skip
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: ")
-    assert done.stderr.count("\n") == 1
+    limited = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)); {forked.COMMAND}"
+    arguments = ["decompress", lac, "-o", "old.safetensors", "--force"]
+    code, _, err = forked.run(limited, *arguments, folder=tmp_path_factory.mktemp("said"))
+    assert code == 1
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
     assert contents() == before
