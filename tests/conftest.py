@@ -13,13 +13,17 @@ from laconic.models.checkpoints import load_checkpoint
 from laconic.models.data import Images
 
 torch.set_num_threads(1)  # with more, small batches wait for one another on a busy machine
-hypothesis.settings.register_profile("fixed", derandomize=True, deadline=None)  # the same examples in every run
-hypothesis.settings.load_profile("fixed")
+for profile, examples in (("usual", 25), ("all", 150)):  # the same examples in every run
+    hypothesis.settings.register_profile(profile, derandomize=True, deadline=None, max_examples=examples)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--slow", action="store_true", help="run the tests that take minutes, too")
     parser.addoption("--all", action="store_true", help="run every case of the laws and of other tables, not a few")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    hypothesis.settings.load_profile("all" if config.getoption("--all") else "usual")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -1,4 +1,4 @@
-"""Tables of cases that are the product of several lists: a few rows always, all of them with ``--all``."""
+"""Tables of cases of which a few rows always run, and all of them with ``--all``."""
 
 import itertools
 from collections import Counter
@@ -23,6 +23,12 @@ def crossed(names: str, *axes: Iterable[object], times: int = 1) -> pytest.MarkD
         values = [axis[place] for axis, place in zip(lists, row, strict=True)]
         rows.append(pytest.param(*values, marks=() if row in usual else pytest.mark.full))
     return pytest.mark.parametrize(names, rows)
+
+
+def usually(names: str, usual: Iterable[object], *, else_: Iterable[object]) -> pytest.MarkDecorator:
+    """Parametrize ``names`` over the usual rows, and with ``--all`` over the others."""
+    full = [pytest.param(*(row if isinstance(row, tuple) else (row,)), marks=pytest.mark.full) for row in else_]
+    return pytest.mark.parametrize(names, [*usual, *full])
 
 
 def spread(rows: list[Row], count: int) -> set[Row]:

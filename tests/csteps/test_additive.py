@@ -8,7 +8,7 @@ import pytest
 import torch
 from cases import generator, heavy, importance, normal, twin_of
 from crossing import crossed
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from toys import Quadratic, last, random_quadratic
 
@@ -169,7 +169,6 @@ def test_one_codebook_and_one_budget_for_all_tensors():
 # --- trimmed k-means -----------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.integers(-8, 8), min_size=1, max_size=8), st.integers(1, 3), st.integers(0, 3),
     st.sampled_from([np.float32, np.float64]),

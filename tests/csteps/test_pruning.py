@@ -7,7 +7,7 @@ import pytest
 import torch
 from cases import generator, heavy, importance, normal, twin_of
 from crossing import crossed
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 from sklearn.linear_model import Lasso
@@ -162,7 +162,6 @@ def breakpoints_ball(w, h, radius):
     return np.zeros_like(w)
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     st.lists(st.sampled_from([0.0, -0.0, 1.0, -1.0, 2.0, 0.5, 3.25, -7.0]), max_size=14),
     st.just(0.0) | st.floats(1e-3, 30),
@@ -174,7 +173,6 @@ def test_l1_ball_as_the_sorted_formula(values, radius):
     assert found == pytest.approx(sorted_ball(w.numpy(), radius), abs=1e-12)
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from([0.0, 1.0, -2.0, 0.5, 3.25]), st.sampled_from([0.0, 0.1, 1.0, 2.0, 40.0])),

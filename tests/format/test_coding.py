@@ -28,7 +28,7 @@ from laconic.format.coding import (
 from laconic.format.coding.symbols import PRECISIONS
 
 ALPHABETS = (1, 2, 3, 16, 256, 257, 1000, 1024, 1025, 5000, 70000, 1 << 32)
-relaxed = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+relaxed = settings(suppress_health_check=[HealthCheck.too_slow])
 
 
 def draw_symbols(alphabet, count, peak, seed):
@@ -86,7 +86,7 @@ def check_twins(symbols, freqs, n, lanes, monkeypatch):
 
 
 @pytest.mark.parametrize("lanes", [1, 8, 24, 64])
-@settings(relaxed, suppress_health_check=[*HealthCheck], max_examples=30)
+@settings(relaxed, suppress_health_check=[*HealthCheck])
 @given(st.integers(2, 40), st.integers(2, 300), st.floats(0, 6), st.sampled_from(PRECISIONS))
 def test_the_kernels_and_their_slow_twin_agree(lanes, alphabet, count, peak, n):
     with pytest.MonkeyPatch.context() as patch:
@@ -144,7 +144,7 @@ def best_frequencies(counts, total):
     return best[total]
 
 
-@settings(relaxed, max_examples=30)
+@relaxed
 @given(st.lists(st.integers(0, 400), min_size=2, max_size=5).filter(lambda c: sum(x > 0 for x in c) > 1))
 def test_frequencies_are_optimal(counts):
     n = 5

@@ -26,7 +26,7 @@ from laconic.format.container.reader import LacFile
 from laconic.format.container.records import encode_blocks
 from laconic.format.container.table import BLOCK, MAX_DEPTH
 
-relaxed = settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+relaxed = settings(suppress_health_check=[HealthCheck.too_slow])
 
 
 # --- round trips and sizes ---------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from laconic.format.coding import entropy_bits, huffman, symbol_dtype, varint
 from laconic.format.coding.frequencies import histogram
 from laconic.format.coding.packing import pack_bits
 
-relaxed = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+relaxed = settings(suppress_health_check=[HealthCheck.too_slow])
 counts_of = st.lists(st.one_of(st.integers(0, 3), st.integers(0, 10**6)), min_size=1, max_size=60)
 FIBONACCI = [1, 1]
 while len(FIBONACCI) < 45:

@@ -4,7 +4,7 @@ import heapq
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from laconic.errors import FormatError
@@ -61,14 +61,12 @@ def test_sizes_tile_the_magnitudes_in_runs_of_a_power_of_two():
     assert not raw_bits(m[:DIRECT]).any()
 
 
-@settings(deadline=None)
 @given(st.lists(near_powers(LARGEST), min_size=1))
 def test_sizes_are_as_the_format_says(magnitudes: list[int]):
     u = np.array(magnitudes, np.int64)
     assert [*zip(size_of(u).tolist(), raw_bits(size_of(u)).tolist(), strict=True)] == [*map(naive_size, magnitudes)]
 
 
-@settings(deadline=None)
 @given(near_powers(2 * LARGEST), st.sampled_from([-1, 1]), st.booleans())
 def test_a_level_follows_from_its_symbol_and_raw_bits(magnitude: int, sign: int, trellis: bool):
     level = sign * min(magnitude, (2 if trellis else 1) * LARGEST - 1)
@@ -167,7 +165,6 @@ def read(reader: BitReader, kind: str, width: int) -> int:
     return reader.get(width) if kind == "put" else reader.signed_golomb(width)
 
 
-@settings(deadline=None)
 @given(st.lists(st.one_of(PLAIN, GOLOMB)))
 def test_bits_come_back(pieces: list[tuple[str, int, int]]):
     writer = BitWriter()
@@ -180,7 +177,6 @@ def test_bits_come_back(pieces: list[tuple[str, int, int]]):
     reader.finish()
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=6), st.integers(0, 60), st.integers(0, 60))
 def test_bits_past_the_end_are_refused(data: bytes, first: int, then: int):
     reader, bits = BitReader(data), "".join(f"{byte:08b}"[::-1] for byte in data)
@@ -207,7 +203,6 @@ def test_endless_differences_are_refused():
         BitReader(b"\xff" * 100).signed_golomb(2)
 
 
-@settings(max_examples=30, deadline=None)
 @given(st.integers(0, 5))
 def test_small_differences_are_short(order: int):
     """1 + k bits where the folded value is below 2^k, two more for each doubling."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from crossing import crossed
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from laconic.errors import FormatError
@@ -95,7 +95,6 @@ def checked(monkeypatch: pytest.MonkeyPatch, levels: np.ndarray, counts: np.ndar
 # --- there and back --------------------------------------------------------------------------------
 
 
-@settings(max_examples=50, deadline=None)
 @given(
     st.sampled_from(KINDS), st.lists(st.integers(0, 40), min_size=1, max_size=6), st.floats(0.01, 300),
     st.sampled_from([0.0, 0.05]), st.integers(0, 2**20),
@@ -225,7 +224,6 @@ def test_both_decoders_agree_on_hostile_bytes(
     assert refused > times / 2
 
 
-@settings(max_examples=80, deadline=None)
 @given(st.binary(max_size=40), st.integers(1, 50), st.sampled_from([(0, False), (0, True), (3, False)]))
 def test_any_bytes_are_levels_or_refused(data: bytes, count: int, kind: tuple[int, bool]):
     levels = drawn(np.array([2000]), kind[0], 1.0, far=0.05)

@@ -13,7 +13,7 @@ from laconic.format.codes import CodebookCode, DenseCode, SparseCode, Symbols, V
 from laconic.format.coding import Cursor, huffman, varint
 from laconic.insight.deep_compression import CONVOLUTION, FULLY_CONNECTED, account, decode, encode
 
-relaxed = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+relaxed = settings(suppress_health_check=[HealthCheck.too_slow])
 
 
 def sparse(shape, density, choices, seed=0):

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import torch
 from crossing import crossed
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from toys import DOUBLE, Quadratic, last, normal, random_quadratic
@@ -39,7 +39,6 @@ def objective(problem: Quadratic, w: Tensor, state: LCState, mu: float) -> float
     return float(problem.loss(w)) + 0.5 * mu * float((m * apart.square()).sum())
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
 @given(
     kind=st.sampled_from(sorted(COMPRESSIONS)),
     weighted=st.booleans(),

@@ -344,6 +344,7 @@ def test_mnist_splits(data_dir, mnist):
     assert torch.equal(ready.split("test")[1], mnist.test[1])
 
 
+@pytest.mark.slow  # to decompress all of it takes eight seconds
 def test_cifar10(cifar10):
     assert torch.bincount(cifar10.train[1]).tolist() == [5000] * 10
     assert torch.bincount(cifar10.test[1]).tolist() == [1000] * 10

@@ -8,7 +8,7 @@ from math import floor
 
 import numpy as np
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from laconic.errors import FormatError
@@ -56,7 +56,6 @@ def any_model(draw: Callable) -> Model:
     return Model(nu, pairs, offsets, tuple(tables))
 
 
-@settings(max_examples=60, deadline=None)
 @given(any_model())
 def test_a_model_comes_back_and_nothing_shorter_or_longer_does(model: Model):
     data = model.pack()
@@ -72,7 +71,6 @@ def test_a_model_comes_back_and_nothing_shorter_or_longer_does(model: Model):
             parse_model(data + more)
 
 
-@settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=40))
 def test_any_bytes_are_a_model_or_refused(data: bytes):
     try:
@@ -101,7 +99,6 @@ def test_what_no_model_has_is_refused(data: bytes, message: str):
         parse_model(data)
 
 
-@settings(deadline=None)
 @given(st.one_of(told(), of_a_shape()))
 def test_the_bits_of_a_table_are_those_of_the_model(table: Table):
     assume(is_sound(table, False))
@@ -128,7 +125,6 @@ def naive_frequencies(costs: list[int], odd: bool) -> list[int]:
     return found + [0] * (256 - len(found))
 
 
-@settings(deadline=None)
 @given(st.one_of(told(), of_a_shape()), st.booleans())
 def test_frequencies_are_as_the_format_says(table: Table, odd: bool):
     assume(is_sound(table, odd) and table.costs)
@@ -148,7 +144,6 @@ def test_a_table_that_is_never_used_has_no_frequencies():
     assert frequencies_of((0,), odd=True)[:3].tolist() == [TOTAL // 2, TOTAL // 2, 0]
 
 
-@settings(deadline=None)
 @given(st.integers(0, MAX_COST), st.integers(0, 2**16 - 1), st.integers(0, 2**16 - 1), st.integers(2, SIZES))
 def test_a_shape_is_a_parabola_in_the_magnitude(c1: int, slope: int, curvature: int, count: int):
     costs = shaped(9, (c1, slope, curvature), count)
@@ -202,7 +197,6 @@ def test_fitted_tables_are_no_longer_than_a_flat_one(odd: bool, seed: int):
     assert table_bits(table) + coded_bits(table, counts, odd=odd) <= flat + 0.02 * n + 32
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.sampled_from([0, 1, 50, 51, 10**6]), min_size=SIZES, max_size=SIZES),
     st.integers(0, SIZES),
@@ -221,7 +215,6 @@ def test_every_size_that_occurs_has_a_frequency(counts: list[int], last: int, od
 # --- pairs -----------------------------------------------------------------------------------------
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, MAX_COST), min_size=1, max_size=20))
 def test_pairs_sum_up_and_have_a_frequency_where_both_of_them_do(costs: list[int]):
     assume(is_sound(Table(tuple(costs)), False))
@@ -251,7 +244,6 @@ def naive_pairs(single: list[int]) -> list[int]:
     return found
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 300), min_size=15, max_size=15), st.sampled_from([0, 1, 31, 32, 33, 500]))
 def test_pairs_are_as_the_format_says(weights: list[int], far: int):
     assume(sum(weights))

@@ -4,7 +4,7 @@ import kmeans1d
 import numpy as np
 import pytest
 from crossing import crossed
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from laconic.quantize.clustering import cluster, exact, fast, nearest
@@ -32,7 +32,6 @@ def brute_force(values: np.ndarray, weights: np.ndarray, k: int) -> float:
 weighted = st.lists(st.tuples(st.integers(-6, 6), st.integers(0, 4)), min_size=1, max_size=9)
 
 
-@settings(deadline=None, derandomize=True, max_examples=80)
 @given(weighted, st.integers(1, 3), st.sampled_from([exact, fast, cluster]))
 def test_the_least_of_all_assignments(pairs, k, solver):
     values, weights = (np.array(column, float) for column in zip(*pairs, strict=True))

@@ -4,7 +4,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
@@ -124,7 +124,6 @@ def test_the_slow_twin_a_search_over_channels(name):
     assert found == pytest.approx(filled.rate + price * filled.distortion, rel=1e-5)
 
 
-@settings(deadline=None, derandomize=True, max_examples=100)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 5), st.floats(-3, 3))
 def test_no_channel_is_below_the_bound(seed, n, size):
     weights, inputs = moments(seed, n), moments(seed + 1, n)
@@ -197,7 +196,6 @@ def test_a_full_rectangle_gets_nothing():
 variances = st.lists(st.floats(0.01, 100), min_size=1, max_size=8)
 
 
-@settings(deadline=None, derandomize=True, max_examples=100)
 @given(variances, st.floats(0.01, 0.98), st.floats(0.1, 10), st.integers(0, 99))
 def test_laws_of_the_curve(listed, share, scale, seed):
     weights = np.array(listed)
@@ -234,7 +232,6 @@ def test_one_variance_for_all_weights_is_filling_over_the_eigenvalues_of_the_inp
 values = st.lists(st.tuples(st.floats(-5, 5, width=16), st.floats(0, 9, width=16)), min_size=1, max_size=9)
 
 
-@settings(deadline=None, derandomize=True, max_examples=150)
 @given(values, st.integers(0, 9))
 def test_exact_pruning_is_orthogonal(pairs, kept):
     w, importance = np.array(pairs).T
@@ -245,7 +242,6 @@ def test_exact_pruning_is_orthogonal(pairs, kept):
     assert (importance * (w - pruned) ** 2).sum() == pytest.approx(best, abs=1e-9)
 
 
-@settings(deadline=None, derandomize=True, max_examples=150)
 @given(values, st.integers(1, 4))
 def test_exact_clusters_are_orthogonal(pairs, k):
     w, importance = np.array(pairs).T

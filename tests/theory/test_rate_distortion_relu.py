@@ -5,7 +5,7 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 import relu_units
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from laconic.quantize.clustering import cluster, nearest
@@ -25,7 +25,7 @@ def relu(x):
     return np.maximum(x, 0)
 
 
-def draws(moments, count=400_000):
+def draws(moments, count=100_000):
     return np.random.default_rng(1).multivariate_normal(np.zeros(len(moments)), whole(moments), count)
 
 
@@ -43,7 +43,7 @@ def test_the_error_of_a_unit(name):
     errors = rate_distortion.relu_error(w, c, moments)
     assert errors == pytest.approx([formula(*pair, whole(moments)) for pair in zip(w, c, strict=True)])
     x = draws(moments)
-    assert errors == pytest.approx(np.square(relu(x @ w.T) - relu(x @ c.T)).mean(0), rel=0.02)
+    assert errors == pytest.approx(np.square(relu(x @ w.T) - relu(x @ c.T)).mean(0), rel=0.03)
 
 
 @each
@@ -82,7 +82,7 @@ def test_products_of_units(name):
     u, v = RNG.standard_normal((3, 4)), RNG.standard_normal((2, 4))
     x = draws(moments)
     assert rate_distortion.relu_products(u, v, moments) == pytest.approx(
-        relu(x @ u.T).T @ relu(x @ v.T) / len(x), abs=0.03
+        relu(x @ u.T).T @ relu(x @ v.T) / len(x), abs=0.06
     )
     own = np.diag(rate_distortion.relu_products(u, u, moments))
     assert own == pytest.approx(np.einsum("ij,jk,ik->i", u, whole(moments), u) / 2)
@@ -105,7 +105,6 @@ positive = st.floats(0.05, 5)
 units = st.lists(st.tuples(numbers, positive), min_size=2, max_size=7)
 
 
-@settings(deadline=None, derandomize=True, max_examples=150)
 @given(units, st.data())
 def test_corollary_1_keeping_the_largest_is_best(unit, data):
     """Of all sets of κ weights the one of largest λ_i w_i² has the least error, exactly."""
@@ -132,7 +131,6 @@ def least_over_values(w, labels, k, moments):
     return (a * a / 2 * (1 - ((np.sin(theta) + (np.pi - theta) * cosine) / np.pi) ** 2)).min()
 
 
-@settings(deadline=None, derandomize=True, max_examples=60)
 @given(units, st.integers(1, 2))
 def test_corollary_2_clusters_and_values(unit, k):
     """Of all assignments and values, k-means' clusters with k-means' centres times one factor are best."""
@@ -223,7 +221,6 @@ def test_a_vector_of_units_can_be_pruned_better_than_by_the_rule():
     assert half < 0.9 * gone
 
 
-@settings(deadline=None, derandomize=True, max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 4), st.integers(1, 2), st.floats(0, 1))
 def test_pruning_a_vector_of_units_loses_at_most_a_sixth(seed, count, inputs, share):
     """A unit's error is at least 0.853 of its form, so the rule's choice is within 1/0.853 of the best."""
