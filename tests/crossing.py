@@ -25,10 +25,12 @@ def crossed(names: str, *axes: Iterable[object], times: int = 1) -> pytest.MarkD
     return pytest.mark.parametrize(names, rows)
 
 
-def usually(names: str, usual: Iterable[object], *, else_: Iterable[object]) -> pytest.MarkDecorator:
-    """Parametrize ``names`` over the usual rows, and with ``--all`` over the others."""
+def usually(
+    names: str, usual: Iterable[object], *, else_: Iterable[object], ids: Iterable[str] | None = None
+) -> pytest.MarkDecorator:
+    """Parametrize ``names`` over the usual rows, and with ``--all`` over the others, too."""
     full = [pytest.param(*(row if isinstance(row, tuple) else (row,)), marks=pytest.mark.full) for row in else_]
-    return pytest.mark.parametrize(names, [*usual, *full])
+    return pytest.mark.parametrize(names, [*usual, *full], ids=ids)
 
 
 def spread(rows: list[Row], count: int) -> set[Row]:

@@ -91,17 +91,16 @@ def alone(
 ) -> list[Case]:
     """Return a case for each tensor by itself, with the unit metric and with importances.
 
-    Usual are those of every row on two tensors, and of each row on some of the others: not the same for all rows, so
-    that what a family shares meets every tensor.
+    Usual are those of every row on ties, and of each row on some of the others: not the same for all rows, so that what
+    a family shares meets every tensor.
     """
     turn = zlib.crc32(label.encode())
-    few = {"heavy", "ties"}
     cases = []
     for at, (name, tensor) in enumerate(tensors.items()):
-        usual = name in few or (turn + at) % 4 == 0
+        usual = name == "ties" or (turn + at) % 6 == 0
         cases.append(Case(f"{label}-{name}", compression, {name: tensor}, **kind, usual=usual))
     for at, (name, tensor) in enumerate(tensors.items() if weighted else ()):
-        usual = name == "heavy" or (turn + at) % 4 == 2
+        usual = (turn + at) % 6 == 2
         metrics = {name: importance(tensor)}
         cases.append(Case(f"{label}-{name}-weighted", compression, {name: tensor}, metrics, **kind, usual=usual))
     return cases

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from cases import generator, heavy, importance, normal, quartic
+from crossing import usually
 
 from laconic import AdaptiveCodebook, Joint
 from laconic.csteps.warm import distortion
@@ -222,7 +223,7 @@ def test_the_centre_is_the_real_root_of_algorithm_2(seed):
     assert quartic_clusters(w, i, h, np.array([0.0])) == pytest.approx(real, rel=1e-9)
 
 
-@pytest.mark.parametrize("seed", range(5))
+@usually("seed", [0, 1], else_=range(2, 9))
 def test_quartic_codebooks_are_no_worse_than_quadratic_ones_and_near_brute_force(seed):
     weights = {"w": heavy(7, seed=seed).double()}
     metrics = {"w": quartic(weights["w"], seed)}

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from cases import heavy, normal, twin_of
+from crossing import usually
 from toys import last, random_quadratic
 
 from laconic import LearnedRank, Lossless, LowRank, NuclearNorm
@@ -38,7 +39,7 @@ def test_learned_rank_as_every_rank_by_itself(cost, metrics):
     weights = {"w": heavy(9, 12).double()}
     unit = cost("w", LowRank(1).project(weights)["w"])
     seen = set()
-    for price in (0.0, *np.geomspace(1e-3, 1e4, 15) / unit):
+    for price in (0.0, *np.geomspace(1e-3, 1e4, 9) / unit):
         code = LearnedRank(price, cost).project(weights, metrics)["w"]
         seen.add(rank_of(code))
         found = distortion({"w": code}, weights, metrics) + price * cost("w", code)
@@ -88,7 +89,7 @@ def test_learned_rank_in_plans():
         parse_compression({"learned_rank": 2.0, "cost": "seconds"}, "row")
 
 
-@pytest.mark.parametrize("seed", range(4))
+@usually("seed", [0], else_=range(1, 4))
 @pytest.mark.parametrize("cost", [Parameters(), Bits(exact=True)], ids=repr)
 @twin_of(LearnedRank)
 def test_under_importances_it_is_near_the_best_of_all_ranks(cost, seed):

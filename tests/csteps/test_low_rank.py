@@ -5,6 +5,7 @@ import itertools
 import pytest
 import torch
 from cases import generator, heavy, importance, normal, twin_of
+from crossing import usually
 from torch.nn import functional as F
 
 from laconic import AdaptiveCodebook, LowRank
@@ -92,13 +93,12 @@ def test_kronecker_factors_of_the_wrong_size_or_view_are_refused_by_name():
 # --- diagonal metric -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("rank", [1, 2, 3])
-@pytest.mark.parametrize("seed", range(2))
+@usually("rank, seed", [(1, 0), (3, 1)], else_=[(1, 1), (2, 0), (2, 1), (3, 0)])
 @twin_of(LowRank)
 def test_weighted_low_rank_is_near_the_best_of_many_descents(rank, seed):
     w, h = heavy(6, 7, seed=seed).double(), importance(normal(6, 7), seed=seed).importance.double()
     found = distortion(LowRank(rank).project({"w": w}, {"w": Diagonal(h)}), {"w": w}, {"w": Diagonal(h)})
-    least = descended(lambda x: (h * (w - x).square()).sum(), (6, 7), rank, starts=5)
+    least = descended(lambda x: (h * (w - x).square()).sum(), (6, 7), rank, starts=3)
     total = float((h * w.square()).sum())
     assert found >= least - 1e-6 * total
     assert found <= least + 0.05 * total

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from crossing import crossed
+from crossing import crossed, usually
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -124,7 +124,7 @@ def test_many_levels_come_back(monkeypatch: pytest.MonkeyPatch, name: str, kind:
     checked(monkeypatch, levels, counts, coder_of(levels, counts, nu, pairs))
 
 
-@pytest.mark.parametrize("units", [1, 2, 32_767, 32_768, 65_535, 65_536, 262_144, 294_913])
+@usually("units", [1, 32_767, 65_536], else_=[2, 32_768, 65_535, 262_144, 294_913])
 def test_levels_come_back_at_the_borders_of_numbers_of_lanes(monkeypatch: pytest.MonkeyPatch, units: int):
     counts = np.array([units])
     levels = drawn(counts, 0, 2.0)
@@ -204,7 +204,7 @@ def hostile(data: bytes, rng: np.random.Generator) -> bytes:
 
 
 @pytest.mark.parametrize(("nu", "pairs"), [(0, False), (0, True), (3, False), (6, False)])
-@pytest.mark.parametrize(("scale", "times"), [(1, 120), (900, 6), (6000, 3)], ids=["1 lane", "lanes", "64 lanes"])
+@pytest.mark.parametrize(("scale", "times"), [(1, 60), (900, 4), (6000, 2)], ids=["1 lane", "lanes", "64 lanes"])
 def test_both_decoders_agree_on_hostile_bytes(
     monkeypatch: pytest.MonkeyPatch, nu: int, pairs: bool, scale: int, times: int
 ):

@@ -76,13 +76,14 @@ def samples(n: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
 @crossed("name, weights", samples(1, np.random.default_rng(0)), ["unit", "log-normal", "wild"])
 def test_fast_is_within_three_in_a_thousand_of_the_optimum(name, weights):
     rng = np.random.default_rng(5)
-    values = samples(20_000, rng)[name].astype(np.float32)
+    values = samples(10_000, rng)[name].astype(np.float32)
     h = None if weights == "unit" else rng.lognormal(0, 1 if weights == "log-normal" else 3, len(values))
-    for k in (2, 4, 16, 64, 256):
+    for k in (2, 16, 256):
         best = error(values, h, exact(values, h, k))
         assert error(values, h, fast(values, h, k)) <= 1.003 * best
 
 
+@pytest.mark.slow
 def test_fast_is_within_three_in_a_thousand_at_a_million():
     rng = np.random.default_rng(6)
     values, weights = rng.standard_t(3, 1_000_000), rng.lognormal(size=1_000_000)
@@ -100,7 +101,7 @@ def test_fast_stays_near_the_optimum_of_a_million(k, draw):
 
 
 def test_a_better_warm_start_is_used_and_a_worse_one_is_not():
-    values = np.random.default_rng(7).standard_cauchy(50_000).astype(np.float32)
+    values = np.random.default_rng(7).standard_cauchy(20_000).astype(np.float32)
     cold = fast(values, None, 200)
     best = exact(values, None, 200)
     assert error(values, None, fast(values, None, 200, best)) <= error(values, None, best) * (1 + 1e-9)

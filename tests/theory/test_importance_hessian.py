@@ -37,7 +37,7 @@ def test_exact_is_the_loop_over_samples(name):
 def test_for_piecewise_linear_networks_gauss_newton_is_exact(make):
     """Convolutions, ReLU, max-pooling and BatchNorm in evaluation mode: linear in each weight, piece by piece."""
     for name in ("mlp", "convolutions"):
-        task = make(name)
+        task = make(name, samples=4)
         params = params_of(task.module)
         same(plain(importance.hessian(task, params)), clamped(sample_hessians(task)))
 
@@ -99,10 +99,10 @@ def test_the_stated_error_is_that_of_many_repetitions():
     task = classifier_of("normalized")
     params = params_of(task.module)
     exact = exact_diagonal(task, params)["4.weight"]
-    runs = [importance.hutchinson(task, params, generator(seed), draws=10) for seed in range(60)]
+    runs = [importance.hutchinson(task, params, generator(seed), draws=10) for seed in range(30)]
     true = torch.stack([(run.diagonal["4.weight"] - exact).square().sum() for run in runs]).mean().sqrt()
     stated = torch.tensor([run.relative_error["4.weight"] * float(run.diagonal["4.weight"].norm()) for run in runs])
-    assert float(stated.square().mean().sqrt()) == pytest.approx(float(true), rel=0.2)
+    assert float(stated.square().mean().sqrt()) == pytest.approx(float(true), rel=0.25)
 
 
 def test_hutchinson_is_exact_on_a_diagonal_hessian_and_zero_on_a_line():
@@ -123,7 +123,7 @@ def test_a_quadratic_has_the_hessian_it_was_made_with():
     torch.testing.assert_close(found, quadratic.hessian.diagonal())
 
 
-@crossed("make, method, name", [classifier_of, regression_of], ["ggn", "exact"], ["mlp", "convolutions"], times=2)
+@crossed("make, method, name", [classifier_of, regression_of], ["ggn", "exact"], ["mlp", "convolutions"])
 def test_gradient_and_hessian_square_each_samples_hessian(make, method, name):
     task = make(name, samples=5)
     params, diagonals = params_of(task.module), sample_hessians(task)
