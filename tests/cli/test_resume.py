@@ -3,8 +3,6 @@
 import itertools
 import json
 import signal
-import subprocess
-import sys
 import time
 
 import forked
@@ -230,19 +228,14 @@ def one_thread():
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_ctrl_c_says_how_to_go_on(net, tmp_path, capsys):
-    """In a process that is started as users start it."""
+def test_ctrl_c_says_how_to_go_on(net, tmp_path, tmp_path_factory, capsys):
+    folder = tmp_path_factory.mktemp("said")
     output, checkpoint = tmp_path / "net.lac", tmp_path / "net.lac.checkpoint"
     arguments = ["compress", net, "-o", output, *LC, "--steps", "500", "--epochs", "3", "--tolerance", "0"]
-    command = [sys.executable, "-m", "laconic", *map(str, arguments)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            wait_for(lambda: process.poll() is None, checkpoint, 2)
-            process.send_signal(signal.SIGINT)
-            out, err = process.communicate(timeout=forked.PATIENCE)
-        finally:
-            process.kill()
-    assert (process.returncode, out) == (130, "")
+    running = begun(arguments, folder)
+    wait_for(running.process.is_alive, checkpoint, 2)
+    code, out, err = running.stop(signal.SIGINT)
+    assert (code, out) == (130, "")
     assert len(err.splitlines()) == 1
     assert "--resume" in err
     assert str(checkpoint) in err

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from crossing import usually
 
 from laconic import Compression
 from laconic.cli import run
@@ -162,9 +163,7 @@ def test_the_page_has_the_numbers_and_the_figures(whole):
         assert (folder / f"mlp256-digits-{kind}.png").read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize(
-    "after", [pytest.param(2, marks=pytest.mark.full), 6, pytest.param(13, marks=pytest.mark.full)]
-)
+@usually("after", [], else_=[2, 6, 13])  # the command, which goes on, always
 def test_an_interrupted_run_ends_the_same(whole, tmp_path, after):
     calls = []
 

@@ -264,6 +264,7 @@ def timeless(record):
     return record
 
 
+@pytest.mark.full
 def test_fast_trains_what_statements_name(whole, tmp_path, monkeypatch):
     monkeypatch.setattr(subject, "DIGITS_FAST", TINY)
     monkeypatch.setattr(equal_sizes, "SETTINGS", tuple(s for s in SETTINGS if s.label in ("keep", "l1_share")))

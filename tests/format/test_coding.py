@@ -105,8 +105,8 @@ def test_the_twins_agree_over_many_symbols(count, lanes, monkeypatch):
 @pytest.mark.parametrize("n", PRECISIONS)
 def test_the_reciprocal_divides_exactly_at_the_extremes(n, monkeypatch):
     """The states nearest to where a word is put out, and the most unequal frequencies."""
-    for f in (1, 2, 3, (1 << n) - 1, (1 << n) - 2, (1 << n - 1) + 1):
-        symbols = (np.random.default_rng(f).random(20000) > f / (1 << n)).astype(np.uint8)
+    for f in (1, 3, (1 << n) - 1, (1 << n - 1) + 1):
+        symbols = (np.random.default_rng(f).random(8000) > f / (1 << n)).astype(np.uint8)
         check_twins(symbols, np.array([f, (1 << n) - f]), n, 8, monkeypatch)
 
 
@@ -118,7 +118,7 @@ def test_lanes_that_were_altered_decode_or_raise_the_one_error(count, lanes, com
     symbols, rng = draw_symbols(16, count, 1, 0), np.random.default_rng(count)
     freqs = frequencies.normalise(frequencies.histogram(symbols, 16), 12)
     data = rans.encode(symbols, freqs, 12, lanes)
-    for _ in range(3 if count > 40000 else 20):
+    for _ in range(2 if count > 3000 else 12):
         altered = bytearray(data)
         altered[rng.integers(0, len(data))] ^= rng.integers(1, 256)
         with pytest.raises(FormatError):

@@ -67,7 +67,7 @@ def test_every_cut_is_an_error(name):
 @named
 def test_every_altered_byte_is_an_error(name):
     for place, byte in enumerate(DATA[name]):
-        for other in {byte ^ 1 << place % 8, byte ^ 1 << (place + 3) % 8, 0} - {byte}:
+        for other in {byte ^ 1 << place % 8, 0} - {byte}:
             altered = DATA[name][:place] + bytes([other]) + DATA[name][place + 1 :]
             with pytest.raises(FormatError):
                 container.loads(altered)
@@ -96,9 +96,9 @@ def mutated(data, rng):
 def test_behind_right_checksums_there_is_the_one_error_or_a_sound_file(name, seed):
     rng = np.random.default_rng(seed)
     seen = dict.fromkeys(("refused", "damaged", "sound"), 0)
-    for _ in range(700):
+    for _ in range(300):
         seen[check(repaired(mutated(DATA[name], rng)))] += 1
-    assert min(seen.values()) > 5, seen  # the parser, the decoders and whole files have all been reached
+    assert min(seen.values()) > 2, seen  # the parser, the decoders and whole files have all been reached
 
 
 EMPTY = [(0, 1 << 26), (1 << 26, 0), (1 << 26, 0, 3, 3), (0, 1 << 26, 3, 3), (0, 3, 1 << 26), (1, 1 << 26, 0)]

@@ -177,9 +177,9 @@ def test_layers_against_monte_carlo(name, outputs):
     lost = (relu(x @ weights.T) - relu(x @ other.T)) @ outputs.T
     error = rate_distortion.relu_layer_error(weights, other, outputs, moments)
     assert error == pytest.approx(np.square(lost).sum(1).mean(), rel=0.03)
-    slopes = gradients(weights, outputs, x[:40_000])
+    slopes = gradients(weights, outputs, x[:20_000])
     importance = rate_distortion.relu_importance(weights, outputs, moments)
-    assert importance == pytest.approx(np.einsum("soi,soj->ij", slopes, slopes) / 40_000, abs=0.03 * importance.max())
+    assert importance == pytest.approx(np.einsum("soi,soj->ij", slopes, slopes) / 20_000, abs=0.04 * importance.max())
     assert importance == pytest.approx(importance.T)
     assert np.linalg.eigvalsh(importance).min() > -1e-12 * importance.max()
 
