@@ -31,6 +31,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left = [item for item in items if "full" in item.keywords]
         config.hook.pytest_deselected(items=left)
         items[:] = [item for item in items if "full" not in item.keywords]
+    for item in items:  # the files that fork have one server together
+        forks = hasattr(getattr(item, "module", None), "forked")
+        item.add_marker(pytest.mark.xdist_group("forked" if forks else str(item.path)))
     if config.getoption("--slow"):
         return
     skip = pytest.mark.skip(reason="slow: runs with --slow")
@@ -41,8 +44,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collect_file() -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
-    """Look for no examples in the docstrings of tests: there are none, and it takes seconds."""
-    return [found for found in (yield) if isinstance(found, pytest.Module)]
+    """Look for no examples in the docstrings of tests, whose class is one of modules, too: it takes seconds."""
+    return [collector for collector in (yield) if type(collector) is pytest.Module]
 
 
 @pytest.fixture(autouse=True)

@@ -97,10 +97,10 @@ def alone(
     turn = zlib.crc32(label.encode())
     cases = []
     for at, (name, tensor) in enumerate(tensors.items()):
-        usual = name == "ties" or (turn + at) % 6 == 0
+        usual = name == "ties" or (turn + at) % 8 == 0
         cases.append(Case(f"{label}-{name}", compression, {name: tensor}, **kind, usual=usual))
     for at, (name, tensor) in enumerate(tensors.items() if weighted else ()):
-        usual = (turn + at) % 6 == 2
+        usual = (turn + at) % 8 == 2
         metrics = {name: importance(tensor)}
         cases.append(Case(f"{label}-{name}-weighted", compression, {name: tensor}, metrics, **kind, usual=usual))
     return cases

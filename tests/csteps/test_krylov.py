@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from cases import generator, normal
+from crossing import crossed
 
 from laconic import LowRank
 from laconic.csteps import krylov as solver
@@ -55,8 +56,7 @@ def singular_values(name):
     return torch.linalg.svdvals(matrix_of(name))
 
 
-@pytest.mark.parametrize("rank", [1, 8])
-@pytest.mark.parametrize("name", SPECTRA)
+@crossed("name, rank", SPECTRA, [1, 8])
 def test_the_bound_on_the_excess_error_is_never_violated(name, rank):
     matrix = matrix_of(name)
     left, right, bound = krylov(matrix, rank)

@@ -15,7 +15,7 @@ def test_seconds_of_fuzzing_find_nothing(tmp_path):
     assert make(tmp_path / "seeds") > 20
     (tmp_path / "found").mkdir()
     # No limit on the resident set, which begins with the peak of the process that starts it; `fuzz_open` has its own.
-    limits = ["-max_total_time=4", "-seed=1", "-rss_limit_mb=0", "-timeout=20", "-max_len=10000"]
+    limits = ["-max_total_time=2", "-seed=1", "-rss_limit_mb=0", "-timeout=20", "-max_len=10000"]
     command = [sys.executable, TARGET, *limits, f"-artifact_prefix={tmp_path}/", tmp_path / "found", tmp_path / "seeds"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-5000:]

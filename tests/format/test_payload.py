@@ -209,7 +209,7 @@ def hostile(data: bytes, rng: np.random.Generator) -> bytes:
 
 
 @pytest.mark.parametrize(("nu", "pairs"), [(0, False), (0, True), (3, False), (6, False)])
-@pytest.mark.parametrize(("scale", "times"), [(1, 60), (900, 4), (6000, 2)], ids=["1 lane", "lanes", "64 lanes"])
+@pytest.mark.parametrize(("scale", "times"), [(1, 40), (900, 4), (6000, 1)], ids=["1 lane", "lanes", "64 lanes"])
 def test_both_decoders_agree_on_hostile_bytes(
     monkeypatch: pytest.MonkeyPatch, nu: int, pairs: bool, scale: int, times: int
 ):

@@ -27,7 +27,7 @@ def clamped(diagonals, added=0.0):
 
 @each
 def test_exact_is_the_loop_over_samples(name):
-    task = classifier_of(name, samples=4)
+    task = classifier_of(name, samples=2)
     params, expected = params_of(task.module), sample_hessians(task)
     same(exact_diagonal(task, params), {key: each.mean(0) for key, each in expected.items()})
     same(exact_diagonal(task, params, order=2), {key: each.square().mean(0) for key, each in expected.items()})

@@ -239,7 +239,7 @@ def test_how_much_less_than_its_form_the_error_of_an_orthogonal_choice_is():
 
 
 def test_the_search_finds_no_miss_for_one_unit():
-    some = relu_units.layers("vector", 1, 6, 10, 0)
+    some = relu_units.layers("vector", 1, 6, 4, 0)
     for layer in some:
         assert not any(relu_units.pruning(layer, kept).missed for kept in range(1, 6))
         found = relu_units.sharing(layer)
@@ -252,7 +252,7 @@ def test_the_search_finds_no_miss_for_one_unit():
 def test_the_search_against_a_plain_one(kind):
     """Two units of two inputs: every assignment, its values by a plain grid in the plane."""
     layer = relu_units.layers(kind, 2, 2, 1, 3)[0]
-    c, d = np.meshgrid(*[np.linspace(-3, 3, 121)] * 2)
+    c, d = np.meshgrid(*[np.linspace(-3, 3, 91)] * 2)
     importance = rate_distortion.relu_importance(layer.weights, layer.outputs, layer.moments)
     forms, errors = [], []
     for labels in product((0, 1), repeat=4):

@@ -160,10 +160,8 @@ def test_demo_needs_a_folder_of_its_own(refused):
 
 def test_places_that_cannot_be_written(net, lac, refused):
     Path("plain").write_text("a file")
-    train = ["--effort", "train", "--steps", "1", "--finetune", "1"]
-    for options in ([], train):
-        said = refused("compress", net, "-o", "plain/sub/out.lac", "--codebook", "2", *options)
-        assert "'plain/sub'" in said
+    said = refused("compress", net, "-o", "plain/sub/out.lac", "--codebook", "2")
+    assert "'plain/sub'" in said
     for command in (["decompress", lac], ["train", *DIGITS, "--epochs", "1"]):
         assert "plain is a file, not a folder" in refused(*command, "-o", "plain/out.safetensors")
     if Path("/proc").is_dir():
