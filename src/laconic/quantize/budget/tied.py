@@ -10,6 +10,7 @@ from laconic.format import container
 from laconic.format.codes.sharing import SMALL
 from laconic.format.coding import varint
 from laconic.format.container.table import pack_name
+from laconic.quantize.budget.apart import NOTHING, Apart
 from laconic.quantize.budget.budget import Budget, Fitted, Tools
 from laconic.quantize.budget.search import Watch, fit
 
@@ -26,6 +27,7 @@ def fit_named(
     *,
     reference_bytes: int | None = None,
     threads: int | None = None,
+    apart: Apart = NOTHING,
 ) -> Fitted:
     """Return what `fit` does, under all names: further ones take their records in the table, which are counted.
 
@@ -38,6 +40,7 @@ def fit_named(
         watch: told of every pass.
         reference_bytes: of the uncompressed file, for a ratio.
         threads: tensors that are worked on at a time.
+        apart: what the budget counts and does not choose.
 
     Raises:
         PlanError: as `fit`.
@@ -45,7 +48,9 @@ def fit_named(
     """
     further = {name: first for name, first in names.items() if name != first}
     kept = {**metadata, _ROOM: "-" * max(_room(tensors, names) - 3, 0)} if further else metadata
-    fitted = fit(tensors, budget, tools, kept, watch, reference_bytes=reference_bytes, threads=threads)
+    fitted = fit(
+        tensors, budget, tools, kept, watch, reference_bytes=reference_bytes, threads=threads, apart=apart
+    )
     codes = {name: fitted.codes[first] for name, first in names.items()}
     return replace(fitted, codes=codes, file_bytes=container.bits(codes, metadata) // 8)
 
