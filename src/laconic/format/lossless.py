@@ -44,7 +44,7 @@ def lossless(array: np.ndarray) -> Code:
 
 
 def together(codes: Mapping[str, Code]) -> dict[str, Code]:
-    """Return ``codes`` with the small dense ones in one stream, but for those of one value: by itself that is told once."""
+    """Return ``codes`` with the small dense ones in one stream, but for those of one value, which is told once."""
     return {**codes, **shared({name: code for name, code in codes.items() if not _is_of_one_value(code)})}
 
 

@@ -82,9 +82,11 @@ class Goal:
         asked = f"{self.budget} are" if self.budget.size else f"{self.budget} are {self.size:,} bytes,"
         if any(self.apart_bytes):
             planned, lossless = self.apart_bytes
+            remaining = max(self.size - self.dense_bytes, 0)
+            tried = "" if least is None else f": {reached}"
             return PlanError(
-                f"{asked} too few: the plan's rows take {planned:,}, the lossless tensors {lossless:,}; "
-                f"{max(self.size - self.dense_bytes, 0):,} remain for {self.weights:,} weights, and {reached}"
+                f"{asked} too few: the plan's rows take {planned:,}, the lossless tensors with all names {lossless:,}, "
+                f"and {remaining:,} remain for the other {self.weights:,} weights{tried}"
             )
         return PlanError(
             f"{asked} too few: biases, norms and names that are stored as they are "

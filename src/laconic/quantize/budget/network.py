@@ -1,7 +1,7 @@
 """A network as the search for its step sees it: which tensors are weights, which of these are quantized, what else."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property, partial
 from threading import Lock
 from typing import final

@@ -15,7 +15,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from laconic.errors import PlanError
 from laconic.quantize.budget.apart import NOTHING, Apart
 from laconic.quantize.budget.budget import QUALITIES, Budget, Fitted, Tools
 from laconic.quantize.budget.goal import Goal
@@ -99,8 +98,6 @@ def _goal(network: Network, budget: Budget, reference_bytes: int | None, tuning:
         PlanError: for a size that the other tensors and names alone take.
     """
     size = budget.bytes(network.elements, reference_bytes)
-    if size is None and not network.elements:
-        raise PlanError(f"{budget} of what? There is no floating-point tensor with two or more axes")
     target = network.energy / 10 ** ((budget.snr or 0) / 10) - (network.lost_apart if size is None else 0.0)
     goal = Goal(budget, size, target, network.weights, network.dense_bytes, tuning, network.apart_bytes)
     least = goal.dense_bytes + RECORD * len(network.sizes) if network.sizes else goal.dense_bytes - 1

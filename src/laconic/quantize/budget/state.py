@@ -157,9 +157,7 @@ def settled(network: Network, goal: Goal) -> Fitted:
     """Return the network whose tensors all have their codes: nothing is left to choose."""
     snr = decibels(network.energy, network.lost_apart)
     codes = {name: network.dense[name] for name in network.tensors}
-    return Fitted(
-        codes, goal.budget, network.dense_bytes, snr, 0.0, 0, network.kept_exactly, network.elements
-    )
+    return Fitted(codes, goal.budget, network.dense_bytes, snr, 0.0, 0, network.kept_exactly, network.elements)
 
 
 @final

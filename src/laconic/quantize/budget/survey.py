@@ -1,4 +1,4 @@
-"""What a budget has to know of a tensor before anything is done: whether it is a weight, and whether it is quantized."""
+"""What a budget has to know of a tensor before anything is done: is it a weight, and is it quantized?"""
 
 import math
 from collections.abc import Iterator
