@@ -16,7 +16,7 @@ from laconic.format.compact import compact
 from laconic.format.container import LacFile
 from laconic.insight.ledger import REFERENCE_BYTES, Ledger, ledger
 from laconic.lc.baselines import direct
-from laconic.lc.budgeted import within
+from laconic.lc.budgeted import buffers_told, within
 from laconic.lc.finetune import finetune
 from laconic.lc.learning import Training
 from laconic.lc.schedule import Progress
@@ -161,8 +161,10 @@ def compress(
     metrics = metrics and {whole.names.get(name, name): metric for name, metric in metrics.items()}
     if budget:
         module = network if isinstance(network, nn.Module) else task and task.module
+        buffers = buffers_of(module) if module else ()
+        notes |= buffers_told(whole, buffers)
         fitted = within(
-            whole, budget, plan, QUALITIES[quality], notes, buffers=buffers_of(module) if module else (),
+            whole, budget, plan, QUALITIES[quality], notes, buffers=buffers,
             metrics=metrics, reference_bytes=reference, threads=threads,
         )  # fmt: skip
         return Result(fitted.codes, notes, fitted=fitted)

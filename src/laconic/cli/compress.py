@@ -22,7 +22,7 @@ from laconic.format.codes import Code
 from laconic.format.compact import compact
 from laconic.insight.ledger import REFERENCE_BYTES
 from laconic.lc.baselines import direct
-from laconic.lc.budgeted import within
+from laconic.lc.budgeted import buffers_told, within
 from laconic.lc.finetune import FINE_TUNING
 from laconic.lc.learning import Training
 from laconic.models.checkpoints import open_checkpoint
@@ -184,6 +184,7 @@ def command(
         else:
             assert resolved is not None, "what is no budget is a plan"
             result = Result(_direct(say, *resolved.settled(whole, metrics, alike=True), metrics), metadata)
+        del params, whole  # what was read of the checkpoint leaves the memory
         _report(say, result, output, job_task, force)
         return
     assert resolved is not None, "a budget is for direct compression"
@@ -309,6 +310,7 @@ def _within(
 ) -> Result:  # fmt: skip
     """Return the result within a budget, with a progress bar over the passes meanwhile."""
     buffers, reference = buffers_of(task.module) if task else (), int(notes[REFERENCE_BYTES])
+    notes = {**notes, **buffers_told(network, buffers)}
     with say.progress("choosing the step", PASSES) as tick:
         fitted = within(
             network, budget, plan, QUALITIES[quality.value], notes,

@@ -6,6 +6,7 @@ import numpy as np
 
 from laconic.format.codes import Code, CodebookCode, DenseCode, Symbols, TileSparseCode, Values, shared
 from laconic.format.codes.tile_sparse import flattened, spread
+from laconic.format.coding import FLOATS
 from laconic.format.container import bits
 
 _LEAST = 64
@@ -46,6 +47,36 @@ def lossless(array: np.ndarray) -> Code:
 def together(codes: Mapping[str, Code]) -> dict[str, Code]:
     """Return ``codes`` with the small dense ones in one stream, but for those of one value, which is told once."""
     return {**codes, **shared({name: code for name, code in codes.items() if not _is_of_one_value(code)})}
+
+
+def is_mask(array: np.ndarray) -> bool:
+    """Say whether numbers are 0 and −inf alone, and some of them −inf.
+
+    >>> is_mask(np.float32([0, -np.inf])), is_mask(np.float32([0, 0])), is_mask(np.float32([1, -np.inf]))
+    (True, False, False)
+    """
+    if array.dtype.name not in FLOATS:
+        return False
+    holes = array == -np.inf
+    return bool(holes.any()) and bool((holes | (array == 0)).all())
+
+
+def is_mask_code(code: Code) -> bool:
+    """Say whether `is_mask` is true of what a code holds: nothing is decompressed."""
+    numbers = list(_numbers(code))
+    return bool(numbers) and is_mask(np.concatenate(numbers))
+
+
+def _numbers(code: Code) -> Iterator[np.ndarray]:
+    """Give the numbers of its dtype that a code holds, nested codes included."""
+    if isinstance(code, DenseCode):
+        yield code.values.array[code.start : code.start + code.size]
+        return
+    for part in code.streams().values():
+        if isinstance(part, Code):
+            yield from _numbers(part)
+        elif isinstance(part, Values) and part.array.dtype.name == code.dtype:
+            yield part.array
 
 
 def _is_of_one_value(code: Code) -> bool:

@@ -27,7 +27,8 @@ from laconic.csteps.compression import Compression
 from laconic.csteps.joint import Joint
 from laconic.csteps.lossless import Lossless
 from laconic.errors import PlanError, UnsupportedMetric
-from laconic.models.params import Params
+from laconic.format.lossless import is_mask
+from laconic.models.params import Params, to_numpy
 from laconic.models.ties import Untied
 from laconic.plans.techniques import TECHNIQUES, row_of
 from laconic.theory.importance import Importance, Watch
@@ -168,12 +169,14 @@ class Plan:
 def weights_only(compression: Compression, params: Params) -> Plan:
     """Return the plan that compresses every floating-point tensor with two or more axes and leaves the rest lossless.
 
-    Biases and the parameters of normalisation layers are few and sensitive: no source compresses them.
+    Biases and the parameters of normalisation layers are few and sensitive: no source compresses them. A mask, which
+    holds 0 and −inf alone, is no weight.
 
     Raises:
         PlanError: when there is no such tensor.
     """
-    names = [name for name, tensor in params.items() if tensor.ndim >= 2 and tensor.is_floating_point()]
+    floats = [name for name, tensor in params.items() if tensor.ndim >= 2 and tensor.is_floating_point()]
+    names = [name for name in floats if not is_mask(to_numpy(params[name]))]
     if not names:
         raise PlanError("no floating-point tensor with two or more axes; name the tensors in a plan")
     return Plan({", ".join(fnmatch_escape(name) for name in names): compression}, rest=Lossless())

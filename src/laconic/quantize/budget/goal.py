@@ -83,10 +83,11 @@ class Goal:
         if any(self.apart_bytes):
             planned, lossless = self.apart_bytes
             remaining = max(self.size - self.dense_bytes, 0)
+            others = f"the other {self.weights:,} weights" if self.weights else "nothing else"
             tried = "" if least is None else f": {reached}"
             return PlanError(
                 f"{asked} too few: the plan's rows take {planned:,}, the lossless tensors with all names {lossless:,}, "
-                f"and {remaining:,} remain for the other {self.weights:,} weights{tried}"
+                f"and {remaining:,} remain for {others}{tried}"
             )
         return PlanError(
             f"{asked} too few: biases, norms and names that are stored as they are "

@@ -15,7 +15,7 @@ from laconic.format.coding.ungerboeck import STATES
 from laconic.format.lossless import lossless, together
 from laconic.quantize.budget.apart import NOTHING, Apart
 from laconic.quantize.budget.budget import Tools
-from laconic.quantize.budget.survey import parts, squares, survey
+from laconic.quantize.budget.survey import parts, survey
 from laconic.quantize.lattice import Quantizer, Source, Workers, floats, prepare
 from laconic.quantize.lattice.quantized import ONE, SLOPE
 from laconic.theory.rate_distortion import water_filling, water_filling_rate
@@ -152,7 +152,7 @@ class Network:
 
         def lost(name: str) -> float:
             new, old = codes[name].decompress().reshape(-1), self.read(name).reshape(-1)
-            return sum((squares(_wide(new[part]) - _wide(old[part])) for part in parts(len(old))), 0.0)
+            return sum((_missed(new[part], old[part]) for part in parts(len(old))), 0.0)
 
         return sum(self.workers.map(lost, names, [codes[name].size for name in names]), 0.0)
 
@@ -178,6 +178,9 @@ class Network:
         return math.sqrt(12 * max(water_filling_rate(variances, counts, bits).level, least))
 
 
-def _wide(array: np.ndarray) -> np.ndarray:
-    """Return an array as float64."""
-    return floats(array).astype(np.float64)
+def _missed(new: np.ndarray, old: np.ndarray) -> float:
+    """Return Σ (w − ŵ)² of some weights."""
+    error = floats(new).astype(np.float64)
+    error -= floats(old)
+    with np.errstate(over="ignore"):
+        return float(np.square(error, out=error).sum())
