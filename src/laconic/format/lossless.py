@@ -28,7 +28,7 @@ def lossless(array: np.ndarray) -> Code:
     all zeros, and in these by runs of eight places: a triangle takes a few hundredths of a bit for each place.
 
     >>> code = lossless(np.triu(np.full((512, 512), -np.inf, np.float32), 1))
-    >>> bits({"mask": code}) // 8 < 512 * 512 * 4 / 1000
+    >>> bits({"mask": code}) // 8 < 512 * 512 * 4 / 500
     True
     """
     if array.nbytes <= _LEAST:

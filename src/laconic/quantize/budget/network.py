@@ -69,6 +69,7 @@ class Network:
         self._exact = [name for name in names if surveys[name].weights and name not in quantized]
         self._tops = {name: survey.largest * survey.gathering(tools.dct) for name, survey in quantized.items()}
         self.dense = self.lossless([name for name in names if name not in quantized])
+        self.dense_bytes = self._bytes(self.dense)
         self.least, self.most = 0.0, math.inf
 
     def read(self, name: str) -> np.ndarray:
@@ -87,11 +88,6 @@ class Network:
         return self.weights <= KEPT
 
     @property
-    def dense_bytes(self) -> int:
-        """Bytes of the file with the other tensors alone."""
-        return container.bits(self.dense, self.metadata) // 8
-
-    @property
     def kept_exactly(self) -> tuple[str, ...]:
         """The names of the weights that stay as they are, in the order of the network."""
         exact = {*self._exact, *(name for name in self.sizes if name in self.dense)} - self.apart.codes.keys()
@@ -102,9 +98,8 @@ class Network:
         """Bytes that the codes that were given take, and those that stay lossless with the names; 0 without either."""
         if not (self.apart.codes or self.apart.lossless):
             return 0, 0
-        whole, rest = self.dense_bytes, {n: code for n, code in self.dense.items() if n not in self.apart.codes}
-        others = container.bits(rest, self.metadata) // 8
-        return whole - others, others
+        planned = (container.bits(self.apart.codes) - container.bits({})) // 8
+        return planned, self.dense_bytes - planned
 
     @cached_property
     def lost_apart(self) -> float:
@@ -123,9 +118,9 @@ class Network:
         counts = np.array(list(self.sizes.values()))
         cell = self._cell(np.array(list(self.energies.values())) / counts, counts, size, target)
         far = {name for name, top in self._tops.items() if top > cell * _FARTHEST / 4}
-        lossless = self.lossless(name for name in self.tensors if name in far or name in self.dense)
-        if size is None or container.bits(lossless, self.metadata) // 8 <= size:
-            self.dense = lossless
+        lossless = self.lossless(name for name in self.tensors if name in far or name in self.dense) if far else {}
+        if far and (size is None or self._bytes(lossless) <= size):
+            self.dense, self.dense_bytes = lossless, self._bytes(lossless)
         near = [name for name in self.sizes if name not in self.dense]
         top = max((self._tops[name] for name in near), default=0.0)
         self.least, self.most = top / _FARTHEST, 4 * top or math.inf
@@ -167,6 +162,10 @@ class Network:
         """Return the codes of tensors that stay as they are, and those that were given."""
         codes = {name: self.apart.codes.get(name) or lossless(self.read(name)) for name in names}
         return together(codes) if self.tools.shared else codes
+
+    def _bytes(self, codes: Mapping[str, Code]) -> int:
+        """Return the bytes of the file with these tensors alone."""
+        return container.bits(codes, self.metadata) // 8
 
     def _cell(self, variances: np.ndarray, counts: np.ndarray, size: int | None, target: float) -> float:
         """Return the cell of the water level that takes what is asked for Gaussians of these variances."""
