@@ -98,6 +98,11 @@ def test_a_hole_among_weights_is_refused_with_what_to_do_and_kept_where_that_is_
     assert read_back(dict(fitted.codes))["holes"].tobytes() == tensors["holes"].tobytes()
 
 
+def test_bits_of_no_weights_are_refused():
+    with pytest.raises(PlanError, match="0 bytes, too few: there are no weights"):
+        fit({"whole": np.arange(600).reshape(20, 30), "mask": triangle(64)}, Budget(bits=4))
+
+
 def test_three_thousand_tensors_of_four_weights_take_no_time_and_few_bytes():
     tensors = {f"layer{i}.weight": noise(2, 2, seed=i) for i in range(3000)}
     begin = time.process_time()

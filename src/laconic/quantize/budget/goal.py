@@ -80,6 +80,11 @@ class Goal:
             return PlanError(f"no step gives {self.budget}: the tensors' own type is too coarse for it")
         reached = "names take the rest" if least is None else f"the smallest file tried has {least:,.0f}"
         asked = f"{self.budget} are" if self.budget.size else f"{self.budget} are {self.size:,} bytes,"
+        if self.budget.bits and not self.size:
+            return PlanError(
+                f"{asked} too few: there are no weights, floats with two or more axes that are neither a module's "
+                "buffers nor masks, to count bits for; ask for a size or a ratio"
+            )
         if any(self.apart_bytes):
             planned, lossless = self.apart_bytes
             remaining = max(self.size - self.dense_bytes, 0)
