@@ -16,16 +16,17 @@ from laconic.format.compact import compact
 from laconic.format.container import LacFile
 from laconic.insight.ledger import REFERENCE_BYTES, Ledger, ledger
 from laconic.lc.baselines import direct
+from laconic.lc.budgeted import buffers_told, within
 from laconic.lc.finetune import finetune
 from laconic.lc.learning import Training
 from laconic.lc.schedule import Progress
 from laconic.lc.state import LCState
 from laconic.lc.steps import start
 from laconic.models.checkpoints import checkpoint_bytes
-from laconic.models.params import Arrays, Params, all_of, all_params_of, apply_to, decompress
+from laconic.models.params import Params, all_of, all_params_of, apply_to, buffers_of, decompress
 from laconic.models.ties import untied
 from laconic.plans.plan import Plan, weights_only
-from laconic.quantize.budget import QUALITIES, Budget, Fitted, fit_named
+from laconic.quantize.budget import QUALITIES, Budget, Fitted
 from laconic.theory.metric import Metrics
 from laconic.training.loop import trainable
 from laconic.training.task import Task
@@ -96,6 +97,8 @@ def compress(
     task: Task | None = None,
     effort: Effort = "direct",
     *,
+    budget: Budget | None = None,
+    lossless: Sequence[str] = (),
     quality: str = "default",
     training: Training | None = None,
     metrics: Metrics | None = None,
@@ -114,9 +117,12 @@ def compress(
             of the task, where there is one), by its memory or by equal bytes, is stored once under all of them;
             training takes as one variable what the task's module ties.
         plan: what each tensor gets; a `Compression` alone is applied to every tensor with two or more axes. A
-            `Budget` puts all of these on one grid, at the step that meets it.
+            `Budget` puts all of these on one grid, at the step that meets it; see it for what a weight is.
         task: loss and training data; ``effort="train"`` needs it.
         effort: "direct" projects the weights once (seconds); "train" runs the LC algorithm.
+        budget: beside a `Plan`: its rows take their bytes first, and all other weights share what remains. What is no
+            weight gets ``rest``, and is lossless without one.
+        lossless: with a budget: patterns of tensors that stay as they are, such as ``["*.mask", "head.*"]``.
         quality: with a budget, how hard to try: "fast", "default" or "max" (`laconic.quantize.budget.QUALITIES`).
         training: for ``effort="train"``: how long and how.
         metrics: importances by name, in place of what ``plan.importance`` would have estimated.
@@ -141,24 +147,27 @@ def compress(
         raise PlanError(f"effort is 'direct' or 'train', not {effort!r}")
     if effort == "train" and task is None:
         raise PlanError("effort 'train' needs a task: the loss and the data to train on")
-    if quality not in QUALITIES or (quality != "default" and not isinstance(plan, Budget)):
+    plan, budget = _parted(plan, budget, lossless)
+    if quality not in QUALITIES or (quality != "default" and not budget):
         raise PlanError(f"quality is one of {', '.join(QUALITIES)}, and goes with a budget; not {quality!r}")
+    if budget and effort != "direct":
+        raise PlanError("a budget is met from the weights alone: effort 'direct'")
     given = all_params_of(network) if isinstance(network, nn.Module) else dict(network)
     whole = untied(given, task.module if task else None)
     reference = len(checkpoint_bytes(whole.params))
     notes = {REFERENCE_BYTES: str(reference), **(task.metadata if task else {}), **(metadata or {})}
-    if isinstance(plan, Budget):
-        if effort != "direct":
-            raise PlanError("a budget is met from the weights alone: effort 'direct'")
-        whole = whole.alike()
-        fitted = fit_named(
-            Arrays(whole.params), whole.names, plan, QUALITIES[quality], notes, reference_bytes=reference,
-            threads=threads,
-        )  # fmt: skip
-        return Result(fitted.codes, notes, fitted=fitted)
     plan = plan if isinstance(plan, Plan) else weights_only(plan, whole.params)
     metrics = plan.metrics(task, whole.params) if metrics is None and resume is None else metrics
     metrics = metrics and {whole.names.get(name, name): metric for name, metric in metrics.items()}
+    if budget:
+        module = network if isinstance(network, nn.Module) else task and task.module
+        buffers = buffers_of(module) if module else ()
+        notes |= buffers_told(whole, buffers)
+        fitted = within(
+            whole, budget, plan, QUALITIES[quality], notes, buffers=buffers,
+            metrics=metrics, reference_bytes=reference, threads=threads,
+        )  # fmt: skip
+        return Result(fitted.codes, notes, fitted=fitted)
     plan, whole = plan.settled(whole, metrics, alike=effort == "direct")
     with plan.advising():
         if effort == "direct" or task is None:
@@ -173,6 +182,29 @@ def compress(
             watch(state)
     codes = compact(finetune(task, state.all_codes, how.finetune, seed))
     return Result(whole.named(codes), notes, tuple(history), fixed=tuple(state.fixed))
+
+
+def _parted(
+    plan: Plan | Compression | Budget, budget: Budget | None, lossless: Sequence[str]
+) -> tuple[Plan | Compression, Budget | None]:
+    """Return what some tensors get, and the budget of all, if there is one.
+
+    Raises:
+        PlanError: for what does not go together.
+    """
+    if isinstance(lossless, str):
+        raise PlanError(f"lossless is a list of patterns: [{lossless!r}]")
+    if isinstance(plan, Budget):
+        if budget:
+            raise PlanError(f"two budgets, {plan} and {budget}: a budget is named once")
+        return Plan({}).keeping(lossless), plan
+    if lossless and not budget:
+        raise PlanError(f"lossless goes with a budget; in a plan, give {', '.join(lossless)} a row: Lossless()")
+    if budget and not isinstance(plan, Plan):
+        raise PlanError(
+            "a compression alone takes every weight, and leaves a budget none; say in a Plan which it takes"
+        )
+    return (plan.keeping(lossless) if isinstance(plan, Plan) else plan), budget
 
 
 def load(source: str | Path, limit: int | None = None) -> dict[str, Tensor]:

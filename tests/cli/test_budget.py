@@ -70,6 +70,18 @@ def test_a_budget_is_met_and_told(call, checkpoint, tmp_path, case):
     assert all(torch.equal(back[name], original[name]) for name in ("conv.bias", "fc.bias"))
 
 
+def test_a_plan_and_what_stays_lossless_take_their_bytes_first(call, checkpoint, tmp_path):
+    file, plan = tmp_path / "a.lac", tmp_path / "a.toml"
+    plan.write_text('[tensors]\n"fc.weight" = { codebook = 4 }\n')
+    arguments = ["--bits", "3", "--plan", plan, "--lossless", "*.bias", "--json"]
+    record = parsed(call("compress", checkpoint, "-o", file, *arguments))
+    assert 0.99 * 3 * WEIGHTS / 8 < record["bytes"] <= 3 * WEIGHTS / 8
+    assert record["snr"] == pytest.approx(snr_of(checkpoint, file), abs=1e-4)
+    assert len(laconic.load(file)["fc.weight"].unique()) == 4
+    record = parsed(call("compress", checkpoint, "-o", file, "--bits", "24", "--lossless", "fc*", "--force", "--json"))
+    assert record["kept_lossless"] == ["fc.weight"]
+
+
 def test_a_ratio_is_of_the_checkpoint(call, checkpoint, tmp_path):
     record = parsed(call("compress", checkpoint, "-o", tmp_path / "a.lac", "--ratio", "12", "--json"))
     assert record["asked"] == "ratio 12"
@@ -109,7 +121,11 @@ def test_more_effort_is_less_error(call, checkpoint, tmp_path):
         (["--bits", "3", "--codebook", "4"], "--bits does not go with --codebook"),
         (["--size", "9KB", "--keep", "0.1"], "--size does not go with --keep"),
         (["--snr", "20", "--rank", "3"], "--snr does not go with --rank"),
-        (["--ratio", "9", "--plan", "a.toml"], "--ratio does not go with --plan"),
+        (["--lossless", "fc*", "--keep", "0.1"], "--lossless goes with a budget"),
+        (["--lossless", "fc*", "--plan", "a.toml"], "--lossless goes with a budget"),
+        (["--quality", "max", "--plan", "a.toml"], "--quality goes with a budget"),
+        (["--bits", "3", "--lossless", "none*"], "pattern 'none*' matches no tensor"),
+        (["--bits", "3", "--lossless", "fc*"], "the lossless tensors with all names"),
         (["--bits", "3", "--effort", "train"], "--bits does not go with --effort train"),
         (["--quality", "max", "--codebook", "4"], "--quality does not go with --codebook"),
         (["--size", "0"], "size is above 0 and finite, not 0"),

@@ -22,13 +22,14 @@ from laconic.format.codes import Code
 from laconic.format.compact import compact
 from laconic.insight.ledger import REFERENCE_BYTES
 from laconic.lc.baselines import direct
+from laconic.lc.budgeted import buffers_told, within
 from laconic.lc.finetune import FINE_TUNING
 from laconic.lc.learning import Training
 from laconic.models.checkpoints import open_checkpoint
-from laconic.models.params import Arrays, Params
+from laconic.models.params import Params, buffers_of
 from laconic.models.ties import Untied, untied
-from laconic.plans.plan import Plan
-from laconic.quantize.budget import PASSES, QUALITIES, Budget, fit_named
+from laconic.plans.plan import Plan, load_plan
+from laconic.quantize.budget import PASSES, QUALITIES, Budget
 from laconic.theory.importance import Importance
 from laconic.theory.metric import Metrics
 from laconic.training.optimization import Optimization
@@ -63,7 +64,10 @@ def command(
     weights: Annotated[Path, typer.Argument(help="The checkpoint: .safetensors, .pt or .pth.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The .lac file to write.")],
     bits: Annotated[
-        float | None, typer.Option(help="Budget: bits per weight, everything in the file counted. 4 unless you say.")
+        float | None,
+        typer.Option(
+            help="Budget: bits per weight, of the whole file. 4 unless you say. Buffers and masks are no weights."
+        ),
     ] = None,
     size: Annotated[
         int | None,
@@ -83,6 +87,7 @@ def command(
     rank: options.Rank = None,
     per_tensor: options.PerTensor = False,
     plan: options.Plan = None,
+    lossless: options.Lossless = None,
     importance: options.Weigh = None,
     temperature: options.Temperature = None,
     importance_samples: options.Samples = None,
@@ -124,6 +129,9 @@ def command(
     With a budget (--bits, --size, --ratio or --snr) every weight goes on one grid with the step that meets it, entropy-
     coded: the smallest file for its error. --codebook, --keep, --rank and --plan say instead what becomes of weights.
 
+    A plan and a budget go together: the plan's rows take their bytes first, and all other weights share what remains.
+    What --lossless names stays as it is, and so do masks (0 and -inf alone) and tensors of a single value.
+
     With --importance the errors of these count as much as the weights matter to the network: it needs the network and
     its data, of which the checkpoint may tell the names. It goes before what a plan says; none is for none.
 
@@ -131,6 +139,10 @@ def command(
       laconic compress net.safetensors -o net.lac --bits 3
 
       laconic compress net.safetensors -o net.lac --size 100KB --quality max
+
+      laconic compress net.pt -o net.lac --bits 3 --lossless 'head.*'
+
+      laconic compress net.pt -o net.lac --bits 3 --plan a.toml
 
       laconic compress net.safetensors -o net.lac --codebook 4
 
@@ -151,7 +163,7 @@ def command(
     notes: dict[str, str] = {key: metadata[key] for key in IDENTITY if key in metadata}
     notes[REFERENCE_BYTES] = str(weights.stat().st_size)
     budget = _budget(context, bits, size, ratio, snr, effort)
-    job_task, resolved = None, None
+    job_task, resolved = None, load_plan(plan) if budget and plan else None
     if not budget:
         params = dict(params)
         resolved = plan_of(params, codebook, keep, rank, per_tensor, plan)
@@ -165,11 +177,14 @@ def command(
     if job_task is None or effort is Effort.direct:
         _require_defaults(context)
         metadata = {**(job_task.metadata if job_task else {}), **notes}
-        if resolved is None:
-            result = _within(say, whole.alike(), budget or Budget(bits=4), quality, metadata, threads)
+        metrics = resolved and _metrics(say, resolved, job_task, whole.params)
+        if budget:
+            rows = (resolved or Plan({})).keeping(lossless or [])
+            result = _within(say, whole, budget, rows, metrics, quality, metadata, job_task, threads)
         else:
-            metrics = _metrics(say, resolved, job_task, whole.params)
+            assert resolved is not None, "what is no budget is a plan"
             result = Result(_direct(say, *resolved.settled(whole, metrics, alike=True), metrics), metadata)
+        del params, whole  # what was read of the checkpoint leaves the memory
         _report(say, result, output, job_task, force)
         return
     assert resolved is not None, "a budget is for direct compression"
@@ -195,7 +210,7 @@ def command(
     checkpoint.unlink(missing_ok=True)
 
 
-_OF_PLANS = ("codebook", "keep", "rank", "per_tensor", "plan")
+_OF_PLANS = ("codebook", "keep", "rank", "per_tensor")
 _CHOICES = ("codebook", "keep", "rank", "per_tensor", "batch", "seed")
 _OF_TRAINING = (
     "method", "steps", "epochs", "lr", "lr_decay", "weight_decay", "mu", "growth", "tolerance", "quadratic_penalty",
@@ -267,7 +282,7 @@ def _budget(
     context: typer.Context, bits: float | None, size: int | None, ratio: float | None, snr: float | None,
     effort: Effort,
 ) -> Budget | None:  # fmt: skip
-    """Return the budget that the options name, the default one where they name nothing, or None beside a plan."""
+    """Return the budget that the options name, the default one where they name nothing, or None for a plan alone."""
     given = {"bits": bits, "size": size, "ratio": ratio, "snr": snr}
     named = [options.name_of(option) for option, value in given.items() if value is not None]
     planned = [
@@ -275,26 +290,32 @@ def _budget(
     ]
     if len(named) > 1:
         raise PlanError(f"{', '.join(named)}: a budget is named once")
-    if planned or effort is Effort.train:
-        if named or context.params["quality"] is not Quality.default:
+    if named and not planned and effort is Effort.direct:
+        return Budget(bits, size, ratio, snr)
+    if planned or context.params["plan"] or effort is Effort.train:
+        idle = [*named, *(["--quality"] if context.params["quality"] is not Quality.default else [])]
+        if idle and (planned or effort is Effort.train):
             beside = ", ".join(planned) or "--effort train"
-            raise PlanError(f"{named[0] if named else '--quality'} does not go with {beside}: a budget says it all")
+            raise PlanError(f"{idle[0]} does not go with {beside}: a budget says it all")
+        if idle or context.params["lossless"]:
+            alone = idle[0] if idle else "--lossless"
+            raise PlanError(f"{alone} goes with a budget: name one, as --bits 4; or give what stays a row in a --plan")
         return None
-    if not named:
-        return Budget(bits=4)
-    return Budget(bits, size, ratio, snr)
+    return Budget(bits=4)
 
 
 def _within(
-    say: Output, network: Untied, budget: Budget, quality: Quality, notes: Mapping[str, str], threads: int | None
-) -> Result:
+    say: Output, network: Untied, budget: Budget, plan: Plan, metrics: Metrics | None, quality: Quality,
+    notes: Mapping[str, str], task: Task | None, threads: int | None,
+) -> Result:  # fmt: skip
     """Return the result within a budget, with a progress bar over the passes meanwhile."""
-    reference = int(notes[REFERENCE_BYTES])
+    buffers, reference = buffers_of(task.module) if task else (), int(notes[REFERENCE_BYTES])
+    notes = {**notes, **buffers_told(network, buffers)}
     with say.progress("choosing the step", PASSES) as tick:
-        fitted = fit_named(
-            Arrays(network.params), network.names, budget, QUALITIES[quality.value], notes, reference_bytes=reference,
-            threads=threads,
-            watch=lambda number, size: tick(number, f"pass {number}: {in_bytes(size)}"),
+        fitted = within(
+            network, budget, plan, QUALITIES[quality.value], notes,
+            lambda number, size: tick(number, f"pass {number}: {in_bytes(size)}"),
+            buffers=buffers, metrics=metrics, reference_bytes=reference, threads=threads,
         )  # fmt: skip
     return Result(fitted.codes, notes, fitted=fitted)
 
@@ -313,9 +334,9 @@ def _report(say: Output, result: Result, output: Path, task: Task | None, force:
     ratio = f"{account.ratio:.2f}× smaller" if account.ratio else ""
     fitted = result.fitted
     if fitted:
-        record |= {"asked": str(fitted.budget), "bits_per_weight": account.bits_per_weight, "snr": fitted.snr,
+        record |= {"asked": str(fitted.budget), "bits_per_weight": fitted.bits_per_weight, "snr": fitted.snr,
                    "step": fitted.step, "passes": fitted.passes, "kept_lossless": list(fitted.lossless)}  # fmt: skip
-        ratio += f"; asked {fitted.budget}, {account.bits_per_weight or 0:.3f} bits per weight at {fitted.snr:.2f} dB"
+        ratio += f"; asked {fitted.budget}, {fitted.bits_per_weight or 0:.3f} bits per weight at {fitted.snr:.2f} dB"
     lines = [
         f"{split}: " + ", ".join(f"{k} {v:.4g}" for k, v in measures.items()) for split, measures in measured.items()
     ]

@@ -102,7 +102,20 @@ Keep = Annotated[
 ]
 Rank = Annotated[int | None, typer.Option(min=0, help="Factor each matrix into two of this rank.")]
 PerTensor = Annotated[bool, typer.Option("--per-tensor", help="With --keep: the share of each tensor.")]
-Plan = Annotated[Path | None, typer.Option(help="A TOML plan: patterns of tensor names to compressions.")]
+Plan = Annotated[
+    Path | None,
+    typer.Option(
+        help="A TOML plan: patterns of tensor names to compressions. With a budget, the others share the rest."
+    ),
+]
+Lossless = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--lossless",
+        metavar="PATTERN",
+        help="With a budget: tensors that stay as they are, as 'head.*' or '*mask'; may be repeated.",
+    ),
+]
 Net = Annotated[
     str | None,
     typer.Option(

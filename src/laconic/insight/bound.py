@@ -23,6 +23,7 @@ import numpy as np
 from laconic.errors import DataError, WeightsError
 from laconic.format.coding import FLOATS, entropy_bits
 from laconic.format.container import LacFile
+from laconic.format.lossless import is_mask
 from laconic.format.ties import alike
 from laconic.quantize.lattice import Quantizer, prepare
 from laconic.theory.rate_distortion import Sources, laplacian_filling, layer, network_distortion, network_rate
@@ -75,7 +76,7 @@ class Bound:
 
     Args:
         tensors: matrices and kernels by name: all that is counted in D.
-        elements: of all tensors with two or more axes, of equal ones once, which bits a weight are divided by.
+        elements: of all tensors with two or more axes but masks, of equal ones once, which bits are divided by.
         moments: of what each layer reads, shape (columns, columns), where D is that of outputs; else none.
         curves: R(D) by the name of the source.
     """
@@ -138,8 +139,8 @@ def of_weights(tensors: Mapping[str, np.ndarray], watch: Watch | None = None) ->
     """Return the curves for the squared error of weights.
 
     Args:
-        tensors: all of the network, by name; those with two or more axes and numbers other than integers count, and
-            those that are equal bit by bit as one.
+        tensors: all of the network, by name; floats with two or more axes count, but for masks of 0 and −inf, and those
+            that are equal bit by bit as one.
         watch: told how many of the searches for scales are done.
 
     Raises:
@@ -223,7 +224,8 @@ def _classes(weights: Mapping[str, np.ndarray], cell: float) -> tuple[Mapping[st
 
 def _weights(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return the tensors whose error counts, each one that is finite."""
-    weights = {name: w for name, w in tensors.items() if w.ndim >= 2 and w.dtype.name in FLOATS and w.size}
+    floating = {name: w for name, w in tensors.items() if w.ndim >= 2 and w.dtype.name in FLOATS and w.size}
+    weights = {name: w for name, w in floating.items() if np.isfinite(w).all() or not is_mask(w)}
     for name, tensor in weights.items():
         if not np.isfinite(tensor).all():
             raise WeightsError(f"{name}: weights are NaN or infinite; repair them")
@@ -236,8 +238,8 @@ def _weights(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _elements(tensors: Mapping[str, np.ndarray]) -> int:
-    """Return the elements of all tensors with two or more axes."""
-    return sum(tensor.size for tensor in tensors.values() if tensor.ndim >= 2)
+    """Return the elements of all tensors with two or more axes, but for masks."""
+    return sum(tensor.size for tensor in tensors.values() if tensor.ndim >= 2 and not is_mask(tensor))
 
 
 def _mean_square(tensor: np.ndarray) -> float:

@@ -1,5 +1,6 @@
 """Where the bits of a file are, counted exactly, and beside them what other ways of counting would say."""
 
+import json
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -7,11 +8,16 @@ from typing import Any, final
 
 from laconic.format.codes import Code
 from laconic.format.codes.counting import Charged, ideal_bits, published
-from laconic.format.coding import itemsize
+from laconic.format.coding import FLOATS, itemsize
 from laconic.format.container import Charge, LacFile
+from laconic.format.lossless import is_mask_code
 
 REFERENCE_BYTES = "reference_bytes"
 """Key of the metadata that holds the size of the file that was compressed."""
+
+
+BUFFERS = "buffers"
+"""Key of the metadata that lists the tensors that a module had as buffers, in JSON: they are no weights."""
 
 
 @final
@@ -30,6 +36,7 @@ class Entry:
         published_bits: fixed-length indices and coordinate lists, as the sources count.
         dense_bits: of the tensor as it was.
         tied: where this is a further name of a tensor, the first one, under which all is counted; else empty.
+        weights: how many of its elements bits are counted for: all, or none of what is no weight.
     """
 
     name: str
@@ -42,6 +49,7 @@ class Entry:
     published_bits: int
     dense_bits: int
     tied: str = ""
+    weights: int = 0
 
 
 @final
@@ -72,9 +80,9 @@ class Ledger:
 
     @property
     def bits_per_weight(self) -> float | None:
-        """8 · file bytes / elements of the tensors with two or more axes, of tied ones once."""
-        elements = sum(math.prod(entry.shape) for entry in self.entries if len(entry.shape) >= 2 and not entry.tied)
-        return 8 * self.file_bytes / elements if elements else None
+        """8 · file bytes / weights, which a budget counts alike; None where there are none."""
+        weights = sum(entry.weights for entry in self.entries)
+        return 8 * self.file_bytes / weights if weights else None
 
     def records(self) -> dict[str, Any]:
         """Return everything as plain values, for JSON."""
@@ -100,24 +108,34 @@ def ledger(file: LacFile, watch: Callable[[int], None] | None = None) -> Ledger:
     """
     file.require_room("nothing")
     (*charges, header), charged = file.charges(), Charged()
-    total = sum(charge.bytes for charge in (*charges, header))
+    total, buffers = sum(charge.bytes for charge in (*charges, header)), _listed(file.metadata.get(BUFFERS, ""))
     entries = []
     for charge in charges:
-        counted = (0.0, 0) if charge.tied else _counted(file.code(charge.name), charged)
-        entries.append(_entry(charge, total, *counted))
+        counted = (0.0, 0, 0) if charge.tied else _counted(file.code(charge.name), charged)
+        entries.append(_entry(charge, total, *counted[:2], 0 if charge.name in buffers else counted[2]))
         if watch is not None:
             watch(len(entries))
-    entries.append(_entry(header, total, 0.0, 0))
+    entries.append(_entry(header, total, 0.0, 0, 0))
     reference = file.metadata.get(REFERENCE_BYTES, "")
     return Ledger(tuple(entries), total, int(reference) if reference.isascii() and reference.isdigit() else None)
 
 
-def _counted(code: Code, charged: Charged) -> tuple[float, int]:
-    """Return the bytes of a tensor by its entropy, and its bits as published."""
-    return ideal_bits(code) / 8, published(code, charged)
+def _listed(text: str) -> frozenset[str]:
+    """Return the names in a JSON list; none where it is no such list."""
+    try:
+        names = json.loads(text or "[]")
+    except ValueError:
+        return frozenset()
+    return frozenset(name for name in names if isinstance(name, str)) if isinstance(names, list) else frozenset()
 
 
-def _entry(charge: Charge, total: int, entropy_bytes: float, published: int) -> Entry:
+def _counted(code: Code, charged: Charged) -> tuple[float, int, int]:
+    """Return the bytes of a tensor by its entropy, its bits as published, and how many weights it has."""
+    weighs = len(code.shape) >= 2 and code.dtype in FLOATS and not is_mask_code(code)
+    return ideal_bits(code) / 8, published(code, charged), code.size if weighs else 0
+
+
+def _entry(charge: Charge, total: int, entropy_bytes: float, published: int, weights: int) -> Entry:
     """Return the entry of a charge; the header's has no tensor to count, and a further name none of its own."""
     dense = 0 if not charge.dtype or charge.tied else 8 * itemsize(charge.dtype) * math.prod(charge.shape)
     return Entry(
@@ -131,4 +149,5 @@ def _entry(charge: Charge, total: int, entropy_bytes: float, published: int) -> 
         published,
         dense,
         charge.tied,
+        weights,
     )

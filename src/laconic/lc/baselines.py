@@ -6,7 +6,7 @@
   reconsiders a choice.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from laconic.csteps.joint import together
@@ -14,7 +14,7 @@ from laconic.format.codes import Code
 from laconic.lc.state import LCState
 from laconic.lc.steps import LStep, c_step
 from laconic.models.params import Params
-from laconic.plans.plan import Plan
+from laconic.plans.plan import Plan, Row
 from laconic.theory.metric import Metrics
 
 
@@ -30,7 +30,12 @@ def direct(params: Params, plan: Plan, metrics: Metrics | None = None) -> Iterat
         PlanError: when the plan does not fit.
         WeightsError: when a tensor cannot be compressed as the plan says.
     """
-    for row in plan.resolve(params):
+    yield from projected(params, plan.resolve(params), metrics)
+
+
+def projected(params: Params, rows: Iterable[Row], metrics: Metrics | None = None) -> Iterator[dict[str, Code]]:
+    """Yield what `direct` does, of the tensors on these rows."""
+    for row in rows:
         for names in together(row.compression, row.names):
             yield row.compression.project({name: params[name] for name in names}, metrics)
 

@@ -13,6 +13,9 @@ from laconic.errors import DataError
 from laconic.format.files import replace_file, same_every_time
 from laconic.models.params import Params
 
+_MAPPED = 1 << 26
+"""Bytes of different tensors that are read before a file is opened anew."""
+
 
 @final
 class OneByOne(Mapping[str, Tensor]):
@@ -24,7 +27,8 @@ class OneByOne(Mapping[str, Tensor]):
 
     def __init__(self, path: Path) -> None:
         file: Any = safetensors.safe_open(path, framework="pt")
-        self._file, self._names = file, {name: name for name in file.keys()}
+        self._path, self._file, self._names = path, file, {name: name for name in file.keys()}
+        self._mapped: dict[str, int] = {}  # bytes that were read of the file since it was opened
         left_out = {k: v for k, v in self.metadata.items() if k not in self._names and v in self._names}
         self._names |= left_out
 
@@ -36,7 +40,11 @@ class OneByOne(Mapping[str, Tensor]):
     def __getitem__(self, name: str) -> Tensor:
         if name not in self._names:
             raise KeyError(name)
-        tensor: Tensor = self._file.get_tensor(self._names[name])
+        own = self._names[name]
+        if own not in self._mapped and sum(self._mapped.values()) > _MAPPED:  # they stay in memory until it is closed
+            self._file, self._mapped = safetensors.safe_open(self._path, framework="pt"), {}
+        tensor: Tensor = self._file.get_tensor(own)
+        self._mapped[own] = tensor.nbytes
         return tensor
 
     def __iter__(self) -> Iterator[str]:

@@ -34,6 +34,12 @@ def all_params_of(module: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.detach() for name, tensor in named.items()}
 
 
+def buffers_of(module: nn.Module) -> set[str]:
+    """Return every name of the buffers of ``module`` that are no parameters under another name."""
+    parameters = {id(tensor) for tensor in module.parameters()}
+    return {name for name, tensor in module.named_buffers(remove_duplicate=False) if id(tensor) not in parameters}
+
+
 def first_names(module: nn.Module) -> dict[str, str]:
     """Return every name of a parameter or buffer, with the first name of the same tensor."""
     own = {

@@ -5,7 +5,7 @@ in a file that holds a tensor once for each name. The last says how a tensor is 
 takes a module's own ties alone.
 """
 
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeVar, final
 
@@ -35,6 +35,10 @@ class Untied:
     def ties(self) -> dict[str, str]:
         """The further names, with the one that their tensor has in ``params``."""
         return {name: first for name, first in self.names.items() if name != first}
+
+    def only(self, names: Collection[str]) -> frozenset[str]:
+        """Return the tensors all of whose names are in ``names``."""
+        return frozenset(self.params) - {first for name, first in self.names.items() if name not in names}
 
     def named(self, things: Mapping[str, Kind]) -> dict[str, Kind]:
         """Return ``things``, one for each tensor, under all names: one object for names that are tied."""

@@ -17,9 +17,9 @@ import fnmatch
 import json
 import re
 import tomllib
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -27,7 +27,8 @@ from laconic.csteps.compression import Compression
 from laconic.csteps.joint import Joint
 from laconic.csteps.lossless import Lossless
 from laconic.errors import PlanError, UnsupportedMetric
-from laconic.models.params import Params
+from laconic.format.lossless import is_mask
+from laconic.models.params import Params, to_numpy
 from laconic.models.ties import Untied
 from laconic.plans.techniques import TECHNIQUES, row_of
 from laconic.theory.importance import Importance, Watch
@@ -93,8 +94,8 @@ class Plan:
             rows.append(Row(strays, self.rest))
         return tuple(rows)
 
-    def settled(self, network: Untied, metrics: Metrics | None = None, *, alike: bool) -> tuple["Plan", Untied]:
-        """Return the plan with every tensor named by itself, for a network that has each tensor once.
+    def rows(self, network: Untied, metrics: Metrics | None = None, *, alike: bool) -> tuple[tuple[Row, ...], Untied]:
+        """Return what `resolve` does, for a network that has each tensor once, and that network.
 
         Args:
             network: its names may be tied; a row takes a tensor by any of them.
@@ -111,11 +112,28 @@ class Plan:
                 place |= {name: name if _by_name(row.compression) else number for name in row.names}
             place |= {name: name for name in metrics or {}}
             network = network.alike(lambda name: place[name])
-        settled = {}
-        for row in rows:
-            names = [name for name in row.names if name in network.params]
-            settled[", ".join(fnmatch_escape(name) for name in names)] = row.compression
+        kept = (tuple(name for name in row.names if name in network.params) for row in rows)
+        return tuple(Row(names, row.compression) for names, row in zip(kept, rows, strict=True)), network
+
+    def settled(self, network: Untied, metrics: Metrics | None = None, *, alike: bool) -> tuple["Plan", Untied]:
+        """Return the plan with every tensor named by itself; arguments and errors are those of `rows`."""
+        rows, network = self.rows(network, metrics, alike=alike)
+        settled = {", ".join(map(fnmatch_escape, row.names)): row.compression for row in rows}
         return Plan(settled, None, self.importance), network
+
+    def keeping(self, patterns: Sequence[str]) -> "Plan":
+        """Return the plan with a row more: what the patterns name stays lossless.
+
+        >>> Plan({"fc*": Joint(Lossless())}).keeping(["*mask", "head.*"]).tensors["*mask, head.*"]
+        Lossless()
+
+        Raises:
+            PlanError: when a row has that very pattern already.
+        """
+        kept = ", ".join(patterns)
+        if kept in self.tensors:
+            raise PlanError(f"{kept!r} is on a row of the plan and among what stays lossless; say it once")
+        return replace(self, tensors={**self.tensors, kept: Lossless()}) if patterns else self
 
     def metrics(self, task: Task | None, params: Params, watch: Watch | None = None) -> Metrics | None:
         """Return the metrics that the importance gives, or None where there is none.
@@ -151,12 +169,14 @@ class Plan:
 def weights_only(compression: Compression, params: Params) -> Plan:
     """Return the plan that compresses every floating-point tensor with two or more axes and leaves the rest lossless.
 
-    Biases and the parameters of normalisation layers are few and sensitive: no source compresses them.
+    Biases and the parameters of normalisation layers are few and sensitive: no source compresses them. A mask, which
+    holds 0 and −inf alone, is no weight.
 
     Raises:
         PlanError: when there is no such tensor.
     """
-    names = [name for name, tensor in params.items() if tensor.ndim >= 2 and tensor.is_floating_point()]
+    floats = [name for name, tensor in params.items() if tensor.ndim >= 2 and tensor.is_floating_point()]
+    names = [name for name in floats if not is_mask(to_numpy(params[name]))]
     if not names:
         raise PlanError("no floating-point tensor with two or more axes; name the tensors in a plan")
     return Plan({", ".join(fnmatch_escape(name) for name in names): compression}, rest=Lossless())

@@ -80,9 +80,9 @@ def published(code: Code, charged: Charged) -> int:
     if isinstance(code, TileSparseCode):
         return _tile_bits(code) + published(code.values, charged)
     if isinstance(code, GridCode):
-        levels, step = code.levels, 0 if code.step in charged else 32
+        (low, high), step = code.extremes, 0 if code.step in charged else 32
         charged.add(code.step)
-        return code.size * _index_bits(int(levels.max()) - int(levels.min()) + 1 if code.size else 0) + step
+        return code.size * _index_bits(high - low + 1) + step
     if isinstance(code, SumCode):
         return sum(published(term, charged) for term in code.terms)
     assert isinstance(code, LowRankCode | TuckerCode | CanonicalCode), f"no published count of {type(code).__name__}"

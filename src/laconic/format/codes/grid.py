@@ -14,7 +14,7 @@ from laconic.format.codes.scales import COLUMNS, POSITIONS, ROWS, Scales, folded
 from laconic.format.codes.streams import Symbols, Values
 from laconic.format.coding import FLOATS
 from laconic.format.coding.model import MAX_CLASSES, Model, parse_model
-from laconic.format.coding.payload import Coder, decode_levels, decode_weights, encode_levels
+from laconic.format.coding.payload import Coder, decode_counts, decode_levels, decode_weights, encode_levels
 
 TRANSFORMS = ("none", "cosine")
 """What is quantized: the weights, or the cosine transform of their kernels; the position is the number in the file."""
@@ -111,7 +111,13 @@ class GridCode(Code):
     def index_bits(self) -> float:
         """What the integers cost by the tables, in bits: no tables, scale symbols or states of the coder."""
         segments = self.own_scales.segments()
-        return self.coder.bits(decode_levels(self.payload.array.data, segments, self.coder), segments)
+        return self.coder.bits(decode_counts(self.payload.array.data, segments, self.coder), segments)
+
+    @property
+    def extremes(self) -> tuple[int, int]:
+        """The least of the integers v and the largest; 0 and 0 where there are none."""
+        levels = decode_counts(self.payload.array.data, self.own_scales.segments(), self.coder)
+        return (int(levels.min()), int(levels.max())) if len(levels) else (0, 0)
 
     @property
     def levels(self) -> np.ndarray:
@@ -170,7 +176,7 @@ class GridCode(Code):
 
     def check(self) -> None:
         """Decode the payload."""
-        decode_levels(self.payload.array.data, self.own_scales.segments(), self.coder)
+        decode_counts(self.payload.array.data, self.own_scales.segments(), self.coder)
 
     def labels(self) -> np.ndarray:
         """Return v; with a cosine transform, of each coefficient."""

@@ -22,7 +22,10 @@ from laconic.format.coding.pairs import SIDE, paired
 from laconic.format.coding.ungerboeck import feedback
 from laconic.format.coding.varints import Cursor
 
-_AT_ONCE = 1 << 20
+_EXACT = DIRECT + 4 * (22 - 4)
+"""Sizes whose magnitudes are below 2²², and their levels below 2²⁴: integers that are float32."""
+
+_AT_ONCE = 1 << 17
 """Levels that are counted at once."""
 
 
@@ -130,13 +133,13 @@ class Coder:
         return values.reshape(-1)
 
     def bits(self, levels: np.ndarray, segments: Segments) -> float:
-        """Return what ``levels``, in the order of the segments, cost one by one by the tables, in bits."""
+        """Return what ``levels``, integers in the order of the segments, cost one by one by the tables, in bits."""
         trellis, total = self.model.trellis, 0.0
         for c, first, end in zip(segments.classes.tolist(), segments.borders[:-1], segments.borders[1:], strict=True):
             for parity in range(self.parities):
                 counts = np.zeros(SIZES, np.int64)
                 for at in range(first, end, _AT_ONCE):
-                    part = levels[at : min(at + _AT_ONCE, end)]
+                    part = levels[at : min(at + _AT_ONCE, end)].astype(np.int64)
                     own = part[part & 1 == parity] if trellis else part
                     counts += np.bincount(sizes_of(own, trellis=trellis), minlength=SIZES)
                 total += coded_bits(self.model.tables[c][parity], counts, odd=bool(parity))
@@ -157,7 +160,7 @@ def moved(levels: np.ndarray, offsets: np.ndarray) -> np.ndarray:
 
 
 def encode_levels(levels: np.ndarray, segments: Segments, coder: Coder) -> bytes:
-    """Return ``levels`` (shape (segments.size,), int32 or int64, in the order of the segments) as bytes.
+    """Return ``levels`` (shape (segments.size,), int8 to int64, in the order of the segments) as bytes.
 
     Every symbol that occurs must have a frequency, and with a trellis every lane's levels must be a path through it.
     """
@@ -188,6 +191,17 @@ def decode_levels(data: bytes | memoryview, segments: Segments, coder: Coder) ->
         FormatError: when ``data`` is not what it writes.
     """
     return _decode(data, segments, coder, np.dtype(np.int64), 1.0, np.zeros(0, np.int8))
+
+
+def decode_counts(data: bytes | memoryview, segments: Segments, coder: Coder) -> np.ndarray:
+    """Return what `decode_levels` does, as float32 where no level of the tables leaves its integers, else as float64.
+
+    Raises:
+        FormatError: when ``data`` is not what it writes.
+    """
+    most = max((len(table.costs) for tables in coder.model.tables for table in tables), default=0)
+    kind = np.dtype(np.float32 if most <= _EXACT else np.float64)
+    return _decode(data, segments, coder, kind, 1.0, np.zeros(0, np.int8))
 
 
 def decode_weights(

@@ -55,10 +55,11 @@ class Budget:
     """What a file may cost, or must be worth: exactly one of four.
 
     Args:
-        bits: 8 · bytes of the file / elements of the tensors with two or more axes.
+        bits: 8 · bytes of the file / weights: the elements of all floating-point tensors with two or more axes, of tied
+            ones once, whatever becomes of them; but those of a module's buffers, and of masks: tensors of 0 and −inf.
         size: bytes of the file.
         ratio: bytes of the uncompressed file over bytes of this one.
-        snr: 10 log₁₀ Σ w² / Σ (w − ŵ)² over the tensors with two or more axes, in dB.
+        snr: 10 log₁₀ Σ w² / Σ (w − ŵ)² over the same weights, in dB.
 
     Raises:
         PlanError: when not exactly one is given, or it is out of range.
@@ -89,7 +90,7 @@ class Budget:
         """Return the bytes that the file may have, or None where the distortion is what is asked.
 
         Args:
-            elements: of the tensors with two or more axes.
+            elements: number of weights.
             reference: bytes of the uncompressed file; a ratio needs it.
         """
         if self.bits is not None:
@@ -110,10 +111,11 @@ class Fitted:
         codes: of all tensors, in their order.
         budget: what was asked.
         file_bytes: what the file takes.
-        snr: of the tensors that are quantized, in dB; infinite where nothing is lost.
+        snr: of the weights, in dB; infinite where nothing is lost.
         step: the width of a level.
         passes: over the weights, beside trials on the sample; of a network that is no larger, these are on all of it.
-        lossless: the names of tensors that were kept as they are although they have two or more axes.
+        lossless: the names of the weights that were kept as they are.
+        weights: how many weights the network has, which bits are counted for.
     """
 
     codes: Mapping[str, Code]
@@ -123,3 +125,9 @@ class Fitted:
     step: float
     passes: int
     lossless: tuple[str, ...] = ()
+    weights: int = 0
+
+    @property
+    def bits_per_weight(self) -> float | None:
+        """8 · bytes of the file / weights; None where there are none."""
+        return 8 * self.file_bytes / self.weights if self.weights else None

@@ -21,6 +21,8 @@ class Goal:
         weights: how many are quantized.
         dense_bytes: of the file with the other tensors alone.
         tuning: what is aimed at.
+        apart_bytes: what the rows of a plan take of the dense bytes, and what the tensors take that stay lossless;
+            both 0 where nobody asked for either.
     """
 
     budget: Budget
@@ -29,6 +31,7 @@ class Goal:
     weights: int
     dense_bytes: int
     tuning: Tuning
+    apart_bytes: tuple[int, int] = (0, 0)
 
     @property
     def steep(self) -> float:
@@ -71,10 +74,26 @@ class Goal:
 
     def failure(self, least: float | None) -> PlanError:
         """Return the error of a budget that was not met; ``least`` is the smallest file that was tried, if any."""
+        if self.size is None and self.target < 0:
+            return PlanError(f"{self.budget} cannot be: the plan's rows alone lose more; give them a finer compression")
         if self.size is None:
             return PlanError(f"no step gives {self.budget}: the tensors' own type is too coarse for it")
         reached = "names take the rest" if least is None else f"the smallest file tried has {least:,.0f}"
         asked = f"{self.budget} are" if self.budget.size else f"{self.budget} are {self.size:,} bytes,"
+        if self.budget.bits and not self.size:
+            return PlanError(
+                f"{asked} too few: there are no weights, floats with two or more axes that are neither a module's "
+                "buffers nor masks, to count bits for; ask for a size or a ratio"
+            )
+        if any(self.apart_bytes):
+            planned, lossless = self.apart_bytes
+            remaining = max(self.size - self.dense_bytes, 0)
+            others = f"the other {self.weights:,} weights" if self.weights else "nothing else"
+            tried = "" if least is None else f": {reached}"
+            return PlanError(
+                f"{asked} too few: the plan's rows take {planned:,}, the lossless tensors with all names {lossless:,}, "
+                f"and {remaining:,} remain for {others}{tried}"
+            )
         return PlanError(
             f"{asked} too few: biases, norms and names that are stored as they are "
             f"take {self.dense_bytes:,}, and {reached}"

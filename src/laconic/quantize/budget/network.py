@@ -1,21 +1,21 @@
-"""A network as the search for its step sees it: which tensors are quantized, and what lies beside them."""
+"""A network as the search for its step sees it: which tensors are weights, which of these are quantized, what else."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterable, Mapping
+from functools import cached_property, partial
 from threading import Lock
 from typing import final
 
 import numpy as np
 
-from laconic.errors import WeightsError
 from laconic.format import container
-from laconic.format.codes import Code, DenseCode, shared
+from laconic.format.codes import Code
 from laconic.format.codes.scales import COLUMNS, POSITIONS, ROWS
-from laconic.format.coding import FLOATS
 from laconic.format.coding.ungerboeck import STATES
+from laconic.format.lossless import lossless, together
+from laconic.quantize.budget.apart import NOTHING, Apart
 from laconic.quantize.budget.budget import Tools
+from laconic.quantize.budget.survey import parts, survey
 from laconic.quantize.lattice import Quantizer, Source, Workers, floats, prepare
 from laconic.quantize.lattice.quantized import ONE, SLOPE
 from laconic.theory.rate_distortion import water_filling, water_filling_rate
@@ -30,8 +30,6 @@ _FINEST = 2.0**-60  # of the largest variance: no water level is lower
 _MOST_BITS = 100.0  # a weight: their water level is far below the least
 _REFINED = 2  # times that the first cell is found again from the scales of rows, columns and positions
 _FARTHEST = 2.0**30  # steps; weights stay below
-_EXTREME = 2.0**500  # a tensor with larger weights, or none larger than the inverse, is stored lossless
-_PART = 1 << 20  # numbers
 _FINER = 4.0  # a scale so many times below the cell costs next to nothing
 
 
@@ -44,24 +42,34 @@ class Network:
         tools: what the codec may use.
         metadata: text that the file will have beside them.
         workers: threads that take one tensor after the other.
+        apart: what the budget counts and does not choose.
 
     Raises:
-        WeightsError: for NaN and infinite weights.
+        WeightsError: for NaN and infinite weights that are to be quantized.
     """
 
     def __init__(
-        self, tensors: Mapping[str, np.ndarray], tools: Tools, metadata: Mapping[str, str], workers: Workers
+        self,
+        tensors: Mapping[str, np.ndarray],
+        tools: Tools,
+        metadata: Mapping[str, str],
+        workers: Workers,
+        apart: Apart = NOTHING,
     ) -> None:
-        self.tensors, self.tools, self.metadata, self.workers = tensors, tools, metadata, workers
+        self.tensors, self.tools, self.metadata, self.workers, self.apart = tensors, tools, metadata, workers, apart
         self._reading = Lock()
         names = list(tensors)
-        surveys = dict(zip(names, workers.map(self._surveyed, names, [1] * len(names)), strict=True))
-        self.elements = sum(survey.elements for survey in surveys.values())
-        weights = {name: survey for name, survey in surveys.items() if survey.is_weight}
-        self.energies = {name: survey.energy for name, survey in weights.items()}
-        self.sizes = {name: survey.elements for name, survey in weights.items()}
-        self._tops = {name: survey.largest * survey.gathering(tools.dct) for name, survey in weights.items()}
-        self.dense = self.lossless([name for name in names if name not in weights])
+        seen = workers.map(lambda name: survey(name, self.read(name), apart.role(name)), names, [1] * len(names))
+        surveys = dict(zip(names, seen, strict=True))
+        self.elements = sum(survey.weights for survey in surveys.values())
+        self.energy = sum((survey.energy for survey in surveys.values()), 0.0)
+        quantized = {name: survey for name, survey in surveys.items() if survey.is_quantized}
+        self.energies = {name: survey.energy for name, survey in quantized.items()}
+        self.sizes = {name: survey.weights for name, survey in quantized.items()}
+        self._exact = [name for name in names if surveys[name].weights and name not in quantized]
+        self._tops = {name: survey.largest * survey.gathering(tools.dct) for name, survey in quantized.items()}
+        self.dense = self.lossless([name for name in names if name not in quantized])
+        self.dense_bytes = self._bytes(self.dense)
         self.least, self.most = 0.0, math.inf
 
     def read(self, name: str) -> np.ndarray:
@@ -80,14 +88,23 @@ class Network:
         return self.weights <= KEPT
 
     @property
-    def energy(self) -> float:
-        """Sum of their squares."""
-        return sum(self.energies.values(), 0.0)
+    def kept_exactly(self) -> tuple[str, ...]:
+        """The names of the weights that stay as they are, in the order of the network."""
+        exact = {*self._exact, *(name for name in self.sizes if name in self.dense)} - self.apart.codes.keys()
+        return tuple(name for name in self.tensors if name in exact)
 
     @property
-    def dense_bytes(self) -> int:
-        """Bytes of the file with the other tensors alone."""
-        return container.bits(self.dense, self.metadata) // 8
+    def apart_bytes(self) -> tuple[int, int]:
+        """Bytes that the codes that were given take, and those that stay lossless with the names; 0 without either."""
+        if not (self.apart.codes or self.apart.lossless):
+            return 0, 0
+        planned = (container.bits(self.apart.codes) - container.bits({})) // 8
+        return planned, self.dense_bytes - planned
+
+    @cached_property
+    def lost_apart(self) -> float:
+        """Σ (w − ŵ)² of the weights whose codes were given."""
+        return self._lost(self.apart.codes, [name for name in self._exact if name in self.apart.codes])
 
     def quantizers(self, size: int | None, target: float) -> tuple[list[Quantizer], float]:
         """Return what quantizes the tensors, one group for each set of tables, and a step to begin with.
@@ -101,9 +118,9 @@ class Network:
         counts = np.array(list(self.sizes.values()))
         cell = self._cell(np.array(list(self.energies.values())) / counts, counts, size, target)
         far = {name for name, top in self._tops.items() if top > cell * _FARTHEST / 4}
-        lossless = self.lossless(name for name in self.tensors if name in far or name in self.dense)
-        if size is None or container.bits(lossless, self.metadata) // 8 <= size:
-            self.dense = lossless
+        lossless = self.lossless(name for name in self.tensors if name in far or name in self.dense) if far else {}
+        if far and (size is None or self._bytes(lossless) <= size):
+            self.dense, self.dense_bytes = lossless, self._bytes(lossless)
         near = [name for name in self.sizes if name not in self.dense]
         top = max((self._tops[name] for name in near), default=0.0)
         self.least, self.most = top / _FARTHEST, 4 * top or math.inf
@@ -123,36 +140,16 @@ class Network:
 
     def distortion(self, codes: Mapping[str, Code]) -> float:
         """Return Σ (w − ŵ)² of the tensors that are quantized, exactly that of the file."""
+        return self._lost(codes, list(self.sizes))
+
+    def _lost(self, codes: Mapping[str, Code], names: list[str]) -> float:
+        """Return Σ (w − ŵ)² of some tensors."""
 
         def lost(name: str) -> float:
             new, old = codes[name].decompress().reshape(-1), self.read(name).reshape(-1)
-            return sum((_squares(_wide(new[part]) - _wide(old[part])) for part in _parts(len(old))), 0.0)
+            return sum((_missed(new[part], old[part]) for part in parts(len(old))), 0.0)
 
-        return sum(self.workers.map(lost, list(self.sizes), list(self.sizes.values())), 0.0)
-
-    def _surveyed(self, name: str) -> "Survey":
-        """Return what is known of a tensor before anything is done.
-
-        Raises:
-            WeightsError: for NaN and infinite weights.
-        """
-        array = self.read(name)
-        if array.ndim < 2 or array.dtype.name not in FLOATS or not array.size:
-            return Survey(array.shape, array.size if array.ndim >= 2 else 0)
-        flat, bad, largest, energy = array.reshape(-1), 0, 0.0, 0.0
-        for part in _parts(array.size):
-            values = floats(flat[part])
-            finite = np.isfinite(values)
-            bad += values.size - int(np.count_nonzero(finite))
-            if not bad:
-                largest = max(largest, float(values.max()), -float(values.min()))
-                energy += _squares(values)
-        if bad:
-            raise WeightsError(
-                f"{name}: {bad} of {array.size} weights are NaN or infinite; repair them, or leave it out"
-            )
-        exact = array.dtype == np.float64 and not 1 / _EXTREME < largest < _EXTREME  # squares leave the floats
-        return Survey(array.shape, array.size, bool(largest) and not exact, energy, largest)
+        return sum(self.workers.map(lost, names, [codes[name].size for name in names]), 0.0)
 
     def _source(self, name: str, cell: float) -> Source:
         """Return a tensor as it is quantized."""
@@ -162,9 +159,13 @@ class Network:
         return prepare(name, array, cell / _FINER, cosine=tools.dct, scales=axes, load=again)
 
     def lossless(self, names: Iterable[str]) -> dict[str, Code]:
-        """Return the codes of tensors that stay as they are."""
-        codes: dict[str, Code] = {name: DenseCode.of(self.tensors[name]) for name in names}
-        return shared(codes) if self.tools.shared else codes
+        """Return the codes of tensors that stay as they are, and those that were given."""
+        codes = {name: self.apart.codes.get(name) or lossless(self.read(name)) for name in names}
+        return together(codes) if self.tools.shared else codes
+
+    def _bytes(self, codes: Mapping[str, Code]) -> int:
+        """Return the bytes of the file with these tensors alone."""
+        return container.bits(codes, self.metadata) // 8
 
     def _cell(self, variances: np.ndarray, counts: np.ndarray, size: int | None, target: float) -> float:
         """Return the cell of the water level that takes what is asked for Gaussians of these variances."""
@@ -176,41 +177,9 @@ class Network:
         return math.sqrt(12 * max(water_filling_rate(variances, counts, bits).level, least))
 
 
-@final
-@dataclass(frozen=True)
-class Survey:
-    """What is known of a tensor before anything is done.
-
-    Args:
-        shape: of the tensor.
-        elements: how many it has, or 0 where it has fewer than two axes.
-        is_weight: whether it is quantized.
-        energy: Σ w².
-        largest: magnitude.
-    """
-
-    shape: tuple[int, ...]
-    elements: int
-    is_weight: bool = False
-    energy: float = 0.0
-    largest: float = 0.0
-
-    def gathering(self, transformed: bool) -> float:
-        """Return how many times larger than the weights what is quantized can be: a transform gathers what is alike."""
-        return math.sqrt(math.prod(self.shape[2:])) if transformed else 1.0
-
-
-def _parts(size: int) -> Iterator[slice]:
-    """Give parts of an array that are worked on at a time."""
-    return (slice(start, start + _PART) for start in range(0, size, _PART))
-
-
-def _wide(array: np.ndarray) -> np.ndarray:
-    """Return an array as float64."""
-    return floats(array).astype(np.float64)
-
-
-def _squares(values: np.ndarray) -> float:
-    """Return the sum of squares; those of what is too large are infinite."""
+def _missed(new: np.ndarray, old: np.ndarray) -> float:
+    """Return Σ (w − ŵ)² of some weights."""
+    error = floats(new).astype(np.float64)
+    error -= floats(old)
     with np.errstate(over="ignore"):
-        return float(np.square(values, dtype=np.float64).sum())
+        return float(np.square(error, out=error).sum())

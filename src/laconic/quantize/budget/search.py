@@ -15,12 +15,13 @@ from dataclasses import replace
 
 import numpy as np
 
+from laconic.quantize.budget.apart import NOTHING, Apart
 from laconic.quantize.budget.budget import QUALITIES, Budget, Fitted, Tools
 from laconic.quantize.budget.goal import Goal
 from laconic.quantize.budget.network import RECORD, Network
 from laconic.quantize.budget.rehearsal import rehearse
 from laconic.quantize.budget.splicing import splice
-from laconic.quantize.budget.state import Measure, Search, State
+from laconic.quantize.budget.state import Measure, Search, State, settled
 from laconic.quantize.budget.tuning import TUNED, Tuning
 from laconic.quantize.lattice.secant import between
 from laconic.quantize.lattice.workers import Workers
@@ -42,8 +43,12 @@ def fit(
     reference_bytes: int | None = None,
     threads: int | None = None,
     tuning: Tuning = TUNED,
+    apart: Apart = NOTHING,
 ) -> Fitted:
     """Return the codes of ``tensors`` within ``budget``: floats with two or more axes on one grid, the rest lossless.
+
+    Masks, tensors of one value and tensors of four weights or fewer are lossless too (`survey`), and what ``apart``
+    says stays apart.
 
     A size is never overshot, and met within 1 % unless nothing is left to tell; in files of less than some 300 bytes it
     may end a few bytes short, for a word of the coder has two and a table more. An SNR is never missed, and exceeded by
@@ -65,22 +70,23 @@ def fit(
         reference_bytes: of the uncompressed file, for a ratio.
         threads: tensors that are worked on at a time; the cores there are unless given. The file is the same.
         tuning: how the step is searched for.
+        apart: what the budget counts and does not choose.
 
     Raises:
         PlanError: when no step meets the budget; it says what can be met.
-        WeightsError: for NaN and infinite weights.
+        WeightsError: for NaN and infinite weights that are to be quantized.
 
     >>> weights = {"w": np.random.default_rng(0).normal(size=(100, 100)).astype(np.float32)}
     >>> fit(weights, Budget(bits=3)).file_bytes <= 3 * 10_000 / 8
     True
     """
-    network = Network(tensors, tools or QUALITIES["default"], metadata or {}, Workers.of(threads))
+    network = Network(tensors, tools or QUALITIES["default"], metadata or {}, Workers.of(threads), apart)
     goal = _goal(network, budget, reference_bytes, tuning)
     if not network.sizes:
-        return Fitted(network.dense, budget, network.dense_bytes, math.inf, 0.0, 0)
+        return settled(network, goal)
     quantizers, step = network.quantizers(goal.size, goal.target)
     if all(name in network.dense for name in network.sizes):  # each is cheaper as it is, or beyond the finest step
-        return Fitted(network.dense, budget, network.dense_bytes, math.inf, 0.0, 0, tuple(network.sizes))
+        return settled(network, goal)
     search = Search(network, replace(goal, dense_bytes=network.dense_bytes), quantizers, tuning)
     return _searched(search, math.log2(step), watch or (lambda number, size: None))
 
@@ -92,11 +98,10 @@ def _goal(network: Network, budget: Budget, reference_bytes: int | None, tuning:
         PlanError: for a size that the other tensors and names alone take.
     """
     size = budget.bytes(network.elements, reference_bytes)
-    goal = Goal(
-        budget, size, network.energy / 10 ** ((budget.snr or 0) / 10), network.weights, network.dense_bytes, tuning
-    )
+    target = network.energy / 10 ** ((budget.snr or 0) / 10) - (network.lost_apart if size is None else 0.0)
+    goal = Goal(budget, size, target, network.weights, network.dense_bytes, tuning, network.apart_bytes)
     least = goal.dense_bytes + RECORD * len(network.sizes) if network.sizes else goal.dense_bytes - 1
-    if size is not None and size <= least:
+    if (size is not None and size <= least) or target < 0:
         raise goal.failure(None)
     return goal
 

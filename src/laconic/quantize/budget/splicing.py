@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from laconic.format import container
 from laconic.quantize.budget.budget import NEAR, Fitted
-from laconic.quantize.budget.state import Search, State, Trial
+from laconic.quantize.budget.state import Search, State, Trial, decibels
 from laconic.quantize.lattice.secant import between
 
 
@@ -32,7 +32,12 @@ def _exact(search: Search, state: State) -> Fitted | None:
     size = container.bits(codes, network.metadata) // 8
     if goal.size is None or size > goal.size:
         return None
-    return Fitted(codes, goal.budget, size, float("inf"), 0.0, search.tuning.passes, tuple(network.sizes))
+    snr = decibels(network.energy, network.lost_apart)
+    return Fitted(
+        codes, goal.budget, size, snr, 0.0, search.tuning.passes,
+        tuple(name for name in network.tensors if name in network.sizes or name in network.kept_exactly),
+        network.elements,
+    )  # fmt: skip
 
 
 def _worse(search: Search, result: Fitted) -> tuple[bool, float]:

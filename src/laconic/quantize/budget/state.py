@@ -141,10 +141,23 @@ class Search:
         assert file is not None, "a trial on all the weights"
         if not self.goal.allows(file.file_bytes, file.lost):
             return None
-        lost = file.lost or network.distortion(file.codes)
-        snr = 10 * math.log10(network.energy / lost) if lost else math.inf
-        kept = tuple(name for name in network.sizes if name in network.dense)
-        return Fitted(file.codes, self.goal.budget, file.file_bytes, snr, 2.0**trial.x, passes, kept)
+        lost = (file.lost or network.distortion(file.codes)) + network.lost_apart
+        return Fitted(
+            file.codes, self.goal.budget, file.file_bytes, decibels(network.energy, lost), 2.0**trial.x, passes,
+            network.kept_exactly, network.elements,
+        )  # fmt: skip
+
+
+def decibels(energy: float, lost: float) -> float:
+    """Return 10 log₁₀ of Σ w² over Σ (w − ŵ)², infinite where nothing is lost."""
+    return 10 * math.log10(energy / lost) if lost else math.inf
+
+
+def settled(network: Network, goal: Goal) -> Fitted:
+    """Return the network whose tensors all have their codes: nothing is left to choose."""
+    snr = decibels(network.energy, network.lost_apart)
+    codes = {name: network.dense[name] for name in network.tensors}
+    return Fitted(codes, goal.budget, network.dense_bytes, snr, 0.0, 0, network.kept_exactly, network.elements)
 
 
 @final

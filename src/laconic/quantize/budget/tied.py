@@ -7,9 +7,12 @@ from dataclasses import replace
 import numpy as np
 
 from laconic.format import container
+from laconic.format.codes import Code, DenseCode
 from laconic.format.codes.sharing import SMALL
 from laconic.format.coding import varint
 from laconic.format.container.table import pack_name
+from laconic.format.lossless import lossless
+from laconic.quantize.budget.apart import NOTHING, Apart
 from laconic.quantize.budget.budget import Budget, Fitted, Tools
 from laconic.quantize.budget.search import Watch, fit
 
@@ -26,6 +29,7 @@ def fit_named(
     *,
     reference_bytes: int | None = None,
     threads: int | None = None,
+    apart: Apart = NOTHING,
 ) -> Fitted:
     """Return what `fit` does, under all names: further ones take their records in the table, which are counted.
 
@@ -38,24 +42,38 @@ def fit_named(
         watch: told of every pass.
         reference_bytes: of the uncompressed file, for a ratio.
         threads: tensors that are worked on at a time.
+        apart: what the budget counts and does not choose.
 
     Raises:
         PlanError: as `fit`.
         WeightsError: as `fit`.
     """
     further = {name: first for name, first in names.items() if name != first}
-    kept = {**metadata, _ROOM: "-" * max(_room(tensors, names) - 3, 0)} if further else metadata
-    fitted = fit(tensors, budget, tools, kept, watch, reference_bytes=reference_bytes, threads=threads)
+    kept = {**metadata, _ROOM: "-" * max(_room(tensors, names, apart) - 3, 0)} if further else metadata
+    fitted = fit(tensors, budget, tools, kept, watch, reference_bytes=reference_bytes, threads=threads, apart=apart)
     codes = {name: fitted.codes[first] for name, first in names.items()}
     return replace(fitted, codes=codes, file_bytes=container.bits(codes, metadata) // 8)
 
 
-def _room(tensors: Mapping[str, np.ndarray], names: Mapping[str, str]) -> int:
+def _room(tensors: Mapping[str, np.ndarray], names: Mapping[str, str], apart: Apart) -> int:
     """Return the bytes that the further names and their records take in the table: at most, and hardly less."""
     shapes = {name: tensors[name].shape for name in tensors}
-    further = (shapes[first] for name, first in names.items() if name != first)
+    further = [first for name, first in names.items() if name != first]
     start, stream = len(varint(sum(map(_places, shapes.values())))), len(varint(4 * len(shapes) + 4))
-    return _names(names) - _names(tensors) + sum(_record(shape, start, stream) for shape in further)
+    records = {}
+    for first in dict.fromkeys(further):
+        code = apart.codes.get(first) or lossless(tensors[first])
+        plain = isinstance(code, DenseCode)  # dense, then, or a grid
+        records[first] = _record(shapes[first], start, stream) if plain else _nested(code, stream)
+    return _names(names) - _names(tensors) + sum(records[first] for first in further)
+
+
+def _nested(code: Code, stream: int) -> int:
+    """Return the bytes of the record of any code whose streams have numbers of so many bytes."""
+    parts, shape = code.streams().values(), code.shape
+    numbers = [len(shape), *shape, len(code.facts()), *code.facts()]
+    inner = (1 + _nested(part, stream) if isinstance(part, Code) else stream for part in parts)
+    return 2 + sum(len(varint(number)) for number in numbers) + sum(inner)
 
 
 def _places(shape: tuple[int, ...]) -> int:

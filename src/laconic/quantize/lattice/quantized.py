@@ -91,7 +91,7 @@ class Quantized:
         def coded(pair: tuple[GridCode, np.ndarray]) -> GridCode:
             frame, levels = pair
             return GridCode.of_sorted(
-                frame.shape, frame.dtype, levels.astype(np.int32), shared,
+                frame.shape, frame.dtype, levels, shared,
                 transform=frame.transform, mode=frame.mode, start=frame.start,
             )  # fmt: skip
 

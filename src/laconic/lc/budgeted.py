@@ -1,0 +1,76 @@
+"""A budget beside a plan: the plan's rows take their bytes first, and all other weights share what remains."""
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+
+from laconic.csteps.lossless import Lossless
+from laconic.format.compact import compact
+from laconic.insight.ledger import BUFFERS
+from laconic.lc.baselines import projected
+from laconic.models.params import Arrays
+from laconic.models.ties import Untied
+from laconic.plans.plan import Plan, Row
+from laconic.quantize.budget import Apart, Budget, Fitted, Tools, fit_named, survey
+from laconic.quantize.budget.search import Watch
+from laconic.theory.metric import Metrics
+
+
+def buffers_told(network: Untied, buffers: Collection[str]) -> dict[str, str]:
+    """Return the metadata that tell which tensors are buffers, of those that would else be counted as weights."""
+    counted = [name for name in network.params if name in network.only(buffers)]
+    names = [name for name in counted if network.params[name].ndim >= 2 and network.params[name].is_floating_point()]
+    return {BUFFERS: json.dumps(names, ensure_ascii=False)} if names else {}
+
+
+def within(
+    network: Untied,
+    budget: Budget,
+    plan: Plan,
+    tools: Tools,
+    metadata: Mapping[str, str],
+    watch: Watch | None = None,
+    *,
+    buffers: Collection[str] = (),
+    metrics: Metrics | None = None,
+    reference_bytes: int | None = None,
+    threads: int | None = None,
+) -> Fitted:
+    """Return the network within its budget.
+
+    Args:
+        network: each tensor once, unless tensors are equal by their bytes.
+        budget: what is asked of the whole file.
+        plan: what some tensors get. Weights that no pattern names are the budget's; what else no pattern names gets
+            ``rest``, and is lossless without one.
+        tools: what the codec may use for the weights that are the budget's.
+        metadata: text that the file will have.
+        watch: told of every pass.
+        buffers: names that are a module's buffers, which are no weights.
+        metrics: by name, of tensors on the plan's rows.
+        reference_bytes: of the uncompressed file, for a ratio.
+        threads: tensors that are worked on at a time.
+
+    Raises:
+        PlanError: when the plan does not fit, or no step meets what it leaves of the budget.
+        WeightsError: for weights that cannot be compressed.
+    """
+    rows, network = replace(plan, rest=plan.rest or Lossless()).rows(network, metrics, alike=True)
+    tensors, buffers = Arrays(network.params), network.only(buffers)
+
+    def is_weight(name: str) -> bool:
+        return survey(name, tensors[name], "buffer" if name in buffers else "settled").weights > 0
+
+    named, unnamed = list(rows[: len(plan.tensors)]), rows[len(plan.tensors) :]
+    for row in unnamed:
+        if not isinstance(row.compression, Lossless):
+            named.append(Row(tuple(name for name in row.names if not is_weight(name)), row.compression))
+    lossless = [name for row in named if isinstance(row.compression, Lossless) for name in row.names]
+    compressed = [row for row in named if row.names and not isinstance(row.compression, Lossless)]
+    with plan.advising():
+        codes = {name: code for group in projected(network.params, compressed, metrics) for name, code in group.items()}
+    apart = Apart(compact(codes), frozenset(lossless), buffers)
+    return fit_named(
+        tensors, network.names, budget, tools, metadata, watch,
+        reference_bytes=reference_bytes, threads=threads, apart=apart,
+    )  # fmt: skip
