@@ -96,4 +96,7 @@ def main() -> None:
     """Run the command that the process was started with."""
     if "OMP_WAIT_POLICY" not in os.environ:  # read when torch is imported
         os.environ.setdefault("GOMP_SPINCOUNT", str(SPINS))
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    if code > 128:
+        interrupts.leave(code)
+    sys.exit(code)
