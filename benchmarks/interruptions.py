@@ -141,7 +141,7 @@ class Bench:
                 wait(process, lambda: "training" in log_path.read_text())
                 time.sleep(rng.expovariate(1 / 0.7))
             else:
-                time.sleep(rng.uniform(0, 4))
+                time.sleep(rng.uniform(0, 12 if cold else 4))  # what is compiled takes the longer
             *_, where = ["before the first batch", *log_path.read_text().splitlines()]
             sent = time.monotonic()
             process.send_signal(kind)

@@ -221,15 +221,16 @@ def test_every_technique_resumes(command, net, tmp_path, options):
         pytest.param([("epoch", 1, True)], marks=pytest.mark.full),
         [("replace", 1, False)],
         [("epoch", 3, True), ("replace", 1, True), ("start", 1, True)],
+        [("replace", 5, False)],
     ],
-    ids=["in the first epoch", "after it", "three times"],
+    ids=["in the first epoch", "after it", "three times", "once the file is in place"],
 )
 def test_killed_training_resumes_to_the_same_bytes(command, tmp_path, chain):
     assert command([*TRAIN, "-o", tmp_path / "whole.safetensors"])[0] == 0
     output = tmp_path / "net.safetensors"
     for number, moment in enumerate(chain):
         assert command([*TRAIN, "-o", output, *(["--resume"] if number else [])], moment)[0] == -signal.SIGKILL
-        assert not output.exists()
+        assert output.exists() == (moment == ("replace", 5, False))
     exitcode, said = command([*TRAIN, "-o", output, "--resume"])
     assert exitcode == 0, said
     assert output.read_bytes() == (tmp_path / "whole.safetensors").read_bytes()
