@@ -1,6 +1,5 @@
 """`laconic compress`: a checkpoint to a `.lac` file."""
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,6 +19,7 @@ from laconic.cli.tasks import IDENTITY, check_weights, evaluations, task_of
 from laconic.errors import DataError, PlanError
 from laconic.format.codes import Code
 from laconic.format.compact import compact
+from laconic.format.files import sha256
 from laconic.insight.ledger import REFERENCE_BYTES
 from laconic.lc.baselines import direct
 from laconic.lc.budgeted import buffers_told, within
@@ -193,7 +193,7 @@ def command(
         tolerance=tolerance, augmented=not quadratic_penalty, finetune=replace(FINE_TUNING, epochs=finetune),
     )  # fmt: skip
     job = {
-        "the checkpoint's SHA-256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "the checkpoint's SHA-256": sha256(weights),
         "--plan": "" if plan is None else repr(resolved),
         **({"--importance": repr(resolved.importance)} if weighing else {}),
         "the task": task or str(dict(job_task.metadata)),

@@ -1,5 +1,6 @@
 """Writing a file all or nothing: a temporary file beside it, forced to disk, then renamed."""
 
+import hashlib
 import json
 import os
 import tempfile
@@ -61,6 +62,12 @@ def same_every_time(checkpoint: bytes) -> bytes:
     text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8
     return len(text).to_bytes(8, "little") + text + checkpoint[end:]
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, which is not read into memory as a whole."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _umask() -> int:
