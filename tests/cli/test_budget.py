@@ -1,7 +1,5 @@
 """`laconic compress` with a budget: what is asked, what is written, and what is said about it."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -159,25 +157,6 @@ def test_sizes_are_numbers_with_a_unit(capsys, checkpoint, tmp_path):
             options.size(bad)
     assert run(["compress", str(checkpoint), "-o", str(tmp_path / "a.lac"), "--size", "many"]) == 2
     assert "'many' is no size" in capsys.readouterr().err
-
-
-WITHOUT_TORCH = """
-import sys
-sys.modules.update(dict.fromkeys(["torch", "sklearn", "matplotlib", "jaxtyping"]))
-from laconic.cli import run
-sys.exit(run(sys.argv[1:]))
-"""
-
-
-def test_the_file_is_decompressed_without_torch(call, checkpoint, tmp_path):
-    file, back = tmp_path / "a.lac", tmp_path / "back.safetensors"
-    call("compress", checkpoint, "-o", file, "--bits", "3")
-    command = [sys.executable, "-c", WITHOUT_TORCH, "decompress", str(file), "-o", str(back)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    expected, found = laconic.load(file), load_checkpoint(back)[0]
-    assert list(found) == list(expected)
-    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
 
 
 def test_any_number_of_threads_writes_the_same_file(checkpoint, tmp_path):
