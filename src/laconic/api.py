@@ -17,7 +17,7 @@ from laconic.format.container import LacFile
 from laconic.insight.ledger import REFERENCE_BYTES, Ledger, ledger
 from laconic.lc.baselines import direct
 from laconic.lc.budgeted import buffers_told, within
-from laconic.lc.finetune import finetune
+from laconic.lc.finetune import FineTuning
 from laconic.lc.learning import Training
 from laconic.lc.schedule import Progress
 from laconic.lc.state import LCState
@@ -129,7 +129,8 @@ def compress(
         metadata: text to store in the file beside the task's.
         seed: of batches and dropout: the same seed gives the same file.
         resume: a state that ``watch`` was given in an earlier run with the same arguments.
-        watch: is given every LC state; progress bars and checkpoints live there.
+        watch: is given every LC state, and one after each epoch of fine-tuning; progress bars and checkpoints live
+            there.
         threads: with a budget, tensors that are worked on at a time: the cores there are unless given. The file is the
             same for any number.
 
@@ -175,12 +176,14 @@ def compress(
             return Result(whole.named(compact({name: codes[name] for name in whole.params})), notes)
         moving = trainable(task.module, whole.params)
         first, how = resume or start(whole.params, plan, metrics, moving), training or Training()
-    history = []
+    history = list[Progress]()
     for state in how.path(first, task, seed):
-        history.append(state.progress)
+        if state.tuning is None or not history:
+            history.append(state.progress)
         if watch is not None:
             watch(state)
-    codes = compact(finetune(task, state.all_codes, how.finetune, seed))
+    assert state.tuning is not None, "the path ends with fine-tuning"
+    codes = compact(FineTuning.of(task, state.all_codes).tuned(state.tuning))
     return Result(whole.named(codes), notes, tuple(history), fixed=tuple(state.fixed))
 
 

@@ -15,6 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+from laconic import interrupts
+
 try:
     import numba
     from numba.core.caching import CompileResultCacheImpl, FunctionCache
@@ -106,9 +108,14 @@ def _kept(stamp: str) -> Callable[[Callable[..., Any]], Any]:
 
         def load_overload(self, sig: Any, target_context: Any) -> Any:
             loaded = super().load_overload(sig, target_context)  # type: ignore[no-untyped-call]
+            interrupts.check()  # LLVM calls Python back, where an interrupt is dropped
             if loaded is None:
                 _say_once()
             return loaded
+
+        def save_overload(self, sig: Any, data: Any) -> None:
+            interrupts.check()
+            super().save_overload(sig, data)  # type: ignore[no-untyped-call]
 
     return Kept
 

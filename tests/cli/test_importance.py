@@ -68,7 +68,7 @@ def test_training_gets_it_and_a_resumed_run_too(call, net, tmp_path, monkeypatch
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("laconic.api.finetune", interrupt)
+        patch.setattr("laconic.lc.learning.FineTuning.of", interrupt)
         assert run([str(word) for word in (*arguments, "-o", tmp_path / "b.lac")]) == 130
     assert run([str(word) for word in (*arguments[:-4], "-o", tmp_path / "b.lac", "--resume")]) == 1
     call(*arguments, "-o", tmp_path / "b.lac", "--resume")

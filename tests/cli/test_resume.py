@@ -3,6 +3,8 @@
 import itertools
 import json
 import signal
+import subprocess
+import sys
 import time
 
 import forked
@@ -15,10 +17,16 @@ from laconic.models.checkpoints import load_checkpoint, save_checkpoint
 LC = ["--codebook", "2", "--effort", "train", "--steps", "4", "--finetune", "2", "--lr", "0.05", "--threads", "1"]
 TRAIN = ["train", "--net", "lenet300", "--data", "digits", "--epochs", "4", "--lr", "0.05", "--threads", "1"]
 
+START = "import os, sys; os.execv(sys.executable, [sys.executable, '-m', 'laconic', 'version'])"
+
 CHILD = """
-import json, os, signal, sys
-moment, *arguments = sys.argv[1:]
-moment = json.loads(moment)
+import ctypes, json, os, signal, sys
+moment, number, *arguments = sys.argv[1:]
+moment, number = json.loads(moment), int(number)
+
+def strike():
+    # what a callback raises is dropped, as while LLVM works
+    ctypes.CFUNCTYPE(None)(lambda: os.kill(os.getpid(), number))()
 
 def dies(function, at, before):
     calls = 0
@@ -26,10 +34,10 @@ def dies(function, at, before):
         nonlocal calls
         calls += 1
         if before and calls == at:
-            os.kill(os.getpid(), signal.SIGKILL)
+            strike()
         result = function(*args, **options)
-        if calls == at:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if calls == at and not before:
+            strike()
         return result
     return mortal
 
@@ -39,8 +47,7 @@ if moment:
     where, at, before = moment
     if where == "epoch":
         laconic.training.loop.train_epoch = dies(laconic.training.loop.train_epoch, at, before)
-        for module in (laconic.training.trainer, sys.modules["laconic.lc.finetune"]):
-            module.train_epoch = laconic.training.loop.train_epoch
+        laconic.training.trainer.train_epoch = laconic.training.loop.train_epoch
     elif where == "start":
         laconic.cli.compress.open_checkpoint = laconic.cli.train.task_of = dies(None, 1, True)
     else:
@@ -51,9 +58,9 @@ sys.exit(run(arguments))
 """
 
 
-def begun(arguments, folder, moment=None):
-    """A process that runs the command and dies at the moment."""
-    return forked.Forked.start(CHILD, [json.dumps(moment), *arguments], folder)
+def begun(arguments, folder, moment=None, number=signal.SIGKILL):
+    """A process that runs the command and gets the signal at the moment."""
+    return forked.Forked.start(CHILD, [json.dumps(moment), int(number), *arguments], folder)
 
 
 @pytest.fixture
@@ -61,8 +68,8 @@ def command(tmp_path_factory):
     """Function: arguments and a moment of death → exit code and what was said, first as errors."""
     folder = tmp_path_factory.mktemp("said")
 
-    def start(arguments, moment=None):
-        code, out, err = begun(arguments, folder, moment).wait()
+    def start(arguments, moment=None, number=signal.SIGKILL):
+        code, out, err = begun(arguments, folder, moment, number).wait()
         return code, err + out
 
     return start
@@ -92,8 +99,8 @@ MOMENTS = {
     "while the third checkpoint is written": (("fsync", 5, True), 1),  # of each checkpoint the file and its folder
     "after the third checkpoint": (("replace", 3, False), 2),
     "after the last L step": (("epoch", 4, False), 3),
-    "in fine-tuning": (("epoch", 6, True), 4),
-    "before the file is in place": (("replace", 6, True), 4),
+    "in fine-tuning": (("epoch", 6, True), "4 and epoch 1"),
+    "before the file is in place": (("replace", 9, True), "4 and epoch 2"),
 }
 
 
@@ -131,17 +138,60 @@ def test_a_chain_of_kills(command, net, whole, tmp_path):
     assert output.read_bytes() == whole[0]
 
 
-def test_a_finished_file_survives_a_kill(command, net, whole, tmp_path):
-    """The kill falls between the file and the removal of the checkpoint."""
+def test_a_finished_file_is_reported_by_resume_and_another_is_refused(command, net, whole, tmp_path):
+    """The kill falls between the file and the report."""
     output = tmp_path / "net.lac"
     arguments = ["compress", net, "-o", output, *LC]
-    assert command(arguments, ("replace", 6, False))[0] == -signal.SIGKILL
+    assert command(arguments, ("replace", 9, False))[0] == -signal.SIGKILL
     assert output.read_bytes() == whole[0]
-    exitcode, said = command([*arguments, "--resume"])
-    assert exitcode == 1
-    assert "exists" in said
-    assert command([*arguments, "--resume", "--force"])[0] == 0
+    output.write_bytes(b"another")
+    for moment in (None, ("replace", 2, False)):  # all is done, or only two steps
+        if moment:
+            assert command([*arguments, "--force"], moment)[0] == -signal.SIGKILL
+        exitcode, said = command([*arguments, "--resume"])
+        assert (exitcode, output.read_bytes()) == (1, b"another")
+        assert "exists" in said
+    assert command([*arguments, "--resume", "--force"], ("replace", 8, False))[0] == -signal.SIGKILL
+    exitcode, said = command([*arguments, "--resume", "--json"])
+    assert exitcode == 0, said
+    assert json.loads(said[said.index("{") :]) == {**whole[1], "output": str(output)}
     assert output.read_bytes() == whole[0]
+    assert [path.name for path in tmp_path.iterdir()] == ["net.lac"]
+
+
+SIGNALS = {
+    "Ctrl-C in an L step": (signal.SIGINT, ("epoch", 2, True), "Go on with"),
+    "SIGTERM in fine-tuning": (signal.SIGTERM, ("epoch", 6, True), "Go on with"),
+    "SIGTERM as the first checkpoint is written": (signal.SIGTERM, ("fsync", 1, True), "Nothing had been saved"),
+    "Ctrl-C once the file is in place": (signal.SIGINT, ("replace", 9, False), "net.lac is complete"),
+}
+
+
+@pytest.mark.parametrize(("number", "moment", "hint"), SIGNALS.values(), ids=SIGNALS)
+def test_a_signal_is_heard_where_a_callback_drops_it_and_its_hint_works(
+    command, net, whole, tmp_path, number, moment, hint
+):
+    output = tmp_path / "net.lac"
+    arguments = ["compress", net, "-o", output, *LC]
+    code, said = command(arguments, moment, number)
+    assert code == 128 + number
+    assert said.startswith("interrupted. ")
+    assert len(said.splitlines()) == 1
+    assert hint in said
+    assert command([*arguments, "--resume"])[0] == 0
+    assert output.read_bytes() == whole[0]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_that_comes_while_a_process_imports_ends_it(tmp_path, number):
+    """A real one, started as users start it; what it imports first waits."""
+    (tmp_path / "typer.py").write_text("import time; print(flush=True); time.sleep(60)")
+    command = [sys.executable, "-c", f"import signal; signal.signal({int(number)}, signal.SIG_DFL)\n{START}"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout.read(1)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=forked.PATIENCE)
+    assert (process.returncode, out, err) == (128 + number, b"", b"interrupted\n")
 
 
 @pytest.mark.parametrize(
@@ -150,6 +200,7 @@ def test_a_finished_file_survives_a_kill(command, net, whole, tmp_path):
         ["--keep", "0.1", "--codebook", "4"],
         pytest.param(["--rank", "2"], marks=pytest.mark.full),
         ["--codebook", "3", "--method", "idc"],
+        ["--codebook", "3", "--method", "retrain"],
     ],
     ids=lambda options: " ".join(options),
 )
@@ -170,15 +221,16 @@ def test_every_technique_resumes(command, net, tmp_path, options):
         pytest.param([("epoch", 1, True)], marks=pytest.mark.full),
         [("replace", 1, False)],
         [("epoch", 3, True), ("replace", 1, True), ("start", 1, True)],
+        [("replace", 5, False)],
     ],
-    ids=["in the first epoch", "after it", "three times"],
+    ids=["in the first epoch", "after it", "three times", "once the file is in place"],
 )
 def test_killed_training_resumes_to_the_same_bytes(command, tmp_path, chain):
     assert command([*TRAIN, "-o", tmp_path / "whole.safetensors"])[0] == 0
     output = tmp_path / "net.safetensors"
     for number, moment in enumerate(chain):
         assert command([*TRAIN, "-o", output, *(["--resume"] if number else [])], moment)[0] == -signal.SIGKILL
-        assert not output.exists()
+        assert output.exists() == (moment == ("replace", 5, False))
     exitcode, said = command([*TRAIN, "-o", output, "--resume"])
     assert exitcode == 0, said
     assert output.read_bytes() == (tmp_path / "whole.safetensors").read_bytes()

@@ -1,13 +1,15 @@
 """The command line: parse, call, print. The only reader of arguments and environment."""
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
 
 import typer
 
-from laconic.cli.console import EXIT_ERROR, EXIT_INTERRUPTED, Interrupted, explain
+from laconic import interrupts
+from laconic.cli.console import EXIT_ERROR, Interrupted, explain
 from laconic.errors import LaconicError
 
 COMMANDS = {
@@ -35,6 +37,9 @@ Every small operation waits for all threads; where a core has other work too, on
 spin until it does.
 """
 
+_INTERRUPTED = 128 + signal.SIGINT
+"""Exit code after Ctrl-C, by the custom of shells."""
+
 
 def application(wanted: str | None) -> typer.Typer:
     """Return the application with the module of the sub-command ``wanted`` imported, and of no other."""
@@ -55,31 +60,43 @@ def application(wanted: str | None) -> typer.Typer:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command and return its exit code: 0, 1 (an error of ours), 2 (usage) or 130 (interrupted)."""
+    """Run one command and return its exit code: 0, 1 (an error of ours), 2 (usage), 130 (Ctrl-C) or 143 (SIGTERM)."""
     wanted = next((argument for argument in arguments if not argument.startswith("-")), None)
     try:
-        application(wanted)(list(arguments), prog_name="laconic")
-    except SystemExit as end:  # typer shows errors of usage itself: their classes have no public name
-        code = end.code if isinstance(end.code, int) else EXIT_ERROR
-        if code == EXIT_INTERRUPTED:
-            explain("interrupted")
-        return code
-    except (KeyboardInterrupt, Interrupted) as error:
-        explain(f"interrupted. {error}".removesuffix(". "))
-        return EXIT_INTERRUPTED
-    except ModuleNotFoundError as error:
-        if error.name not in EXTRAS:
-            raise
+        command = application(wanted)
+        with interrupts.raising():
+            command(list(arguments), prog_name="laconic")
+    except BaseException as error:
+        return _ended(error, wanted)
+    return 0
+
+
+def _ended(error: BaseException, wanted: str | None) -> int:
+    """Say what has ended the command, and return its exit code; raise again what is a mistake of ours.
+
+    Whatever comes out after a signal is what the signal has become where it arrived.
+    """
+    number = interrupts.taken()
+    code = error.code if isinstance(error, SystemExit) else None
+    if number or isinstance(error, (KeyboardInterrupt, Interrupted)) or code == _INTERRUPTED:
+        explain(f"interrupted. {error if isinstance(error, Interrupted) else ''}".removesuffix(". "))
+        return 128 + number if number else _INTERRUPTED
+    if isinstance(error, SystemExit):  # typer shows errors of usage itself: their classes have no public name
+        return code if isinstance(code, int) else EXIT_ERROR
+    if isinstance(error, ModuleNotFoundError) and error.name in EXTRAS:
         explain(f"error: {wanted} needs {error.name}: pip install 'laconic[{EXTRAS[error.name]}]'")
         return EXIT_ERROR
-    except (LaconicError, OSError) as error:
+    if isinstance(error, (LaconicError, OSError)):
         explain(f"error: {error}")
         return EXIT_ERROR
-    return 0
+    raise error
 
 
 def main() -> None:
     """Run the command that the process was started with."""
     if "OMP_WAIT_POLICY" not in os.environ:  # read when torch is imported
         os.environ.setdefault("GOMP_SPINCOUNT", str(SPINS))
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    if code > 128:
+        interrupts.leave(code)
+    sys.exit(code)

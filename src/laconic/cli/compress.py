@@ -10,13 +10,15 @@ from typing import Annotated, Any
 import torch
 import typer
 
+from laconic import interrupts
 from laconic.api import Result
 from laconic.cli import options
 from laconic.cli.console import Output, in_bytes
 from laconic.cli.planning import plan_of
-from laconic.cli.running import Run, going_on, resumable
+from laconic.cli.running import Run, going_on, is_written, resumable
 from laconic.cli.tasks import IDENTITY, check_weights, evaluations, task_of
 from laconic.errors import DataError, PlanError
+from laconic.format import container
 from laconic.format.codes import Code
 from laconic.format.compact import compact
 from laconic.format.files import sha256
@@ -157,7 +159,8 @@ def command(
       laconic compress a.pt -o a.lac --plan a.toml --effort train --task mine:make
     """
     say = Output(as_json, quiet)
-    options.require_output(output, ".lac", force=force)
+    checkpoint = output.with_name(output.name + ".checkpoint")
+    options.require_output(output, ".lac", force=force or (resume and checkpoint.exists()))
     torch.set_num_threads(threads or torch.get_num_threads())
     params, metadata = open_checkpoint(weights)
     notes: dict[str, str] = {key: metadata[key] for key in IDENTITY if key in metadata}
@@ -185,7 +188,8 @@ def command(
             assert resolved is not None, "what is no budget is a plan"
             result = Result(_direct(say, *resolved.settled(whole, metrics, alike=True), metrics), metadata)
         del params, whole  # what was read of the checkpoint leaves the memory
-        _report(say, result, output, job_task, force)
+        with resumable(output):
+            _report(say, result, output, job_task, force)
         return
     assert resolved is not None, "a budget is for direct compression"
     how = Training(
@@ -200,14 +204,14 @@ def command(
         **{options.name_of(option): str(context.params[option]) for option in (*_CHOICES, *_OF_TRAINING)},
         "--threads": str(torch.get_num_threads()),
     }
-    checkpoint = output.with_name(output.name + ".checkpoint")
-    run = Run(say, checkpoint, job, going_on(say, checkpoint, resume=resume, force=force))
-    with resumable(checkpoint):
+    run = Run(say, checkpoint, job, going_on(say, checkpoint, resume=resume, force=force), output, force)
+    with resumable(output, checkpoint):
         metrics = _metrics(say, resolved, job_task, whole.params)
         resolved, whole = resolved.settled(whole, alike=False)
         result = run.compress(whole.params, resolved, job_task, how, notes, seed, metrics)
-        _report(say, result, output, job_task, force)
-    checkpoint.unlink(missing_ok=True)
+        _report(say, result, output, job_task, force, resume)
+        interrupts.finish()
+    checkpoint.unlink(missing_ok=True)  # not before all is said: who is interrupted until then has not seen the figures
 
 
 _OF_PLANS = ("codebook", "keep", "rank", "per_tensor")
@@ -320,9 +324,12 @@ def _within(
     return Result(fitted.codes, notes, fitted=fitted)
 
 
-def _report(say: Output, result: Result, output: Path, task: Task | None, force: bool) -> None:
+def _report(
+    say: Output, result: Result, output: Path, task: Task | None, force: bool, resume: bool = False
+) -> None:  # fmt: skip
     """Write, evaluate and print."""
-    result.save(output, force=force)  # before anything else can fail
+    if not is_written(output, lambda: container.dumps(result.codes, result.metadata), resume=resume, force=force):
+        result.save(output, force=force)  # before anything else can fail
     measured = evaluations(task, result.params, say) if task else {}
     account = result.ledger()
     steps = result.history[-1].step if result.history else 0

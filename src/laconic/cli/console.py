@@ -4,7 +4,7 @@ import json
 import logging
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, final
@@ -13,12 +13,24 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
+from laconic import interrupts
+
 EXIT_ERROR = 1
-EXIT_INTERRUPTED = 130
 
 
 class Interrupted(Exception):
-    """Ctrl-C, with a sentence that says how to go on."""
+    """Ctrl-C or SIGTERM, with a sentence that says how to go on."""
+
+
+@contextmanager
+def interruptible(way: Callable[[], str]) -> Iterator[None]:
+    """Let an interruption say the way to go on, whatever exception it has become where it arrived."""
+    try:
+        yield
+    except BaseException as error:
+        if not (interrupts.received or isinstance(error, KeyboardInterrupt)):
+            raise
+        raise Interrupted(way()) from None
 
 
 def explain(message: str) -> None:

@@ -7,7 +7,7 @@ import torch
 import typer
 
 from laconic.cli import options
-from laconic.cli.console import Interrupted, Output, table
+from laconic.cli.console import Output, interruptible, table
 from laconic.errors import OutputExists
 from laconic.experiments.demo import demonstrate
 from laconic.experiments.report import HEADINGS, demo_figure, demo_page, demo_rows
@@ -38,11 +38,9 @@ def command(
         raise OutputExists(f"{output} holds a demonstration; name another folder, or --force to replace it")
     torch.set_num_threads(threads)
     output.mkdir(parents=True, exist_ok=True)
-    try:
+    with interruptible(lambda: f"What is finished lies in {output}; start again with --force"):
         with say.progress("demonstration", 1.0) as tick:
             outcomes = demonstrate(output, range(seed, seed + seeds), tick)
-    except KeyboardInterrupt:
-        raise Interrupted(f"What is finished lies in {output}; start again with --force") from None
     demo_figure(outcomes, output / "figure.png")
     (output / "report.md").write_text(demo_page(outcomes, "figure.png"), encoding="utf-8")
     records = [{key: value for key, value in vars(outcome).items() if key != "history"} for outcome in outcomes]

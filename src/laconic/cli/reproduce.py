@@ -7,7 +7,7 @@ import torch
 import typer
 
 from laconic.cli import options
-from laconic.cli.console import Interrupted, Output, table
+from laconic.cli.console import Output, interruptible, table
 from laconic.experiments.recipes import RECIPES, recipe, reproduce
 
 
@@ -48,9 +48,7 @@ def command(
     chosen = recipe(name)
     torch.set_num_threads(threads or torch.get_num_threads())
     folder = output or Path(f"reproduce-{name}")
-    try:
+    with interruptible(lambda: f"What is finished lies in {folder}: the same command goes on from there"):
         with say.progress(name, 1.0) as tick:
             outcome = reproduce(chosen, folder, tick, data_dir=data_dir, seed=seed, fast=fast, train=train, force=force)
-    except KeyboardInterrupt:
-        raise Interrupted(f"What is finished lies in {folder}: the same command goes on from there") from None
     say.result(dict(outcome.record), outcome.page, f"report: {folder / 'report.md'}")

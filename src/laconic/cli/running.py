@@ -1,6 +1,6 @@
 """Compression by training as a run: with progress, and a checkpoint after every LC step to go on from."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,9 +9,10 @@ from typing import final
 import torch
 
 from laconic.api import Result, compress
-from laconic.cli.console import Interrupted, Output, Tick
+from laconic.cli.console import Output, interruptible
 from laconic.cli.tasks import batches_per_epoch, counted
 from laconic.errors import OutputExists
+from laconic.format.files import require_absent
 from laconic.lc.checkpoint import load_state, save_state
 from laconic.lc.learning import Training
 from laconic.lc.schedule import Progress
@@ -37,13 +38,34 @@ def going_on(say: Output, checkpoint: Path, *, resume: bool, force: bool) -> boo
 
 
 @contextmanager
-def resumable(checkpoint: Path) -> Iterator[None]:
-    """Turn Ctrl-C into a sentence that says how to go on."""
-    try:
+def resumable(output: Path, checkpoint: Path | None = None) -> Iterator[None]:
+    """Turn an interruption into a sentence that says what there is, and how to go on."""
+    before = _identity(output)
+
+    def way() -> str:
+        again = f"the same command and --resume (from {checkpoint})"
+        if _identity(output) not in (None, before):
+            return f"{output} is complete" + (f"; {again} shows the figures" if checkpoint else "")
+        if checkpoint is None:
+            return ""
+        return f"Go on with {again}" if checkpoint.exists() else "Nothing had been saved yet"
+
+    with interruptible(way):
         yield
-    except KeyboardInterrupt:
-        saved = f"Go on with the same command and --resume (from {checkpoint})"
-        raise Interrupted(saved if checkpoint.exists() else "Nothing had been saved yet") from None
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return what tells a file from one that takes its place."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns
+
+
+def is_written(output: Path, content: Callable[[], bytes], *, resume: bool, force: bool) -> bool:
+    """Tell whether ``output`` is what the run that is resumed would write: it was interrupted after that."""
+    return resume and not force and output.is_file() and output.read_bytes() == content()
 
 
 @final
@@ -56,12 +78,16 @@ class Run:
         checkpoint: replaced after every LC step.
         job: what must be the same when it is resumed.
         resume: go on from the checkpoint, which exists.
+        output: what will be written; once all else is done it may be there already.
+        force: it may be there in any case.
     """
 
     say: Output
     checkpoint: Path
     job: Mapping[str, str]
     resume: bool
+    output: Path
+    force: bool
 
     def compress(
         self, params: Mapping[str, torch.Tensor], plan: Plan, task: Task, how: Training,
@@ -72,11 +98,14 @@ class Run:
         if self.resume:
             with plan.advising():
                 state, history = load_state(self.checkpoint, start(params, plan, metrics, moving), self.job)
-            self.say.note(f"resuming after step {state.progress.step}")
+            if not how.is_done(state):
+                require_absent(self.output, force=self.force)
+            tuned = f" and epoch {state.tuning.epoch} of fine-tuning" if state.tuning else ""
+            self.say.note(f"resuming after step {state.progress.step}{tuned}")
         past = history[:-1]
         per_epoch = batches_per_epoch(task)
         epochs = how.steps * how.l_step.epochs * (how.method != "retrain") + how.finetune.epochs
-        done = state.progress.step * how.l_step.epochs if state else 0
+        done = _epochs(state, how) if state else 0
         with self.say.progress("direct compression", max(1, epochs)) as tick:
             watched = counted(task, lambda taken: tick(done + taken / max(1, per_epoch)))
             new: list[Progress] = []
@@ -86,9 +115,10 @@ class Run:
                     self.say.note(
                         f"training does not move {', '.join(reached.fixed)}: compressed once, from the weights"
                     )
-                new.append(reached.progress)
+                if reached.tuning is None or not new:
+                    new.append(reached.progress)
                 save_state(self.checkpoint, reached, self.job, [*past, *new])
-                describe(reached.progress, how, tick)
+                tick(_epochs(reached, how), described(reached, how))
 
             result = compress(
                 params,
@@ -105,8 +135,15 @@ class Run:
         return replace(result, history=(*past, *new))
 
 
-def describe(progress: Progress, how: Training, tick: Tick) -> None:
-    """Say on the progress bar where the path is."""
-    moved = "" if progress.changed is None else f", {progress.changed:.2%} moved"
+def described(state: LCState, how: Training) -> str:
+    """Say where the path is."""
+    progress = state.progress
+    if state.tuning is not None:
+        return f"fine-tuning, epoch {state.tuning.epoch}/{how.finetune.epochs}, loss {state.tuning.loss:.4f}"
     text = f"step {progress.step}/{how.steps}, μ {progress.mu:.2g}, loss {progress.loss:.4f}, gap {progress.gap:.3f}"
-    tick(progress.step * how.l_step.epochs, text + moved)
+    return text + ("" if progress.changed is None else f", {progress.changed:.2%} moved")
+
+
+def _epochs(state: LCState, how: Training) -> int:
+    """Return the epochs that lie behind a state."""
+    return state.progress.step * how.l_step.epochs + (state.tuning.epoch if state.tuning else 0)

@@ -7,12 +7,14 @@ from typing import Annotated
 import torch
 import typer
 
+from laconic import interrupts
 from laconic.cli import options
 from laconic.cli.console import Output, Tick
-from laconic.cli.running import going_on, resumable
+from laconic.cli.running import going_on, is_written, resumable
 from laconic.cli.tasks import batches_per_epoch, counted, evaluations, task_of
 from laconic.errors import DataError
-from laconic.models.checkpoints import load_checkpoint, save_checkpoint
+from laconic.format.files import require_absent
+from laconic.models.checkpoints import checkpoint_bytes, load_checkpoint, save_checkpoint
 from laconic.models.params import params_of
 from laconic.models.ties import untied
 from laconic.training.optimization import Optimization, cosine
@@ -49,22 +51,32 @@ def command(
       laconic train --task mine:make -o mine.safetensors
     """
     say = Output(as_json, quiet)
-    options.require_output(output, ".safetensors", force=force)
+    checkpoint = output.with_name(output.name + ".checkpoint")
+    options.require_output(output, ".safetensors", force=force or (resume and checkpoint.exists()))
     torch.set_num_threads(threads or torch.get_num_threads())
     subject = task_of(net, data, data_dir, task, {}, batch=batch, seed=seed)
     how = Optimization(epochs, lr, cosine, weight_decay)
     job = {"--epochs": str(epochs), "--lr": str(lr), "--weight-decay": str(weight_decay), "--batch": str(batch),
            "--seed": str(seed), "--threads": str(torch.get_num_threads()), "--task": task or "",
            **{f"--{key}": subject.metadata.get(key, "") for key in ("net", "data")}}  # fmt: skip
-    checkpoint = output.with_name(output.name + ".checkpoint")
     saved = going_on(say, checkpoint, resume=resume, force=force)
     state = _load(checkpoint, job) if saved else start_training(params_of(subject.module))
-    with resumable(checkpoint):
+    if saved and state.epoch < epochs:
+        require_absent(output, force=force)
+    with resumable(output, checkpoint):
         with say.progress("training", 1.0) as tick:
             state = _train(subject, state, how, seed, checkpoint, job, tick)
         ties = untied(state.weights, subject.module).ties  # as safetensors' own save_model
-        save_checkpoint(output, state.weights, {**ties, **subject.metadata, "seed": str(seed)}, force=force)
+        notes = {**ties, **subject.metadata, "seed": str(seed)}
+        if not is_written(output, lambda: checkpoint_bytes(state.weights, notes), resume=saved, force=force):
+            save_checkpoint(output, state.weights, notes, force=force)
+        _report(say, subject, output, state, seed)
+        interrupts.finish()
     checkpoint.unlink(missing_ok=True)
+
+
+def _report(say: Output, subject: Task, output: Path, state: TrainState, seed: int) -> None:
+    """Evaluate and print."""
     metrics = evaluations(subject, state.weights, say)
     lines = (
         f"{split}: " + ", ".join(f"{k} {v:.4g}" for k, v in measures.items()) for split, measures in metrics.items()

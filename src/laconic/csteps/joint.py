@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import final
 
+from laconic import interrupts
 from laconic.csteps.compression import Codes, Compression
 from laconic.format.codes import Code
 from laconic.models.params import Params
@@ -53,6 +54,7 @@ def project(
     """Project each tensor by itself, or all together where ``compression`` is `Joint`. Arguments as `project`'s."""
     codes: dict[str, Code] = {}
     for names in together(compression, weights):
+        interrupts.check()
         warm_codes = {name: warm[name] for name in names if name in warm} if warm else None
         codes.update(compression.project({name: weights[name] for name in names}, metrics, warm_codes or None))
     return codes

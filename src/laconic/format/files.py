@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from laconic import interrupts
 from laconic.errors import OutputExists
 
 
@@ -45,6 +46,7 @@ def replace_file(path: Path, *, force: bool = False) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())
+        interrupts.check()
         os.replace(temporary, path)
         _sync_folder(path.parent)
     except BaseException:

@@ -9,6 +9,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+from laconic import interrupts
 from laconic.csteps.joint import together
 from laconic.format.codes import Code
 from laconic.lc.state import LCState
@@ -37,6 +38,7 @@ def projected(params: Params, rows: Iterable[Row], metrics: Metrics | None = Non
     """Yield what `direct` does, of the tensors on these rows."""
     for row in rows:
         for names in together(row.compression, row.names):
+            interrupts.check()
             yield row.compression.project({name: params[name] for name in names}, metrics)
 
 

@@ -1,4 +1,4 @@
-"""An LC state on disk: one safetensors file, replaced all at once after each C step.
+"""An LC state on disk: one safetensors file, replaced all at once after each C step and each epoch of fine-tuning.
 
 A process killed at any moment leaves the state before or the state after, never half of one; a run that goes on from
 it ends with the same bytes as one that was never interrupted.
@@ -20,9 +20,11 @@ from laconic.lc.schedule import Progress
 from laconic.lc.state import LCState
 from laconic.models.checkpoints import load_checkpoint, save_checkpoint
 from laconic.models.params import Params, to_numpy
+from laconic.training.trainer import packed, unpacked
 
-_KIND = "lc state 0"
+_KIND = "lc state 1"
 _GROUPS = ("weights", "multipliers", "importance", "compressed")
+_TUNING = "tuning/"
 
 
 def save_state(path: Path, state: LCState, job: Mapping[str, str], history: list[Progress]) -> None:
@@ -37,7 +39,10 @@ def save_state(path: Path, state: LCState, job: Mapping[str, str], history: list
     tensors = {f"{group}/{name}": tensor for group in _GROUPS for name, tensor in getattr(state, group).items()}
     codes = np.frombuffer(container.dumps(state.codes), np.uint8)
     tensors["codes"] = torch.from_numpy(codes.copy())
+    tuning, marks = packed(state.tuning) if state.tuning else ({}, {})
+    tensors |= {_TUNING + name: tensor for name, tensor in tuning.items()}
     metadata = {
+        **marks,
         "laconic": _KIND,
         "job": json.dumps(dict(job), sort_keys=True),
         "history": json.dumps([asdict(progress) for progress in history]),
@@ -71,6 +76,7 @@ def load_state(path: Path, start: LCState, job: Mapping[str, str]) -> tuple[LCSt
         group, _, name = key.partition("/")
         if group in groups:
             groups[group][name] = tensor.to(start.weights[name].device) if name in start.weights else tensor
+    tuning = {key.removeprefix(_TUNING): tensor for key, tensor in tensors.items() if key.startswith(_TUNING)}
     history = [Progress(**entry) for entry in json.loads(metadata["history"])]
     codes = container.loads(to_numpy(tensors["codes"]).tobytes()).codes
     differing = (groups[group].keys() ^ getattr(start, group).keys() for group in _GROUPS)
@@ -87,6 +93,7 @@ def load_state(path: Path, start: LCState, job: Mapping[str, str]) -> tuple[LCSt
         multipliers=ordered["multipliers"],
         importance=ordered["importance"],
         compressed=ordered["compressed"],
+        tuning=unpacked(tuning, metadata) if tuning else None,
     )
     return state, history
 

@@ -7,21 +7,100 @@ weight sharing in the LC papers). From direct compression this is the baseline *
 fine-tuning*; at the end of the LC algorithm it takes the last of the loss out of the gap.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import final
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from laconic.errors import PlanError
 from laconic.format.codes import Code, DenseCode
 from laconic.format.codes.sharing import unshared
-from laconic.models.forms import free_parameters
+from laconic.models.forms import FreeParameters, free_parameters
 from laconic.models.params import Params, to_numpy, to_torch
-from laconic.training.loop import derive_seed, set_lr, train_epoch, trainable
+from laconic.training.loop import trainable
 from laconic.training.optimization import Optimization, adam, cosine
-from laconic.training.task import Task, mode
+from laconic.training.task import Task
+from laconic.training.trainer import TrainState, start_training, train_leaves
 
 FINE_TUNING = Optimization(epochs=20, lr=1e-3, anneal=cosine, optimizer=adam)
 """Adam, because a codebook entry gathers the gradients of thousands of weights and a bias those of one."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class FineTuning:
+    """Codes in fine-tuning: made of them, and of nothing else, so that it can be made again to go on.
+
+    Args:
+        task: what to minimise.
+        codes: one per parameter and buffer of the task's module.
+        freed: the codes that training moves.
+        fixed: the tensors of the others, of which a forward pass may change some: running statistics.
+    """
+
+    task: Task
+    codes: Mapping[str, Code]
+    freed: FreeParameters
+    fixed: Params
+
+    @classmethod
+    def of(cls, task: Task, codes: Mapping[str, Code]) -> "FineTuning":
+        """Return codes before their first epoch."""
+        apart = unshared(codes)
+        moving = set(trainable(task.module, apart))
+        freed = free_parameters({name: code for name, code in apart.items() if name in moving})
+        fixed = {name: to_torch(code.decompress()) for name, code in apart.items() if name not in moving}
+        return cls(task, codes, freed, fixed)
+
+    def states(self, state: TrainState | None, how: Optimization, seed: int) -> Iterator[TrainState]:
+        """Yield ``state``, the first one unless it is given, and the state after each epoch.
+
+        Raises:
+            PlanError: for a weight decay: it has no meaning for what is trained here.
+            WeightsError: when training diverges.
+        """
+        if how.weight_decay:
+            raise PlanError(f"fine-tuning trains codebooks and factors, which take no weight decay: {how.weight_decay}")
+        if state is None:
+            state = start_training({name: tensor.detach().clone() for name, tensor in self._changing.items()})
+        self._restore(state)
+        yield state
+        if not self.freed.leaves:
+            yield replace(state, epoch=how.epochs)
+            return
+        yield from train_leaves(self.task, state, self._leaves, self._changing, self._weights, how, seed)
+
+    def tuned(self, state: TrainState) -> dict[str, Code]:
+        """Return the codes with the numbers of ``state``; to be called once, at the end."""
+        if state.epoch == 0 or not self.freed.leaves:
+            return dict(self.codes)
+        self._restore(state)
+        tuned = self.freed.codes()
+        return {
+            name: tuned[name] if name in tuned else _updated(code, to_numpy(self.fixed[name]))
+            for name, code in self.codes.items()
+        }
+
+    @property
+    def _leaves(self) -> dict[str, Tensor]:
+        return {f"leaf {name}": leaf for name, leaf in self.freed.leaves.items()}
+
+    @property
+    def _changing(self) -> dict[str, Tensor]:
+        """What an epoch changes, by names of which no two are the same."""
+        return {**self._leaves, **{f"fixed {name}": tensor for name, tensor in self.fixed.items()}}
+
+    def _weights(self) -> Params:
+        return {**self.fixed, **self.freed.weights()}
+
+    @torch.no_grad()
+    def _restore(self, state: TrainState) -> None:
+        """Give everything the values that it has in ``state``."""
+        for name, tensor in self._changing.items():
+            tensor.copy_(state.weights[name])
 
 
 def finetune(task: Task, codes: Mapping[str, Code], how: Optimization = FINE_TUNING, seed: int = 0) -> dict[str, Code]:
@@ -37,30 +116,9 @@ def finetune(task: Task, codes: Mapping[str, Code], how: Optimization = FINE_TUN
         PlanError: for a weight decay: it has no meaning for what is trained here.
         WeightsError: when training diverges.
     """
-    if how.weight_decay:
-        raise PlanError(f"fine-tuning trains codebooks and factors, which take no weight decay: {how.weight_decay}")
-    if how.epochs == 0:
-        return dict(codes)
-    codes = unshared(codes)
-    moving = set(trainable(task.module, codes))
-    freed = free_parameters({name: code for name, code in codes.items() if name in moving})
-    fixed = {name: to_torch(code.decompress()) for name, code in codes.items() if name not in moving}
-    named = dict(freed.leaves)
-    if not named:
-        return dict(codes)
-    optimizer = how.optimizer(list(named.values()), how.lr)
-
-    def weights() -> Params:
-        return {**fixed, **freed.weights()}
-
-    with mode(task.module, training=True):
-        for epoch in range(how.epochs):
-            set_lr(optimizer, how.lr * how.anneal(epoch / how.epochs))
-            train_epoch(task, named, weights, optimizer, derive_seed(seed, epoch))
-    tuned = freed.codes()
-    return {
-        name: tuned[name] if name in tuned else _updated(code, to_numpy(fixed[name])) for name, code in codes.items()
-    }
+    tuning = FineTuning.of(task, codes)
+    *_, last = tuning.states(None, how, seed)
+    return tuning.tuned(last)
 
 
 def _updated(code: Code, array: np.ndarray) -> Code:

@@ -1,12 +1,12 @@
 """How much training compression may cost, and how it is spent: the LC algorithm, or one of its baselines."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import final
 
 from laconic.errors import PlanError
 from laconic.lc.baselines import iterated_direct
-from laconic.lc.finetune import FINE_TUNING
+from laconic.lc.finetune import FINE_TUNING, FineTuning
 from laconic.lc.l_step import LearningStep
 from laconic.lc.schedule import Adaptive, Schedule
 from laconic.lc.state import LCState
@@ -67,7 +67,20 @@ class Training:
         return Adaptive(mu, self.steps, self.growth, self.fast, tolerance=self.tolerance)
 
     def path(self, state: LCState, task: Task, seed: int) -> Iterator[LCState]:
-        """Return the generator of states that ``method`` names, going on from ``state``."""
+        """Yield the states that ``method`` names and then those of fine-tuning, going on from ``state``."""
+        if state.tuning is None:
+            for reached in self._steps(state, task, seed):
+                state = reached
+                yield state
+        for tuning in FineTuning.of(task, state.all_codes).states(state.tuning, self.finetune, seed):
+            yield replace(state, tuning=tuning)
+
+    def is_done(self, state: LCState) -> bool:
+        """Tell whether ``state`` is the last of the path."""
+        return state.tuning is not None and state.tuning.epoch >= self.finetune.epochs
+
+    def _steps(self, state: LCState, task: Task, seed: int) -> Iterator[LCState]:
+        """Return the generator of the states before fine-tuning."""
         l_step = LearningStep(task, self.l_step, self.decay, seed)
         if self.method == "retrain":
             return iter([state])

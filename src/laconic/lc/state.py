@@ -14,6 +14,7 @@ from laconic.models.params import Params, to_numpy
 from laconic.plans.plan import Row
 from laconic.theory.metric import Diagonal, Metrics, Unit
 from laconic.training.loop import Penalty
+from laconic.training.trainer import TrainState
 
 _FLOOR = 0.01
 """Least importance beside the mean of 1: below it the L step would hardly feel the penalty."""
@@ -33,6 +34,7 @@ class LCState:
         multipliers: λ by name; all zero in the quadratic-penalty method.
         importance: M, the diagonal metric by name; a name that is missing has the unit metric.
         fixed: codes of the tensors that no L step moves: compressed once, no part of gap and penalty.
+        tuning: where fine-tuning of all codes stands, once the steps are done.
     """
 
     progress: Progress
@@ -43,6 +45,7 @@ class LCState:
     multipliers: Params
     importance: Params
     fixed: Mapping[str, Code] = field(default_factory=dict)
+    tuning: TrainState | None = None
 
     @property
     def params(self) -> dict[str, Tensor]:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from laconic import interrupts
 from laconic.errors import DataError
 from laconic.models.params import Params
 from laconic.training.task import Task, mode
@@ -60,6 +61,7 @@ def share_of_zeros(
     try:
         with torch.no_grad(), mode(task.module, training=False):
             for batch in task.batches(split, 0):
+                interrupts.check()
                 task.outputs(params, batch)
     finally:
         for hook in hooks:

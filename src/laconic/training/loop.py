@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from laconic import interrupts
 from laconic.errors import WeightsError
 from laconic.models.params import Params
 from laconic.training.optimization import Optimization
@@ -77,6 +78,7 @@ def train_epoch(
     count = 0
     with seeded(seed):
         for batch in task.batches("train", seed):
+            interrupts.check()
             losses: list[Tensor] = []
 
             def closure(batch: Batch = batch, losses: list[Tensor] = losses) -> Tensor:

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from laconic import interrupts
 from laconic.errors import DataError, WeightsError
 from laconic.models.data import Dataset
 from laconic.models.params import Params, once
@@ -77,6 +78,7 @@ class Task:
         totals, count = dict.fromkeys(judges, 0.0), 0
         with torch.no_grad(), mode(self.module, training=False):
             for batch in self.batches(split, 0):
+                interrupts.check()
                 outputs, size = self.outputs(params, batch), _size(batch)
                 for name, judge in judges.items():
                     totals[name] += size * float(judge(outputs, batch))

@@ -1,7 +1,7 @@
-"""Training of reference networks, epoch by epoch, such that an interrupted run ends with the same bits."""
+"""Training epoch by epoch, of reference networks and codes, such that an interrupted run ends with the same bits."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -16,11 +16,11 @@ from laconic.training.task import Task, mode
 @final
 @dataclass(frozen=True, eq=False)
 class TrainState:
-    """Where reference training stands after an epoch: enough to go on and end with the same bits.
+    """Where training stands after an epoch: enough to go on and end with the same bits.
 
     Args:
         epoch: epochs done.
-        weights: parameters and buffers.
+        weights: whatever an epoch changes: parameters and buffers.
         momentum: the optimizer's tensors, named ``{parameter}/{key}``.
         loss: mean training loss of the last epoch.
     """
@@ -68,6 +68,29 @@ def train(task: Task, state: TrainState, how: Optimization, seed: int) -> Iterat
     """
     weights = {name: tensor.detach().clone() for name, tensor in state.weights.items()}
     leaves = {name: weights[name].requires_grad_() for name in trainable(task.module, weights)}
+    return train_leaves(task, state, leaves, weights, lambda: weights, how, seed)
+
+
+def train_leaves(
+    task: Task,
+    state: TrainState,
+    leaves: Params,
+    changing: Params,
+    weights: Callable[[], Params],
+    how: Optimization,
+    seed: int,
+) -> Iterator[TrainState]:
+    """Do as `train` does for weights that are functions of other numbers.
+
+    Args:
+        task: what to train on.
+        state: what to go on from.
+        leaves: what the optimizer moves, with the values that they have in ``state``.
+        changing: all that an epoch changes, and that a state has: the leaves, and buffers.
+        weights: gives the weights of the network from these.
+        how: as in `minimise`.
+        seed: of batches and dropout.
+    """
     optimizer = how.optimizer(list(leaves.values()), how.lr)
     for name, leaf in leaves.items():
         prefix = f"{name}/"
@@ -76,14 +99,12 @@ def train(task: Task, state: TrainState, how: Optimization, seed: int) -> Iterat
     for epoch in range(state.epoch, how.epochs):
         set_lr(optimizer, how.lr * how.anneal(epoch / how.epochs))
         with mode(task.module, training=True):
-            loss = train_epoch(
-                task, leaves, lambda: weights, optimizer, derive_seed(seed, epoch), None, how.weight_decay
-            )
+            loss = train_epoch(task, leaves, weights, optimizer, derive_seed(seed, epoch), None, how.weight_decay)
         momentum = {
             f"{name}/{key}": value.detach().clone()
             for name, leaf in leaves.items()
             for key, value in optimizer.state[leaf].items()
             if isinstance(value, Tensor)
         }
-        copies = {name: tensor.detach().clone() for name, tensor in weights.items()}
+        copies = {name: tensor.detach().clone() for name, tensor in changing.items()}
         yield replace(state, epoch=epoch + 1, weights=copies, momentum=momentum, loss=loss)

@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
+from laconic import interrupts
 from laconic.errors import FormatError
 from laconic.format.codes import Code
 from laconic.format.container.charges import Charge, charges
@@ -72,6 +73,7 @@ class LacFile(Mapping[str, np.ndarray]):
         return dict(self._table.metadata)
 
     def __getitem__(self, name: str) -> np.ndarray:
+        interrupts.check()
         with self._naming(name):
             return self._build(name).decompress()
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import final
 from weakref import WeakKeyDictionary
 
+from laconic import interrupts
 from laconic.errors import WeightsError
 from laconic.format.codes import CODES, Code
 from laconic.format.container.header import HEADER_BYTES, Header
@@ -74,6 +75,7 @@ class _Builder:
         for text in [*metadata, *metadata.values()]:
             _check_text(text)
         for name, code in codes.items() if isinstance(codes, Mapping) else codes:
+            interrupts.check()
             if name in self._records:
                 raise WeightsError(f"two tensors are called {name!r}; give each its own name")
             _check_text(name)

@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar, final
 
+from laconic import interrupts
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -43,12 +45,17 @@ class Workers:
         >>> list(Workers(2).map(abs, [-3, 2, -1], [1, 1, 5]))
         [3, 2, 1]
         """
+
+        def called(item: Item) -> Result:
+            interrupts.check()
+            return function(item)
+
         if self.threads == 1 or len(items) < 2:
-            yield from map(function, items)
+            yield from map(called, items)
             return
         order = sorted(range(len(items)), key=lambda place: -sizes[place])
         with ThreadPoolExecutor(min(self.threads, len(items))) as pool:
-            promised = {place: pool.submit(function, items[place]) for place in order}
+            promised = {place: pool.submit(called, items[place]) for place in order}
             try:
                 for place in range(len(items)):
                     yield promised.pop(place).result()

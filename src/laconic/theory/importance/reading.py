@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from laconic import interrupts
 from laconic.errors import DataError, PlanError
 from laconic.models.params import Params
 from laconic.models.params import once as params_once
@@ -56,6 +57,7 @@ def first_rows(task: Task, count: int) -> Batch:
         DataError: when there are none.
     """
     for batch in task.batches("train", 0):
+        interrupts.check()
         if size_of(batch):
             first: Batch = rows_of(batch, 0, count)
             return first
@@ -82,6 +84,7 @@ def read(task: Task, rows: int, samples: int | None = None, watch: Watch | None 
         total = sum(size_of(batch) for batch in task.batches("train", 0))
         total = total if samples is None else min(total, samples)
     for batch in task.batches("train", 0):
+        interrupts.check()
         size = size_of(batch) if samples is None else min(size_of(batch), samples - done)
         for start in range(0, size, rows):
             stop = min(start + rows, size)
