@@ -104,10 +104,15 @@ def test_a_disk_that_fills_while_writing(tmp_path, monkeypatch):
 
 def test_of_two_that_write_a_new_file_one_succeeds(tmp_path):
     path = tmp_path / "out"
-    with pytest.raises(OutputExists, match="exists"), replace_file(path) as late:
-        late.write(b"late")
-        with replace_file(path) as early:
-            early.write(b"early")
+
+    def both():
+        with replace_file(path) as late:
+            late.write(b"late")
+            with replace_file(path) as early:
+                early.write(b"early")
+
+    with pytest.raises(OutputExists, match="exists"):
+        both()
     assert path.read_bytes() == b"early"
     assert left_in(tmp_path) == ["out"]
 
