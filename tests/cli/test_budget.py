@@ -1,5 +1,6 @@
 """`laconic compress` with a budget: what is asked, what is written, and what is said about it."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -166,3 +167,20 @@ def test_any_number_of_threads_writes_the_same_file(checkpoint, tmp_path):
         assert run(["compress", str(checkpoint), "-o", str(out), "--bits", "2", "--threads", threads, "--quiet"]) == 0
         files.add(out.read_bytes())
     assert len(files) == 1
+
+
+def test_nobody_asked_for_what_leaves_no_room_and_who_asks_is_told_what_would(call, capsys, tmp_path):
+    """A checkpoint that is quantized already: packed integers, and scales of two axes."""
+    source = torch.Generator().manual_seed(0)
+    packed = {"qweight": torch.randint(0, 2**31, (64, 8), generator=source, dtype=torch.int32)}
+    save_checkpoint(tmp_path / "q.safetensors", packed | {"scales": torch.randn(64, 8, generator=source).half()}, {})
+    arguments = ["compress", tmp_path / "q.safetensors", "-o", tmp_path / "q.lac"]
+    assert "beside what stays as it is" in call(*arguments)
+    back = laconic.load(tmp_path / "q.lac")
+    assert torch.equal(back["qweight"], packed["qweight"])
+    assert run([*map(str, arguments), "--force", "--bits", "4"]) == 1
+    said = capsys.readouterr().err
+    assert "most of it qweight" in said
+    least = re.search(r"ask for ([\d,]+) bytes", said)[1].replace(",", "")
+    call(*arguments, "--force", "--size", least)
+    assert (tmp_path / "q.lac").stat().st_size <= int(least)

@@ -305,7 +305,7 @@ def _budget(
             alone = idle[0] if idle else "--lossless"
             raise PlanError(f"{alone} goes with a budget: name one, as --bits 4; or give what stays a row in a --plan")
         return None
-    return Budget(bits=4)
+    return Budget(bits=4, asked=False)
 
 
 def _within(
@@ -344,6 +344,8 @@ def _report(
         record |= {"asked": str(fitted.budget), "bits_per_weight": fitted.bits_per_weight, "snr": fitted.snr,
                    "step": fitted.step, "passes": fitted.passes, "kept_lossless": list(fitted.lossless)}  # fmt: skip
         ratio += f"; asked {fitted.budget}, {fitted.bits_per_weight or 0:.3f} bits per weight at {fitted.snr:.2f} dB"
+        if not fitted.budget.asked and (fitted.bits_per_weight or 0) > 1.05 * (fitted.budget.bits or 0):
+            ratio += "; nobody asked: these bits are beside what stays as it is"
     lines = [
         f"{split}: " + ", ".join(f"{k} {v:.4g}" for k, v in measures.items()) for split, measures in measured.items()
     ]
