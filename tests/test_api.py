@@ -180,8 +180,10 @@ def test_watching_and_resuming(tmp_path):
     states = []
     arguments = (tied_task().module, AdaptiveCodebook(2), tied_task(), "train")
     whole = laconic.compress(*arguments, training=BRIEF, watch=states.append)
-    assert [state.progress.step for state in states] == [0, 1, 2, 3]
-    assert [state.progress for state in states] == list(whole.history)
+    tuned = [state.tuning.epoch for state in states if state.tuning]
+    assert tuned == list(range(BRIEF.finetune.epochs + 1))
+    assert [state.progress.step for state in states] == [0, 1, 2, 3] + [3] * len(tuned)
+    assert [state.progress for state in states[:4]] == list(whole.history)
     for state in states:
         seen = []
         again = laconic.compress(*arguments, training=BRIEF, resume=state, watch=seen.append)
@@ -189,7 +191,11 @@ def test_watching_and_resuming(tmp_path):
             again.save(tmp_path / "a.lac", force=True).read_bytes()
             == whole.save(tmp_path / "b.lac", force=True).read_bytes()
         )
-        assert [s.progress.step for s in seen] == list(range(state.progress.step, 4))
+        left = states[states.index(state) :]
+        assert [(s.progress.step, s.tuning and s.tuning.epoch) for s in seen] == [
+            (s.progress.step, s.tuning and s.tuning.epoch) for s in left
+        ]
+        assert [progress.step for progress in again.history] == list(range(state.progress.step, 4))
 
 
 def test_training_does_better_than_direct():
