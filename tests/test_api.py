@@ -292,3 +292,13 @@ def test_open_reads_what_it_is_asked_for(tmp_path):
             file["b"] = 1
     with pytest.raises(laconic.LaconicError, match="tensor 'a'"):
         laconic.load(path)
+
+
+def test_what_a_plan_leaves_as_it_is_takes_what_it_is_worth():
+    weights = {"w": INPUTS[:40, :6].clone(), "mask": torch.full((256, 256), float("-inf")).triu(1)}
+    weights |= {"same": torch.full((64, 64), 0.3), "bias": torch.zeros(64)}
+    result = laconic.compress(weights, Plan({"w": AdaptiveCodebook(4)}, rest=Lossless()))
+    size = {row["name"]: row["bytes"] for row in result.table()}
+    assert size["mask"] < weights["mask"].nbytes / 100
+    assert max(size["same"], size["bias"]) < 40
+    assert all(torch.equal(result.params[name], weights[name]) for name in ("mask", "same", "bias"))

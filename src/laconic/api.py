@@ -22,7 +22,7 @@ from laconic.lc.learning import Training
 from laconic.lc.schedule import Progress
 from laconic.lc.state import LCState
 from laconic.lc.steps import start
-from laconic.models.checkpoints import checkpoint_bytes
+from laconic.models.checkpoints import checkpoint_size
 from laconic.models.params import Params, all_of, all_params_of, apply_to, buffers_of, decompress
 from laconic.models.ties import untied
 from laconic.plans.plan import Plan, weights_only
@@ -155,7 +155,7 @@ def compress(
         raise PlanError("a budget is met from the weights alone: effort 'direct'")
     given = all_params_of(network) if isinstance(network, nn.Module) else dict(network)
     whole = untied(given, task.module if task else None)
-    reference = len(checkpoint_bytes(whole.params))
+    reference = checkpoint_size(whole.params)
     notes = {REFERENCE_BYTES: str(reference), **(task.metadata if task else {}), **(metadata or {})}
     plan = plan if isinstance(plan, Plan) else weights_only(plan, whole.params)
     metrics = plan.metrics(task, whole.params) if metrics is None and resume is None else metrics

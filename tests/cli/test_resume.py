@@ -100,7 +100,7 @@ MOMENTS = {
     "after the third checkpoint": (("replace", 3, False), 2),
     "after the last L step": (("epoch", 4, False), 3),
     "in fine-tuning": (("epoch", 6, True), "4 and epoch 1"),
-    "before the file is in place": (("replace", 9, True), "4 and epoch 2"),
+    "before the file is in place": (("link", 1, True), "4 and epoch 2"),
 }
 
 
@@ -142,7 +142,7 @@ def test_a_finished_file_is_reported_by_resume_and_another_is_refused(command, n
     """The kill falls between the file and the report."""
     output = tmp_path / "net.lac"
     arguments = ["compress", net, "-o", output, *LC]
-    assert command(arguments, ("replace", 9, False))[0] == -signal.SIGKILL
+    assert command(arguments, ("unlink", 1, False))[0] == -signal.SIGKILL
     assert output.read_bytes() == whole[0]
     output.write_bytes(b"another")
     for moment in (None, ("replace", 2, False)):  # all is done, or only two steps
@@ -163,7 +163,7 @@ SIGNALS = {
     "Ctrl-C in an L step": (signal.SIGINT, ("epoch", 2, True), "Go on with"),
     "SIGTERM in fine-tuning": (signal.SIGTERM, ("epoch", 6, True), "Go on with"),
     "SIGTERM as the first checkpoint is written": (signal.SIGTERM, ("fsync", 1, True), "Nothing had been saved"),
-    "Ctrl-C once the file is in place": (signal.SIGINT, ("replace", 9, False), "net.lac is complete"),
+    "Ctrl-C once the file is in place": (signal.SIGINT, ("link", 1, False), "net.lac is complete"),
 }
 
 
@@ -221,7 +221,7 @@ def test_every_technique_resumes(command, net, tmp_path, options):
         pytest.param([("epoch", 1, True)], marks=pytest.mark.full),
         [("replace", 1, False)],
         [("epoch", 3, True), ("replace", 1, True), ("start", 1, True)],
-        [("replace", 5, False)],
+        [("link", 1, False)],
     ],
     ids=["in the first epoch", "after it", "three times", "once the file is in place"],
 )
@@ -230,7 +230,7 @@ def test_killed_training_resumes_to_the_same_bytes(command, tmp_path, chain):
     output = tmp_path / "net.safetensors"
     for number, moment in enumerate(chain):
         assert command([*TRAIN, "-o", output, *(["--resume"] if number else [])], moment)[0] == -signal.SIGKILL
-        assert output.exists() == (moment == ("replace", 5, False))
+        assert output.exists() == (moment == ("link", 1, False))
     exitcode, said = command([*TRAIN, "-o", output, "--resume"])
     assert exitcode == 0, said
     assert output.read_bytes() == (tmp_path / "whole.safetensors").read_bytes()

@@ -15,7 +15,7 @@ import torch
 import laconic
 from laconic.cli import COMMANDS, SPINS, main, run
 from laconic.cli.console import Output
-from laconic.models.checkpoints import save_checkpoint
+from laconic.models.checkpoints import load_checkpoint, save_checkpoint
 
 from .commands import EFFORTS, TRAIN, parsed
 
@@ -125,14 +125,18 @@ print(json.dumps(codes))
 
 @pytest.mark.parametrize("installed", [True, False], ids=["not imported", "not installed"])
 def test_the_decoder_needs_no_torch(call, published, tmp_path, installed):
-    call("compress", published, "-o", tmp_path / "a.lac", "--keep", "0.1", "--codebook", "4")
-    file = str(tmp_path / "a.lac")
+    file, grid = str(tmp_path / "a.lac"), str(tmp_path / "grid.lac")
+    call("compress", published, "-o", file, "--keep", "0.1", "--codebook", "4")
+    call("compress", published, "-o", grid, "--bits", "3")
     commands = [["version"], ["inspect", file], ["decompress", file, "-o", str(tmp_path / "a.safetensors")], ["--help"]]
+    commands += [["decompress", grid, "-o", str(tmp_path / "grid.safetensors")]]
     refused = [] if installed else [["evaluate", str(published)]]
     script = [sys.executable, "-c", WITHOUT_TORCH, json.dumps([[*commands, *refused], installed])]
     done = subprocess.run(script, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1]) == [0, 0, 0, 0, *[1 for _ in refused]]
+    assert json.loads(done.stdout.splitlines()[-1]) == [0, 0, 0, 0, 0, *[1 for _ in refused]]
+    back, expected = load_checkpoint(tmp_path / "grid.safetensors")[0], laconic.load(grid)
+    assert all(torch.equal(back[name], tensor) for name, tensor in expected.items())
     assert done.stderr == ("error: evaluate needs torch: pip install 'laconic[torch]'\n" if refused else "")
 
 

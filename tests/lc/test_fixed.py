@@ -1,5 +1,7 @@
 """What no L step moves is compressed once: direct compression bit by bit, and no part of gap and penalty."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,8 @@ from toys import generator
 import laconic
 from laconic import AdaptiveCodebook, Joint, Lossless, Plan, Task
 from laconic.errors import PlanError
-from laconic.lc.finetune import FINE_TUNING
+from laconic.lc.finetune import FINE_TUNING, FineTuning
+from laconic.models.params import decompress
 from laconic.training.optimization import Optimization
 from laconic.training.task import least_squares
 
@@ -73,3 +76,27 @@ def test_a_network_of_frozen_tensors_alone_needs_no_step():
     _, _, result, states = trained(Plan({"first.weight": AdaptiveCodebook(2)}, rest=Lossless()))
     assert {state.progress.step for state in states} == {0}
     assert len(result.params["first.weight"].unique()) == 2
+
+
+# --- devices ---------------------------------------------------------------------------------------------------------
+
+
+def test_fine_tuning_and_results_follow_the_device_of_the_task():
+    """On a device that stands in for a GPU: it takes no part in a sum with tensors of the CPU, and has no numbers."""
+    codes = laconic.compress(Net(), PLAN).codes
+    net = Net().to("meta")
+    batch = torch.zeros(5, 6, device="meta"), torch.zeros(5, 3, device="meta")
+    task = Task(net, lambda split, seed: [batch], lambda outputs, batch: torch.tensor(float(outputs.is_meta)))
+    tuning = FineTuning.of(task, codes)
+    assert task.outputs(tuning._weights(), batch).is_meta
+    assert all(leaf.device.type == "cpu" for leaf in tuning.freed.leaves.values())
+    assert task.evaluate(decompress(codes), "test")["loss"] == 1
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_lc_runs_to_its_end_on_a_gpu():
+    net = Net().cuda()
+    batch = torch.randn(64, 6).cuda(), torch.randn(64, 3).cuda()
+    task = Task(net, lambda split, seed: [batch] * 4, least_squares)
+    result = laconic.compress(net, PLAN, task, effort="train", training=replace(FEW, steps=3))
+    assert task.evaluate(result.params, "test")["loss"] > 0

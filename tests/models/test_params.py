@@ -14,7 +14,7 @@ from torch import nn
 from laconic.errors import DataError, OutputExists, WeightsError
 from laconic.format.codes import DTYPES, DenseCode
 from laconic.format.files import same_every_time
-from laconic.models.checkpoints import checkpoint_bytes, load_checkpoint, save_checkpoint
+from laconic.models.checkpoints import checkpoint_bytes, checkpoint_size, load_checkpoint, save_checkpoint
 from laconic.models.params import apply_to, decompress, dtype_name, params_of, require_finite, to_numpy, to_torch
 
 
@@ -159,3 +159,9 @@ def test_what_is_missing_or_no_checkpoint(tmp_path):
     path.write_bytes(b"123")
     with pytest.raises(DataError, match=r"w\.bin cannot be read"):
         load_checkpoint(path)
+
+
+def test_the_size_of_a_checkpoint_is_known_without_it():
+    tensors = {"ä": torch.randn(3, 4).bfloat16(), "none": torch.zeros(0, 3), "flag": torch.tensor(True)}
+    tensors |= {"turned": torch.arange(6).view(2, 3).T, "short": torch.randn(4).to(torch.float8_e4m3fn)}
+    assert checkpoint_size(tensors) == len(checkpoint_bytes(tensors))

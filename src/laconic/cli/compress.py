@@ -1,6 +1,5 @@
 """`laconic compress`: a checkpoint to a `.lac` file."""
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,6 +21,7 @@ from laconic.errors import DataError, PlanError
 from laconic.format import container
 from laconic.format.codes import Code
 from laconic.format.compact import compact
+from laconic.format.files import sha256
 from laconic.insight.ledger import REFERENCE_BYTES
 from laconic.lc.baselines import direct
 from laconic.lc.budgeted import buffers_told, within
@@ -197,7 +197,7 @@ def command(
         tolerance=tolerance, augmented=not quadratic_penalty, finetune=replace(FINE_TUNING, epochs=finetune),
     )  # fmt: skip
     job = {
-        "the checkpoint's SHA-256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "the checkpoint's SHA-256": sha256(weights),
         "--plan": "" if plan is None else repr(resolved),
         **({"--importance": repr(resolved.importance)} if weighing else {}),
         "the task": task or str(dict(job_task.metadata)),
@@ -305,7 +305,7 @@ def _budget(
             alone = idle[0] if idle else "--lossless"
             raise PlanError(f"{alone} goes with a budget: name one, as --bits 4; or give what stays a row in a --plan")
         return None
-    return Budget(bits=4)
+    return Budget(bits=4, asked=False)
 
 
 def _within(
@@ -344,6 +344,8 @@ def _report(
         record |= {"asked": str(fitted.budget), "bits_per_weight": fitted.bits_per_weight, "snr": fitted.snr,
                    "step": fitted.step, "passes": fitted.passes, "kept_lossless": list(fitted.lossless)}  # fmt: skip
         ratio += f"; asked {fitted.budget}, {fitted.bits_per_weight or 0:.3f} bits per weight at {fitted.snr:.2f} dB"
+        if not fitted.budget.asked and (fitted.bits_per_weight or 0) > 1.05 * (fitted.budget.bits or 0):
+            ratio += "; nobody asked: these bits are beside what stays as it is"
     lines = [
         f"{split}: " + ", ".join(f"{k} {v:.4g}" for k, v in measures.items()) for split, measures in measured.items()
     ]

@@ -4,19 +4,22 @@ Pruned weights that share K values can tell positions apart from values (a mask,
 take zero as one more value: the same entropy, but other tables. The file says which; here both are measured.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 
 import numpy as np
 
-from laconic.format.codes import Code, CodebookCode, SparseCode, Symbols, Values, shared
+from laconic.format.codes import Code, CodebookCode, DenseCode, SparseCode, Symbols, Values
 from laconic.format.container import bits
+from laconic.format.lossless import lossless, together
 
 
 def compact(codes: Mapping[str, Code]) -> dict[str, Code]:
     """Return codes of the same weights, bit by bit, in a file that is no larger.
 
-    Small dense tensors share one stream (`laconic.format.codes.shared`). Sparse codes of codebooks become codebooks
-    with an entry 0 where that is smaller, all together that share a codebook.
+    Dense tensors of one value and masks take what they are worth (`laconic.format.lossless`), and small ones share one
+    stream (`laconic.format.codes.shared`). Sparse codes of codebooks become codebooks with an entry 0 where that is
+    smaller, all together that share a codebook.
 
     >>> values = CodebookCode((2,), "float32", Values(np.float32([3])), Symbols(np.zeros(2), 1))
     >>> codes = {"w": SparseCode((4,), "float32", Symbols(np.array([0, 1, 0, 1]), 2), values)}
@@ -26,10 +29,14 @@ def compact(codes: Mapping[str, Code]) -> dict[str, Code]:
     smaller = dict(codes)
     for names in _groups(codes):
         apart = {name: codes[name] for name in names}
-        together = _with_zero(apart)
-        if bits(together) < bits(apart):
-            smaller |= together
-    return shared(smaller)
+        zeros = _with_zero(apart)
+        if bits(zeros) < bits(apart):
+            smaller |= zeros
+    users = Counter(id(code.values) for code in codes.values() if isinstance(code, DenseCode))
+    for name, code in codes.items():
+        if isinstance(code, DenseCode) and users[id(code.values)] == 1:  # what is tied stays so
+            smaller[name] = lossless(code.decompress())
+    return together(smaller)
 
 
 def _groups(codes: Mapping[str, Code]) -> list[list[str]]:

@@ -1,8 +1,9 @@
 """Writing a file all or nothing: a temporary file beside it, forced to disk, then renamed."""
 
+import hashlib
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,6 +11,9 @@ from typing import BinaryIO, cast
 
 from laconic import interrupts
 from laconic.errors import OutputExists
+
+_SHOWN = 40
+"""Characters of a name that the temporary file shows: its own must not be too long for the file system."""
 
 
 def require_absent(path: Path, *, force: bool) -> None:
@@ -25,29 +29,31 @@ def replace_file(path: Path, *, force: bool = False) -> Iterator[BinaryIO]:
     """Open a file that becomes ``path`` when the block ends without an error, and never exists otherwise.
 
     Whatever happens (an exception, a full disk, a killed process), ``path`` holds its old content or all of the new.
+    Of two processes that write a file that was not there, one succeeds.
 
     Args:
-        path: the file to write; missing folders above it are made.
+        path: the file to write; missing folders above it are made, and a link is followed.
         force: replace an existing file.
 
     Raises:
         OutputExists: when ``path`` exists and ``force`` is not set.
     """
     require_absent(path, force=force)
+    target = Path(os.path.realpath(path)) if path.is_symlink() else path
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
     except FileExistsError as error:
         raise NotADirectoryError(f"{path}: {error.filename} is a file, not a folder") from None
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    temporary = target.with_name(f".{target.name[:_SHOWN]}.{secrets.token_hex(4)}.tmp")
+    handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     try:
         with os.fdopen(handle, "w+b") as file:
             yield cast("BinaryIO", file)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
         interrupts.check()
-        os.replace(temporary, path)
-        _sync_folder(path.parent)
+        _put(temporary, target, force=force)
+        _sync_folder(target.parent)
     except BaseException:
         with suppress(FileNotFoundError):
             os.unlink(temporary)
@@ -65,11 +71,25 @@ def same_every_time(checkpoint: bytes) -> bytes:
     return len(text).to_bytes(8, "little") + text + checkpoint[end:]
 
 
-def _umask() -> int:
-    """Return the process's file mode mask, which can only be read by setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, which is not read into memory as a whole."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _put(temporary: Path, target: Path, *, force: bool) -> None:
+    """Give a file its name; without ``force`` only where nothing has that name, which `os.replace` does not look at."""
+    if not force:
+        try:
+            os.link(temporary, target)
+        except FileExistsError:
+            require_absent(target, force=False)
+        except OSError:  # a file system without links
+            require_absent(target, force=False)
+        else:
+            os.unlink(temporary)
+            return
+    os.replace(temporary, target)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -19,7 +19,7 @@ from laconic.errors import PlanError
 from laconic.format.codes import Code, DenseCode
 from laconic.format.codes.sharing import unshared
 from laconic.models.forms import FreeParameters, free_parameters
-from laconic.models.params import Params, to_numpy, to_torch
+from laconic.models.params import Params, beside, to_numpy, to_torch
 from laconic.training.loop import trainable
 from laconic.training.optimization import Optimization, adam, cosine
 from laconic.training.task import Task
@@ -53,7 +53,7 @@ class FineTuning:
         moving = set(trainable(task.module, apart))
         freed = free_parameters({name: code for name, code in apart.items() if name in moving})
         fixed = {name: to_torch(code.decompress()) for name, code in apart.items() if name not in moving}
-        return cls(task, codes, freed, fixed)
+        return cls(task, codes, freed, beside(task.module, fixed))
 
     def states(self, state: TrainState | None, how: Optimization, seed: int) -> Iterator[TrainState]:
         """Yield ``state``, the first one unless it is given, and the state after each epoch.
@@ -94,7 +94,7 @@ class FineTuning:
         return {**self._leaves, **{f"fixed {name}": tensor for name, tensor in self.fixed.items()}}
 
     def _weights(self) -> Params:
-        return {**self.fixed, **self.freed.weights()}
+        return {**self.fixed, **beside(self.task.module, self.freed.weights())}
 
     @torch.no_grad()
     def _restore(self, state: TrainState) -> None:

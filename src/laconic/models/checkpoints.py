@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from laconic.errors import DataError
+from laconic.format import tensors_file
 from laconic.format.files import replace_file, same_every_time
-from laconic.models.params import Params
+from laconic.models.params import Params, dtype_name
 
 _MAPPED = 1 << 26
 """Bytes of different tensors that are read before a file is opened anew."""
@@ -109,6 +110,12 @@ def save_checkpoint(path: Path, params: Params, metadata: Mapping[str, str], *, 
     """
     with replace_file(path, force=force) as file:
         file.write(checkpoint_bytes(params, metadata))
+
+
+def checkpoint_size(params: Params) -> int:
+    """Return the bytes of the safetensors file of ``params`` without metadata, which is not made for it."""
+    outline = {name: (dtype_name(tensor), tuple(tensor.shape)) for name, tensor in params.items()}
+    return len(tensors_file.header(outline, {})) + sum(tensor.nbytes for tensor in params.values())
 
 
 def checkpoint_bytes(params: Params, metadata: Mapping[str, str] | None = None) -> bytes:

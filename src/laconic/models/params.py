@@ -89,6 +89,12 @@ def apply_to(module: nn.Module, params: Params) -> None:
             tensor.copy_(params[kept[first]])
 
 
+def beside(module: nn.Module, params: Params) -> dict[str, Tensor]:
+    """Return ``params``, each on the device of the module's own tensor of that name; gradients find the way back."""
+    own = dict(module.named_parameters(remove_duplicate=False)) | dict(module.named_buffers(remove_duplicate=False))
+    return {name: tensor.to(own[name].device) if name in own else tensor for name, tensor in params.items()}
+
+
 def dtype_name(tensor: Tensor) -> str:
     """Return NumPy's name of the dtype of ``tensor``, as codes carry it."""
     return str(tensor.dtype).removeprefix("torch.")

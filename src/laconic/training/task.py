@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from laconic import interrupts
 from laconic.errors import DataError, WeightsError
 from laconic.models.data import Dataset
-from laconic.models.params import Params, once
+from laconic.models.params import Params, beside, once
 
 Batch = tuple[Any, Any]
 """Inputs and targets. A user's own loss may put anything in either place: a tuple of inputs becomes the module's
@@ -66,14 +66,14 @@ class Task:
     def evaluate(self, params: Params, split: str) -> dict[str, float]:
         """Return the loss and the measures of ``params`` on a split, as means over its samples.
 
-        The module is in evaluation mode meanwhile. On "train" the batches are those of seed 0, augmented if
-        training is.
+        The module is in evaluation mode meanwhile; weights are moved to its device. On "train" the batches are those of
+        seed 0, augmented if training is.
 
         Raises:
             DataError: when the split has no batches.
             WeightsError: as `outputs`.
         """
-        params = {name: params[name] for name in once(self.module, params).values()}
+        params = beside(self.module, {name: params[name] for name in once(self.module, params).values()})
         judges = {"loss": self.loss, **self.measures}
         totals, count = dict.fromkeys(judges, 0.0), 0
         with torch.no_grad(), mode(self.module, training=False):

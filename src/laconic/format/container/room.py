@@ -10,6 +10,7 @@ import math
 import os
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, final
 
 from laconic.errors import FormatError
@@ -29,6 +30,9 @@ KEPT = 1 << 26
 
 Holding = Literal["nothing", "tensors", "codes"]
 """What a call that reads every tensor has in memory at its end."""
+
+_ALLOWED = tuple(Path("/sys/fs/cgroup", name) for name in ("memory.max", "memory/memory.limit_in_bytes"))
+"""Where Linux tells the limit of a container, in its second and its first form."""
 
 _ADVICE = "if you trust the file, raise it: limit= in Python, --limit on the command line"
 
@@ -134,8 +138,10 @@ def _stream(stream: Stream) -> int:
 
 
 def memory_bytes() -> int:
-    """Return the physical memory of this machine, or 2⁴⁰ where the system does not say."""
+    """Return the memory of this machine, or what a container leaves of it, or 2⁴⁰ where the system does not say."""
     try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, OSError, ValueError):
         return 1 << 40
+    allowed = [int(text) for path in _ALLOWED if path.is_file() and (text := path.read_text().strip()).isdigit()]
+    return min([machine, *allowed])

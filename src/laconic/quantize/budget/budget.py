@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import final
 
 from laconic.errors import PlanError
@@ -41,6 +41,8 @@ class Tools:
             raise PlanError(f"states are one of {', '.join(map(str, STATES))}, not {self.states}")
 
 
+_KINDS = ("bits", "size", "ratio", "snr")
+
 QUALITIES: Mapping[str, Tools] = {
     "fast": Tools(states=1, pairs=True),
     "default": Tools(states=8),
@@ -60,6 +62,8 @@ class Budget:
         size: bytes of the file.
         ratio: bytes of the uncompressed file over bytes of this one.
         snr: 10 log₁₀ Σ w² / Σ (w − ŵ)² over the same weights, in dB.
+        asked: whether somebody named it. Where nobody did, and what stays as it is leaves no room, bits are those of
+            the weights that are quantized, beside the rest of the file.
 
     Raises:
         PlanError: when not exactly one is given, or it is out of range.
@@ -69,9 +73,10 @@ class Budget:
     size: int | None = None
     ratio: float | None = None
     snr: float | None = None
+    asked: bool = True
 
     def __post_init__(self) -> None:
-        given = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) is not None}
+        given = {name: value for name in _KINDS if (value := getattr(self, name)) is not None}
         if len(given) != 1:
             raise PlanError(f"a budget is one of bits, size, ratio and snr; given are {', '.join(given) or 'none'}")
         ((name, value),) = given.items()

@@ -1,6 +1,7 @@
 """What is asked of a file, as a number that is 0 where it is met exactly and grows with the file or its error."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -72,8 +73,13 @@ class Goal:
         """Say whether a file is within the budget."""
         return file_bytes <= self.size if self.size is not None else lost <= self.target
 
-    def failure(self, least: float | None) -> PlanError:
-        """Return the error of a budget that was not met; ``least`` is the smallest file that was tried, if any."""
+    def failure(self, least: float | None, heaviest: Sequence[str] = ()) -> PlanError:
+        """Return the error of a budget that was not met.
+
+        Args:
+            least: the smallest file that was tried, if any.
+            heaviest: names of the tensors that take the most of what is stored as it is.
+        """
         if self.size is None and self.target < 0:
             return PlanError(f"{self.budget} cannot be: the plan's rows alone lose more; give them a finer compression")
         if self.size is None:
@@ -94,9 +100,11 @@ class Goal:
                 f"{asked} too few: the plan's rows take {planned:,}, the lossless tensors with all names {lossless:,}, "
                 f"and {remaining:,} remain for {others}{tried}"
             )
+        most = f", most of it {', '.join(heaviest)}," if heaviest else ""
+        enough = max(self.dense_bytes + 128 + self.weights // 8, round(1.02 * (least or 0)))
         return PlanError(
-            f"{asked} too few: biases, norms and names that are stored as they are "
-            f"take {self.dense_bytes:,}, and {reached}"
+            f"{asked} too few: biases, norms, integers and names that are stored as they are{most} "
+            f"take {self.dense_bytes:,}, and {reached}; ask for {enough:,} bytes or more"
         )
 
     @property

@@ -11,6 +11,7 @@ import numpy as np
 from laconic.format import container
 from laconic.format.codes import Code
 from laconic.format.codes.scales import COLUMNS, POSITIONS, ROWS
+from laconic.format.coding import itemsize
 from laconic.format.coding.ungerboeck import STATES
 from laconic.format.lossless import lossless, together
 from laconic.quantize.budget.apart import NOTHING, Apart
@@ -92,6 +93,12 @@ class Network:
         """The names of the weights that stay as they are, in the order of the network."""
         exact = {*self._exact, *(name for name in self.sizes if name in self.dense)} - self.apart.codes.keys()
         return tuple(name for name in self.tensors if name in exact)
+
+    @property
+    def heaviest(self) -> tuple[str, ...]:
+        """The names of the three tensors that take the most memory of those that stay as they are."""
+        taken = {name: code.size * itemsize(code.dtype) for name, code in self.dense.items()}
+        return tuple(sorted(taken, key=lambda name: -taken[name])[:3])
 
     @property
     def apart_bytes(self) -> tuple[int, int]:

@@ -99,10 +99,12 @@ def _goal(network: Network, budget: Budget, reference_bytes: int | None, tuning:
     """
     size = budget.bytes(network.elements, reference_bytes)
     target = network.energy / 10 ** ((budget.snr or 0) / 10) - (network.lost_apart if size is None else 0.0)
+    least = network.dense_bytes + RECORD * len(network.sizes) if network.sizes else network.dense_bytes - 1
+    if size is not None and size <= least and not budget.asked:
+        size = least + 1 + (budget.bytes(network.weights, None) or 0)
     goal = Goal(budget, size, target, network.weights, network.dense_bytes, tuning, network.apart_bytes)
-    least = goal.dense_bytes + RECORD * len(network.sizes) if network.sizes else goal.dense_bytes - 1
     if (size is not None and size <= least) or target < 0:
-        raise goal.failure(None)
+        raise goal.failure(None, network.heaviest)
     return goal
 
 

@@ -21,7 +21,7 @@ def splice(search: Search, state: State) -> Fitted:
     if result and inside and outside:
         result = min([result, *_between(search, state)], key=lambda one: _worse(search, one))
     if result is None:
-        raise search.goal.failure(state.last_trial.file_bytes if state.last_trial else None)
+        raise search.goal.failure(state.last_trial.file_bytes if state.last_trial else None, search.network.heaviest)
     return result
 
 

@@ -15,6 +15,7 @@ from laconic.quantize.clustering.quartic import quartic_clusters
 from laconic.quantize.clustering.scale import best_scale, group_scales
 from laconic.quantize.clustering.starts import lloyd_from
 from laconic.quantize.clustering.trimmed import trimmed
+from laconic.quantize.clustering.trimmed_scale import trimmed_sets
 
 __all__ = [
     "best_scale",
@@ -29,4 +30,5 @@ __all__ = [
     "quartic_clusters",
     "survivors",
     "trimmed",
+    "trimmed_sets",
 ]
