@@ -1,6 +1,7 @@
 """`laconic compress`: a checkpoint to a `.lac` file."""
 
 import hashlib
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -23,6 +24,7 @@ from laconic.format.compact import compact
 from laconic.insight.ledger import REFERENCE_BYTES
 from laconic.lc.baselines import direct
 from laconic.lc.budgeted import buffers_told, within
+from laconic.lc.damage import left
 from laconic.lc.finetune import FINE_TUNING
 from laconic.lc.learning import Training
 from laconic.models.checkpoints import open_checkpoint
@@ -30,6 +32,7 @@ from laconic.models.params import Params, buffers_of
 from laconic.models.ties import Untied, untied
 from laconic.plans.plan import Plan, load_plan
 from laconic.quantize.budget import PASSES, QUALITIES, Budget
+from laconic.quantize.budget.signal import told, total
 from laconic.theory.importance import Importance
 from laconic.theory.metric import Metrics
 from laconic.training.optimization import Optimization
@@ -183,7 +186,9 @@ def command(
             result = _within(say, whole, budget, rows, metrics, quality, metadata, job_task, threads)
         else:
             assert resolved is not None, "what is no budget is a plan"
-            result = Result(_direct(say, *resolved.settled(whole, metrics, alike=True), metrics), metadata)
+            resolved, once = resolved.settled(whole, metrics, alike=True)
+            codes = _direct(say, resolved, once, metrics)
+            result = Result(codes, metadata, signals=left(once, codes, job_task and job_task.module))
         del params, whole  # what was read of the checkpoint leaves the memory
         _report(say, result, output, job_task, force)
         return
@@ -317,7 +322,8 @@ def _within(
             lambda number, size: tick(number, f"pass {number}: {in_bytes(size)}"),
             buffers=buffers, metrics=metrics, reference_bytes=reference, threads=threads,
         )  # fmt: skip
-    return Result(fitted.codes, notes, fitted=fitted)
+    kept = left(network, fitted.codes, task and task.module, fitted.signals)
+    return Result(fitted.codes, notes, fitted=fitted, signals=kept)
 
 
 def _report(say: Output, result: Result, output: Path, task: Task | None, force: bool) -> None:
@@ -330,14 +336,16 @@ def _report(say: Output, result: Result, output: Path, task: Task | None, force:
               "output": str(output), "bytes": account.file_bytes, "reference_bytes": account.reference_bytes,
               "ratio": account.ratio, "published_ratio": account.published_ratio, "steps": steps,
               "history": [progress.__dict__ for progress in result.history],
-              "compressed_once": list(result.fixed), **measured}  # fmt: skip
+              "compressed_once": list(result.fixed), "snr": total(result.signals.values()),
+              "least_snr": min((signal.snr for signal in result.signals.values()), default=math.inf),
+              "weak": [{"name": name, "snr": snr} for name, snr in result.weak], **measured}  # fmt: skip
     ratio = f"{account.ratio:.2f}× smaller" if account.ratio else ""
     fitted = result.fitted
     if fitted:
         record |= {"asked": str(fitted.budget), "bits_per_weight": fitted.bits_per_weight, "snr": fitted.snr,
                    "step": fitted.step, "passes": fitted.passes, "kept_lossless": list(fitted.lossless)}  # fmt: skip
         ratio += f"; asked {fitted.budget}, {fitted.bits_per_weight or 0:.3f} bits per weight at {fitted.snr:.2f} dB"
-    lines = [
+    lines = [*told(result.signals)] + [
         f"{split}: " + ", ".join(f"{k} {v:.4g}" for k, v in measures.items()) for split, measures in measured.items()
     ]
     say.result(record, f"wrote {output}: {in_bytes(account.file_bytes)}, {ratio}", *lines)

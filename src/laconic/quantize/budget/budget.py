@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import final
 
 from laconic.errors import PlanError
 from laconic.format.codes import Code
 from laconic.format.coding.ungerboeck import STATES
+from laconic.quantize.budget.signal import Signal
 
 NEAR = 0.01
 """A size is met from below within this share."""
@@ -116,6 +117,7 @@ class Fitted:
         passes: over the weights, beside trials on the sample; of a network that is no larger, these are on all of it.
         lossless: the names of the weights that were kept as they are.
         weights: how many weights the network has, which bits are counted for.
+        signals: what is left of each tensor that is not kept as it is.
     """
 
     codes: Mapping[str, Code]
@@ -126,6 +128,7 @@ class Fitted:
     passes: int
     lossless: tuple[str, ...] = ()
     weights: int = 0
+    signals: Mapping[str, Signal] = field(default_factory=dict)
 
     @property
     def bits_per_weight(self) -> float | None:
