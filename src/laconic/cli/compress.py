@@ -130,7 +130,8 @@ def command(
     Biases and the parameters of normalisation layers are stored lossless unless a plan says otherwise.
 
     With a budget (--bits, --size, --ratio or --snr) every weight goes on one grid with the step that meets it, entropy-
-    coded: the smallest file for its error. --codebook, --keep, --rank and --plan say instead what becomes of weights.
+    coded: the smallest file for its error; a tensor that it would wipe out has a finer one. --codebook, --keep, --rank
+    and --plan say instead what becomes of weights. Tensors that are left with next to nothing are named.
 
     A plan and a budget go together: the plan's rows take their bytes first, and all other weights share what remains.
     What --lossless names stays as it is, and so do masks (0 and -inf alone) and tensors of a single value.

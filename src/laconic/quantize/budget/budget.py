@@ -60,7 +60,8 @@ class Budget:
             ones once, whatever becomes of them; but those of a module's buffers, and of masks: tensors of 0 and −inf.
         size: bytes of the file.
         ratio: bytes of the uncompressed file over bytes of this one.
-        snr: 10 log₁₀ Σ w² / Σ (w − ŵ)² over the same weights, in dB.
+        snr: 10 log₁₀ Σ w² / Σ (w − ŵ)² over the same weights, in dB; without outliers: a few weights
+            that hold more than half of their tensor's Σ w².
 
     Raises:
         PlanError: when not exactly one is given, or it is out of range.
@@ -115,6 +116,7 @@ class Fitted:
         snr: of the weights, in dB; infinite where nothing is lost.
         step: the width of a level.
         passes: over the weights, beside trials on the sample; of a network that is no larger, these are on all of it.
+            Where steps had to be made finer after all, those since.
         lossless: the names of the weights that were kept as they are.
         weights: how many weights the network has, which bits are counted for.
         signals: what is left of each tensor that is not kept as it is.

@@ -19,6 +19,7 @@ from laconic.format.coding.ungerboeck import STATES
 from laconic.format.lossless import lossless, together
 from laconic.quantize.budget.apart import NOTHING, Apart
 from laconic.quantize.budget.budget import Tools
+from laconic.quantize.budget.outliers import summed, without
 from laconic.quantize.budget.signal import Signal
 from laconic.quantize.budget.survey import survey
 from laconic.quantize.lattice import Quantizer, Source, Workers, floats, prepare
@@ -69,9 +70,11 @@ class Network:
         self.elements = sum(survey.weights for survey in surveys.values())
         self.energy = sum((survey.energy for survey in surveys.values()), 0.0)
         quantized = {name: survey for name, survey in surveys.items() if survey.is_quantized}
-        self.energies = {name: survey.energy for name, survey in quantized.items()}
+        self.rest = sum((survey.rest for survey in surveys.values()), 0.0)
+        self.energies = {name: survey.rest for name, survey in quantized.items()}
         self.sizes = {name: survey.weights for name, survey in quantized.items()}
         self._exact = [name for name in names if surveys[name].weights and name not in quantized]
+        self._outliers = {name: survey.outliers for name, survey in quantized.items()}
         self._ending = {name for name, survey in quantized.items() if survey.is_ending}
         self._tops = {name: survey.largest * survey.gathering(tools.dct) for name, survey in quantized.items()}
         self.dense = self.lossless([name for name in names if name not in quantized])
@@ -150,7 +153,7 @@ class Network:
             cell = max(self._cell(variances[many > 0], many[many > 0], size, target), 4 * self.least)
         return found, cell / parts
 
-    def finite(self, name: str, code: GridCode) -> GridCode:
+    def _finite(self, name: str, code: GridCode) -> GridCode:
         """Return the code, with a step of its own where some of its weights would else be beyond the tensor's type.
 
         Weights next to the end of their type, as those that are scaled to fill 8 bits, may be rounded beyond it.
@@ -172,11 +175,20 @@ class Network:
 
         return dict(zip(names, self.workers.map(signal, names, [codes[name].size for name in names]), strict=True))
 
+    def _others(self, name: str) -> np.ndarray:
+        """Return a tensor without its outliers."""
+        return without(self.read(name), self._outliers[name])
+
+    def completed(self, name: str, code: GridCode) -> Code:
+        """Return the code of a tensor whose weights on the grid have this one."""
+        places = self._outliers[name]
+        return summed(self._finite(name, code), self.read(name), places) if places else self._finite(name, code)
+
     def _source(self, name: str, cell: float) -> Source:
         """Return a tensor as it is quantized."""
-        array, tools = self.read(name), self.tools
+        array, tools = self._others(name), self.tools
         axes = ROWS | POSITIONS | (COLUMNS if array.ndim > 2 or tools.columns else 0) if tools.scales else 0
-        again = None if self.kept else partial(self.read, name)
+        again = None if self.kept else partial(self._others, name)
         return prepare(name, array, cell / _FINER, cosine=tools.dct, scales=axes, load=again)
 
     def lossless(self, names: Iterable[str]) -> dict[str, Code]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from laconic.format.codes import Code
 from laconic.format.coding import FLOATS
+from laconic.quantize.budget.outliers import outliers, without
 from laconic.quantize.budget.survey import parts, squares
 from laconic.quantize.lattice import floats
 
@@ -22,7 +23,7 @@ class Signal:
     """What is left of one tensor.
 
     Args:
-        energy: Σ w², of what is finite.
+        energy: Σ w², of what is finite and no outlier.
         lost: Σ (w − ŵ)²; infinite where a ŵ is not finite.
         weights: how many elements it has, or 0 where it has fewer than two axes.
     """
@@ -40,18 +41,21 @@ class Signal:
             old: the same shape and dtype.
             moved: whether training has moved the tensor: then nothing is lost, unless all is 0 or some is not finite.
         """
-        energy = lost = 0.0
-        flat, whole, alive = new.reshape(-1), old.reshape(-1), False
+        energy = lost = largest = 0.0
+        flat, whole, alive, sound = new.reshape(-1), old.reshape(-1), False, True
         for part in parts(flat.size):
             after, before = floats(flat[part]), floats(whole[part])
-            finite = squares(before)
-            energy += finite if math.isfinite(finite) else squares(np.where(np.isfinite(before), before, 0))
-            alive = alive or bool(after.any())
-            if flat[part].tobytes() != whole[part].tobytes():
-                with np.errstate(invalid="ignore"):
-                    error = after.astype(np.float64)
-                    error -= before
-                    lost += squares(error * 0.0 if moved else error)
+            finite, alive = squares(before), alive or bool(after.any())
+            if not math.isfinite(finite):
+                sound = False
+                if flat[part].tobytes() == whole[part].tobytes():  # a mask, that stays
+                    after = before = np.where(np.isfinite(before), before, 0)
+                    finite = squares(before)
+            energy, largest = energy + finite, max(largest, float(before.max()), -float(before.min()))
+            with np.errstate(invalid="ignore"):  # an infinity times 0
+                lost += _missed(after * 0, before * 0) if moved else _missed(after, before)
+        places = outliers(old, energy, largest) if sound else ()
+        energy = squares(floats(without(old, places))) if places else energy
         lost = energy if moved and not alive else lost
         return cls(energy, math.inf if math.isnan(lost) else lost, new.size if new.ndim > 1 else 0)
 
@@ -59,6 +63,14 @@ class Signal:
     def snr(self) -> float:
         """In dB: 0 where all has become 0, −∞ where something is not finite, ∞ where nothing is lost."""
         return decibels(self.energy, self.lost)
+
+
+def _missed(new: np.ndarray, old: np.ndarray) -> float:
+    """Return Σ (w − ŵ)² of some weights; NaN or infinite where some are not finite."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        error = new.astype(np.float64)
+        error -= old
+        return float(np.square(error, out=error).sum())
 
 
 def signals(tensors: Mapping[str, np.ndarray], codes: Mapping[str, Code], *, moved: bool = False) -> dict[str, Signal]:

@@ -100,6 +100,20 @@ class Search:
     tuning: Tuning
 
     @property
+    def finer(self) -> dict[str, float]:
+        """How many times finer than the network's the step of each tensor is."""
+        return {source.name: source.finer for quantizer in self.quantizers for source in quantizer.sources}
+
+    def with_finer(self, finer: Mapping[str, float]) -> "Search":
+        """Return the same with other steps for some tensors."""
+
+        def changed(quantizer: Quantizer) -> Quantizer:
+            sources = [replace(one, finer=finer.get(one.name, one.finer)) for one in quantizer.sources]
+            return replace(quantizer, sources=sources)
+
+        return replace(self, quantizers=[changed(quantizer) for quantizer in self.quantizers])
+
+    @property
     def large(self) -> bool:
         """Whether the first pass may be the last, with the code lengths of a sample."""
         return self.network.weights >= self.tuning.large
@@ -130,7 +144,7 @@ class Search:
         sizes = [sum(source.size for source in group.sources) for group in groups]
         by_name = dict(self.network.dense)
         for codes in self.groups.map(partial(Quantized.codes, workers=inner), groups, sizes):
-            by_name |= {name: self.network.finite(name, code) for name, code in codes.items()}
+            by_name |= {name: self.network.completed(name, code) for name, code in codes.items()}
         ordered: dict[str, Code] = {name: by_name[name] for name in self.network.tensors}
         size = container.bits(ordered, self.network.metadata) // 8
         file = File(ordered, size, self.network.signals(ordered) if self.goal.size is None else {})
