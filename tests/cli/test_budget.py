@@ -102,6 +102,18 @@ def test_the_table_says_it_too(call, checkpoint, tmp_path):
     assert "dB" in shown
 
 
+def test_tensors_that_a_budget_leaves_weak_are_named(call, tmp_path):
+    tensors = {"large": 30 * torch.randn(60, 60), "small": torch.randn(2, 9) / 1e4}
+    save_checkpoint(tmp_path / "a.safetensors", tensors, {})
+    arguments = ("compress", tmp_path / "a.safetensors", "-o", tmp_path / "a.lac", "--bits", "1", "--force")
+    record, shown = parsed(call(*arguments, "--json")), call(*arguments)
+    assert record["weak"] == [{"name": "small", "snr": record["least_snr"]}]
+    assert record["least_snr"] < 3 < record["snr"]
+    assert "weak, with less than 3 dB of their own: small (" in shown
+    record = parsed(call(*arguments[:4], "--codebook", "4", "--force", "--json"))
+    assert (record["weak"], record["least_snr"] > 3, record["snr"] > 3) == ([], True, True)
+
+
 def test_more_effort_is_less_error(call, checkpoint, tmp_path):
     found = [
         parsed(call("compress", checkpoint, "-o", tmp_path / f"{q}.lac", "--bits", "2", "--quality", q, "--json"))[
