@@ -44,15 +44,15 @@ class Signal:
         energy = lost = largest = 0.0
         flat, whole, alive, sound = new.reshape(-1), old.reshape(-1), False, True
         for part in parts(flat.size):
-            after, before = floats(flat[part]), floats(whole[part])
-            finite, alive = squares(before), alive or bool(after.any())
-            if not math.isfinite(finite):
-                sound = False
-                if flat[part].tobytes() == whole[part].tobytes():  # a mask, that stays
-                    after = before = np.where(np.isfinite(before), before, 0)
-                    finite = squares(before)
-            energy, largest = energy + finite, max(largest, float(before.max()), -float(before.min()))
-            with np.errstate(invalid="ignore"):  # an infinity times 0
+            with np.errstate(invalid="ignore"):  # what is not finite goes through casts, and is multiplied by 0
+                after, before = floats(flat[part]), floats(whole[part])
+                finite, alive = squares(before), alive or bool(after.any())
+                if not math.isfinite(finite):
+                    sound = False
+                    if flat[part].tobytes() == whole[part].tobytes():  # a mask, that stays
+                        after = before = np.where(np.isfinite(before), before, 0)
+                        finite = squares(before)
+                energy, largest = energy + finite, max(largest, float(before.max()), -float(before.min()))
                 lost += _missed(after * 0, before * 0) if moved else _missed(after, before)
         places = outliers(old, energy, largest) if sound else ()
         energy = squares(floats(without(old, places))) if places else energy
