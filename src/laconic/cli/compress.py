@@ -1,5 +1,6 @@
 """`laconic compress`: a checkpoint to a `.lac` file."""
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -25,6 +26,7 @@ from laconic.format.files import sha256
 from laconic.insight.ledger import REFERENCE_BYTES
 from laconic.lc.baselines import direct
 from laconic.lc.budgeted import buffers_told, within
+from laconic.lc.damage import left
 from laconic.lc.finetune import FINE_TUNING
 from laconic.lc.learning import Training
 from laconic.models.checkpoints import open_checkpoint
@@ -32,6 +34,7 @@ from laconic.models.params import Params, buffers_of
 from laconic.models.ties import Untied, untied
 from laconic.plans.plan import Plan, load_plan
 from laconic.quantize.budget import PASSES, QUALITIES, Budget
+from laconic.quantize.budget.signal import told, total
 from laconic.theory.importance import Importance
 from laconic.theory.metric import Metrics
 from laconic.training.optimization import Optimization
@@ -129,7 +132,8 @@ def command(
     Biases and the parameters of normalisation layers are stored lossless unless a plan says otherwise.
 
     With a budget (--bits, --size, --ratio or --snr) every weight goes on one grid with the step that meets it, entropy-
-    coded: the smallest file for its error. --codebook, --keep, --rank and --plan say instead what becomes of weights.
+    coded: the smallest file for its error; a tensor that it would wipe out has a finer one. --codebook, --keep, --rank
+    and --plan say instead what becomes of weights. Tensors that are left with next to nothing are named.
 
     A plan and a budget go together: the plan's rows take their bytes first, and all other weights share what remains.
     What --lossless names stays as it is, and so do masks (0 and -inf alone) and tensors of a single value.
@@ -186,7 +190,9 @@ def command(
             result = _within(say, whole, budget, rows, metrics, quality, metadata, job_task, threads)
         else:
             assert resolved is not None, "what is no budget is a plan"
-            result = Result(_direct(say, *resolved.settled(whole, metrics, alike=True), metrics), metadata)
+            resolved, once = resolved.settled(whole, metrics, alike=True)
+            codes = _direct(say, resolved, once, metrics)
+            result = Result(codes, metadata, signals=left(once, codes, job_task and job_task.module))
         del params, whole  # what was read of the checkpoint leaves the memory
         with resumable(output):
             _report(say, result, output, job_task, force)
@@ -321,7 +327,8 @@ def _within(
             lambda number, size: tick(number, f"pass {number}: {in_bytes(size)}"),
             buffers=buffers, metrics=metrics, reference_bytes=reference, threads=threads,
         )  # fmt: skip
-    return Result(fitted.codes, notes, fitted=fitted)
+    kept = left(network, fitted.codes, task and task.module, fitted.signals)
+    return Result(fitted.codes, notes, fitted=fitted, signals=kept)
 
 
 def _report(
@@ -337,7 +344,9 @@ def _report(
               "output": str(output), "bytes": account.file_bytes, "reference_bytes": account.reference_bytes,
               "ratio": account.ratio, "published_ratio": account.published_ratio, "steps": steps,
               "history": [progress.__dict__ for progress in result.history],
-              "compressed_once": list(result.fixed), **measured}  # fmt: skip
+              "compressed_once": list(result.fixed), "snr": total(result.signals.values()),
+              "least_snr": min((signal.snr for signal in result.signals.values()), default=math.inf),
+              "weak": [{"name": name, "snr": snr} for name, snr in result.weak], **measured}  # fmt: skip
     ratio = f"{account.ratio:.2f}× smaller" if account.ratio else ""
     fitted = result.fitted
     if fitted:
@@ -346,7 +355,7 @@ def _report(
         ratio += f"; asked {fitted.budget}, {fitted.bits_per_weight or 0:.3f} bits per weight at {fitted.snr:.2f} dB"
         if not fitted.budget.asked and (fitted.bits_per_weight or 0) > 1.05 * (fitted.budget.bits or 0):
             ratio += "; nobody asked: these bits are beside what stays as it is"
-    lines = [
+    lines = [*told(result.signals)] + [
         f"{split}: " + ", ".join(f"{k} {v:.4g}" for k, v in measures.items()) for split, measures in measured.items()
     ]
     say.result(record, f"wrote {output}: {in_bytes(account.file_bytes)}, {ratio}", *lines)

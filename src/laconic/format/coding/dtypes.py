@@ -35,3 +35,16 @@ def dtype_of(name: str) -> np.dtype:
 def itemsize(name: str) -> int:
     """Return the bytes of an element of the type called ``name``, which need not be at hand."""
     return _ITEMSIZES.get(name) or np.dtype(name).itemsize
+
+
+def largest(name: str) -> float:
+    """Return the largest number of the floating type called ``name``.
+
+    >>> largest("float16"), largest("float8_e4m3fn")
+    (65504.0, 448.0)
+    """
+    if name in FOREIGN:
+        import ml_dtypes
+
+        return float(ml_dtypes.finfo(dtype_of(name)).max)
+    return float(np.finfo(name).max)

@@ -3,6 +3,7 @@
 from laconic.quantize.budget.apart import Apart
 from laconic.quantize.budget.budget import NEAR, QUALITIES, Budget, Fitted, Tools
 from laconic.quantize.budget.search import PASSES, fit
+from laconic.quantize.budget.signal import WEAK, Signal, signals
 from laconic.quantize.budget.survey import survey
 from laconic.quantize.budget.tied import fit_named
 from laconic.quantize.budget.tuning import TUNED, Tuning
@@ -12,12 +13,15 @@ __all__ = [
     "PASSES",
     "QUALITIES",
     "TUNED",
+    "WEAK",
     "Apart",
     "Budget",
     "Fitted",
+    "Signal",
     "Tools",
     "Tuning",
     "fit",
     "fit_named",
+    "signals",
     "survey",
 ]

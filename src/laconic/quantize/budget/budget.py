@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import final
 
 from laconic.errors import PlanError
 from laconic.format.codes import Code
 from laconic.format.coding.ungerboeck import STATES
+from laconic.quantize.budget.signal import Signal
 
 NEAR = 0.01
 """A size is met from below within this share."""
@@ -61,7 +62,8 @@ class Budget:
             ones once, whatever becomes of them; but those of a module's buffers, and of masks: tensors of 0 and −inf.
         size: bytes of the file.
         ratio: bytes of the uncompressed file over bytes of this one.
-        snr: 10 log₁₀ Σ w² / Σ (w − ŵ)² over the same weights, in dB.
+        snr: 10 log₁₀ Σ w² / Σ (w − ŵ)² over the same weights, in dB; without outliers: a few weights
+            that hold more than half of their tensor's Σ w².
         asked: whether somebody named it. Where nobody did, and what stays as it is leaves no room, bits are those of
             the weights that are quantized, beside the rest of the file.
 
@@ -119,8 +121,10 @@ class Fitted:
         snr: of the weights, in dB; infinite where nothing is lost.
         step: the width of a level.
         passes: over the weights, beside trials on the sample; of a network that is no larger, these are on all of it.
+            Where steps had to be made finer after all, those since.
         lossless: the names of the weights that were kept as they are.
         weights: how many weights the network has, which bits are counted for.
+        signals: what is left of each tensor that is not kept as it is.
     """
 
     codes: Mapping[str, Code]
@@ -131,6 +135,7 @@ class Fitted:
     passes: int
     lossless: tuple[str, ...] = ()
     weights: int = 0
+    signals: Mapping[str, Signal] = field(default_factory=dict)
 
     @property
     def bits_per_weight(self) -> float | None:

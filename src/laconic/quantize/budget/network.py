@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import cached_property, partial
 from threading import Lock
 from typing import final
@@ -9,14 +10,18 @@ from typing import final
 import numpy as np
 
 from laconic.format import container
-from laconic.format.codes import Code
+from laconic.format.codes import Code, GridCode
 from laconic.format.codes.scales import COLUMNS, POSITIONS, ROWS
-from laconic.format.coding import itemsize
+from laconic.format.codes.streams import Values
+from laconic.format.coding import FLOATS, itemsize
+from laconic.format.coding.dtypes import largest
 from laconic.format.coding.ungerboeck import STATES
 from laconic.format.lossless import lossless, together
 from laconic.quantize.budget.apart import NOTHING, Apart
 from laconic.quantize.budget.budget import Tools
-from laconic.quantize.budget.survey import parts, survey
+from laconic.quantize.budget.outliers import summed, without
+from laconic.quantize.budget.signal import Signal
+from laconic.quantize.budget.survey import survey
 from laconic.quantize.lattice import Quantizer, Source, Workers, floats, prepare
 from laconic.quantize.lattice.quantized import ONE, SLOPE
 from laconic.theory.rate_distortion import water_filling, water_filling_rate
@@ -65,9 +70,12 @@ class Network:
         self.elements = sum(survey.weights for survey in surveys.values())
         self.energy = sum((survey.energy for survey in surveys.values()), 0.0)
         quantized = {name: survey for name, survey in surveys.items() if survey.is_quantized}
-        self.energies = {name: survey.energy for name, survey in quantized.items()}
+        self.rest = sum((survey.rest for survey in surveys.values()), 0.0)
+        self.energies = {name: survey.rest for name, survey in quantized.items()}
         self.sizes = {name: survey.weights for name, survey in quantized.items()}
         self._exact = [name for name in names if surveys[name].weights and name not in quantized]
+        self._outliers = {name: survey.outliers for name, survey in quantized.items()}
+        self._ending = {name for name, survey in quantized.items() if survey.is_ending}
         self._tops = {name: survey.largest * survey.gathering(tools.dct) for name, survey in quantized.items()}
         self.dense = self.lossless([name for name in names if name not in quantized])
         self.dense_bytes = self._bytes(self.dense)
@@ -109,9 +117,15 @@ class Network:
         return planned, self.dense_bytes - planned
 
     @cached_property
+    def signals_apart(self) -> Mapping[str, Signal]:
+        """What is left of the tensors whose codes were given."""
+        given = [name for name, code in self.apart.codes.items() if name in self.tensors and code.dtype in FLOATS]
+        return self._signals(self.apart.codes, given)
+
+    @property
     def lost_apart(self) -> float:
         """Σ (w − ŵ)² of the weights whose codes were given."""
-        return self._lost(self.apart.codes, [name for name in self._exact if name in self.apart.codes])
+        return sum((self.signals_apart[name].lost for name in self._exact if name in self.apart.codes), 0.0)
 
     def quantizers(self, size: int | None, target: float) -> tuple[list[Quantizer], float]:
         """Return what quantizes the tensors, one group for each set of tables, and a step to begin with.
@@ -145,24 +159,42 @@ class Network:
             cell = max(self._cell(variances[many > 0], many[many > 0], size, target), 4 * self.least)
         return found, cell / parts
 
-    def distortion(self, codes: Mapping[str, Code]) -> float:
-        """Return Σ (w − ŵ)² of the tensors that are quantized, exactly that of the file."""
-        return self._lost(codes, list(self.sizes))
+    def _finite(self, name: str, code: GridCode) -> GridCode:
+        """Return the code, with a step of its own where some of its weights would else be beyond the tensor's type.
 
-    def _lost(self, codes: Mapping[str, Code], names: list[str]) -> float:
-        """Return Σ (w − ŵ)² of some tensors."""
+        Weights next to the end of their type, as those that are scaled to fill 8 bits, may be rounded beyond it.
+        """
+        if name not in self._ending or bool(np.isfinite(floats(code.decompress())).all()):
+            return code
+        reached = float(np.abs(replace(code, dtype="float64").decompress()).max())
+        return replace(code, step=Values(code.step.array * (largest(code.dtype) / reached)))
 
-        def lost(name: str) -> float:
-            new, old = codes[name].decompress().reshape(-1), self.read(name).reshape(-1)
-            return sum((_missed(new[part], old[part]) for part in parts(len(old))), 0.0)
+    def signals(self, codes: Mapping[str, Code]) -> dict[str, Signal]:
+        """Return what is left of the tensors that are quantized, exactly that of the file."""
+        return self._signals(codes, list(self.sizes))
 
-        return sum(self.workers.map(lost, names, [codes[name].size for name in names]), 0.0)
+    def _signals(self, codes: Mapping[str, Code], names: list[str]) -> dict[str, Signal]:
+        """Return what is left of some tensors."""
+
+        def signal(name: str) -> Signal:
+            return Signal.of(codes[name].decompress(), self.read(name))
+
+        return dict(zip(names, self.workers.map(signal, names, [codes[name].size for name in names]), strict=True))
+
+    def _others(self, name: str) -> np.ndarray:
+        """Return a tensor without its outliers."""
+        return without(self.read(name), self._outliers[name])
+
+    def completed(self, name: str, code: GridCode) -> Code:
+        """Return the code of a tensor whose weights on the grid have this one."""
+        places = self._outliers[name]
+        return summed(self._finite(name, code), self.read(name), places) if places else self._finite(name, code)
 
     def _source(self, name: str, cell: float) -> Source:
         """Return a tensor as it is quantized."""
-        array, tools = self.read(name), self.tools
+        array, tools = self._others(name), self.tools
         axes = ROWS | POSITIONS | (COLUMNS if array.ndim > 2 or tools.columns else 0) if tools.scales else 0
-        again = None if self.kept else partial(self.read, name)
+        again = None if self.kept else partial(self._others, name)
         return prepare(name, array, cell / _FINER, cosine=tools.dct, scales=axes, load=again)
 
     def lossless(self, names: Iterable[str]) -> dict[str, Code]:
@@ -182,11 +214,3 @@ class Network:
         room = size - self.dense_bytes - RECORD * len(self.sizes)
         bits = min(8.0 * max(room, 1), _MOST_BITS * float(counts.sum()))  # lest the level leave the floats
         return math.sqrt(12 * max(water_filling_rate(variances, counts, bits).level, least))
-
-
-def _missed(new: np.ndarray, old: np.ndarray) -> float:
-    """Return Σ (w − ŵ)² of some weights."""
-    error = floats(new).astype(np.float64)
-    error -= floats(old)
-    with np.errstate(over="ignore"):
-        return float(np.square(error, out=error).sum())

@@ -15,6 +15,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from laconic.errors import PlanError
 from laconic.quantize.budget.apart import NOTHING, Apart
 from laconic.quantize.budget.budget import QUALITIES, Budget, Fitted, Tools
 from laconic.quantize.budget.goal import Goal
@@ -22,6 +23,7 @@ from laconic.quantize.budget.network import RECORD, Network
 from laconic.quantize.budget.rehearsal import rehearse
 from laconic.quantize.budget.splicing import splice
 from laconic.quantize.budget.state import Measure, Search, State, settled
+from laconic.quantize.budget.steps import left, powered, raised
 from laconic.quantize.budget.tuning import TUNED, Tuning
 from laconic.quantize.lattice.secant import between
 from laconic.quantize.lattice.workers import Workers
@@ -46,6 +48,10 @@ def fit(
     apart: Apart = NOTHING,
 ) -> Fitted:
     """Return the codes of ``tensors`` within ``budget``: floats with two or more axes on one grid, the rest lossless.
+
+    A tensor that would be left with less than 6 dB of its own, or with 8 dB less than the network, has a finer step
+    than the others (`laconic.quantize.budget.steps`); where the network has less than 9 dB the floor is lower. A few
+    weights that hold more than half of their tensor's energy are kept (`laconic.quantize.budget.outliers`).
 
     Masks, tensors of one value and tensors of four weights or fewer are lossless too (`survey`), and what ``apart``
     says stays apart.
@@ -87,8 +93,8 @@ def fit(
     quantizers, step = network.quantizers(goal.size, goal.target)
     if all(name in network.dense for name in network.sizes):  # each is cheaper as it is, or beyond the finest step
         return settled(network, goal)
-    search = Search(network, replace(goal, dense_bytes=network.dense_bytes), quantizers, tuning)
-    return _searched(search, math.log2(step), watch or (lambda number, size: None))
+    search = powered(Search(network, replace(goal, dense_bytes=network.dense_bytes), quantizers, tuning))
+    return _floored(search, math.log2(step), watch or (lambda number, size: None))
 
 
 def _goal(network: Network, budget: Budget, reference_bytes: int | None, tuning: Tuning) -> Goal:
@@ -98,7 +104,7 @@ def _goal(network: Network, budget: Budget, reference_bytes: int | None, tuning:
         PlanError: for a size that the other tensors and names alone take.
     """
     size = budget.bytes(network.elements, reference_bytes)
-    target = network.energy / 10 ** ((budget.snr or 0) / 10) - (network.lost_apart if size is None else 0.0)
+    target = network.rest / 10 ** ((budget.snr or 0) / 10) - (network.lost_apart if size is None else 0.0)
     least = network.dense_bytes + RECORD * len(network.sizes) if network.sizes else network.dense_bytes - 1
     if size is not None and size <= least and not budget.asked:
         size = least + 1 + (budget.bytes(network.weights, None) or 0)
@@ -108,11 +114,48 @@ def _goal(network: Network, budget: Budget, reference_bytes: int | None, tuning:
     return goal
 
 
-def _searched(search: Search, x: float, watch: Watch) -> Fitted:
-    """Return the best of the trials, beginning at log₂ step ``x``."""
-    network, goal = search.network, search.goal
-    beside = float(network.dense_bytes + RECORD * len(network.sizes))
-    state = rehearse(search, State(Measure(beside), x))
+def _floored(search: Search, x: float, watch: Watch) -> Fitted:
+    """Return the best of the trials, beginning at log₂ step ``x``, with finer steps for tensors below their floor."""
+    finer, state = _rehearsed(search, x)
+    try:
+        fitted = _searched(finer, state, watch)
+    except PlanError:  # there may be no room for more steps
+        if finer is search:
+            raise
+        return _searched(search, _begun(search, x), watch)
+    for _ in range(search.tuning.refits):
+        last, finer = finer, raised(finer, fitted.signals, math.log2(fitted.step)) if fitted.step else finer
+        if finer is last:
+            break
+        finer, state = _rehearsed(finer, state.x)
+        try:
+            fitted = _searched(finer, state, watch)
+        except PlanError:
+            break
+    return fitted
+
+
+def _rehearsed(search: Search, x: float) -> tuple[Search, State]:
+    """Return the search, with finer steps for tensors below their floor on the sample, and its state after that."""
+    state = _begun(search, x)
+    for _ in range(search.tuning.raises):
+        assert state.last_trial is not None, "it was rehearsed"
+        finer = raised(search, left(search, state.last_trial), state.last_trial.x)
+        if finer is search:
+            break
+        search, state = finer, _begun(finer, state.x)
+    return search, state
+
+
+def _begun(search: Search, x: float) -> State:
+    """Return the state after a rehearsal, beginning at log₂ step ``x``."""
+    beside = float(search.network.dense_bytes + RECORD * len(search.network.sizes))
+    return rehearse(search, State(Measure(beside), x))
+
+
+def _searched(search: Search, state: State, watch: Watch) -> Fitted:
+    """Return the best of the trials after a rehearsal."""
+    goal = search.goal
     while state.result is None and state.passes < search.tuning.passes:
         state = learn(search, state) if state.passes < state.learning else hold(search, state)
         assert state.last_trial is not None, "a pass is a trial"

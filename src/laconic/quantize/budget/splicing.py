@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from laconic.format import container
 from laconic.quantize.budget.budget import NEAR, Fitted
-from laconic.quantize.budget.state import Search, State, Trial, decibels
+from laconic.quantize.budget.signal import decibels
+from laconic.quantize.budget.state import Search, State, Trial
 from laconic.quantize.lattice.secant import between
 
 
@@ -36,7 +37,7 @@ def _exact(search: Search, state: State) -> Fitted | None:
     return Fitted(
         codes, goal.budget, size, snr, 0.0, search.tuning.passes,
         tuple(name for name in network.tensors if name in network.sizes or name in network.kept_exactly),
-        network.elements,
+        network.elements, network.signals_apart,
     )  # fmt: skip
 
 

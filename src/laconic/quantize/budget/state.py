@@ -11,6 +11,7 @@ from laconic.format.codes import Code
 from laconic.quantize.budget.budget import Fitted
 from laconic.quantize.budget.goal import Goal
 from laconic.quantize.budget.network import Network
+from laconic.quantize.budget.signal import Signal, decibels
 from laconic.quantize.budget.tuning import Tuning
 from laconic.quantize.lattice import Assignment, Quantized, Quantizer
 from laconic.quantize.lattice.workers import Workers
@@ -24,12 +25,17 @@ class File:
     Args:
         codes: of all tensors, in their order.
         file_bytes: of the file.
-        lost: Σ (w − ŵ)², or 0 where a size is asked and nobody has looked.
+        signals: what is left of each tensor; none where a size is asked and nobody has looked.
     """
 
     codes: Mapping[str, Code]
     file_bytes: int
-    lost: float
+    signals: Mapping[str, Signal]
+
+    @property
+    def lost(self) -> float:
+        """Σ (w − ŵ)², or 0 where nobody has looked."""
+        return sum((signal.lost for signal in self.signals.values()), 0.0)
 
 
 @final
@@ -94,6 +100,20 @@ class Search:
     tuning: Tuning
 
     @property
+    def finer(self) -> dict[str, float]:
+        """How many times finer than the network's the step of each tensor is."""
+        return {source.name: source.finer for quantizer in self.quantizers for source in quantizer.sources}
+
+    def with_finer(self, finer: Mapping[str, float]) -> "Search":
+        """Return the same with other steps for some tensors."""
+
+        def changed(quantizer: Quantizer) -> Quantizer:
+            sources = [replace(one, finer=finer.get(one.name, one.finer)) for one in quantizer.sources]
+            return replace(quantizer, sources=sources)
+
+        return replace(self, quantizers=[changed(quantizer) for quantizer in self.quantizers])
+
+    @property
     def large(self) -> bool:
         """Whether the first pass may be the last, with the code lengths of a sample."""
         return self.network.weights >= self.tuning.large
@@ -124,16 +144,16 @@ class Search:
         sizes = [sum(source.size for source in group.sources) for group in groups]
         by_name = dict(self.network.dense)
         for codes in self.groups.map(partial(Quantized.codes, workers=inner), groups, sizes):
-            by_name |= codes
+            by_name |= {name: self.network.completed(name, code) for name, code in codes.items()}
         ordered: dict[str, Code] = {name: by_name[name] for name in self.network.tensors}
         size = container.bits(ordered, self.network.metadata) // 8
-        lost = self.network.distortion(ordered) if self.goal.size is None else 0.0
+        file = File(ordered, size, self.network.signals(ordered) if self.goal.size is None else {})
         before = sum(group.distortion for group in groups)
         beside = size - sum(group.file_bytes for group in groups)
-        measure = Measure(beside, lost / before if before and lost else 1.0)
+        measure = Measure(beside, file.lost / before if before and file.lost else 1.0)
         if not self.network.kept:
             groups = [replace(group, levels=None) for group in groups]
-        return measure.trial(self.goal, x, groups, File(ordered, size, lost)), measure
+        return measure.trial(self.goal, x, groups, file), measure
 
     def fitted(self, trial: Trial, passes: int) -> Fitted | None:
         """Return the result, or None where the file is not within the budget after all."""
@@ -141,23 +161,22 @@ class Search:
         assert file is not None, "a trial on all the weights"
         if not self.goal.allows(file.file_bytes, file.lost):
             return None
-        lost = (file.lost or network.distortion(file.codes)) + network.lost_apart
+        file = file if file.signals else replace(file, signals=network.signals(file.codes))
+        snr = decibels(network.energy, file.lost + network.lost_apart)
         return Fitted(
-            file.codes, self.goal.budget, file.file_bytes, decibels(network.energy, lost), 2.0**trial.x, passes,
-            network.kept_exactly, network.elements,
+            file.codes, self.goal.budget, file.file_bytes, snr, 2.0**trial.x, passes,
+            network.kept_exactly, network.elements, {**network.signals_apart, **file.signals},
         )  # fmt: skip
-
-
-def decibels(energy: float, lost: float) -> float:
-    """Return 10 log₁₀ of Σ w² over Σ (w − ŵ)², infinite where nothing is lost."""
-    return 10 * math.log10(energy / lost) if lost else math.inf
 
 
 def settled(network: Network, goal: Goal) -> Fitted:
     """Return the network whose tensors all have their codes: nothing is left to choose."""
     snr = decibels(network.energy, network.lost_apart)
     codes = {name: network.dense[name] for name in network.tensors}
-    return Fitted(codes, goal.budget, network.dense_bytes, snr, 0.0, 0, network.kept_exactly, network.elements)
+    return Fitted(
+        codes, goal.budget, network.dense_bytes, snr, 0.0, 0, network.kept_exactly, network.elements,
+        network.signals_apart,
+    )  # fmt: skip
 
 
 @final

@@ -9,6 +9,8 @@ import numpy as np
 
 from laconic.errors import WeightsError
 from laconic.format.coding import FLOATS
+from laconic.format.coding.dtypes import largest as end_of
+from laconic.quantize.budget.outliers import outliers, without
 from laconic.quantize.lattice import floats
 
 Role = Literal["free", "settled", "buffer"]
@@ -16,6 +18,7 @@ Role = Literal["free", "settled", "buffer"]
 
 _EXTREME = 2.0**500  # a tensor with larger weights, or none larger than the inverse, is stored lossless
 _FEW = 4  # weights that take no more bytes as they are than a grid takes beside its levels
+_ENDING = 0.25  # of the largest number of a type; no weight is rounded to four times itself
 _PART = 1 << 20  # numbers
 
 
@@ -29,7 +32,10 @@ class Survey:
         weights: how many of its elements are weights: all, or none.
         is_quantized: whether it is put on the grid; what is not is lossless, or has a code.
         energy: Σ w² of the weights; 0 where the squares leave the floats.
-        largest: magnitude.
+        largest: magnitude, of those that are no outliers.
+        is_ending: whether the largest is so near to the end of the tensor's type that rounding may go beyond it.
+        outliers: places of the weights that are kept as they are, row-major.
+        rest: Σ w² of the others.
     """
 
     shape: tuple[int, ...]
@@ -37,6 +43,9 @@ class Survey:
     is_quantized: bool = False
     energy: float = 0.0
     largest: float = 0.0
+    is_ending: bool = False
+    outliers: tuple[int, ...] = ()
+    rest: float = 0.0
 
     def gathering(self, transformed: bool) -> float:
         """Return how many times larger than the weights what is quantized can be: a transform gathers what is alike."""
@@ -83,7 +92,12 @@ def survey(name: str, array: np.ndarray, role: Role = "free") -> Survey:
     if array.dtype == np.float64 and not 1 / _EXTREME < largest < _EXTREME:
         return Survey(array.shape, array.size)
     varied = low < high and array.size > _FEW
-    return Survey(array.shape, array.size, role == "free" and varied, energy, largest)
+    ending = largest > end_of(array.dtype.name) * _ENDING
+    rest, places = energy, outliers(array, energy, largest)
+    if places:
+        others = np.abs(floats(without(array, places)))
+        rest, largest = squares(others), float(others.max())
+    return Survey(array.shape, array.size, role == "free" and varied, energy, largest, ending, places, rest)
 
 
 def parts(size: int) -> Iterator[slice]:

@@ -15,6 +15,7 @@ from laconic.format.lossless import lossless
 from laconic.quantize.budget.apart import NOTHING, Apart
 from laconic.quantize.budget.budget import Budget, Fitted, Tools
 from laconic.quantize.budget.search import Watch, fit
+from laconic.quantize.budget.survey import survey
 
 _ROOM = "\0"  # the key of metadata that keep room for the further names meanwhile; no text begins with it
 
@@ -64,7 +65,9 @@ def _room(tensors: Mapping[str, np.ndarray], names: Mapping[str, str], apart: Ap
     for first in dict.fromkeys(further):
         code = apart.codes.get(first) or lossless(tensors[first])
         plain = isinstance(code, DenseCode)  # dense, then, or a grid
+        split = plain and survey(first, tensors[first], apart.role(first)).outliers
         records[first] = _record(shapes[first], start, stream) if plain else _nested(code, stream)
+        records[first] += _split(shapes[first], stream) if split else 0
     return _names(names) - _names(tensors) + sum(records[first] for first in further)
 
 
@@ -86,6 +89,11 @@ def _names(names: Mapping[str, object]) -> int:
     """Return the bytes of names, one after the other."""
     ordered = [name.encode() for name in names]
     return sum(len(pack_name(name, before)) for before, name in zip([b"", *ordered], ordered, strict=False))
+
+
+def _split(shape: tuple[int, ...], stream: int) -> int:
+    """Return what a record takes that is one of a sum, of a grid and of outliers, beside that of the grid."""
+    return 18 + 2 * (1 + sum(len(varint(size)) for size in shape)) + 3 * stream
 
 
 def _record(shape: tuple[int, ...], start: int, stream: int) -> int:

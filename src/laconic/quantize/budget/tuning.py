@@ -36,6 +36,12 @@ class Tuning:
         settled: octaves that the last trial moved; 0.04 costs 0.021 dB and takes 2.95 passes.
         apart: octaves between the two that tell the slope; 0.4 is 0.007 dB better, with 2.16 passes.
         refined: trials on the sample of a large network; 1 costs less than 0.001 dB.
+        lowest: dB that each tensor has of its own, where the network has some more; −inf leaves one step for all.
+        below: dB that a tensor may have less of its own than the network has.
+        fading: the same where the network has hardly more than the lowest.
+        raises: times at most that the steps of some tensors are made finer on the sample.
+        refits: times at most that all is done again where a tensor is below its floor after all.
+        power: of a tensor's deviation that its step begins with; 0 is equal steps, 1 equal relative ones.
     """
 
     passes: int = 8
@@ -60,6 +66,12 @@ class Tuning:
     settled: float = 0.004
     apart: float = 0.1
     refined: int = 2
+    lowest: float = 6.0
+    below: float = 8.0
+    fading: float = 3.0
+    raises: int = 6
+    refits: int = 2
+    power: float = 0.0
 
 
 TUNED = Tuning()

@@ -60,6 +60,7 @@ class Quantized:
         distortion: Σ h (w − ŵ)², in the units of the weights squared, before the last rounding.
         bits: of the levels by the tables; what the tables, lanes, scale symbols and names take is beside them.
         assignment: how the integers were chosen.
+        lost: what each tensor has of the distortion.
     """
 
     sources: Sequence[Source]
@@ -71,6 +72,7 @@ class Quantized:
     distortion: float
     bits: float
     assignment: Assignment
+    lost: Sequence[float] = ()
 
     @property
     def file_bytes(self) -> float:
@@ -91,7 +93,7 @@ class Quantized:
         def coded(pair: tuple[GridCode, np.ndarray]) -> GridCode:
             frame, levels = pair
             return GridCode.of_sorted(
-                frame.shape, frame.dtype, levels, shared,
+                frame.shape, frame.dtype, levels, replace(shared, step=frame.step),
                 transform=frame.transform, mode=frame.mode, start=frame.start,
             )  # fmt: skip
 
@@ -111,10 +113,12 @@ class Quantized:
     def _frames(self, shared: Grid) -> dict[str, GridCode]:
         """Return codes of nothing by name."""
         frames, start, nothing = {}, 0, Values(np.zeros(0, np.uint8))
+        steps = {source.finer: Values(np.array([self.step / source.finer])) for source in self.sources}
+        steps[1.0] = shared.step
         for source, scales in zip(self.sources, self.scales, strict=True):
             frames[source.name] = GridCode(
                 source.shape, source.dtype, source.transform, source.mode, start,
-                shared.step, shared.model, shared.scales, nothing,
+                steps[source.finer], shared.model, shared.scales, nothing,
             )  # fmt: skip
             start += len(scales.symbols)
         return frames
@@ -256,9 +260,11 @@ class Quantizer:
     def _settled(self, scales: Sequence[Scales], found: Iterable[Assigned], how: Assignment) -> Quantized:
         """Return the round with these integers, tensor by tensor: tables, offsets and step are the best for them."""
         counts, moments, levels = self._blank(len(how.costs)), np.zeros((OFFSETS + 1, 6)), []
+        each = []
         for one in found:
             counts += one.counts
             moments += one.moments
+            each.append(one.moments)
             if self.keeping:
                 levels.append(one.levels)
         offsets, stretch, distortion = refitted(moments, moving=self.moving, stretching=self.stretching)
@@ -269,9 +275,12 @@ class Quantizer:
             for parity, (table, row) in enumerate(zip(own, rows, strict=True))
         )
         model = Model(self.nu, self.pairs and not self.nu, offsets, tables)
+        units = [(how.step / source.finer) ** 2 for source in self.sources]
+        lost = [missed(own, offsets, stretch) * unit for own, unit in zip(each, units, strict=True)]
+        alike = all(source.finer == 1 for source in self.sources)
         return Quantized(
             self.sources, scales, levels if self.keeping else None, counts, how.step * stretch, model,
-            distortion * how.step**2, bits, how,
+            distortion * how.step**2 if alike else math.fsum(lost), bits, how, lost,
         )  # fmt: skip
 
 
@@ -302,7 +311,9 @@ class Rehearsal:
         found = few._settled(
             self.scales, self.quantizer.workers.map(lambda piece: how(*piece), self.pieces, sizes), how
         )
-        return replace(found, bits=found.bits * self.share, distortion=found.distortion * self.share)
+        shares = [source.size / max(size, 1) for source, size in zip(self.quantizer.sources, sizes, strict=True)]
+        lost = [share * lost for share, lost in zip(shares, found.lost, strict=True)]
+        return replace(found, bits=found.bits * self.share, distortion=found.distortion * self.share, lost=lost)
 
 
 def _piece(source: Source, scales: Scales) -> Piece:
@@ -310,7 +321,7 @@ def _piece(source: Source, scales: Scales) -> Piece:
     segments = scales.segments()
     classes = np.repeat(segments.classes.astype(np.uint8), np.diff(segments.borders))
     weights = scales.sorted(source.importances) if len(source.importances) else source.importances
-    return frozen(scales.sorted(source.load())), frozen(weights), frozen(classes)
+    return frozen(scales.sorted(source.values())), frozen(weights), frozen(classes)
 
 
 def refitted(moments: np.ndarray, *, moving: bool, stretching: bool) -> tuple[np.ndarray, float, float]:
@@ -318,18 +329,30 @@ def refitted(moments: np.ndarray, *, moving: bool, stretching: bool) -> tuple[np
 
     Offsets are weighted means of what is left, to the nearest unit; the factor is Σ h x r / Σ h r², r the levels moved.
     """
-    mass, first, second, level, square, cross = moments.T
+    mass, first = moments[:, 0], moments[:, 1]
     means = np.divide(first, mass, out=np.zeros(len(mass)), where=mass > 0)
     units = np.clip(np.rint(means * UNIT), -_LARGEST_OFFSET, _LARGEST_OFFSET) * moving
     units[0] = 0
-    o = units / UNIT
-    reached = float((square + 2 * o * level + o * o * mass).sum())
-    aligned = float((square + o * level + cross + o * first)[1:].sum())
+    _, reached, aligned = _products(moments, units / UNIT)
     stretch = aligned / reached if stretching and reached > 0 and aligned > 0 else 1.0
-    left = float((second - 2 * o * first + o * o * mass).sum())  # where the step stays
-    distortion = left - 2 * (stretch - 1) * (aligned - reached) + (stretch - 1) ** 2 * reached
     offsets = units[1:].astype(np.int8)
-    return (offsets if offsets.any() else offsets[:0]), stretch, max(distortion, 0.0)
+    return (offsets if offsets.any() else offsets[:0]), stretch, missed(moments, offsets, stretch)
+
+
+def missed(moments: np.ndarray, offsets: np.ndarray, stretch: float) -> float:
+    """Return the distortion, in steps², of integers with these moments, offsets (units of 1/256) and factor."""
+    o = np.zeros(len(moments))
+    o[1 : 1 + len(offsets)] = offsets / UNIT
+    left, reached, aligned = _products(moments, o)
+    return max(left - 2 * (stretch - 1) * (aligned - reached) + (stretch - 1) ** 2 * reached, 0.0)
+
+
+def _products(moments: np.ndarray, o: np.ndarray) -> tuple[float, float, float]:
+    """Return Σ h (x − r)² where the step stays, Σ h r² and Σ h x r, r the levels moved by ``o``."""
+    mass, first, second, level, square, cross = moments.T
+    left = float((second - 2 * o * first + o * o * mass).sum())
+    reached = float((square + 2 * o * level + o * o * mass).sum())
+    return left, reached, float((square + o * level + cross + o * first)[1:].sum())
 
 
 def _rebased(source: Source, scales: Scales, low: int, top: int) -> np.ndarray:

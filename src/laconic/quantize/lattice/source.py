@@ -36,6 +36,7 @@ class Source:
         importances: h, shape (size,), float64, or (0,) for 1 throughout.
         row_scales: log₂ of the standard deviation in each row (or of all) where it is largest, shape (rows,) or (1,).
         deficits: how much less it is in each column and each position, as the mode says: log₂, ≥ 0.
+        finer: how many times finer its step is than that of the other tensors: it is quantized so many times larger.
     """
 
     name: str
@@ -47,6 +48,12 @@ class Source:
     importances: np.ndarray
     row_scales: np.ndarray
     deficits: np.ndarray
+    finer: float = 1.0
+
+    def values(self) -> np.ndarray:
+        """Return what is put on the grid, as `load` gives it, but ``finer`` times larger."""
+        values = self.load()
+        return values if self.finer == 1 else values * values.dtype.type(self.finer)
 
     @property
     def size(self) -> int:
@@ -55,7 +62,7 @@ class Source:
 
     def symbols(self, zero: float) -> np.ndarray:
         """Return the scale symbols where class 0 is a scale of 2^zero or less, int64."""
-        rows = np.clip(np.rint(PER_OCTAVE * (self.row_scales - zero)), 0, 127)
+        rows = np.clip(np.rint(PER_OCTAVE * (self.row_scales - zero + math.log2(self.finer))), 0, 127)
         return np.concatenate([rows, np.clip(np.rint(PER_OCTAVE * self.deficits), 0, 127)]).astype(np.int64)
 
 
