@@ -185,6 +185,15 @@ def test_fitted_tables_are_within_a_fiftieth_of_a_bit_of_the_entropy(kind: str, 
     assert table_bits(table) <= 0.02 * n + 200
 
 
+def test_the_costs_of_a_few_levels_of_many_sizes_are_told_by_a_parabola():
+    counts = np.bincount(size_of(np.abs(noise("gaussian", 20.0, 300))), minlength=SIZES)
+    table = fitted(counts, odd=False)
+    assert table.shape is not None
+    told = Table(table.costs)
+    assert table_bits(table) < 0.7 * table_bits(told)
+    assert coded_bits(table, counts, odd=False) <= entropy(noise("gaussian", 20.0, 300)) + 0.15 * 300
+
+
 @pytest.mark.parametrize("odd", [False, True])
 @pytest.mark.parametrize("seed", range(10))
 def test_fitted_tables_are_no_longer_than_a_flat_one(odd: bool, seed: int):
