@@ -4,9 +4,14 @@ import itertools
 import math
 
 import pytest
+import torch
+from torch import nn
 
 from laconic.errors import PlanError
+from laconic.lc.learning import Training
 from laconic.lc.schedule import Adaptive, Geometric, Progress, Schedule
+from laconic.training.optimization import Optimization
+from laconic.training.task import Task, least_squares
 
 
 def progress(step: int, mu: float = 1.0, gap: float = 0.5, changed: float | None = None) -> Progress:
@@ -119,3 +124,15 @@ def test_a_negative_number_of_steps_is_refused_and_none_is_allowed():
     with pytest.raises(PlanError, match="steps=-1"):
         Geometric(1.0, 2.0, -1)
     assert walk(Geometric(1.0, 2.0, 0)) == []
+
+
+@pytest.mark.parametrize(
+    ("epochs", "lr", "batches", "first"), [(2, 0.1, 5, 0.05), (1, 0.02, 5, 0.5), (3, 0.05, 40, 0.5 / 60)]
+)
+def test_the_first_pull_goes_by_the_time_that_an_l_step_takes(epochs: int, lr: float, batches: int, first: float):
+    """Half of the way in one L step: batches · epochs · lr / (1 − momentum), of momentum 0.9."""
+    task = Task(nn.Identity(), lambda split, seed: [(torch.zeros(1), torch.zeros(1))] * batches, least_squares)
+    schedule = Training(l_step=Optimization(epochs, lr)).schedule(task)
+    assert isinstance(schedule, Adaptive)
+    assert schedule.first == pytest.approx(first)
+    assert Training(mu=0.3).schedule(task).next_mu(Progress(0, 0.0, math.nan, 0.5, None, None)) == 0.3
