@@ -39,6 +39,7 @@ TINY = replace(
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
+    monkeypatch.delenv("LACONIC_DATA", raising=False)
     monkeypatch.setattr(networks, "MNIST_FAST", TINY)
     monkeypatch.setattr(networks, "TRAINING_MLP", replace(networks.TRAINING_MLP, epochs=3))
 
