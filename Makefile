@@ -15,18 +15,18 @@ demo: $(READY)
 PARTS ?= 2
 
 test: check
-	$(BIN)/python -m pytest -n $(PARTS) --dist loadgroup
+	$(BIN)/python -m pytest -n $(PARTS) --dist loadfile
 
 # Every row of every table of cases, what takes minutes, and shapes and types as functions are called.
 SHAPED := csteps models theory.importance theory.metric lc insight.ledger plans.plan training
 COMMA := ,
 test-all: check
-	$(BIN)/python -m pytest -n $(PARTS) --dist loadgroup --all --slow \
+	$(BIN)/python -m pytest -n $(PARTS) --dist loadfile --all --slow \
 		--jaxtyping-packages=$(subst $() ,$(COMMA),$(SHAPED:%=laconic.%) typechecker.check)
 
 # While something is being written: all but the laws, doctests and what trains.
 quick: $(READY)
-	$(BIN)/python -m pytest -n $(PARTS) --dist loadgroup tests --ignore tests/csteps/test_laws.py \
+	$(BIN)/python -m pytest -n $(PARTS) --dist loadfile tests --ignore tests/csteps/test_laws.py \
 		--ignore tests/experiments --ignore tests/cli/test_resume.py --ignore tests/format/test_fuzz.py
 
 check: $(READY)

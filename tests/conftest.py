@@ -26,15 +26,11 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.load_profile("all" if config.getoption("--all") else "usual")
 
 
-@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in its own
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if not config.getoption("--all"):
         left = [item for item in items if "full" in item.keywords]
         config.hook.pytest_deselected(items=left)
         items[:] = [item for item in items if "full" not in item.keywords]
-    for item in items:  # the files that fork have one server together
-        forks = hasattr(getattr(item, "module", None), "forked")
-        item.add_marker(pytest.mark.xdist_group("forked" if forks else item.path.stem))
     if config.getoption("--slow"):
         return
     skip = pytest.mark.skip(reason="slow: runs with --slow")
