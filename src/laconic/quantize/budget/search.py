@@ -1,4 +1,4 @@
-"""One step for the whole network, such that the budget is met.
+"""One step for the whole network, such that the budget is met; a finer one where a tensor would be wiped out.
 
     min Σ (w − ŵ)²   subject to   bytes of the file ≤ budget        (or: the fewest bytes within a distortion)
 
@@ -124,10 +124,10 @@ def _floored(search: Search, x: float, watch: Watch) -> Fitted:
             raise
         return _searched(search, _begun(search, x), watch)
     for _ in range(search.tuning.refits):
-        last, finer = finer, raised(finer, fitted.signals, math.log2(fitted.step)) if fitted.step else finer
-        if finer is last:
+        again = raised(finer, fitted.signals, math.log2(fitted.step)) if fitted.step else finer
+        if again is finer:
             break
-        finer, state = _rehearsed(finer, state.x)
+        finer, state = _rehearsed(again, state.x)
         try:
             fitted = _searched(finer, state, watch)
         except PlanError:
