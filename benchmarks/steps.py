@@ -6,7 +6,9 @@ FOLDER has `models/`, `lm/`, `mnist/` and `cifar10/`: the published networks of 
 and rule, the mean KL of the outputs to those of the uncompressed network, in thousandths of a nat: of 500 test images,
 of 8 stories, of 16 stretches of 256 characters. The last network is LeNet-5 with its first full layer times 30 and the
 last over 30, which is the same function. A regret is how many times a KL is that of the network's best rule at these
-bits; printed for each rule are the largest and the geometric mean over the published networks, as they are.
+bits; printed for each rule are the largest and the geometric mean over the published networks, as they are. With
+``--outliers`` printed is instead how many dB any tensor loses at equal bytes when one weight of the first, the middle
+or the last tensor is 10³, 10⁶ or 10³⁰ times as large.
 """
 # ruff: noqa: E402  thread counts are read when the libraries are imported
 
@@ -159,6 +161,21 @@ def measured(subject: Subject, bits: float, quality: str, tuning: Tuning) -> tup
     return float(kl), min(signal.snr for signal in fitted.signals.values())
 
 
+def lost_to_outliers(subject: Subject, bits: float, quality: str) -> float:
+    """Return the most dB that one gigantic weight costs any tensor; its own figure is that of its other weights."""
+    arrays = {name: to_numpy(tensor) for name, tensor in subject.params.items()}
+    plain = fit(arrays, Budget(bits=bits), QUALITIES[quality], threads=1)
+    matrices = [name for name, array in arrays.items() if array.ndim >= 2]
+    worst = 0.0
+    for name in (matrices[0], matrices[len(matrices) // 2], matrices[-1]):
+        for factor in (1e3, 1e6, 1e30):
+            large = arrays[name].copy()
+            large.reshape(-1)[large.size // 2] = factor * np.abs(large).max()
+            fitted = fit({**arrays, name: large}, Budget(size=plain.file_bytes), QUALITIES[quality], threads=1)
+            worst = max(worst, *(plain.signals[own].snr - signal.snr for own, signal in fitted.signals.items()))
+    return worst
+
+
 def table(figures: Mapping[str, Mapping[str, Mapping[str, tuple[float, float]]]]) -> str:
     """Return the figures, by network, bits and rule, as a Markdown table, with the regrets of each rule."""
     lines = [f"| network | bits | {' | '.join(RULES)} |", "|---|---:|" + "---:|" * len(RULES)]
@@ -180,8 +197,15 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="the folder of networks and data")
     parser.add_argument("--bits", default="2,3,4", help="bits a weight, separated by commas")
     parser.add_argument("--quality", default="default", choices=[*QUALITIES])
+    parser.add_argument("--outliers", action="store_true", help="what one gigantic weight costs, in place of rules")
     parser.add_argument("-o", "--output", type=Path, help="a file for the figures")
     args = parser.parse_args()
+    if args.outliers:
+        for name, make in SUBJECTS.items():
+            for bits in args.bits.split(","):
+                lost = lost_to_outliers(make(args.data), float(bits), args.quality)
+                print(f"{name}, {bits} bits: at most {lost:.2f} dB", flush=True)
+        return
     figures: dict[str, dict[str, dict[str, tuple[float, float]]]] = {}
     for name, make in SUBJECTS.items():
         subject = make(args.data)
