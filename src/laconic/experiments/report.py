@@ -87,7 +87,9 @@ def _sizes(axes: Axes, outcomes: Sequence[Outcome]) -> None:
     axes.set_title("Error against file size")
     _plain(axes.xaxis, [4000, 6000, 8000, 10_000, 14_000])
     _plain(axes.yaxis, [2, 3, 5, 10, 20, 40])
-    axes.legend()
+    axes.legend(
+        loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=3, fontsize="small", frameon=False
+    )  # off the lines
 
 
 def _plain(axis: Axis, ticks: Sequence[float]) -> None:
