@@ -88,7 +88,7 @@ class Corrections:
         masked: dict[str, Metric] = {}
         for name, tensor in self.problem.weights.items():
             h = diagonal_of(self.problem.metrics, name, tensor)
-            free = to_torch(~support[name]).to(tensor.device)
+            free = to_torch(np.asarray(~support[name])).to(tensor.device)
             masked[name] = Diagonal(torch.where(free, torch.ones_like(tensor) if h is None else h, 0.0))
         return self._corrected(self.problem.fit(self.other, (), warm, masked))
 
