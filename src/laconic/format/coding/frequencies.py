@@ -32,9 +32,13 @@ def entropy_bits(symbols: np.ndarray, alphabet: int) -> float:
     >>> entropy_bits(np.array([0, 1, 1, 0], np.uint8), 2)
     4.0
     """
-    counts = histogram(symbols, alphabet)
+    return entropy_of(histogram(symbols, alphabet))
+
+
+def entropy_of(counts: np.ndarray) -> float:
+    """Return the order-0 empirical entropy, in bits, of all symbols that occur so often."""
     used = counts[counts > 0].astype(np.float64)
-    return float(np.sum(used * (np.log2(len(symbols)) - np.log2(used)))) if len(used) > 1 else 0.0
+    return float(np.sum(used * (np.log2(used.sum()) - np.log2(used)))) if len(used) > 1 else 0.0
 
 
 @cache

@@ -8,7 +8,7 @@ precision, as its position in `PRECISIONS`, and bits 4–7 the width (`laconic.f
 import numpy as np
 
 from laconic.errors import FormatError
-from laconic.format.coding.frequencies import FRACTION, cost, histogram, normalise
+from laconic.format.coding.frequencies import FRACTION, cost, entropy_of, histogram, normalise
 from laconic.format.coding.lanes import WIDEST, lanes_of, width_for
 from laconic.format.coding.packing import pack_bits, packed_size, unpack_bits
 from laconic.format.coding.rans import decode, encode
@@ -23,6 +23,7 @@ MAX_COUNT = 1 << 30
 
 _CONSTANT, _PACKED, _RANS, _SPLIT = range(4)
 _LARGEST = 1024  # symbols that a frequency table may have
+_DOUBT = 8  # bytes: many times what rounding does to an entropy
 
 
 def symbol_dtype(alphabet: int) -> np.dtype:
@@ -102,9 +103,12 @@ def _constant(cursor: Cursor, alphabet: int) -> int:
 def _encode_rans(symbols: np.ndarray, alphabet: int, limit: int) -> bytes | None:
     """Return the shortest rANS coding over all precisions, or None where none is expected below ``limit`` bytes."""
     counts = histogram(symbols, alphabet)
+    used = np.count_nonzero(counts)
+    if (entropy_of(counts) + 4 * used) / 8 - _DOUBT >= limit:  # a table has 4 bits or more for each symbol
+        return None
     best: tuple[int, int, np.ndarray, bytes] | None = None
     for number, precision in enumerate(PRECISIONS):
-        if np.count_nonzero(counts) > 1 << precision:
+        if used > 1 << precision:
             continue
         frequencies = normalise(counts, precision)
         table = table_bytes(frequencies)
