@@ -11,7 +11,7 @@ from laconic.cli.planning import plan_of
 from laconic.csteps.joint import Joint
 from laconic.csteps.lossless import Lossless
 from laconic.errors import PlanError
-from laconic.models.checkpoints import load_checkpoint
+from laconic.models.checkpoints import open_checkpoint
 from laconic.models.params import Params, dtype_name
 from laconic.models.ties import untied
 from laconic.plans.plan import Plan, in_toml, to_toml
@@ -44,7 +44,9 @@ def command(
     say = Output(as_json, quiet)
     if toml and as_json:
         raise PlanError("--toml and --json: one form at a time")
-    params, _ = load_checkpoint(weights)
+    opened = open_checkpoint(weights)
+    say.note(*opened.notes)
+    params = dict(opened.params)
     wanted = plan_of(params, codebook, keep, rank, per_tensor, plan)
     records = _records(params, wanted, own=plan is None)
     if toml:

@@ -4,6 +4,7 @@ import importlib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import torch
@@ -11,11 +12,12 @@ import torch
 from laconic.cli.console import Output
 from laconic.errors import DataError
 from laconic.models import data, nets
-from laconic.models.params import Params, once, params_of
-from laconic.training.task import Batch, Task, classification
+from laconic.models.params import Params, beside, first_names, once, params_of
+from laconic.models.state_dicts import named_as
+from laconic.training.task import Batch, Task, classification, mode
 
-IDENTITY: tuple[str, ...] = ("net", "data", "preprocessing")
-"""The metadata of a checkpoint that go on to the `.lac` file."""
+_DOUBTED = 2
+"""Batches of the validation data that weights are tried on, to see whether they are of this network."""
 
 
 def task_of(
@@ -116,15 +118,43 @@ def evaluations(task: Task, params: Params, say: Output) -> dict[str, dict[str, 
     return measures
 
 
-def check_weights(params: Mapping[str, torch.Tensor], task: Task) -> None:
-    """Raise `DataError` unless names and shapes are those of the task's module; tied tensors go by any of theirs.
+def fitting(params: Params, task: Task) -> Params:
+    """Return the weights by the names of the task's module, from which prefixes of wrappers may differ.
 
     Raises:
+        DataError: when names or shapes are not those of the module; tied tensors go by any of theirs.
         WeightsError: when names of one tensor come with different values.
     """
+    params = named_as(params, first_names(task.module))
     own = {name: tuple(tensor.shape) for name, tensor in params_of(task.module).items()}
     given = {first: tuple(params[name].shape) for first, name in once(task.module, params).items()}
     differs = [f"{name} {given.get(name, 'missing')} instead of {own.get(name, 'nothing')}"
                for name in sorted(own.keys() | given.keys()) if own.get(name) != given.get(name)]  # fmt: skip
     if differs:
         raise DataError(f"the weights are not those of this network: {'; '.join(differs)}")
+    return params
+
+
+def doubts(params: Params, task: Task, metadata: Mapping[str, str]) -> list[str]:
+    """Return a note where weights fit a network of the zoo by their names, but answer as if they were of another.
+
+    Activation and preprocessing have no names in a checkpoint. Weights whose metadata say what they are have been
+    checked; those that are wrong more than half as often as chance on some hundred samples are doubted.
+    """
+    if "net" in metadata or "net" not in task.metadata or "error" not in task.measures:
+        return []
+    try:
+        batches = list(islice(task.batches("validation", 0), _DOUBTED))
+    except DataError:
+        return []
+    few = replace(task, batches=lambda split, seed: batches)
+    with mode(task.module, training=False), torch.no_grad():
+        classes = task.outputs(beside(task.module, params), batches[0]).shape[1]
+    error, chance = few.evaluate(params, "validation")["error"], 100 * (1 - 1 / classes)
+    if error <= chance / 2:
+        return []
+    net, data_name = task.metadata["net"], task.metadata["data"]
+    return [
+        f"these weights give {error:.1f} % error on {data_name}, where chance gives {chance:.0f} %: "
+        f"is {net} the right network (activation, preprocessing)?"
+    ]

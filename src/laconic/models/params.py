@@ -100,6 +100,27 @@ def dtype_name(tensor: Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")
 
 
+def require_storable(name: str, tensor: Tensor) -> None:
+    """Raise `WeightsError`, which says the way out, for a tensor that has no elements of its own that a file can hold.
+
+    What is sparse or quantized is not turned into numbers for its owner: another tensor would come back.
+    """
+    kind, why = dtype_name(tensor), ""
+    if tensor.is_meta:
+        why = "has no data, it is on the meta device; load its weights first"
+    elif tensor.is_quantized:
+        why = f"is quantized, {kind} with a scale beside it; keep its int_repr() and its scale, or its dequantize()"
+    elif tensor.is_nested:
+        why = "is a nested tensor; keep the tensors of its unbind(), each under a name of its own"
+    elif tensor.layout is not torch.strided:
+        layout = str(tensor.layout).removeprefix("torch.")
+        why = f"is sparse ({layout}), of which a checkpoint holds no more than the numbers; keep its to_dense()"
+    elif kind not in DTYPES:
+        why = f"is of type {kind}, which cannot be stored; those that can are {', '.join(DTYPES)}"
+    if why:
+        raise WeightsError(f"{name} {why}")
+
+
 def to_numpy(tensor: Tensor) -> np.ndarray:
     """Return the elements of ``tensor`` as a NumPy array, bit by bit.
 
