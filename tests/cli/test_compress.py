@@ -64,7 +64,7 @@ def test_from_checkpoint_to_file_and_back(call, net, tmp_path, monkeypatch, tech
     assert back == {"output": "back.safetensors", "bytes": Path("back.safetensors").stat().st_size, "tensors": 6}
     tensors, metadata = load_checkpoint(Path("back.safetensors"))
     assert all(torch.equal(tensors[name], tensor) for name, tensor in weights.items())
-    assert metadata == {"net": "lenet300", "data": "digits", "preprocessing": "pixels/16"}
+    assert metadata == load_checkpoint(net)[1]
 
     measured = [parsed(call("evaluate", name, "--json")) for name in ("a.lac", "back.safetensors")]
     for found in measured:

@@ -1,7 +1,9 @@
 """From names on the command line to a task, and batches that move a progress bar."""
 
 import importlib
+import inspect
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
@@ -10,7 +12,7 @@ from pathlib import Path
 import torch
 
 from laconic.cli.console import Output
-from laconic.errors import DataError
+from laconic.errors import DataError, LaconicError
 from laconic.models import data, nets
 from laconic.models.params import Params, beside, first_names, once, params_of
 from laconic.models.state_dicts import named_as
@@ -57,21 +59,59 @@ def load_factory(factory: str) -> Task:
     """Return the task that ``package.module:factory`` makes; modules in the working folder are found too.
 
     Raises:
-        DataError: when there is no such module or callable, or it returns something else.
+        DataError: when there is no such module or callable, it returns something else, or it fails: what it raised is
+            named, with the line that raised it.
     """
-    module_name, _, name = factory.partition(":")
     sys.path.insert(0, str(Path.cwd()))
     try:
-        subject = getattr(importlib.import_module(module_name), name)()
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
-        raise DataError(
-            f"--task {factory}: {error}; give package.module:factory, a callable without arguments"
-        ) from error
+        make = _callable(factory)
+        subject = make()
+    except LaconicError:
+        raise
+    except Exception as error:
+        raise DataError(f"--task {factory} failed: {type(error).__name__}: {error}{_line_of(error)}") from error
     finally:
         sys.path.pop(0)
     if not isinstance(subject, Task):
         raise DataError(f"--task {factory} returned {type(subject).__name__}, not a laconic.Task")
     return subject
+
+
+def _callable(factory: str) -> Callable[[], object]:
+    """Return the function that ``package.module:factory`` names.
+
+    Raises:
+        DataError: when there is none, or it takes arguments.
+    """
+    module_name, _, name = factory.partition(":")
+    wanted = f"--task {factory}: give package.module:factory, a callable without arguments"
+    if not name or not all(map(str.isidentifier, module_name.split("."))):
+        raise DataError(wanted)
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if f"{module_name}.".startswith(f"{error.name}."):
+            raise DataError(f"{wanted}; {error}") from error
+        raise  # the module is there, and misses another one
+    make: Callable[[], object] | None = getattr(module, name, None)
+    if not callable(make):
+        raise DataError(f"{wanted}; {module_name} has no function {name}")
+    try:
+        inspect.signature(make).bind()
+    except TypeError as error:
+        raise DataError(f"{wanted}; {name}: {error}") from error
+    except ValueError:  # of a callable that tells no signature
+        pass
+    return make
+
+
+def _line_of(error: BaseException) -> str:
+    """Say which line of a user's own file has raised an error, or has called what did."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        file = Path(frame.filename)
+        if file.is_relative_to(Path.cwd()) and "site-packages" not in file.parts and Path(__file__) != file:
+            return f" ({file.name}, line {frame.lineno}, in {frame.name})"
+    return ""
 
 
 def counted(task: Task, tick: Callable[[float], None], split: str = "train") -> Task:

@@ -184,7 +184,7 @@ def weights_only(compression: Compression, params: Params) -> Plan:
 
 def fnmatch_escape(name: str) -> str:
     """Return the pattern that matches ``name`` alone."""
-    return "".join(f"[{char}]" if char in "*?[, " else char for char in name)
+    return "".join(f"[{char}]" if char in "*?[," or char.isspace() else char for char in name)
 
 
 def _matching(pattern: str, names: Mapping[str, str]) -> tuple[str, ...]:

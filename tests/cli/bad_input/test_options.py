@@ -185,7 +185,9 @@ def test_a_full_disk(net, lac, refused, monkeypatch, call):
         ["decompress", lac, "-o", "old.safetensors"],
         ["train", *DIGITS, "--epochs", "1", "-o", "old.safetensors"],
     ):
-        assert "No space left" in refused(*command, "--force")
+        said = refused(*command, "--force")
+        assert "No space left on device after" in said
+        assert "'old." in said
 
 
 def test_a_limit_on_file_sizes(net, lac, tmp_path_factory):
@@ -198,4 +200,5 @@ def test_a_limit_on_file_sizes(net, lac, tmp_path_factory):
     assert code == 1
     assert err.startswith("error: ")
     assert err.count("\n") == 1
+    assert "'old.safetensors'" in err
     assert contents() == before
