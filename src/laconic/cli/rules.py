@@ -13,7 +13,7 @@ from laconic.cli.tasks import batches_per_epoch, counted, fitting, task_of
 from laconic.errors import DataError, PlanError
 from laconic.format import container
 from laconic.models.checkpoints import open_checkpoint
-from laconic.models.params import Params, all_of
+from laconic.models.params import Params, all_of, is_float
 from laconic.models.ties import untied
 from laconic.theory.importance import Importance, Rule, golden_rules, true_distortion
 from laconic.theory.importance.directions import Kind, kind_of
@@ -93,7 +93,7 @@ def _require_same_names(params: Params, compressed: Params, source: Path, agains
 def _changed(params: Params, compressed: Params) -> dict[str, torch.Tensor]:
     """Return the floating-point tensors of ``params`` that are not as they were, as they are now."""
     pairs = [(name, tensor, compressed[name]) for name, tensor in params.items()]
-    return {name: new for name, old, new in pairs if new.is_floating_point() and not torch.equal(new, old)}
+    return {name: new for name, old, new in pairs if is_float(new) and not torch.equal(new, old)}
 
 
 def _metrics(say: Output, task: Task, params: Params, importance: Importance) -> Metrics:

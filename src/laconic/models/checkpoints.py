@@ -169,8 +169,14 @@ def save_checkpoint(path: Path, params: Params, metadata: Mapping[str, str], *, 
 
 
 def checkpoint_size(params: Params) -> int:
-    """Return the bytes of the safetensors file of ``params`` without metadata, which is not made for it."""
-    outline = {name: (dtype_name(tensor), tuple(tensor.shape)) for name, tensor in params.items()}
+    """Return the bytes of the safetensors file of ``params`` without metadata, which is not made for it.
+
+    complex128, which such a file cannot hold, counts as what it is a pair of.
+    """
+    outline: dict[str, tuple[str, tuple[int, ...]]] = {}
+    for name, tensor in params.items():
+        kind, shape = dtype_name(tensor), tuple(tensor.shape)
+        outline[name] = ("float64", (*shape, 2)) if kind == "complex128" else (kind, shape)
     return len(tensors_file.header(outline, {})) + sum(tensor.nbytes for tensor in params.values())
 
 
