@@ -132,8 +132,8 @@ def _unpickled(path: Path, kind: str) -> object:
     if kind == "zip":
         _require_torch(path)
     try:
-        with warnings.catch_warnings(action="ignore"):  # what layouts are new is no news to who only reads them
-            return torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb") as file, warnings.catch_warnings(action="ignore"):  # that a layout is new is no news here
+            return torch.load(file, map_location="cpu", weights_only=True)
     except OSError:
         raise
     except Exception as error:  # torch's own messages are long, and advise to trust the file and run it

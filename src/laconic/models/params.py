@@ -122,7 +122,7 @@ def require_storable(name: str, tensor: Tensor) -> None:
         layout = str(tensor.layout).removeprefix("torch.")
         why = f"is sparse ({layout}), of which a checkpoint holds no more than the numbers; keep its to_dense()"
     elif kind not in DTYPES:
-        why = f"is of type {kind}, which cannot be stored; those that can are {', '.join(DTYPES)}"
+        why = f"is of type {kind}, which cannot be stored; keep its view(torch.uint8)"
     if why:
         raise WeightsError(f"{name} {why}")
 

@@ -38,8 +38,10 @@ def tensors_of(path: Path, loaded: object, key: str | None) -> tuple[dict[str, T
     if key is None:
         key = _only(path, mappings)
     elif not isinstance(_at(loaded, key), Mapping):
-        raise DataError(f"{path} holds no mapping {key!r}; those with tensors are {listed(mappings) or 'none'}")
-    notes = [] if key == TOP else [f"{path.name}: the network is what lies under {key!r}"]
+        raise DataError(f"{path} holds no mapping {key!r}; those with tensors are {listed(_inside(loaded)) or 'none'}")
+    beside = [str(other) for other in loaded if key != TOP and str(other) != key.split(TOP)[0]]
+    taken = f"{path.name}: the network is what lies under {key!r}{', not ' * bool(beside)}{listed(beside)}"
+    notes = [] if key == TOP else [taken]
     tensors, others = _named(path, loaded if key == TOP else _at(loaded, key))
     if not tensors:
         raise DataError(
