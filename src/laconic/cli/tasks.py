@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import sys
+import sysconfig
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -107,9 +108,10 @@ def _callable(factory: str) -> Callable[[], object]:
 
 def _line_of(error: BaseException) -> str:
     """Say which line of a user's own file has raised an error, or has called what did."""
+    others = [Path(__file__).parents[1], *(Path(sysconfig.get_path(kind)) for kind in ("stdlib", "purelib", "platlib"))]
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         file = Path(frame.filename)
-        if file.is_relative_to(Path.cwd()) and "site-packages" not in file.parts and Path(__file__) != file:
+        if file.is_absolute() and not any(file.is_relative_to(folder) for folder in others):
             return f" ({file.name}, line {frame.lineno}, in {frame.name})"
     return ""
 
