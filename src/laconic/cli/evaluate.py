@@ -16,7 +16,7 @@ from laconic.models.params import all_of
 
 
 def command(
-    weights: Annotated[Path, typer.Argument(help="A .lac file or a checkpoint: .safetensors, .pt, .pth.")],
+    weights: Annotated[Path, typer.Argument(help="A .lac file, or a checkpoint of safetensors or torch.save.")],
     net: options.Net = None,
     data: options.Data = None,
     data_dir: options.DataDir = None,

@@ -19,7 +19,7 @@ from laconic.plans.techniques import TECHNIQUES, row_of, technique_of
 
 
 def command(
-    weights: Annotated[Path, typer.Argument(help="The checkpoint: .safetensors, .pt or .pth.")],
+    weights: Annotated[Path, typer.Argument(help="The checkpoint, of safetensors or torch.save.")],
     codebook: options.Codebook = None,
     keep: options.Keep = None,
     rank: options.Rank = None,
