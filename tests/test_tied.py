@@ -142,7 +142,7 @@ def test_the_command_line(save, end, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     module = words()
     save(module, tmp_path / f"a.{end}")
-    assert same(dict(open_checkpoint(tmp_path / f"a.{end}")[0]), module.state_dict())
+    assert same(dict(open_checkpoint(tmp_path / f"a.{end}").params), module.state_dict())
 
     def call(*arguments):
         assert run([*arguments, "--quiet", "--json"]) == 0, capsys.readouterr().err

@@ -24,7 +24,7 @@ from laconic.lc.schedule import Progress
 from laconic.lc.state import LCState
 from laconic.lc.steps import start
 from laconic.models.checkpoints import checkpoint_size
-from laconic.models.params import Params, all_of, all_params_of, apply_to, buffers_of, decompress
+from laconic.models.params import Params, all_of, all_params_of, apply_to, buffers_of, decompress, require_storable
 from laconic.models.ties import untied
 from laconic.plans.plan import Plan, weights_only
 from laconic.quantize.budget import QUALITIES, Budget, Fitted
@@ -164,6 +164,8 @@ def compress(
     if budget and effort != "direct":
         raise PlanError("a budget is met from the weights alone: effort 'direct'")
     given = all_params_of(network) if isinstance(network, nn.Module) else dict(network)
+    for name, tensor in given.items():
+        require_storable(name, tensor)
     whole = untied(given, task.module if task else None)
     reference = checkpoint_size(whole.params)
     notes = {REFERENCE_BYTES: str(reference), **(task.metadata if task else {}), **(metadata or {})}

@@ -12,6 +12,22 @@
 A bug is an ``AssertionError``; anything here is something the caller can mend.
 """
 
+from collections.abc import Iterable
+
+_LISTED = 8
+"""Names that a message lists, at most."""
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return names as a message lists them: the first few, and how many more there are.
+
+    >>> listed("abcdefghij")
+    'a, b, c, d, e, f, g, h and 2 more'
+    """
+    several = list(names)
+    rest = len(several) - _LISTED
+    return ", ".join(several[:_LISTED]) + (f" and {rest} more" if rest > 0 else "")
+
 
 class LaconicError(Exception):
     """The root of the tree: catch it to catch whatever laconic raises on purpose."""

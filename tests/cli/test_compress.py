@@ -64,7 +64,7 @@ def test_from_checkpoint_to_file_and_back(call, net, tmp_path, monkeypatch, tech
     assert back == {"output": "back.safetensors", "bytes": Path("back.safetensors").stat().st_size, "tensors": 6}
     tensors, metadata = load_checkpoint(Path("back.safetensors"))
     assert all(torch.equal(tensors[name], tensor) for name, tensor in weights.items())
-    assert metadata == {"net": "lenet300", "data": "digits", "preprocessing": "pixels/16"}
+    assert metadata == load_checkpoint(net)[1]
 
     measured = [parsed(call("evaluate", name, "--json")) for name in ("a.lac", "back.safetensors")]
     for found in measured:
@@ -172,6 +172,7 @@ def test_a_network_of_ones_own(call, tmp_path, monkeypatch):
 DTYPES = (
     torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2, torch.bool,
     torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64, torch.uint16, torch.uint32, torch.uint64,
+    torch.complex64, torch.float8_e4m3fnuz, torch.float8_e5m2fnuz, torch.float8_e8m0fnu,
 )  # fmt: skip
 
 

@@ -7,18 +7,19 @@ import time
 import forked
 import numpy as np
 import pytest
-import safetensors.numpy
+import safetensors.torch
 
 from laconic.cli import run
 from laconic.format import container
 from laconic.format.codes import DTYPES, CodebookCode, DenseCode, Symbols, Values, shared
 from laconic.format.coding import dtype_of
 from laconic.format.files import same_every_time
+from laconic.models.params import to_torch
 
 
 def tensors():
     source = np.random.default_rng(0)
-    for dtype in DTYPES:
+    for dtype in (dtype for dtype in DTYPES if dtype != "complex128"):
         raw = source.integers(0, 2 if dtype == "bool" else 256, 24 * dtype_of(dtype).itemsize).astype(np.uint8)
         yield f'{dtype} ü/"', raw.view(dtype).reshape(2, 3, 4)
         yield f"a {dtype}", raw.view(dtype)[:1].reshape(())
@@ -33,7 +34,9 @@ def test_the_bytes_are_those_of_the_library(threads, metadata, tmp_path):
     container.write(tmp_path / "a.lac", shared({n: DenseCode.of(a) for n, a in arrays.items()}), metadata)
     out = tmp_path / "a.safetensors"
     assert run(["decompress", str(tmp_path / "a.lac"), "-o", str(out), "--threads", str(threads), "--quiet"]) == 0
-    assert out.read_bytes() == same_every_time(safetensors.numpy.save(arrays, metadata or None))
+    assert out.read_bytes() == same_every_time(
+        safetensors.torch.save({n: to_torch(a) for n, a in arrays.items()}, metadata or None)
+    )
 
 
 def test_a_damaged_file_leaves_no_output(tmp_path):

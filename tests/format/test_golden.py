@@ -242,6 +242,17 @@ def ties():
     return {**own, "tall": tall, **{name: own[first] for name, first in TIES.items()}}
 
 
+def kept():
+    """Types that no weights have, which are kept as they are."""
+    pairs = numbers(600).reshape(-1, 2) / 65536
+    turns = (pairs[:, 0] + 1j * pairs[:, 1]).reshape(20, 15)
+    eights = numbers(40, 3).astype(np.uint8)
+    floats = {
+        name: DenseCode.of(eights.view(name)) for name in ("float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu")
+    }
+    return {"freqs_cis": DenseCode.of(turns.astype(np.complex64)), "turns": DenseCode.of(turns), **floats}
+
+
 TIES = {"head.weight": "emb.weight", "last.weight": "emb.weight", "after.bias": "norm.bias", "twin": "sparse"}
 
 FILES = {
@@ -255,6 +266,7 @@ FILES = {
     "sums": (sums, {}),
     "tensors": (tensors, {}),
     "ties": (ties, {"net": "language model"}),
+    "kept": (kept, {}),
 }
 
 TINY = (

@@ -148,7 +148,7 @@ def test_what_is_no_state_is_refused(tmp_path: Path, quadratic: LCState):
     with pytest.raises(DataError, match="no checkpoint of the LC algorithm"):
         load_state(tmp_path / "network", quadratic, JOB)
     (tmp_path / "text").write_text("hello")
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match="is no checkpoint"):
         load_state(tmp_path / "text", quadratic, JOB)
 
 

@@ -83,8 +83,8 @@ def test_gradients_do_not_matter():
 
 
 def test_types_that_no_code_carries():
-    with pytest.raises(WeightsError, match="complex64"):
-        to_numpy(torch.zeros(1, dtype=torch.complex64))
+    with pytest.raises(WeightsError, match="float4_e2m1fn_x2"):
+        to_numpy(torch.zeros(1, dtype=torch.uint8).view(torch.float4_e2m1fn_x2))
 
 
 def test_decompress():
@@ -153,11 +153,11 @@ def test_order_is_all_that_changes(metadata, shapes):
 def test_what_is_missing_or_no_checkpoint(tmp_path):
     with pytest.raises(DataError, match=r"no file .*w\.safetensors"):
         load_checkpoint(tmp_path / "w.safetensors")
-    with pytest.raises(DataError, match="no file"):
+    with pytest.raises(DataError, match="is a folder"):
         load_checkpoint(tmp_path)
     path = Path(tmp_path / "w.bin")
     path.write_bytes(b"123")
-    with pytest.raises(DataError, match=r"w\.bin cannot be read"):
+    with pytest.raises(DataError, match=r"w\.bin is no checkpoint"):
         load_checkpoint(path)
 
 

@@ -203,7 +203,7 @@ def test_memory_is_at_most_sixteen_bytes_a_weight_of_the_largest_tensor(tmp_path
     path, count = tmp_path / "net.safetensors", 2_250_000
     save_checkpoint(path, {"w": torch.from_numpy(noise(1500, 1500))}, {})
     fit({"w": noise(300, 300)}, Budget(bits=3))  # kernels are compiled, tables made
-    params, _ = open_checkpoint(path)
+    params = open_checkpoint(path).params
     tracemalloc.start()
     fit_named(Arrays(params), {"w": "w"}, Budget(bits=4), laconic.quantize.budget.QUALITIES["default"], {}, threads=1)
     peak = tracemalloc.get_traced_memory()[1]

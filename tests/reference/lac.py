@@ -14,6 +14,7 @@ import numpy as np
 
 FLOATS = ["float32", "float64", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2"]
 DTYPES = [*FLOATS, *"bool uint8 int8 int16 int32 int64 uint16 uint32 uint64".split()]
+DTYPES += "complex64 complex128 float8_e4m3fnuz float8_e5m2fnuz float8_e8m0fnu".split()
 
 # --- bits ------------------------------------------------------------------------------------------
 
@@ -117,6 +118,9 @@ def values(data, count, number):
     dtype, method, source = np.dtype(DTYPES[number]), data[0], Bits(data[1:])
     if dtype.name == "bool":
         return np.array(symbols(data, count, 2), bool)
+    if dtype.kind == "c":
+        real, imaginary = (values(part, count, number - 15) for part in Bits(data).pieces(2))
+        return np.stack([real, imaginary], axis=1).view(dtype).reshape(count)
     if method == 0:
         return np.frombuffer(source.rest(), dtype)
     if method == 2:

@@ -9,7 +9,7 @@ import typer
 
 from laconic.cli import options
 from laconic.cli.console import Output, table
-from laconic.cli.tasks import check_weights, task_of
+from laconic.cli.tasks import fitting, task_of
 from laconic.errors import OutputExists
 from laconic.experiments.report import (
     DECIBELS,
@@ -23,7 +23,7 @@ from laconic.experiments.report import (
 from laconic.format import container
 from laconic.insight import bound
 from laconic.insight.bound import Bound, Point
-from laconic.models.checkpoints import load_checkpoint
+from laconic.models.checkpoints import open_checkpoint
 from laconic.models.params import Arrays, Params, to_numpy
 from laconic.models.ties import untied
 from laconic.theory.importance import input_moments
@@ -84,7 +84,9 @@ def command(
     say = Output(as_json, quiet)
     _require_folder(output, force=force)
     torch.set_num_threads(threads or torch.get_num_threads())
-    params, metadata = load_checkpoint(weights)
+    opened = open_checkpoint(weights)
+    say.note(*opened.notes)
+    params, metadata = dict(opened.params), opened.metadata
     if net or data or task:
         bound, about = (
             _of_outputs(say, params, task_of(net, data, data_dir, task, metadata, seed=seed), samples),
@@ -123,8 +125,7 @@ def _of_weights(say: Output, params: Params) -> Bound:
 
 def _of_outputs(say: Output, params: Params, task: Task, samples: int) -> Bound:
     """Return the curve for the error of what the layers write."""
-    check_weights(params, task)
-    params = untied(params, task.module).params
+    params = untied(fitting(params, task), task.module).params
     with say.progress("second moments of inputs", 1.0) as tick:
         moments = input_moments(task, params, samples=samples, watch=lambda done, total: tick(done / max(1, total)))
     return bound.of_outputs(dict(Arrays(params)), {name: to_numpy(a.double()) for name, a in moments.items()})

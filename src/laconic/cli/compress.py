@@ -15,9 +15,10 @@ from laconic import interrupts
 from laconic.api import Result
 from laconic.cli import options
 from laconic.cli.console import Output, in_bytes
+from laconic.cli.metadata import carried
 from laconic.cli.planning import plan_of
 from laconic.cli.running import Run, going_on, is_written, resumable
-from laconic.cli.tasks import IDENTITY, check_weights, evaluations, task_of
+from laconic.cli.tasks import doubts, evaluations, fitting, task_of
 from laconic.errors import DataError, PlanError
 from laconic.format import container
 from laconic.format.codes import Code
@@ -166,8 +167,10 @@ def command(
     checkpoint = output.with_name(output.name + ".checkpoint")
     options.require_output(output, ".lac", force=force or (resume and checkpoint.exists()))
     torch.set_num_threads(threads or torch.get_num_threads())
-    params, metadata = open_checkpoint(weights)
-    notes: dict[str, str] = {key: metadata[key] for key in IDENTITY if key in metadata}
+    opened = open_checkpoint(weights)
+    params, metadata = opened.params, opened.metadata
+    notes, left_out = carried(metadata, weights)
+    say.note(*opened.notes, *left_out)
     notes[REFERENCE_BYTES] = str(weights.stat().st_size)
     budget = _budget(context, bits, size, ratio, snr, effort)
     job_task, resolved = None, load_plan(plan) if budget and plan else None
@@ -179,7 +182,8 @@ def command(
     if effort is Effort.train or net or data or task or weighing:
         with _needing_a_task(weighing):
             job_task = task_of(net, data, data_dir, task, metadata, batch=batch, seed=seed)
-        check_weights(params, job_task)
+        params = fitting(params, job_task)
+        say.note(*doubts(params, job_task, metadata))
     whole = untied(params, job_task.module if job_task else None)
     if job_task is None or effort is Effort.direct:
         _require_defaults(context)

@@ -87,9 +87,9 @@ class Output:
             for item in shown:
                 _console(stderr=False).print(item)
 
-    def note(self, message: str) -> None:
-        """Print a line about what is going on to standard error."""
-        if not self.quiet:
+    def note(self, *messages: str) -> None:
+        """Print lines about what is going on to standard error."""
+        for message in messages if not self.quiet else ():
             explain(message)
 
     @contextmanager

@@ -14,7 +14,7 @@ from laconic.cli.console import Output, in_bytes
 from laconic.format import container, tensors_file
 from laconic.format.container import LacFile
 from laconic.format.files import replace_file
-from laconic.insight.ledger import REFERENCE_BYTES
+from laconic.insight.ledger import INTERNAL
 
 
 def command(
@@ -38,7 +38,7 @@ def command(
     with container.open(source, limit) as file, replace_file(output, force=force) as target:
         file.require_room("nothing")
         outline = {row.name: (row.dtype, row.shape) for row in file.charges()[:-1]}
-        metadata = {key: value for key, value in file.metadata.items() if key != REFERENCE_BYTES}
+        metadata = {key: value for key, value in file.metadata.items() if key not in INTERNAL}
         written = tensors_file.write(target, outline, metadata, lambda names: decoded(file, names, threads))
         with say.progress("decompressing", max(1, len(file))) as tick:
             for number, _ in enumerate(written, 1):

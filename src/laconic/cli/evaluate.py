@@ -8,14 +8,15 @@ import typer
 
 from laconic.cli import options
 from laconic.cli.console import Output, table
-from laconic.cli.tasks import check_weights, evaluation, task_of
+from laconic.cli.tasks import doubts, evaluation, fitting, task_of
 from laconic.format import container
-from laconic.models.checkpoints import load_checkpoint
+from laconic.format.signatures import is_lac
+from laconic.models.checkpoints import open_checkpoint
 from laconic.models.params import all_of
 
 
 def command(
-    weights: Annotated[Path, typer.Argument(help="A .lac file or a checkpoint: .safetensors, .pt, .pth.")],
+    weights: Annotated[Path, typer.Argument(help="A .lac file, or a checkpoint of safetensors or torch.save.")],
     net: options.Net = None,
     data: options.Data = None,
     data_dir: options.DataDir = None,
@@ -37,14 +38,18 @@ def command(
       laconic evaluate net.pt --net lenet300 --data digits --split validation
     """
     torch.set_num_threads(threads or torch.get_num_threads())
-    if weights.suffix == ".lac":
+    say = Output(as_json, quiet)
+    if is_lac(weights):
         with container.open(weights, limit) as file:
             params, metadata = all_of(file), dict(file.metadata)
     else:
-        params, metadata = load_checkpoint(weights)
+        opened = open_checkpoint(weights)
+        say.note(*opened.notes)
+        params, metadata = dict(opened.params), opened.metadata
     subject = task_of(net, data, data_dir, task, metadata, seed=seed)
-    check_weights(params, subject)
-    say = Output(as_json, quiet)
+    params = dict(fitting(params, subject))
+    if not is_lac(weights):
+        say.note(*doubts(params, subject, metadata))
     measures = evaluation(subject, params, split.value, say)
     rows = [(name, f"{value:.6g}") for name, value in measures.items()]
     record = {"weights": str(weights), "bytes": weights.stat().st_size, "split": split.value, **measures}

@@ -11,15 +11,15 @@ from laconic.cli.planning import plan_of
 from laconic.csteps.joint import Joint
 from laconic.csteps.lossless import Lossless
 from laconic.errors import PlanError
-from laconic.models.checkpoints import load_checkpoint
-from laconic.models.params import Params, dtype_name
+from laconic.models.checkpoints import open_checkpoint
+from laconic.models.params import Params, dtype_name, is_float
 from laconic.models.ties import untied
 from laconic.plans.plan import Plan, in_toml, to_toml
 from laconic.plans.techniques import TECHNIQUES, row_of, technique_of
 
 
 def command(
-    weights: Annotated[Path, typer.Argument(help="The checkpoint: .safetensors, .pt or .pth.")],
+    weights: Annotated[Path, typer.Argument(help="The checkpoint, of safetensors or torch.save.")],
     codebook: options.Codebook = None,
     keep: options.Keep = None,
     rank: options.Rank = None,
@@ -44,7 +44,9 @@ def command(
     say = Output(as_json, quiet)
     if toml and as_json:
         raise PlanError("--toml and --json: one form at a time")
-    params, _ = load_checkpoint(weights)
+    opened = open_checkpoint(weights)
+    say.note(*opened.notes)
+    params = dict(opened.params)
     wanted = plan_of(params, codebook, keep, rank, per_tensor, plan)
     records = _records(params, wanted, own=plan is None)
     if toml:
@@ -75,7 +77,7 @@ def _records(params: Params, plan: Plan, own: bool) -> list[dict[str, Any]]:
         toml_row = row_of(row.compression, TECHNIQUES.values())
         for name in row.names:
             tensor = params[name]
-            if not lossless and not tensor.is_floating_point():
+            if not lossless and not is_float(tensor):
                 wrong.append(f"{name} is {dtype_name(tensor)}")
             records[name] = {
                 "name": name,
@@ -96,7 +98,7 @@ def _records(params: Params, plan: Plan, own: bool) -> list[dict[str, Any]]:
 def _reason(params: Params, name: str, own: bool, rest: bool) -> str:
     """Return why a tensor is left alone."""
     if own:
-        return "no floating-point numbers" if not params[name].is_floating_point() else "fewer than two axes"
+        return "no floating-point numbers" if not is_float(params[name]) else "fewer than two axes"
     return "the rest of the plan" if rest else "the plan says so"
 
 

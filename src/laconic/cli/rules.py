@@ -9,11 +9,11 @@ import torch
 
 from laconic.cli import options
 from laconic.cli.console import Output, table
-from laconic.cli.tasks import batches_per_epoch, check_weights, counted, task_of
+from laconic.cli.tasks import batches_per_epoch, counted, fitting, task_of
 from laconic.errors import DataError, PlanError
 from laconic.format import container
-from laconic.models.checkpoints import load_checkpoint
-from laconic.models.params import Params, all_of
+from laconic.models.checkpoints import open_checkpoint
+from laconic.models.params import Params, all_of, is_float
 from laconic.models.ties import untied
 from laconic.theory.importance import Importance, Rule, golden_rules, true_distortion
 from laconic.theory.importance.directions import Kind, kind_of
@@ -32,7 +32,9 @@ def golden(
 ) -> dict[str, Any]:  # fmt: skip
     """Return the report as plain values; arguments are the options of `laconic inspect`."""
     torch.set_num_threads(threads or torch.get_num_threads())
-    params, metadata = load_checkpoint(against)
+    opened = open_checkpoint(against)
+    say.note(*opened.notes)
+    params, metadata = dict(opened.params), opened.metadata
     with container.open(source, limit) as file:
         compressed, firsts = all_of(file), {name: file.ties.get(name, name) for name in file}
     _require_same_names(params, compressed, source, against)
@@ -40,8 +42,7 @@ def golden(
     subject = None
     if net or data or task or split or weighing:
         subject = task_of(net, data, data_dir, task, metadata, seed=seed)
-        check_weights(params, subject)
-        check_weights(compressed, subject)
+        params, compressed = dict(fitting(params, subject)), dict(fitting(compressed, subject))
     whole = untied(params, subject.module) if subject else untied(params).alike(firsts.__getitem__)
     params, compressed = dict(whole.params), {name: compressed[name] for name in whole.params}
     changed = _changed(params, compressed)
@@ -92,7 +93,7 @@ def _require_same_names(params: Params, compressed: Params, source: Path, agains
 def _changed(params: Params, compressed: Params) -> dict[str, torch.Tensor]:
     """Return the floating-point tensors of ``params`` that are not as they were, as they are now."""
     pairs = [(name, tensor, compressed[name]) for name, tensor in params.items()]
-    return {name: new for name, old, new in pairs if new.is_floating_point() and not torch.equal(new, old)}
+    return {name: new for name, old, new in pairs if is_float(new) and not torch.equal(new, old)}
 
 
 def _metrics(say: Output, task: Task, params: Params, importance: Importance) -> Metrics:

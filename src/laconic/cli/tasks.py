@@ -1,21 +1,26 @@
 """From names on the command line to a task, and batches that move a progress bar."""
 
 import importlib
+import inspect
 import sys
+import sysconfig
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import torch
 
 from laconic.cli.console import Output
-from laconic.errors import DataError
+from laconic.errors import DataError, LaconicError
 from laconic.models import data, nets
-from laconic.models.params import Params, once, params_of
-from laconic.training.task import Batch, Task, classification
+from laconic.models.params import Params, beside, first_names, once, params_of
+from laconic.models.state_dicts import named_as
+from laconic.training.task import Batch, Task, classification, mode
 
-IDENTITY: tuple[str, ...] = ("net", "data", "preprocessing")
-"""The metadata of a checkpoint that go on to the `.lac` file."""
+_DOUBTED = 2
+"""Batches of the validation data that weights are tried on, to see whether they are of this network."""
 
 
 def task_of(
@@ -55,21 +60,60 @@ def load_factory(factory: str) -> Task:
     """Return the task that ``package.module:factory`` makes; modules in the working folder are found too.
 
     Raises:
-        DataError: when there is no such module or callable, or it returns something else.
+        DataError: when there is no such module or callable, it returns something else, or it fails: what it raised is
+            named, with the line that raised it.
     """
-    module_name, _, name = factory.partition(":")
     sys.path.insert(0, str(Path.cwd()))
     try:
-        subject = getattr(importlib.import_module(module_name), name)()
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
-        raise DataError(
-            f"--task {factory}: {error}; give package.module:factory, a callable without arguments"
-        ) from error
+        make = _callable(factory)
+        subject = make()
+    except LaconicError:
+        raise
+    except Exception as error:
+        raise DataError(f"--task {factory} failed: {type(error).__name__}: {error}{_line_of(error)}") from error
     finally:
         sys.path.pop(0)
     if not isinstance(subject, Task):
         raise DataError(f"--task {factory} returned {type(subject).__name__}, not a laconic.Task")
     return subject
+
+
+def _callable(factory: str) -> Callable[[], object]:
+    """Return the function that ``package.module:factory`` names.
+
+    Raises:
+        DataError: when there is none, or it takes arguments.
+    """
+    module_name, _, name = factory.partition(":")
+    wanted = f"--task {factory}: give package.module:factory, a callable without arguments"
+    if not name or not all(map(str.isidentifier, module_name.split("."))):
+        raise DataError(wanted)
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if f"{module_name}.".startswith(f"{error.name}."):
+            raise DataError(f"{wanted}; {error}") from error
+        raise  # the module is there, and misses another one
+    make: Callable[[], object] | None = getattr(module, name, None)
+    if not callable(make):
+        raise DataError(f"{wanted}; {module_name} has no function {name}")
+    try:
+        inspect.signature(make).bind()
+    except TypeError as error:
+        raise DataError(f"{wanted}; {name}: {error}") from error
+    except ValueError:  # of a callable that tells no signature
+        pass
+    return make
+
+
+def _line_of(error: BaseException) -> str:
+    """Say which line of a user's own file has raised an error, or has called what did."""
+    others = [Path(__file__).parents[1], *(Path(sysconfig.get_path(kind)) for kind in ("stdlib", "purelib", "platlib"))]
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        file = Path(frame.filename)
+        if file.is_absolute() and not any(file.is_relative_to(folder) for folder in others):
+            return f" ({file.name}, line {frame.lineno}, in {frame.name})"
+    return ""
 
 
 def counted(task: Task, tick: Callable[[float], None], split: str = "train") -> Task:
@@ -116,15 +160,43 @@ def evaluations(task: Task, params: Params, say: Output) -> dict[str, dict[str, 
     return measures
 
 
-def check_weights(params: Mapping[str, torch.Tensor], task: Task) -> None:
-    """Raise `DataError` unless names and shapes are those of the task's module; tied tensors go by any of theirs.
+def fitting(params: Params, task: Task) -> Params:
+    """Return the weights by the names of the task's module, from which prefixes of wrappers may differ.
 
     Raises:
+        DataError: when names or shapes are not those of the module; tied tensors go by any of theirs.
         WeightsError: when names of one tensor come with different values.
     """
+    params = named_as(params, first_names(task.module))
     own = {name: tuple(tensor.shape) for name, tensor in params_of(task.module).items()}
     given = {first: tuple(params[name].shape) for first, name in once(task.module, params).items()}
     differs = [f"{name} {given.get(name, 'missing')} instead of {own.get(name, 'nothing')}"
                for name in sorted(own.keys() | given.keys()) if own.get(name) != given.get(name)]  # fmt: skip
     if differs:
         raise DataError(f"the weights are not those of this network: {'; '.join(differs)}")
+    return params
+
+
+def doubts(params: Params, task: Task, metadata: Mapping[str, str]) -> list[str]:
+    """Return a note where weights fit a network of the zoo by their names, but answer as if they were of another.
+
+    Activation and preprocessing have no names in a checkpoint. Weights whose metadata say what they are have been
+    checked; those that are wrong more than half as often as chance on some hundred samples are doubted.
+    """
+    if "net" in metadata or "net" not in task.metadata or "error" not in task.measures:
+        return []
+    try:
+        batches = list(islice(task.batches("validation", 0), _DOUBTED))
+    except DataError:
+        return []
+    few = replace(task, batches=lambda split, seed: batches)
+    with mode(task.module, training=False), torch.no_grad():
+        classes = task.outputs(beside(task.module, params), batches[0]).shape[1]
+    error, chance = few.evaluate(params, "validation")["error"], 100 * (1 - 1 / classes)
+    if error <= chance / 2:
+        return []
+    net, data_name = task.metadata["net"], task.metadata["data"]
+    return [
+        f"these weights give {error:.1f} % error on {data_name}, where chance gives {chance:.0f} %: "
+        f"is {net} the right network (activation, preprocessing)?"
+    ]

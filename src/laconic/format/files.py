@@ -1,5 +1,6 @@
 """Writing a file all or nothing: a temporary file beside it, forced to disk, then renamed."""
 
+import errno
 import hashlib
 import json
 import os
@@ -14,6 +15,9 @@ from laconic.errors import OutputExists
 
 _SHOWN = 40
 """Characters of a name that the temporary file shows: its own must not be too long for the file system."""
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What is said where there is no room for more bytes."""
 
 
 def require_absent(path: Path, *, force: bool) -> None:
@@ -37,6 +41,7 @@ def replace_file(path: Path, *, force: bool = False) -> Iterator[BinaryIO]:
 
     Raises:
         OutputExists: when ``path`` exists and ``force`` is not set.
+        OSError: when it cannot be written; it names ``path``.
     """
     require_absent(path, force=force)
     target = Path(os.path.realpath(path)) if path.is_symlink() else path
@@ -45,15 +50,17 @@ def replace_file(path: Path, *, force: bool = False) -> Iterator[BinaryIO]:
     except FileExistsError as error:
         raise NotADirectoryError(f"{path}: {error.filename} is a file, not a folder") from None
     temporary = target.with_name(f".{target.name[:_SHOWN]}.{secrets.token_hex(4)}.tmp")
-    handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    with _naming(path, temporary):
+        handle = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     try:
-        with os.fdopen(handle, "w+b") as file:
-            yield cast("BinaryIO", file)
-            file.flush()
-            os.fsync(file.fileno())
-        interrupts.check()
-        _put(temporary, target, force=force)
-        _sync_folder(target.parent)
+        with _naming(path, temporary):
+            with os.fdopen(handle, "w+b") as file:
+                yield cast("BinaryIO", file)
+                file.flush()
+                os.fsync(file.fileno())
+            interrupts.check()
+            _put(temporary, target, force=force)
+            _sync_folder(target.parent)
     except BaseException:
         with suppress(FileNotFoundError):
             os.unlink(temporary)
@@ -75,6 +82,20 @@ def sha256(path: Path) -> str:
     """Return the SHA-256 of a file, which is not read into memory as a whole."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def _naming(path: Path, temporary: Path) -> Iterator[None]:
+    """Let errors of the temporary file name ``path``, for which it stands; a full disk names no file by itself."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            size = temporary.stat().st_size if temporary.exists() else 0
+            raise OSError(error.errno, f"{error.strerror} after {size:,} bytes", str(path)) from error
+        if error.filename == os.fspath(temporary):
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
 
 
 def _put(temporary: Path, target: Path, *, force: bool) -> None:

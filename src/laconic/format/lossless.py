@@ -7,6 +7,7 @@ import numpy as np
 from laconic.format.codes import Code, CodebookCode, DenseCode, Symbols, TileSparseCode, Values, shared
 from laconic.format.codes.tile_sparse import flattened, spread
 from laconic.format.coding import FLOATS
+from laconic.format.coding.dtypes import HALVES
 from laconic.format.container import bits
 
 _LEAST = 64
@@ -31,7 +32,7 @@ def lossless(array: np.ndarray) -> Code:
     >>> bits({"mask": code}) // 8 < 512 * 512 * 4 / 500
     True
     """
-    if array.nbytes <= _LEAST:
+    if array.nbytes <= _LEAST or array.dtype.name in HALVES:  # a mask has words of 8 bytes at most
         return DenseCode.of(array)
     words = np.ascontiguousarray(array).reshape(-1).view(f"u{array.itemsize}")
     others = _others(words)

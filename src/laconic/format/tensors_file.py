@@ -11,10 +11,13 @@ from typing import BinaryIO
 
 import numpy as np
 
+from laconic.errors import WeightsError
+
 _TAGS = {
-    "uint64": "U64", "int64": "I64", "float64": "F64", "float32": "F32", "uint32": "U32", "int32": "I32",
-    "bfloat16": "BF16", "float16": "F16", "uint16": "U16", "int16": "I16", "float8_e4m3fn": "F8_E4M3",
-    "float8_e5m2": "F8_E5M2", "int8": "I8", "uint8": "U8", "bool": "BOOL",
+    "uint64": "U64", "int64": "I64", "float64": "F64", "complex64": "C64", "float32": "F32", "uint32": "U32",
+    "int32": "I32", "bfloat16": "BF16", "float16": "F16", "uint16": "U16", "int16": "I16",
+    "float8_e5m2fnuz": "F8_E5M2FNUZ", "float8_e4m3fnuz": "F8_E4M3FNUZ", "float8_e8m0fnu": "F8_E8M0",
+    "float8_e4m3fn": "F8_E4M3", "float8_e5m2": "F8_E5M2", "int8": "I8", "uint8": "U8", "bool": "BOOL",
 }  # fmt: skip
 """The format's names of dtypes, in the order in which tensors of these types lie in the file."""
 
@@ -23,7 +26,14 @@ Outline = Mapping[str, tuple[str, tuple[int, ...]]]
 
 
 def order(tensors: Outline) -> list[str]:
-    """Return the names in the order of the file: by dtype, the wide ones first, then by name."""
+    """Return the names in the order of the file: by dtype, the wide ones first, then by name.
+
+    Raises:
+        WeightsError: for a type that the format has no name of.
+    """
+    strange = next((name for name, (dtype, _) in tensors.items() if dtype not in _TAGS), None)
+    if strange is not None:
+        raise WeightsError(f"{strange} is {tensors[strange][0]}, which safetensors cannot hold; laconic.load gives it")
     ranks = {dtype: rank for rank, dtype in enumerate(_TAGS)}
     return sorted(tensors, key=lambda name: (ranks[tensors[name][0]], name.encode()))
 
@@ -78,4 +88,4 @@ def _bytes(array: np.ndarray, expected: tuple[str, tuple[int, ...]]) -> memoryvi
 def _width(dtype: str) -> int:
     """Return the bytes of an element."""
     tag = _TAGS[dtype]
-    return 1 if tag == "BOOL" or "8" in tag[1:2] else int(tag.lstrip("UIBF")) // 8
+    return 1 if tag == "BOOL" or "8" in tag[1:2] else int(tag.lstrip("UIBFC")) // 8

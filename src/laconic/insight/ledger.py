@@ -19,6 +19,9 @@ REFERENCE_BYTES = "reference_bytes"
 BUFFERS = "buffers"
 """Key of the metadata that lists the tensors that a module had as buffers, in JSON: they are no weights."""
 
+INTERNAL = (REFERENCE_BYTES, BUFFERS)
+"""Keys that are of the file, not of the network: they do not go back into a checkpoint, nor come from one."""
+
 
 @final
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from laconic.csteps.lossless import Lossless
 from laconic.format.compact import compact
 from laconic.insight.ledger import BUFFERS
 from laconic.lc.baselines import projected
-from laconic.models.params import Arrays
+from laconic.models.params import Arrays, is_float
 from laconic.models.ties import Untied
 from laconic.plans.plan import Plan, Row
 from laconic.quantize.budget import Apart, Budget, Fitted, Tools, fit_named, survey
@@ -19,7 +19,7 @@ from laconic.theory.metric import Metrics
 def buffers_told(network: Untied, buffers: Collection[str]) -> dict[str, str]:
     """Return the metadata that tell which tensors are buffers, of those that would else be counted as weights."""
     counted = [name for name in network.params if name in network.only(buffers)]
-    names = [name for name in counted if network.params[name].ndim >= 2 and network.params[name].is_floating_point()]
+    names = [name for name in counted if network.params[name].ndim >= 2 and is_float(network.params[name])]
     return {BUFFERS: json.dumps(names, ensure_ascii=False)} if names else {}
 
 

@@ -1,6 +1,10 @@
 """Checkpoints: networks as people save them, read without ever unpickling and written all or nothing."""
 
+import re
+import warnings
+import zipfile
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -9,10 +13,12 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from laconic.errors import DataError
+from laconic.errors import DataError, listed
 from laconic.format import tensors_file
 from laconic.format.files import replace_file, same_every_time
-from laconic.models.params import Params, dtype_name
+from laconic.format.signatures import kind_of_file
+from laconic.models.params import Params, dtype_name, require_storable
+from laconic.models.state_dicts import Renamed, tensors_of, unprefixed
 
 _MAPPED = 1 << 26
 """Bytes of different tensors that are read before a file is opened anew."""
@@ -30,13 +36,11 @@ class OneByOne(Mapping[str, Tensor]):
         file: Any = safetensors.safe_open(path, framework="pt")
         self._path, self._file, self._names = path, file, {name: name for name in file.keys()}
         self._mapped: dict[str, int] = {}  # bytes that were read of the file since it was opened
-        left_out = {k: v for k, v in self.metadata.items() if k not in self._names and v in self._names}
+        text: dict[str, str] = file.metadata() or {}
+        left_out = {k: v for k, v in text.items() if k not in self._names and v in self._names}
         self._names |= left_out
-
-    @property
-    def metadata(self) -> dict[str, str]:
-        """The text beside the tensors."""
-        return self._file.metadata() or {}
+        self.metadata = {k: v for k, v in text.items() if k not in left_out}
+        """The text beside the tensors, without those names."""
 
     def __getitem__(self, name: str) -> Tensor:
         if name not in self._names:
@@ -45,6 +49,7 @@ class OneByOne(Mapping[str, Tensor]):
         if own not in self._mapped and sum(self._mapped.values()) > _MAPPED:  # they stay in memory until it is closed
             self._file, self._mapped = safetensors.safe_open(self._path, framework="pt"), {}
         tensor: Tensor = self._file.get_tensor(own)
+        require_storable(name, tensor)
         self._mapped[own] = tensor.nbytes
         return tensor
 
@@ -55,51 +60,102 @@ class OneByOne(Mapping[str, Tensor]):
         return len(self._names)
 
 
+@final
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A network as it was read.
+
+    Args:
+        params: by name; those of a safetensors file are read when they are asked for.
+        metadata: the text beside them.
+        notes: what was chosen, left out or renamed, a sentence each.
+    """
+
+    params: Params
+    metadata: dict[str, str]
+    notes: tuple[str, ...] = ()
+
+
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read the tensors and the metadata of a `.safetensors`, `.pt` or `.pth` file. Nothing is ever unpickled.
+    """Return the tensors of a file of ours, by the very names that it has, and its metadata; errors as below."""
+    checkpoint = _read(path, None)
+    return dict(checkpoint.params), checkpoint.metadata
+
+
+def open_checkpoint(path: Path, key: str | None = None) -> Checkpoint:
+    """Read a file of safetensors or of `torch.save`, whatever its name is. Nothing is ever unpickled but tensors.
+
+    Prefixes of wrappers that all names have (`module.`, `_orig_mod.`) are taken off.
+
+    Args:
+        path: the file.
+        key: in a file of `torch.save`, of the mapping to take, with dots where it lies deeper; there need be none where
+            only one may be a network.
 
     Raises:
-        DataError: when the file is missing, unreadable, or is not a flat mapping from names to tensors.
+        DataError: when the file is missing, unreadable, of another kind, or holds no tensors by name, or several
+            mappings of them and no key says which.
+        WeightsError: for a tensor that no file can hold.
     """
-    params, metadata = open_checkpoint(path)
-    return dict(params), metadata
+    checkpoint = _read(path, key)
+    names = unprefixed(checkpoint.params)
+    taken = {own.removesuffix(name) for name, own in names.items()} - {""}
+    if not taken:
+        return checkpoint
+    notes = (*checkpoint.notes, f"{path.name}: took {taken.pop()} off all names")
+    return replace(checkpoint, params=Renamed(checkpoint.params, names), notes=notes)
 
 
-def open_checkpoint(path: Path) -> tuple[Params, dict[str, str]]:
-    """Return what `load_checkpoint` does, but read a tensor of a `.safetensors` file only when it is asked for."""
-    if not path.is_file():
-        raise DataError(f"no file {path}")
+def _read(path: Path, key: str | None) -> Checkpoint:
+    """Return what a file holds, with its own names."""
+    kind = kind_of_file(path)
+    if kind == "lac":
+        raise DataError(f"{path} is a .lac file, which is compressed; laconic decompress makes a checkpoint of it")
+    if kind != "safetensors":
+        params, notes = tensors_of(path, _unpickled(path, kind), key)
+        for name, tensor in params.items():
+            require_storable(name, tensor)
+        return Checkpoint(params, {}, tuple(notes))
+    if key is not None:
+        raise DataError(f"{path} is of safetensors, which hold no mapping but one: leave out --key {key}")
     try:
-        if path.suffix in (".pt", ".pth"):
-            return _flat(path, _unpickled(path)), {}
-        params = OneByOne(path)
-        return params, params.metadata
-    except DataError:
+        tensors = OneByOne(path)
+    except OSError:
         raise
-    except Exception as error:  # the two readers raise a dozen unrelated types
-        raise DataError(f"{path} cannot be read as {path.suffix or 'safetensors'}: {error}") from error
+    except Exception as error:  # the reader raises a dozen unrelated types
+        raise DataError(f"{path} cannot be read as safetensors: {error}; it may be damaged or cut short") from error
+    return Checkpoint(tensors, tensors.metadata)
 
 
-def _unpickled(path: Path) -> object:
-    """Return what torch's reader of tensors, which runs no code, finds in a checkpoint."""
+def _unpickled(path: Path, kind: str) -> object:
+    """Return what torch's reader of tensors, which runs no code, finds in a file."""
+    if kind == "zip":
+        _require_torch(path)
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with path.open("rb") as file, warnings.catch_warnings(action="ignore"):  # that a layout is new is no news here
+            return torch.load(file, map_location="cpu", weights_only=True)
     except OSError:
         raise
     except Exception as error:  # torch's own messages are long, and advise to trust the file and run it
+        refused = re.search(r"GLOBAL ([\w.]+)", str(error))
+        what = (
+            f"holds more than tensors: {refused[1]}" if refused else "is damaged, cut short, or holds more than tensors"
+        )
         raise DataError(
-            f"{path} holds more than tensors, or is no checkpoint; nothing in it was run. Save model.state_dict() alone"
+            f"{path} {what}; nothing in it was run. Save model.state_dict() alone where it was made"
         ) from error
 
 
-def _flat(path: Path, loaded: object) -> dict[str, Tensor]:
-    """Return the mapping of tensors in a torch checkpoint, which may stand under ``state_dict`` or ``model``."""
-    for key in ("state_dict", "model"):
-        if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
-            loaded = loaded[key]
-    if not isinstance(loaded, Mapping) or not all(isinstance(tensor, Tensor) for tensor in loaded.values()):
-        raise DataError(f"{path} holds no mapping from names to tensors; save model.state_dict()")
-    return {str(name): tensor.detach() for name, tensor in loaded.items()}
+def _require_torch(path: Path) -> None:
+    """Raise `DataError` for an archive that `torch.save` has not written."""
+    try:
+        names = zipfile.ZipFile(path).namelist()
+    except zipfile.BadZipFile as error:
+        raise DataError(f"{path} is damaged or cut short: {error}") from error
+    if any(name.endswith("constants.pkl") for name in names):
+        raise DataError(f"{path} is a TorchScript program; save the state_dict() of what torch.jit.load makes of it")
+    if not any(name.endswith("data.pkl") for name in names):
+        raise DataError(f"{path} is a zip archive, but none of torch.save; in it are {listed(names) or 'no files'}")
 
 
 def save_checkpoint(path: Path, params: Params, metadata: Mapping[str, str], *, force: bool = False) -> None:
@@ -113,8 +169,14 @@ def save_checkpoint(path: Path, params: Params, metadata: Mapping[str, str], *, 
 
 
 def checkpoint_size(params: Params) -> int:
-    """Return the bytes of the safetensors file of ``params`` without metadata, which is not made for it."""
-    outline = {name: (dtype_name(tensor), tuple(tensor.shape)) for name, tensor in params.items()}
+    """Return the bytes of the safetensors file of ``params`` without metadata, which is not made for it.
+
+    complex128, which such a file cannot hold, counts as what it is a pair of.
+    """
+    outline: dict[str, tuple[str, tuple[int, ...]]] = {}
+    for name, tensor in params.items():
+        kind, shape = dtype_name(tensor), tuple(tensor.shape)
+        outline[name] = ("float64", (*shape, 2)) if kind == "complex128" else (kind, shape)
     return len(tensors_file.header(outline, {})) + sum(tensor.nbytes for tensor in params.values())
 
 

@@ -10,12 +10,13 @@ from torch import Tensor, nn
 
 from laconic.errors import WeightsError
 from laconic.format.codes import DTYPES, Code
+from laconic.format.coding.dtypes import FLOATS, FOREIGN
 from laconic.format.ties import same
 
 Params = Mapping[str, Tensor]
 """Parameters and buffers by their name in the `state_dict`."""
 
-_VIEWED = {"bfloat16": torch.int16, "float8_e4m3fn": torch.uint8, "float8_e5m2": torch.uint8}
+_VIEWED = {name: torch.int16 if name == "bfloat16" else torch.uint8 for name in FOREIGN}
 """Types that NumPy knows only through ml_dtypes: they cross over as integers of the same width."""
 
 
@@ -100,6 +101,32 @@ def dtype_name(tensor: Tensor) -> str:
     return str(tensor.dtype).removeprefix("torch.")
 
 
+def is_float(tensor: Tensor) -> bool:
+    """Say whether ``tensor`` is of a type that weights may have, which lossy compressions take."""
+    return dtype_name(tensor) in FLOATS
+
+
+def require_storable(name: str, tensor: Tensor) -> None:
+    """Raise `WeightsError`, which says the way out, for a tensor that has no elements of its own that a file can hold.
+
+    What is sparse or quantized is not turned into numbers for its owner: another tensor would come back.
+    """
+    kind, why = dtype_name(tensor), ""
+    if tensor.is_meta:
+        why = "has no data, it is on the meta device; load its weights first"
+    elif tensor.is_quantized:
+        why = f"is quantized, {kind} with a scale beside it; keep its int_repr() and its scale, or its dequantize()"
+    elif tensor.is_nested:
+        why = "is a nested tensor; keep the tensors of its unbind(), each under a name of its own"
+    elif tensor.layout is not torch.strided:
+        layout = str(tensor.layout).removeprefix("torch.")
+        why = f"is sparse ({layout}), of which a checkpoint holds no more than the numbers; keep its to_dense()"
+    elif kind not in DTYPES:
+        why = f"is of type {kind}, which cannot be stored; keep its view(torch.uint8)"
+    if why:
+        raise WeightsError(f"{name} {why}")
+
+
 def to_numpy(tensor: Tensor) -> np.ndarray:
     """Return the elements of ``tensor`` as a NumPy array, bit by bit.
 
@@ -109,7 +136,7 @@ def to_numpy(tensor: Tensor) -> np.ndarray:
     name = dtype_name(tensor)
     if name not in DTYPES:
         raise WeightsError(f"dtype {name} cannot be stored; supported are {', '.join(DTYPES)}")
-    tensor = tensor.detach().cpu().contiguous()
+    tensor = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous()
     array: np.ndarray = tensor.view(_VIEWED.get(name, tensor.dtype)).numpy()
     return array.view(name) if name in _VIEWED else array
 
@@ -142,7 +169,7 @@ def decompress(codes: Mapping[str, Code]) -> dict[str, Tensor]:
 
 def require_finite(name: str, tensor: Tensor) -> None:
     """Raise `WeightsError` when ``tensor`` is no float tensor or holds a NaN or an infinity."""
-    if not tensor.is_floating_point():
+    if not is_float(tensor):
         raise WeightsError(f"{name}: a lossy compression takes floating-point weights, not {dtype_name(tensor)}")
     bad = int(torch.count_nonzero(~torch.isfinite(tensor if tensor.dtype == torch.float64 else tensor.float())))
     if bad:

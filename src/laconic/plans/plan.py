@@ -28,7 +28,7 @@ from laconic.csteps.joint import Joint
 from laconic.csteps.lossless import Lossless
 from laconic.errors import PlanError, UnsupportedMetric
 from laconic.format.lossless import is_mask
-from laconic.models.params import Params, to_numpy
+from laconic.models.params import Params, is_float, to_numpy
 from laconic.models.ties import Untied
 from laconic.plans.techniques import TECHNIQUES, row_of
 from laconic.theory.importance import Importance, Watch
@@ -175,7 +175,7 @@ def weights_only(compression: Compression, params: Params) -> Plan:
     Raises:
         PlanError: when there is no such tensor.
     """
-    floats = [name for name, tensor in params.items() if tensor.ndim >= 2 and tensor.is_floating_point()]
+    floats = [name for name, tensor in params.items() if tensor.ndim >= 2 and is_float(tensor)]
     names = [name for name in floats if not is_mask(to_numpy(params[name]))]
     if not names:
         raise PlanError("no floating-point tensor with two or more axes; name the tensors in a plan")
@@ -184,7 +184,7 @@ def weights_only(compression: Compression, params: Params) -> Plan:
 
 def fnmatch_escape(name: str) -> str:
     """Return the pattern that matches ``name`` alone."""
-    return "".join(f"[{char}]" if char in "*?[, " else char for char in name)
+    return "".join(f"[{char}]" if char in "*?[," or char.isspace() else char for char in name)
 
 
 def _matching(pattern: str, names: Mapping[str, str]) -> tuple[str, ...]:

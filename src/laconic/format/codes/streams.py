@@ -15,6 +15,7 @@ from laconic.format.coding import dtype_of, symbol_dtype
 DTYPES = (
     "float32", "float64", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2",
     "bool", "uint8", "int8", "int16", "int32", "int64", "uint16", "uint32", "uint64",
+    "complex64", "complex128", "float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu",
 )  # fmt: skip
 """The element types that a code can carry, in the order of their numbers in the file (`docs/format.md`)."""
 

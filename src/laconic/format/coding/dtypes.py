@@ -5,12 +5,15 @@ import numpy as np
 from laconic.errors import MissingPackage
 
 FLOATS = ("float32", "float64", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2")
-"""The floating element types; all others are bool and NumPy's integers of 8 to 64 bits."""
+"""The floating element types of weights; all others are only kept: integers, bool, complex numbers, further floats."""
 
-FOREIGN = FLOATS[3:]
-"""Those that NumPy knows through ml_dtypes only."""
+FOREIGN = (*FLOATS[3:], "float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu")
+"""Types that NumPy knows through ml_dtypes only."""
 
-_ITEMSIZES = dict(zip(FOREIGN, (2, 1, 1), strict=True))
+HALVES = {"complex64": "float32", "complex128": "float64"}
+"""Complex types, with that of their real and imaginary parts."""
+
+_ITEMSIZES = {name: 2 if name == "bfloat16" else 1 for name in FOREIGN}
 
 
 def dtype_of(name: str) -> np.dtype:

@@ -10,7 +10,7 @@ import numpy as np
 
 from laconic.compiled import COMPILED, compiled
 from laconic.errors import FormatError
-from laconic.format.coding.dtypes import FLOATS, dtype_of
+from laconic.format.coding.dtypes import FLOATS, HALVES, dtype_of
 from laconic.format.coding.symbols import decode_symbols, encode_symbols
 from laconic.format.coding.varints import Cursor, varint
 
@@ -21,7 +21,7 @@ _PLAIN, _PLANES, _PIECES = range(3)
 
 
 def encode_values(array: np.ndarray) -> bytes:
-    """Return the bit patterns of ``array`` (shape (count,)) as bytes, longer than they are by one byte at most.
+    """Return the bit patterns of ``array`` (shape (count,)) as bytes: at most one more than they are, or a few.
 
     >>> decode_values(encode_values(np.float32([-0.0, np.nan])), 2, "float32")
     array([-0., nan], dtype=float32)
@@ -30,6 +30,8 @@ def encode_values(array: np.ndarray) -> bytes:
         return b""
     if array.dtype == np.bool_:
         return encode_symbols(array.astype(np.uint8), 2)
+    if array.dtype.name in HALVES:
+        return _chain([encode_values(array.real), encode_values(array.imag)])
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     words = np.ascontiguousarray(array).view(f"u{array.itemsize}")
@@ -56,6 +58,11 @@ def decode_values(data: bytes | memoryview, count: int, dtype: str) -> np.ndarra
         if len(data):
             raise FormatError(f"{len(data)} bytes for no values")
         return np.empty(0, kind)
+    if dtype in HALVES:
+        cursor, numbers = Cursor(data), np.empty(count, kind)
+        numbers.real = decode_values(cursor.take(cursor.varint()), count, HALVES[dtype])
+        numbers.imag = decode_values(cursor.rest(), count, HALVES[dtype])
+        return numbers
     words = np.empty(count, f"u{kind.itemsize}")
     _decode(Cursor(data), words, rotated=dtype in FLOATS, pieces=count > PIECE)
     return words.view(kind)

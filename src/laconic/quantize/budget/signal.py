@@ -106,7 +106,9 @@ def total(of: Iterable[Signal]) -> float:
 
 def told(of: Mapping[str, Signal]) -> Iterator[str]:
     """Give lines for a person: the least figure, and the tensors that are weak."""
-    name, least = min(((name, signal.snr) for name, signal in of.items()), key=lambda pair: pair[1], default=("", 0.0))
+    name, least = min(
+        ((name, signal.snr) for name, signal in of.items()), key=lambda pair: pair[1], default=("", math.inf)
+    )
     if math.isfinite(least):
         yield f"least of a tensor: {least:.2f} dB, {name}"
     bad = weak(of)

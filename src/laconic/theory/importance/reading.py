@@ -8,7 +8,7 @@ from torch import Tensor
 
 from laconic import interrupts
 from laconic.errors import DataError, PlanError
-from laconic.models.params import Params
+from laconic.models.params import Params, is_float
 from laconic.models.params import once as params_once
 from laconic.training.task import Batch, Task
 
@@ -23,7 +23,7 @@ def leaves_of(task: Task, params: Params) -> dict[str, Tensor]:
     its importance is that of moving it in all of its places at once.
     """
     own = dict(task.module.named_parameters(remove_duplicate=False))
-    return {name: t.detach() for name, t in params.items() if name in own and t.is_floating_point()}
+    return {name: t.detach() for name, t in params.items() if name in own and is_float(t)}
 
 
 def once(task: Task, params: Params) -> Params:

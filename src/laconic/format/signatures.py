@@ -1,0 +1,92 @@
+"""What a file is, told by its first bytes: its name may end in anything."""
+
+import json
+from pathlib import Path
+
+from laconic.errors import DataError, listed
+
+_HEAD = 512
+"""Bytes that are looked at."""
+
+_OURS = {
+    "lac": (b"\x89LAC\r\n\x1a\n",),
+    "zip": (b"PK\x03\x04", b"PK\x05\x06"),
+    "pickle": (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"),
+}
+"""Kinds that laconic has a reader for, with what they begin with; safetensors are told by their header."""
+
+_SAVE = "save the network's state_dict with torch.save or safetensors"
+
+_FOREIGN = (
+    (b"GGUF", "a GGUF file", "convert it to safetensors, or take the safetensors that it was made of"),
+    (b"version https://git-lfs", "a pointer of git-lfs, not the file itself", "fetch that by git lfs pull"),
+    (b"<!doctype html", "a web page, not the file that it shows", "download the file itself"),
+    (b"<html", "a web page, not the file that it shows", "download the file itself"),
+    (b"<?xml", "an XML page, perhaps a server's error", "download the file itself"),
+    (b"\x89HDF\r\n\x1a\n", "an HDF5 file", _SAVE),
+    (b"\x93NUMPY", "a NumPy array", _SAVE),
+    (b"\x1f\x8b", "compressed by gzip", "gunzip it first"),
+    (b"\xfd7zXZ\0", "compressed by xz", "unxz it first"),
+    (b"BZh", "compressed by bzip2", "bunzip2 it first"),
+    (b"\x28\xb5\x2f\xfd", "compressed by zstd", "unzstd it first"),
+)
+"""What others begin with (letters in lower case stand for both), what they are, and the way out."""
+
+
+def is_lac(path: Path) -> bool:
+    """Say whether a file is a `.lac` file, by its name or by what it begins with."""
+    return path.suffix.lower() == ".lac" or (path.is_file() and _head(path).startswith(_OURS["lac"]))
+
+
+def kind_of_file(path: Path) -> str:
+    """Return what a file is: "safetensors", "zip" or "pickle" (of `torch.save`, new and old), or "lac".
+
+    Raises:
+        DataError: where there is no file, or one of another kind: it is named, with the way out.
+    """
+    if path.is_dir():
+        raise DataError(f"{path} is a folder; {_inside(path)}")
+    if not path.is_file():
+        raise DataError(f"{path} is no file that can be read" if path.exists() else f"no file {path}")
+    head = _head(path)
+    if not head:
+        raise DataError(f"{path} is empty: nothing has been written to it, or its download has failed")
+    for kind, beginnings in _OURS.items():
+        if head.startswith(beginnings):
+            return kind
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 32:
+        return "safetensors"
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    for beginning, what, way in _FOREIGN:
+        if text.lower().startswith(beginning.lower()):
+            raise DataError(f"{path} is {what}; {way}")
+    if text.startswith(b"{"):
+        raise DataError(f"{path} {_of_json(path)}")
+    raise DataError(f"{path} is no checkpoint: it begins as neither safetensors nor a file of torch.save; {_SAVE}")
+
+
+def _head(path: Path) -> bytes:
+    """Return the first bytes of a file."""
+    with path.open("rb") as file:
+        return file.read(_HEAD)
+
+
+def _inside(folder: Path) -> str:
+    """Return which file of a folder to name."""
+    ends = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
+    names = sorted(path.name for path in folder.iterdir() if path.name.lower().endswith(ends))
+    if not names:
+        return "name a checkpoint"
+    if len(names) == 1:
+        return f"name the file in it: {folder / names[0]}"
+    return f"name one of the files in it: {listed(names)}"
+
+
+def _of_json(path: Path) -> str:
+    """Return what a file of JSON is, and the way out."""
+    try:
+        shards = sorted(set(json.loads(path.read_bytes())["weight_map"].values()))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return "is JSON text, not a checkpoint; name the file that holds the weights"
+    names = listed(str(shard) for shard in shards)
+    return f"is the index of a checkpoint in {len(shards)} files; name one of them: {names}"
