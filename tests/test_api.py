@@ -15,8 +15,9 @@ from laconic.models.checkpoints import save_checkpoint
 from laconic.models.params import params_of
 from laconic.plans.plan import Plan
 from laconic.theory.metric import Diagonal
+from laconic.training.judges import least_squares
 from laconic.training.optimization import Optimization
-from laconic.training.task import Task, classification, least_squares
+from laconic.training.task import Task, classification
 
 INPUTS = torch.randn(48, 6, generator=torch.Generator().manual_seed(0))
 BRIEF = laconic.Training(
@@ -49,7 +50,7 @@ def tied_task(seed=0):
             order = torch.randperm(48, generator=torch.Generator().manual_seed(seed % 2**31))
         return [(INPUTS[part], INPUTS[part]) for part in order.split(16)]
 
-    return Task(module, batches, least_squares, metadata={"net": "tied"})
+    return Task.of(module, batches, least_squares, metadata={"net": "tied"})
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -12,7 +13,8 @@ from laconic.cli.console import Output
 from laconic.errors import DataError
 from laconic.models import data, nets
 from laconic.models.params import Params, once, params_of
-from laconic.training.task import Batch, Task, classification
+from laconic.training.batches import Batch, Batches
+from laconic.training.task import Task, classification
 
 IDENTITY: tuple[str, ...] = ("net", "data", "preprocessing")
 """The metadata of a checkpoint that go on to the `.lac` file."""
@@ -74,7 +76,7 @@ def load_factory(factory: str) -> Task:
 
 def counted(task: Task, tick: Callable[[float], None], split: str = "train") -> Task:
     """Return the same task, which tells ``tick`` how many batches of ``split`` have been taken so far."""
-    taken, wanted = 0, split
+    taken = 0
 
     def watched(batches: Iterable[Batch]) -> Iterator[Batch]:
         nonlocal taken
@@ -83,16 +85,14 @@ def counted(task: Task, tick: Callable[[float], None], split: str = "train") -> 
             taken += 1
             tick(taken)
 
-    def batches(split: str, seed: int) -> Iterable[Batch]:
-        loader = task.batches(split, seed)
-        return watched(loader) if split == wanted else loader
-
-    return replace(task, batches=batches)
+    plain = task.split(split)
+    ticking: dict[str, Any] = {split: Batches(lambda seed: watched(plain.epoch(seed)), plain.length)}
+    return replace(task, **ticking)
 
 
 def batches_per_epoch(task: Task, split: str = "train") -> int:
-    """Return how many batches one pass over ``split`` has; they are made once to be counted."""
-    return sum(1 for _ in task.batches(split, 0))
+    """Return how many batches one pass over ``split`` has; see `Task.count`."""
+    return task.count(split)
 
 
 def evaluation(task: Task, params: Params, split: str, say: Output) -> dict[str, float]:
