@@ -255,8 +255,8 @@ def test_a_state_gives_the_feasible_network():
 
 
 def test_start_names_what_does_not_fit():
-    with pytest.raises(PlanError, match="free is on no row"):
-        start(PARAMS, Plan({"a": KeepLargest(count=5), "b": AdaptiveCodebook(2)}))
+    with pytest.raises(PlanError, match="pattern 'c' matches no tensor"):
+        start(PARAMS, Plan({"a": KeepLargest(count=5), "c": AdaptiveCodebook(2)}))
     with pytest.raises(WeightsError, match="b: 1 of 5"):
         start({**PARAMS, "b": torch.tensor([1.0, float("nan"), 2, 3, 4])}, PLAN)
 

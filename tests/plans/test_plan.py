@@ -9,7 +9,8 @@ import torch
 from laconic import AdaptiveCodebook, Additive, Joint, KeepLargest, Lossless, LowRank, UniformGrid
 from laconic.errors import PlanError
 from laconic.lc.steps import start
-from laconic.plans.plan import Plan, Row, fnmatch_escape, load_plan, parse_plan, weights_only
+from laconic.plans.patterns import fnmatch_escape
+from laconic.plans.plan import Plan, Row, load_plan, parse_plan, weights_only
 from laconic.theory.importance import Importance
 
 PARAMS = {
@@ -75,7 +76,7 @@ def test_toml_is_utf8_wherever_it_is_read(tmp_path: Path):
 
 
 def test_a_plan_may_lack_rest_and_may_be_rest_alone():
-    assert parse_plan({"tensors": {"w": {"codebook": 2}}}) == Plan({"w": AdaptiveCodebook(2)}, rest=None)
+    assert parse_plan({"tensors": {"w": {"codebook": 2}}}) == Plan({"w": AdaptiveCodebook(2)}, rest=Lossless())
     assert parse_plan({"rest": {"codebook": 2}}) == Plan({}, rest=AdaptiveCodebook(2))
     assert parse_plan({}) == Plan({})
 
@@ -201,10 +202,10 @@ def test_a_comma_too_many_does_no_harm_but_an_empty_pattern_is_dead():
             Plan({empty: Lossless()}, Lossless()).resolve(PARAMS)
 
 
-def test_tensors_on_no_row_are_all_named():
-    with pytest.raises(PlanError, match=r"conv\.bias is on no row.*table is on no row") as caught:
-        Plan({"*.weight, n*": Lossless()}).resolve(PARAMS)
-    assert "fc1.weight is" not in str(caught.value)
+def test_tensors_on_no_row_stay_lossless():
+    rows = Plan({"*.weight, n*": AdaptiveCodebook(2)}).resolve(PARAMS)
+    assert rows[-1].compression == Lossless()
+    assert {"conv.bias", "table"} <= set(rows[-1].names)
 
 
 def test_tensors_on_two_rows_are_named_with_both():
@@ -215,7 +216,7 @@ def test_tensors_on_two_rows_are_named_with_both():
 def test_all_problems_come_at_once():
     with pytest.raises(PlanError) as caught:
         Plan({"fc*": Lossless(), "fc1*": Lossless(), "typo": Lossless()}).resolve(PARAMS)
-    for part in ("pattern 'typo'", "fc1.weight is on the rows", "conv.bias is on no row", "table is on no row"):
+    for part in ("pattern 'typo'", "fc1.weight is on the rows"):
         assert part in str(caught.value)
 
 

@@ -86,7 +86,7 @@ def counted(task: Task, tick: Callable[[float], None], split: str = "train") -> 
             tick(taken)
 
     plain = task.split(split)
-    ticking: dict[str, Any] = {split: Batches(lambda seed: watched(plain.epoch(seed)), plain.length)}
+    ticking: dict[str, Any] = {split: Batches(lambda seed: watched(plain.epoch(seed)), plain.known)}
     return replace(task, **ticking)
 
 

@@ -68,6 +68,11 @@ class Batches:
             yield batch
         self.__dict__.setdefault("count", number)
 
+    @property
+    def known(self) -> int | None:
+        """The number of batches in a pass, where something tells without making one."""
+        return self.__dict__.get("count", self.length)
+
     @cached_property
     def count(self) -> int:
         """The number of batches in a pass: where nothing tells, and none has been made yet, one is made to count."""

@@ -28,7 +28,6 @@ def test_weights_that_do_not_say_what_they_are(refused):
 PLANS = {
     "dead pattern": ('[tensors]\n"conv*" = { codebook = 4 }\n[rest]\nlossless = true', "'conv*' matches no tensor"),
     "two rows": ('[tensors]\n"fc*" = { codebook = 4 }\n"fc1.*" = { keep = 0.1 }', "fc1.weight is on the rows"),
-    "strays": ('[tensors]\n"fc1.*" = { codebook = 4 }', "fc2.weight is on no row"),
     "unknown kind": ("[rest]\nmagic = true", "rest: one of lossless"),
     "bad value": ("[rest]\ncodebook = 0", "entries must be at least 1"),
     "no TOML": ("tensors: fc1", "not TOML"),
