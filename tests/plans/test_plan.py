@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from laconic import AdaptiveCodebook, Additive, Joint, KeepLargest, Lossless, LowRank, UniformGrid
 from laconic.errors import PlanError
 from laconic.lc.steps import start
+from laconic.models.params import params_of
 from laconic.plans.patterns import fnmatch_escape
-from laconic.plans.plan import Plan, Row, load_plan, parse_plan, weights_only
+from laconic.plans.plan import Plan, Row, load_plan, parse_plan, to_toml, weights_only
 from laconic.theory.importance import Importance
 
 PARAMS = {
@@ -294,3 +296,31 @@ def test_an_importance_in_toml_is_that_in_python():
 def test_what_no_importance_can_be_is_named(value, words):
     with pytest.raises(PlanError, match=words):
         parse_plan({"importance": value})
+
+
+class Branches(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.twin, self.fc = nn.Conv2d(2, 3, 3), nn.Conv2d(2, 3, 3), nn.Linear(4, 4)
+        self.norm = nn.BatchNorm2d(3)
+
+
+def test_a_class_of_modules_stands_for_their_weights():
+    plan, net = Plan({nn.Conv2d: KeepLargest(0.1), "fc.*": Lossless()}), Branches()
+    assert (
+        parse_plan(tomllib.loads(to_toml(plan))) == plan == Plan({"class:Conv2d": KeepLargest(0.1), "fc.*": Lossless()})
+    )
+    first, second, rest = plan.on(net).resolve(params_of(net))
+    assert first.names == ("conv.weight", "twin.weight")
+    assert second.names == ("fc.weight", "fc.bias")
+    assert "norm.weight" in rest.names
+    with pytest.raises(PlanError, match="class:Conv2d: classes are those of a module"):
+        plan.resolve(params_of(net))
+    with pytest.raises(
+        PlanError, match="'class:LSTM' matches no weight; the classes with weights are class:Conv2d, class:Linear"
+    ):
+        Plan({nn.LSTM: Lossless()}).on(net)
+    own = Plan({Branches: Lossless()})
+    assert list(own.tensors) == [f"class:{__name__}.Branches"]
+    with pytest.raises(PlanError, match="two rows are for the same tensors"):
+        Plan({nn.Linear: Lossless(), "class:Linear": AdaptiveCodebook(2)})

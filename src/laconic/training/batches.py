@@ -62,10 +62,16 @@ class Batches:
         return cls(partial(steady, source))
 
     def epoch(self, seed: int) -> Iterator[Batch]:
-        """Yield the batches of one pass; whole passes are counted on the way."""
+        """Yield the batches of one pass; whole passes are counted on the way.
+
+        Raises:
+            DataError: when there are none, and were some before.
+        """
         number = 0
         for number, batch in enumerate(self.start(seed), 1):  # noqa: B007  the last one is the count
             yield batch
+        if not number and self.known:
+            raise DataError("no batches are left for another pass; a function must make them anew each time")
         self.__dict__.setdefault("count", number)
 
     @property

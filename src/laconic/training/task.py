@@ -228,8 +228,6 @@ class Task:
         first, again = (next(self.batches(split, 0), None) for _ in range(2))
         if first is None:
             raise DataError(f"{split} has no batches")
-        if again is None:
-            raise DataError(f"{split} has no batches in its second pass; its function must make them anew each time")
         with torch.no_grad(), mode(self.module, training=False):
             try:
                 outputs = self.outputs(params_of(self.module), first)
