@@ -26,7 +26,8 @@ from record import environment, save, say
 
 from laconic import task as tasks
 from laconic.models import data, nets
-from laconic.training.task import Batch, Task
+from laconic.training.batches import Batch
+from laconic.training.task import Task
 
 CHAIN = 10
 METHODS = ("lc", "retrain", "idc")

@@ -1,6 +1,7 @@
 """The front door: a network, a plan, a task and an effort go in; a result that is a file comes out."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,11 +13,12 @@ from laconic import AdaptiveCodebook, Joint, KeepLargest, Lossless, LowRank
 from laconic.errors import OutputExists, PlanError, WeightsError
 from laconic.models import data, nets
 from laconic.models.checkpoints import save_checkpoint
-from laconic.models.params import params_of
+from laconic.models.params import params_of, unwrapped
 from laconic.plans.plan import Plan
 from laconic.theory.metric import Diagonal
+from laconic.training.judges import least_squares
 from laconic.training.optimization import Optimization
-from laconic.training.task import Task, classification, least_squares
+from laconic.training.task import Task, classification
 
 INPUTS = torch.randn(48, 6, generator=torch.Generator().manual_seed(0))
 BRIEF = laconic.Training(
@@ -49,7 +51,7 @@ def tied_task(seed=0):
             order = torch.randperm(48, generator=torch.Generator().manual_seed(seed % 2**31))
         return [(INPUTS[part], INPUTS[part]) for part in order.split(16)]
 
-    return Task(module, batches, least_squares, metadata={"net": "tied"})
+    return Task.of(module, batches, least_squares, metadata={"net": "tied"})
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -159,7 +161,9 @@ def test_the_reference_is_the_safetensors_file(tmp_path):
 
 
 def test_metadata_are_the_tasks_and_ones_own(digits):
-    result = laconic.compress(digits.module, AdaptiveCodebook(2), digits, metadata={"author": "me", "data": "mine"})
+    result = laconic.compress(
+        digits.module, AdaptiveCodebook(2), digits, "direct", metadata={"author": "me", "data": "mine"}
+    )
     assert result.metadata["net"] == "lenet300"
     assert result.metadata["author"] == "me"
     assert result.metadata["data"] == "mine"
@@ -203,7 +207,7 @@ def test_training_does_better_than_direct():
     trained = laconic.compress(
         task.module, Lossless(), task, "train", training=replace(BRIEF, finetune=Optimization(200, 0.02))
     )
-    direct = laconic.compress(trained.params, AdaptiveCodebook(2), task)
+    direct = laconic.compress(trained.params, AdaptiveCodebook(2), task, "direct")
     lc = laconic.compress(trained.params, AdaptiveCodebook(2), task, "train", training=replace(BRIEF, steps=15))
     assert task.evaluate(lc.params, "test")["loss"] < task.evaluate(direct.params, "test")["loss"]
 
@@ -221,8 +225,6 @@ def test_efforts_and_methods_that_there_are_not():
 def test_plans_that_do_not_fit():
     with pytest.raises(PlanError, match="matches no tensor"):
         laconic.compress(nn.Linear(2, 2), Plan({"conv*": AdaptiveCodebook(2)}, rest=Lossless()))
-    with pytest.raises(PlanError, match="on no row"):
-        laconic.compress(nn.Linear(2, 2), Plan({"weight": AdaptiveCodebook(2)}))
     with pytest.raises(PlanError, match="two or more axes"):
         laconic.compress({"b": torch.ones(3)}, AdaptiveCodebook(2))
     with pytest.raises(WeightsError, match="weight: 1 of 4"):
@@ -302,3 +304,81 @@ def test_what_a_plan_leaves_as_it_is_takes_what_it_is_worth():
     assert size["mask"] < weights["mask"].nbytes / 100
     assert max(size["same"], size["bias"]) < 40
     assert all(torch.equal(result.params[name], weights[name]) for name in ("mask", "same", "bias"))
+
+
+def test_nothing_named_is_four_bits_and_keywords_are_budgets():
+    net = nn.Linear(100, 100)
+    bare = laconic.compress(net)
+    assert bare.fitted.budget == laconic.Budget(bits=4, asked=False)
+    assert laconic.compress(net, bits=3).fitted.budget == laconic.Budget(bits=3)
+    assert laconic.compress(net, size=6_000, lossless=["bias"]).file_bytes <= 6_000
+    beside = laconic.compress(net, Plan({"bias": Lossless()}), ratio=8)
+    assert 8 * beside.file_bytes <= beside.ledger().reference_bytes
+
+
+def test_the_effort_is_what_the_arguments_allow():
+    task = tied_task()
+    assert laconic.compress(task.module, AdaptiveCodebook(2), task, training=BRIEF).history
+    assert not laconic.compress(task.module, Plan({"last.weight": AdaptiveCodebook(2)})).history
+    assert not laconic.compress(task.module, task=task, ratio=1).history
+    only_test = Task(task.module, loss=least_squares, test=[(INPUTS, INPUTS)])
+    result = laconic.compress(task.module, AdaptiveCodebook(2), only_test)
+    assert not result.history
+    assert result.evaluate(only_test).keys() == {"loss"}
+
+
+WRONG = {
+    "two budgets": ({"bits": 3, "size": 100}, "a budget is one of .* given are bits, size"),
+    "two budgets, one by position": ({"plan": laconic.Budget(bits=2), "bits": 3}, "two budgets"),
+    "a budget and training": ({"bits": 3, "effort": "train"}, r"a budget \(3 bits per weight\) is met .* give a plan"),
+    "training without a plan": ({"effort": "train"}, "give a plan"),
+    "a size with a unit": ({"size": "40KB"}, "size is an integer.*'40KB'"),
+    "no plan": ({"plan": "fc*"}, "plan is a Plan, a compression .*'fc\\*'"),
+    "a number for a plan": ({"plan": 4}, "not 4"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_does_not_go_together_says_what_does(case):
+    options, words = WRONG[case]
+    task = tied_task()
+    with pytest.raises(PlanError, match=words):
+        laconic.compress(task.module, task=task, **options)
+
+
+TYPES = {
+    "budget unnamed": (lambda: laconic.Budget(40_000), r"Budget\(size=40000\)"),
+    "budget": (lambda: laconic.Budget(bits="3"), "bits is a number, not '3'"),
+    "text": (lambda: AdaptiveCodebook("4"), "AdaptiveCodebook: entries is an integer, not '4'"),
+    "fraction": (lambda: AdaptiveCodebook(4.5), "entries is an integer, not 4.5"),
+    "share": (lambda: KeepLargest("0.1"), "KeepLargest: keep is a number, not '0.1'"),
+    "inner": (lambda: KeepLargest(0.1, values=16), "values is a Compression, not 16"),
+    "rank": (lambda: LowRank(rank=[1]), r"LowRank: rank is .*, not \[1\]"),
+    "joint": (lambda: Joint(4), "a Compression, not 4"),
+    "row": (lambda: Plan({"fc*": 4}), r"fc\*: a row gives a compression"),
+    "key": (lambda: Plan({4: Lossless()}), "a row has a pattern .*not 4"),
+}
+
+
+@pytest.mark.parametrize("case", TYPES)
+def test_a_wrong_type_is_named_with_its_field(case):
+    make, words = TYPES[case]
+    with pytest.raises(PlanError, match=words):
+        make()
+
+
+def test_wrapped_modules_have_the_names_within(tmp_path):
+    plain, task, compiled = nn.Sequential(nn.Linear(6, 6)), tied_task(), partial(torch.compile, backend="eager")
+    wrapped = [nn.DataParallel(plain), compiled(plain), nn.DataParallel(compiled(plain))]
+    for module in wrapped:
+        result = laconic.compress(module, AdaptiveCodebook(2))
+        assert list(result.codes) == ["0.weight", "0.bias"]
+        path = result.save(tmp_path / "a.lac", force=True)
+        for other in (nn.Sequential(nn.Linear(6, 6)), compiled(nn.Sequential(nn.Linear(6, 6)))):
+            assert laconic.load(path, other) is other
+            assert same(params_of(result.apply_to(nn.Sequential(nn.Linear(6, 6)))), params_of(unwrapped(other)))
+    assert Task(nn.DataParallel(task.module), [(INPUTS, INPUTS)], least_squares).module is task.module
+    with pytest.raises(OutputExists, match=r"force=True \(--force on the command line\)"):
+        result.save(path)
+    with pytest.raises(WeightsError, match="lacks"):
+        laconic.load(path, nn.Linear(6, 6))

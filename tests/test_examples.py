@@ -4,11 +4,51 @@ import re
 import runpy
 from pathlib import Path
 
+import pytest
+import torch
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
+@pytest.fixture
+def figures(capsys):
+    """Runs an example and gives the numbers that it prints, in order."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+
+    def run(name):
+        with torch.random.fork_rng():
+            runpy.run_path(str(EXAMPLES / name))
+        return [float(number) for number in re.findall(r"(?<![\w.])\d+(?:\.\d+)?(?= |$|,)", capsys.readouterr().out)]
+
+    yield run
+    torch.set_num_threads(before)
+
+
+def test_every_example_has_a_test():
+    tests = Path(__file__).read_text(encoding="utf-8")
+    assert not [path.name for path in EXAMPLES.glob("*.py") if f'"{path.name}"' not in tests]
+
+
 def test_lc_in_a_loop_of_ones_own_beats_direct_compression(capsys):
-    script = EXAMPLES / "own_loop.py"
-    runpy.run_path(str(script))
-    direct, lc = (float(found) for found in re.findall(r"to 2 values (\d+\.\d) %", capsys.readouterr().out))
+    runpy.run_path(str(EXAMPLES / "own_loop.py"))
+    direct, lc = (float(error) for error in re.findall(r"to 2 values (\d+\.\d) %", capsys.readouterr().out))
     assert lc < direct
+
+
+def test_training_beats_direct_compression_of_a_network_of_ones_own(figures):
+    size, direct, trained = figures("own_cnn.py")
+    assert trained < direct
+    assert size < 1000
+
+
+def test_tied_embeddings_come_back_tied_and_the_loss_stays_near(figures):
+    size, before, after = figures("tied_transformer.py")
+    assert before < after < 1.5
+    assert size < 3000
+
+
+def test_a_state_dict_alone_meets_its_size(figures):
+    size, change = figures("state_dict.py")
+    assert 29_700 <= size <= 30_000
+    assert 0 < change < 20

@@ -139,3 +139,9 @@ def test_compressing_a_state_dict_needs_torch_and_nothing_of_the_demonstration()
     weights = "{'w': torch.arange(900.0).view(30, 30), 'b': torch.zeros(6)}"
     for_each = "for plan in (laconic.Budget(bits=9), laconic.AdaptiveCodebook(2))"
     fresh(f"{absent} import torch, laconic; [laconic.compress({weights}, plan) {for_each}]")
+
+
+def test_what_needs_torch_says_so_where_it_is_missing():
+    absent = "import sys; sys.modules['torch'] = None; import laconic; from laconic.errors import MissingPackage;"
+    said = fresh(f"{absent}\ntry: laconic.load\nexcept MissingPackage as error: print(error)")
+    assert " ".join(said).startswith("laconic.load needs torch: pip install 'laconic[torch]'")

@@ -17,7 +17,8 @@ from laconic.insight import bound
 from laconic.models.checkpoints import open_checkpoint
 from laconic.models.params import Arrays, all_params_of, apply_to, params_of
 from laconic.models.ties import untied
-from laconic.training.task import Task, cross_entropy
+from laconic.training.judges import cross_entropy
+from laconic.training.task import Task
 
 TOKENS = torch.randint(0, 60, (32, 2), generator=torch.Generator().manual_seed(0))
 
@@ -44,7 +45,7 @@ def words(seed=1):
 def make():
     """The task that the command line names."""
     batches = [(TOKENS[:, 0], TOKENS[:, 1])]
-    return Task(words(), lambda split, seed: batches, cross_entropy, metadata={"net": "words"})
+    return Task.of(words(), lambda split, seed: batches, cross_entropy, metadata={"net": "words"})
 
 
 def sources(module):

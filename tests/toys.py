@@ -78,7 +78,7 @@ class Quadratic:
 
     @property
     def task(self) -> Task:
-        return Task(Parameter(self.centre), full_batch(NOTHING, NOTHING), lambda outputs, _: self.loss(outputs))
+        return Task.of(Parameter(self.centre), full_batch(NOTHING, NOTHING), lambda outputs, _: self.loss(outputs))
 
     def __call__(self, state: LCState, mu: float) -> tuple[Params, float]:
         """Solve the L step: (H + μM) w = H w̄ + μM Δ + λ. At μ = 0: w = w̄."""

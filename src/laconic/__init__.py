@@ -105,10 +105,19 @@ if TYPE_CHECKING:
 
 def __getattr__(name: str) -> Any:
     """Import the home of ``name`` and return it."""
-    if name in _ROOMS:
-        return importlib.import_module(f"laconic.{_ROOMS[name]}")
-    if name in _HOME:
-        return getattr(importlib.import_module(f"laconic.{_HOME[name]}"), name)
+    try:
+        if name in _ROOMS:
+            return importlib.import_module(f"laconic.{_ROOMS[name]}")
+        if name in _HOME:
+            return getattr(importlib.import_module(f"laconic.{_HOME[name]}"), name)
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "jaxtyping"):
+            raise
+        from laconic.errors import MissingPackage
+
+        raise MissingPackage(
+            f"laconic.{name} needs {error.name}: pip install 'laconic[torch]'. To read a file needs none: laconic.open"
+        ) from error
     raise AttributeError(f"module 'laconic' has no attribute {name!r}")
 
 

@@ -4,12 +4,12 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import Any, Literal, TypeVar, final, overload
 
 from torch import Tensor, nn
 
 from laconic.csteps.compression import Compression
-from laconic.errors import PlanError
+from laconic.errors import DataError, PlanError, WeightsError
 from laconic.format import container
 from laconic.format.codes import Code
 from laconic.format.compact import compact
@@ -24,7 +24,16 @@ from laconic.lc.schedule import Progress
 from laconic.lc.state import LCState
 from laconic.lc.steps import start
 from laconic.models.checkpoints import checkpoint_size
-from laconic.models.params import Params, all_of, all_params_of, apply_to, buffers_of, decompress, require_storable
+from laconic.models.params import (
+    Params,
+    all_of,
+    all_params_of,
+    apply_to,
+    buffers_of,
+    decompress,
+    require_storable,
+    unwrapped,
+)
 from laconic.models.ties import untied
 from laconic.plans.plan import Plan, weights_only
 from laconic.quantize.budget import QUALITIES, Budget, Fitted
@@ -35,6 +44,7 @@ from laconic.training.task import Task
 
 Effort = Literal["direct", "train"]
 Watch = Callable[[LCState], None]
+Network = TypeVar("Network", bound=nn.Module)
 
 
 @final
@@ -84,13 +94,22 @@ class Result:
         return Path(path)
 
     def apply_to(self, module: nn.Module) -> nn.Module:
-        """Copy the decompressed weights into ``module`` and return it.
+        """Copy the decompressed weights into ``module``, or into the network that it is wrapped around; return it.
 
         Raises:
             WeightsError: when names or shapes differ.
         """
-        apply_to(module, self.params)
+        apply_to(unwrapped(module), self.params)
         return module
+
+    def evaluate(self, task: Task, split: str = "test") -> dict[str, float]:
+        """Return the loss and the measures of the compressed network on a split: see `Task.evaluate`.
+
+        Raises:
+            DataError: when the task does not have the split.
+            WeightsError: when the weights are not those of the task's module.
+        """
+        return task.evaluate(self.params, split)
 
     def table(self) -> list[dict[str, Any]]:
         """Return one plain record per tensor, and one for the header: see `laconic.insight.ledger.Entry`."""
@@ -103,10 +122,14 @@ class Result:
 
 def compress(
     network: nn.Module | Params,
-    plan: Plan | Compression | Budget,
+    plan: Plan | Compression | Budget | None = None,
     task: Task | None = None,
-    effort: Effort = "direct",
+    effort: Effort | None = None,
     *,
+    bits: float | None = None,
+    size: int | None = None,
+    ratio: float | None = None,
+    snr: float | None = None,
     budget: Budget | None = None,
     lossless: Sequence[str] = (),
     quality: str = "default",
@@ -122,16 +145,27 @@ def compress(
 
         min_{w,Θ} L(w)   subject to   w = Δ(Θ)
 
+    With nothing named but the network, its file has 4 bits a weight. Two calls at a time over one module, in threads,
+    disturb each other: evaluation and training set the module's mode, and torch's global generators, and give them
+    back.
+
     Args:
-        network: a module, or its parameters and buffers by name. A tensor with several names, tied by a module (that
+        network: a module, or its parameters and buffers by name. What `DataParallel` and `torch.compile` put around a
+            module, and before its names, is taken off. A tensor with several names, tied by a module (that
             of the task, where there is one), by its memory or by equal bytes, is stored once under all of them;
             training takes as one variable what the task's module ties.
         plan: what each tensor gets; a `Compression` alone is applied to every tensor with two or more axes. A
-            `Budget` puts all of these on one grid, at the step that meets it; see it for what a weight is.
-        task: loss and training data; ``effort="train"`` needs it.
-        effort: "direct" projects the weights once (seconds); "train" runs the LC algorithm.
+            `Budget` puts all of these on one grid, at the step that meets it; see it for what a weight is. Classes of
+            modules in a plan are those of the network, or else of the task's module.
+        task: loss and training data; ``effort="train"`` needs both.
+        effort: "direct" projects the weights once (seconds); "train" runs the LC algorithm. What the arguments allow,
+            without: "train" for a plan or a compression and a task with training data, and "direct" else.
+        bits: a budget by its own name: ``bits=3`` is ``budget=Budget(bits=3)``.
+        size: in bytes, likewise.
+        ratio: of the uncompressed file to this one, likewise.
+        snr: in dB, likewise.
         budget: beside a `Plan`: its rows take their bytes first, and all other weights share what remains. What is no
-            weight gets ``rest``, and is lossless without one.
+            weight gets ``rest``.
         lossless: with a budget: patterns of tensors that stay as they are, such as ``["*.mask", "head.*"]``.
         quality: with a budget, how hard to try: "fast", "default" or "max" (`laconic.quantize.budget.QUALITIES`).
         training: for ``effort="train"``: how long and how.
@@ -145,7 +179,8 @@ def compress(
             same for any number.
 
     Raises:
-        PlanError: when the plan does not fit, or ``effort="train"`` or the plan's importance has no task.
+        PlanError: when the plan does not fit, or ``effort="train"`` or the plan's importance has no task; for two
+            budgets, and for a budget and ``effort="train"``.
         UnsupportedMetric: when a compression cannot honour the metric of its tensor.
         WeightsError: for weights that cannot be compressed, and when training diverges.
 
@@ -153,27 +188,30 @@ def compress(
     >>> result = laconic.compress(torch.nn.Linear(8, 4), laconic.AdaptiveCodebook(2))
     >>> len(result.params["weight"].unique())
     2
+    >>> laconic.compress(torch.nn.Linear(64, 64), bits=3).file_bytes <= 64 * 64 * 3 / 8
+    True
     """
-    if effort not in ("direct", "train"):
-        raise PlanError(f"effort is 'direct' or 'train', not {effort!r}")
-    if effort == "train" and task is None:
-        raise PlanError("effort 'train' needs a task: the loss and the data to train on")
-    plan, budget = _parted(plan, budget, lossless)
+    if not isinstance(network, nn.Module | Mapping):
+        raise WeightsError(f"a network is a module, or its tensors by name, not a {type(network).__name__}")
+    if not isinstance(task, Task | None):
+        raise DataError(f"task is a laconic.Task, not a {type(task).__name__}")
+    network = unwrapped(network) if isinstance(network, nn.Module) else network
+    named = {"bits": bits, "size": size, "ratio": ratio, "snr": snr}
+    plan, budget = _parted(plan, _one_budget(plan, budget, named, effort), lossless)
+    effort = _effort(effort, task, budget)
     if quality not in QUALITIES or (quality != "default" and not budget):
         raise PlanError(f"quality is one of {', '.join(QUALITIES)}, and goes with a budget; not {quality!r}")
-    if budget and effort != "direct":
-        raise PlanError("a budget is met from the weights alone: effort 'direct'")
     given = all_params_of(network) if isinstance(network, nn.Module) else dict(network)
     for name, tensor in given.items():
         require_storable(name, tensor)
+    module = network if isinstance(network, nn.Module) else task and task.module
     whole = untied(given, task.module if task else None)
     reference = checkpoint_size(whole.params)
     notes = {REFERENCE_BYTES: str(reference), **(task.metadata if task else {}), **(metadata or {})}
-    plan = plan if isinstance(plan, Plan) else weights_only(plan, whole.params)
+    plan = plan.on(module) if isinstance(plan, Plan) else weights_only(plan, whole.params)
     metrics = plan.metrics(task, whole.params) if metrics is None and resume is None else metrics
     metrics = metrics and {whole.names.get(name, name): metric for name, metric in metrics.items()}
     if budget:
-        module = network if isinstance(network, nn.Module) else task and task.module
         buffers = buffers_of(module) if module else ()
         notes |= buffers_told(whole, buffers)
         fitted = within(
@@ -186,7 +224,6 @@ def compress(
         if effort == "direct" or task is None:
             codes = {name: code for group in direct(whole.params, plan, metrics) for name, code in group.items()}
             codes = compact({name: codes[name] for name in whole.params})
-            module = network if isinstance(network, nn.Module) else task and task.module
             return Result(whole.named(codes), notes, signals=left(whole, codes, module))
         moving = trainable(task.module, whole.params)
         first, how = resume or start(whole.params, plan, metrics, moving), training or Training()
@@ -202,8 +239,50 @@ def compress(
     return Result(whole.named(codes), notes, tuple(history), fixed=tuple(state.fixed), signals=kept)
 
 
+def _one_budget(plan: object, budget: Budget | None, named: Mapping[str, Any], effort: Effort | None) -> Budget | None:
+    """Return the budget that one of the arguments names, or that of a call that names nothing.
+
+    Raises:
+        PlanError: for two budgets, or what is none.
+    """
+    given = {name: value for name, value in named.items() if value is not None}
+    for one in (budget, plan if isinstance(plan, Budget) else None):
+        if one is not None and not isinstance(one, Budget):
+            raise PlanError(f"budget is a laconic.Budget, such as Budget(bits=3), not {one!r}")
+        if one and given:
+            raise PlanError(f"two budgets, {one} and {', '.join(given)}: a budget is named once")
+    if given:
+        return Budget(**given)
+    if plan is None and budget is None and effort != "train":
+        return Budget(bits=4, asked=False)
+    return budget
+
+
+def _effort(effort: Effort | None, task: Task | None, budget: Budget | None) -> Effort:
+    """Return the effort that is asked for, or else what the arguments allow.
+
+    Raises:
+        PlanError: when it is none, or lacks what it needs.
+    """
+    if effort not in (None, "direct", "train"):
+        raise PlanError(f"effort is 'direct' or 'train', not {effort!r}")
+    can_train = task is not None and task.train is not None
+    if effort is None:
+        return "train" if can_train and not budget else "direct"
+    if effort == "train" and budget:
+        raise PlanError(
+            f"a budget ({budget}) is met from the weights alone: effort 'direct'. To train, give a plan or a "
+            "compression in its place, such as AdaptiveCodebook(4)"
+        )
+    if effort == "train" and not can_train:
+        raise PlanError(
+            "effort 'train' needs a task: the loss and the data to train on, Task(module, train=..., loss=...)"
+        )
+    return effort
+
+
 def _parted(
-    plan: Plan | Compression | Budget, budget: Budget | None, lossless: Sequence[str]
+    plan: Plan | Compression | Budget | None, budget: Budget | None, lossless: Sequence[str]
 ) -> tuple[Plan | Compression, Budget | None]:
     """Return what some tensors get, and the budget of all, if there is one.
 
@@ -212,10 +291,16 @@ def _parted(
     """
     if isinstance(lossless, str):
         raise PlanError(f"lossless is a list of patterns: [{lossless!r}]")
+    if plan is None and not budget:
+        raise PlanError("nothing to train: give a plan or a compression, such as AdaptiveCodebook(4)")
     if isinstance(plan, Budget):
         if budget:
             raise PlanError(f"two budgets, {plan} and {budget}: a budget is named once")
-        return Plan({}).keeping(lossless), plan
+        plan, budget = None, plan
+    if not isinstance(plan, Plan | Compression | None):
+        raise PlanError(f"plan is a Plan, a compression such as AdaptiveCodebook(4), or a Budget, not {plan!r}")
+    if plan is None:
+        return Plan({}).keeping(lossless), budget
     if lossless and not budget:
         raise PlanError(f"lossless goes with a budget; in a plan, give {', '.join(lossless)} a row: Lossless()")
     if budget and not isinstance(plan, Plan):
@@ -225,15 +310,27 @@ def _parted(
     return (plan.keeping(lossless) if isinstance(plan, Plan) else plan), budget
 
 
-def load(source: str | Path, limit: int | None = None) -> dict[str, Tensor]:
-    """Return the weights in a `.lac` file as torch tensors by name.
+@overload
+def load(source: str | Path, module: None = None, *, limit: int | None = None) -> dict[str, Tensor]: ...
+@overload
+def load(source: str | Path, module: Network, *, limit: int | None = None) -> Network: ...
+def load(source: str | Path, module: Any = None, *, limit: int | None = None) -> Any:
+    """Return the weights in a `.lac` file as torch tensors by name, or the module that they are put into.
 
     Args:
         source: the file.
+        module: is filled with the weights, and returned; one in `DataParallel` or `torch.compile` is filled within.
         limit: bytes that all tensors together may take decoded, see `laconic.open`.
 
     Raises:
         FormatError: when the file is not a sound `.lac` file, or holds more than the limit allows.
+        WeightsError: when names or shapes are not those of the module, which is left as it was.
     """
+    if not isinstance(module, nn.Module | None):
+        raise WeightsError(f"module is a torch.nn.Module to fill, not {module!r}; a limit goes by its name: limit=...")
     with container.open(source, limit) as file:
-        return all_of(file)
+        weights = all_of(file)
+    if module is None:
+        return weights
+    apply_to(unwrapped(module), weights)
+    return module

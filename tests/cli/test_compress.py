@@ -144,14 +144,14 @@ def test_direct_compression_with_a_task_is_judged_too(call, net, tmp_path):
 FACTORY = """
 import torch
 from laconic import Task
-from laconic.training.task import least_squares
+from laconic.training.judges import least_squares
 
 inputs = torch.linspace(-1, 1, 60).reshape(20, 3)
 
 def make():
     torch.manual_seed(0)
     module = torch.nn.Linear(3, 2)
-    return Task(module, lambda split, seed: [(inputs, inputs[:, :2])], least_squares, metadata={"net": "own"})
+    return Task.of(module, lambda split, seed: [(inputs, inputs[:, :2])], least_squares, metadata={"net": "own"})
 """
 
 

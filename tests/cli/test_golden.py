@@ -58,7 +58,7 @@ def test_with_a_task_it_is_the_importance_and_the_outputs(call, net, file):
 FACTORY = """
 import torch
 from laconic import Task
-from laconic.training.task import least_squares
+from laconic.training.judges import least_squares
 
 def loss(outputs, batch):
     return (outputs - batch[1]).abs().sum() / len(outputs)
@@ -66,7 +66,7 @@ def loss(outputs, batch):
 def make(loss=least_squares):
     inputs = torch.randn(400, 3, generator=torch.Generator().manual_seed(0))
     module = torch.nn.Linear(3, 2, bias=False)
-    return Task(module, lambda split, seed: [(inputs, inputs[:, :2])], loss)
+    return Task.of(module, lambda split, seed: [(inputs, inputs[:, :2])], loss)
 
 def own():
     return make(loss)

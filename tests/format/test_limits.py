@@ -58,7 +58,7 @@ def bombs(number, size=1 << 20):
 WAYS = {
     "loads": lambda path, limit: loads(path.read_bytes(), limit),
     "codes": lambda path, limit: container.open(path, limit).codes(),
-    "load": lambda path, limit: laconic.load(path, limit),
+    "load": lambda path, limit: laconic.load(path, limit=limit),
     "inspect": lambda path, limit: ledger(container.open(path, limit)),
     "bound": lambda path, limit: of_weights({"w0": np.eye(2)}).point(container.open(path, limit), "x"),
     "decompress": lambda path, limit: decompress.command(

@@ -1,7 +1,6 @@
 """Fine-tuning: choices stay, shared numbers stay shared, gradients are those of the numbers themselves."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -202,7 +201,7 @@ def test_a_bfloat16_codebook_is_trained_in_float32_and_stays_bfloat16():
     hundred = Optimization(100, 1e-3, optimizer=lambda leaves, lr: torch.optim.SGD(leaves, lr=lr))
     start_at = torch.tensor([1.0, 1.0, -1.0, -1.0]).bfloat16()
     codes = AdaptiveCodebook(2).project({"w": start_at})
-    task = Task(
+    task = Task.of(
         Parameter(start_at), full_batch(NOTHING, NOTHING), lambda w, _: 0.5 * (w.float() - 2 * start_at).square().sum()
     )
     tuned = finetune(task, codes, hundred)["w"]
@@ -217,7 +216,7 @@ def test_a_bfloat16_codebook_is_trained_in_float32_and_stays_bfloat16():
 def test_a_network_in_half_precision_sees_weights_of_its_own_dtype(compression):
     module = seeded_module(lambda: nn.Linear(4, 3)).bfloat16()
     batch = torch.randn(8, 4, generator=torch.Generator().manual_seed(0)).bfloat16()
-    task = Task(module, full_batch(batch, batch), lambda outputs, _: outputs.float().square().mean())
+    task = Task.of(module, full_batch(batch, batch), lambda outputs, _: outputs.float().square().mean())
     codes = codes_of(params_of(module), Plan({"weight": compression}, Lossless()))
     tuned = finetune(task, codes, Optimization(20, 0.05, optimizer=adam))
     assert {code.dtype for code in tuned.values()} == {"bfloat16"}
@@ -236,7 +235,7 @@ def test_a_codebook_of_another_dtype_than_its_tensor_keeps_it():
 def test_factors_of_kernels_are_trained_in_every_view(view: str):
     """The trained product is the decompressed one: the loss it was trained for is the loss of the file."""
     target = normal(4, 3, 2, 2, seed=2)
-    task = Task(Parameter(target), full_batch(NOTHING, NOTHING), lambda w, _: 0.5 * (w - target).square().sum())
+    task = Task.of(Parameter(target), full_batch(NOTHING, NOTHING), lambda w, _: 0.5 * (w - target).square().sum())
     codes = LowRank(2, view).project({"w": target + normal(4, 3, 2, 2, seed=3)})
     tuned = finetune(task, codes, lbfgs(200))["w"]
     best = LowRank(2, view).project({"w": target})["w"]
@@ -257,7 +256,7 @@ def test_a_tied_tensor_is_trained_by_either_name():
             return self.second(self.first(x))
 
     module, x = seeded_module(Tied), normal(10, 3)
-    task = Task(module, full_batch(x, x), lambda outputs, batch: (outputs - batch[1]).square().mean())
+    task = Task.of(module, full_batch(x, x), lambda outputs, batch: (outputs - batch[1]).square().mean())
     weight = params_of(module)["first.weight"]
     results = []
     for name in ("first.weight", "second.weight"):
@@ -308,6 +307,6 @@ def test_the_learning_rate_is_annealed_and_every_epoch_has_an_order_of_its_own()
 
     codes = codes_of(params_of(task.module), Plan({"0.weight": AdaptiveCodebook(2)}, Lossless()))
     how = Optimization(3, 0.3, lambda progress: 1 - progress, optimizer=lambda leaves, lr: Watched(leaves, lr=lr))
-    finetune(replace(task, batches=batches), codes, how, seed=1)
+    finetune(Task.of(task.module, batches, task.loss, task.measures, task.metadata), codes, how, seed=1)
     assert rates == pytest.approx([0.3, 0.3, 0.2, 0.2, 0.1, 0.1])
     assert len(set(orders)) == len(orders) == 6

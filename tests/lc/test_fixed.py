@@ -13,8 +13,8 @@ from laconic import AdaptiveCodebook, Joint, Lossless, Plan, Task
 from laconic.errors import PlanError
 from laconic.lc.finetune import FINE_TUNING, FineTuning
 from laconic.models.params import decompress
+from laconic.training.judges import least_squares
 from laconic.training.optimization import Optimization
-from laconic.training.task import least_squares
 
 
 class Net(nn.Module):
@@ -39,7 +39,7 @@ def trained(plan, **options):
     net = Net()
     inputs = torch.randn(64, 6, generator=generator(1))
     batch = (inputs, net(inputs).detach())
-    task = Task(net, lambda split, seed: [batch] * 4, least_squares)
+    task = Task.of(net, lambda split, seed: [batch] * 4, least_squares)
     states = []
     result = laconic.compress(net, plan, task, "train", training=FEW, watch=states.append, **options)
     return net, task, result, states
@@ -86,7 +86,7 @@ def test_fine_tuning_and_results_follow_the_device_of_the_task():
     codes = laconic.compress(Net(), PLAN).codes
     net = Net().to("meta")
     batch = torch.zeros(5, 6, device="meta"), torch.zeros(5, 3, device="meta")
-    task = Task(net, lambda split, seed: [batch], lambda outputs, batch: torch.tensor(float(outputs.is_meta)))
+    task = Task.of(net, lambda split, seed: [batch], lambda outputs, batch: torch.tensor(float(outputs.is_meta)))
     tuning = FineTuning.of(task, codes)
     assert task.outputs(tuning._weights(), batch).is_meta
     assert all(leaf.device.type == "cpu" for leaf in tuning.freed.leaves.values())
@@ -97,6 +97,6 @@ def test_fine_tuning_and_results_follow_the_device_of_the_task():
 def test_lc_runs_to_its_end_on_a_gpu():
     net = Net().cuda()
     batch = torch.randn(64, 6).cuda(), torch.randn(64, 3).cuda()
-    task = Task(net, lambda split, seed: [batch] * 4, least_squares)
+    task = Task.of(net, lambda split, seed: [batch] * 4, least_squares)
     result = laconic.compress(net, PLAN, task, effort="train", training=replace(FEW, steps=3))
     assert task.evaluate(result.params, "test")["loss"] > 0

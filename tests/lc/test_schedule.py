@@ -10,8 +10,9 @@ from torch import nn
 from laconic.errors import PlanError
 from laconic.lc.learning import Training
 from laconic.lc.schedule import Adaptive, Geometric, Progress, Schedule
+from laconic.training.judges import least_squares
 from laconic.training.optimization import Optimization
-from laconic.training.task import Task, least_squares
+from laconic.training.task import Task
 
 
 def progress(step: int, mu: float = 1.0, gap: float = 0.5, changed: float | None = None) -> Progress:
@@ -131,7 +132,7 @@ def test_a_negative_number_of_steps_is_refused_and_none_is_allowed():
 )
 def test_the_first_pull_goes_by_the_time_that_an_l_step_takes(epochs: int, lr: float, batches: int, first: float):
     """Half of the way in one L step: batches · epochs · lr / (1 − momentum), of momentum 0.9."""
-    task = Task(nn.Identity(), lambda split, seed: [(torch.zeros(1), torch.zeros(1))] * batches, least_squares)
+    task = Task.of(nn.Identity(), lambda split, seed: [(torch.zeros(1), torch.zeros(1))] * batches, least_squares)
     schedule = Training(l_step=Optimization(epochs, lr)).schedule(task)
     assert isinstance(schedule, Adaptive)
     assert schedule.first == pytest.approx(first)

@@ -50,7 +50,7 @@ def density() -> Task:
     x = pixels.view(-1, 8, 8)[:, 2:6, 2:6].reshape(-1, 16)
     x = (x - x.mean(0)) / x.std(0)
     data = Dataset("digits", {"train": (x, torch.zeros(len(x), 0))})
-    return Task(GaussianDensity(16), lambda split, seed: data.batches(split, seed, 50), minus_log_likelihood)
+    return Task.of(GaussianDensity(16), lambda split, seed: data.batches(split, seed, 50), minus_log_likelihood)
 
 
 class SoftmaxDensity(nn.Module):
@@ -69,7 +69,7 @@ def softmax_density() -> Task:
     pixels, _ = digits()
     levels = (pixels.view(-1, 8)[:300] * 7).round().long()
     data = Dataset("digits", {"train": (levels, torch.zeros(len(levels), 0))})
-    return Task(SoftmaxDensity(), lambda split, seed: data.batches(split, seed, 15), minus_log_likelihood)
+    return Task.of(SoftmaxDensity(), lambda split, seed: data.batches(split, seed, 15), minus_log_likelihood)
 
 
 TASKS = {

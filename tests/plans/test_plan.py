@@ -5,11 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from laconic import AdaptiveCodebook, Additive, Joint, KeepLargest, Lossless, LowRank, UniformGrid
 from laconic.errors import PlanError
 from laconic.lc.steps import start
-from laconic.plans.plan import Plan, Row, fnmatch_escape, load_plan, parse_plan, weights_only
+from laconic.models.params import params_of
+from laconic.plans.patterns import fnmatch_escape
+from laconic.plans.plan import Plan, Row, load_plan, parse_plan, to_toml, weights_only
 from laconic.theory.importance import Importance
 
 PARAMS = {
@@ -75,7 +78,7 @@ def test_toml_is_utf8_wherever_it_is_read(tmp_path: Path):
 
 
 def test_a_plan_may_lack_rest_and_may_be_rest_alone():
-    assert parse_plan({"tensors": {"w": {"codebook": 2}}}) == Plan({"w": AdaptiveCodebook(2)}, rest=None)
+    assert parse_plan({"tensors": {"w": {"codebook": 2}}}) == Plan({"w": AdaptiveCodebook(2)}, rest=Lossless())
     assert parse_plan({"rest": {"codebook": 2}}) == Plan({}, rest=AdaptiveCodebook(2))
     assert parse_plan({}) == Plan({})
 
@@ -201,10 +204,10 @@ def test_a_comma_too_many_does_no_harm_but_an_empty_pattern_is_dead():
             Plan({empty: Lossless()}, Lossless()).resolve(PARAMS)
 
 
-def test_tensors_on_no_row_are_all_named():
-    with pytest.raises(PlanError, match=r"conv\.bias is on no row.*table is on no row") as caught:
-        Plan({"*.weight, n*": Lossless()}).resolve(PARAMS)
-    assert "fc1.weight is" not in str(caught.value)
+def test_tensors_on_no_row_stay_lossless():
+    rows = Plan({"*.weight, n*": AdaptiveCodebook(2)}).resolve(PARAMS)
+    assert rows[-1].compression == Lossless()
+    assert {"conv.bias", "table"} <= set(rows[-1].names)
 
 
 def test_tensors_on_two_rows_are_named_with_both():
@@ -215,7 +218,7 @@ def test_tensors_on_two_rows_are_named_with_both():
 def test_all_problems_come_at_once():
     with pytest.raises(PlanError) as caught:
         Plan({"fc*": Lossless(), "fc1*": Lossless(), "typo": Lossless()}).resolve(PARAMS)
-    for part in ("pattern 'typo'", "fc1.weight is on the rows", "conv.bias is on no row", "table is on no row"):
+    for part in ("pattern 'typo'", "fc1.weight is on the rows"):
         assert part in str(caught.value)
 
 
@@ -293,3 +296,31 @@ def test_an_importance_in_toml_is_that_in_python():
 def test_what_no_importance_can_be_is_named(value, words):
     with pytest.raises(PlanError, match=words):
         parse_plan({"importance": value})
+
+
+class Branches(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.twin, self.fc = nn.Conv2d(2, 3, 3), nn.Conv2d(2, 3, 3), nn.Linear(4, 4)
+        self.norm = nn.BatchNorm2d(3)
+
+
+def test_a_class_of_modules_stands_for_their_weights():
+    plan, net = Plan({nn.Conv2d: KeepLargest(0.1), "fc.*": Lossless()}), Branches()
+    assert (
+        parse_plan(tomllib.loads(to_toml(plan))) == plan == Plan({"class:Conv2d": KeepLargest(0.1), "fc.*": Lossless()})
+    )
+    first, second, rest = plan.on(net).resolve(params_of(net))
+    assert first.names == ("conv.weight", "twin.weight")
+    assert second.names == ("fc.weight", "fc.bias")
+    assert "norm.weight" in rest.names
+    with pytest.raises(PlanError, match="class:Conv2d: classes are those of a module"):
+        plan.resolve(params_of(net))
+    with pytest.raises(
+        PlanError, match="'class:LSTM' matches no weight; the classes with weights are class:Conv2d, class:Linear"
+    ):
+        Plan({nn.LSTM: Lossless()}).on(net)
+    own = Plan({Branches: Lossless()})
+    assert list(own.tensors) == [f"class:{__name__}.Branches"]
+    with pytest.raises(PlanError, match="two rows are for the same tensors"):
+        Plan({nn.Linear: Lossless(), "class:Linear": AdaptiveCodebook(2)})

@@ -8,7 +8,8 @@ from toys import DOUBLE, generator, seeded_module
 
 from laconic.models.data import Dataset
 from laconic.models.params import params_of
-from laconic.training.task import Batch, Task, classification, mode, regression
+from laconic.training.batches import Batch
+from laconic.training.task import Task, classification, mode, regression
 
 
 class Apply(nn.Module):

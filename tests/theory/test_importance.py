@@ -13,7 +13,8 @@ from laconic.theory.importance.directions import roots
 from laconic.theory.importance.gradients import _known, squared_gradients
 from laconic.theory.importance.reading import first_rows, leaves_of
 from laconic.theory.metric import Diagonal, Quartic
-from laconic.training.task import Task, classification, cross_entropy, least_squares, mode
+from laconic.training.judges import cross_entropy, least_squares
+from laconic.training.task import Task, classification, mode
 
 from .importance_twins import NETS, by_class, by_loss, by_output, classifier_of, looped, regression_of
 
@@ -70,7 +71,7 @@ def test_second_order_is_the_mean_of_each_samples_square(name):
     inputs, labels = next(iter(task.batches("train", 0)))
     expected = {key: torch.zeros_like(tensor) for key, tensor in found.items()}
     for n in range(4):
-        alone = Task(task.module, lambda split, seed, n=n: [(inputs[n : n + 1], labels[n : n + 1])], cross_entropy)
+        alone = Task.of(task.module, lambda split, seed, n=n: [(inputs[n : n + 1], labels[n : n + 1])], cross_entropy)
         for key, diagonal in looped(alone, by_class(1.0)).items():
             expected[key] += diagonal.square() / 4
     same(found, expected)
@@ -103,7 +104,7 @@ def test_sampled_curvature_converges_to_the_exact_one(make):
     params = params_of(task.module)
     exact = plain(importance.hessian(task, params))
     near(plain(importance.hessian(task, params, generator(0), draws=600)), exact, 0.06)
-    own = Task(task.module, task.batches, lambda outputs, batch: task.loss(outputs, batch))
+    own = Task.of(task.module, task.batches, lambda outputs, batch: task.loss(outputs, batch))
     near(plain(importance.hessian(own, params, generator(0), draws=600)), exact, 0.06)
 
 
@@ -191,9 +192,11 @@ def test_modules_whose_control_flow_looks_at_values_go_sample_by_sample():
 
     module, still = seeded_module(Moody).double(), classifier_of("mlp")
     (inputs, labels), *_ = still.batches("train", 0)
-    task = Task(module, lambda split, seed: [(inputs[n : n + 1], labels[n : n + 1]) for n in range(3)], cross_entropy)
+    task = Task.of(
+        module, lambda split, seed: [(inputs[n : n + 1], labels[n : n + 1]) for n in range(3)], cross_entropy
+    )
     same(plain(importance.gradient(task, params_of(module))), looped(task, by_loss(task)))
-    whole = Task(module, lambda split, seed: [(inputs.abs(), labels)], cross_entropy)
+    whole = Task.of(module, lambda split, seed: [(inputs.abs(), labels)], cross_entropy)
     same(plain(importance.gradient(whole, params_of(module))), looped(whole, by_loss(whole)))
 
 
@@ -220,7 +223,7 @@ def test_buffers_and_integers_have_no_importance():
 def test_a_limit_takes_the_first_samples_of_the_order():
     task = classifier_of("mlp")
     inputs, labels = (torch.cat(parts) for parts in zip(*task.batches("train", 0), strict=True))
-    first = Task(task.module, lambda split, seed: [(inputs[:4], labels[:4])], cross_entropy)
+    first = Task.of(task.module, lambda split, seed: [(inputs[:4], labels[:4])], cross_entropy)
     params = params_of(task.module)
     same(plain(importance.gradient(task, params, samples=4)), plain(importance.gradient(first, params)))
     same(plain(importance.gradient(task, params, samples=99)), plain(importance.gradient(task, params)))
@@ -246,7 +249,7 @@ def test_several_inputs():
     module = seeded_module(Sum).double()
     one, two = (torch.randn(5, size, generator=generator(size), dtype=DOUBLE) for size in (4, 3))
     labels = torch.tensor([0, 1, 2, 0, 1])
-    task = Task(module, lambda split, seed: [((one, two), labels)], cross_entropy)
+    task = Task.of(module, lambda split, seed: [((one, two), labels)], cross_entropy)
     found = plain(importance.unsupervised(task, params_of(module)))
     f = torch.softmax(module(one, two), 1)
     curvature = torch.diag_embed(f) - f.unsqueeze(2) * f.unsqueeze(1)
@@ -259,7 +262,7 @@ def test_half_precision_weights_have_single_precision_importances():
     inputs, labels = torch.randn(9, 4, generator=generator(0)), torch.arange(9) % 3
     task = classification(module, Dataset("noise", {"train": (inputs, labels)}), batch=9)
     expected = plain(importance.unsupervised(task, params_of(module)))
-    half = Task(module, lambda split, seed: [(inputs.bfloat16(), labels)], cross_entropy)
+    half = Task.of(module, lambda split, seed: [(inputs.bfloat16(), labels)], cross_entropy)
     found = plain(importance.unsupervised(half, {k: t.bfloat16() for k, t in params_of(module).items()}))
     assert all(tensor.dtype == torch.float32 for tensor in found.values())
     near(found, expected, 0.05)
@@ -274,13 +277,13 @@ def test_saturated_networks_have_finite_importances():
 def test_the_kind_is_never_guessed():
     task = classifier_of("mlp")
     params = params_of(task.module)
-    own = Task(task.module, task.batches, lambda outputs, batch: cross_entropy(outputs, batch))
+    own = Task.of(task.module, task.batches, lambda outputs, batch: cross_entropy(outputs, batch))
     with pytest.raises(PlanError, match="kind must be 'classification'"):
         importance.unsupervised(own, params)
     same(
         plain(importance.unsupervised(own, params, kind="classification")), plain(importance.unsupervised(task, params))
     )
-    as_values = Task(task.module, task.batches, least_squares)
+    as_values = Task.of(task.module, task.batches, least_squares)
     same(
         plain(importance.unsupervised(task, params, kind="regression")),
         plain(importance.unsupervised(as_values, params)),
@@ -306,14 +309,16 @@ def test_bad_arguments(options, message):
 
 
 def test_bad_data():
-    module, nothing = nn.Linear(2, 2), Task(nn.Linear(2, 2), lambda split, seed: [], cross_entropy)
+    module, nothing = nn.Linear(2, 2), Task.of(nn.Linear(2, 2), lambda split, seed: [], cross_entropy)
     with pytest.raises(DataError, match="no samples"):
         importance.gradient(nothing, params_of(module))
-    summed = Task(module, lambda split, seed: [(torch.ones(3, 2), torch.ones(3))], lambda outputs, batch: outputs.sum())
-    flat = Task(nn.Sequential(module, Flat()), summed.batches, summed.loss)
+    summed = Task.of(
+        module, lambda split, seed: [(torch.ones(3, 2), torch.ones(3))], lambda outputs, batch: outputs.sum()
+    )
+    flat = Task.of(nn.Sequential(module, Flat()), summed.batches, summed.loss)
     with pytest.raises(DataError, match=r"row of outputs for each of the 2 samples"):
         importance.gradient(flat, params_of(flat.module))
-    images = Task(module, lambda split, seed: [(torch.ones(3, 2, 2), torch.ones(3).long())], cross_entropy)
+    images = Task.of(module, lambda split, seed: [(torch.ones(3, 2, 2), torch.ones(3).long())], cross_entropy)
     with pytest.raises(DataError, match=r"logits \(samples, classes\)"):
         importance.unsupervised(images, params_of(module))
 

@@ -214,7 +214,7 @@ def test_moments_of_patches_in_the_order_of_the_weight():
 
 def test_moments_need_no_gradients_and_no_kind():
     module = seeded_module(lambda: nn.Linear(3, 2)).double()
-    task = Task(module, lambda split, seed: [(random_inputs(6, 3), torch.empty(0))], lambda outputs, batch: outputs)
+    task = Task.of(module, lambda split, seed: [(random_inputs(6, 3), torch.empty(0))], lambda outputs, batch: outputs)
     (found,) = importance.input_moments(task, params_of(module)).values()
     torch.testing.assert_close(found, random_inputs(6, 3).T @ random_inputs(6, 3) / 6)
     assert not found.requires_grad

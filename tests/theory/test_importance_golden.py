@@ -15,7 +15,8 @@ from laconic.models.params import decompress, params_of
 from laconic.theory import importance
 from laconic.theory.importance.golden import inner, orthogonality
 from laconic.theory.metric import Diagonal, Kronecker, Quartic, Unit
-from laconic.training.task import Task, classification, cross_entropy, regression
+from laconic.training.judges import cross_entropy
+from laconic.training.task import Task, classification, regression
 
 from .importance_twins import classifier_of
 
@@ -65,7 +66,7 @@ def test_predicted_is_that_of_one_tensor_alone():
 def test_true_distortion_by_its_definition():
     logits = torch.tensor([[0.0, 0.0], [log(3), 0.0]], dtype=DOUBLE)
     module = nn.Linear(2, 2, bias=False).double()
-    task = Task(
+    task = Task.of(
         module, lambda split, seed: [(logits[:1], torch.tensor([0])), (logits[1:], torch.tensor([0]))], cross_entropy
     )
     w, c = {"weight": torch.eye(2, dtype=DOUBLE)}, {"weight": torch.zeros(2, 2, dtype=DOUBLE)}
@@ -130,9 +131,9 @@ def test_residuals_where_a_norm_is_nothing():
 def test_bad_arguments():
     task = classifier_of("mlp")
     params = params_of(task.module)
-    own = Task(task.module, task.batches, lambda outputs, batch: outputs.sum())
+    own = Task.of(task.module, task.batches, lambda outputs, batch: outputs.sum())
     with pytest.raises(PlanError, match="kind must be"):
         importance.true_distortion(own, params, params, "train")
-    nothing = Task(task.module, lambda split, seed: [], cross_entropy)
+    nothing = Task.of(task.module, lambda split, seed: [], cross_entropy)
     with pytest.raises(DataError, match="'test' has no samples"):
         importance.true_distortion(nothing, params, params, "test")

@@ -12,7 +12,8 @@ from laconic.models.data import Dataset
 from laconic.models.params import params_of
 from laconic.theory import importance
 from laconic.theory.importance.curvature import exact_diagonal
-from laconic.training.task import Task, classification, least_squares
+from laconic.training.judges import least_squares
+from laconic.training.task import Task, classification
 
 from .importance_twins import NETS, by_loss, classifier_of, looped, regression_of, sample_hessians
 from .test_importance import near, plain, same
@@ -62,7 +63,7 @@ def test_gauss_newton_of_a_tied_weight_differs_even_with_no_curve_at_all():
             return inputs * self.w * self.w
 
     batch = torch.ones(1, 1, dtype=DOUBLE), torch.zeros(1, 1, dtype=DOUBLE)
-    task = Task(Squared(), lambda split, seed: [batch], least_squares)
+    task = Task.of(Squared(), lambda split, seed: [batch], least_squares)
     params = params_of(task.module)
     assert float(importance.hessian(task, params)["w"].importance) == pytest.approx(2 * 4**2)  # 2 (2w)²
     assert float(importance.hessian(task, params, method="exact")["w"].importance) == pytest.approx(12 * 4)  # (w⁴)''
@@ -106,11 +107,13 @@ def test_the_stated_error_is_that_of_many_repetitions():
 
 
 def test_hutchinson_is_exact_on_a_diagonal_hessian_and_zero_on_a_line():
-    task = Task(Parameter(torch.ones(3, dtype=DOUBLE)), full_batch(torch.zeros(3), NOTHING), lambda w, _: (w**3).sum())
+    task = Task.of(
+        Parameter(torch.ones(3, dtype=DOUBLE)), full_batch(torch.zeros(3), NOTHING), lambda w, _: (w**3).sum()
+    )
     found = importance.hutchinson(task, {"w": torch.tensor([1.0, 2.0, -3.0], dtype=DOUBLE)}, generator(0), draws=2)
     assert found.diagonal["w"].tolist() == [6.0, 12.0, -18.0]
     assert found.relative_error["w"] == 0
-    line = Task(task.module, task.batches, lambda w, _: w.sum())
+    line = Task.of(task.module, task.batches, lambda w, _: w.sum())
     flat = importance.hutchinson(line, params_of(task.module), generator(0), draws=2)
     assert flat.diagonal["w"].tolist() == [0.0, 0.0, 0.0]
     assert flat.relative_error["w"] == 0
@@ -118,7 +121,7 @@ def test_hutchinson_is_exact_on_a_diagonal_hessian_and_zero_on_a_line():
 
 def test_a_quadratic_has_the_hessian_it_was_made_with():
     quadratic = random_quadratic(5, seed=0)
-    task = Task(Parameter(quadratic.centre), full_batch(torch.zeros(5), NOTHING), lambda w, _: quadratic.loss(w))
+    task = Task.of(Parameter(quadratic.centre), full_batch(torch.zeros(5), NOTHING), lambda w, _: quadratic.loss(w))
     found = importance.hessian(task, quadratic.params, method="exact")["w"].importance
     torch.testing.assert_close(found, quadratic.hessian.diagonal())
 
@@ -158,12 +161,12 @@ def test_the_quartic_metric_is_the_mean_squared_change_of_the_loss_along_one_wei
 
 def test_a_loss_of_ones_own_by_eigenvectors():
     task = regression_of("mlp")
-    fourth = Task(task.module, task.batches, lambda outputs, batch: (outputs - batch[1]).pow(4).sum() / len(outputs))
+    fourth = Task.of(task.module, task.batches, lambda outputs, batch: (outputs - batch[1]).pow(4).sum() / len(outputs))
     params = params_of(task.module)
     same(plain(importance.hessian(fourth, params)), clamped(sample_hessians(fourth)))
-    concave = Task(task.module, task.batches, lambda outputs, batch: -outputs.square().sum() / len(outputs))
+    concave = Task.of(task.module, task.batches, lambda outputs, batch: -outputs.square().sum() / len(outputs))
     assert not any(bool(t.any()) for t in plain(importance.hessian(concave, params)).values())
-    line = Task(task.module, task.batches, lambda outputs, batch: outputs.sum() / len(outputs))
+    line = Task.of(task.module, task.batches, lambda outputs, batch: outputs.sum() / len(outputs))
     assert not any(bool(t.any()) for t in plain(importance.hessian(line, params)).values())
 
 

@@ -92,7 +92,9 @@ def test_plain_gradient_descent_is_what_one_would_write_by_hand():
 
 def test_the_loss_is_the_mean_over_the_batches_of_the_last_epoch_without_penalty_and_decay():
     batches = [(torch.tensor(value, dtype=DOUBLE), NOTHING) for value in (1.0, 2.0, 6.0)]
-    task = Task(Parameter(torch.ones(2, 2, dtype=DOUBLE)), lambda *_: batches, lambda w, batch: batch[0] + 0 * w.sum())
+    task = Task.of(
+        Parameter(torch.ones(2, 2, dtype=DOUBLE)), lambda *_: batches, lambda w, batch: batch[0] + 0 * w.sum()
+    )
     heavy = Optimization(2, 1e-6, weight_decay=5.0, optimizer=sgd)
 
     class Heavier(Penalty):
@@ -139,7 +141,7 @@ def test_weight_decay_is_the_gradient_of_half_alpha_w_squared_on_matrices_alone(
     module = nn.Module()
     module.matrix, module.vector = nn.Parameter(matrix), nn.Parameter(vector)
     module.forward = lambda _: (module.matrix**2).sum() * 0 + (module.vector * 0).sum()
-    task = Task(module, full_batch(NOTHING, NOTHING), lambda outputs, _: outputs)
+    task = Task.of(module, full_batch(NOTHING, NOTHING), lambda outputs, _: outputs)
     new, _ = minimise(task, params_of(module), Optimization(1, 0.1, weight_decay=0.3, optimizer=sgd), 0)
     assert torch.allclose(new["matrix"], matrix - 0.1 * 0.3 * matrix, rtol=1e-13)
     assert torch.equal(new["vector"], vector)
@@ -190,7 +192,7 @@ class Tied(nn.Module):
 @pytest.mark.parametrize("optimizer", [sgd, adam])
 def test_tied_parameters_are_trained_as_one_by_either_name(optimizer):
     module, x = seeded_module(Tied), normal(20, 6).float()
-    task = Task(module, full_batch(x, x), lambda outputs, batch: (outputs - batch[1]).square().mean())
+    task = Task.of(module, full_batch(x, x), lambda outputs, batch: (outputs - batch[1]).square().mean())
     params = params_of(module)
     assert list(params) == ["encode.weight", "decode.bias"]
     how = Optimization(30, 0.1, optimizer=optimizer)
@@ -258,7 +260,7 @@ def test_dropout_differs_from_epoch_to_epoch_and_batch_to_batch():
             return masks[-1] @ self.w
 
     data = Dataset("ones", {"train": (torch.ones(6, 40), torch.zeros(6))})
-    task = Task(Mask(), lambda split, seed: data.batches(split, seed, 2), lambda outputs, _: outputs.mean())
+    task = Task.of(Mask(), lambda split, seed: data.batches(split, seed, 2), lambda outputs, _: outputs.mean())
     minimise(task, params_of(task.module), Optimization(2, 0.1), 0)
     assert len({tuple(mask.flatten().tolist()) for mask in masks}) == 6
 
@@ -346,7 +348,7 @@ def test_a_caller_between_epochs_finds_the_module_in_its_own_mode():
 
 
 def test_an_empty_pass_has_no_loss():
-    task = Task(Parameter(torch.ones(2)), lambda *_: [], lambda w, _: w.sum())
+    task = Task.of(Parameter(torch.ones(2)), lambda *_: [], lambda w, _: w.sum())
     leaves = {"w": torch.ones(2, requires_grad=True)}
     assert math.isnan(train_epoch(task, leaves, lambda: leaves, sgd(list(leaves.values()), 0.1), 0))
 

@@ -91,7 +91,7 @@ def linear_task():
     module = seeded_module(lambda: nn.Linear(5, 1, bias=False))
     with torch.no_grad():
         module.weight.mul_(0.1)
-    return Task(module, full_batch(x, x @ signs[:, None]), lambda out, b: (out - b[1]).square().mean()), signs
+    return Task.of(module, full_batch(x, x @ signs[:, None]), lambda out, target: (out - target).square().mean()), signs
 
 
 def test_training_through_rounding_finds_signs_and_evaluates_the_nearest():

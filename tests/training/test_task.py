@@ -6,7 +6,8 @@ from laconic.errors import DataError, WeightsError
 from laconic.models import data, nets
 from laconic.models.data import Dataset
 from laconic.models.params import params_of
-from laconic.training.task import Task, classification, cross_entropy, error, least_squares, regression
+from laconic.training.judges import cross_entropy, error, least_squares
+from laconic.training.task import Task, classification, regression
 
 
 def digits_task(name: str = "lenet300", **options: int) -> Task:
@@ -67,7 +68,7 @@ class Tied(nn.Module):
 
 @pytest.mark.parametrize("name", ["first.weight", "last.weight"])
 def test_tied_parameters_go_by_any_of_their_names(name):
-    task = Task(Tied(), lambda split, seed: [], least_squares)
+    task = Task.of(Tied(), lambda split, seed: [], least_squares)
     weight, inputs = torch.randn(3, 3), torch.randn(4, 3)
     torch.testing.assert_close(task.outputs({name: weight}, (inputs, inputs)), inputs @ weight.T @ weight.T)
 
@@ -109,7 +110,7 @@ def test_evaluation_gives_every_part_its_mode_back():
 
 def test_a_split_without_batches_is_an_error():
     with pytest.raises(DataError, match="'test' has no samples"):
-        Task(Tied(), lambda split, seed: [], least_squares).evaluate({"first.weight": torch.eye(3)}, "test")
+        Task.of(Tied(), lambda split, seed: [], least_squares).evaluate({"first.weight": torch.eye(3)}, "test")
 
 
 class Density(nn.Module):
@@ -125,7 +126,7 @@ class Density(nn.Module):
 
 def test_a_loss_of_ones_own_with_several_inputs_and_no_targets():
     batch = (torch.tensor([1.0, 3.0]), torch.ones(2)), torch.empty(0)
-    task = Task(Density(), lambda split, seed: [batch, batch], lambda outputs, batch: outputs.mean())
+    task = Task.of(Density(), lambda split, seed: [batch, batch], lambda outputs, batch: outputs.mean())
     assert task.evaluate({"mean": torch.tensor(2.0)}, "test") == {"loss": 0.5}
 
 

@@ -305,7 +305,7 @@ def _budget(
     if len(named) > 1:
         raise PlanError(f"{', '.join(named)}: a budget is named once")
     if named and not planned and effort is Effort.direct:
-        return Budget(bits, size, ratio, snr)
+        return Budget(bits=bits, size=size, ratio=ratio, snr=snr)
     if planned or context.params["plan"] or effort is Effort.train:
         idle = [*named, *(["--quality"] if context.params["quality"] is not Quality.default else [])]
         if idle and (planned or effort is Effort.train):

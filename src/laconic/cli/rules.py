@@ -16,8 +16,9 @@ from laconic.models.checkpoints import open_checkpoint
 from laconic.models.params import Params, all_of, is_float
 from laconic.models.ties import untied
 from laconic.theory.importance import Importance, Rule, golden_rules, true_distortion
-from laconic.theory.importance.directions import Kind, kind_of
+from laconic.theory.importance.directions import kind_of
 from laconic.theory.metric import Metrics
+from laconic.training.judges import Kind
 from laconic.training.task import Task
 
 PREDICTING = "unsupervised"

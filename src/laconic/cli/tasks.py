@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -17,7 +18,8 @@ from laconic.errors import DataError, LaconicError
 from laconic.models import data, nets
 from laconic.models.params import Params, beside, first_names, once, params_of
 from laconic.models.state_dicts import named_as
-from laconic.training.task import Batch, Task, classification, mode
+from laconic.training.batches import Batch, Batches
+from laconic.training.task import Task, classification, mode
 
 _DOUBTED = 2
 """Batches of the validation data that weights are tried on, to see whether they are of this network."""
@@ -118,7 +120,7 @@ def _line_of(error: BaseException) -> str:
 
 def counted(task: Task, tick: Callable[[float], None], split: str = "train") -> Task:
     """Return the same task, which tells ``tick`` how many batches of ``split`` have been taken so far."""
-    taken, wanted = 0, split
+    taken = 0
 
     def watched(batches: Iterable[Batch]) -> Iterator[Batch]:
         nonlocal taken
@@ -127,16 +129,14 @@ def counted(task: Task, tick: Callable[[float], None], split: str = "train") -> 
             taken += 1
             tick(taken)
 
-    def batches(split: str, seed: int) -> Iterable[Batch]:
-        loader = task.batches(split, seed)
-        return watched(loader) if split == wanted else loader
-
-    return replace(task, batches=batches)
+    plain = task.split(split)
+    ticking: dict[str, Any] = {split: Batches(lambda seed: watched(plain.epoch(seed)), plain.known)}
+    return replace(task, **ticking)
 
 
 def batches_per_epoch(task: Task, split: str = "train") -> int:
-    """Return how many batches one pass over ``split`` has; they are made once to be counted."""
-    return sum(1 for _ in task.batches(split, 0))
+    """Return how many batches one pass over ``split`` has; see `Task.count`."""
+    return task.count(split)
 
 
 def evaluation(task: Task, params: Params, split: str, say: Output) -> dict[str, float]:
@@ -189,7 +189,7 @@ def doubts(params: Params, task: Task, metadata: Mapping[str, str]) -> list[str]
         batches = list(islice(task.batches("validation", 0), _DOUBTED))
     except DataError:
         return []
-    few = replace(task, batches=lambda split, seed: batches)
+    few = replace(task, validation=Batches(lambda seed: batches))
     with mode(task.module, training=False), torch.no_grad():
         classes = task.outputs(beside(task.module, params), batches[0]).shape[1]
     error, chance = few.evaluate(params, "validation")["error"], 100 * (1 - 1 / classes)

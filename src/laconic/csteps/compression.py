@@ -2,7 +2,9 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from typing import Any, Self
 
+from laconic.arguments import require_types
 from laconic.format.codes import Code
 from laconic.models.params import Params
 from laconic.theory.metric import Metrics
@@ -20,6 +22,15 @@ class Compression(ABC):
     and dtype; the same codes for the same input; projecting Δ(Θ) again gives Δ(Θ); never worse than ``warm``; never
     beaten by a random feasible point; NaN and infinite weights are refused.
     """
+
+    def __new__(cls, *arguments: Any, **named: Any) -> Self:
+        """Check the types of what a compression is made of, of every one at this one place.
+
+        Raises:
+            PlanError: for an argument that is not what its field says.
+        """
+        require_types(cls, arguments, named)
+        return super().__new__(cls)
 
     @abstractmethod
     def project(self, weights: Params, metrics: Metrics | None = None, warm: Codes | None = None) -> dict[str, Code]:

@@ -25,7 +25,7 @@ def require_absent(path: Path, *, force: bool) -> None:
     if path.is_dir():
         raise OutputExists(f"{path} is a folder; name a file")
     if path.exists() and not force:
-        raise OutputExists(f"{path} exists; give another name, or --force to replace it")
+        raise OutputExists(f"{path} exists; name another, or replace it: force=True (--force on the command line)")
 
 
 @contextmanager

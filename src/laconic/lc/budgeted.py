@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import replace
 
 from laconic.csteps.lossless import Lossless
 from laconic.format.compact import compact
@@ -42,7 +41,7 @@ def within(
         network: each tensor once, unless tensors are equal by their bytes.
         budget: what is asked of the whole file.
         plan: what some tensors get. Weights that no pattern names are the budget's; what else no pattern names gets
-            ``rest``, and is lossless without one.
+            ``rest``.
         tools: what the codec may use for the weights that are the budget's.
         metadata: text that the file will have.
         watch: told of every pass.
@@ -55,7 +54,7 @@ def within(
         PlanError: when the plan does not fit, or no step meets what it leaves of the budget.
         WeightsError: for weights that cannot be compressed.
     """
-    rows, network = replace(plan, rest=plan.rest or Lossless()).rows(network, metrics, alike=True)
+    rows, network = plan.rows(network, metrics, alike=True)
     tensors, buffers = Arrays(network.params), network.only(buffers)
 
     def is_weight(name: str) -> bool:

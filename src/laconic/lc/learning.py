@@ -58,10 +58,10 @@ class Training:
             raise PlanError(f"method is one of {', '.join(METHODS)}, not {self.method!r}")
 
     def schedule(self, task: Task) -> Schedule:
-        """Return the schedule of μ; with ``mu`` not given, the training batches are counted once."""
+        """Return the schedule of μ; with ``mu`` not given, it goes by the number of training batches."""
         mu = self.mu
         if mu is None:
-            batches = sum(1 for _ in task.batches("train", 0))
+            batches = task.count("train")
             time = self.l_step.epochs * batches * self.l_step.lr / (1 - _MOMENTUM)
             mu = self.pull / max(time, self.l_step.lr)
         return Adaptive(mu, self.steps, self.growth, self.fast, tolerance=self.tolerance)

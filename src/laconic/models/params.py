@@ -90,6 +90,19 @@ def apply_to(module: nn.Module, params: Params) -> None:
             tensor.copy_(params[kept[first]])
 
 
+def unwrapped(module: nn.Module) -> nn.Module:
+    """Return the network within `DataParallel`, `DistributedDataParallel` and `torch.compile`.
+
+    Its names are those of the file: without the ``module.`` and ``_orig_mod.`` that these put before them.
+    """
+    while True:
+        parallel = isinstance(module, nn.DataParallel | nn.parallel.DistributedDataParallel)
+        inner = module.module if parallel else getattr(module, "_orig_mod", None)
+        if not isinstance(inner, nn.Module):
+            return module
+        module = inner
+
+
 def beside(module: nn.Module, params: Params) -> dict[str, Tensor]:
     """Return ``params``, each on the device of the module's own tensor of that name; gradients find the way back."""
     own = dict(module.named_parameters(remove_duplicate=False)) | dict(module.named_buffers(remove_duplicate=False))

@@ -5,7 +5,8 @@ A plan is the same thing in Python and in TOML:
     [tensors]                                    Plan({
     "conv*" = { codebook = 4 }                       "conv*": AdaptiveCodebook(4),
     "fc1.*, fc2.*" = { keep = 0.05, joint = true }   "fc1.*, fc2.*": Joint(KeepLargest(0.05)),
-                                                 }, rest=Lossless())
+    "class:Embedding" = { grid_bits = 3 }            nn.Embedding: UniformGrid(bits=3),
+                                                 })
     [rest]
     lossless = true
 
@@ -13,15 +14,15 @@ TOML may begin with ``importance = "unsupervised"``, or ``importance = { name = 
 It is ``Plan(..., importance=Importance("unsupervised", samples=1000))``: errors count as much as the weights matter.
 """
 
-import fnmatch
 import json
-import re
 import tomllib
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, final
+
+from torch import nn
 
 from laconic.csteps.compression import Compression
 from laconic.csteps.joint import Joint
@@ -30,6 +31,7 @@ from laconic.errors import PlanError, UnsupportedMetric
 from laconic.format.lossless import is_mask
 from laconic.models.params import Params, is_float, to_numpy
 from laconic.models.ties import Untied
+from laconic.plans.patterns import all_names, by_name, fnmatch_escape, globs_of, matching, names_classes, pattern_of
 from laconic.plans.techniques import TECHNIQUES, row_of
 from laconic.theory.importance import Importance, Watch
 from laconic.theory.metric import Metrics
@@ -56,14 +58,41 @@ class Plan:
     """Rows `pattern → Compression`; each tensor is on exactly one row, or on the row ``rest``.
 
     Args:
-        tensors: patterns with the wildcards ``*``, ``?`` and ``[...]``, several separated by commas.
-        rest: takes every tensor that no pattern names; without it such tensors are an error.
+        tensors: patterns with the wildcards ``*``, ``?`` and ``[...]``, several separated by commas. A class of
+            modules, such as `torch.nn.Conv2d`, stands for the weights of all modules of that class
+            (`laconic.plans.patterns.weights_by_class`); it is kept as the pattern ``class:Conv2d``.
+        rest: takes every tensor that no pattern names.
         importance: what the errors of weights are weighed by, measured on a task; alike where there is none.
+
+    Raises:
+        PlanError: for a row that is no pattern and compression.
     """
 
-    tensors: Mapping[str, Compression]
-    rest: Compression | None = field(default=None)
+    tensors: Mapping[str, Compression]  # or by class, until `__post_init__` has made patterns of classes
+    rest: Compression = field(default=Lossless())
     importance: Importance | None = field(default=None)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.tensors, Mapping):
+            raise PlanError(f"a plan has rows {{pattern: compression}}, not {self.tensors!r}")
+        for where, compression in (*self.tensors.items(), ("rest", self.rest)):
+            if not isinstance(compression, Compression):
+                raise PlanError(f"{where}: a row gives a compression such as AdaptiveCodebook(4), not {compression!r}")
+        rows = [(pattern_of(key), compression) for key, compression in self.tensors.items()]
+        object.__setattr__(self, "tensors", _each_once(rows))
+
+    def on(self, module: nn.Module | None) -> "Plan":
+        """Return the plan with the names of the weights in place of the classes of modules that it names.
+
+        Raises:
+            PlanError: when it names classes, and there is no module, or none with weights of such a class.
+        """
+        classes = [pattern for pattern in self.tensors if names_classes(pattern)]
+        if classes and module is None:
+            raise PlanError(f"{', '.join(classes)}: classes are those of a module; give it, not its weights alone")
+        if module is None or not classes:
+            return self
+        return replace(self, tensors=_each_once([(by_name(key, module), row) for key, row in self.tensors.items()]))
 
     def resolve(self, params: Params, names: Mapping[str, str] | None = None) -> tuple[Row, ...]:
         """Return the rows with the names of their tensors.
@@ -74,23 +103,23 @@ class Plan:
                 by any of them.
 
         Raises:
-            PlanError: lists every pattern that matches nothing, every tensor on two rows, every tensor on none.
+            PlanError: lists every pattern that matches nothing, and every tensor on two rows; or for a plan that
+                names classes of modules, which `on` makes names of.
         """
+        self.on(None)
         known = names or {name: name for name in params}
-        matches = {pattern: _matching(pattern, known) for pattern in self.tensors}
+        matches = {pattern: matching(pattern, known) for pattern in self.tensors}
         rows_of = {name: [pattern for pattern, names in matches.items() if name in names] for name in params}
         strays = tuple(name for name, patterns in rows_of.items() if not patterns)
-        globs = [glob for pattern in self.tensors for glob in _globs(pattern)]
-        problems = [f"pattern {glob!r} matches no tensor" for glob in globs if not _matching(glob, known)]
+        globs = [glob for pattern in self.tensors for glob in globs_of(pattern)]
+        problems = [f"pattern {glob!r} matches no tensor" for glob in globs if not matching(glob, known)]
         problems += [
-            f"{_all_names(name, known)} is on the rows {rows}" for name, rows in rows_of.items() if len(rows) > 1
+            f"{all_names(name, known)} is on the rows {rows}" for name, rows in rows_of.items() if len(rows) > 1
         ]
-        if self.rest is None:
-            problems += [f"{name} is on no row; name it, or say what the rest gets" for name in strays]
         if problems:
             raise PlanError(f"the plan does not fit: {'; '.join(problems)}. The tensors are {', '.join(known)}")
         rows = [Row(names, self.tensors[pattern]) for pattern, names in matches.items()]
-        if self.rest is not None and strays:
+        if strays:
             rows.append(Row(strays, self.rest))
         return tuple(rows)
 
@@ -119,7 +148,7 @@ class Plan:
         """Return the plan with every tensor named by itself; arguments and errors are those of `rows`."""
         rows, network = self.rows(network, metrics, alike=alike)
         settled = {", ".join(map(fnmatch_escape, row.names)): row.compression for row in rows}
-        return Plan(settled, None, self.importance), network
+        return Plan(settled, importance=self.importance), network
 
     def keeping(self, patterns: Sequence[str]) -> "Plan":
         """Return the plan with a row more: what the patterns name stays lossless.
@@ -182,22 +211,16 @@ def weights_only(compression: Compression, params: Params) -> Plan:
     return Plan({", ".join(fnmatch_escape(name) for name in names): compression}, rest=Lossless())
 
 
-def fnmatch_escape(name: str) -> str:
-    """Return the pattern that matches ``name`` alone."""
-    return "".join(f"[{char}]" if char in "*?[," or char.isspace() else char for char in name)
+def _each_once(rows: Sequence[tuple[str, Compression]]) -> dict[str, Compression]:
+    """Return the rows by pattern.
 
-
-def _matching(pattern: str, names: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the tensors that one of the comma-separated globs in ``pattern`` names, by any of their names."""
-    globs = _globs(pattern)
-    matching = {first for name, first in names.items() if any(fnmatch.fnmatchcase(name, glob) for glob in globs)}
-    return tuple(name for name, first in names.items() if name == first and name in matching)
-
-
-def _all_names(name: str, names: Mapping[str, str]) -> str:
-    """Return the name of a tensor, and its other names."""
-    further = [other for other, first in names.items() if first == name != other]
-    return f"{name} (also {', '.join(further)})" if further else name
+    Raises:
+        PlanError: when two have the same one.
+    """
+    twice = sorted({pattern for pattern, _ in rows if sum(pattern == other for other, _ in rows) > 1})
+    if twice:
+        raise PlanError(f"{', '.join(twice)}: two rows are for the same tensors")
+    return dict(rows)
 
 
 def _by_name(part: object) -> bool:
@@ -207,12 +230,6 @@ def _by_name(part: object) -> bool:
     if is_dataclass(part) and type(part).__module__.startswith("laconic."):
         return any(_by_name(getattr(part, f.name)) for f in fields(part))
     return not isinstance(part, int | float | str | bool | None)
-
-
-def _globs(pattern: str) -> list[str]:
-    """Return the globs in ``pattern``: commas part them, but for those in ``[...]``, and a last comma does no harm."""
-    globs = [glob.strip() for glob in re.findall(r"(?:\[!?\]?[^\]]*\]|[^,])+", pattern)]
-    return [glob for glob in globs if glob] or [pattern]
 
 
 def load_plan(path: Path) -> Plan:
@@ -246,7 +263,7 @@ def parse_plan(table: Mapping[str, Any]) -> Plan:
             f"not {', '.join(strange) or 'tensors = ...'}"
         )
     rows = {pattern: parse_compression(row, pattern) for pattern, row in table.get("tensors", {}).items()}
-    rest = parse_compression(table["rest"], "rest") if "rest" in table else None
+    rest = parse_compression(table["rest"], "rest") if "rest" in table else Lossless()
     return Plan(rows, rest, parse_importance(table["importance"]) if "importance" in table else None)
 
 
@@ -286,9 +303,8 @@ def to_toml(plan: Plan) -> str:
     lines.append("[tensors]")
     for pattern, compression in plan.tensors.items():
         lines.append(f"{in_toml(pattern)} = {in_toml(row_of(compression, TECHNIQUES.values()))}")
-    if plan.rest is not None:
-        row = row_of(plan.rest, TECHNIQUES.values())
-        lines += ["", "[rest]", *(f"{key} = {in_toml(value)}" for key, value in row.items())]
+    row = row_of(plan.rest, TECHNIQUES.values())
+    lines += ["", "[rest]", *(f"{key} = {in_toml(value)}" for key, value in row.items())]
     return "\n".join(lines) + "\n"
 
 

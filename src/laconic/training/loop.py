@@ -16,8 +16,9 @@ from torch.optim import Optimizer
 from laconic import interrupts
 from laconic.errors import WeightsError
 from laconic.models.params import Params
+from laconic.training.batches import Batch
 from laconic.training.optimization import Optimization
-from laconic.training.task import Batch, Task, mode
+from laconic.training.task import Task, mode
 
 
 class Penalty(ABC):

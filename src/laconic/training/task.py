@@ -1,23 +1,41 @@
 """What a network is for: its module, its data, its loss. Weights come in by name; the module's own stay untouched."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
+from functools import partial
 from typing import Any, final
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from laconic import interrupts
 from laconic.errors import DataError, WeightsError
 from laconic.models.data import Dataset
-from laconic.models.params import Params, beside, once
-
-Batch = tuple[Any, Any]
-"""Inputs and targets. A user's own loss may put anything in either place: a tuple of inputs becomes the module's
-arguments, and targets that nobody reads may be an empty tensor."""
+from laconic.models.params import Params, beside, once, params_of, unwrapped
+from laconic.training.batches import (
+    SPLITS,
+    Batch,
+    Batches,
+    Source,
+    arguments_of,
+    held_out,
+    size_of,
+)
+from laconic.training.judges import (
+    KINDS,
+    Judge,
+    Kind,
+    cross_entropy,
+    described,
+    error,
+    judge_of,
+    kind_by,
+    least_squares,
+    names_classes,
+    require_judged,
+    same_batch,
+)
 
 
 @final
@@ -25,22 +43,136 @@ arguments, and targets that nobody reads may be an empty tensor."""
 class Task:
     """A module with what it is trained and judged by.
 
+    A split is a `DataLoader`, a list of batches or whatever else gives them anew each time, or a function without
+    arguments that returns such a thing or a generator. A pass is a function of a seed: torch's, NumPy's and Python's
+    global generators, and those that a loader brings, are seeded for it. A batch is
+
+    * (inputs, targets): the module is called with the inputs, with several where they are a tuple or list, by name
+      where they are a dict;
+    * a dict: the module is called with all of it by name, but for "labels", "targets" and "target" where its
+      ``forward`` does not take them; the first of these that is there are the targets;
+    * a tensor: inputs and targets at once.
+
+    A task is tried when it is made: the module runs on the first batch, and the loss is taken.
+
     Args:
-        module: the network; it runs in the mode (training or evaluation) that it is in.
-        batches: (split, seed) → batches, split being "train", "validation" or "test". Training batches are shuffled
-            by the seed, others come in order.
-        loss: (outputs, batch) → mean loss of the batch, 0-d.
-        measures: by name, further (outputs, batch) → mean over the batch, 0-d.
+        module: the network; it runs in the mode (training or evaluation) that it is in. `DataParallel` and
+            `torch.compile` around it are taken off.
+        train: batches to train on; None for a task that only evaluates.
+        loss: as torch has them, (outputs, targets) → mean loss of the batch, 0-d. A function whose second parameter
+            is named ``batch`` is given the batch instead of its targets, as is kept here: (outputs, batch) → loss.
+        validation: without it a tenth of ``train`` is held out, where that can be done; ``notes`` say so.
+        test: batches of the test split.
+        forward: (module, batch) → outputs, in place of calling the module; it must use the module that it is given.
+        measures: by name, further functions like ``loss``. Where the kind is "classification", "error", the share of
+            samples whose largest output is not the target in percent, is there without being named.
         metadata: network, data set and preprocessing; they travel in checkpoints and `.lac` files.
+        kind: "classification" where outputs are logits (samples, classes, ...), "regression" where they are values
+            of the targets' shape: what importance is measured by. Known for torch's usual losses.
+        seed: of the choice of what is held out.
+        notes: sentences on what was decided for the caller.
+
+    Raises:
+        DataError: when a part is not what it should be, or the trial fails.
+
+    >>> task = Task(nn.Linear(2, 3), [(torch.ones(4, 2), torch.tensor([0, 1, 2, 0]))], nn.CrossEntropyLoss())
+    >>> task.kind, list(task.measures), task.count("train")
+    ('classification', ['error'], 1)
     """
 
     module: nn.Module
-    batches: Callable[[str, int], Iterable[Batch]]
-    loss: Callable[[Tensor, Batch], Tensor]
-    measures: Mapping[str, Callable[[Tensor, Batch], Tensor]] = field(default_factory=dict)
+    train: Source | None = None
+    loss: Judge = None  # type: ignore[assignment]  # after ``train``, and missing it is an error
+    _: KW_ONLY
+    validation: Source | None = None
+    test: Source | None = None
+    forward: Callable[[Any, Batch], Any] | None = None
+    measures: Mapping[str, Judge] = field(default_factory=dict)
     metadata: Mapping[str, str] = field(default_factory=dict)
+    kind: Kind | None = None
+    seed: int = 0
+    notes: tuple[str, ...] = ()
 
-    def outputs(self, params: Params, batch: Batch) -> Tensor:
+    def __post_init__(self) -> None:
+        if not isinstance(self.module, nn.Module):
+            raise DataError(f"module is a torch.nn.Module, not a {type(self.module).__name__}")
+        if self.forward is not None and not callable(self.forward):
+            raise DataError(f"forward is a function (module, batch) → outputs, not a {type(self.forward).__name__}")
+        if self.kind not in (None, *KINDS):
+            raise DataError(f"kind is 'classification' or 'regression', not {self.kind!r}")
+        own = [split for split in SPLITS if not isinstance(getattr(self, split), Batches | None)]
+        checked = {split: Batches.of(getattr(self, split), split) for split in own}
+        settled: dict[str, Any] = {
+            **checked,
+            "module": unwrapped(self.module),
+            "loss": judge_of("loss", self.loss),
+            "measures": {name: judge_of(name, judge) for name, judge in dict(self.measures).items()},
+            "kind": self.kind or kind_by(self.loss),
+        }
+        if "train" in own and self.validation is None:
+            train, validation, note = held_out(self.train, self.seed)
+            settled |= {"train": Batches.of(train, "train"), "notes": (*self.notes, note)}
+            settled |= {"validation": validation and Batches.of(validation, "validation")}
+        for name, value in settled.items():
+            object.__setattr__(self, name, value)
+        if own:
+            self._try(own[0])
+
+    @classmethod
+    def of(
+        cls,
+        module: nn.Module,
+        batches: Callable[[str, int], Any],
+        loss: Judge,
+        measures: Mapping[str, Judge] | None = None,
+        metadata: Mapping[str, str] | None = None,
+        kind: Kind | None = None,
+    ) -> "Task":
+        """Return the task whose batches are a function of split and seed; it is not tried.
+
+        Args:
+            module: the network.
+            batches: (split, seed) → batches, split being "train", "validation" or "test": the same ones for the same
+                seed.
+            loss: as of a task, like all further arguments.
+            measures: by name.
+            metadata: of network and data.
+            kind: of outputs.
+        """
+        splits: dict[str, Any] = {split: Batches(partial(batches, split)) for split in SPLITS}
+        return cls(module, loss=loss, **splits, measures=measures or {}, metadata=metadata or {}, kind=kind)
+
+    def batches(self, split: str, seed: int) -> Iterator[Batch]:
+        """Return one pass over the batches of a split.
+
+        Args:
+            split: "train", "validation" or "test".
+            seed: of the order of the training batches.
+
+        Raises:
+            DataError: when the task does not have the split.
+        """
+        return self.split(split).epoch(seed)
+
+    def count(self, split: str) -> int:
+        """Return how many batches a pass over a split has; where nothing tells, one is made to count them."""
+        return self.split(split).count
+
+    def split(self, name: str) -> Batches:
+        """Return the batches of a split.
+
+        Raises:
+            DataError: when the task does not have it.
+        """
+        batches = getattr(self, name) if name in SPLITS else None
+        if batches is None:
+            there = [split for split in SPLITS if getattr(self, split) is not None]
+            said = "; ".join((f"the task has no split {name!r}; it has {', '.join(there) or 'none'}", *self.notes))
+            raise DataError(said)
+        assert isinstance(batches, Batches), "made so when the task was"
+        return batches
+
+    def outputs(self, params: Params, batch: Batch) -> Any:
         """Return the outputs of the module with ``params`` for its own tensors.
 
         In training mode BatchNorm updates the running statistics in ``params``, in place. Buffers that ``params``
@@ -58,10 +190,10 @@ class Task:
         _require_names(self.module, kept, buffers)
         own = {name: buffer.clone() for name, buffer in buffers.items() if name not in kept}
         own |= {name: params[name] for name in kept.values()}
-        inputs: Any = batch[0]
-        arguments = inputs if isinstance(inputs, tuple) else (inputs,)
-        outputs: Tensor = torch.func.functional_call(self.module, own, arguments)
-        return outputs
+        if self.forward is not None:
+            inner = {f"module.{name}": tensor for name, tensor in own.items()}
+            return torch.func.functional_call(_Called(self.module, self.forward), inner, (batch,))
+        return torch.func.functional_call(self.module, own, *arguments_of(self.module, batch))
 
     def evaluate(self, params: Params, split: str) -> dict[str, float]:
         """Return the loss and the measures of ``params`` on a split, as means over its samples.
@@ -79,13 +211,50 @@ class Task:
         with torch.no_grad(), mode(self.module, training=False):
             for batch in self.batches(split, 0):
                 interrupts.check()
-                outputs, size = self.outputs(params, batch), _size(batch)
+                outputs, size = self.outputs(params, batch), size_of(batch)
                 for name, judge in judges.items():
                     totals[name] += size * float(judge(outputs, batch))
                 count += size
         if not count:
             raise DataError(f"split {split!r} has no samples to evaluate")
         return {name: total / count for name, total in totals.items()}
+
+    def _try(self, split: str) -> None:
+        """Run the module on the first batch of ``split``, take the loss, and see which measures there are.
+
+        Raises:
+            DataError: says what does not fit what.
+        """
+        first, again = (next(self.batches(split, 0), None) for _ in range(2))
+        if first is None:
+            raise DataError(f"{split} has no batches")
+        with torch.no_grad(), mode(self.module, training=False):
+            try:
+                outputs = self.outputs(params_of(self.module), first)
+            except Exception as failure:
+                how = "forward" if self.forward else "the module"
+                raise DataError(
+                    f"{how} fails on the first batch of {split}, {described(first)}: {failure}"
+                ) from failure
+            require_judged(self.loss, outputs, first, self.kind)
+        if self.kind == "classification" and "error" not in self.measures and names_classes(outputs, first):
+            object.__setattr__(self, "measures", {**self.measures, "error": error})
+        if not same_batch(first, again):
+            note = f"the order of {split} is no function of the seed: two runs of one seed will differ"
+            object.__setattr__(self, "notes", (*self.notes, note))
+
+
+@final
+class _Called(nn.Module):
+    """A network that is called by a function of its own: within, it has the weights that this module is given."""
+
+    def __init__(self, module: nn.Module, function: Callable[[Any, Batch], Any]) -> None:
+        super().__init__()
+        self.module, self.function = module, function
+
+    def forward(self, batch: Batch) -> Any:
+        """Return the outputs."""
+        return self.function(self.module, batch)
 
 
 def _require_names(module: nn.Module, kept: Mapping[str, str], buffers: Mapping[str, Tensor]) -> None:
@@ -113,41 +282,6 @@ def mode(module: nn.Module, *, training: bool) -> Iterator[None]:
             part.training = before
 
 
-def _size(batch: Any) -> int:
-    """Return the number of samples: the length of the first tensor in the batch."""
-    while isinstance(batch, tuple | list):
-        batch = batch[0]
-    return len(batch)
-
-
-def _wide(outputs: Tensor) -> Tensor:
-    """Return ``outputs`` in float32 at least: losses are not computed in half precision."""
-    return outputs.to(torch.promote_types(outputs.dtype, torch.float32))
-
-
-def cross_entropy(outputs: Float[Tensor, "batch classes"], batch: Batch) -> Float[Tensor, ""]:
-    """Return the mean cross-entropy of logits, in nats per sample."""
-    return F.cross_entropy(_wide(outputs), batch[1])
-
-
-def error(outputs: Float[Tensor, "batch classes"], batch: Batch) -> Float[Tensor, ""]:
-    """Return the share of samples whose largest output is not the target, in percent."""
-    targets: Tensor = batch[1]
-    return 100 * outputs.argmax(1).ne(targets).double().mean()
-
-
-def least_squares(outputs: Float[Tensor, "batch ..."], batch: Batch) -> Float[Tensor, ""]:
-    """Return the mean over the samples of the squared error, summed over the outputs.
-
-    Raises:
-        DataError: when outputs and targets differ in shape.
-    """
-    targets: Tensor = batch[1]
-    if outputs.shape != targets.shape:
-        raise DataError(f"outputs of shape {tuple(outputs.shape)}, but targets of shape {tuple(targets.shape)}")
-    return (_wide(outputs) - targets).square().sum() / len(targets)
-
-
 def classification(
     module: nn.Module,
     data: Dataset,
@@ -165,8 +299,8 @@ def classification(
         batch: samples per training batch.
         evaluation_batch: samples per batch of the other splits.
     """
-    batches = _batches(data, batch, evaluation_batch)
-    return Task(module, batches, cross_entropy, {"error": error}, dict(metadata or {}))
+    splits = _splits(data, batch, evaluation_batch)
+    return Task(module, loss=cross_entropy, **splits, measures={"error": error}, metadata=dict(metadata or {}))
 
 
 def regression(
@@ -178,9 +312,14 @@ def regression(
     evaluation_batch: int = 250,
 ) -> Task:
     """Return the task of predicting targets of the outputs' shape by least squares; arguments as `classification`."""
-    return Task(module, _batches(data, batch, evaluation_batch), least_squares, {}, dict(metadata or {}))
+    splits = _splits(data, batch, evaluation_batch)
+    return Task(module, loss=least_squares, **splits, metadata=dict(metadata or {}))
 
 
-def _batches(data: Dataset, size: int, evaluation_size: int) -> Callable[[str, int], Iterable[Batch]]:
-    """Return the function of split and seed that a task takes its batches from."""
-    return lambda split, seed: data.batches(split, seed, size if split == "train" else evaluation_size)
+def _splits(data: Dataset, size: int, evaluation_size: int) -> dict[str, Any]:
+    """Return the batches of every split of ``data``."""
+    sizes = dict.fromkeys(SPLITS, evaluation_size) | {"train": size}
+    return {
+        split: Batches(partial(data.batches, split, size=sizes[split]), -(-len(inputs) // max(1, sizes[split])))
+        for split, (inputs, _) in data.splits.items()
+    }

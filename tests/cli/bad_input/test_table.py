@@ -109,7 +109,6 @@ CONTENTS = {
 PLANS = {
     "dead pattern": (plan('[tensors]\n"conv*" = { codebook = 4 }\n[rest]\nlossless = true'), PLANNED, ["'conv*'"], 1),
     "two rows": (plan('[tensors]\n"fc*" = { codebook = 4 }\n"fc1.*" = { keep = 0.1 }'), PLANNED, ["fc1.weight is"], 1),
-    "strays": (plan('[tensors]\n"fc1.*" = { codebook = 4 }'), PLANNED, ["fc2.weight is on no row"], 1),
     "unknown kind": (plan("[rest]\nmagic = true"), PLANNED, ["rest: one of lossless"], 1),
     "bad value": (plan("[rest]\ncodebook = 0"), PLANNED, ["entries must be at least 1"], 1),
     "no TOML": (plan("tensors: fc1"), PLANNED, ["not TOML"], 1),

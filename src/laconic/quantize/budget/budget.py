@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, InitVar, dataclass, field
 from typing import final
 
+from laconic.arguments import require_types
 from laconic.errors import PlanError
 from laconic.format.codes import Code
 from laconic.format.coding.ungerboeck import STATES
@@ -71,14 +72,20 @@ class Budget:
         PlanError: when not exactly one is given, or it is out of range.
     """
 
+    unnamed: InitVar[object] = None  # whatever comes without a name: it is refused
+    _: KW_ONLY
     bits: float | None = None
     size: int | None = None
     ratio: float | None = None
     snr: float | None = None
     asked: bool = True
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, unnamed: object) -> None:
+        if unnamed is not None:
+            kinds = ", ".join(f"Budget({name}={unnamed!r})" for name in _KINDS)
+            raise PlanError(f"a budget says what it is of: one of {kinds}, not Budget({unnamed!r})")
         given = {name: value for name in _KINDS if (value := getattr(self, name)) is not None}
+        require_types(Budget, (), given)
         if len(given) != 1:
             raise PlanError(f"a budget is one of bits, size, ratio and snr; given are {', '.join(given) or 'none'}")
         ((name, value),) = given.items()

@@ -11,7 +11,7 @@ of seed 0, augmented where training is, and of every floating-point parameter, a
 """
 
 from laconic.theory.importance.curvature import Estimate, hutchinson
-from laconic.theory.importance.directions import Directions, Kind, of_curvature, of_loss, of_model
+from laconic.theory.importance.directions import Directions, of_curvature, of_loss, of_model
 from laconic.theory.importance.distortion import unsupervised
 from laconic.theory.importance.estimators import IMPORTANCES, Importance, estimate
 from laconic.theory.importance.full import FullMatrix, full_matrix
@@ -20,6 +20,7 @@ from laconic.theory.importance.kronecker import kronecker
 from laconic.theory.importance.moments import input_moments
 from laconic.theory.importance.reading import Watch
 from laconic.theory.importance.supervised import gradient, gradient_and_hessian, hessian
+from laconic.training.judges import Kind
 
 __all__ = [
     "IMPORTANCES",

@@ -9,8 +9,9 @@ from torch import Generator, Tensor
 from laconic.errors import PlanError
 from laconic.models.params import Params
 from laconic.theory.importance.directions import signs
-from laconic.theory.importance.reading import Watch, leaves_of, once, outputs_of, read, size_of, wide
-from laconic.training.task import Batch, Task, mode
+from laconic.theory.importance.reading import Watch, leaves_of, once, outputs_of, read, wide
+from laconic.training.batches import Batch, size_of
+from laconic.training.task import Task, mode
 
 LARGEST = 20_000
 """Most weights that `exact_diagonal` takes: it makes a Hessian-vector product for each."""
@@ -28,9 +29,9 @@ def exact_diagonal(
     """Return `E[∇²_ii L]`, or `E[(∇²_ii L)²]` of each sample's, by the product of H and every unit vector.
 
     >>> from laconic.models.params import params_of
-    >>> from laconic.training.task import least_squares
+    >>> from laconic.training.judges import least_squares
     >>> module, inputs = torch.nn.Linear(2, 1, bias=False), torch.tensor([[1.0, 2.0], [3.0, 0.0]])
-    >>> task = Task(module, lambda split, seed: [(inputs, torch.zeros(2, 1))], least_squares)
+    >>> task = Task(module, [(inputs, torch.zeros(2, 1))], least_squares)
     >>> exact_diagonal(task, params_of(module))["weight"]
     tensor([[10.,  4.]])
 
@@ -106,9 +107,9 @@ def hutchinson(
     """Return `E_v[v ⊙ Hv]`, the diagonal of the Hessian of the mean loss by random signs v; unbiased.
 
     >>> from laconic.models.params import params_of
-    >>> from laconic.training.task import least_squares
+    >>> from laconic.training.judges import least_squares
     >>> module, inputs = torch.nn.Linear(2, 1, bias=False), torch.tensor([[1.0, 2.0], [3.0, 0.0]])
-    >>> task = Task(module, lambda split, seed: [(inputs, torch.zeros(2, 1))], least_squares)
+    >>> task = Task(module, [(inputs, torch.zeros(2, 1))], least_squares)
     >>> estimate = hutchinson(task, params_of(module), torch.Generator().manual_seed(0), draws=1000)
     >>> abs(estimate.diagonal["weight"] - torch.tensor([[10.0, 4.0]])).max() < 0.5
     tensor(True)

@@ -7,7 +7,7 @@ directions are columns drawn at random with `E[b bᵀ] = B Bᵀ`, so that what t
 
 from collections.abc import Callable
 from math import sqrt
-from typing import Literal
+from typing import cast
 
 import torch
 from torch import Generator, Tensor
@@ -15,28 +15,27 @@ from torch.nn import functional as F
 
 from laconic.errors import DataError, PlanError
 from laconic.theory.importance.reading import wide
-from laconic.training.task import Batch, Task, cross_entropy, least_squares
+from laconic.training.batches import Batch
+from laconic.training.judges import KINDS, Kind, cross_entropy, least_squares
+from laconic.training.task import Task
 
 Directions = Callable[[Tensor, Batch], Tensor]
 """(outputs (samples, ...), batch) → directions (number, samples, ...), constants."""
 
-Kind = Literal["classification", "regression"]
-"""What outputs are: logits (samples, classes), or the values themselves."""
-
 
 def kind_of(task: Task, kind: str | None = None) -> Kind:
-    """Return ``kind``, or what the task's own loss says where it is one of laconic's.
+    """Return ``kind``, or that of the task, which the usual losses tell.
 
     Raises:
         PlanError: when neither tells.
     """
-    if kind == "classification" or (kind is None and task.loss is cross_entropy):
-        return "classification"
-    if kind == "regression" or (kind is None and task.loss is least_squares):
-        return "regression"
+    if kind is None and task.kind:
+        return task.kind
+    if kind in KINDS:
+        return cast("Kind", kind)
     raise PlanError(
-        f"kind must be 'classification' (outputs are logits) or 'regression', not {kind!r}; "
-        "it can be left out where the task's loss is laconic.training.task.cross_entropy or least_squares"
+        f"kind must be 'classification' (outputs are logits) or 'regression', not {kind!r}; give Task(..., kind=...), "
+        "or leave it out where the loss tells: a cross-entropy, or a mean of squares"
     )
 
 

@@ -11,7 +11,8 @@ from laconic.errors import PlanError
 from laconic.models.params import Params
 from laconic.theory.importance.directions import Directions
 from laconic.theory.importance.gradients import sample_gradients
-from laconic.theory.importance.reading import Watch, leaves_of, once, outputs_of, read, size_of, wide
+from laconic.theory.importance.reading import Watch, leaves_of, once, outputs_of, read, wide
+from laconic.training.batches import size_of
 from laconic.training.task import Task, mode
 
 LARGEST = 2_000
@@ -62,9 +63,9 @@ def full_matrix(
 
     >>> from laconic.theory.importance import of_model
     >>> from laconic.models.params import params_of
-    >>> from laconic.training.task import least_squares
+    >>> from laconic.training.judges import least_squares
     >>> module, inputs = torch.nn.Linear(2, 1, bias=False), torch.tensor([[1.0, 2.0], [3.0, 0.0]])
-    >>> task = Task(module, lambda split, seed: [(inputs, torch.zeros(2, 1))], least_squares)
+    >>> task = Task(module, [(inputs, torch.zeros(2, 1))], least_squares)
     >>> full_matrix(task, params_of(module), of_model("regression")).matrix
     tensor([[5., 1.],
             [1., 2.]])

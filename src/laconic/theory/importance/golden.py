@@ -16,9 +16,11 @@ from torch import Tensor
 
 from laconic.errors import DataError
 from laconic.models.params import Params, once
-from laconic.theory.importance.directions import Kind, kind_of
-from laconic.theory.importance.reading import outputs_of, size_of
+from laconic.theory.importance.directions import kind_of
+from laconic.theory.importance.reading import outputs_of
 from laconic.theory.metric import Diagonal, Kronecker, Metric, Metrics, Unit
+from laconic.training.batches import size_of
+from laconic.training.judges import Kind
 from laconic.training.task import Task, mode
 
 

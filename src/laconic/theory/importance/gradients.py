@@ -17,10 +17,10 @@ from laconic.theory.importance.reading import (
     outputs_of,
     read,
     rows_of,
-    size_of,
     wide,
 )
-from laconic.training.task import Batch, Task, mode
+from laconic.training.batches import Batch, size_of
+from laconic.training.task import Task, mode
 
 _PASSES = 256
 """Samples times directions of one piece."""

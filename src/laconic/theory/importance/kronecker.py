@@ -7,8 +7,9 @@ from laconic.theory.importance.directions import Directions, kind_of, of_model
 from laconic.theory.importance.gradients import squared_gradients
 from laconic.theory.importance.layers import Call, run, written_gradients
 from laconic.theory.importance.moments import Gathered, plain
-from laconic.theory.importance.reading import Watch, leaves_of, once, read, size_of, wide
+from laconic.theory.importance.reading import Watch, leaves_of, once, read, wide
 from laconic.theory.metric import Diagonal, Kronecker
+from laconic.training.batches import size_of
 from laconic.training.task import Task, mode
 
 _ROWS = 64
@@ -38,9 +39,9 @@ def kronecker(
 
     >>> import torch
     >>> from laconic.models.params import params_of
-    >>> from laconic.training.task import least_squares
+    >>> from laconic.training.judges import least_squares
     >>> module, inputs = torch.nn.Linear(2, 1, bias=False), torch.tensor([[1.0, 2.0], [3.0, 0.0]])
-    >>> task = Task(module, lambda split, seed: [(inputs, torch.zeros(2, 1))], least_squares)
+    >>> task = Task(module, [(inputs, torch.zeros(2, 1))], least_squares)
     >>> kronecker(task, params_of(module))["weight"]
     Kronecker(outputs=tensor([[1.]]), inputs=tensor([[5., 1.], [1., 2.]]))
 

@@ -17,7 +17,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from laconic.models.params import Params
 from laconic.theory.importance.reading import outputs_of, wide
-from laconic.training.task import Batch, Task
+from laconic.training.batches import Batch
+from laconic.training.task import Task
 
 _PRODUCTS = 2**24
 """Elements of per-sample gradients in memory at a time."""

@@ -9,7 +9,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from laconic.models.params import Params
 from laconic.theory.importance.layers import Call, patches, run
-from laconic.theory.importance.reading import Watch, leaves_of, once, read, size_of, wide
+from laconic.theory.importance.reading import Watch, leaves_of, once, read, wide
+from laconic.training.batches import size_of
 from laconic.training.task import Task, mode
 
 _ROWS = 64
@@ -27,9 +28,9 @@ def input_moments(
     have the positions of both. Grouped convolutions are left out: each group reads inputs of its own.
 
     >>> from laconic.models.params import params_of
-    >>> from laconic.training.task import least_squares
+    >>> from laconic.training.judges import least_squares
     >>> module, inputs = torch.nn.Linear(2, 1, bias=False), torch.tensor([[1.0, 2.0], [3.0, 0.0]])
-    >>> task = Task(module, lambda split, seed: [(inputs, torch.zeros(2, 1))], least_squares)
+    >>> task = Task(module, [(inputs, torch.zeros(2, 1))], least_squares)
     >>> input_moments(task, params_of(module))["weight"]
     tensor([[5., 1.],
             [1., 2.]])

@@ -1,6 +1,6 @@
 """The samples that an importance is a mean over: a split read in pieces, and the weights that it is asked of."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -10,7 +10,8 @@ from laconic import interrupts
 from laconic.errors import DataError, PlanError
 from laconic.models.params import Params, is_float
 from laconic.models.params import once as params_once
-from laconic.training.task import Batch, Task
+from laconic.training.batches import Batch, size_of
+from laconic.training.task import Task
 
 Watch = Callable[[int, int], None]
 """(samples done, samples in all) → nothing; called after each piece."""
@@ -36,17 +37,12 @@ def wide(tensor: Tensor) -> Tensor:
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
-def size_of(batch: Any) -> int:
-    """Return the number of samples: the rows of the first tensor in the batch."""
-    while isinstance(batch, tuple | list):
-        batch = batch[0]
-    return len(batch)
-
-
 def rows_of(batch: Any, start: int, stop: int) -> Any:
     """Return samples ``start`` to ``stop`` of every tensor in a batch."""
     if isinstance(batch, tuple | list):
         return tuple(rows_of(part, start, stop) for part in batch)
+    if isinstance(batch, Mapping):
+        return {name: rows_of(part, start, stop) for name, part in batch.items()}
     return batch[start:stop]
 
 
@@ -105,6 +101,11 @@ def outputs_of(task: Task, params: Params, batch: Batch) -> Tensor:
         DataError: when they have not: no gradient belongs to one sample then.
     """
     outputs = task.outputs(params, batch)
+    if not isinstance(outputs, Tensor):
+        raise DataError(
+            f"an importance needs outputs that are one tensor, not a {type(outputs).__name__}; "
+            "give the task a forward that returns one"
+        )
     if outputs.ndim == 0 or len(outputs) != size_of(batch):
         raise DataError(
             f"an importance needs a row of outputs for each of the {size_of(batch)} samples, "

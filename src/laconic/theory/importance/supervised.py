@@ -30,9 +30,9 @@ def gradient(
 
     >>> import torch
     >>> from laconic.models.params import params_of
-    >>> from laconic.training.task import least_squares
+    >>> from laconic.training.judges import least_squares
     >>> module, inputs = torch.nn.Linear(2, 1, bias=False), torch.tensor([[1.0, 2.0], [3.0, 0.0]])
-    >>> task = Task(module, lambda split, seed: [(inputs, torch.zeros(2, 1))], least_squares)
+    >>> task = Task(module, [(inputs, torch.zeros(2, 1))], least_squares)
     >>> gradient(task, {"weight": torch.tensor([[1.0, 0.0]])})["weight"].importance  # (2 x (x w))²
     tensor([[164.,   8.]])
 
@@ -75,9 +75,9 @@ def hessian(
 
     >>> import torch
     >>> from laconic.models.params import params_of
-    >>> from laconic.training.task import least_squares
+    >>> from laconic.training.judges import least_squares
     >>> module, inputs = torch.nn.Linear(2, 1, bias=False), torch.tensor([[1.0, 2.0], [3.0, 0.0]])
-    >>> task = Task(module, lambda split, seed: [(inputs, torch.zeros(2, 1))], least_squares)
+    >>> task = Task(module, [(inputs, torch.zeros(2, 1))], least_squares)
     >>> hessian(task, params_of(module), added=0.5)["weight"].importance
     tensor([[10.5000,  4.5000]])
 
@@ -134,9 +134,9 @@ def gradient_and_hessian(
 
     >>> import torch
     >>> from laconic.models.params import params_of
-    >>> from laconic.training.task import least_squares
+    >>> from laconic.training.judges import least_squares
     >>> module, inputs = torch.nn.Linear(2, 1, bias=False), torch.tensor([[1.0, 2.0], [3.0, 0.0]])
-    >>> task = Task(module, lambda split, seed: [(inputs, torch.zeros(2, 1))], least_squares)
+    >>> task = Task(module, [(inputs, torch.zeros(2, 1))], least_squares)
     >>> gradient_and_hessian(task, params_of(module))["weight"].quartic.round()  # ¼ (2 x²)²
     tensor([[41.,  8.]])
 

@@ -65,7 +65,7 @@ def _point(subject: Subject, k: int, start: str, seed: int) -> tuple[Mapping[str
 
     def compute() -> tuple[dict[str, Any], dict[str, Tensor]]:
         compression = AdaptiveCodebook(k, start=start, seed=seed)
-        direct = compress(subject.params, compression, subject.task)
+        direct = compress(subject.params, compression, subject.task, "direct")
         tuned = compress(
             subject.params, compression, subject.task, "train",
             training=subject.effort.tuning, seed=subject.context.seed,
