@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, final
 
@@ -20,12 +20,13 @@ from laconic.lc.budgeted import buffers_told, within
 from laconic.lc.damage import left
 from laconic.lc.finetune import FineTuning
 from laconic.lc.learning import Training
+from laconic.lc.recalibrate import Recalibrated, recalibrate, with_statistics
 from laconic.lc.schedule import Progress
 from laconic.lc.state import LCState
 from laconic.lc.steps import start
 from laconic.models.checkpoints import checkpoint_size
 from laconic.models.params import Params, all_of, all_params_of, apply_to, buffers_of, decompress
-from laconic.models.ties import untied
+from laconic.models.ties import Untied, untied
 from laconic.plans.plan import Plan, weights_only
 from laconic.quantize.budget import QUALITIES, Budget, Fitted
 from laconic.quantize.budget.signal import Signal, weak
@@ -49,7 +50,9 @@ class Result:
         fitted: how a budget was met, where one was named.
         fixed: names of the tensors that training did not move: theirs is direct compression.
         signals: what is left of each tensor of floats, and of the weights that a module makes of several
-            (`weight_norm`), by name. Of a trained one only whether it is all 0 or not finite.
+            (`weight_norm`), by name. Of a trained one only whether it is all 0 or not finite. Running statistics that
+            recalibration has moved count as they were before it.
+        recalibration: what it has come to, where it was asked for.
     """
 
     codes: Mapping[str, Code]
@@ -58,6 +61,7 @@ class Result:
     fitted: Fitted | None = None
     fixed: tuple[str, ...] = ()
     signals: Mapping[str, Signal] = field(default_factory=dict)
+    recalibration: Recalibrated | None = None
 
     @property
     def weak(self) -> tuple[tuple[str, float], ...]:
@@ -117,6 +121,7 @@ def compress(
     resume: LCState | None = None,
     watch: Watch | None = None,
     threads: int | None = None,
+    recalibrate: int = 0,
 ) -> Result:
     """Compress a network; the one given stays as it is.
 
@@ -143,9 +148,14 @@ def compress(
             there.
         threads: with a budget, tensors that are worked on at a time: the cores there are unless given. The file is the
             same for any number.
+        recalibrate: for ``effort="direct"``: training samples by which running statistics of batch normalization
+            follow what compression has done to their inputs (`laconic.lc.recalibrate`); as many further ones say
+            whether the outputs come closer to the original's. ``result.recalibration`` tells; 0 for none.
 
     Raises:
-        PlanError: when the plan does not fit, or ``effort="train"`` or the plan's importance has no task.
+        PlanError: when the plan does not fit, or ``effort="train"``, the plan's importance or ``recalibrate`` has no
+            task, or when there are no running statistics to recalibrate.
+        DataError: when the task has fewer than two times ``recalibrate`` training samples.
         UnsupportedMetric: when a compression cannot honour the metric of its tensor.
         WeightsError: for weights that cannot be compressed, and when training diverges.
 
@@ -158,6 +168,8 @@ def compress(
         raise PlanError(f"effort is 'direct' or 'train', not {effort!r}")
     if effort == "train" and task is None:
         raise PlanError("effort 'train' needs a task: the loss and the data to train on")
+    if recalibrate and (effort == "train" or task is None):
+        raise PlanError("recalibrate needs a task, and effort 'direct': training moves running statistics by itself")
     plan, budget = _parted(plan, budget, lossless)
     if quality not in QUALITIES or (quality != "default" and not budget):
         raise PlanError(f"quality is one of {', '.join(QUALITIES)}, and goes with a budget; not {quality!r}")
@@ -178,14 +190,17 @@ def compress(
             whole, budget, plan, QUALITIES[quality], notes, buffers=buffers,
             metrics=metrics, reference_bytes=reference, threads=threads,
         )  # fmt: skip
-        return Result(fitted.codes, notes, fitted=fitted, signals=left(whole, fitted.codes, module, fitted.signals))
+        kept = left(whole, fitted.codes, module, fitted.signals)
+        result = Result(fitted.codes, notes, fitted=fitted, signals=kept)
+        return _recalibrated(result, whole, task, recalibrate, seed)
     plan, whole = plan.settled(whole, metrics, alike=effort == "direct")
     with plan.advising():
         if effort == "direct" or task is None:
             codes = {name: code for group in direct(whole.params, plan, metrics) for name, code in group.items()}
             codes = compact({name: codes[name] for name in whole.params})
             module = network if isinstance(network, nn.Module) else task and task.module
-            return Result(whole.named(codes), notes, signals=left(whole, codes, module))
+            result = Result(whole.named(codes), notes, signals=left(whole, codes, module))
+            return _recalibrated(result, whole, task, recalibrate, seed)
         moving = trainable(task.module, whole.params)
         first, how = resume or start(whole.params, plan, metrics, moving), training or Training()
     history = list[Progress]()
@@ -198,6 +213,29 @@ def compress(
     codes = compact(FineTuning.of(task, state.all_codes).tuned(state.tuning))
     kept = left(whole, codes, task.module, moved=True)
     return Result(whole.named(codes), notes, tuple(history), fixed=tuple(state.fixed), signals=kept)
+
+
+def _recalibrated(result: Result, network: Untied, task: Task | None, samples: int, seed: int) -> Result:
+    """Return the result with statistics that follow the inputs, where that helps and the file has room for them.
+
+    Args:
+        result: of direct compression.
+        network: as it was.
+        task: there is one, where there are samples.
+        samples: 0 for the result as it is.
+        seed: of the order of the training batches.
+    """
+    if not samples or task is None:
+        return result
+    told, statistics = recalibrate(task, network.named(dict(network.params)), result.params, samples, seed)
+    codes, fitted = with_statistics(result.codes, statistics, task.module), result.fitted
+    size = container.bits(codes, result.metadata) // 8
+    if fitted:
+        most = fitted.budget.bytes(fitted.weights, int(result.metadata[REFERENCE_BYTES]))
+        if most is not None and size > max(most, fitted.file_bytes):
+            return replace(result, recalibration=replace(told, kept=False))
+        fitted = replace(fitted, codes=codes, file_bytes=size)
+    return replace(result, codes=codes, fitted=fitted, recalibration=told)
 
 
 def _parted(
