@@ -29,7 +29,7 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 import laconic
-from laconic.lc.recalibrate import Following, Moments, distance, hooked, pieces, ratio, statistics_of
+from laconic.lc.recalibrate import Following, Moments, distance, listening, pieces, ratio, statistics_of
 from laconic.models import data, nets
 from laconic.models.checkpoints import load_checkpoint
 from laconic.models.params import Params
@@ -71,7 +71,9 @@ def at_once(task: Task, params: Params, compressed: Params, samples: int) -> Par
     layers, moved = statistics_of(task.module, params, compressed), own_copy(compressed)
     moments = {layer: (Moments(), Moments()) for layer in layers}
     for network, given in enumerate((params, compressed)):
-        with hooked(task.module, layers, lambda name, _, inputs, own=network: moments[name][own].add(inputs[0])):
+        with listening(
+            task.module, layers, lambda name, inputs, own=network: moments[name][own].add(Moments.sums(inputs))
+        ):
             for piece in seen(task, samples):
                 task.outputs(given, piece)
     for layer, (mean, variance) in layers.items():

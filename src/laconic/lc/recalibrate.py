@@ -17,12 +17,12 @@ Layers move in turn: each before it runs, for those after it read what it then w
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import final
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.hooks import RemovableHandle
 
 from laconic import interrupts
 from laconic.errors import DataError, PlanError
@@ -125,47 +125,53 @@ class Following:
 
     def __call__(self, piece: Batch) -> None:
         """Let both networks read a piece; each layer of the second moves by all that both have read, then runs."""
+        waiting: dict[str, list[Tensor]] = {name: [] for name in self._layers}
 
-        def read(name: str, layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            self._moments[name][0].add(inputs[0])
+        def read(name: str, inputs: Tensor) -> None:
+            waiting[name].append(Moments.sums(inputs))
 
-        def follow(name: str, layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        def follow(name: str, inputs: Tensor) -> None:
             original, compressed = self._moments[name]
-            compressed.add(inputs[0])
+            original.add(waiting[name].pop(0))  # of the same call: a layer may run several times
+            compressed.add(Moments.sums(inputs))
             mean, variance = self._layers[name]
             self._moved[mean].copy_(self._params[mean] + (compressed.mean - original.mean))
             self._moved[variance].copy_(self._params[variance] * ratio(compressed.variance, original.variance))
 
         for params, hook in ((self._params, read), (self._moved, follow)):
-            with hooked(self._task.module, self._layers, hook):
+            with listening(self._task.module, self._layers, hook):
                 self._task.outputs(params, piece)
 
 
 @final
 class Moments:
-    """Mean and variance of each channel of all inputs of a layer, float64."""
+    """Mean and variance of each channel over inputs of a layer, float64."""
 
     def __init__(self) -> None:
-        self._count, self._sum, self._squares = 0, torch.zeros(()), torch.zeros(())
+        self._sums: Tensor | None = None
 
-    def add(self, inputs: Tensor) -> None:
-        """Add inputs of shape (samples, channels, ...)."""
-        count = inputs.numel() // inputs.shape[1]
+    @staticmethod
+    def sums(inputs: Tensor) -> Tensor:
+        """Return number, sum and sum of squares of each channel of inputs (samples, channels, ...): (3, channels)."""
         variance, mean = torch.var_mean(wide(inputs).transpose(0, 1).flatten(1), 1, correction=0)
-        variance, mean = variance.double(), mean.double()
-        self._count += count
-        self._sum = self._sum.to(mean) + count * mean
-        self._squares = self._squares.to(mean) + count * (variance + mean.square())
+        mean, count = mean.double(), inputs.numel() // inputs.shape[1]
+        return count * torch.stack([torch.ones_like(mean), mean, variance.double() + mean.square()])
+
+    def add(self, sums: Tensor) -> None:
+        """Add the `sums` of further inputs."""
+        self._sums = sums if self._sums is None else self._sums + sums
 
     @property
     def mean(self) -> Tensor:
         """The mean, shape (channels,)."""
-        return self._sum / self._count
+        assert self._sums is not None, "inputs have been added"
+        return self._sums[1] / self._sums[0]
 
     @property
     def variance(self) -> Tensor:
         """The mean squared distance from the mean, shape (channels,)."""
-        return (self._squares / self._count - self.mean.square()).clamp_min(0)
+        assert self._sums is not None, "inputs have been added"
+        return (self._sums[2] / self._sums[0] - self.mean.square()).clamp_min(0)
 
 
 def ratio(compressed: Tensor, original: Tensor) -> Tensor:
@@ -174,11 +180,13 @@ def ratio(compressed: Tensor, original: Tensor) -> Tensor:
 
 
 @contextmanager
-def hooked(
-    module: nn.Module, layers: Iterable[str], hook: Callable[[str, nn.Module, tuple[Tensor, ...]], None]
-) -> Iterator[None]:
-    """Call ``hook`` with name, layer and inputs before a layer runs."""
-    handles = [module.get_submodule(name).register_forward_pre_hook(partial(hook, name)) for name in layers]
+def listening(module: nn.Module, layers: Iterable[str], hook: Callable[[str, Tensor], None]) -> Iterator[None]:
+    """Call ``hook`` with name and inputs of a layer before it runs."""
+
+    def listen(name: str) -> RemovableHandle:
+        return module.get_submodule(name).register_forward_pre_hook(lambda _, inputs: hook(name, inputs[0]))
+
+    handles = [listen(name) for name in layers]
     try:
         yield
     finally:
