@@ -231,8 +231,8 @@ def _recalibrated(result: Result, network: Untied, task: Task | None, samples: i
     codes, fitted = with_statistics(result.codes, statistics, task.module), result.fitted
     size = container.bits(codes, result.metadata) // 8
     if fitted:
-        most = fitted.budget.bytes(fitted.weights, int(result.metadata[REFERENCE_BYTES]))
-        if most is not None and size > max(most, fitted.file_bytes):
+        asked = fitted.budget.bytes(fitted.weights, int(result.metadata[REFERENCE_BYTES]))
+        if asked is not None and size > max(asked, fitted.file_bytes):  # a file has more, where nobody asked
             return replace(result, recalibration=replace(told, kept=False))
         fitted = replace(fitted, codes=codes, file_bytes=size)
     return replace(result, codes=codes, fitted=fitted, recalibration=told)

@@ -1,5 +1,7 @@
 """Running statistics after compression: what they become, by a slow twin; when they stay as they were."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -128,18 +130,17 @@ def test_a_layer_of_several_names_is_stored_once():
 def test_the_file_has_what_was_judged_and_stays_within_its_budget(subject, tmp_path):
     module, params, _ = subject
     task = task_of(module, 64)
-    sizes = [900, 917, 934, 1000]
-    for size in sizes:
-        result = laconic.compress(params, laconic.Budget(size=size), task, recalibrate=SAMPLES, seed=3)
-        again = laconic.compress(params, laconic.Budget(size=size), task, recalibrate=SAMPLES, seed=3)
-        plain = laconic.compress(params, laconic.Budget(size=size), task)
-        assert result.file_bytes == result.fitted.file_bytes <= size
-        assert same_params(result.params, again.params)
-        assert same_params(result.params, plain.params) is not result.recalibration.kept
+    for size, fits in ((932, True), (908, False)):  # statistics take some bytes more or less than they did
+        plain, result = (
+            laconic.compress(params, laconic.Budget(size=size), task, recalibrate=samples, seed=3)
+            for samples in (0, SAMPLES)
+        )
         told, moved = recalibrate(task, params, plain.params, SAMPLES, seed=3)
-        if result.recalibration.kept:
-            assert told == result.recalibration
-            assert same_params(laconic.load(result.save(tmp_path / f"{size}.lac")), {**plain.params, **moved})
+        assert told.kept
+        assert result.recalibration == replace(told, kept=fits)
+        assert result.file_bytes == result.fitted.file_bytes <= size
+        held = laconic.load(result.save(tmp_path / f"{size}.lac"))
+        assert same_params(held, {**plain.params, **(moved if fits else {})})
 
 
 def test_where_the_outputs_come_no_closer_all_stays(subject):
