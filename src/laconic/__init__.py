@@ -38,7 +38,7 @@ _HOME = {
     "LaconicError": "errors",
     "Optimization": "training.optimization",
     "Plan": "plans.plan",
-    "Result": "api",
+    "Result": "result",
     "Task": "training.task",
     "Training": "lc.learning",
     "compress": "api",
@@ -60,7 +60,6 @@ _ROOMS = {
 __all__ = [*_HOME, *_ROOMS, "__version__"]
 
 if TYPE_CHECKING:
-    from laconic.api import Result as Result
     from laconic.api import compress as compress
     from laconic.api import load as load
     from laconic.csteps import costs as costs
@@ -96,6 +95,7 @@ if TYPE_CHECKING:
     from laconic.plans.plan import Plan as Plan
     from laconic.plans.plan import load_plan as load_plan
     from laconic.quantize.budget import Budget as Budget
+    from laconic.result import Result as Result
     from laconic.theory.metric import Diagonal as Diagonal
     from laconic.theory.metric import Unit as Unit
     from laconic.training import task as task

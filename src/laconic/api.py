@@ -1,25 +1,23 @@
 """The one front door: network, plan, task and effort go in; a `Result` that is a file comes out."""
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar, final, overload
+from typing import Any, Literal, TypeVar, overload
 
 from torch import Tensor, nn
 
 from laconic.csteps.compression import Compression
 from laconic.errors import DataError, PlanError, WeightsError
 from laconic.format import container
-from laconic.format.codes import Code
 from laconic.format.compact import compact
-from laconic.format.container import LacFile
-from laconic.insight.ledger import REFERENCE_BYTES, Ledger, ledger
+from laconic.insight.ledger import REFERENCE_BYTES
 from laconic.lc.baselines import direct
 from laconic.lc.budgeted import buffers_told, within
 from laconic.lc.damage import left
 from laconic.lc.finetune import FineTuning
 from laconic.lc.learning import Training
+from laconic.lc.recalibrate import recalibrate, with_statistics
 from laconic.lc.schedule import Progress
 from laconic.lc.state import LCState
 from laconic.lc.steps import start
@@ -30,14 +28,13 @@ from laconic.models.params import (
     all_params_of,
     apply_to,
     buffers_of,
-    decompress,
     require_storable,
     unwrapped,
 )
-from laconic.models.ties import untied
+from laconic.models.ties import Untied, untied
 from laconic.plans.plan import Plan, weights_only
-from laconic.quantize.budget import QUALITIES, Budget, Fitted
-from laconic.quantize.budget.signal import Signal, weak
+from laconic.quantize.budget import QUALITIES, Budget
+from laconic.result import Result
 from laconic.theory.metric import Metrics
 from laconic.training.loop import trainable
 from laconic.training.task import Task
@@ -45,79 +42,6 @@ from laconic.training.task import Task
 Effort = Literal["direct", "train"]
 Watch = Callable[[LCState], None]
 Network = TypeVar("Network", bound=nn.Module)
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Result:
-    """A compressed network: the very weights that its file stands for.
-
-    Args:
-        codes: one per parameter and buffer; names of one tensor have one object.
-        metadata: network, data and preprocessing, and the size of the uncompressed file.
-        history: the progress of every LC step; empty for direct compression.
-        fitted: how a budget was met, where one was named.
-        fixed: names of the tensors that training did not move: theirs is direct compression.
-        signals: what is left of each tensor of floats, and of the weights that a module makes of several
-            (`weight_norm`), by name. Of a trained one only whether it is all 0 or not finite.
-    """
-
-    codes: Mapping[str, Code]
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    history: Sequence[Progress] = ()
-    fitted: Fitted | None = None
-    fixed: tuple[str, ...] = ()
-    signals: Mapping[str, Signal] = field(default_factory=dict)
-
-    @property
-    def weak(self) -> tuple[tuple[str, float], ...]:
-        """Names and dB of tensors with less than 3 dB of their own, the worst first: −∞ is not finite, 0 all zero."""
-        return weak(self.signals)
-
-    @property
-    def params(self) -> dict[str, Tensor]:
-        """The decompressed weights by name: what `laconic.load` gives for the saved file."""
-        return decompress(self.codes)
-
-    @property
-    def file_bytes(self) -> int:
-        """Size of the file in bytes, everything counted."""
-        return container.bits(self.codes, self.metadata) // 8
-
-    def save(self, path: str | Path, *, force: bool = False) -> Path:
-        """Write the `.lac` file, all or nothing.
-
-        Raises:
-            OutputExists: when ``path`` exists and ``force`` is not set.
-        """
-        container.write(Path(path), self.codes, self.metadata, force=force)
-        return Path(path)
-
-    def apply_to(self, module: nn.Module) -> nn.Module:
-        """Copy the decompressed weights into ``module``, or into the network that it is wrapped around; return it.
-
-        Raises:
-            WeightsError: when names or shapes differ.
-        """
-        apply_to(unwrapped(module), self.params)
-        return module
-
-    def evaluate(self, task: Task, split: str = "test") -> dict[str, float]:
-        """Return the loss and the measures of the compressed network on a split: see `Task.evaluate`.
-
-        Raises:
-            DataError: when the task does not have the split.
-            WeightsError: when the weights are not those of the task's module.
-        """
-        return task.evaluate(self.params, split)
-
-    def table(self) -> list[dict[str, Any]]:
-        """Return one plain record per tensor, and one for the header: see `laconic.insight.ledger.Entry`."""
-        return list(self.ledger().records()["tensors"])
-
-    def ledger(self) -> Ledger:
-        """Return the account of the file: exact bytes, entropies and ratios."""
-        return ledger(LacFile(container.dumps(self.codes, self.metadata), "the result", limit=sys.maxsize))
 
 
 def compress(
@@ -140,6 +64,7 @@ def compress(
     resume: LCState | None = None,
     watch: Watch | None = None,
     threads: int | None = None,
+    recalibrate: int = 0,
 ) -> Result:
     """Compress a network; the one given stays as it is.
 
@@ -177,10 +102,15 @@ def compress(
             there.
         threads: with a budget, tensors that are worked on at a time: the cores there are unless given. The file is the
             same for any number.
+        recalibrate: for ``effort="direct"``: training samples by which running statistics of batch normalization
+            follow what compression has done to their inputs (`laconic.lc.recalibrate`); as many further ones say
+            whether the outputs come closer to the original's. ``result.recalibration`` tells; 0 for none.
 
     Raises:
-        PlanError: when the plan does not fit, or ``effort="train"`` or the plan's importance has no task; for two
-            budgets, and for a budget and ``effort="train"``.
+        PlanError: when the plan does not fit, or ``effort="train"``, the plan's importance or ``recalibrate`` has no
+            task, or when there are no running statistics to recalibrate; for two budgets, and for a budget and
+            ``effort="train"``.
+        DataError: when the task has fewer than two times ``recalibrate`` training samples.
         UnsupportedMetric: when a compression cannot honour the metric of its tensor.
         WeightsError: for weights that cannot be compressed, and when training diverges.
 
@@ -198,7 +128,7 @@ def compress(
     network = unwrapped(network) if isinstance(network, nn.Module) else network
     named = {"bits": bits, "size": size, "ratio": ratio, "snr": snr}
     plan, budget = _parted(plan, _one_budget(plan, budget, named, effort), lossless)
-    effort = _effort(effort, task, budget)
+    effort = _effort(effort, task, budget, recalibrate)
     if quality not in QUALITIES or (quality != "default" and not budget):
         raise PlanError(f"quality is one of {', '.join(QUALITIES)}, and goes with a budget; not {quality!r}")
     given = all_params_of(network) if isinstance(network, nn.Module) else dict(network)
@@ -218,13 +148,16 @@ def compress(
             whole, budget, plan, QUALITIES[quality], notes, buffers=buffers,
             metrics=metrics, reference_bytes=reference, threads=threads,
         )  # fmt: skip
-        return Result(fitted.codes, notes, fitted=fitted, signals=left(whole, fitted.codes, module, fitted.signals))
+        kept = left(whole, fitted.codes, module, fitted.signals)
+        result = Result(fitted.codes, notes, fitted=fitted, signals=kept)
+        return _recalibrated(result, whole, task, recalibrate, seed)
     plan, whole = plan.settled(whole, metrics, alike=effort == "direct")
     with plan.advising():
         if effort == "direct" or task is None:
             codes = {name: code for group in direct(whole.params, plan, metrics) for name, code in group.items()}
             codes = compact({name: codes[name] for name in whole.params})
-            return Result(whole.named(codes), notes, signals=left(whole, codes, module))
+            result = Result(whole.named(codes), notes, signals=left(whole, codes, module))
+            return _recalibrated(result, whole, task, recalibrate, seed)
         moving = trainable(task.module, whole.params)
         first, how = resume or start(whole.params, plan, metrics, moving), training or Training()
     history = list[Progress]()
@@ -237,6 +170,29 @@ def compress(
     codes = compact(FineTuning.of(task, state.all_codes).tuned(state.tuning))
     kept = left(whole, codes, task.module, moved=True)
     return Result(whole.named(codes), notes, tuple(history), fixed=tuple(state.fixed), signals=kept)
+
+
+def _recalibrated(result: Result, network: Untied, task: Task | None, samples: int, seed: int) -> Result:
+    """Return the result with statistics that follow the inputs, where that helps and the file has room for them.
+
+    Args:
+        result: of direct compression.
+        network: as it was.
+        task: there is one, where there are samples.
+        samples: 0 for the result as it is.
+        seed: of the order of the training batches.
+    """
+    if not samples or task is None:
+        return result
+    told, statistics = recalibrate(task, network.named(dict(network.params)), result.params, samples, seed)
+    codes, fitted = with_statistics(result.codes, statistics, task.module), result.fitted
+    size = container.bits(codes, result.metadata) // 8
+    if fitted:
+        asked = fitted.budget.bytes(fitted.weights, int(result.metadata[REFERENCE_BYTES]))
+        if asked is not None and size > max(asked, fitted.file_bytes):  # a file has more, where nobody asked
+            return replace(result, recalibration=replace(told, kept=False))
+        fitted = replace(fitted, codes=codes, file_bytes=size)
+    return replace(result, codes=codes, fitted=fitted, recalibration=told)
 
 
 def _one_budget(plan: object, budget: Budget | None, named: Mapping[str, Any], effort: Effort | None) -> Budget | None:
@@ -258,7 +214,7 @@ def _one_budget(plan: object, budget: Budget | None, named: Mapping[str, Any], e
     return budget
 
 
-def _effort(effort: Effort | None, task: Task | None, budget: Budget | None) -> Effort:
+def _effort(effort: Effort | None, task: Task | None, budget: Budget | None, recalibrate: int) -> Effort:
     """Return the effort that is asked for, or else what the arguments allow.
 
     Raises:
@@ -268,7 +224,11 @@ def _effort(effort: Effort | None, task: Task | None, budget: Budget | None) -> 
         raise PlanError(f"effort is 'direct' or 'train', not {effort!r}")
     can_train = task is not None and task.train is not None
     if effort is None:
-        return "train" if can_train and not budget else "direct"
+        effort = "train" if can_train and not budget and not recalibrate else "direct"
+    if recalibrate and (effort == "train" or not can_train):
+        raise PlanError(
+            "recalibrate needs a task with training data, and effort 'direct': training moves running statistics itself"
+        )
     if effort == "train" and budget:
         raise PlanError(
             f"a budget ({budget}) is met from the weights alone: effort 'direct'. To train, give a plan or a "

@@ -12,7 +12,6 @@ import torch
 import typer
 
 from laconic import interrupts
-from laconic.api import Result
 from laconic.cli import options
 from laconic.cli.console import Output, in_bytes
 from laconic.cli.metadata import carried
@@ -36,6 +35,7 @@ from laconic.models.ties import Untied, untied
 from laconic.plans.plan import Plan, load_plan
 from laconic.quantize.budget import PASSES, QUALITIES, Budget
 from laconic.quantize.budget.signal import told, total
+from laconic.result import Result
 from laconic.theory.importance import Importance
 from laconic.theory.metric import Metrics
 from laconic.training.optimization import Optimization

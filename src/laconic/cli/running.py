@@ -8,7 +8,7 @@ from typing import final
 
 import torch
 
-from laconic.api import Result, compress
+from laconic.api import compress
 from laconic.cli.console import Output, interruptible
 from laconic.cli.tasks import batches_per_epoch, counted
 from laconic.errors import OutputExists
@@ -19,6 +19,7 @@ from laconic.lc.schedule import Progress
 from laconic.lc.state import LCState
 from laconic.lc.steps import start
 from laconic.plans.plan import Plan
+from laconic.result import Result
 from laconic.theory.metric import Metrics
 from laconic.training.loop import trainable
 from laconic.training.task import Task

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from laconic.api import Result, compress
+from laconic.api import compress
 from laconic.errors import LaconicError
 from laconic.experiments.recipes.equal_sizes.settings import Setting
 from laconic.experiments.recipes.equal_sizes.strength import Found, halved, sought
@@ -19,6 +19,7 @@ from laconic.experiments.recipes.gao2019.points import sample_by_sample
 from laconic.format import container
 from laconic.models.params import Params, decompress
 from laconic.plans.plan import in_toml
+from laconic.result import Result
 from laconic.theory.metric import Metrics
 
 Method = Literal["direct", "LC"]

@@ -1,0 +1,96 @@
+"""What compression gives: the codes of a network, how they came about, and the file that they are."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, final
+
+from torch import Tensor, nn
+
+from laconic.format import container
+from laconic.format.codes import Code
+from laconic.format.container import LacFile
+from laconic.insight.ledger import Ledger, ledger
+from laconic.lc.recalibrate import Recalibrated
+from laconic.lc.schedule import Progress
+from laconic.models.params import apply_to, decompress, unwrapped
+from laconic.quantize.budget import Fitted
+from laconic.quantize.budget.signal import Signal, weak
+from laconic.training.task import Task
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A compressed network: the very weights that its file stands for.
+
+    Args:
+        codes: one per parameter and buffer; names of one tensor have one object.
+        metadata: network, data and preprocessing, and the size of the uncompressed file.
+        history: the progress of every LC step; empty for direct compression.
+        fitted: how a budget was met, where one was named.
+        fixed: names of the tensors that training did not move: theirs is direct compression.
+        signals: what is left of each tensor of floats, and of the weights that a module makes of several
+            (`weight_norm`), by name. Of a trained one only whether it is all 0 or not finite. Running statistics that
+            recalibration has moved count as they were before it.
+        recalibration: what it has come to, where it was asked for.
+    """
+
+    codes: Mapping[str, Code]
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    history: Sequence[Progress] = ()
+    fitted: Fitted | None = None
+    fixed: tuple[str, ...] = ()
+    signals: Mapping[str, Signal] = field(default_factory=dict)
+    recalibration: Recalibrated | None = None
+
+    @property
+    def weak(self) -> tuple[tuple[str, float], ...]:
+        """Names and dB of tensors with less than 3 dB of their own, the worst first: −∞ is not finite, 0 all zero."""
+        return weak(self.signals)
+
+    @property
+    def params(self) -> dict[str, Tensor]:
+        """The decompressed weights by name: what `laconic.load` gives for the saved file."""
+        return decompress(self.codes)
+
+    @property
+    def file_bytes(self) -> int:
+        """Size of the file in bytes, everything counted."""
+        return container.bits(self.codes, self.metadata) // 8
+
+    def save(self, path: str | Path, *, force: bool = False) -> Path:
+        """Write the `.lac` file, all or nothing.
+
+        Raises:
+            OutputExists: when ``path`` exists and ``force`` is not set.
+        """
+        container.write(Path(path), self.codes, self.metadata, force=force)
+        return Path(path)
+
+    def apply_to(self, module: nn.Module) -> nn.Module:
+        """Copy the decompressed weights into ``module``, or into the network that it is wrapped around; return it.
+
+        Raises:
+            WeightsError: when names or shapes differ.
+        """
+        apply_to(unwrapped(module), self.params)
+        return module
+
+    def evaluate(self, task: Task, split: str = "test") -> dict[str, float]:
+        """Return the loss and the measures of the compressed network on a split: see `Task.evaluate`.
+
+        Raises:
+            DataError: when the task does not have the split.
+            WeightsError: when the weights are not those of the task's module.
+        """
+        return task.evaluate(self.params, split)
+
+    def table(self) -> list[dict[str, Any]]:
+        """Return one plain record per tensor, and one for the header: see `laconic.insight.ledger.Entry`."""
+        return list(self.ledger().records()["tensors"])
+
+    def ledger(self) -> Ledger:
+        """Return the account of the file: exact bytes, entropies and ratios."""
+        return ledger(LacFile(container.dumps(self.codes, self.metadata), "the result", limit=sys.maxsize))
