@@ -11,7 +11,7 @@ import pytest
 from crossing import usually
 
 import laconic
-from laconic.cli import decompress
+from laconic.cli.work import decompress
 from laconic.errors import FormatError
 from laconic.format import container
 from laconic.format.codes import (

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from laconic.cli.console import Output
+from laconic.cli.options import Subject
 from laconic.errors import DataError
 from laconic.models import data, nets
 from laconic.models.params import Params, once, params_of
@@ -49,6 +50,11 @@ def task_of(
     images = data.load(data_name, data_dir, preprocessing, augment=augment)
     module = nets.build(net, images.shape, images.classes, seed)
     return classification(module, images, nets.identity(net, data_name, preprocessing), batch=batch)
+
+
+def task_for(subject: Subject, metadata: Mapping[str, str], *, batch: int = 128, seed: int = 0) -> Task:
+    """Return the task of the options, see `task_of`."""
+    return task_of(subject.net, subject.data, subject.data_dir, subject.task, metadata, batch=batch, seed=seed)
 
 
 def load_factory(factory: str) -> Task:
