@@ -106,6 +106,10 @@ Limit = Annotated[
         rich_help_panel=groups.RUN,
     ),
 ]
+Size = Annotated[
+    int | None,
+    typer.Option(parser=size, metavar="SIZE", help="Budget: bytes of the file, as 100KB or 1.5MiB; never more."),
+]
 Checkpoint = Annotated[Path, typer.Argument(help="The checkpoint: .safetensors, .pt or .pth.")]
 DataDir = Annotated[
     Path | None,
@@ -128,10 +132,7 @@ class Budget:
             help="Budget: bits per weight, of the whole file. 4 unless you say. Buffers and masks are no weights."
         ),
     ] = None
-    size: Annotated[
-        int | None,
-        typer.Option(parser=size, metavar="SIZE", help="Budget: bytes of the file, as 100KB or 1.5MiB; never more."),
-    ] = None
+    size: Size = None
     ratio: Annotated[float | None, typer.Option(help="Budget: how many times smaller than the checkpoint.")] = None
     snr: Annotated[
         float | None, typer.Option(help="Budget: signal over error of the weights in dB, matrices and kernels.")

@@ -75,27 +75,26 @@ def _lines(result: Result, account: Ledger, path: Path, measured: Mapping[str, M
 
 
 def _tensors(result: Result, account: Ledger) -> list[dict[str, Any]]:
-    """Return what became of each tensor, the worst first; what lost nothing or has no error comes last, by its bytes.
+    """Return what became of each tensor, the worst first; of those that lost nothing the largest first.
 
-    The header of the file is one of them, so that the bytes add up to the file.
+    The header of the file comes last, so that the bytes add up to the file.
     """
     zeros = dict[int, float | None]()
 
     def record(entry: Entry) -> dict[str, Any]:
-        code, size = result.codes.get(entry.name), math.prod(entry.shape)
-        if code is not None and id(code) not in zeros:  # names of one tensor have one code
+        code, elements = result.codes[entry.name], math.prod(entry.shape)
+        if id(code) not in zeros:  # names of one tensor have one code
             zeros[id(code)] = _zeros(code)
-        signal = result.signals.get(entry.name)
+        signal = result.signals.get(entry.name)  # of what is kept as it is there is none
         return {
-            "name": entry.name, "code": entry.code, "snr": signal and signal.snr,
-            "zeros": None if code is None else zeros[id(code)],
-            "bits_per_weight": 8 * entry.bytes / size if code is not None and size else None, "bytes": entry.bytes,
+            "name": entry.name, "code": entry.code, "snr": signal.snr if signal else math.inf, "zeros": zeros[id(code)],
+            "bits_per_weight": 8 * entry.bytes / elements if elements else None, "bytes": entry.bytes,
         }  # fmt: skip
 
-    def badness(tensor: Mapping[str, Any]) -> tuple[float, int]:
-        return (math.inf if tensor["snr"] is None else tensor["snr"]), -tensor["bytes"]
-
-    return sorted(map(record, account.entries), key=badness)
+    *tensors, header = account.entries
+    nothing = {"code": header.code, "snr": None, "zeros": None, "bits_per_weight": None}
+    worst_first = sorted(map(record, tensors), key=lambda tensor: (tensor["snr"], -tensor["bytes"]))
+    return [*worst_first, {"name": header.name, **nothing, "bytes": header.bytes}]
 
 
 def _zeros(code: Code) -> float | None:
