@@ -5,11 +5,16 @@ from typing import Annotated
 
 import typer
 
+from laconic import compiled
 from laconic.cli import groups, options
 from laconic.cli.console import Output
 from laconic.errors import PlanError
 
 _OF_RULES = (*groups.names(options.Subject, options.Matters), "split", *groups.names(options.Run))
+
+
+SMALL = 1 << 18
+"""Bytes of a file that vectors have read before Numba would be there."""
 
 
 @groups.grouped
@@ -55,6 +60,8 @@ def command(
     idle = groups.given(context, _OF_RULES)
     if idle and against is None:
         raise PlanError(f"{', '.join(idle)}: goes with --against, the checkpoint to compare with")
+    if against is None and source.is_file() and source.stat().st_size <= SMALL:
+        compiled.spare()
     from laconic.cli.work.inspect import inspect
 
     rules = None
