@@ -1,7 +1,6 @@
 """The one front door: network, plan, task and effort go in; a `Result` that is a file comes out."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar, overload
 
@@ -17,7 +16,6 @@ from laconic.lc.budgeted import buffers_told, within
 from laconic.lc.damage import left
 from laconic.lc.finetune import FineTuning
 from laconic.lc.learning import Training
-from laconic.lc.recalibrate import recalibrate, with_statistics
 from laconic.lc.schedule import Progress
 from laconic.lc.state import LCState
 from laconic.lc.steps import start
@@ -31,10 +29,10 @@ from laconic.models.params import (
     require_storable,
     unwrapped,
 )
-from laconic.models.ties import Untied, untied
+from laconic.models.ties import untied
 from laconic.plans.plan import Plan, weights_only
 from laconic.quantize.budget import QUALITIES, Budget
-from laconic.result import Result
+from laconic.result import Result, recalibrated
 from laconic.theory.metric import Metrics
 from laconic.training.loop import trainable
 from laconic.training.task import Task
@@ -150,14 +148,14 @@ def compress(
         )  # fmt: skip
         kept = left(whole, fitted.codes, module, fitted.signals)
         result = Result(fitted.codes, notes, fitted=fitted, signals=kept)
-        return _recalibrated(result, whole, task, recalibrate, seed)
+        return recalibrated(result, whole, task, recalibrate, seed)
     plan, whole = plan.settled(whole, metrics, alike=effort == "direct")
     with plan.advising():
         if effort == "direct" or task is None:
             codes = {name: code for group in direct(whole.params, plan, metrics) for name, code in group.items()}
             codes = compact({name: codes[name] for name in whole.params})
             result = Result(whole.named(codes), notes, signals=left(whole, codes, module))
-            return _recalibrated(result, whole, task, recalibrate, seed)
+            return recalibrated(result, whole, task, recalibrate, seed)
         moving = trainable(task.module, whole.params)
         first, how = resume or start(whole.params, plan, metrics, moving), training or Training()
     history = list[Progress]()
@@ -170,29 +168,6 @@ def compress(
     codes = compact(FineTuning.of(task, state.all_codes).tuned(state.tuning))
     kept = left(whole, codes, task.module, moved=True)
     return Result(whole.named(codes), notes, tuple(history), fixed=tuple(state.fixed), signals=kept)
-
-
-def _recalibrated(result: Result, network: Untied, task: Task | None, samples: int, seed: int) -> Result:
-    """Return the result with statistics that follow the inputs, where that helps and the file has room for them.
-
-    Args:
-        result: of direct compression.
-        network: as it was.
-        task: there is one, where there are samples.
-        samples: 0 for the result as it is.
-        seed: of the order of the training batches.
-    """
-    if not samples or task is None:
-        return result
-    told, statistics = recalibrate(task, network.named(dict(network.params)), result.params, samples, seed)
-    codes, fitted = with_statistics(result.codes, statistics, task.module), result.fitted
-    size = container.bits(codes, result.metadata) // 8
-    if fitted:
-        asked = fitted.budget.bytes(fitted.weights, int(result.metadata[REFERENCE_BYTES]))
-        if asked is not None and size > max(asked, fitted.file_bytes):  # a file has more, where nobody asked
-            return replace(result, recalibration=replace(told, kept=False))
-        fitted = replace(fitted, codes=codes, file_bytes=size)
-    return replace(result, codes=codes, fitted=fitted, recalibration=told)
 
 
 def _one_budget(plan: object, budget: Budget | None, named: Mapping[str, Any], effort: Effort | None) -> Budget | None:

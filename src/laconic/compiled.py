@@ -1,7 +1,8 @@
 """Machine code from typed Python where Numba is there, and plain Python where it is not.
 
 A reader of files needs NumPy alone: what would be slow in plain Python has a way of its own in vectors, taken where
-`COMPILED` is false.
+`COMPILED` is false. Numba is imported with the first module that has something to compile, and not at all after
+`spare`: to load it takes a second, in which vectors have read a small file.
 
 Machine code is kept on disk. Numba looks at the file of a function alone when it asks whether what is kept is still
 true, but a function holds the code of those it calls, and the constants it was compiled with, wherever they are from.
@@ -12,24 +13,41 @@ import hashlib
 import logging
 from collections.abc import Callable
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from laconic import interrupts
 
-try:
-    import numba
-    from numba.core.caching import CompileResultCacheImpl, FunctionCache
-except ImportError:  # none installed, or one that does not go with this NumPy
-    numba = None  # type: ignore[assignment]
-
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-COMPILED = numba is not None
-"""Whether `compiled` compiles."""
+COMPILED: bool
+"""Whether `compiled` compiles; known when it is first asked for."""
 
+_spared = False
 _SOURCES: dict[str, str] = {}  # module → what its compiled functions are made of, as it was when it was imported
 _LOG = logging.getLogger(__name__)
+
+
+def spare() -> None:
+    """Compile nothing in this process, unless something has been."""
+    global _spared
+    _spared = True
+
+
+def __getattr__(name: str) -> Any:
+    if name == "COMPILED":
+        return _numba() is not None
+    raise AttributeError(f"module 'laconic.compiled' has no attribute {name!r}")
+
+
+@cache
+def _numba() -> Any:
+    """Return Numba; None where it is spared, not installed, or does not go with this NumPy."""
+    try:
+        return None if _spared else import_module("numba")
+    except ImportError:
+        return None
 
 
 def compiled(function: Function) -> Function:
@@ -41,6 +59,7 @@ def compiled(function: Function) -> Function:
     >>> compiled(lambda x: x + 1)(1)
     2
     """
+    numba = _numba()
     if numba is None:
         return function
     dispatcher: Any = numba.njit(nogil=True)(function)
@@ -55,6 +74,7 @@ def compiled(function: Function) -> Function:
 
 def inlined(function: Function) -> Function:
     """Compile ``function`` into every compiled function that calls it."""
+    numba = _numba()
     if numba is None:
         return function
     sources(function)
@@ -95,19 +115,20 @@ def _told(value: object) -> str:
 
 def _kept(stamp: str) -> Callable[[Callable[..., Any]], Any]:
     """Return the class of caches on disk whose content is true as long as ``stamp`` is the same."""
+    caching = import_module("numba.core.caching")
 
-    class Implementation(CompileResultCacheImpl):
+    class Implementation(caching.CompileResultCacheImpl):  # type: ignore[misc, name-defined]
         @property
         def locator(self) -> Any:
             located = super().locator
             located.get_source_stamp = lambda: stamp
             return located
 
-    class Kept(FunctionCache):
+    class Kept(caching.FunctionCache):  # type: ignore[misc, name-defined]
         _impl_class = Implementation
 
         def load_overload(self, sig: Any, target_context: Any) -> Any:
-            loaded = super().load_overload(sig, target_context)  # type: ignore[no-untyped-call]
+            loaded = super().load_overload(sig, target_context)
             interrupts.check()  # LLVM calls Python back, where an interrupt is dropped
             if loaded is None:
                 _say_once()
@@ -115,7 +136,7 @@ def _kept(stamp: str) -> Callable[[Callable[..., Any]], Any]:
 
         def save_overload(self, sig: Any, data: Any) -> None:
             interrupts.check()
-            super().save_overload(sig, data)  # type: ignore[no-untyped-call]
+            super().save_overload(sig, data)
 
     return Kept
 

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -11,10 +11,11 @@ from torch import Tensor, nn
 from laconic.format import container
 from laconic.format.codes import Code
 from laconic.format.container import LacFile
-from laconic.insight.ledger import Ledger, ledger
-from laconic.lc.recalibrate import Recalibrated
+from laconic.insight.ledger import REFERENCE_BYTES, Ledger, ledger
+from laconic.lc.recalibrate import Recalibrated, recalibrate, with_statistics
 from laconic.lc.schedule import Progress
 from laconic.models.params import apply_to, decompress, unwrapped
+from laconic.models.ties import Untied
 from laconic.quantize.budget import Fitted
 from laconic.quantize.budget.signal import Signal, weak
 from laconic.training.task import Task
@@ -94,3 +95,26 @@ class Result:
     def ledger(self) -> Ledger:
         """Return the account of the file: exact bytes, entropies and ratios."""
         return ledger(LacFile(container.dumps(self.codes, self.metadata), "the result", limit=sys.maxsize))
+
+
+def recalibrated(result: Result, network: Untied, task: Task | None, samples: int, seed: int) -> Result:
+    """Return the result with statistics that follow the inputs, where that helps and the file has room for them.
+
+    Args:
+        result: of direct compression.
+        network: as it was.
+        task: there is one, where there are samples.
+        samples: 0 for the result as it is.
+        seed: of the order of the training batches.
+    """
+    if not samples or task is None:
+        return result
+    told, statistics = recalibrate(task, network.named(dict(network.params)), result.params, samples, seed)
+    codes, fitted = with_statistics(result.codes, statistics, task.module), result.fitted
+    size = container.bits(codes, result.metadata) // 8
+    if fitted:
+        asked = fitted.budget.bytes(fitted.weights, int(result.metadata[REFERENCE_BYTES]))
+        if asked is not None and size > max(asked, fitted.file_bytes):  # a file has more, where nobody asked
+            return replace(result, recalibration=replace(told, kept=False))
+        fitted = replace(fitted, codes=codes, file_bytes=size)
+    return replace(result, codes=codes, fitted=fitted, recalibration=told)

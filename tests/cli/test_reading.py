@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 
 import laconic
 from laconic.cli import run
-from laconic.cli.tasks import doubts, fitting, task_of
+from laconic.cli.work.tasks import doubts, fitting, task_of
 from laconic.models.checkpoints import load_checkpoint, open_checkpoint, save_checkpoint
 
 from .commands import parsed

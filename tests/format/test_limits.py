@@ -11,7 +11,8 @@ import pytest
 from crossing import usually
 
 import laconic
-from laconic.cli import decompress
+from laconic.cli.console import Output
+from laconic.cli.work import decompress
 from laconic.errors import FormatError
 from laconic.format import container
 from laconic.format.codes import (
@@ -61,8 +62,8 @@ WAYS = {
     "load": lambda path, limit: laconic.load(path, limit=limit),
     "inspect": lambda path, limit: ledger(container.open(path, limit)),
     "bound": lambda path, limit: of_weights({"w0": np.eye(2)}).point(container.open(path, limit), "x"),
-    "decompress": lambda path, limit: decompress.command(
-        path, path.with_suffix(".safetensors"), limit=limit, quiet=True
+    "decompress": lambda path, limit: decompress.decompress(
+        Output(json=False, quiet=True), path, path.with_suffix(".safetensors"), threads=1, limit=limit, force=False
     ),
 }
 

@@ -1,15 +1,18 @@
 """The command line: parse, call, print. The only reader of arguments and environment."""
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from inspect import cleandoc
+from typing import Annotated
 
 import typer
 
-from laconic import interrupts
-from laconic.cli.console import EXIT_ERROR, Interrupted, explain
+from laconic import __version__, interrupts
+from laconic.cli.console import EXIT_ERROR, Interrupted, explain, forgive, settle
 from laconic.errors import LaconicError
 
 COMMANDS = {
@@ -45,18 +48,39 @@ def application(wanted: str | None) -> typer.Typer:
     """Return the application with the module of the sub-command ``wanted`` imported, and of no other."""
     app = typer.Typer(
         name="laconic",
-        help="Turn a trained network into the smallest file that still does the job.",
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
+        callback=_top,
     )
     for name, summary in COMMANDS.items():
         if name == wanted:
-            app.command(name)(import_module(f"laconic.cli.{name}").command)
+            command = import_module(f"laconic.cli.{name}").command
+            app.command(name, help=_flowing(command.__doc__ or summary))(command)
         else:
             app.command(name, help=summary)(lambda: None)
     return app
+
+
+def _tell_version(wanted: bool) -> None:
+    """Print the version and end, if it is asked for."""
+    if wanted:
+        typer.echo(f"laconic {__version__}")
+        raise typer.Exit
+
+
+def _top(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_tell_version, help="Print the version.")
+    ] = False,
+) -> None:
+    """Turn a trained network into the smallest file that still does the job."""
+
+
+def _flowing(text: str) -> str:
+    """Return a docstring whose paragraphs are lines, to be broken where a terminal ends; indented lines stay."""
+    return re.sub(r"(?<=\S)\n(?=\S)", " ", cleandoc(text))
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -96,7 +120,9 @@ def main() -> None:
     """Run the command that the process was started with."""
     if "OMP_WAIT_POLICY" not in os.environ:  # read when torch is imported
         os.environ.setdefault("GOMP_SPINCOUNT", str(SPINS))
+    forgive()
     code = run(sys.argv[1:])
+    settle()
     if code > 128:
         interrupts.leave(code)
     sys.exit(code)

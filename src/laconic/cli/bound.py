@@ -1,66 +1,34 @@
 """`laconic bound`: R(D) of a network, and `.lac` files beside it."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import torch
 import typer
 
-from laconic.cli import options
-from laconic.cli.console import Output, table
-from laconic.cli.tasks import fitting, task_of
-from laconic.errors import OutputExists
-from laconic.experiments.report import (
-    DECIBELS,
-    bound_figure,
-    bound_page,
-    curve_headings,
-    curve_rows,
-    point_headings,
-    point_rows,
-)
-from laconic.format import container
-from laconic.insight import bound
-from laconic.insight.bound import Bound, Point
-from laconic.models.checkpoints import open_checkpoint
-from laconic.models.params import Arrays, Params, to_numpy
-from laconic.models.ties import untied
-from laconic.theory.importance import input_moments
-from laconic.training.task import Task
-
-OF_WEIGHTS = (
-    "Squared error of matrices and kernels. Gaussian: each tensor with its own mean square; a Gaussian needs more bits "
-    "than any other source, so that files may lie below. Scaled Gaussian: with scales for rows, columns and positions, "
-    "which are paid for. Laplacian: each tensor with its own mean square."
-)
-"""What the curves are without a task."""
-
-OF_OUTPUTS = (
-    "Error E ‖(W − Ŵ) x‖² of what the layers write, summed over the layers, x being what each reads on training data. "
-    "Gaussian: each weight with the mean square of its tensor; a Gaussian needs more bits than any other source, so "
-    "that files may lie below. The moments of x are known to coder and decoder and not paid for."
-)
-"""What the curve is with one."""
+from laconic.cli import groups, options
+from laconic.cli.console import Output
 
 
+@groups.grouped
 def command(
-    weights: Annotated[Path, typer.Argument(help="The checkpoint: .safetensors, .pt or .pth.")],
+    weights: options.Checkpoint,
+    subject: options.Subject,
+    run: options.Run,
+    say: Output,
     files: Annotated[list[Path] | None, typer.Argument(help="The .lac files of it to measure.")] = None,
+    samples: Annotated[
+        int,
+        typer.Option(min=1, help="With a task: training samples that inputs are read on.", rich_help_panel=groups.DATA),
+    ] = 1000,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="A folder to write report.md and figure.png to.")
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="A folder to write report.md and figure.png to.", rich_help_panel=groups.RUN
+        ),
     ] = None,
-    net: options.Net = None,
-    data: options.Data = None,
-    data_dir: options.DataDir = None,
-    task: options.TaskFactory = None,
-    samples: Annotated[int, typer.Option(min=1, help="With a task: training samples that inputs are read on.")] = 1000,
-    seed: options.Seed = 0,
     limit: options.Limit = None,
-    threads: options.Threads = None,
     force: options.Force = False,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
+    key: options.Key = None,
 ) -> None:
     """Show how many bits a weight an error takes in theory, R(D), and how far .lac files are from that.
 
@@ -81,87 +49,6 @@ def command(
 
       laconic bound net.safetensors a.lac --net lenet300 --data digits
     """
-    say = Output(as_json, quiet)
-    _require_folder(output, force=force)
-    torch.set_num_threads(threads or torch.get_num_threads())
-    opened = open_checkpoint(weights)
-    say.note(*opened.notes)
-    params, metadata = dict(opened.params), opened.metadata
-    if net or data or task:
-        bound, about = (
-            _of_outputs(say, params, task_of(net, data, data_dir, task, metadata, seed=seed), samples),
-            OF_OUTPUTS,
-        )
-    else:
-        bound, about = _of_weights(say, params), OF_WEIGHTS
-    points = _points(say, bound, files or [], limit)
-    if output is not None:
-        output.mkdir(parents=True, exist_ok=True)
-        bound_figure(bound, points, output / "figure.png")
-        (output / "report.md").write_text(bound_page(bound, points, about, "figure.png"), encoding="utf-8")
-    shown: list[Any] = [about, _table("bits a weight at an error", curve_headings(bound), curve_rows(bound))]
-    if points:
-        shown.append(_table("bits a weight above the curves", point_headings(bound), point_rows(points), left=True))
-    if output is not None:
-        shown.append(f"report and figure: {output / 'report.md'}")
-    say.result(_record(weights, bound, points), *shown)
+    from laconic.cli.work.bound import Job, show
 
-
-def _require_folder(output: Path | None, *, force: bool) -> None:
-    """Raise `OutputExists` where the output is a file, or a folder with a report that would be replaced."""
-    if output is None:
-        return
-    if output.exists() and not output.is_dir():
-        raise OutputExists(f"{output} is a file; name a folder")
-    if (output / "report.md").exists() and not force:
-        raise OutputExists(f"{output} holds a report; name another folder, or --force to replace it")
-
-
-def _of_weights(say: Output, params: Params) -> Bound:
-    """Return the curves for the error of the weights."""
-    with say.progress("scales of weights", 1.0) as tick:
-        return bound.of_weights(dict(Arrays(params)), lambda done, total: tick(done / total))
-
-
-def _of_outputs(say: Output, params: Params, task: Task, samples: int) -> Bound:
-    """Return the curve for the error of what the layers write."""
-    params = untied(fitting(params, task), task.module).params
-    with say.progress("second moments of inputs", 1.0) as tick:
-        moments = input_moments(task, params, samples=samples, watch=lambda done, total: tick(done / max(1, total)))
-    return bound.of_outputs(dict(Arrays(params)), {name: to_numpy(a.double()) for name, a in moments.items()})
-
-
-def _points(say: Output, bound: Bound, files: list[Path], limit: int | None) -> list[Point]:
-    """Return the points of the files, one after the other."""
-    points, names = [], [path.name for path in files]
-    labels = names if len(set(names)) == len(names) else [str(path) for path in files]
-    with say.progress("reading files", max(1, len(files))) as tick:
-        for path, label in zip(files, labels, strict=True):
-            with container.open(path, limit) as file:
-                points.append(bound.point(file, label))
-            tick(len(points))
-    return points
-
-
-def _table(title: str, headings: tuple[str, ...], rows: list[tuple[str, ...]], *, left: bool = False) -> Any:
-    """Return a table of numbers, its first column perhaps of names."""
-    return table(title, {h: "left" if left and not i else "right" for i, h in enumerate(headings)}, rows)
-
-
-def _record(weights: Path, bound: Bound, points: list[Point]) -> Mapping[str, Any]:
-    """Return everything as plain values."""
-    curves = [
-        {"snr": decibels, "distortion": distortion, "bits_per_weight": bound.rates(distortion)}
-        for decibels in DECIBELS
-        for distortion in [bound.energy / 10 ** (decibels / 10)]
-    ]
-    files = [
-        {"file": point.file, "bits_per_weight": point.bits, "others": point.others, "distortion": point.distortion,
-         "snr": point.snr, "bound": point.rates, "gap": point.gaps}
-        for point in points
-    ]  # fmt: skip
-    error = "outputs" if bound.moments else "weights"
-    return {
-        "checkpoint": str(weights), "error_of": error, "weights": bound.elements, "tensors": list(bound.tensors),
-        "energy": bound.energy, "curves": curves, "files": files,
-    }  # fmt: skip
+    show(Job(weights, key, tuple(files or ()), output, subject, samples, run, limit, force), say)

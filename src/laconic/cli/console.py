@@ -1,19 +1,24 @@
 """What a command says: results on standard output, everything else on standard error."""
 
+import errno
+import io
 import json
 import logging
 import math
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Protocol, final
+from typing import IO, Annotated, Any, ClassVar, Protocol, TextIO, cast, final
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
 from laconic import interrupts
+from laconic.cli import groups
 
 EXIT_ERROR = 1
 
@@ -38,9 +43,75 @@ def explain(message: str) -> None:
     _console(stderr=True).print(" ".join(message.split()))
 
 
+def forgive() -> None:
+    """Let standard output and error say what their encoding lacks in escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def settle() -> None:
+    """Write what waits to be written; what cannot be is dropped, that Python does not fail over it as it ends."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):
+            _lead_nowhere(stream)
+
+
+def _lead_nowhere(stream: TextIO) -> None:
+    """Let the null device take what a stream still holds and whatever else comes."""
+    with suppress(OSError, ValueError):  # no file
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+def _deliver(text: str) -> None:
+    """Write to standard output, now.
+
+    Raises:
+        OSError: when it cannot be written.
+    """
+    if sys.stdout is None:
+        raise OSError(errno.EBADF, "standard output is closed")
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        _lead_nowhere(sys.stdout)
+        raise
+
+
+@final
+class _Unread:
+    """Standard error: what cannot be written there nobody would read, and nothing fails for it."""
+
+    def write(self, text: str) -> None:
+        """Write, or drop."""
+        self._attempt("write", text)
+
+    def flush(self) -> None:
+        """Write what waits, or drop it."""
+        self._attempt("flush")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(sys.stderr, name)
+
+    @staticmethod
+    def _attempt(what: str, *arguments: str) -> None:
+        if sys.stderr is not None:
+            try:
+                getattr(sys.stderr, what)(*arguments)
+            except (OSError, ValueError):
+                _lead_nowhere(sys.stderr)
+
+
 def _console(*, stderr: bool) -> Console:
     """Return a console that prints names as they are: brackets and colons in them are no markup and no emoji."""
-    return Console(stderr=stderr, soft_wrap=True, highlight=False, markup=False, emoji=False)
+    file = cast(IO[str], _Unread()) if stderr else None
+    return Console(file=file, soft_wrap=True, highlight=False, markup=False, emoji=False)
 
 
 class _Shown(logging.Handler):
@@ -60,32 +131,49 @@ class Tick(Protocol):
 @final
 @dataclass(frozen=True)
 class Output:
-    """How a command talks.
+    """How a command talks: a group of options that every command has.
 
     Args:
         json: print one JSON object on standard output and nothing else there.
         quiet: no progress, no tables, no notes.
     """
 
-    json: bool
-    quiet: bool
+    panel: ClassVar[str] = groups.RUN
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")] = False
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors (and JSON, if asked).")] = False
 
     def __post_init__(self) -> None:
         """Show what the library logs, that it compiles for some seconds, where a person looks on."""
         logger = logging.getLogger("laconic")
         for handler in [handler for handler in logger.handlers if isinstance(handler, _Shown)]:
             logger.removeHandler(handler)
-        if not self.quiet and sys.stderr.isatty():
+        if not self.quiet and sys.stderr is not None and sys.stderr.isatty():
             logger.setLevel(logging.INFO)
             logger.addHandler(_Shown())
 
     def result(self, record: Mapping[str, Any], *shown: Table | str) -> None:
-        """Print a result: the record as JSON, or the tables and lines for a person."""
+        """Print a result: the record as JSON, or the tables and lines for a person.
+
+        Raises:
+            OSError: when standard output does not take it.
+        """
         if self.json:
-            sys.stdout.write(json.dumps(plain(record), indent=2, allow_nan=False) + "\n")
+            _deliver(json.dumps(plain(record), indent=2, allow_nan=False) + "\n")
         elif not self.quiet:
-            for item in shown:
-                _console(stderr=False).print(item)
+            console = _console(stderr=False)
+            with console.capture() as capture:
+                for item in shown:
+                    console.print(item)
+            _deliver(capture.get())
+
+    def report(self, record: Mapping[str, Any], *shown: Table | str) -> None:
+        """Print what has been done: the file is in place, whether or not somebody reads this."""
+        try:
+            self.result(record, *shown)
+        except BrokenPipeError:  # somebody has read enough
+            pass
+        except (OSError, ValueError) as error:
+            self.note(f"the figures could not be shown: {error}")
 
     def note(self, *messages: str) -> None:
         """Print lines about what is going on to standard error."""
@@ -101,7 +189,7 @@ class Output:
             text_column, BarColumn(8), TaskProgressColumn(table_column=share), TimeRemainingColumn(table_column=left),
             TextColumn("left"),
         )  # fmt: skip
-        console = Console(stderr=True)
+        console = Console(file=cast(IO[str], _Unread()))
         hidden = self.quiet or not console.is_terminal
         with Progress(*columns, console=console, transient=True, disable=hidden) as bar:
             task = bar.add_task(text, total=total)

@@ -1,30 +1,27 @@
-"""`laconic decompress`: a `.lac` file back to a checkpoint, without torch and one tensor at a time."""
+"""`laconic decompress`: a `.lac` file back to a checkpoint."""
 
-from collections import deque
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 
-from laconic.cli import options
-from laconic.cli.console import Output, in_bytes
-from laconic.format import container, tensors_file
-from laconic.format.container import LacFile
-from laconic.format.files import replace_file
-from laconic.insight.ledger import INTERNAL
+from laconic.cli import groups, options
+from laconic.cli.console import Output
 
 
+@groups.grouped
 def command(
     source: Annotated[Path, typer.Argument(help="The .lac file.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The checkpoint to write (.safetensors).")],
-    threads: Annotated[int, typer.Option(min=1, help="Tensors decoded at once; each takes memory.")] = 1,
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="The checkpoint to write (.safetensors).", rich_help_panel=groups.RUN),
+    ],
+    say: Output,
+    threads: Annotated[
+        int, typer.Option(min=1, help="Tensors decoded at once; each takes memory.", rich_help_panel=groups.RUN)
+    ] = 1,
     limit: options.Limit = None,
     force: options.Force = False,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
 ) -> None:
     """Turn a .lac file back into a checkpoint: exactly the weights that were evaluated.
 
@@ -33,32 +30,6 @@ def command(
     Example:
       laconic decompress net.lac -o net.safetensors
     """
-    options.require_output(output, ".safetensors", force=force)
-    say = Output(as_json, quiet)
-    with container.open(source, limit) as file, replace_file(output, force=force) as target:
-        file.require_room("nothing")
-        outline = {row.name: (row.dtype, row.shape) for row in file.charges()[:-1]}
-        metadata = {key: value for key, value in file.metadata.items() if key not in INTERNAL}
-        written = tensors_file.write(target, outline, metadata, lambda names: decoded(file, names, threads))
-        with say.progress("decompressing", max(1, len(file))) as tick:
-            for number, _ in enumerate(written, 1):
-                tick(number)
-    size = output.stat().st_size
-    record = {"output": str(output), "bytes": size, "tensors": len(outline)}
-    say.result(record, f"wrote {output}: {len(outline)} tensors, {in_bytes(size)}")
+    from laconic.cli.work.decompress import decompress
 
-
-def decoded(file: LacFile, names: list[str], threads: int) -> Iterator[np.ndarray]:
-    """Give the tensors called ``names`` in their order, with at most ``threads`` + 1 of them in memory."""
-    if threads == 1:
-        yield from (file[name] for name in names)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        waiting = deque(pool.submit(file.__getitem__, name) for name in names[:threads])
-        for name in names[threads:]:
-            array = waiting.popleft().result()
-            waiting.append(pool.submit(file.__getitem__, name))
-            yield array
-            del array
-        while waiting:
-            yield waiting.popleft().result()
+    decompress(say, source, output, threads=threads, limit=limit, force=force)

@@ -1,15 +1,40 @@
-"""Options that several commands share, each declared once."""
+"""What can be typed: the options that several commands share, each declared once, and those that belong together."""
 
 import re
+from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import typer
 
+from laconic.cli import groups
 from laconic.errors import DataError
 from laconic.format.files import require_absent
+
+
+class Effort(StrEnum):
+    """How much work compression may be."""
+
+    direct = "direct"
+    train = "train"
+
+
+class Quality(StrEnum):
+    """How hard to try to meet a budget well."""
+
+    fast = "fast"
+    default = "default"
+    max = "max"
+
+
+class Method(StrEnum):
+    """What training does."""
+
+    lc = "lc"
+    idc = "idc"
+    retrain = "retrain"
 
 
 class Split(StrEnum):
@@ -52,15 +77,6 @@ def require_output(path: Path, suffix: str, *, force: bool) -> None:
     require_absent(path, force=force)
 
 
-def name_of(option: str) -> str:
-    """Return an option as it is typed.
-
-    >>> name_of("lr_decay")
-    '--lr-decay'
-    """
-    return "--" + option.replace("_", "-")
-
-
 def size(text: str) -> int:
     """Return a number of bytes from digits, perhaps with a point and a unit: KB is 1000 bytes, KiB 1024.
 
@@ -74,6 +90,11 @@ def size(text: str) -> int:
     return int(Decimal(match[1]) * (1024 if match[3] else 1000) ** power)
 
 
+Seed = Annotated[
+    int,
+    typer.Option(min=0, help="Of everything random: the same seed gives the same file.", rich_help_panel=groups.RUN),
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace an output file that exists.", rich_help_panel=groups.RUN)]
 Limit = Annotated[
     int | None,
     typer.Option(
@@ -82,74 +103,195 @@ Limit = Annotated[
         metavar="SIZE",
         help="Refuse a file whose tensors take more than this, each and all together: 8GB, 500MiB. Default: 1 GiB, or "
         "1000 files.",
+        rich_help_panel=groups.RUN,
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors (and JSON, if asked).")]
-Force = Annotated[bool, typer.Option("--force", help="Replace an output file that exists.")]
-Seed = Annotated[int, typer.Option(min=0, help="Of everything random: the same seed gives the same file.")]
-Threads = Annotated[
+Size = Annotated[
     int | None,
-    typer.Option(
-        min=1,
-        help="Threads of torch (training: the same results for the same number), and tensors at a time under a budget "
-        "(the same file for any number). Default: its choice; all cores.",
-    ),
+    typer.Option(parser=size, metavar="SIZE", help="Budget: bytes of the file, as 100KB or 1.5MiB; never more."),
 ]
-Codebook = Annotated[int | None, typer.Option(min=1, help="Quantize to this many values per tensor.")]
-Keep = Annotated[
-    float | None, typer.Option(min=0, max=1, help="Prune: the share of weights kept, over all tensors together.")
-]
-Rank = Annotated[int | None, typer.Option(min=0, help="Factor each matrix into two of this rank.")]
-PerTensor = Annotated[bool, typer.Option("--per-tensor", help="With --keep: the share of each tensor.")]
-Plan = Annotated[
-    Path | None,
-    typer.Option(
-        help="A TOML plan: patterns of tensor names to compressions. With a budget, the others share the rest."
-    ),
-]
-Lossless = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--lossless",
-        metavar="PATTERN",
-        help="With a budget: tensors that stay as they are, as 'head.*' or '*mask'; may be repeated.",
-    ),
-]
-Net = Annotated[
+Checkpoint = Annotated[Path, typer.Argument(help="The checkpoint, of safetensors or torch.save.")]
+Key = Annotated[
     str | None,
     typer.Option(
-        help="A reference network: lenet300, lenet300-tanh, lenet5, mlp256, conv5-fc3, conv7-fc1, resnet20 to 110."
-    ),
-]
-Data = Annotated[
-    str | None,
-    typer.Option(
-        help="A data set: digits (built in), mnist, fashion-mnist, cifar10, cifar100, or a folder of IDX files."
+        "--key",
+        metavar="KEY",
+        help="In a checkpoint of torch.save: where the network is, as model_state_dict or state.net; '.' for the top.",
+        rich_help_panel=groups.DATA,
     ),
 ]
 DataDir = Annotated[
     Path | None,
-    typer.Option(envvar="LACONIC_DATA", help="The folder that holds the data set, or its own folder by name."),
-]
-TaskFactory = Annotated[
-    str | None,
     typer.Option(
-        "--task", help="A network of your own: package.module:factory, a callable that returns a laconic.Task."
+        envvar="LACONIC_DATA",
+        help="The folder that holds the data set, or its own folder by name.",
+        rich_help_panel=groups.DATA,
     ),
 ]
-Batch = Annotated[int, typer.Option(min=1, help="Samples per training batch.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint of an interrupted run.")]
-Weigh = Annotated[
-    Importance | None,
-    typer.Option(help="How much the error of each weight counts, measured on the training data of the task."),
-]
-Temperature = Annotated[
-    float | None, typer.Option(help="Of --importance unsupervised: above 1 it softens a network too sure of itself.")
-]
-Samples = Annotated[
-    int | None, typer.Option("--importance-samples", min=1, help="Training samples it is measured on; all unless told.")
-]
-Outputs = Annotated[
-    Kind | None, typer.Option("--kind", help="What outputs are, where the loss of a --task does not tell.")
-]
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What the file may cost: one of these at most."""
+
+    panel: ClassVar[str] = groups.WHAT
+    bits: Annotated[
+        float | None,
+        typer.Option(
+            help="Budget: bits per weight, of the whole file. 4 unless you say. Buffers and masks are no weights."
+        ),
+    ] = None
+    size: Size = None
+    ratio: Annotated[float | None, typer.Option(help="Budget: how many times smaller than the checkpoint.")] = None
+    snr: Annotated[
+        float | None, typer.Option(help="Budget: signal over error of the weights in dB, matrices and kernels.")
+    ] = None
+    quality: Annotated[
+        Quality, typer.Option(help="With a budget: fast (no trellis), default (8 states), max (64 states).")
+    ] = Quality.default
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What becomes of weights, by technique: a plan, or the options that stand for one."""
+
+    panel: ClassVar[str] = groups.WHAT
+    codebook: Annotated[int | None, typer.Option(min=1, help="Quantize to this many values per tensor.")] = None
+    keep: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Prune: the share of weights kept, over all tensors together.")
+    ] = None
+    rank: Annotated[int | None, typer.Option(min=0, help="Factor each matrix into two of this rank.")] = None
+    per_tensor: Annotated[bool, typer.Option("--per-tensor", help="With --keep: the share of each tensor.")] = False
+    plan: Annotated[
+        Path | None,
+        typer.Option(
+            help="A TOML plan: patterns of tensor names to compressions. With a budget, the others share the rest."
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
+class Which:
+    """Which weights are compressed."""
+
+    panel: ClassVar[str] = groups.WHICH
+    lossless: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="With a budget: tensors that stay as they are, as 'head.*' or '*mask'; may be repeated.",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
+class Matters:
+    """How much errors of weights count."""
+
+    panel: ClassVar[str] = groups.MATTERS
+    importance: Annotated[
+        Importance | None,
+        typer.Option(help="How much the error of each weight counts, measured on the training data of the task."),
+    ] = None
+    temperature: Annotated[
+        float | None,
+        typer.Option(help="Of --importance unsupervised: above 1 it softens a network too sure of itself."),
+    ] = None
+    importance_samples: Annotated[
+        int | None, typer.Option(min=1, help="Training samples it is measured on; all unless told.")
+    ] = None
+    kind: Annotated[Kind | None, typer.Option(help="What outputs are, where the loss of a --task does not tell.")] = (
+        None
+    )
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Which network and data; what is left open the weights may tell."""
+
+    panel: ClassVar[str] = groups.DATA
+    net: Annotated[
+        str | None,
+        typer.Option(
+            help="A reference network: lenet300, lenet300-tanh, lenet5, mlp256, conv5-fc3, conv7-fc1, resnet20 to 110."
+        ),
+    ] = None
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="A data set: digits (built in), mnist, fashion-mnist, cifar10, cifar100, or a folder of IDX files."
+        ),
+    ] = None
+    data_dir: DataDir = None
+    task: Annotated[
+        str | None,
+        typer.Option(help="A network of your own: package.module:factory, a callable that returns a laconic.Task."),
+    ] = None
+
+    @property
+    def named(self) -> bool:
+        """Whether one of them is named."""
+        return bool(self.net or self.data or self.task)
+
+
+@dataclass(frozen=True)
+class Data(Subject):
+    """Network and data to train on."""
+
+    batch: Annotated[int, typer.Option(min=1, help="Samples per training batch.")] = 128
+
+
+@dataclass(frozen=True)
+class Training:
+    """What training does, and how long."""
+
+    panel: ClassVar[str] = groups.TRAINING
+    method: Annotated[
+        Method, typer.Option(help="With --effort train: lc, or the baselines idc (iterated direct) and retrain.")
+    ] = Method.lc
+    steps: Annotated[int, typer.Option(min=0, help="LC steps at most; the gap stops it before.")] = 120
+    epochs: Annotated[int, typer.Option(min=0, help="Epochs of one L step.")] = 1
+    lr: Annotated[float, typer.Option(help="Learning rate of the first L step.")] = 0.1
+    lr_decay: Annotated[float, typer.Option(help="Its factor from step to step.")] = 0.98
+    weight_decay: Annotated[float, typer.Option(min=0, help="α of (α/2)‖w‖² in the L steps.")] = 0.0
+    mu: Annotated[float | None, typer.Option(help="First penalty parameter μ; set from the loader unless given.")] = (
+        None
+    )
+    growth: Annotated[float, typer.Option(min=1, help="Factor of μ from step to step while choices move.")] = 1.03
+    tolerance: Annotated[float, typer.Option(min=0, help="Stop when ‖w − Δ(Θ)‖/‖w‖ is below.")] = 0.01
+    quadratic_penalty: Annotated[bool, typer.Option("--quadratic-penalty", help="Without multipliers.")] = False
+    finetune: Annotated[int, typer.Option(min=0, help="Epochs of fine-tuning what stays free at the end.")] = 20
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How a reference network is trained."""
+
+    panel: ClassVar[str] = groups.TRAINING
+    epochs: Annotated[int, typer.Option(min=0, help="Passes over the training data.")] = 40
+    lr: Annotated[float, typer.Option(help="Learning rate at the start; it falls to 0 as half a cosine.")] = 0.1
+    weight_decay: Annotated[float, typer.Option(min=0, help="α of (α/2)‖w‖² on weights, not on biases.")] = 0.0
+
+
+@dataclass(frozen=True)
+class Run:
+    """What makes one run like another."""
+
+    panel: ClassVar[str] = groups.RUN
+    seed: Seed = 0
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Threads of torch (training: the same results for the same number), and tensors at a time under a "
+            "budget (the same file for any number). Default: its choice; all cores.",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True)
+class LongRun(Run):
+    """A run that can be interrupted and gone on with."""
+
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint of an interrupted run.")] = False
+    force: Force = False

@@ -3,11 +3,12 @@
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
-from laconic.cli import options
+from laconic.cli import groups
 from laconic.cli.console import Output
 
 
-def command(as_json: options.Json = False, quiet: options.Quiet = False) -> None:
+@groups.grouped
+def command(say: Output) -> None:
     """Print the versions of laconic and of what it runs on.
 
     Example:
@@ -19,4 +20,4 @@ def command(as_json: options.Json = False, quiet: options.Quiet = False) -> None
             versions[name] = version(name)
         except PackageNotFoundError:
             versions[name] = "not installed"
-    Output(as_json, quiet).result(versions, *(f"{name} {number}" for name, number in versions.items()))
+    say.result(versions, *(f"{name} {number}" for name, number in versions.items()))

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import final
 
 import numpy as np
@@ -110,14 +110,20 @@ class GridCode(Code):
     @property
     def index_bits(self) -> float:
         """What the integers cost by the tables, in bits: no tables, scale symbols or states of the coder."""
-        segments = self.own_scales.segments()
-        return self.coder.bits(decode_counts(self.payload.array.data, segments, self.coder), segments)
+        return self._counted[0]
 
     @property
     def extremes(self) -> tuple[int, int]:
         """The least of the integers v and the largest; 0 and 0 where there are none."""
-        levels = decode_counts(self.payload.array.data, self.own_scales.segments(), self.coder)
-        return (int(levels.min()), int(levels.max())) if len(levels) else (0, 0)
+        return self._counted[1]
+
+    @cached_property
+    def _counted(self) -> tuple[float, tuple[int, int]]:
+        """What the integers cost, and the least and the largest: decoded once."""
+        segments = self.own_scales.segments()
+        levels = decode_counts(self.payload.array.data, segments, self.coder)
+        extremes = (int(levels.min()), int(levels.max())) if len(levels) else (0, 0)
+        return self.coder.bits(levels, segments), extremes
 
     @property
     def levels(self) -> np.ndarray:
@@ -175,8 +181,8 @@ class GridCode(Code):
         return cls(shape, dtype, transform, mode, start, step, model, scales, payload)
 
     def check(self) -> None:
-        """Decode the payload."""
-        decode_counts(self.payload.array.data, self.own_scales.segments(), self.coder)
+        """Decode the payload; what is counted meanwhile stays."""
+        _ = self._counted
 
     def labels(self) -> np.ndarray:
         """Return v; with a cosine transform, of each coefficient."""

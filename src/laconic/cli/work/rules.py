@@ -2,17 +2,18 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import torch
 
 from laconic.cli import options
 from laconic.cli.console import Output, table
-from laconic.cli.tasks import batches_per_epoch, counted, fitting, task_of
+from laconic.cli.groups import names
+from laconic.cli.work.tasks import batches_per_epoch, counted, fitting, opened, task_for
 from laconic.errors import DataError, PlanError
 from laconic.format import container
-from laconic.models.checkpoints import open_checkpoint
 from laconic.models.params import Params, all_of, is_float
 from laconic.models.ties import untied
 from laconic.theory.importance import Importance, Rule, golden_rules, true_distortion
@@ -25,45 +26,58 @@ PREDICTING = "unsupervised"
 """The importance whose quadratic form is the distortion of the outputs for small errors."""
 
 
-def golden(
-    say: Output, source: Path, against: Path, limit: int | None, *,
-    net: str | None, data: str | None, data_dir: Path | None, task: str | None, seed: int, threads: int | None,
-    importance: options.Importance | None, temperature: float | None, importance_samples: int | None,
-    kind: options.Kind | None, split: options.Split | None,
-) -> dict[str, Any]:  # fmt: skip
-    """Return the report as plain values; arguments are the options of `laconic inspect`."""
-    torch.set_num_threads(threads or torch.get_num_threads())
-    opened = open_checkpoint(against)
-    say.note(*opened.notes)
-    params, metadata = dict(opened.params), opened.metadata
-    with container.open(source, limit) as file:
-        compressed, firsts = all_of(file), {name: file.ties.get(name, name) for name in file}
-    _require_same_names(params, compressed, source, against)
-    weighing = importance not in (None, options.Importance.none)
-    subject = None
-    if net or data or task or split or weighing:
-        subject = task_of(net, data, data_dir, task, metadata, seed=seed)
-        params, compressed = dict(fitting(params, subject)), dict(fitting(compressed, subject))
-    whole = untied(params, subject.module) if subject else untied(params).alike(firsts.__getitem__)
-    params, compressed = dict(whole.params), {name: compressed[name] for name in whole.params}
-    changed = _changed(params, compressed)
-    named = "none" if importance is options.Importance.none or subject is None else (importance or PREDICTING)
-    if named == "none" and (temperature, importance_samples) != (None, None):
-        raise PlanError("--temperature and --importance-samples go with a task and an --importance")
-    outputs = kind_of(subject, kind) if subject else "regression"
-    metrics: Metrics = {}
-    if subject is not None and named != "none":
-        of_kind = str(kind) if kind and named == PREDICTING else None
-        metrics = _metrics(say, subject, params, Importance(str(named), temperature, importance_samples, of_kind))
-    rules = golden_rules(params, changed, metrics, outputs)
-    report = _report(params, changed, rules, str(named))
-    if subject is not None:
-        true = _true(say, subject, params, compressed, (split or options.Split.validation).value, outputs, temperature)
-        report |= _measured(report, true, outputs, (split or options.Split.validation).value)
-    return {"against": str(against), **report}
+@final
+@dataclass(frozen=True)
+class Comparison:
+    """What the file is compared with, and by which importance: the options of `laconic inspect`."""
+
+    against: Path
+    subject: options.Subject
+    matters: options.Matters
+    split: options.Split | None
+    run: options.Run
+    key: str | None = None
+
+    def report(self, say: Output, source: Path, limit: int | None) -> dict[str, Any]:
+        """Return the report as plain values."""
+        torch.set_num_threads(self.run.threads or torch.get_num_threads())
+        importance, temperature, samples, kind = (getattr(self.matters, name) for name in names(self.matters))
+        checkpoint = opened(say, self.against, self.key)
+        params = dict(checkpoint.params)
+        with container.open(source, limit) as file:
+            compressed, firsts = all_of(file), {name: file.ties.get(name, name) for name in file}
+        _require_same_names(params, compressed, source, self.against)
+        weighing = importance not in (None, options.Importance.none)
+        task = None
+        if self.subject.named or self.split or weighing:
+            task = task_for(say, self.subject, checkpoint.metadata, seed=self.run.seed)
+            params, compressed = dict(fitting(params, task)), dict(fitting(compressed, task))
+        whole = untied(params, task.module) if task else untied(params).alike(firsts.__getitem__)
+        params, compressed = dict(whole.params), {name: compressed[name] for name in whole.params}
+        changed = _changed(params, compressed)
+        named = "none" if importance is options.Importance.none or task is None else (importance or PREDICTING)
+        if named == "none" and (temperature, samples) != (None, None):
+            raise PlanError("--temperature and --importance-samples go with a task and an --importance")
+        outputs = kind_of(task, kind) if task else "regression"
+        metrics: Metrics = {}
+        if task is not None and named != "none":
+            of_kind = str(kind) if kind and named == PREDICTING else None
+            metrics = _metrics(say, task, params, Importance(str(named), temperature, samples, of_kind))
+        rules = golden_rules(params, changed, metrics, outputs)
+        report = _report(params, changed, rules, str(named))
+        if task is not None:
+            split = (self.split or options.Split.validation).value
+            true = _true(say, task, params, compressed, split, outputs, temperature)
+            report |= _measured(report, true, outputs, split)
+        return {"against": str(self.against), **report}
+
+    @staticmethod
+    def shown(report: Mapping[str, Any]) -> list[Any]:
+        """Return the table and the lines under it."""
+        return _shown(report)
 
 
-def shown(report: Mapping[str, Any]) -> list[Any]:
+def _shown(report: Mapping[str, Any]) -> list[Any]:
     """Return the table and the lines under it."""
     columns = {"tensor": "left", "objective": "right", "residual": "right", "SNR, dB": "right"}
     rows = [

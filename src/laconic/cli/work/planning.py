@@ -1,7 +1,6 @@
 """The plan that options stand for."""
 
-from pathlib import Path
-
+from laconic.cli.options import Rows
 from laconic.csteps.adaptive_codebook import AdaptiveCodebook
 from laconic.csteps.compression import Compression
 from laconic.csteps.joint import Joint
@@ -13,26 +12,25 @@ from laconic.models.params import Params
 from laconic.plans.plan import Plan, load_plan, weights_only
 
 
-def plan_of(
-    params: Params, codebook: int | None, keep: float | None, rank: int | None, per_tensor: bool, path: Path | None
-) -> Plan:
+def plan_of(params: Params, rows: Rows) -> Plan:
     """Return the plan that the options stand for.
 
     Raises:
         PlanError: for options that do not go together, and where none is given.
     """
-    if path is not None:
-        if (codebook, keep, rank, per_tensor) != (None, None, None, False):
+    if rows.plan is not None:
+        if rows != Rows(plan=rows.plan):
             raise PlanError("--plan says it all: leave out --codebook, --keep, --rank and --per-tensor")
-        return load_plan(path)
-    if per_tensor and keep is None:
+        return load_plan(rows.plan)
+    codebook, keep, rank = rows.codebook, rows.keep, rows.rank
+    if rows.per_tensor and keep is None:
         raise PlanError("--per-tensor goes with --keep; a codebook and a rank are each tensor's own already")
     if keep is not None and rank is not None:
         raise PlanError("--keep and --rank do not combine on one tensor; say which tensor gets which in a --plan")
     values: Compression = AdaptiveCodebook(codebook) if codebook is not None else Lossless()
     if keep is not None:
         pruned = KeepLargest(keep, values=values)
-        return weights_only(pruned if per_tensor else Joint(pruned), params)
+        return weights_only(pruned if rows.per_tensor else Joint(pruned), params)
     if rank is not None:
         return weights_only(LowRank(rank, left=values, right=values), params)
     if codebook is None:

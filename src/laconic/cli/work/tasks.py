@@ -14,8 +14,10 @@ from typing import Any
 import torch
 
 from laconic.cli.console import Output
+from laconic.cli.options import Subject
 from laconic.errors import DataError, LaconicError
 from laconic.models import data, nets
+from laconic.models.checkpoints import Checkpoint, open_checkpoint
 from laconic.models.params import Params, beside, first_names, once, params_of
 from laconic.models.state_dicts import named_as
 from laconic.training.batches import Batch, Batches
@@ -56,6 +58,20 @@ def task_of(
     images = data.load(data_name, data_dir, preprocessing, augment=augment)
     module = nets.build(net, images.shape, images.classes, seed)
     return classification(module, images, nets.identity(net, data_name, preprocessing), batch=batch)
+
+
+def opened(say: Output, path: Path, key: str | None = None) -> Checkpoint:
+    """Return what a checkpoint holds, and say what was chosen, left out or renamed."""
+    checkpoint = open_checkpoint(path, key)
+    say.note(*checkpoint.notes)
+    return checkpoint
+
+
+def task_for(say: Output, subject: Subject, metadata: Mapping[str, str], *, batch: int = 128, seed: int = 0) -> Task:
+    """Return the task of the options, see `task_of`, and say what it has decided by itself."""
+    task = task_of(subject.net, subject.data, subject.data_dir, subject.task, metadata, batch=batch, seed=seed)
+    say.note(*task.notes)
+    return task
 
 
 def load_factory(factory: str) -> Task:

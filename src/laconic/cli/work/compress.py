@@ -1,0 +1,254 @@
+"""What `laconic compress` does: a checkpoint to a `.lac` file."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import final
+
+import torch
+
+from laconic import interrupts
+from laconic.cli import options
+from laconic.cli.console import Output, in_bytes
+from laconic.cli.groups import values
+from laconic.cli.work.figures import Written, report
+from laconic.cli.work.metadata import carried
+from laconic.cli.work.planning import plan_of
+from laconic.cli.work.running import Run, going_on, resumable
+from laconic.cli.work.tasks import batches_per_epoch, counted, doubts, fitting, opened, task_for
+from laconic.errors import DataError, PlanError
+from laconic.format.codes import Code
+from laconic.format.compact import compact
+from laconic.format.files import sha256
+from laconic.insight.ledger import REFERENCE_BYTES
+from laconic.lc.baselines import direct
+from laconic.lc.budgeted import buffers_told, within
+from laconic.lc.damage import left
+from laconic.lc.finetune import FINE_TUNING
+from laconic.lc.learning import Training
+from laconic.models.params import Params, buffers_of
+from laconic.models.ties import Untied, untied
+from laconic.plans.plan import Plan, load_plan
+from laconic.quantize.budget import PASSES, QUALITIES, Budget
+from laconic.result import Result, recalibrated
+from laconic.theory.importance import Importance
+from laconic.theory.metric import Metrics
+from laconic.training.optimization import Optimization
+from laconic.training.task import Task
+
+
+@final
+@dataclass(frozen=True)
+class Job:
+    """What is compressed, how, and where it goes.
+
+    Args:
+        idle: the options of training that stand on the command line, as they are typed.
+        table: whether every tensor is shown.
+        key: where the network is in the checkpoint.
+        recalibrate: training samples that running statistics follow; 0 for none.
+    """
+
+    weights: Path
+    output: Path
+    effort: options.Effort
+    budget: options.Budget
+    rows: options.Rows
+    which: options.Which
+    matters: options.Matters
+    data: options.Data
+    training: options.Training
+    run: options.LongRun
+    idle: tuple[str, ...] = ()
+    table: bool = False
+    key: str | None = None
+    recalibrate: int = 0
+
+    @property
+    def checkpoint(self) -> Path:
+        """The file of the state that a run goes on from."""
+        return self.output.with_name(self.output.name + ".checkpoint")
+
+    def labels(self, plan: Plan, task: Task) -> dict[str, str]:
+        """Return what must be the same when it is resumed."""
+        chosen = {**values(self.rows), "--batch": self.data.batch, "--seed": self.run.seed, **values(self.training)}
+        return {
+            **{option: str(value) for option, value in chosen.items()},
+            "the checkpoint's SHA-256": sha256(self.weights),
+            "--plan": "" if self.rows.plan is None else repr(plan),
+            **({"--importance": repr(plan.importance)} if plan.importance else {}),
+            "the task": self.data.task or str(dict(task.metadata)),
+            "--threads": str(torch.get_num_threads()),
+        }
+
+
+def compress(job: Job, say: Output) -> None:
+    """Compress, write and print."""
+    run, data = job.run, job.data
+    if job.recalibrate and job.effort is options.Effort.train:
+        raise PlanError("--recalibrate goes with --effort direct: training moves running statistics by itself")
+    options.require_output(job.output, ".lac", force=run.force or (run.resume and job.checkpoint.exists()))
+    torch.set_num_threads(run.threads or torch.get_num_threads())
+    checkpoint = opened(say, job.weights, job.key)
+    params, metadata = checkpoint.params, checkpoint.metadata
+    notes, left_out = carried(metadata, job.weights)
+    say.note(*left_out)
+    notes[REFERENCE_BYTES] = str(job.weights.stat().st_size)
+    budget = _budget(job)
+    if budget:
+        plan = load_plan(job.rows.plan) if job.rows.plan else None
+    else:
+        params = dict(params)
+        plan = plan_of(params, job.rows)
+    plan = _weighed(plan, job.matters)
+    weighing, task = plan is not None and plan.importance is not None, None
+    if job.effort is options.Effort.train or data.named or weighing or job.recalibrate:
+        with _needing_a_task("an importance needs" if weighing else "--recalibrate needs" if job.recalibrate else ""):
+            task = task_for(say, data, metadata, batch=data.batch, seed=run.seed)
+        params = fitting(params, task)
+        say.note(*doubts(params, task, metadata))
+    plan = plan and plan.on(task and task.module)
+    whole = untied(params, task.module if task else None)
+    if task is not None and job.effort is options.Effort.train:
+        assert plan is not None, "a budget is for direct compression"
+        _by_training(job, say, plan, whole, task, notes)
+        return
+    result = _directly(job, say, budget, plan, whole, task, notes)
+    if task is not None and job.recalibrate:
+        result = _recalibrated(job, say, result, whole, task)
+    del params, whole  # what was read of the checkpoint leaves the memory
+    with resumable(job.output):
+        report(say, result, Written(job.output, run.force), task, table=job.table)
+
+
+def _directly(
+    job: Job, say: Output, budget: Budget | None, plan: Plan | None, network: Untied, task: Task | None,
+    notes: Mapping[str, str],
+) -> Result:  # fmt: skip
+    """Return the result of compression from the weights alone."""
+    if job.idle:  # none is ignored
+        raise PlanError(f"{', '.join(job.idle)}: only --effort train takes this")
+    notes = {**(task.metadata if task else {}), **notes}
+    metrics = plan and _metrics(say, plan, task, network.params)
+    if budget:
+        rows = (plan or Plan({})).keeping(job.which.lossless or [])
+        return _within(say, network, budget, rows, metrics, job.budget.quality, notes, task, job.run.threads)
+    assert plan is not None, "what is no budget is a plan"
+    plan, network = plan.settled(network, metrics, alike=True)
+    codes = _direct(say, plan, network, metrics)
+    return Result(codes, notes, signals=left(network, codes, task and task.module))
+
+
+def _recalibrated(job: Job, say: Output, result: Result, network: Untied, task: Task) -> Result:
+    """Return the result with statistics that follow the inputs, with a progress bar over the batches meanwhile."""
+    needed = -(-2 * job.recalibrate // job.data.batch)
+    with say.progress("recalibrating", max(1, min(batches_per_epoch(task), needed))) as tick:
+        return recalibrated(result, network, counted(task, tick), job.recalibrate, job.run.seed)
+
+
+def _by_training(
+    job: Job, say: Output, plan: Plan, network: Untied, task: Task, notes: Mapping[str, str]
+) -> None:  # fmt: skip
+    """Compress by training, from the start or from a checkpoint on."""
+    of, run = job.training, job.run
+    how = Training(
+        of.method.value, of.steps, Optimization(of.epochs, of.lr, weight_decay=of.weight_decay), of.lr_decay, mu=of.mu,
+        growth=of.growth, tolerance=of.tolerance, augmented=not of.quadratic_penalty,
+        finetune=replace(FINE_TUNING, epochs=of.finetune),
+    )  # fmt: skip
+    resume = going_on(say, job.checkpoint, resume=run.resume, force=run.force)
+    running = Run(say, job.checkpoint, job.labels(plan, task), resume, job.output, run.force)
+    with resumable(job.output, job.checkpoint):
+        metrics = _metrics(say, plan, task, network.params)
+        plan, network = plan.settled(network, alike=False)
+        result = running.compress(network.params, plan, task, how, notes, run.seed, metrics)
+        report(say, result, Written(job.output, run.force, run.resume), task, table=job.table)
+        interrupts.finish()
+    job.checkpoint.unlink(missing_ok=True)  # not before all is said: who is interrupted has not seen the figures
+
+
+def _weighed(plan: Plan | None, matters: options.Matters) -> Plan | None:
+    """Return the plan with the importance that the options name; it has its own where they name none."""
+    if matters.importance in (None, options.Importance.none):
+        if matters != options.Matters(matters.importance):
+            raise PlanError("--temperature, --importance-samples and --kind go with an --importance")
+        return replace(plan, importance=None) if plan and matters.importance else plan
+    if plan is None:
+        raise PlanError(
+            "--importance does not go with a budget, which weighs the errors of all weights alike for now; "
+            "say --codebook, --keep or --plan"
+        )
+    kind = matters.kind and matters.kind.value
+    importance = Importance(matters.importance.value, matters.temperature, matters.importance_samples, kind)
+    return replace(plan, importance=importance)
+
+
+@contextmanager
+def _needing_a_task(who: str) -> Iterator[None]:
+    """Let the error of a task that is not there say ``who``, if anyone, needs it for its data."""
+    try:
+        yield
+    except DataError as error:
+        if not who:
+            raise
+        raise DataError(f"{who} a task, to measure on its data; {error}") from error
+
+
+def _metrics(say: Output, plan: Plan, task: Task | None, params: Params) -> Metrics | None:
+    """Return the metrics of the plan's importance, with a progress bar over the samples meanwhile."""
+    if plan.importance is None:
+        return None
+    with say.progress(f"importance: {plan.importance.name}", 1.0) as tick:
+        return plan.metrics(task, params, lambda done, total: tick(done / max(1, total)))
+
+
+def _direct(say: Output, plan: Plan, network: Untied, metrics: Metrics | None) -> dict[str, Code]:
+    """Return the codes of direct compression, with a progress bar over the elements meanwhile."""
+    codes, params = dict[str, Code](), network.params
+    with say.progress("direct compression", max(1, sum(tensor.numel() for tensor in params.values()))) as tick:
+        with plan.advising():
+            for group in direct(params, plan, metrics):
+                codes.update(group)
+                tick(sum(code.size for code in codes.values()))
+    return network.named(compact({name: codes[name] for name in params}))
+
+
+def _budget(job: Job) -> Budget | None:
+    """Return the budget that the options name, the default one where they name nothing, or None for a plan alone."""
+    limits = replace(job.budget, quality=options.Quality.default)
+    named = [option for option, value in values(limits).items() if value not in (None, options.Quality.default)]
+    techniques = values(replace(job.rows, plan=None))
+    planned = [option for option, value in techniques.items() if value is not None and value is not False]
+    training = job.effort is options.Effort.train
+    if len(named) > 1:
+        raise PlanError(f"{', '.join(named)}: a budget is named once")
+    if named and not planned and not training:
+        return Budget(bits=limits.bits, size=limits.size, ratio=limits.ratio, snr=limits.snr)
+    if planned or job.rows.plan or training:
+        idle = [*named, *(["--quality"] if job.budget != limits else [])]
+        if idle and (planned or training):
+            beside = ", ".join(planned) or "--effort train"
+            raise PlanError(f"{idle[0]} does not go with {beside}: a budget says it all")
+        if idle or job.which.lossless:
+            alone = idle[0] if idle else "--lossless"
+            raise PlanError(f"{alone} goes with a budget: name one, as --bits 4; or give what stays a row in a --plan")
+        return None
+    return Budget(bits=4, asked=False)
+
+
+def _within(
+    say: Output, network: Untied, budget: Budget, plan: Plan, metrics: Metrics | None, quality: options.Quality,
+    notes: Mapping[str, str], task: Task | None, threads: int | None,
+) -> Result:  # fmt: skip
+    """Return the result within a budget, with a progress bar over the passes meanwhile."""
+    buffers, reference = buffers_of(task.module) if task else (), int(notes[REFERENCE_BYTES])
+    notes = {**notes, **buffers_told(network, buffers)}
+    with say.progress("choosing the step", PASSES) as tick:
+        fitted = within(
+            network, budget, plan, QUALITIES[quality.value], notes,
+            lambda number, size: tick(number, f"pass {number}: {in_bytes(size)}"),
+            buffers=buffers, metrics=metrics, reference_bytes=reference, threads=threads,
+        )  # fmt: skip
+    kept = left(network, fitted.codes, task and task.module, fitted.signals)
+    return Result(fitted.codes, notes, fitted=fitted, signals=kept)

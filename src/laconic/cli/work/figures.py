@@ -1,0 +1,128 @@
+"""What is said of a compressed network once its file is written: a few lines, and on request every tensor."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+from rich.table import Table
+
+from laconic.cli.console import Output, in_bytes, table
+from laconic.cli.work.running import is_written
+from laconic.cli.work.tasks import evaluations
+from laconic.format import container
+from laconic.format.codes import Code
+from laconic.insight.ledger import Entry, Ledger
+from laconic.quantize.budget.signal import told, total
+from laconic.result import Result
+from laconic.training.task import Task
+
+
+@final
+@dataclass(frozen=True)
+class Written:
+    """The file, and whether it may be there already."""
+
+    path: Path
+    force: bool
+    resume: bool = False
+
+    def write(self, result: Result) -> None:
+        """Write the file, if it is not there as it would be."""
+        content = lambda: container.dumps(result.codes, result.metadata)  # noqa: E731
+        if not is_written(self.path, content, resume=self.resume, force=self.force):
+            result.save(self.path, force=self.force)
+
+
+def report(say: Output, result: Result, file: Written, task: Task | None, *, table: bool) -> None:
+    """Write, evaluate and print."""
+    file.write(result)  # before anything else can fail
+    measured = evaluations(task, result.params, say) if task else {}
+    account = result.ledger()
+    steps = result.history[-1].step if result.history else 0
+    tensors = _tensors(result, account) if table or say.json else []
+    record: dict[str, Any] = {
+        "output": str(file.path), "bytes": account.file_bytes, "reference_bytes": account.reference_bytes,
+        "ratio": account.ratio, "published_ratio": account.published_ratio, "steps": steps,
+        "history": [progress.__dict__ for progress in result.history],
+        "compressed_once": list(result.fixed), "snr": total(result.signals.values()),
+        "least_snr": min((signal.snr for signal in result.signals.values()), default=math.inf),
+        "weak": [{"name": name, "snr": snr} for name, snr in result.weak], "tensors": tensors, **measured,
+        "recalibration": result.recalibration and vars(result.recalibration),
+    }  # fmt: skip
+    fitted = result.fitted
+    if fitted:
+        record |= {"asked": str(fitted.budget), "bits_per_weight": fitted.bits_per_weight, "snr": fitted.snr,
+                   "step": fitted.step, "passes": fitted.passes, "kept_lossless": list(fitted.lossless)}  # fmt: skip
+    lines = _lines(result, account, file.path, measured)
+    say.report(record, *([_table(tensors, trained=bool(result.history))] if table else []), *lines)
+
+
+def _lines(result: Result, account: Ledger, path: Path, measured: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Return what there is to say, the file first."""
+    first = f"wrote {path}: {in_bytes(account.file_bytes)}, "
+    first += f"{account.ratio:.2f}× smaller" if account.ratio else ""
+    fitted = result.fitted
+    if fitted:
+        first += f"; asked {fitted.budget}, {fitted.bits_per_weight or 0:.3f} bits per weight at {fitted.snr:.2f} dB"
+        if not fitted.budget.asked and (fitted.bits_per_weight or 0) > 1.05 * (fitted.budget.bits or 0):
+            first += "; nobody asked: these bits are beside what stays as it is"
+    figures = [
+        f"{split}: " + ", ".join(f"{k} {v:.4g}" for k, v in measures.items()) for split, measures in measured.items()
+    ]
+    return [first, *told(result.signals), *_recalibration(result), *figures]
+
+
+def _recalibration(result: Result) -> list[str]:
+    """Return what recalibration has come to, if it was asked for."""
+    of = result.recalibration
+    if of is None:
+        return []
+    moved = f"outputs {of.before:.4g} from the original's before, {of.after:.4g} after"
+    return [f"recalibrated {of.layers} layers: {moved}" if of.kept else f"recalibration left off: {moved}"]
+
+
+def _tensors(result: Result, account: Ledger) -> list[dict[str, Any]]:
+    """Return what became of each tensor, the worst first; of those that lost nothing the largest first.
+
+    The header of the file comes last, so that the bytes add up to the file.
+    """
+    zeros = dict[int, float | None]()
+
+    def record(entry: Entry) -> dict[str, Any]:
+        code, elements = result.codes[entry.name], math.prod(entry.shape)
+        if id(code) not in zeros:  # names of one tensor have one code
+            zeros[id(code)] = _zeros(code)
+        signal = result.signals.get(entry.name)  # of what is kept as it is there is none
+        return {
+            "name": entry.name, "code": entry.code, "snr": signal.snr if signal else math.inf, "zeros": zeros[id(code)],
+            "bits_per_weight": 8 * entry.bytes / elements if elements else None, "bytes": entry.bytes,
+        }  # fmt: skip
+
+    *tensors, header = account.entries
+    nothing = {"code": header.code, "snr": None, "zeros": None, "bits_per_weight": None}
+    worst_first = sorted(map(record, tensors), key=lambda tensor: (tensor["snr"], -tensor["bytes"]))
+    return [*worst_first, {"name": header.name, **nothing, "bytes": header.bytes}]
+
+
+def _zeros(code: Code) -> float | None:
+    """Return the share of elements that are 0."""
+    array = code.decompress()
+    return 1 - np.count_nonzero(array) / array.size if array.size else None
+
+
+def _table(tensors: list[dict[str, Any]], *, trained: bool) -> Table:
+    """Return the tensors as a table; of trained ones it is known only whether nothing is left."""
+    columns = {"tensor": "left", "code": "left", "error, dB": "right", "zeros": "right", "bits per weight": "right",
+               "bytes": "right"}  # fmt: skip
+    rows = []
+    for each in tensors:
+        snr, zeros, bits = each["snr"], each["zeros"], each["bits_per_weight"]
+        exact = "trained" if trained else "exact"
+        rows.append((
+            each["name"], each["code"], "-" if snr is None else exact if snr == math.inf else f"{snr:.2f}",
+            "-" if zeros is None else f"{zeros:.1%}", "-" if bits is None else f"{bits:.3f}", f"{each['bytes']:,}",
+        ))  # fmt: skip
+    return table("tensors, the worst first", columns, rows)

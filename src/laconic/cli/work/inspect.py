@@ -1,0 +1,55 @@
+"""What `laconic inspect` prints: the account of a file, without torch."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from laconic.cli.console import Output, in_bytes, table
+from laconic.format import container
+from laconic.insight.ledger import Ledger, ledger
+
+if TYPE_CHECKING:
+    from laconic.cli.work.rules import Comparison
+
+
+def inspect(say: Output, source: Path, limit: int | None, rules: "Comparison | None") -> None:
+    """Print the account, and where there are rules what they say."""
+    with container.open(source, limit) as file, say.progress("reading", max(1, len(file))) as tick:
+        account, metadata = ledger(file, tick), dict(file.metadata)
+    record = {"file": str(source), "metadata": metadata, **account.records()}
+    columns = {"tensor": "left", "shape": "right", "code": "left", "bytes": "right", "entropy": "right",
+               "share": "right", "as published": "right"}  # fmt: skip
+    rows = [
+        (
+            entry.name,
+            " × ".join(map(str, entry.shape)) or "-",
+            entry.code,
+            f"{entry.bytes:,}",
+            f"{entry.entropy_bytes:,.0f}",
+            f"{entry.share:.1%}",
+            f"{entry.published_bits / 8:,.0f}",
+        )
+        for entry in account.entries
+    ]
+    shown: list[Any] = [table(f"{source.name} ({_about(metadata)})", columns, rows), *_totals(account)]
+    if rules is not None:
+        report = rules.report(say, source, limit)
+        record["golden"] = report
+        shown += rules.shown(report)
+    say.result(record, *shown)
+
+
+def _about(metadata: dict[str, str]) -> str:
+    """Return what the file says it holds."""
+    return ", ".join(metadata[key] for key in ("net", "data", "preprocessing") if key in metadata) or "no metadata"
+
+
+def _totals(account: Ledger) -> list[str]:
+    """Return the lines under the table."""
+    lines = [f"file {account.file_bytes:,} bytes ({in_bytes(account.file_bytes)})"]
+    if account.bits_per_weight is not None:
+        lines[0] += f", {account.bits_per_weight:.3f} bits per weight"
+    if account.ratio is not None:
+        lines.append(f"ratio {account.ratio:.2f} (file to file, of {account.reference_bytes:,} bytes)")
+    if account.published_ratio is not None:
+        lines.append(f"ratio {account.published_ratio:.2f} (ρ as the publications count)")
+    return lines
