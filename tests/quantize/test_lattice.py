@@ -93,7 +93,16 @@ def test_no_path_is_better_than_the_one_that_is_found(nu: int, moving: bool, wei
         classes = rng.integers(0, 3, n).astype(np.uint8)
         costs, offsets = random_costs(rng, 3), random_offsets(rng, moving)
         found = paths(
-            frozen(values), frozen(h), frozen(classes), 1 / step, costs, rate, offsets, nu, *feedback(nu), lanes,
+            frozen(values),
+            frozen(h),
+            frozen(classes),
+            1 / step,
+            costs,
+            rate,
+            offsets,
+            nu,
+            *feedback(nu),
+            lanes,
             integers(n),
         )
         for lane in range(min(lanes, n)):

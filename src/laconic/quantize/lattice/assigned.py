@@ -109,7 +109,7 @@ def _statistics(levels, values, weights, classes, inverse, counts, moments):  # 
     """Add up counts and moments."""
     halved, far = counts.shape[1] - 1, len(moments) - 1
     for i in range(len(levels)):
-        v = np.int64(levels[i])
+        v = int(levels[i])
         a = abs(v)
         m = a >> halved
         if m >= DIRECT:

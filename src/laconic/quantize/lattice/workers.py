@@ -3,8 +3,8 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from threading import Condition
 from dataclasses import dataclass
+from threading import Condition
 from typing import TypeVar, final
 
 from laconic import interrupts
@@ -50,6 +50,7 @@ class Workers:
         >>> list(Workers(2).map(abs, [-3, 2, -1], [1, 1, 5]))
         [3, 2, 1]
         """
+        ended, busy, most = Condition(), 0, together * max(sizes, default=0)
 
         def called(item: Item) -> Result:
             interrupts.check()
@@ -70,7 +71,6 @@ class Workers:
         if self.threads == 1 or len(items) < 2:
             yield from map(called, items)
             return
-        ended, busy, most = Condition(), 0, together * max(sizes)
         order = sorted(range(len(items)), key=lambda place: -sizes[place])
         with ThreadPoolExecutor(min(self.threads, len(items))) as pool:
             promised = {place: pool.submit(admitted, place) for place in order}
