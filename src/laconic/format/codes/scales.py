@@ -67,11 +67,14 @@ class Scales:
         """
         if not math.prod(self.shape):  # an axis of any length may lie beside one of length 0
             return np.zeros(self.classes, np.int64)
+        counts = np.zeros(self.classes, np.int64)
+        if self.mode == 0:
+            counts[min(int(self.symbols[0]), self.classes - 1)] = math.prod(self.shape)
+            return counts
         rows, columns, positions = self._parts()
         alike, off = np.bincount(rows), np.bincount((columns[:, None] + positions).reshape(-1))
         classes = np.clip(np.arange(len(alike))[:, None] - np.arange(len(off)), 0, self.classes - 1)
         many = alike[:, None] * off * (folded(self.shape)[0] // len(rows))
-        counts = np.zeros(self.classes, np.int64)
         np.add.at(counts, classes.reshape(-1), many.reshape(-1))
         return counts
 
