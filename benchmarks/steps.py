@@ -7,8 +7,9 @@ and rule, the mean KL of the outputs to those of the uncompressed network, in th
 of 8 stories, of 16 stretches of 256 characters. The last network is LeNet-5 with its first full layer times 30 and the
 last over 30, which is the same function. A regret is how many times a KL is that of the network's best rule at these
 bits; printed for each rule are the largest and the geometric mean over the published networks, as they are. With
-``--outliers`` printed is instead how many dB any tensor loses at equal bytes when one weight of the first, the middle
-or the last tensor is 10³, 10⁶ or 10³⁰ times as large.
+``--outliers`` printed is instead how many dB any tensor loses within the same budget when one weight of the first, the
+middle or the last tensor is 10³, 10⁶ or 10³⁰ times as large, and how far the two files differ in size. Beside it is
+what a smaller budget does without any outlier: one of as many bytes as the file has, of which a search aims at 99.8 %.
 """
 # ruff: noqa: E402  thread counts are read when the libraries are imported
 
@@ -38,7 +39,7 @@ from torch.nn import functional
 from laconic.models import data, nets
 from laconic.models.checkpoints import load_checkpoint
 from laconic.models.params import Params, decompress, to_numpy
-from laconic.quantize.budget import QUALITIES, TUNED, Budget, Tuning, fit
+from laconic.quantize.budget import QUALITIES, TUNED, Budget, Fitted, Tuning, fit
 
 NONE = replace(TUNED, lowest=-math.inf, below=math.inf)
 RULES: Mapping[str, Tuning] = {
@@ -161,19 +162,43 @@ def measured(subject: Subject, bits: float, quality: str, tuning: Tuning) -> tup
     return float(kl), min(signal.snr for signal in fitted.signals.values())
 
 
-def lost_to_outliers(subject: Subject, bits: float, quality: str) -> float:
-    """Return the most dB that one gigantic weight costs any tensor; its own figure is that of its other weights."""
+@final
+@dataclass(frozen=True)
+class Cost:
+    """What one gigantic weight costs a network.
+
+    Args:
+        most: dB that any tensor loses; its own figure is that of its other weights.
+        apart: how far the files differ in size, in % of the plain one, at most.
+        smaller: dB that any tensor loses, without the weight, where the plain file's bytes are the budget.
+    """
+
+    most: float
+    apart: float
+    smaller: float
+
+
+def cost_of_outliers(subject: Subject, bits: float, quality: str) -> Cost:
+    """Return what one gigantic weight costs."""
     arrays = {name: to_numpy(tensor) for name, tensor in subject.params.items()}
-    plain = fit(arrays, Budget(bits=bits), QUALITIES[quality], threads=1)
+
+    def within(budget: Budget, **changed: np.ndarray) -> Fitted:
+        return fit({**arrays, **changed}, budget, QUALITIES[quality], threads=1)
+
+    def lost(fitted: Fitted) -> float:
+        return max(plain.signals[name].snr - signal.snr for name, signal in fitted.signals.items())
+
+    plain = within(Budget(bits=bits))
     matrices = [name for name, array in arrays.items() if array.ndim >= 2]
-    worst = 0.0
+    most = apart = 0.0
     for name in (matrices[0], matrices[len(matrices) // 2], matrices[-1]):
         for factor in (1e3, 1e6, 1e30):
             large = arrays[name].copy()
             large.reshape(-1)[large.size // 2] = factor * np.abs(large).max()
-            fitted = fit({**arrays, name: large}, Budget(size=plain.file_bytes), QUALITIES[quality], threads=1)
-            worst = max(worst, *(plain.signals[own].snr - signal.snr for own, signal in fitted.signals.items()))
-    return worst
+            fitted = within(Budget(bits=bits), **{name: large})
+            most = max(most, lost(fitted))
+            apart = max(apart, abs(100 * (fitted.file_bytes / plain.file_bytes - 1)))
+    return Cost(most, apart, lost(within(Budget(size=plain.file_bytes))))
 
 
 def table(figures: Mapping[str, Mapping[str, Mapping[str, tuple[float, float]]]]) -> str:
@@ -203,8 +228,12 @@ def main() -> None:
     if args.outliers:
         for name, make in SUBJECTS.items():
             for bits in args.bits.split(","):
-                lost = lost_to_outliers(make(args.data), float(bits), args.quality)
-                print(f"{name}, {bits} bits: at most {lost:.2f} dB", flush=True)
+                cost = cost_of_outliers(make(args.data), float(bits), args.quality)
+                print(
+                    f"{name}, {bits} bits: at most {cost.most:.2f} dB, sizes within {cost.apart:.2f} %; "
+                    f"the plain file's bytes as the budget, without an outlier: {cost.smaller:.2f} dB",
+                    flush=True,
+                )
         return
     figures: dict[str, dict[str, dict[str, tuple[float, float]]]] = {}
     for name, make in SUBJECTS.items():

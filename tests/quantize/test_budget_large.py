@@ -1,6 +1,7 @@
 """Large networks within a budget: a tensor at a time, few choices of integers, several threads."""
 
 import math
+import sys
 import tracemalloc
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -52,6 +53,26 @@ def test_a_large_network_is_never_in_memory_as_a_whole(budget: Budget, monkeypat
     assert budget.snr is None or found.snr >= budget.snr
 
 
+@usually("kernels, threads", [(False, 2)], else_=[(False, 1), (True, 1), (True, 2)])
+def test_large_tensors_take_memory_for_two_of_them_and_a_byte_a_weight(
+    kernels: bool, threads: int, monkeypatch: pytest.MonkeyPatch
+):
+    shape, each = ((256, 455, 3, 3), 20) if kernels else ((1024, 1024), 7)  # bytes a weight of one at work
+    spreads = np.exp2(np.linspace(-2, 2, shape[0])).astype(np.float32).reshape(-1, *[1] * (len(shape) - 1))
+    alike = 3.0 if kernels else 0.0  # neighbours in a kernel, which is transformed then
+    net = {f"{i}": (noise(*shape, seed=i) + alike * noise(*shape[:2], *spreads.shape[2:])) * spreads for i in range(6)}
+    one, tuning = math.prod(shape), replace(SMALLER, share=256)
+    fit(net, Budget(bits=3), tuning=tuning)  # kernels are compiled, tables made
+    monkeypatch.setattr(network, "KEPT", 1 << 15)
+    monkeypatch.setattr(sys.modules["laconic.quantize.budget.survey"], "_PART", 1 << 12)
+    monkeypatch.setattr("laconic.format.codes.cosine._PART", 1 << 12)
+    tracemalloc.start()
+    found = fit(net, Budget(bits=3), threads=threads, tuning=tuning)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < threads * each * one + len(net) * one + found.file_bytes + (3 << 20)  # a byte for each integer
+
+
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """A list that tells for how many weights a kernel has chosen an integer since."""
     many = [0]
@@ -78,7 +99,7 @@ def test_an_integer_is_chosen_at_most_three_times_in_a_large_network(
 ):
     net = {"a": noise(500, 400), "b": 0.1 * noise(40, 30, 9, 9, seed=1), "bias": noise(400)}
     usual, many = fit(net, budget), counted(monkeypatch)
-    monkeypatch.setattr(network, "KEPT", 1 << 24 if kept else 1 << 15)
+    monkeypatch.setattr(network, "KEPT", 1 << 22 if kept else 1 << 15)
     found = fit(net, budget, tuning=SMALLER)
     checked(net, found)
     assert found.passes <= 2

@@ -32,6 +32,11 @@ def price(x: float, v: int, h: float, row: np.ndarray, rate: float, offsets: np.
     return h * (x - reach(v, offsets)) ** 2 + rate * float(row[min(abs(v), len(row) - 1)])
 
 
+def integers(n: int) -> np.ndarray:
+    """Room for so many integers."""
+    return np.empty(n, np.int32)
+
+
 def random_costs(rng: np.random.Generator, classes: int, length: int = 64) -> np.ndarray:
     return np.float32(rng.uniform(0, 9, (classes, length)) + 0.3 * np.arange(length))
 
@@ -88,7 +93,17 @@ def test_no_path_is_better_than_the_one_that_is_found(nu: int, moving: bool, wei
         classes = rng.integers(0, 3, n).astype(np.uint8)
         costs, offsets = random_costs(rng, 3), random_offsets(rng, moving)
         found = paths(
-            frozen(values), frozen(h), frozen(classes), 1 / step, costs, rate, offsets, nu, *feedback(nu), lanes
+            frozen(values),
+            frozen(h),
+            frozen(classes),
+            1 / step,
+            costs,
+            rate,
+            offsets,
+            nu,
+            *feedback(nu),
+            lanes,
+            integers(n),
         )
         for lane in range(min(lanes, n)):
             own = [
@@ -103,7 +118,7 @@ def test_long_paths_lose_no_precision():
     rng, nu, n = np.random.default_rng(0), 2, 20_000
     values, costs, offsets = rng.normal(size=n) * 300, np.zeros((1, 1), np.float32), np.zeros(1)
     none, classes = frozen(NONE), frozen(np.zeros(n, np.uint8))
-    found = paths(frozen(values), none, classes, 1.0, costs, 0.0, offsets, nu, *feedback(nu), 1)
+    found = paths(frozen(values), none, classes, 1.0, costs, 0.0, offsets, nu, *feedback(nu), 1, integers(n))
     best = np.full(4, np.inf)
     best[0] = 0
     for x in values.tolist():
@@ -127,7 +142,7 @@ def test_lanes_abreast_find_the_same_paths(nu: int, weighted: bool):
         for kind in (np.float32, np.float64):
             of = (frozen(values.astype(kind)), frozen(h), frozen(classes), 1.0, random_costs(rng, 3, length), 0.7)
             how = (random_offsets(rng, True), nu, *feedback(nu), lanes)
-            assert np.array_equal(abreast(*of, *how), paths(*of, *how))
+            assert np.array_equal(abreast(*of, *how, integers(n)), paths(*of, *how, integers(n)))
 
 
 def random_path(rng: np.random.Generator, n: int, nu: int, lanes: int) -> np.ndarray:
@@ -187,7 +202,7 @@ def test_without_importances_the_nearest_is_the_best_of_all(seed: int, moving: b
     values, classes = np.clip(rng.standard_t(2, n) * 5, -50 * step, 50 * step), rng.integers(0, 3, n).astype(np.uint8)
     values[:3] = 0, 0.5 * step, -1.5 * step
     costs, offsets = random_costs(rng, 3, 1024), random_offsets(rng, moving)
-    found = nearest(frozen(values), frozen(NONE), frozen(classes), 1 / step, costs, rate, offsets)
+    found = nearest(frozen(values), frozen(NONE), frozen(classes), 1 / step, costs, rate, offsets, integers(n))
     for x, v, k in zip((values / step).tolist(), found.tolist(), classes.tolist(), strict=True):
         least = min(price(x, u, 1.0, costs[k], rate, offsets) for u in range(-60, 61))
         assert price(x, v, 1.0, costs[k], rate, offsets) == pytest.approx(least, rel=1e-9, abs=1e-12)
@@ -201,7 +216,7 @@ def test_with_importances_the_best_of_four_is_found(seed: int, rate: float):
     values, classes = np.clip(rng.standard_t(2, n) * 5, -40, 40), rng.integers(0, 3, n).astype(np.uint8)
     h = np.where(rng.random(n) < 0.2, 0.0, rng.lognormal(0, 1.5, n))
     costs, offsets = random_costs(rng, 3, 1024), random_offsets(rng, True)
-    found = nearest(frozen(values), frozen(h), frozen(classes), 1 / step, costs, rate, offsets)
+    found = nearest(frozen(values), frozen(h), frozen(classes), 1 / step, costs, rate, offsets, integers(n))
     for x, v, k, own in zip((values / step).tolist(), found.tolist(), classes.tolist(), h.tolist(), strict=True):
         below, sign = int(abs(x)), 1 if x >= 0 else -1
         tried = [sign * u for u in {below, below + 1, max(below - 1, 0), 0}]
@@ -214,7 +229,7 @@ def test_with_importances_and_no_rate_the_nearest_level_is_taken():
     rng = np.random.default_rng(0)
     values, h = rng.normal(size=500) * 6, rng.lognormal(0, 2, 500)
     offsets, costs = random_offsets(rng, True), random_costs(rng, 1, 1024)
-    found = nearest(frozen(values), frozen(h), frozen(np.zeros(500, np.uint8)), 1.0, costs, 0.0, offsets)
+    found = nearest(frozen(values), frozen(h), frozen(np.zeros(500, np.uint8)), 1.0, costs, 0.0, offsets, integers(500))
     for x, v in zip(values.tolist(), found.tolist(), strict=True):
         assert abs(x - reach(v, offsets)) == pytest.approx(min(abs(x - reach(u, offsets)) for u in range(-60, 61)))
 
@@ -222,7 +237,7 @@ def test_with_importances_and_no_rate_the_nearest_level_is_taken():
 def test_levels_beyond_the_table_are_the_nearest():
     values = np.array([1023.4, -1024.6, 5e5 + 0.3, -3e8])
     costs, offsets = np.zeros((1, 1024), np.float32), np.zeros(7)
-    found = nearest(frozen(values), frozen(NONE), frozen(np.zeros(4, np.uint8)), 1.0, costs, 0.1, offsets)
+    found = nearest(frozen(values), frozen(NONE), frozen(np.zeros(4, np.uint8)), 1.0, costs, 0.1, offsets, integers(4))
     assert found.tolist() == [1023, -1025, 500_000, -300_000_000]
 
 

@@ -6,12 +6,15 @@ the sums are in float64 in the order of the frequency, each product and each sum
 """
 
 import math
+from collections.abc import Iterator
 from functools import cache
 
 import numpy as np
 
 LONGEST = 32
 """No axis that is transformed is longer."""
+
+_PART = 1 << 20  # numbers
 
 
 @cache
@@ -38,12 +41,21 @@ def transformable(shape: tuple[int, ...]) -> bool:
     return len(shape) > 2 and all(length <= LONGEST for length in shape[2:]) and math.prod(shape[2:]) > 1
 
 
+def parts(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Give stretches of axis 0 that are worked on at a time: the sums take several times their memory."""
+    rows = max(_PART // max(math.prod(shape[1:]), 1), 1)
+    return (slice(start, start + rows) for start in range(0, shape[0], rows))
+
+
 def forward(kernels: np.ndarray) -> np.ndarray:
     """Return the coefficients of ``kernels`` (shape (out, in, axes …)) in float64."""
-    coefficients = kernels.astype(np.float64)
-    for axis in range(2, kernels.ndim):
-        coefficients = np.moveaxis(np.tensordot(coefficients, basis(kernels.shape[axis]), (axis, 1)), -1, axis)
-    return np.ascontiguousarray(coefficients)
+    out = np.empty(kernels.shape)
+    for some in parts(kernels.shape):
+        coefficients = kernels[some].astype(np.float64)
+        for axis in range(2, kernels.ndim):
+            coefficients = np.moveaxis(np.tensordot(coefficients, basis(kernels.shape[axis]), (axis, 1)), -1, axis)
+        out[some] = coefficients
+    return out
 
 
 def inverse(coefficients: np.ndarray) -> np.ndarray:

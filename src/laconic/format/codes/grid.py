@@ -8,11 +8,12 @@ from typing import final
 import numpy as np
 
 from laconic.format.codes.code import Code, Part, part, require
-from laconic.format.codes.cosine import forward, inverse, transformable
+from laconic.format.codes.cosine import forward, inverse, parts, transformable
 from laconic.format.codes.rounding import rounded
 from laconic.format.codes.scales import COLUMNS, POSITIONS, ROWS, Scales, folded, symbol_counts
 from laconic.format.codes.streams import Symbols, Values
 from laconic.format.coding import FLOATS
+from laconic.format.coding.dtypes import dtype_of
 from laconic.format.coding.model import MAX_CLASSES, Model, parse_model
 from laconic.format.coding.payload import Coder, decode_counts, decode_levels, decode_weights, encode_levels
 
@@ -135,20 +136,24 @@ class GridCode(Code):
         """Decode, multiply, and transform back."""
         single = len(self.step) == 1
         plain = single and self.dtype == "float32" and self.transform == "none"
-        weights = self._decoded(float(self.step.array[0]) if single else 1.0, np.float32 if plain else np.float64)
+        scales, step = self.own_scales, float(self.step.array[0]) if single else 1.0
+        weights = decode_weights(
+            self.payload.array.data, scales.segments(), self.coder, step, np.dtype(np.float32 if plain else np.float64)
+        )
+        if single and self.transform == "none":  # rounded first, for then there is less to put in order
+            weights = weights if plain else rounded(weights, self.dtype)
+            return scales.unsorted(weights).reshape(self.shape)
+        weights = scales.unsorted(weights)
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             if not single:
                 weights = weights.reshape(len(self.step), -1) * self.step.array[:, None]
             weights = weights.reshape(self.shape)
             if self.transform == "cosine":
-                weights = inverse(weights)
-        return weights if plain else rounded(weights, self.dtype)
-
-    def _decoded(self, step: float, dtype: type) -> np.ndarray:
-        """Return the levels, moved by their offsets, times ``step``, in row-major order."""
-        scales = self.own_scales
-        weights = decode_weights(self.payload.array.data, scales.segments(), self.coder, step, np.dtype(dtype))
-        return scales.unsorted(weights)
+                kernels = np.empty(self.shape, dtype_of(self.dtype))
+                for some in parts(self.shape):
+                    kernels[some] = rounded(inverse(weights[some]), self.dtype)
+                return kernels
+        return rounded(weights, self.dtype)
 
     def streams(self) -> Mapping[str, Part]:
         """Return step, model, scales and payload."""

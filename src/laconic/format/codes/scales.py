@@ -67,19 +67,23 @@ class Scales:
         """
         if not math.prod(self.shape):  # an axis of any length may lie beside one of length 0
             return np.zeros(self.classes, np.int64)
+        counts = np.zeros(self.classes, np.int64)
+        if self.mode == 0:
+            counts[min(int(self.symbols[0]), self.classes - 1)] = math.prod(self.shape)
+            return counts
         rows, columns, positions = self._parts()
         alike, off = np.bincount(rows), np.bincount((columns[:, None] + positions).reshape(-1))
         classes = np.clip(np.arange(len(alike))[:, None] - np.arange(len(off)), 0, self.classes - 1)
         many = alike[:, None] * off * (folded(self.shape)[0] // len(rows))
-        counts = np.zeros(self.classes, np.int64)
         np.add.at(counts, classes.reshape(-1), many.reshape(-1))
         return counts
 
     def each(self) -> np.ndarray:
         """Return the class of each weight in row-major order, uint8, shape (size,)."""
         rows, columns, positions = self._parts()
-        inner = (columns[:, None] + positions).reshape(-1)
-        classes = np.clip(rows[:, None] - inner, 0, self.classes - 1).astype(np.uint8)
+        inner = (columns[:, None] + positions).reshape(-1).astype(np.int16)
+        classes = rows.astype(np.int16)[:, None] - inner
+        classes = np.clip(classes, 0, self.classes - 1, out=classes).astype(np.uint8)
         return np.broadcast_to(classes, (*folded(self.shape)[:1], classes.shape[1])).reshape(-1)
 
     def sorted(self, weights: np.ndarray) -> np.ndarray:
@@ -102,7 +106,9 @@ class Scales:
             rows = weights.reshape(len(self.symbols), -1)
             out.reshape(rows.shape)[np.argsort(self._row_classes(), kind="stable")] = rows
         else:
-            _gather(weights, self.each(), self._starts(), out)
+            plain = weights.dtype in (np.float32, np.float64, np.int64)  # others are moved as what they take
+            bits = np.dtype(weights.dtype if plain else f"u{weights.itemsize}")
+            _gather(weights.view(bits), self.each(), self._starts(), out.view(bits))
         return out
 
     def _is_uniform(self) -> bool:

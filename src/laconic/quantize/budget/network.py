@@ -26,7 +26,7 @@ from laconic.quantize.lattice import Quantizer, Source, Workers, floats, prepare
 from laconic.quantize.lattice.quantized import ONE, SLOPE
 from laconic.theory.rate_distortion import water_filling, water_filling_rate
 
-KEPT = 1 << 24
+KEPT = 1 << 22
 """Weights up to which a network stays in memory, transformed, with its integers."""
 
 RECORD = 32
@@ -65,7 +65,9 @@ class Network:
         self.tensors, self.tools, self.metadata, self.workers, self.apart = tensors, tools, metadata, workers, apart
         self._reading = Lock()
         names = list(tensors)
-        seen = workers.map(lambda name: survey(name, self.read(name), apart.role(name)), names, [1] * len(names))
+        seen = workers.map(
+            lambda name: survey(name, self.read(name), apart.role(name)), names, [1] * len(names), math.inf
+        )
         surveys = dict(zip(names, seen, strict=True))
         self.elements = sum(survey.weights for survey in surveys.values())
         self.energy = sum((survey.energy for survey in surveys.values()), 0.0)
@@ -179,7 +181,8 @@ class Network:
         def signal(name: str) -> Signal:
             return Signal.of(codes[name].decompress(), self.read(name))
 
-        return dict(zip(names, self.workers.map(signal, names, [codes[name].size for name in names]), strict=True))
+        sizes = [codes[name].size for name in names]  # what is decoded takes more memory than all else, and little time
+        return dict(zip(names, self.workers.map(signal, names, sizes, together=1), strict=True))
 
     def _others(self, name: str) -> np.ndarray:
         """Return a tensor without its outliers."""

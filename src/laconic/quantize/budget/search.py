@@ -64,7 +64,7 @@ def fit(
     one step to the next, a share of the finer trial is taken, and then the coarser; networks that are no larger than
     the sample are tried more often.
 
-    A network of more than 2²⁴ weights is never in memory as a whole: every pass asks for one tensor after the other,
+    A network of more than 2²² weights is never in memory as a whole: every pass asks for one tensor after the other,
     and what stays are its integers, mostly a byte each, until they are coded.
 
     Args:

@@ -122,9 +122,9 @@ def _traced(values, inverse, cost, chosen, nearer, first, lane, lanes, odd_xor, 
 
 
 @compiled
-def abreast(values, weights, classes, inverse, costs, rate, offsets, nu, odd_xor, far_xor, lanes):  # type: ignore[no-untyped-def]
-    """Return what `laconic.quantize.lattice.viterbi.paths` does, of the same arguments, to the bit."""
-    out, longest, end = np.empty(len(values), np.int32), -(-len(values) // lanes), costs.shape[1] - 4
+def abreast(values, weights, classes, inverse, costs, rate, offsets, nu, odd_xor, far_xor, lanes, out):  # type: ignore[no-untyped-def]
+    """Do what `laconic.quantize.lattice.viterbi.paths` does, of the same arguments, to the bit."""
+    longest, end = -(-len(values) // lanes), costs.shape[1] - 4
     reach, prices = _tables(costs, rate, offsets)
     most = min(BLOCK, lanes, len(values))
     chosen, nearer = np.empty((longest, most), np.uint64), np.empty((longest, most), np.uint8)

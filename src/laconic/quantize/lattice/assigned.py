@@ -1,5 +1,6 @@
 """Integers for one tensor: how often each occurs, and the moments that offsets and step follow from."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -15,6 +16,8 @@ from laconic.quantize.lattice.viterbi import paths
 
 OFFSETS = 6
 """Offsets there are: for |v| = 1 to 5, and for 6 and more."""
+
+_BEYOND = 3  # steps from a weight to an integer of its subset, with its offset, at most
 
 
 @final
@@ -44,18 +47,24 @@ class Assignment:
         Even and odd ones are counted apart where there is a trellis, or where ``parities`` is 2.
         """
         inverse = 1 / self.step
+        lanes = lane_count(len(values))
+        levels = np.empty(len(values), self._shortest(values) if lanes > 1 else np.int32)
         if self.nu:
-            lanes = lane_count(len(values))
             kernel = abreast if lanes > 1 else paths
-            levels = kernel(
+            kernel(
                 values, weights, classes, inverse, self.costs, self.rate, self.offsets, self.nu,
-                *feedback(self.nu), lanes,
+                *feedback(self.nu), lanes, levels,
             )  # fmt: skip
         else:
-            levels = nearest(values, weights, classes, inverse, self.costs, self.rate, self.offsets)
+            nearest(values, weights, classes, inverse, self.costs, self.rate, self.offsets, levels)
         return Assigned.of(
             levels, values, weights, classes, self.step, (len(self.costs), parities or (2 if self.nu else 1))
         )
+
+    def _shortest(self, values: np.ndarray) -> type[np.signedinteger]:
+        """Return the shortest type that holds the integers of all values: a byte, where four would be most of it."""
+        cheaper = math.sqrt(self.rate * float(self.costs.max()))  # steps that bits are worth at most
+        return _holding(max(float(values.max()), -float(values.min())) / self.step + cheaper + _BEYOND)
 
 
 @final
@@ -87,8 +96,12 @@ class Assigned:
     def packed(self) -> "Assigned":
         """Return the same with levels of the shortest type that holds them: mostly a byte each."""
         top = max(int(self.levels.max(initial=0)), -int(self.levels.min(initial=0)))
-        kind = next(kind for kind in (np.int8, np.int16, np.int32) if top <= np.iinfo(kind).max)
-        return replace(self, levels=self.levels.astype(kind))
+        return replace(self, levels=self.levels.astype(_holding(top), copy=False))
+
+
+def _holding(top: float) -> type[np.signedinteger]:
+    """Return the shortest type of integers up to ``top``."""
+    return next((kind for kind in (np.int8, np.int16) if top <= np.iinfo(kind).max), np.int32)
 
 
 @compiled
@@ -96,7 +109,7 @@ def _statistics(levels, values, weights, classes, inverse, counts, moments):  # 
     """Add up counts and moments."""
     halved, far = counts.shape[1] - 1, len(moments) - 1
     for i in range(len(levels)):
-        v = levels[i]
+        v = int(levels[i])
         a = abs(v)
         m = a >> halved
         if m >= DIRECT:

@@ -276,7 +276,7 @@ class Quantizer:
         )
         model = Model(self.nu, self.pairs and not self.nu, offsets, tables)
         units = [(how.step / source.finer) ** 2 for source in self.sources]
-        lost = [missed(own, offsets, stretch) * unit for own, unit in zip(each, units, strict=True)]
+        lost = [own * unit for own, unit in zip(_missed_each(each, offsets, stretch), units, strict=True)]
         alike = all(source.finer == 1 for source in self.sources)
         return Quantized(
             self.sources, scales, levels if self.keeping else None, counts, how.step * stretch, model,
@@ -333,7 +333,7 @@ def refitted(moments: np.ndarray, *, moving: bool, stretching: bool) -> tuple[np
     means = np.divide(first, mass, out=np.zeros(len(mass)), where=mass > 0)
     units = np.clip(np.rint(means * UNIT), -_LARGEST_OFFSET, _LARGEST_OFFSET) * moving
     units[0] = 0
-    _, reached, aligned = _products(moments, units / UNIT)
+    _, reached, aligned = map(float, _products(moments, units / UNIT))
     stretch = aligned / reached if stretching and reached > 0 and aligned > 0 else 1.0
     offsets = units[1:].astype(np.int8)
     return (offsets if offsets.any() else offsets[:0]), stretch, missed(moments, offsets, stretch)
@@ -341,18 +341,26 @@ def refitted(moments: np.ndarray, *, moving: bool, stretching: bool) -> tuple[np
 
 def missed(moments: np.ndarray, offsets: np.ndarray, stretch: float) -> float:
     """Return the distortion, in steps², of integers with these moments, offsets (units of 1/256) and factor."""
-    o = np.zeros(len(moments))
+    return _missed_each([moments], offsets, stretch)[0]
+
+
+def _missed_each(moments: Sequence[np.ndarray], offsets: np.ndarray, stretch: float) -> list[float]:
+    """Return what `missed` does, for each of several tensors at once."""
+    o = np.zeros(OFFSETS + 1)
     o[1 : 1 + len(offsets)] = offsets / UNIT
-    left, reached, aligned = _products(moments, o)
-    return max(left - 2 * (stretch - 1) * (aligned - reached) + (stretch - 1) ** 2 * reached, 0.0)
+    left, reached, aligned = _products(np.array(moments).reshape(-1, OFFSETS + 1, 6), o)
+    each: list[float] = np.maximum(
+        left - 2 * (stretch - 1) * (aligned - reached) + (stretch - 1) ** 2 * reached, 0.0
+    ).tolist()
+    return each
 
 
-def _products(moments: np.ndarray, o: np.ndarray) -> tuple[float, float, float]:
-    """Return Σ h (x − r)² where the step stays, Σ h r² and Σ h x r, r the levels moved by ``o``."""
-    mass, first, second, level, square, cross = moments.T
-    left = float((second - 2 * o * first + o * o * mass).sum())
-    reached = float((square + 2 * o * level + o * o * mass).sum())
-    return left, reached, float((square + o * level + cross + o * first)[1:].sum())
+def _products(moments: np.ndarray, o: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return Σ h (x − r)² where the step stays, Σ h r² and Σ h x r, r the levels moved by ``o``; shape (tensors,)."""
+    mass, first, second, level, square, cross = np.moveaxis(moments, -1, 0)
+    left = (second - 2 * o * first + o * o * mass).sum(axis=-1)
+    reached = (square + 2 * o * level + o * o * mass).sum(axis=-1)
+    return left, reached, (square + o * level + cross + o * first)[..., 1:].sum(axis=-1)
 
 
 def _rebased(source: Source, scales: Scales, low: int, top: int) -> np.ndarray:

@@ -21,13 +21,13 @@ FINE = 32
 
 def nearest(
     values: np.ndarray, weights: np.ndarray, classes: np.ndarray, inverse: float, costs: np.ndarray, rate: float,
-    offsets: np.ndarray,
+    offsets: np.ndarray, out: np.ndarray,
 ) -> np.ndarray:  # fmt: skip
-    """Return the best integers, int32, shape (n,). Arguments are those of `laconic.quantize.lattice.viterbi.paths`."""
+    """Fill and return the best integers. Arguments are those of `laconic.quantize.lattice.viterbi.paths`."""
     if len(weights) and rate > 0:  # without a rate the nearest is the best for every h
-        return np.asarray(_weighted(values, weights, classes, inverse, costs, rate, offsets))
+        return np.asarray(_weighted(values, weights, classes, inverse, costs, rate, offsets, out))
     first, ends, following = _envelopes(costs.astype(np.float64) * rate, offsets)
-    return np.asarray(_looked_up(values, classes, inverse, first, ends, following, offsets[-1]))
+    return np.asarray(_looked_up(values, classes, inverse, first, ends, following, offsets[-1], out))
 
 
 @compiled
@@ -66,9 +66,8 @@ def _envelopes(prices, offsets):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _looked_up(values, classes, inverse, first, ends, following, offset):  # type: ignore[no-untyped-def]
+def _looked_up(values, classes, inverse, first, ends, following, offset, out):  # type: ignore[no-untyped-def]
     """Return the best integer of each value; beyond the envelope the nearest, moved by ``offset``."""
-    out = np.empty(len(values), np.int32)
     n = ends.shape[1]
     for i in range(len(values)):
         x = values[i] * inverse
@@ -93,9 +92,8 @@ def _priced(a, u, h, row, rate, offsets):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _weighted(values, weights, classes, inverse, costs, rate, offsets):  # type: ignore[no-untyped-def]
+def _weighted(values, weights, classes, inverse, costs, rate, offsets, out):  # type: ignore[no-untyped-def]
     """Return the best of four integers for each value with its own h."""
-    out = np.empty(len(values), np.int32)
     for i in range(len(values)):
         x = values[i] * inverse
         a = abs(x)

@@ -7,7 +7,7 @@ from typing import final
 
 import numpy as np
 
-from laconic.format.codes.cosine import forward, transformable
+from laconic.format.codes.cosine import forward, parts, transformable
 from laconic.format.codes.scales import COLUMNS, POSITIONS, ROWS, folded, symbol_counts
 
 PER_OCTAVE = 3
@@ -126,8 +126,9 @@ def _made_anew(load: Callable[[], np.ndarray], transform: str) -> Callable[[], n
 
 def _spread(kernels: np.ndarray) -> float:
     """Return the mean logarithm of the variances of the positions."""
-    energy = np.square(kernels.reshape(*kernels.shape[:2], -1), dtype=np.float64).mean(axis=(0, 1))
-    return float(np.log2(np.maximum(energy, 1e-300)).mean())
+    flat = kernels.reshape(*kernels.shape[:2], -1)
+    energy = sum(np.square(flat[some], dtype=np.float64).sum(axis=(0, 1)) for some in parts(kernels.shape))
+    return float(np.log2(np.maximum(energy / math.prod(kernels.shape[:2]), 1e-300)).mean())
 
 
 def _scales(values: np.ndarray, floor: float, allowed: int) -> tuple[int, np.ndarray, np.ndarray]:

@@ -52,8 +52,8 @@ def offers(x, h, row, rate, offsets, metrics, offered):  # type: ignore[no-untyp
 
 
 @compiled
-def paths(values, weights, classes, inverse, costs, rate, offsets, nu, odd_xor, far_xor, lanes):  # type: ignore[no-untyped-def]
-    """Return the best integers, int32, shape (n,), one path for each lane; a lane takes every ``lanes``-th value.
+def paths(values, weights, classes, inverse, costs, rate, offsets, nu, odd_xor, far_xor, lanes, out):  # type: ignore[no-untyped-def]
+    """Fill and return the best integers, one path for each lane; a lane takes every ``lanes``-th value.
 
     Args:
         values: shape (n,), float32 or float64, class by class.
@@ -67,9 +67,9 @@ def paths(values, weights, classes, inverse, costs, rate, offsets, nu, odd_xor, 
         odd_xor: what an odd state changes of the next state.
         far_xor: what z = 1 does.
         lanes: how many paths.
+        out: shape (n,), of a type that holds them.
     """
     states, half = 1 << nu, 1 << (nu - 1)
-    out = np.empty(len(values), np.int32)
     longest = -(-len(values) // lanes)
     chosen = np.empty((longest, states), np.uint8)
     offered = np.empty((longest, 4), np.int64)
