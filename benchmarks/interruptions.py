@@ -39,6 +39,9 @@ OPTIONS = [
 PATIENCE = 60.0
 """Seconds after a signal at which a process hangs."""
 
+LATE = 2.0
+"""Seconds in which a process that is not interrupted must have been at its end already."""
+
 LOG = "INTERRUPTIONS_LOG"
 
 
@@ -155,6 +158,8 @@ class Bench:
                 fault = "hang"
             seconds = time.monotonic() - sent
         fault = fault or judged(kind, process.returncode, out, err)
+        if process.returncode == 0 and seconds > LATE:
+            fault = fault or f"not obeyed for {seconds:.1f} s"
         if process.returncode == 0 or not self.is_going_on(output):
             where = "too late" if process.returncode == 0 or output.exists() else where
             if output.exists():
@@ -190,12 +195,12 @@ def wait(process: subprocess.Popen[str], reached: object) -> None:
 
 
 def listens(pid: int) -> bool:
-    """Tell whether a process has a handler of SIGTERM: whether the first line of the entry point is over."""
+    """Tell whether a process has handlers of SIGINT and SIGTERM: whether the first line of the entry point is over."""
     try:
         caught = Path(f"/proc/{pid}/status").read_text().split("SigCgt:")[1].split()[0]
     except (OSError, IndexError):
         return False
-    return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
+    return all(int(caught, 16) >> (number - 1) & 1 for number in (signal.SIGINT, signal.SIGTERM))
 
 
 def judged(kind: signal.Signals, code: int, out: str, err: str) -> str:
@@ -234,6 +239,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("-o", "--output", type=Path)
     options = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a shell has put into the background
     bench, journal = Bench(options.folder, options.seed), options.folder / "journal.jsonl"
     bench.prepare()
     lines = journal.read_text().splitlines() if journal.exists() else []

@@ -120,6 +120,19 @@ def test_a_solver_of_ones_own_may_return_what_it_moves_alone_and_even_what_it_wa
     assert after.weights["w"].count_nonzero() == 4
 
 
+@pytest.mark.parametrize("rate", [0.05, 3.0])
+def test_a_learning_rate_that_raises_what_the_first_step_lowers_is_told(rate: float, caplog: pytest.LogCaptureFixture):
+    task = classifier()
+    state = start(trained(task, 6), weights_only(AdaptiveCodebook(2), params_of(task.module)))
+    step = LearningStep(task, Optimization(1, rate))
+    weights, _ = step(state, 0.01)
+    raised = ["rate 3 is too large for this network; try 0.3" in record.getMessage() for record in caplog.records]
+    assert raised == [True] * (rate > 0.5)
+    caplog.clear()
+    step(c_step(state, weights, 0.01), 0.01)
+    assert not caplog.records, "once, for a run"
+
+
 def test_an_l_step_leaves_its_state_and_the_module_as_they_were():
     task = classifier()
     state = start(trained(task, 2), weights_only(AdaptiveCodebook(2), params_of(task.module)))
@@ -137,7 +150,8 @@ def test_every_l_step_has_batches_of_its_own():
 
     def batches(split: str, seed: int):
         for inputs, labels in task.batches(split, seed):
-            orders.append(tuple(labels.tolist()))
+            if torch.is_grad_enabled():  # those that are trained on
+                orders.append(tuple(labels.tolist()))
             yield inputs, labels
 
     state = start(params_of(task.module), weights_only(AdaptiveCodebook(2), params_of(task.module)))

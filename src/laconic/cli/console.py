@@ -143,12 +143,13 @@ class Output:
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors (and JSON, if asked).")] = False
 
     def __post_init__(self) -> None:
-        """Show what the library logs, that it compiles for some seconds, where a person looks on."""
+        """Show what the library warns of, and that it compiles for some seconds where a person looks on."""
         logger = logging.getLogger("laconic")
         for handler in [handler for handler in logger.handlers if isinstance(handler, _Shown)]:
             logger.removeHandler(handler)
-        if not self.quiet and sys.stderr is not None and sys.stderr.isatty():
-            logger.setLevel(logging.INFO)
+        watched = sys.stderr is not None and sys.stderr.isatty()
+        logger.setLevel(logging.ERROR if self.quiet else logging.INFO if watched else logging.WARNING)
+        if not self.quiet:
             logger.addHandler(_Shown())
 
     def result(self, record: Mapping[str, Any], *shown: Table | str) -> None:
