@@ -20,13 +20,14 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from record import environment, save, say
 
 from laconic import task as tasks
 from laconic.models import data, nets
-from laconic.training.batches import Batch
+from laconic.training.batches import SPLITS, Batch, Batches
 from laconic.training.task import Task
 
 CHAIN = 10
@@ -56,11 +57,17 @@ def task() -> Task:
             log("training")
         return plain.loss(outputs, batch)
 
-    def batches(split: str, seed: int) -> Iterator[Batch]:
-        yield from plain.batches(split, seed)
-        log(f"end of {split}")
+    def logged(split: str) -> Batches:
+        own = plain.split(split)
 
-    return replace(plain, loss=loss, batches=batches)
+        def epoch(seed: int) -> Iterator[Batch]:
+            yield from own.epoch(seed)
+            log(f"end of {split}")
+
+        return Batches(epoch, own.known)
+
+    splits: dict[str, Any] = {split: logged(split) for split in SPLITS}
+    return replace(plain, loss=loss, **splits)
 
 
 def log(line: str) -> None:
