@@ -382,3 +382,21 @@ def test_wrapped_modules_have_the_names_within(tmp_path):
         result.save(path)
     with pytest.raises(WeightsError, match="lacks"):
         laconic.load(path, nn.Linear(6, 6))
+
+
+def test_what_is_no_tensor_is_named_with_the_way_out():
+    weights = {"w": torch.randn(4, 4)}
+    with pytest.raises(WeightsError, match="epoch is no tensor but of type int; leave it out"):
+        laconic.compress({**weights, "epoch": 3})
+    with pytest.raises(WeightsError, match="model is no tensor but of type dict; give what lies under 'model'"):
+        laconic.compress({"model": weights, "epoch": 3})
+
+
+def test_what_nobody_asked_for_is_given_room():
+    """A few weights take less than what four bits of each can pay, names and lengths."""
+    small = {"w": torch.randn(5, 5, generator=torch.Generator().manual_seed(0))}
+    result = laconic.compress(small)
+    assert result.fitted.budget == laconic.Budget(bits=4, asked=False)
+    assert result.file_bytes < 200
+    with pytest.raises(PlanError, match="too few"):
+        laconic.compress(small, bits=4)

@@ -178,3 +178,12 @@ def test_an_order_that_is_no_function_of_the_seed_is_noted():
     numbers = count()
     task = Task(network(), lambda: [(INPUTS + next(numbers), LABELS)], F.cross_entropy)
     assert any("no function of the seed" in note for note in task.notes)
+
+
+def test_classification_takes_loaders_too():
+    loader = DataLoader(PAIRS, 20)
+    both = laconic.task.classification(network(), {"train": loader, "test": loader})
+    assert (both.count("train"), both.count("test")) == (3, 3)
+    assert laconic.task.classification(network(), loader).count("validation") == 1
+    with pytest.raises(DataError, match="valid: splits are train, validation, test"):
+        laconic.task.classification(network(), {"valid": loader})

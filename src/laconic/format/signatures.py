@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from laconic.errors import DataError, listed
+from laconic.errors import DataError, FormatError, listed
 
 _HEAD = 512
 """Bytes that are looked at."""
@@ -38,6 +38,20 @@ def is_lac(path: Path) -> bool:
     return path.suffix.lower() == ".lac" or (path.is_file() and _head(path).startswith(_OURS["lac"]))
 
 
+def require_lac(path: Path) -> None:
+    """Raise `FormatError` where what is there is no file, or one of another kind: it is named, with the way out."""
+    if path.is_dir():
+        raise FormatError(f"{path} is a folder; name a .lac file")
+    head = _head(path)
+    if head.startswith(_OURS["lac"]) or _OURS["lac"][0].startswith(head):  # perhaps damaged further on
+        return
+    message = f"{path}: byte 0: this is not a .lac file"
+    if kind := _kind_by(head):
+        by = "safetensors" if kind == "safetensors" else "torch.save"
+        raise FormatError(f"{message} but one of {by}; laconic compress makes a .lac of it")
+    raise FormatError(f"{message}{f' but {other}' if (other := _other_by(head)) else ''}")
+
+
 def kind_of_file(path: Path) -> str:
     """Return what a file is: "safetensors", "zip" or "pickle" (of `torch.save`, new and old), or "lac".
 
@@ -51,18 +65,31 @@ def kind_of_file(path: Path) -> str:
     head = _head(path)
     if not head:
         raise DataError(f"{path} is empty: nothing has been written to it, or its download has failed")
-    for kind, beginnings in _OURS.items():
-        if head.startswith(beginnings):
-            return kind
-    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 32:
-        return "safetensors"
-    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
-    for beginning, what, way in _FOREIGN:
-        if text.lower().startswith(beginning.lower()):
-            raise DataError(f"{path} is {what}; {way}")
-    if text.startswith(b"{"):
+    if kind := _kind_by(head):
+        return kind
+    if other := _other_by(head):
+        raise DataError(f"{path} is {other}")
+    if _text(head).startswith(b"{"):
         raise DataError(f"{path} {_of_json(path)}")
     raise DataError(f"{path} is no checkpoint: it begins as neither safetensors nor a file of torch.save; {_SAVE}")
+
+
+def _kind_by(head: bytes) -> str:
+    """Return which kind that laconic reads begins so, or nothing."""
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 32:
+        return "safetensors"
+    return next((kind for kind, beginnings in _OURS.items() if head.startswith(beginnings)), "")
+
+
+def _other_by(head: bytes) -> str:
+    """Return what else begins so, with the way out, or nothing."""
+    text = _text(head).lower()
+    return next((f"{what}; {way}" for start, what, way in _FOREIGN if text.startswith(start.lower())), "")
+
+
+def _text(head: bytes) -> bytes:
+    """Return the first bytes without marks and blanks before a text."""
+    return head.removeprefix(b"\xef\xbb\xbf").lstrip()
 
 
 def _head(path: Path) -> bytes:

@@ -119,11 +119,14 @@ def is_float(tensor: Tensor) -> bool:
     return dtype_name(tensor) in FLOATS
 
 
-def require_storable(name: str, tensor: Tensor) -> None:
-    """Raise `WeightsError`, which says the way out, for a tensor that has no elements of its own that a file can hold.
+def require_storable(name: str, tensor: object) -> None:
+    """Raise `WeightsError`, which says the way out, for what has no elements of its own that a file can hold.
 
     What is sparse or quantized is not turned into numbers for its owner: another tensor would come back.
     """
+    if not isinstance(tensor, Tensor):
+        way = f"give what lies under {name!r}" if isinstance(tensor, Mapping) else "leave it out"
+        raise WeightsError(f"{name} is no tensor but of type {type(tensor).__name__}; {way}")
     kind, why = dtype_name(tensor), ""
     if tensor.is_meta:
         why = "has no data, it is on the meta device; load its weights first"

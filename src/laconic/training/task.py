@@ -284,7 +284,7 @@ def mode(module: nn.Module, *, training: bool) -> Iterator[None]:
 
 def classification(
     module: nn.Module,
-    data: Dataset,
+    data: Dataset | Mapping[str, Source] | Source,
     metadata: Mapping[str, str] | None = None,
     *,
     batch: int = 128,
@@ -294,10 +294,14 @@ def classification(
 
     Args:
         module: inputs → logits (batch, classes).
-        data: with labels for targets.
+        data: with labels for targets; or loaders and lists of batches by split, as ``{"train": ..., "test": ...}``, or
+            those of "train" alone.
         metadata: see `laconic.models.nets.identity`.
-        batch: samples per training batch.
-        evaluation_batch: samples per batch of the other splits.
+        batch: samples of a data set per training batch.
+        evaluation_batch: samples per batch of its other splits.
+
+    Raises:
+        DataError: as `Task`, and for a split that there is not.
     """
     splits = _splits(data, batch, evaluation_batch)
     return Task(module, loss=cross_entropy, **splits, measures={"error": error}, metadata=dict(metadata or {}))
@@ -305,7 +309,7 @@ def classification(
 
 def regression(
     module: nn.Module,
-    data: Dataset,
+    data: Dataset | Mapping[str, Source] | Source,
     metadata: Mapping[str, str] | None = None,
     *,
     batch: int = 128,
@@ -316,8 +320,13 @@ def regression(
     return Task(module, loss=least_squares, **splits, metadata=dict(metadata or {}))
 
 
-def _splits(data: Dataset, size: int, evaluation_size: int) -> dict[str, Any]:
+def _splits(data: Dataset | Mapping[str, Source] | Source, size: int, evaluation_size: int) -> dict[str, Any]:
     """Return the batches of every split of ``data``."""
+    if not isinstance(data, Dataset):
+        splits = dict(data) if isinstance(data, Mapping) else {"train": data}
+        if strange := [str(split) for split in splits if split not in SPLITS]:
+            raise DataError(f"{', '.join(strange)}: splits are {', '.join(SPLITS)}, each a loader or a list of batches")
+        return splits
     sizes = dict.fromkeys(SPLITS, evaluation_size) | {"train": size}
     return {
         split: Batches(partial(data.batches, split, size=sizes[split]), -(-len(inputs) // max(1, sizes[split])))

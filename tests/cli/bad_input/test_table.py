@@ -139,6 +139,13 @@ OPTIONS = {
     "no data": (net, "evaluate bare.safetensors --net lenet300", ["--data"], 1),
     "no such net": (net, "evaluate bare.safetensors --net lenet30 --data digits", ["did you mean 'lenet300'"], 1),
     "another net": (net, "evaluate net.safetensors --net lenet300-tanh", ["of net 'lenet300', not 'lenet300-tanh'"], 1),
+    "key": (net, f"{NET} --key model", ["leave out --key model"], 1),
+    "key of a .lac": (lac(), f"evaluate a.lac {DIGITS} --key model", ["holds one network: leave out --key"], 1),
+    "recalibrated by training": (net, f"{TRAINED} --recalibrate 9", ["--recalibrate goes with --effort direct"], 1),
+    "no data to recalibrate": (net, "compress bare.safetensors -o out.lac --recalibrate 9", ["--task"], 1),
+    "no layer to recalibrate": (net, f"{NET} --recalibrate 9", ["moves running statistics of batch norm"], 1),
+    "inspecting a checkpoint": (net, "inspect net.safetensors", ["one of safetensors; laconic compress makes"], 1),
+    "inspecting a folder": (net, "inspect .", [". is a folder; name a .lac file"], 1),
     "other weights": (safetensors(WEIGHTS), f"evaluate a.safetensors {DIGITS}", ["are not those of this network"], 1),
 }  # fmt: skip
 

@@ -22,6 +22,7 @@ from laconic.format.container.parsing import parse_table
 from laconic.format.container.records import StreamPart, build_code, decode_stream
 from laconic.format.container.room import Holding, Limits, kept_streams, require_room, require_sum
 from laconic.format.container.table import Table
+from laconic.format.signatures import require_lac
 
 
 @final
@@ -196,6 +197,7 @@ def open(path: str | Path, limit: int | None = None) -> LacFile:
         FormatError: naming file and byte, when it is not a sound `.lac` file.
         OSError: when it cannot be read.
     """
+    require_lac(Path(path))
     with Path(path).open("rb") as file:
         empty = file.seek(0, 2) == 0
         data = b"" if empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)

@@ -66,7 +66,8 @@ class Budget:
         snr: 10 log₁₀ Σ w² / Σ (w − ŵ)² over the same weights, in dB; without outliers: a few weights
             that hold more than half of their tensor's Σ w².
         asked: whether somebody named it. Where nobody did, and what stays as it is leaves no room, bits are those of
-            the weights that are quantized, beside the rest of the file.
+            the weights that are quantized, beside the rest of the file; and where that is no room either, for tables
+            and names take more than a few weights, there is twice as much, and so on.
 
     Raises:
         PlanError: when not exactly one is given, or it is out of range.

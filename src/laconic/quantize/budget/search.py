@@ -88,13 +88,25 @@ def fit(
     """
     network = Network(tensors, tools or QUALITIES["default"], metadata or {}, Workers.of(threads), apart)
     goal = _goal(network, budget, reference_bytes, tuning)
+    try:
+        return _met(network, goal, tuning, watch or (lambda number, size: None))
+    except PlanError:
+        if budget.asked or goal.size is None:
+            raise
+    room = Budget(size=2 * goal.size, asked=False)  # nobody asked for so little
+    fitted = fit(tensors, room, tools, metadata, watch, threads=threads, tuning=tuning, apart=apart)
+    return replace(fitted, budget=budget)
+
+
+def _met(network: Network, goal: Goal, tuning: Tuning, watch: Watch) -> Fitted:
+    """Return the network within what is asked of it."""
     if not network.sizes:
         return settled(network, goal)
     quantizers, step = network.quantizers(goal.size, goal.target)
     if all(name in network.dense for name in network.sizes):  # each is cheaper as it is, or beyond the finest step
         return settled(network, goal)
     search = powered(Search(network, replace(goal, dense_bytes=network.dense_bytes), quantizers, tuning))
-    return _floored(search, math.log2(step), watch or (lambda number, size: None))
+    return _floored(search, math.log2(step), watch)
 
 
 def _goal(network: Network, budget: Budget, reference_bytes: int | None, tuning: Tuning) -> Goal:
