@@ -50,6 +50,8 @@ def command(
 
     direct: from the weights alone, in seconds to minutes; needs neither data nor the network. Begin here.
 
+    direct, with data: --recalibrate and --importance read some samples, and train nothing; seconds to minutes more.
+
     train: the LC algorithm, which trains the network towards its compressed form; minutes to days, for the smallest
     file of an accuracy. Needs network and data (or a --task), and --codebook, --keep, --rank or a --plan.
 
