@@ -85,10 +85,12 @@ def test_fine_tuning_and_results_follow_the_device_of_the_task():
     """On a device that stands in for a GPU: it takes no part in a sum with tensors of the CPU, and has no numbers."""
     codes = laconic.compress(Net(), PLAN).codes
     net = Net().to("meta")
-    batch = torch.zeros(5, 6, device="meta"), torch.zeros(5, 3, device="meta")
+    batch = torch.zeros(5, 6), torch.zeros(5, 3)
     task = Task.of(net, lambda split, seed: [batch], lambda outputs, batch: torch.tensor(float(outputs.is_meta)))
     tuning = FineTuning.of(task, codes)
-    assert task.outputs(tuning._weights(), batch).is_meta
+    (there,) = task.batches("train", 0)
+    assert task.outputs(tuning._weights(), there).is_meta
+    assert [part.device.type for part in batch] == ["cpu", "cpu"]
     assert all(leaf.device.type == "cpu" for leaf in tuning.freed.leaves.values())
     assert task.evaluate(decompress(codes), "test")["loss"] == 1
 
@@ -96,7 +98,7 @@ def test_fine_tuning_and_results_follow_the_device_of_the_task():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_lc_runs_to_its_end_on_a_gpu():
     net = Net().cuda()
-    batch = torch.randn(64, 6).cuda(), torch.randn(64, 3).cuda()
+    batch = torch.randn(64, 6), torch.randn(64, 3).cuda()
     task = Task.of(net, lambda split, seed: [batch] * 4, least_squares)
     result = laconic.compress(net, PLAN, task, effort="train", training=replace(FEW, steps=3))
     assert task.evaluate(result.params, "test")["loss"] > 0

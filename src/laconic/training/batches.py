@@ -250,6 +250,21 @@ def arguments_of(module: nn.Module, batch: Batch) -> tuple[tuple[Any, ...], dict
     return (), {name: value for name, value in inputs.items() if name in names or name not in TARGETS}
 
 
+def moved(batch: Batch, device: torch.device | None) -> Batch:
+    """Return a batch with its tensors on a device; as it is where all are there, or none is named."""
+    if isinstance(batch, Tensor):
+        return batch if device in (None, batch.device) else batch.to(device)
+    if isinstance(batch, Mapping):
+        pairs = {name: moved(part, device) for name, part in batch.items()}
+        return pairs if any(pairs[name] is not batch[name] for name in batch) else batch
+    if not isinstance(batch, tuple | list):
+        return batch
+    parts = [moved(part, device) for part in batch]
+    if all(part is own for part, own in zip(parts, batch, strict=True)):
+        return batch
+    return type(batch)(*parts) if hasattr(batch, "_fields") else type(batch)(parts)
+
+
 def size_of(batch: Batch) -> int:
     """Return the number of samples: the length of the first tensor in the batch."""
     while isinstance(batch, tuple | list | Mapping):

@@ -20,6 +20,7 @@ from laconic.training.batches import (
     Source,
     arguments_of,
     held_out,
+    moved,
     size_of,
 )
 from laconic.training.judges import (
@@ -53,7 +54,8 @@ class Task:
       ``forward`` does not take them; the first of these that is there are the targets;
     * a tensor: inputs and targets at once.
 
-    A task is tried when it is made: the module runs on the first batch, and the loss is taken.
+    Batches go where the module is, a GPU too. A task is tried when it is made: the module runs on the first batch, and
+    the loss is taken.
 
     Args:
         module: the network; it runs in the mode (training or evaluation) that it is in. `DataParallel` and
@@ -143,7 +145,7 @@ class Task:
         return cls(module, loss=loss, **splits, measures=measures or {}, metadata=metadata or {}, kind=kind)
 
     def batches(self, split: str, seed: int) -> Iterator[Batch]:
-        """Return one pass over the batches of a split.
+        """Return one pass over the batches of a split, on the device of the module's first parameter.
 
         Args:
             split: "train", "validation" or "test".
@@ -152,7 +154,9 @@ class Task:
         Raises:
             DataError: when the task does not have the split.
         """
-        return self.split(split).epoch(seed)
+        first = next(self.module.parameters(), None)
+        device = None if first is None else first.device
+        return (moved(batch, device) for batch in self.split(split).epoch(seed))
 
     def count(self, split: str) -> int:
         """Return how many batches a pass over a split has; where nothing tells, one is made to count them."""

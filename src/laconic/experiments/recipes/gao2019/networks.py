@@ -98,7 +98,7 @@ def _trained(
 ) -> Subject:  # fmt: skip
     """Return a network trained on ``training``, to be measured on ``ready``."""
     label = f"{network} {ready.name}"
-    module = nets.build(network, ready.shape, ready.classes, context.seed)
+    module = nets.build(network, ready.shape, ready.classes, context.seed).to(ready.splits["train"][0].device)
     params = trained(context.part(0.0, 0.1), label, classification(module, training, batch=BATCH), how)
     task = classification(module, _cut(ready, settings))
     return Subject(label, task, params, settings, published, note, context.part(0.1, 1.0))
