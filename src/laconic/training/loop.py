@@ -151,7 +151,7 @@ def minimise(
     """
     weights = {name: tensor.detach().clone() for name, tensor in params.items()}
     leaves = {name: weights[name].requires_grad_() for name in trainable(task.module, params)}
-    optimizer = how.optimizer(list(leaves.values()), min(how.lr, max_lr))
+    optimizer = how.optimizer(list(leaves.values()), how.lr)  # each epoch sets its own rate
     loss = math.nan
     with mode(task.module, training=True):
         for epoch in range(how.epochs):
