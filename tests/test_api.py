@@ -400,3 +400,11 @@ def test_what_nobody_asked_for_is_given_room():
     assert result.file_bytes < 200
     with pytest.raises(PlanError, match="too few"):
         laconic.compress(small, bits=4)
+
+
+def test_a_buffer_is_no_weight_for_a_compression_either():
+    net = nn.Linear(8, 8)
+    net.register_buffer("table", torch.randn(8, 8))
+    result = laconic.compress(net, AdaptiveCodebook(2))
+    assert len(result.params["weight"].unique()) == 2
+    assert torch.equal(result.params["table"], net.table)

@@ -136,11 +136,11 @@ def compress(
     whole = untied(given, task.module if task else None)
     reference = checkpoint_size(whole.params)
     notes = {REFERENCE_BYTES: str(reference), **(task.metadata if task else {}), **(metadata or {})}
-    plan = plan.on(module) if isinstance(plan, Plan) else weights_only(plan, whole.params)
+    buffers = buffers_of(module) if module else set[str]()
+    plan = plan.on(module) if isinstance(plan, Plan) else weights_only(plan, whole.params, buffers)
     metrics = plan.metrics(task, whole.params) if metrics is None and resume is None else metrics
     metrics = metrics and {whole.names.get(name, name): metric for name, metric in metrics.items()}
     if budget:
-        buffers = buffers_of(module) if module else ()
         notes |= buffers_told(whole, buffers)
         fitted = within(
             whole, budget, plan, QUALITIES[quality], notes, buffers=buffers,

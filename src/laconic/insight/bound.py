@@ -49,7 +49,7 @@ class Point:
 
     Args:
         file: what it is called.
-        bits: 8 · bytes of the file / elements of the tensors with two or more axes.
+        bits: 8 · bytes of the file / elements of the tensors of floats with two or more axes.
         distortion: D, in the units of the curves.
         snr: 10 log₁₀ (error of a network of zeros / D), dB; infinite for D = 0.
         rates: R(D) of each curve at its own D, bits a weight; infinite for D = 0.
@@ -76,7 +76,7 @@ class Bound:
 
     Args:
         tensors: matrices and kernels by name: all that is counted in D.
-        elements: of all tensors with two or more axes but masks, of equal ones once, which bits are divided by.
+        elements: of all tensors of floats with two or more axes but masks, of equal ones once: bits are divided by them.
         moments: of what each layer reads, shape (columns, columns), where D is that of outputs; else none.
         curves: R(D) by the name of the source.
     """
@@ -238,8 +238,9 @@ def _weights(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _elements(tensors: Mapping[str, np.ndarray]) -> int:
-    """Return the elements of all tensors with two or more axes, but for masks."""
-    return sum(tensor.size for tensor in tensors.values() if tensor.ndim >= 2 and not is_mask(tensor))
+    """Return the elements of all tensors of floats with two or more axes, but for masks."""
+    floats = (tensor for tensor in tensors.values() if tensor.ndim >= 2 and tensor.dtype.name in FLOATS)
+    return sum(tensor.size for tensor in floats if not is_mask(tensor))
 
 
 def _mean_square(tensor: np.ndarray) -> float:

@@ -16,7 +16,7 @@ It is ``Plan(..., importance=Importance("unsupervised", samples=1000))``: errors
 
 import json
 import tomllib
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Container, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
@@ -195,16 +195,16 @@ class Plan:
             ) from error
 
 
-def weights_only(compression: Compression, params: Params) -> Plan:
+def weights_only(compression: Compression, params: Params, buffers: Container[str] = ()) -> Plan:
     """Return the plan that compresses every floating-point tensor with two or more axes and leaves the rest lossless.
 
     Biases and the parameters of normalisation layers are few and sensitive: no source compresses them. A mask, which
-    holds 0 and −inf alone, is no weight.
+    holds 0 and −inf alone, is no weight, nor is a buffer of a module: ``buffers`` are their names.
 
     Raises:
         PlanError: when there is no such tensor.
     """
-    floats = [name for name, tensor in params.items() if tensor.ndim >= 2 and is_float(tensor)]
+    floats = [name for name, tensor in params.items() if tensor.ndim >= 2 and is_float(tensor) and name not in buffers]
     names = [name for name in floats if not is_mask(to_numpy(params[name]))]
     if not names:
         raise PlanError("no floating-point tensor with two or more axes; name the tensors in a plan")

@@ -108,6 +108,8 @@ def compress(job: Job, say: Output) -> None:
             task = task_for(say, data, metadata, batch=data.batch, seed=run.seed)
         params = fitting(params, task)
         say.note(*doubts(params, task, metadata))
+        if plan and not budget:
+            plan = _weighed(plan_of(params, job.rows, buffers_of(task.module)), job.matters)
     plan = plan and plan.on(task and task.module)
     whole = untied(params, task.module if task else None)
     if task is not None and job.effort is options.Effort.train:

@@ -10,7 +10,7 @@ from laconic.cli.work.tasks import opened, task_for
 from laconic.csteps.joint import Joint
 from laconic.csteps.lossless import Lossless
 from laconic.errors import PlanError
-from laconic.models.params import Params, dtype_name, is_float
+from laconic.models.params import Params, buffers_of, dtype_name, is_float
 from laconic.models.ties import untied
 from laconic.plans.plan import Plan, in_toml, to_toml
 from laconic.plans.techniques import TECHNIQUES, row_of, technique_of
@@ -24,7 +24,8 @@ def show(say: Output, weights: Path, key: str | None, rows: Rows, subject: Subje
     params = dict(checkpoint.params)
     wanted = plan_of(params, rows)
     if subject.named:
-        wanted = wanted.on(task_for(say, subject, checkpoint.metadata).module)
+        module = task_for(say, subject, checkpoint.metadata).module
+        wanted = plan_of(params, rows, buffers_of(module)).on(module)
     records = _records(params, wanted, own=rows.plan is None)
     if toml:
         say.result({}, to_toml(wanted).removesuffix("\n"))

@@ -1,5 +1,7 @@
 """The plan that options stand for."""
 
+from collections.abc import Container
+
 from laconic.cli.options import Rows
 from laconic.csteps.adaptive_codebook import AdaptiveCodebook
 from laconic.csteps.compression import Compression
@@ -12,8 +14,8 @@ from laconic.models.params import Params
 from laconic.plans.plan import Plan, load_plan, weights_only
 
 
-def plan_of(params: Params, rows: Rows) -> Plan:
-    """Return the plan that the options stand for.
+def plan_of(params: Params, rows: Rows, buffers: Container[str] = ()) -> Plan:
+    """Return the plan that the options stand for; ``buffers`` of a module are no weights.
 
     Raises:
         PlanError: for options that do not go together, and where none is given.
@@ -30,9 +32,9 @@ def plan_of(params: Params, rows: Rows) -> Plan:
     values: Compression = AdaptiveCodebook(codebook) if codebook is not None else Lossless()
     if keep is not None:
         pruned = KeepLargest(keep, values=values)
-        return weights_only(pruned if rows.per_tensor else Joint(pruned), params)
+        return weights_only(pruned if rows.per_tensor else Joint(pruned), params, buffers)
     if rank is not None:
-        return weights_only(LowRank(rank, left=values, right=values), params)
+        return weights_only(LowRank(rank, left=values, right=values), params, buffers)
     if codebook is None:
         raise PlanError("say what becomes of the weights: --codebook K, --keep SHARE, --rank R, or --plan FILE")
-    return weights_only(values, params)
+    return weights_only(values, params, buffers)
