@@ -76,7 +76,7 @@ class Bound:
 
     Args:
         tensors: matrices and kernels by name: all that is counted in D.
-        elements: of all tensors of floats with two or more axes but masks, of equal ones once: bits are divided by them.
+        elements: of tensors of floats with two or more axes but masks, of equal ones once: bits are divided by them.
         moments: of what each layer reads, shape (columns, columns), where D is that of outputs; else none.
         curves: R(D) by the name of the source.
     """
