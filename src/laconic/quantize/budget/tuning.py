@@ -39,8 +39,10 @@ class Tuning:
         lowest: dB that each tensor has of its own, where the network has some more; −inf leaves one step for all.
         below: dB that a tensor may have less of its own than the network has.
         fading: the same where the network has hardly more than the lowest.
-        raises: times at most that the steps of some tensors are made finer on the sample.
-        refits: times at most that all is done again where a tensor is below its floor after all.
+        raises: times at most that the steps of some tensors are made finer on the sample; with 0 a network whose layers
+            are rescaled has 1.6 times the KL at 2 bits, 3 do as well.
+        refits: times at most that all is done again where a tensor is below its floor after all; 0 changes the KL of
+            one network of seven, by 2 % at 2 bits.
         power: of a tensor's deviation that its step begins with; 0 is equal steps, 1 equal relative ones.
     """
 
