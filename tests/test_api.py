@@ -408,3 +408,38 @@ def test_a_buffer_is_no_weight_for_a_compression_either():
     result = laconic.compress(net, AdaptiveCodebook(2))
     assert len(result.params["weight"].unique()) == 2
     assert torch.equal(result.params["table"], net.table)
+
+
+def test_a_part_at_two_places_stays_as_it_is_and_is_trained():
+    """A module's own tensors come back into a part that it has under several names."""
+    one = nn.Linear(6, 6)
+    net = nn.Sequential(one, nn.ReLU(), one, nn.BatchNorm1d(6), nn.Linear(6, 2))
+    inputs = torch.randn(40, 6, generator=torch.Generator().manual_seed(0))
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    task = Task(net, [(inputs, (inputs[:, 0] > 0).long())] * 3, nn.CrossEntropyLoss())
+    training = laconic.Training(steps=2, l_step=laconic.Optimization(lr=0.05))
+    result = laconic.compress(net, Plan({"0.weight": AdaptiveCodebook(2)}), task, training=training)
+    assert isinstance(one.weight, nn.Parameter)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in net.state_dict().items())
+    assert not result.fixed
+    assert len(result.params["2.weight"].unique()) == 2
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+def test_weights_of_another_type_run_in_that_of_the_module(dtype):
+    net = nn.Sequential(nn.Linear(6, 5), nn.BatchNorm1d(5), nn.Linear(5, 2))
+    inputs = torch.randn(60, 6, generator=torch.Generator().manual_seed(0))
+    task = Task(net, [(inputs, (inputs[:, 0] > 0).long())] * 3, nn.CrossEntropyLoss())
+    weights = {
+        name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in params_of(net).items()
+    }
+    result = laconic.compress(weights, AdaptiveCodebook(2), task, "direct", recalibrate=20)
+    assert result.params["0.weight"].dtype == dtype
+    assert result.evaluate(task, "validation" if task.validation else "train").keys() == {"loss", "error"}
+    trained = laconic.compress(weights, AdaptiveCodebook(2), task, training=laconic.Training(steps=1))
+    assert trained.params["0.weight"].dtype == torch.float32
+
+
+def test_training_goes_with_the_effort_that_trains():
+    with pytest.raises(PlanError, match="training goes with effort 'train'"):
+        laconic.compress(nn.Linear(4, 4), AdaptiveCodebook(2), training=laconic.Training(steps=1))

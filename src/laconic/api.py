@@ -1,6 +1,7 @@
 """The one front door: network, plan, task and effort go in; a `Result` that is a file comes out."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar, overload
 
@@ -27,6 +28,7 @@ from laconic.models.params import (
     apply_to,
     buffers_of,
     require_storable,
+    typed_as,
     unwrapped,
 )
 from laconic.models.ties import untied
@@ -126,7 +128,9 @@ def compress(
     network = unwrapped(network) if isinstance(network, nn.Module) else network
     named = {"bits": bits, "size": size, "ratio": ratio, "snr": snr}
     plan, budget = _parted(plan, _one_budget(plan, budget, named, effort), lossless)
-    effort = _effort(effort, task, budget, recalibrate)
+    asked, effort = effort, _effort(effort, task, budget, recalibrate)
+    if training is not None and asked is None and effort == "direct":
+        raise PlanError("training goes with effort 'train': a plan or a compression, and a task with training data")
     if quality not in QUALITIES or (quality != "default" and not budget):
         raise PlanError(f"quality is one of {', '.join(QUALITIES)}, and goes with a budget; not {quality!r}")
     given = all_params_of(network) if isinstance(network, nn.Module) else dict(network)
@@ -156,6 +160,7 @@ def compress(
             codes = compact({name: codes[name] for name in whole.params})
             result = Result(whole.named(codes), notes, signals=left(whole, codes, module))
             return recalibrated(result, whole, task, recalibrate, seed)
+        whole = replace(whole, params=typed_as(task.module, whole.params))
         moving = trainable(task.module, whole.params)
         first, how = resume or start(whole.params, plan, metrics, moving), training or Training()
     history = list[Progress]()

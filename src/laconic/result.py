@@ -46,6 +46,9 @@ class Result:
     signals: Mapping[str, Signal] = field(default_factory=dict)
     recalibration: Recalibrated | None = None
 
+    def __repr__(self) -> str:
+        return f"Result({len(self.codes):,} tensors, {self.file_bytes:,} bytes)"
+
     @property
     def weak(self) -> tuple[tuple[str, float], ...]:
         """Names and dB of tensors with less than 3 dB of their own, the worst first: −∞ is not finite, 0 all zero."""
@@ -115,6 +118,6 @@ def recalibrated(result: Result, network: Untied, task: Task | None, samples: in
     if fitted:
         asked = fitted.budget.bytes(fitted.weights, int(result.metadata[REFERENCE_BYTES]))
         if asked is not None and size > max(asked, fitted.file_bytes):  # a file has more, where nobody asked
-            return replace(result, recalibration=replace(told, kept=False))
+            return replace(result, recalibration=replace(told, kept=False, room=False))
         fitted = replace(fitted, codes=codes, file_bytes=size)
     return replace(result, codes=codes, fitted=fitted, recalibration=told)

@@ -1,5 +1,6 @@
 """What a command says of a checkpoint that it reads: metadata that travel, wrappers, networks that are doubted."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from safetensors.torch import save_file
 import laconic
 from laconic.cli import run
 from laconic.cli.work.tasks import doubts, fitting, task_of
+from laconic.insight.ledger import ledger
 from laconic.models.checkpoints import load_checkpoint, open_checkpoint, save_checkpoint
 
 from .commands import parsed
@@ -84,3 +86,22 @@ def test_a_network_that_fits_by_its_names_alone_is_doubted(net, capsys):
     odd = open_checkpoint(Path("odd.safetensors")).params
     assert len(doubts(odd, task, {})) == 1
     assert doubts(odd, task, metadata) == [], "the file says what it is"
+
+
+def test_what_a_task_prints_is_no_result(call, net):
+    Path("talks.py").write_text("import laconic\nfrom laconic import data, nets, task\nprint('imported')\n"
+        "def make():\n    print('loading')\n    images = data.load('digits', None, 'pixels/16')\n"
+        "    return task.classification(nets.build('lenet300', images.shape), images)\n")  # fmt: skip
+    assert json.loads(call("evaluate", net, "--task", "talks:make", "--json"))["error"] >= 0
+
+
+def test_the_ratio_is_that_of_the_network_not_of_what_lies_beside_it():
+    weights = {"w": torch.randn(64, 64)}
+    torch.save({"model": weights, "optimizer": {"m": torch.randn(9, 64, 64)}}, "a.ckpt")
+    save_file(weights, "a.safetensors")
+    ratios = []
+    for name in ("a.ckpt", "a.safetensors"):
+        assert run(["compress", name, "-o", f"{name}.lac", "--quiet"]) == 0
+        with laconic.open(f"{name}.lac") as file:
+            ratios.append(ledger(file).ratio)
+    assert ratios[0] == pytest.approx(ratios[1], rel=0.01)

@@ -124,3 +124,14 @@ def test_a_link_is_followed_and_a_long_name_is_no_hindrance(tmp_path):
             file.write(b"all")
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "store" / "net").read_bytes() == b"all"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names here")
+def test_a_pipe_or_a_device_is_never_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with (
+        pytest.raises(OutputExists, match="pipe is a device or a pipe; name a file"),
+        replace_file(tmp_path / "pipe", force=True),
+    ):
+        pytest.fail("the block must not run")
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)

@@ -124,6 +124,7 @@ def test_a_solver_of_ones_own_may_return_what_it_moves_alone_and_even_what_it_wa
 def test_a_learning_rate_that_raises_what_the_first_step_lowers_is_told(rate: float, caplog: pytest.LogCaptureFixture):
     task = classifier()
     state = start(trained(task, 6), weights_only(AdaptiveCodebook(2), params_of(task.module)))
+    caplog.set_level("WARNING", "laconic")  # a command may have chosen another one
     step = LearningStep(task, Optimization(1, rate))
     weights, _ = step(state, 0.01)
     raised = ["rate 3 is too large for this network; try 0.3" in record.getMessage() for record in caplog.records]

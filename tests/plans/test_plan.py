@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 
 from laconic import AdaptiveCodebook, Additive, Joint, KeepLargest, Lossless, LowRank, UniformGrid
 from laconic.errors import PlanError
@@ -324,3 +325,24 @@ def test_a_class_of_modules_stands_for_their_weights():
     assert list(own.tensors) == [f"class:{__name__}.Branches"]
     with pytest.raises(PlanError, match="two rows are for the same tensors"):
         Plan({nn.Linear: Lossless(), "class:Linear": AdaptiveCodebook(2)})
+
+
+def test_a_class_has_all_weights_that_its_modules_have_themselves():
+    """Recurrent and attention layers, and what `weight_norm` and pruning make a weight of."""
+
+    def named(kind: type[nn.Module], part: nn.Module) -> tuple[str, ...]:
+        net = nn.Sequential(part)
+        return Plan({kind: KeepLargest(0.5)}).on(net).resolve(params_of(net))[0].names
+
+    assert named(nn.LSTM, nn.LSTM(3, 4)) == ("0.weight_ih_l0", "0.weight_hh_l0")
+    assert named(nn.MultiheadAttention, nn.MultiheadAttention(4, 2)) == ("0.in_proj_weight",)
+    assert named(nn.Linear, nn.utils.parametrizations.weight_norm(nn.Linear(3, 4))) == (
+        "0.parametrizations.weight.original1",
+    )
+    assert named(nn.Linear, prune.l1_unstructured(nn.Linear(3, 4), "weight", 0.5)) == ("0.weight_orig",)
+    with pytest.raises(PlanError, match="the classes with weights are class:Linear"):
+        Plan({nn.Conv2d: Lossless()}).on(nn.utils.parametrizations.weight_norm(nn.Linear(3, 4)))
+
+
+def test_an_importance_goes_by_its_name():
+    assert Plan({}, importance="hessian") == Plan({}, importance=Importance("hessian"))

@@ -1,5 +1,7 @@
 """Diagonal importances against a loop over samples, on networks of every awkward kind."""
 
+from copy import deepcopy
+
 import pytest
 import torch
 from torch import nn
@@ -262,7 +264,7 @@ def test_half_precision_weights_have_single_precision_importances():
     inputs, labels = torch.randn(9, 4, generator=generator(0)), torch.arange(9) % 3
     task = classification(module, Dataset("noise", {"train": (inputs, labels)}), batch=9)
     expected = plain(importance.unsupervised(task, params_of(module)))
-    half = Task.of(module, lambda split, seed: [(inputs.bfloat16(), labels)], cross_entropy)
+    half = Task.of(deepcopy(module).bfloat16(), lambda split, seed: [(inputs.bfloat16(), labels)], cross_entropy)
     found = plain(importance.unsupervised(half, {k: t.bfloat16() for k, t in params_of(module).items()}))
     assert all(tensor.dtype == torch.float32 for tensor in found.values())
     near(found, expected, 0.05)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from crossing import crossed
 from torch import nn
-from toys import DOUBLE, NOTHING, Parameter, full_batch, generator, random_quadratic
+from toys import DOUBLE, Parameter, full_batch, generator, random_quadratic
 
 from laconic.errors import PlanError
 from laconic.models import nets
@@ -108,7 +108,7 @@ def test_the_stated_error_is_that_of_many_repetitions():
 
 def test_hutchinson_is_exact_on_a_diagonal_hessian_and_zero_on_a_line():
     task = Task.of(
-        Parameter(torch.ones(3, dtype=DOUBLE)), full_batch(torch.zeros(3), NOTHING), lambda w, _: (w**3).sum()
+        Parameter(torch.ones(3, dtype=DOUBLE)), full_batch(torch.zeros(3), torch.zeros(3)), lambda w, _: (w**3).sum()
     )
     found = importance.hutchinson(task, {"w": torch.tensor([1.0, 2.0, -3.0], dtype=DOUBLE)}, generator(0), draws=2)
     assert found.diagonal["w"].tolist() == [6.0, 12.0, -18.0]
@@ -121,7 +121,9 @@ def test_hutchinson_is_exact_on_a_diagonal_hessian_and_zero_on_a_line():
 
 def test_a_quadratic_has_the_hessian_it_was_made_with():
     quadratic = random_quadratic(5, seed=0)
-    task = Task.of(Parameter(quadratic.centre), full_batch(torch.zeros(5), NOTHING), lambda w, _: quadratic.loss(w))
+    task = Task.of(
+        Parameter(quadratic.centre), full_batch(torch.zeros(5), torch.zeros(5)), lambda w, _: quadratic.loss(w)
+    )
     found = importance.hessian(task, quadratic.params, method="exact")["w"].importance
     torch.testing.assert_close(found, quadratic.hessian.diagonal())
 

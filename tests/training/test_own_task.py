@@ -15,7 +15,7 @@ import laconic
 from laconic.errors import DataError
 from laconic.models.params import params_of
 from laconic.theory.importance.directions import kind_of
-from laconic.training.batches import Batches
+from laconic.training.batches import Batches, rows_of, size_of
 from laconic.training.task import Task
 
 INPUTS = torch.randn(60, 4, generator=torch.Generator().manual_seed(0))
@@ -187,3 +187,41 @@ def test_classification_takes_loaders_too():
     assert laconic.task.classification(network(), loader).count("validation") == 1
     with pytest.raises(DataError, match="valid: splits are train, validation, test"):
         laconic.task.classification(network(), {"valid": loader})
+
+
+def test_samples_are_those_of_the_targets_whatever_comes_first():
+    ids = [*["a-long-name"] * 40, *"b" * 20]
+    rows = [{"id": ids[i], "step": 3, "x": INPUTS[i], "labels": LABELS[i]} for i in range(60)]
+    forward = lambda module, batch: module(batch["x"])  # noqa: E731
+    for size in (50, 60):
+        task = Task(network(), test=DataLoader(rows, size), loss=F.cross_entropy, forward=forward)
+        figures = task.evaluate(params_of(task.module), "test")
+        whole = Task(network(), test=[(INPUTS, LABELS)], loss=F.cross_entropy)
+        assert figures["error"] == pytest.approx(whole.evaluate(params_of(task.module), "test")["error"])
+    (batch,) = task.batches("test", 0)
+    piece = rows_of(batch, 38, 42)
+    assert (size_of(piece), piece["id"]) == (4, ["a-long-name", "a-long-name", "b", "b"])
+    time_first = torch.zeros(7, 5, 4), torch.zeros(5)
+    assert size_of(time_first) == 5
+    with pytest.raises(DataError, match=r"5 samples has a tensor of shape \(7, 5, 4\).*first axis"):
+        rows_of(time_first, 0, 2)
+
+
+def test_no_last_batch_of_one_sample_is_left_by_what_is_held_out():
+    task = Task(network(), DataLoader(TensorDataset(torch.randn(290, 4), torch.zeros(290).long()), 65), F.cross_entropy)
+    assert [len(inputs) for inputs, _ in task.batches("train", 0)] == [65] * 4
+
+
+def test_the_trial_leaves_what_a_module_counts():
+    class Counts(nn.Linear):
+        def __init__(self):
+            super().__init__(4, 2)
+            self.register_buffer("count", torch.zeros(()))
+
+        def forward(self, inputs):
+            self.count += 1
+            return super().forward(inputs)
+
+    net = Counts()
+    Task(net, BATCHES, F.cross_entropy)
+    assert not net.count

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any
 
 from laconic.arguments import require_types
 from laconic.format.codes import Code
@@ -23,7 +23,7 @@ class Compression(ABC):
     beaten by a random feasible point; NaN and infinite weights are refused.
     """
 
-    def __new__(cls, *arguments: Any, **named: Any) -> Self:
+    def __new__(cls, *arguments: Any, **named: Any) -> Any:  # not Self, which types checked at run time do not know
         """Check the types of what a compression is made of, of every one at this one place.
 
         Raises:

@@ -24,6 +24,8 @@ def require_absent(path: Path, *, force: bool) -> None:
     """Raise `OutputExists` when ``path`` is there and ``force`` is not set: call it before the work, not after."""
     if path.is_dir():
         raise OutputExists(f"{path} is a folder; name a file")
+    if path.exists() and not path.is_file():
+        raise OutputExists(f"{path} is a device or a pipe; name a file")
     if path.exists() and not force:
         raise OutputExists(f"{path} exists; name another, or replace it: force=True (--force on the command line)")
 

@@ -30,8 +30,8 @@ from laconic.format.codes import Code
 from laconic.format.codes.sharing import unshared
 from laconic.format.lossless import lossless, together
 from laconic.models.params import Params, beside, first_names, once, to_numpy
-from laconic.theory.importance.reading import rows_of, wide
-from laconic.training.batches import Batch, size_of
+from laconic.theory.importance.reading import wide
+from laconic.training.batches import Batch, rows_of, size_of
 from laconic.training.task import Task, mode
 
 _HELD = (0.5, 2.0)
@@ -48,15 +48,16 @@ class Recalibrated:
             of their softmax for classification, in nats a sample; else their squared difference over the variance of
             the original's.
         after: the same with statistics moved.
-        kept: whether they were: where the distance does not fall, or the file would no longer be within its budget,
-            all stay as they were.
+        kept: whether they were: where the distance does not fall, or the file has no room, all stay as they were.
         layers: how many layers of batch normalization there are whose statistics are lossless.
+        room: whether the file is within its budget with statistics moved.
     """
 
     before: float
     after: float
     kept: bool
     layers: int
+    room: bool = True
 
 
 @torch.no_grad()
@@ -76,22 +77,22 @@ def recalibrate(
         PlanError: when ``samples`` is not positive, or no layer has statistics that can move.
         DataError: when the training split has fewer than two times ``samples``.
     """
-    if samples < 1:
-        raise PlanError(f"recalibrate takes at least 1 sample, not {samples}")
+    if not isinstance(samples, int) or samples < 1:
+        raise PlanError(f"recalibrate takes a number of samples, at least 1, not {samples!r}")
     names = once(task.module, compressed).values()
     params, compressed = (beside(task.module, {name: given[name] for name in names}) for given in (params, compressed))
     layers = statistics_of(task.module, params, compressed)
     if not layers:
         raise PlanError(
-            "recalibrate moves running statistics of batch normalization: no layer of the module has lossless ones "
-            "among the weights"
+            "recalibrate moves running statistics of batch normalization: the module has no such layer, or none that "
+            "tracks them, or they are compressed with loss"
         )
     moved = {**compressed, **{name: compressed[name].clone() for pair in layers.values() for name in pair}}
     following, outputs = Following(task, params, moved, layers), list[tuple[Tensor, ...]]()
     with mode(task.module, training=False):
         for piece, unseen in pieces(task, samples, seed):
             if unseen:
-                outputs.append(tuple(task.outputs(given, piece) for given in (params, compressed, moved)))
+                outputs.append(tuple(_rows(task, given, piece) for given in (params, compressed, moved)))
             else:
                 following(piece)
     original, *others = (torch.cat(parts) for parts in zip(*outputs, strict=True))
@@ -99,6 +100,23 @@ def recalibrate(
     kept = after < before  # not where either is NaN
     told = {name: moved[name] for pair in layers.values() for name in pair} if kept else {}
     return Recalibrated(before, after, kept, len(layers)), told
+
+
+def _rows(task: Task, params: Params, piece: Batch) -> Tensor:
+    """Return the outputs for a piece of samples: a row of logits for each class that is named, or of values.
+
+    Raises:
+        DataError: when they are not one tensor.
+    """
+    outputs = task.outputs(params, piece)
+    if not isinstance(outputs, Tensor):
+        raise DataError(
+            f"recalibrate compares outputs that are one tensor, not a {type(outputs).__name__}: give the task a "
+            "forward that returns one"
+        )
+    if task.kind == "classification" and outputs.ndim > 1:
+        return outputs.movedim(1, -1).flatten(0, -2)
+    return outputs.reshape(-1, 1) if outputs.ndim > 2 else outputs
 
 
 def with_statistics(codes: Mapping[str, Code], statistics: Params, module: nn.Module) -> dict[str, Code]:

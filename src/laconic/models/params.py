@@ -7,6 +7,7 @@ import ml_dtypes  # noqa: F401  registers bfloat16 and the 8-bit floats with Num
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from laconic.errors import WeightsError
 from laconic.format.codes import DTYPES, Code
@@ -107,6 +108,33 @@ def beside(module: nn.Module, params: Params) -> dict[str, Tensor]:
     """Return ``params``, each on the device of the module's own tensor of that name; gradients find the way back."""
     own = dict(module.named_parameters(remove_duplicate=False)) | dict(module.named_buffers(remove_duplicate=False))
     return {name: tensor.to(own[name].device) if name in own else tensor for name, tensor in params.items()}
+
+
+def typed_as(module: nn.Module, params: Params) -> dict[str, Tensor]:
+    """Return ``params`` by the same names, floats in the types that the module has for them."""
+    own = dict(module.named_parameters(remove_duplicate=False)) | dict(module.named_buffers(remove_duplicate=False))
+    return {name: _typed(tensor, own.get(name)) for name, tensor in params.items()}
+
+
+def call(module: nn.Module, params: Params, arguments: tuple[Any, ...], named: Mapping[str, Any]) -> Any:
+    """Return what ``module`` gives with ``params`` in place of its own tensors, by first names, in its own types.
+
+    Each tensor is put where the module has it, into a part that is at several places once: torch 2.13 would put it
+    there twice, and leave it there.
+    """
+    firsts = first_names(module)
+    owners = ((path, {**part._parameters, **part._buffers}) for path, part in module.named_modules())
+    places = {".".join(filter(None, (path, name))): tensor for path, own in owners for name, tensor in own.items()}
+    given = {place: (params[firsts[place]], tensor) for place, tensor in places.items() if firsts.get(place) in params}
+    tensors = {place: _typed(new, own) for place, (new, own) in given.items()}
+    return functional_call(module, tensors, arguments, dict(named), tie_weights=False)
+
+
+def _typed(tensor: Tensor, like: Tensor | None) -> Tensor:
+    """Return a tensor of floats in the type of another one."""
+    if like is None or like.dtype == tensor.dtype or not (is_float(tensor) and is_float(like)):
+        return tensor
+    return tensor.to(like.dtype)
 
 
 def dtype_name(tensor: Tensor) -> str:

@@ -5,8 +5,10 @@ import re
 from collections.abc import Mapping
 
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from laconic.errors import PlanError
+from laconic.models.params import is_float
 
 PREFIX = "class:"
 
@@ -23,7 +25,9 @@ def class_pattern(kind: type[nn.Module]) -> str:
 def weights_by_class(pattern: str, module: nn.Module) -> list[str]:
     """Return the names of the weights of all modules of a class, or of one that is derived from it.
 
-    Weights are parameters that the module calls ``weight``, of floating-point numbers and with two or more axes.
+    Weights are the parameters of a module itself, and not of its parts, of floating-point numbers and with two or more
+    axes: ``weight``, those of recurrent and attention layers, and what a `weight_norm` or a mask makes a weight of, but
+    for the lengths that the first has beside directions.
 
     Args:
         pattern: ``class:`` and the name of a class: one of `torch.nn`, or else of any with that name, or one with the
@@ -36,21 +40,41 @@ def weights_by_class(pattern: str, module: nn.Module) -> list[str]:
     wanted, names, others = pattern.removeprefix(PREFIX), list[str](), set[str]()
     known = getattr(nn, wanted, None)
     for place, part in module.named_modules():
-        weight = dict(part.named_parameters(recurse=False)).get("weight")
-        if not isinstance(weight, Tensor) or weight.ndim < 2 or not weight.is_floating_point():
+        weights = _weights(part)
+        if not weights:
             continue
         if isinstance(known, type):
             fits = isinstance(part, known)
         else:
             fits = any(wanted in (kind.__name__, _whole(kind)) for kind in type(part).__mro__)
         if fits:
-            names.append(f"{place}.weight" if place else "weight")
-        others.add(class_pattern(type(part)))
+            names.extend(f"{place}.{name}" if place else name for name in weights)
+        others.add(class_pattern(_plain(type(part))))
     if not names:
         raise PlanError(
             f"pattern {pattern!r} matches no weight; the classes with weights are {', '.join(sorted(others)) or 'none'}"
         )
     return names
+
+
+def _weights(part: nn.Module) -> list[str]:
+    """Return the names, within a module, of the weights that are its own."""
+    own = dict(part.named_parameters(recurse=False))
+    if is_parametrized(part):
+        originals = part.parametrizations.named_parameters()  # type: ignore[union-attr]
+        own |= {f"parametrizations.{name}": tensor for name, tensor in originals}
+    matrices = {name: tensor for name, tensor in own.items() if tensor.ndim >= 2 and is_float(tensor)}
+    return [name for name in matrices if not name.endswith(("weight_g", "weight.original0")) or not _normed(name, own)]
+
+
+def _normed(name: str, own: Mapping[str, Tensor]) -> bool:
+    """Say whether a parameter has the lengths of a weight whose directions are another one."""
+    return name.replace("weight_g", "weight_v").replace("original0", "original1") in own.keys() - {name}
+
+
+def _plain(kind: type) -> type:
+    """Return the class of a module without the one that torch derives for its parametrizations."""
+    return kind.__mro__[1] if kind.__name__.startswith("Parametrized") else kind
 
 
 def names_classes(pattern: str) -> bool:

@@ -62,7 +62,8 @@ class Plan:
             modules, such as `torch.nn.Conv2d`, stands for the weights of all modules of that class
             (`laconic.plans.patterns.weights_by_class`); it is kept as the pattern ``class:Conv2d``.
         rest: takes every tensor that no pattern names.
-        importance: what the errors of weights are weighed by, measured on a task; alike where there is none.
+        importance: what the errors of weights are weighed by, measured on a task, or its name; alike where there is
+            none.
 
     Raises:
         PlanError: for a row that is no pattern and compression.
@@ -70,7 +71,7 @@ class Plan:
 
     tensors: Mapping[str, Compression]  # or by class, until `__post_init__` has made patterns of classes
     rest: Compression = field(default=Lossless())
-    importance: Importance | None = field(default=None)
+    importance: Importance | None = field(default=None)  # or its name, until `__post_init__`
 
     def __post_init__(self) -> None:
         if not isinstance(self.tensors, Mapping):
@@ -80,6 +81,8 @@ class Plan:
                 raise PlanError(f"{where}: a row gives a compression such as AdaptiveCodebook(4), not {compression!r}")
         rows = [(pattern_of(key), compression) for key, compression in self.tensors.items()]
         object.__setattr__(self, "tensors", _each_once(rows))
+        if isinstance(self.importance, str):
+            object.__setattr__(self, "importance", Importance(self.importance))
 
     def on(self, module: nn.Module | None) -> "Plan":
         """Return the plan with the names of the weights in place of the classes of modules that it names.

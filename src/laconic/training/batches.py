@@ -180,8 +180,12 @@ def held_out(source: Source, seed: int) -> tuple[Source, Source, str]:
     if total < 10:
         why = "has fewer than ten " + unit if whole else "gives its batches in a way of its own"
         return source, None, f"no validation: none was given, and train {why}, of which nothing is held out"
+    alone = isinstance(source, DataLoader) and not source.drop_last and (source.batch_size or 1) > 1
+    count = total // 10
+    if alone and (total - count) % source.batch_size == 1:  # batch normalization fails on a last batch of one sample
+        count += 1
     order = torch.randperm(total, generator=torch.Generator().manual_seed(seed)).tolist()
-    tenth, others = sorted(order[: total // 10]), sorted(order[total // 10 :])
+    tenth, others = sorted(order[:count]), sorted(order[count:])
     note = f"validation: none was given, so {len(tenth):,} of {total:,} {unit} of train are held out"
     if not isinstance(source, DataLoader):
         return [source[place] for place in others], [source[place] for place in tenth], note
@@ -266,7 +270,52 @@ def moved(batch: Batch, device: torch.device | None) -> Batch:
 
 
 def size_of(batch: Batch) -> int:
-    """Return the number of samples: the length of the first tensor in the batch."""
-    while isinstance(batch, tuple | list | Mapping):
-        batch = next(iter(batch.values())) if isinstance(batch, Mapping) else batch[0]
-    return len(batch)
+    """Return the number of samples: the length of the targets, or else of the first tensor in the batch that has any.
+
+    Raises:
+        DataError: when there is no such tensor.
+    """
+    try:
+        targets = targets_of(batch)
+    except DataError:  # a dict may hold them under any name
+        targets = None
+    lengths = [len(tensor) for tensor in (*_tensors(targets), *_tensors(batch)) if tensor.ndim]
+    if not lengths:
+        raise DataError("a batch has no tensor that tells how many samples it holds")
+    return next(filter(None, lengths), 0)
+
+
+def rows_of(batch: Any, start: int, stop: int) -> Any:
+    """Return samples ``start`` to ``stop`` of a batch: those rows of all that has as many as there are samples.
+
+    Raises:
+        DataError: for a tensor with another number of rows: samples lie along the first axis.
+    """
+    return _rows(batch, size_of(batch), start, stop)
+
+
+def _rows(part: Any, size: int, start: int, stop: int) -> Any:
+    """Return some rows of all within ``part`` that has ``size`` of them."""
+    if isinstance(part, Tensor):
+        if part.ndim and len(part) not in (0, size):  # what is empty stands for nothing
+            raise DataError(
+                f"a batch of {size} samples has a tensor of shape {tuple(part.shape)}: parts are taken along the first "
+                "axis, which must be that of the samples"
+            )
+        return part[start:stop] if part.ndim else part
+    if isinstance(part, Mapping):
+        return {name: _rows(value, size, start, stop) for name, value in part.items()}
+    if isinstance(part, tuple | list):
+        if len(part) == size and next(_tensors(part), None) is None:  # names, one for each sample
+            return part[start:stop]
+        return tuple(_rows(value, size, start, stop) for value in part)
+    return part
+
+
+def _tensors(part: Any) -> Iterator[Tensor]:
+    """Yield the tensors in a batch."""
+    if isinstance(part, Tensor):
+        yield part
+    elif isinstance(part, Mapping | tuple | list):
+        for value in part.values() if isinstance(part, Mapping) else part:
+            yield from _tensors(value)

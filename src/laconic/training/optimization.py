@@ -48,7 +48,7 @@ class Optimization:
         optimizer: makes the optimizer; one that needs a closure, such as L-BFGS, is as good.
     """
 
-    epochs: int
+    epochs: int = 1
     lr: float = 0.1
     anneal: Callable[[float], float] = constant
     weight_decay: float = 0.0

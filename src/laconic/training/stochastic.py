@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from laconic.errors import PlanError
+from laconic.models.params import call, first_names
 from laconic.training.task import Task
 
 
@@ -109,10 +110,11 @@ class _Rounded(nn.Module):
 
     def forward(self, *inputs: Any) -> Any:
         """Round, and hand on."""
-        own = {name: p for name, p in self.named_parameters(remove_duplicate=False) if name in self.names}
+        named, firsts = dict(self.named_parameters(remove_duplicate=False)), first_names(self.inner)
+        rounded = {firsts[name]: self._rounded(named[name]) for name in self.names if name in named}
         before, self.inner.training = self.inner.training, self.training  # its parts are ours
         try:
-            return torch.func.functional_call(self.inner, {n: self._rounded(p) for n, p in own.items()}, inputs)
+            return call(self.inner, rounded, inputs, {})
         finally:
             self.inner.training = before
 

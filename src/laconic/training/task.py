@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from laconic import interrupts
 from laconic.errors import DataError, WeightsError
 from laconic.models.data import Dataset
-from laconic.models.params import Params, beside, once, params_of, unwrapped
+from laconic.models.params import Params, beside, call, first_names, once, params_of, unwrapped
+from laconic.models.state_dicts import named_as
 from laconic.training.batches import (
     SPLITS,
     Batch,
@@ -58,8 +59,8 @@ class Task:
     the loss is taken.
 
     Args:
-        module: the network; it runs in the mode (training or evaluation) that it is in. `DataParallel` and
-            `torch.compile` around it are taken off.
+        module: the network. All of it is in training mode while it is trained, in evaluation mode while it is measured,
+            and afterwards as it was. `DataParallel` and `torch.compile` around it are taken off.
         train: batches to train on; None for a task that only evaluates.
         loss: as torch has them, (outputs, targets) → mean loss of the batch, 0-d. A function whose second parameter
             is named ``batch`` is given the batch instead of its targets, as is kept here: (outputs, batch) → loss.
@@ -193,11 +194,11 @@ class Task:
         kept, buffers = once(self.module, params), dict(self.module.named_buffers())
         _require_names(self.module, kept, buffers)
         own = {name: buffer.clone() for name, buffer in buffers.items() if name not in kept}
-        own |= {name: params[name] for name in kept.values()}
+        own |= {first: params[name] for first, name in kept.items()}
         if self.forward is not None:
             inner = {f"module.{name}": tensor for name, tensor in own.items()}
-            return torch.func.functional_call(_Called(self.module, self.forward), inner, (batch,))
-        return torch.func.functional_call(self.module, own, *arguments_of(self.module, batch))
+            return call(_Called(self.module, self.forward), inner, (batch,), {})
+        return call(self.module, own, *arguments_of(self.module, batch))
 
     def evaluate(self, params: Params, split: str) -> dict[str, float]:
         """Return the loss and the measures of ``params`` on a split, as means over its samples.
@@ -209,6 +210,7 @@ class Task:
             DataError: when the split has no batches.
             WeightsError: as `outputs`.
         """
+        params = named_as(params, first_names(self.module))
         params = beside(self.module, {name: params[name] for name in once(self.module, params).values()})
         judges = {"loss": self.loss, **self.measures}
         totals, count = dict.fromkeys(judges, 0.0), 0
@@ -232,9 +234,10 @@ class Task:
         first, again = (next(self.batches(split, 0), None) for _ in range(2))
         if first is None:
             raise DataError(f"{split} has no batches")
+        counts = {name: buffer.clone() for name, buffer in self.module.named_buffers()}  # what a module counts in
         with torch.no_grad(), mode(self.module, training=False):
             try:
-                outputs = self.outputs(params_of(self.module), first)
+                outputs = self.outputs({**params_of(self.module), **counts}, first)
             except Exception as failure:
                 how = "forward" if self.forward else "the module"
                 raise DataError(

@@ -21,13 +21,15 @@ from laconic.errors import DataError, PlanError
 from laconic.format.codes import Code
 from laconic.format.compact import compact
 from laconic.format.files import sha256
+from laconic.format.signatures import kind_of_file
 from laconic.insight.ledger import REFERENCE_BYTES
 from laconic.lc.baselines import direct
 from laconic.lc.budgeted import buffers_told, within
 from laconic.lc.damage import left
 from laconic.lc.finetune import FINE_TUNING
 from laconic.lc.learning import Training
-from laconic.models.params import Params, buffers_of
+from laconic.models.checkpoints import checkpoint_size
+from laconic.models.params import Params, buffers_of, typed_as
 from laconic.models.ties import Untied, untied
 from laconic.plans.plan import Plan, load_plan
 from laconic.quantize.budget import PASSES, QUALITIES, Budget
@@ -94,7 +96,9 @@ def compress(job: Job, say: Output) -> None:
     params, metadata = checkpoint.params, checkpoint.metadata
     notes, left_out = carried(metadata, job.weights)
     say.note(*left_out)
-    notes[REFERENCE_BYTES] = str(job.weights.stat().st_size)
+    whole_file = job.weights.stat().st_size
+    is_network = kind_of_file(job.weights) == "safetensors"  # torch.save puts an optimizer's state beside it, and more
+    notes[REFERENCE_BYTES] = str(whole_file if is_network else min(whole_file, checkpoint_size(params)))
     budget = _budget(job)
     if budget:
         plan = load_plan(job.rows.plan) if job.rows.plan else None
@@ -154,6 +158,7 @@ def _by_training(
 ) -> None:  # fmt: skip
     """Compress by training, from the start or from a checkpoint on."""
     of, run = job.training, job.run
+    network = replace(network, params=typed_as(task.module, network.params))
     how = Training(
         of.method.value, of.steps, Optimization(of.epochs, of.lr, weight_decay=of.weight_decay), of.lr_decay, mu=of.mu,
         growth=of.growth, tolerance=of.tolerance, augmented=not of.quadratic_penalty,

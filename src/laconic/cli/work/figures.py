@@ -81,7 +81,10 @@ def _recalibration(result: Result) -> list[str]:
     if of is None:
         return []
     moved = f"outputs {of.before:.4g} from the original's before, {of.after:.4g} after"
-    return [f"recalibrated {of.layers} layers: {moved}" if of.kept else f"recalibration left off: {moved}"]
+    if of.kept:
+        return [f"recalibrated {of.layers} layers: {moved}"]
+    why = "it brings nothing" if of.room else "the file would leave its budget"
+    return [f"recalibration left off, for {why}: {moved}"]
 
 
 def _tensors(result: Result, account: Ledger) -> list[dict[str, Any]]:

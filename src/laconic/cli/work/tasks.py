@@ -6,6 +6,7 @@ import sys
 import sysconfig
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import redirect_stdout
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -83,8 +84,9 @@ def load_factory(factory: str) -> Task:
     """
     sys.path.insert(0, str(Path.cwd()))
     try:
-        make = _callable(factory)
-        subject = make()
+        with redirect_stdout(sys.stderr):  # standard output is for results
+            make = _callable(factory)
+            subject = make()
     except LaconicError:
         raise
     except Exception as error:

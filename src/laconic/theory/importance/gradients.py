@@ -16,10 +16,9 @@ from laconic.theory.importance.reading import (
     once,
     outputs_of,
     read,
-    rows_of,
     wide,
 )
-from laconic.training.batches import Batch, size_of
+from laconic.training.batches import Batch, rows_of, size_of
 from laconic.training.task import Task, mode
 
 _PASSES = 256

@@ -1,7 +1,6 @@
 """The samples that an importance is a mean over: a split read in pieces, and the weights that it is asked of."""
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -10,7 +9,7 @@ from laconic import interrupts
 from laconic.errors import DataError, PlanError
 from laconic.models.params import Params, is_float
 from laconic.models.params import once as params_once
-from laconic.training.batches import Batch, size_of
+from laconic.training.batches import Batch, rows_of, size_of
 from laconic.training.task import Task
 
 Watch = Callable[[int, int], None]
@@ -35,15 +34,6 @@ def once(task: Task, params: Params) -> Params:
 def wide(tensor: Tensor) -> Tensor:
     """Return ``tensor`` in float32 at least."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
-
-
-def rows_of(batch: Any, start: int, stop: int) -> Any:
-    """Return samples ``start`` to ``stop`` of every tensor in a batch."""
-    if isinstance(batch, tuple | list):
-        return tuple(rows_of(part, start, stop) for part in batch)
-    if isinstance(batch, Mapping):
-        return {name: rows_of(part, start, stop) for name, part in batch.items()}
-    return batch[start:stop]
 
 
 def first_rows(task: Task, count: int) -> Batch:
