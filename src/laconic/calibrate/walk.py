@@ -1,0 +1,163 @@
+"""Columns of a matrix quantized one after the other, each with the errors of those before it: a trellis per lane.
+
+    min over v   Σ_r Σ_j h_j (x_rj − v_rj)² + rate · Σ bits_j(v_rj)     over paths v of the trellis,
+    x_rj = (t_rj + Σ_{i<j} e_ri G_ij) / s_j,     e_ri = t_ri − v_ri s_i
+
+x depends on what was chosen in the row before, so the costs of a path are not known beforehand: every survivor of the
+Viterbi algorithm feeds its own errors forward (per-survivor processing) for the last ``window`` steps. What is older
+is settled by the survivor that costs least, and taken off the later columns for good; survivors that disagree with it
+are dropped, so that what is settled is one path.
+
+Lanes are those of the coder, `laconic.format.coding.lanes`: values lie column by column, and lane l has every L-th of
+them. L divides the number of rows, so that a lane keeps its rows, and lanes do not meet.
+
+O(m n (n + 2^ν window)); not exact: survivors of one state are compared by what they have cost so far.
+
+Source: Raheli, Polydoros & Tzou, "Per-survivor processing" (IEEE Trans. Communications 43, 1995), here for the
+recursion of `laconic.calibrate.sequential` and the trellis of `laconic.quantize.lattice.viterbi`.
+"""
+
+import numpy as np
+
+from laconic.compiled import compiled, inlined
+
+FAR = 1e30
+"""The cost of a state that cannot be."""
+
+
+@inlined
+def _cheaper(x, v, other, h, row, rate):  # type: ignore[no-untyped-def]
+    """Return the cheaper of two integers for ``x``, and its cost."""
+    last = len(row) - 1
+    cost = h * (x - v) * (x - v) + rate * row[min(abs(v), last)]
+    if other != v:
+        less = h * (x - other) * (x - other) + rate * row[min(abs(other), last)]
+        if less < cost:
+            return other, less
+    return v, cost
+
+
+@inlined
+def _towards(v, by):  # type: ignore[no-untyped-def]
+    """Return the integer that lies ``by`` nearer to 0, or ``v`` where that is on the other side."""
+    return v - by if v > by // 2 - 1 and v > 0 else v + by if v < 1 - by // 2 and v < 0 else v
+
+
+@compiled
+def rounded(targets, plain, feed, steps, heights, costs, classes, rate, first, last, fresh, out):  # type: ignore[no-untyped-def]
+    """Quantize columns ``first`` to ``last`` without a trellis; arguments are those of `walked`."""
+    for r in range(len(targets)):
+        own = targets[r]
+        for j in range(first, last):
+            h, row = heights[j], costs[classes[j]]
+            x = own[j] / steps[j]
+            v = np.int64(np.rint(x))
+            v, _ = _cheaper(x, v, _towards(v, 1), h, row, rate)
+            v, _ = _cheaper(x, v, 0, h, row, rate)
+            error = plain[r, j] - v * steps[j]
+            out[r, j], fresh[r, j - first] = v, error
+            for c in range(j + 1, last):
+                own[c] += error * feed[j, c]
+
+
+@inlined
+def _branches(x, plain, s, h, row, rate, state, cost, priced, found, missed):  # type: ignore[no-untyped-def]
+    """Fill the two branches out of a state: what the path then costs, its integer, its error."""
+    for z in range(2):
+        j = 2 * z + (state & 1)
+        v = np.int64(np.rint((x - j) * 0.25)) * 4 + j
+        v, bill = _cheaper(x, v, _towards(v, 4), h, row, rate)
+        priced[state, z], found[state, z], missed[state, z] = cost + bill, v, plain - v * s
+
+
+@inlined
+def _survivors(priced, found, missed, odd_xor, far_xor, at, old, new):  # type: ignore[no-untyped-def]
+    """Fill the costs of all states after a step, and the errors and integers of the paths to them."""
+    states, room = new[1].shape
+    least = FAR
+    for state in range(states):
+        odd = 1 if state >= states >> 1 else 0
+        base = state ^ odd_xor if odd else state
+        near, far = (2 * base + odd) & (states - 1), (2 * (base ^ far_xor) + odd) & (states - 1)
+        z = 1 if priced[far, 1] < priced[near, 0] else 0
+        came = far if z else near
+        new[0][state] = min(priced[came, z], FAR)
+        least = min(least, new[0][state])
+        if new[0][state] < FAR:
+            for i in range(room):
+                new[1][state, i] = old[1][came, i]
+            for i in range(room):
+                new[2][state, i] = old[2][came, i]
+            new[1][state, at], new[2][state, at] = missed[came, z], found[came, z]
+    for state in range(states):
+        new[0][state] = new[0][state] - least if new[0][state] < FAR else FAR
+
+
+@inlined
+def _settled(paths, at):  # type: ignore[no-untyped-def]
+    """Return integer and error of the best path at a place of the window, and drop the paths that have another."""
+    cost, errors, levels = paths
+    best = np.argmin(cost)
+    v = levels[best, at]
+    for state in range(len(cost)):
+        if levels[state, at] != v:
+            cost[state] = FAR
+    return v, errors[best, at]
+
+
+@compiled
+def walked(
+    targets, plain, feed, steps, heights, costs, classes, rate, trellis, lanes, window, span, low, kept, fresh, out,
+):  # type: ignore[no-untyped-def]  # fmt: skip
+    """Take columns through the trellis of each lane, and settle what is older than the window.
+
+    Args:
+        targets: t and what settled columns have added, shape (m, n), float64; changed up to the end of the span.
+        plain: t, shape (m, n).
+        feed: G, shape (n, n).
+        steps, heights: s_j and h_j, shape (n,).
+        costs: bits of each |v| in each class, float32.
+        classes: of each column.
+        rate: what a bit costs, in the units of h.
+        trellis: ν, what an odd state changes of the next, and what z = 1 does.
+        lanes: L, which divides m.
+        window: steps of a lane that stay open.
+        span: the first column to go through, and the one after the last; what is open at the end of all is settled.
+        low: the first column that ``fresh`` has.
+        kept: costs of each lane and state, shape (L, 2^ν), and errors and integers of the last steps of each
+            survivor, shape (L, 2^ν, a power of two not below the window); from call to call.
+        fresh: errors settled by this call, shape (m, last − low).
+        out: v, shape (m, n), int32.
+    """
+    first, last = span
+    rows, states, mask = len(targets), 1 << trellis[0], kept[1].shape[2] - 1
+    each = rows // lanes
+    back = (window - 1) // each  # columns still open when the row comes again
+    priced, found, missed = np.empty((states, 2)), np.empty((states, 2), np.int32), np.empty((states, 2))
+    for lane in range(lanes):
+        old = kept[0][lane].copy(), kept[1][lane].copy(), kept[2][lane].copy()
+        new = np.empty_like(old[0]), np.empty_like(old[1]), np.zeros_like(old[2])
+        for j in range(first, last):
+            t = j * each
+            s, h, row, open_columns = steps[j], heights[j], costs[classes[j]], min(back, j)
+            for r in range(lane, rows, lanes):
+                for state in range(states):
+                    if old[0][state] >= FAR:
+                        priced[state] = FAR
+                        continue
+                    x = targets[r, j]
+                    for d in range(1, open_columns + 1):
+                        x += old[1][state, (t - d * each) & mask] * feed[j - d, j]
+                    _branches(x / s, plain[r, j], s, h, row, rate, state, old[0][state], priced, found, missed)
+                _survivors(priced, found, missed, trellis[1], trellis[2], t & mask, old, new)
+                old, new, t = new, old, t + 1
+                if t >= window:
+                    k, i = lane + (t - window) % each * lanes, (t - window) // each
+                    out[k, i], fresh[k, i - low] = _settled(old, (t - window) & mask)
+                    for c in range(i + back + 1, last):
+                        targets[k, c] += fresh[k, i - low] * feed[i, c]
+        if last == len(feed):
+            best = np.argmin(old[0])
+            for t in range(max(last * each - window, 0), last * each):
+                out[lane + t % each * lanes, t // each] = old[2][best, t & mask]
+        kept[0][lane], kept[1][lane], kept[2][lane] = old
