@@ -48,10 +48,15 @@ class Factor:
     scales: np.ndarray
 
     @classmethod
-    def of(cls, moments: np.ndarray, order: str | np.ndarray = "weakest") -> "Factor":
+    def of(cls, moments: np.ndarray, order: str | np.ndarray = "weakest", unit: float = 1.0) -> "Factor":
         """Return the factor of ``moments``, symmetric and not negative, its columns in an order.
 
         "weakest" and "strongest" sort by u, which the order itself makes: found by a few rounds from the diagonal on.
+
+        Args:
+            moments: H, shape (n, n).
+            order: a name of `ORDERS`, or the column at each place, shape (n,).
+            unit: a u in the middle of a class.
 
         >>> Factor.of(np.diag([4.0, 1.0, 9.0])).order.tolist()
         [1, 0, 2]
@@ -65,10 +70,10 @@ class Factor:
         if order not in ORDERS:
             raise PlanError(f"order {order!r}; give one of {', '.join(ORDERS)}, or a permutation of the columns")
         sign = -1 if order == "strongest" else 1
-        marks = _marks(np.sqrt(np.diag(damped)))
-        for _ in range(_ROUNDS):
+        marks = _marks(np.sqrt(np.diag(damped)) / unit)
+        for _ in range(_ROUNDS if sign > 0 else 0):
             places = np.argsort(sign * marks, kind="stable")
-            marks[places] = _marks(np.diag(_upper(damped[np.ix_(places, places)])))
+            marks[places] = _marks(np.diag(_upper(damped[np.ix_(places, places)])) / unit)
         places = np.argsort(sign * marks, kind="stable")
         return cls._in(damped, places, _numbered(sign * marks[places]))
 

@@ -79,9 +79,9 @@ class Columns:
         rest = self._beyond_zeros()
         lanes = lane_count(rows * columns)
         assert not nu or rows % lanes == 0, "a lane keeps its rows"
-        each, room = rows // lanes, 1 << (window - 1).bit_length()
+        each, room = rows // lanes, 1 << window.bit_length()
         shape = (lanes, 1 << nu)
-        kept = np.full(shape, FAR), np.zeros((*shape, room)), np.zeros((*shape, room), np.int32)
+        kept = np.full(shape, FAR), np.zeros((*shape, room), np.float32), np.zeros(lanes, np.int64)
         kept[0][:, 0] = 0
         now, found = rest.targets.copy(), np.zeros(rest.targets.shape, np.int32)
         now += self.targets[:, : self.zeros] @ self.feed[: self.zeros, self.zeros :]

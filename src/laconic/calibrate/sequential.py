@@ -67,7 +67,7 @@ class Recursion:
     ridge: float = 1.0
     water: bool = True
     price: float = 0.2
-    window: int = 64
+    window: int = 128
     passes: int = 2
 
     def __post_init__(self) -> None:
@@ -121,12 +121,13 @@ def quantize(weights: np.ndarray, moments: np.ndarray, level: float, how: Recurs
         alive = alive[:0]
     ridge = how.ridge * level / variance if variance else 0.0
     sigma = moments[np.ix_(alive, alive)].astype(np.float64)
-    factor = Factor.of(sigma + ridge * np.eye(len(alive)), _among(how.order, alive, plain.shape[1]))
+    nu = STATES[how.states] if not len(plain) % lane_count(plain.size) else 0
+    cell = _CELLS[nu > 0] * math.sqrt(12 * level)
+    factor = Factor.of(sigma + ridge * np.eye(len(alive)), _among(how.order, alive, plain.shape[1]), cell)
     target = plain[:, alive][:, factor.order]
     if ridge:
         target = _shrunk(target, factor, ridge)
-    nu = STATES[how.states] if not len(plain) % lane_count(plain.size) else 0
-    columns = _columns(target, factor, level, variance, how.water, nu)
+    columns = _columns(target, factor, cell, level, variance, how.water)
     dead = np.setdiff1d(np.arange(plain.shape[1]), alive)
     columns, order = _with_dead(columns, dead), np.concatenate([dead, alive[factor.order]]).astype(np.int64)
     levels = columns.quantized(nu, how.price * SLOPE, how.window, how.passes)
@@ -176,11 +177,11 @@ def _shrunk(weights: np.ndarray, factor: Factor, ridge: float) -> np.ndarray:
 
 
 def _columns(
-    target: np.ndarray, factor: Factor, level: float, variance: float, water: bool, nu: int
+    target: np.ndarray, factor: Factor, cell: float, level: float, variance: float, water: bool
 ) -> Columns:
     """Return the columns with their steps, those first ones dropped that no bits are worth."""
     scales = factor.scales
-    steps = _CELLS[nu > 0] * math.sqrt(12 * level) / scales
+    steps = cell / scales
     steps = gridded(steps) if water else np.full(len(steps), np.exp(np.log(steps).mean()) if len(steps) else 1.0)
     dropped = int((np.cumsum(variance * scales**2 > DROPPED * level) == 0).sum())
     classes = factor.classes + 1

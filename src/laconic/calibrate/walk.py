@@ -6,7 +6,7 @@
 x depends on what was chosen in the row before, so the costs of a path are not known beforehand: every survivor of the
 Viterbi algorithm feeds its own errors forward (per-survivor processing) for the last ``window`` steps. What is older
 is settled by the survivor that costs least, and taken off the later columns for good; survivors that disagree with it
-are dropped, so that what is settled is one path.
+are dropped, so that what is settled is one path. What all survivors agree on is settled at once.
 
 Lanes are those of the coder, `laconic.format.coding.lanes`: values lie column by column, and lane l has every L-th of
 them. L divides the number of rows, so that a lane keeps its rows, and lanes do not meet.
@@ -61,20 +61,31 @@ def rounded(targets, plain, feed, steps, heights, costs, classes, rate, first, l
 
 
 @inlined
-def _branches(x, plain, s, h, row, rate, state, cost, priced, found, missed):  # type: ignore[no-untyped-def]
-    """Fill the two branches out of a state: what the path then costs, its integer, its error."""
+def _branches(x, plain, s, h, row, rate, state, cost, priced, missed):  # type: ignore[no-untyped-def]
+    """Fill the two branches out of a state: what the path then costs, and its error."""
     for z in range(2):
         j = 2 * z + (state & 1)
         v = np.int64(np.rint((x - j) * 0.25)) * 4 + j
         v, bill = _cheaper(x, v, _towards(v, 4), h, row, rate)
-        priced[state, z], found[state, z], missed[state, z] = cost + bill, v, plain - v * s
+        priced[state, z], missed[state, z] = cost + bill, plain - v * s
 
 
 @inlined
-def _survivors(priced, found, missed, odd_xor, far_xor, at, old, new):  # type: ignore[no-untyped-def]
-    """Fill the costs of all states after a step, and the errors and integers of the paths to them."""
+def _copied(new, state, old, came, first, end):  # type: ignore[no-untyped-def]
+    """Copy the places of steps ``first`` to ``end`` of a path's ring."""
+    room = old.shape[1]
+    first, end = first & (room - 1), end & (room - 1)
+    for i in range(first, end if first <= end else room):
+        new[state, i] = old[came, i]
+    for i in range(end if first > end else 0):
+        new[state, i] = old[came, i]
+
+
+@inlined
+def _survivors(priced, missed, odd_xor, far_xor, start, t, old, new):  # type: ignore[no-untyped-def]
+    """Fill the costs of all states after step ``t``, and the errors of the paths to them from ``start`` on."""
     states, room = new[1].shape
-    least = FAR
+    least, at = FAR, t & (room - 1)
     for state in range(states):
         odd = 1 if state >= states >> 1 else 0
         base = state ^ odd_xor if odd else state
@@ -84,32 +95,49 @@ def _survivors(priced, found, missed, odd_xor, far_xor, at, old, new):  # type: 
         new[0][state] = min(priced[came, z], FAR)
         least = min(least, new[0][state])
         if new[0][state] < FAR:
-            for i in range(room):
-                new[1][state, i] = old[1][came, i]
-            for i in range(room):
-                new[2][state, i] = old[2][came, i]
-            new[1][state, at], new[2][state, at] = missed[came, z], found[came, z]
+            _copied(new[1], state, old[1], came, start, t)
+            new[1][state, at] = missed[came, z]
     for state in range(states):
         new[0][state] = new[0][state] - least if new[0][state] < FAR else FAR
 
 
 @inlined
-def _settled(paths, at):  # type: ignore[no-untyped-def]
-    """Return integer and error of the best path at a place of the window, and drop the paths that have another."""
-    cost, errors, levels = paths
-    best = np.argmin(cost)
-    v = levels[best, at]
+def _agreed(cost, errors, at):  # type: ignore[no-untyped-def]
+    """Return whether all paths have the same error, and so the same integer, at a place of the ring."""
+    error = errors[np.argmin(cost), at]
     for state in range(len(cost)):
-        if levels[state, at] != v:
+        if cost[state] < FAR and errors[state, at] != error:
+            return False
+    return True
+
+
+@inlined
+def _settled(cost, errors, at):  # type: ignore[no-untyped-def]
+    """Return the error of the best path at a place of the ring, and drop the paths that have another."""
+    error = errors[np.argmin(cost), at]
+    for state in range(len(cost)):
+        if errors[state, at] != error:
             cost[state] = FAR
-    return v, errors[best, at]
+    return error
+
+
+@inlined
+def _ahead(errors, state, t, each, back, following):  # type: ignore[no-untyped-def]
+    """Return what the open errors of a row, ``each`` steps apart, are to the column that follows."""
+    mask, even, odd = errors.shape[1] - 1, 0.0, 0.0
+    for d in range(1, back, 2):
+        even += errors[state, (t - d * each) & mask] * following[d]
+        odd += errors[state, (t - (d + 1) * each) & mask] * following[d + 1]
+    if back & 1:
+        even += errors[state, (t - back * each) & mask] * following[back]
+    return even + odd
 
 
 @compiled
 def walked(
     targets, plain, feed, steps, heights, costs, classes, rate, trellis, lanes, window, span, low, kept, fresh, out,
 ):  # type: ignore[no-untyped-def]  # fmt: skip
-    """Take columns through the trellis of each lane, and settle what is older than the window.
+    """Take columns through the trellis of each lane, and settle what paths agree on or is older than the window.
 
     Args:
         targets: t and what settled columns have added, shape (m, n), float64; changed up to the end of the span.
@@ -124,40 +152,45 @@ def walked(
         window: steps of a lane that stay open.
         span: the first column to go through, and the one after the last; what is open at the end of all is settled.
         low: the first column that ``fresh`` has.
-        kept: costs of each lane and state, shape (L, 2^ν), and errors and integers of the last steps of each
-            survivor, shape (L, 2^ν, a power of two not below the window); from call to call.
+        kept: costs of each lane and state, shape (L, 2^ν), errors of the last steps of each survivor, float32, shape
+            (L, 2^ν, a power of two above the window), and the first step that is open, shape (L,); from call to call.
         fresh: errors settled by this call, shape (m, last − low).
         out: v, shape (m, n), int32.
     """
     first, last = span
     rows, states, mask = len(targets), 1 << trellis[0], kept[1].shape[2] - 1
     each = rows // lanes
-    back = (window - 1) // each  # columns still open when the row comes again
-    priced, found, missed = np.empty((states, 2)), np.empty((states, 2), np.int32), np.empty((states, 2))
+    priced, missed, following = np.full((states, 2), FAR), np.empty((states, 2), np.float32), np.empty(window + 2)
     for lane in range(lanes):
-        old = kept[0][lane].copy(), kept[1][lane].copy(), kept[2][lane].copy()
-        new = np.empty_like(old[0]), np.empty_like(old[1]), np.zeros_like(old[2])
+        old, start = (kept[0][lane].copy(), kept[1][lane].copy()), kept[2][lane]
+        new = np.empty_like(old[0]), np.zeros_like(old[1])
         for j in range(first, last):
-            t = j * each
-            s, h, row, open_columns = steps[j], heights[j], costs[classes[j]], min(back, j)
+            t, s, h, row = j * each, steps[j], heights[j], costs[classes[j]]
+            for d in range(1, min(j, window) + 1):
+                following[d] = feed[j - d, j]
             for r in range(lane, rows, lanes):
+                back = (t - start) // each  # columns of the row that are open
                 for state in range(states):
                     if old[0][state] >= FAR:
                         priced[state] = FAR
                         continue
-                    x = targets[r, j]
-                    for d in range(1, open_columns + 1):
-                        x += old[1][state, (t - d * each) & mask] * feed[j - d, j]
-                    _branches(x / s, plain[r, j], s, h, row, rate, state, old[0][state], priced, found, missed)
-                _survivors(priced, found, missed, trellis[1], trellis[2], t & mask, old, new)
-                old, new, t = new, old, t + 1
-                if t >= window:
-                    k, i = lane + (t - window) % each * lanes, (t - window) // each
-                    out[k, i], fresh[k, i - low] = _settled(old, (t - window) & mask)
-                    for c in range(i + back + 1, last):
-                        targets[k, c] += fresh[k, i - low] * feed[i, c]
+                    x = (targets[r, j] + _ahead(old[1], state, t, each, back, following)) / s
+                    _branches(x, plain[r, j], s, h, row, rate, state, old[0][state], priced, missed)
+                _survivors(priced, missed, trellis[1], trellis[2], start, t, old, new)
+                old, new = new, old
+                while start <= t and (t - start + 1 >= window or _agreed(*old, start & mask)):
+                    k, i = lane + start % each * lanes, start // each
+                    out[k, i] = np.rint((plain[k, i] - _settled(*old, start & mask)) / steps[i])
+                    error = plain[k, i] - out[k, i] * steps[i]
+                    fresh[k, i - low] = error
+                    for c in range(i + (t - start) // each + 1, last):
+                        targets[k, c] += error * feed[i, c]
+                    start += 1
+                t += 1
         if last == len(feed):
             best = np.argmin(old[0])
-            for t in range(max(last * each - window, 0), last * each):
-                out[lane + t % each * lanes, t // each] = old[2][best, t & mask]
-        kept[0][lane], kept[1][lane], kept[2][lane] = old
+            for t in range(start, last * each):
+                k, i = lane + t % each * lanes, t // each
+                out[k, i] = np.rint((plain[k, i] - old[1][best, t & mask]) / steps[i])
+        kept[0][lane], kept[1][lane] = old
+        kept[2][lane] = start
