@@ -181,8 +181,7 @@ def _columns(
 ) -> Columns:
     """Return the columns with their steps, those first ones dropped that no bits are worth."""
     scales = factor.scales
-    steps = cell / scales
-    steps = gridded(steps) if water else np.full(len(steps), np.exp(np.log(steps).mean()) if len(steps) else 1.0)
+    steps = gridded(cell / scales) if water else np.full(len(scales), cell / max(_root_mean_square(scales), 1e-300))
     dropped = int((np.cumsum(variance * scales**2 > DROPPED * level) == 0).sum())
     classes = factor.classes + 1
     classes[:dropped] = 0
@@ -190,6 +189,11 @@ def _columns(
         classes[dropped:] -= classes[dropped] - 1
     heights = (scales * steps) ** 2 / level
     return Columns(np.ascontiguousarray(target), factor.feed, steps, heights, classes, dropped)
+
+
+def _root_mean_square(scales: np.ndarray) -> float:
+    """Return the u at which one step for all columns costs what it would in each."""
+    return math.sqrt(float(np.square(scales).mean())) if len(scales) else 1.0
 
 
 def gridded(steps: np.ndarray) -> np.ndarray:
