@@ -1,6 +1,6 @@
 """How far a layer's file is from R(D), where errors are measured at what the layer reads.
 
-    python benchmarks/gap.py [--spectra A B] [--rates 1 2 3 4] [--states 1 8] [--orders weakest strongest] [-o FILE.json]
+    python benchmarks/gap.py [--spectra A B] [--rates 1 2 3 4] [--states 1 8] [-o FILE.json]
 
 A layer of 1024 × 1024 Gaussian weights and the second moments Σ = D^½ Q Λ Qᵀ D^½ of its inputs: Λ of i^−1 (A) or i^−2
 (B), Q from the QR of a Gaussian matrix, D = exp(0.5 z). The gap is 8 · file bytes / weights, everything counted, less
@@ -171,8 +171,12 @@ def main() -> None:
     for name in arguments.spectra:
         layer = Layer.of(name)
         condition = float(layer.spectrum[-1] / layer.spectrum[0])
-        least = [water_filling_rate(layer.variances, np.ones(SIDE), SIDE * r).distortion / SIDE for r in arguments.rates]
-        print(f"\n{name}: i^−{EXPONENTS[name]}, condition {condition:.3g}; D(R) " + ", ".join(f"{d:.3g}" for d in least))
+        least = [
+            water_filling_rate(layer.variances, np.ones(SIDE), SIDE * r).distortion / SIDE for r in arguments.rates
+        ]
+        print(
+            f"\n{name}: i^−{EXPONENTS[name]}, condition {condition:.3g}; D(R) " + ", ".join(f"{d:.3g}" for d in least)
+        )
         known = dict(theory(layer))
         for label, gap in known.items():
             print(f"  theory, high rate: {label}: {gap:.3f}")

@@ -93,7 +93,7 @@ def _upper(moments: np.ndarray) -> np.ndarray:
 def _marks(scales: np.ndarray) -> np.ndarray:
     """Return the scales in classes of an octave's fraction."""
     marks = np.rint(PER_OCTAVE * np.log2(scales)).astype(np.int64)
-    return np.maximum(marks, int(marks.max(initial=0)) - (MAX_CLASSES - 2))
+    return np.asarray(np.maximum(marks, int(marks.max(initial=0)) - (MAX_CLASSES - 2)))
 
 
 def _numbered(marks: np.ndarray) -> np.ndarray:
@@ -106,4 +106,4 @@ def _runs(places: np.ndarray) -> np.ndarray:
     classes = np.concatenate([[0], np.cumsum(np.diff(places) < 0)])[: len(places)]
     if len(places) and classes[-1] >= MAX_CLASSES - 1:
         raise PlanError(f"an order of {classes[-1] + 1} rising runs, of {MAX_CLASSES - 1} at most in a file")
-    return classes
+    return np.asarray(classes, np.int64)

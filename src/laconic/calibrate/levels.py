@@ -7,7 +7,6 @@ log₂ θ falls by about 2 a bit. Rows do not know of each other, so that a few 
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 
 import numpy as np
 

@@ -7,7 +7,7 @@ matrices. O(m n²), a constant share of it in these products.
 """
 
 from dataclasses import dataclass, replace
-from typing import final
+from typing import Any, final
 
 import numpy as np
 
@@ -51,11 +51,11 @@ class Columns:
         sizes = sizes_of(flat, trellis=trellis)
         places = (classes * parities + (flat & 1 if trellis else 0)) * SIZES + sizes
         total = (int(self.classes.max(initial=0)) + 1) * parities * SIZES
-        return np.bincount(places, minlength=total).reshape(-1, parities, SIZES)
+        return np.asarray(np.bincount(places, minlength=total).reshape(-1, parities, SIZES))
 
     def plain(self) -> np.ndarray:
         """Return the integers next to the targets, int32, shape (m, n)."""
-        levels = np.rint(self.targets / self.steps).astype(np.int32)
+        levels: np.ndarray = np.rint(self.targets / self.steps).astype(np.int32)
         levels[:, : self.zeros] = 0
         return levels
 
@@ -85,17 +85,17 @@ class Columns:
         kept[0][:, 0] = 0
         now, found = rest.targets.copy(), np.zeros(rest.targets.shape, np.int32)
         now += self.targets[:, : self.zeros] @ self.feed[: self.zeros, self.zeros :]
-        fixed = tuple(map(frozen, (rest.targets, rest.feed, rest.steps, rest.heights, costs, rest.classes)))
+        given = rest.targets, rest.feed, rest.steps, rest.heights, costs, rest.classes
+        fixed: Any = tuple(map(frozen, given))
+        ahead: Any = walked if nu else rounded
         for first in range(0, len(rest.feed), _BLOCK):
             last = min(first + _BLOCK, len(rest.feed))
             low = max((first * each - window) // each, 0) if nu else first
             fresh = np.zeros((rows, last - low))
             if nu:
-                walked(
-                    now, *fixed, price, (nu, *feedback(nu)), lanes, window, (first, last), low, kept, fresh, found
-                )
+                ahead(now, *fixed, price, (nu, *feedback(nu)), lanes, window, (first, last), low, kept, fresh, found)
             else:
-                rounded(now, *fixed, price, first, last, fresh, found)
+                ahead(now, *fixed, price, first, last, fresh, found)
             now[:, last:] += fresh @ rest.feed[low:last, last:]
         return np.concatenate([np.zeros((rows, self.zeros), np.int32), found], axis=1)
 

@@ -43,6 +43,8 @@ DEAD = 1e-12
 DROPPED = 1.4
 """Columns whose variance times u² is below so many water levels get no bits, if they come first."""
 
+_LARGEST = 1 << 24  # integers that are told from the errors that float32 numbers are
+
 _CELLS = {True: 0.55, False: 1.0}  # of √(12 θ)/u, with a trellis, whose cells are two steps wide, and without
 _MANTISSAS = np.array([1, 1.1875, 1.40625, 1.6875])  # quarters of an octave, of 5 bits: a byte or less each in a file
 
@@ -130,6 +132,8 @@ def quantize(weights: np.ndarray, moments: np.ndarray, level: float, how: Recurs
     columns = _columns(target, factor, cell, level, variance, how.water)
     dead = np.setdiff1d(np.arange(plain.shape[1]), alive)
     columns, order = _with_dead(columns, dead), np.concatenate([dead, alive[factor.order]]).astype(np.int64)
+    if not np.abs(columns.targets / columns.steps).max(initial=0) < _LARGEST:
+        raise PlanError(f"a water level of {level:g} asks for integers beyond {_LARGEST}; give a larger one")
     levels = columns.quantized(nu, how.price * SLOPE, how.window, how.passes)
     code = _coded(weights, levels, columns, order, nu, how.water)
     return Sequential(code, error(weights, code, moments), order)
@@ -176,9 +180,7 @@ def _shrunk(weights: np.ndarray, factor: Factor, ridge: float) -> np.ndarray:
     return np.asarray(weights - ridge * solved.T)
 
 
-def _columns(
-    target: np.ndarray, factor: Factor, cell: float, level: float, variance: float, water: bool
-) -> Columns:
+def _columns(target: np.ndarray, factor: Factor, cell: float, level: float, variance: float, water: bool) -> Columns:
     """Return the columns with their steps, those first ones dropped that no bits are worth."""
     scales = factor.scales
     steps = gridded(cell / scales) if water else np.full(len(scales), cell / max(_root_mean_square(scales), 1e-300))
@@ -203,7 +205,7 @@ def gridded(steps: np.ndarray) -> np.ndarray:
     [1.0, 0.421875, 4.75]
     """
     quarters = np.rint(len(_MANTISSAS) * np.log2(steps)).astype(np.int64)
-    return np.ldexp(_MANTISSAS[quarters % len(_MANTISSAS)], quarters // len(_MANTISSAS))
+    return np.asarray(np.ldexp(_MANTISSAS[quarters % len(_MANTISSAS)], quarters // len(_MANTISSAS)))
 
 
 def _with_dead(columns: Columns, dead: np.ndarray) -> Columns:

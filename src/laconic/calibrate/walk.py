@@ -134,16 +134,17 @@ def _ahead(errors, state, t, each, back, following):  # type: ignore[no-untyped-
 
 
 @compiled
-def walked(
+def walked(  # type: ignore[no-untyped-def]
     targets, plain, feed, steps, heights, costs, classes, rate, trellis, lanes, window, span, low, kept, fresh, out,
-):  # type: ignore[no-untyped-def]  # fmt: skip
+):  # fmt: skip
     """Take columns through the trellis of each lane, and settle what paths agree on or is older than the window.
 
     Args:
         targets: t and what settled columns have added, shape (m, n), float64; changed up to the end of the span.
         plain: t, shape (m, n).
         feed: G, shape (n, n).
-        steps, heights: s_j and h_j, shape (n,).
+        steps: s_j, shape (n,).
+        heights: h_j, shape (n,).
         costs: bits of each |v| in each class, float32.
         classes: of each column.
         rate: what a bit costs, in the units of h.
