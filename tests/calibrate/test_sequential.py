@@ -10,6 +10,7 @@ from laconic.calibrate.levels import TOLERANCE, at_rate, bits
 from laconic.calibrate.sequential import Recursion, error, gridded, quantize
 from laconic.errors import DataError, PlanError, WeightsError
 from laconic.format import container
+from laconic.format.coding.lanes import lane_count
 from laconic.theory.rate_distortion.gaussian import water_filling
 
 PLAIN = Recursion(states=1, ridge=0, price=0, water=False)
@@ -147,12 +148,17 @@ def test_a_high_level_leaves_nothing():
     assert found.error == pytest.approx(float(np.vdot(weights @ moments, weights)), rel=1e-5)
 
 
-def test_no_trellis_where_lanes_do_not_divide_the_rows():
+def test_lanes_that_do_not_divide_the_rows():
     weights, moments = layer(100, 400)
-    found = quantize(weights, moments, 1e-3)
-    assert not found.code.coder.model.trellis
-    aligned = quantize(weights[:96], moments, 1e-3)
-    assert aligned.code.coder.model.trellis
+    assert 100 % lane_count(100 * 400)
+    moments[[3, 50]], moments[:, [3, 50]] = 0, 0
+    for how in (Recursion(), Recursion(states=16, window=40)):
+        found = quantize(weights, moments, 1e-4, how)
+        scalar = quantize(weights, moments, 1e-4, Recursion(states=1))
+        assert not found.code.decompress()[[3, 50]].any()
+        cost, plain = (one.code.index_bits / weights.size + np.log2(one.error) / 2 for one in (found, scalar))
+        assert cost < plain - 0.1
+        assert found.code.check() is None
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float64"])

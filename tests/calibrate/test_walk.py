@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
+from laconic.calibrate import recursion
 from laconic.calibrate.factor import Factor
 from laconic.calibrate.recursion import Columns
 from laconic.format.coding.fitting import smoothed_costs
@@ -42,37 +43,34 @@ def candidates(x: float, subset: int) -> list[int]:
     return [v, nearer]
 
 
-def slow(layer: Columns, costs: np.ndarray, nu: int, price: float, window: int) -> np.ndarray:
-    """Per-survivor processing with every path written out in full."""
+def slow(layer: Columns, costs: np.ndarray, nu: int, price: float, window: int, lanes: int | None = None) -> np.ndarray:
+    """The walk with every path written out in full; a row whose lane changes has the best paths of other lanes."""
     rows, n = layer.targets.shape
-    lanes = lane_count(rows * n)
-    out = np.zeros((rows, n), np.int64)
-    for lane in range(lanes):
-        own = np.arange(lane, rows, lanes)
-        places = [(r, j) for j in range(n) for r in range(len(own))]
-        alive = [Path()]
-        for t, (r, j) in enumerate(places):
-            best: dict[int, Path] = {}
-            for path in alive:
-                earlier = np.array([path.levels[i * len(own) + r] for i in range(j)])
-                missed = layer.targets[own[r], :j] - earlier * layer.steps[:j]
-                x = (layer.targets[own[r], j] + missed @ layer.feed[:j, j]) / layer.steps[j]
-                for subset in (path.state & 1, 2 + (path.state & 1)):
-                    bills = [
-                        (layer.heights[j] * (x - v) ** 2 + price * costs[layer.classes[j], abs(v)], v)
-                        for v in candidates(x, subset)
-                    ]
-                    bill, v = min(bills, key=lambda pair: pair[0])
-                    after = next_state(path.state, v, nu)
-                    if after not in best or path.cost + bill < best[after].cost:
-                        best[after] = Path(after, path.cost + bill, [*path.levels, v])
-            alive = list(best.values())
-            if t + 1 >= window:
-                settled = min(alive, key=lambda path: path.cost).levels[: t + 2 - window]
-                alive = [path for path in alive if path.levels[: t + 2 - window] == settled]
-        levels = min(alive, key=lambda path: path.cost).levels
-        out[own] = np.array(levels).reshape(n, len(own)).T
-    return out
+    lanes = lanes or lane_count(rows * n)
+    shown = np.zeros((rows, n), np.int64)  # on the best path of each lane
+    alive = [[Path()] for _ in range(lanes)]
+    for place in range(rows * n):
+        lane, j, r = place % lanes, place // rows, place % rows
+        best: dict[int, Path] = {}
+        for path in alive[lane]:
+            earlier = shown[r, :j].copy()
+            if rows % lanes == 0:
+                earlier = np.array([path.levels[(i * rows + r) // lanes] for i in range(j)], np.int64)
+            missed = layer.targets[r, :j] - earlier * layer.steps[:j]
+            x = (layer.targets[r, j] + missed @ layer.feed[:j, j]) / layer.steps[j]
+            for subset in (path.state & 1, 2 + (path.state & 1)):
+                row = costs[layer.classes[j]]
+                bills = [(layer.heights[j] * (x - v) ** 2 + price * row[abs(v)], v) for v in candidates(x, subset)]
+                bill, v = min(bills, key=lambda pair: pair[0])
+                after = next_state(path.state, v, nu)
+                if after not in best or path.cost + bill < best[after].cost:
+                    best[after] = Path(after, path.cost + bill, [*path.levels, v])
+        first = min(best.values(), key=lambda path: path.cost)
+        settled = first.levels[: max(len(first.levels) + 1 - window, 0)]
+        alive[lane] = [path for path in best.values() if path.levels[: len(settled)] == settled]
+        for t, v in enumerate(first.levels):
+            shown[(t * lanes + lane) % rows, (t * lanes + lane) // rows] = v
+    return shown
 
 
 def costs_of(layer: Columns, nu: int) -> np.ndarray:
@@ -106,6 +104,15 @@ def test_lanes_are_those_of_the_coder():
         for v in some[lane::8].T.reshape(-1).tolist():
             assert (v - states) % 2 == 0
             states = next_state(states, v, 3)
+
+
+@pytest.mark.parametrize(("rows", "n", "lanes"), [(5, 40, 4), (7, 150, 3), (3, 30, 8), (12, 20, 8)])
+@pytest.mark.parametrize("window", [4, 30])
+def test_lanes_that_cross_the_rows(rows, n, lanes, window, monkeypatch):
+    monkeypatch.setattr(recursion, "lane_count", lambda _: lanes)
+    layer = columns(rows, n)
+    costs = costs_of(layer, 3)
+    assert (layer.quantized(3, 0.3, window, 1) == slow(layer, costs, 3, 0.3, window, lanes)).all()
 
 
 def test_blocks_are_no_matter():

@@ -11,6 +11,7 @@ from typing import Any, final
 
 import numpy as np
 
+from laconic.calibrate.crossing import crossed
 from laconic.calibrate.walk import FAR, rounded, walked
 from laconic.format.coding.fitting import smoothed_costs
 from laconic.format.coding.lanes import lane_count
@@ -63,7 +64,7 @@ class Columns:
         """Return the integers, int32, shape (m, n), with code lengths learned from those of the pass before.
 
         Args:
-            nu: 2^ν states of the trellis; 0 for none. There must be none where lanes do not divide the rows.
+            nu: 2^ν states of the trellis; 0 for none.
             price: of a bit, in units of the water level.
             window: steps of a lane that stay open.
             passes: the first learns from rounding alone.
@@ -78,24 +79,22 @@ class Columns:
         rows, columns = self.targets.shape
         rest = self._beyond_zeros()
         lanes = lane_count(rows * columns)
-        assert not nu or rows % lanes == 0, "a lane keeps its rows"
-        each, room = rows // lanes, 1 << window.bit_length()
-        shape = (lanes, 1 << nu)
-        kept = np.full(shape, FAR), np.zeros((*shape, room), np.float32), np.zeros(lanes, np.int64)
-        kept[0][:, 0] = 0
         now, found = rest.targets.copy(), np.zeros(rest.targets.shape, np.int32)
         now += self.targets[:, : self.zeros] @ self.feed[: self.zeros, self.zeros :]
         given = rest.targets, rest.feed, rest.steps, rest.heights, costs, rest.classes
         fixed: Any = tuple(map(frozen, given))
-        ahead: Any = walked if nu else rounded
+        straight = rows % max(lanes, 1) == 0
+        kernel: Any = rounded if not nu else walked if straight else crossed
+        kept = _kept(lanes, nu, window, rest.targets.shape, None if straight else self.zeros * rows)
         for first in range(0, len(rest.feed), _BLOCK):
             last = min(first + _BLOCK, len(rest.feed))
-            low = max((first * each - window) // each, 0) if nu else first
+            low = max((first * rows - (window + 1) * lanes) // max(rows, 1), 0) if nu else first
             fresh = np.zeros((rows, last - low))
             if nu:
-                ahead(now, *fixed, price, (nu, *feedback(nu)), lanes, window, (first, last), low, kept, fresh, found)
+                span = (first, last) if straight else (first, last, self.zeros)
+                kernel(now, *fixed, price, (nu, *feedback(nu)), lanes, window, span, low, kept, fresh, found)
             else:
-                ahead(now, *fixed, price, first, last, fresh, found)
+                kernel(now, *fixed, price, first, last, fresh, found)
             now[:, last:] += fresh @ rest.feed[low:last, last:]
         return np.concatenate([np.zeros((rows, self.zeros), np.int32), found], axis=1)
 
@@ -106,3 +105,14 @@ class Columns:
             self, targets=self.targets[:, z:], feed=self.feed[z:, z:], steps=self.steps[z:],
             heights=self.heights[z:], classes=self.classes[z:], zeros=0,
         )  # fmt: skip
+
+
+def _kept(lanes: int, nu: int, window: int, shape: tuple[int, ...], before: int | None) -> tuple[np.ndarray, ...]:
+    """Return what kernels keep from block to block, all lanes in state 0: of `crossed` after ``before`` zeros."""
+    room, states = 1 << window.bit_length(), 1 << nu
+    some = (lanes, states) if before is None else (2, lanes, states)
+    costs, errors = np.full(some, FAR), np.zeros((*some, room), np.float32)
+    costs[..., 0] = 0
+    if before is None:
+        return costs, errors, np.zeros(lanes, np.int64)
+    return costs, errors, -((np.arange(lanes) - before) // lanes), np.zeros(shape, np.float32)

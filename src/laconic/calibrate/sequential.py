@@ -30,7 +30,6 @@ from laconic.format.codes.scales import ROWS
 from laconic.format.codes.streams import Values
 from laconic.format.coding import FLOATS
 from laconic.format.coding.fitting import fitted
-from laconic.format.coding.lanes import lane_count
 from laconic.format.coding.model import Model
 from laconic.format.coding.ungerboeck import STATES
 
@@ -100,8 +99,6 @@ class Sequential:
 def quantize(weights: np.ndarray, moments: np.ndarray, level: float, how: Recursion | None = None) -> Sequential:
     """Return ``weights`` quantized at a water level.
 
-    There is no trellis where the coder's lanes do not divide the rows (`laconic.calibrate.walk`).
-
     Args:
         weights: W, shape (m, n), a float type.
         moments: Σ, shape (n, n), symmetric, not negative.
@@ -123,7 +120,7 @@ def quantize(weights: np.ndarray, moments: np.ndarray, level: float, how: Recurs
         alive = alive[:0]
     ridge = how.ridge * level / variance if variance else 0.0
     sigma = moments[np.ix_(alive, alive)].astype(np.float64)
-    nu = STATES[how.states] if not len(plain) % lane_count(plain.size) else 0
+    nu = STATES[how.states]
     cell = _CELLS[nu > 0] * math.sqrt(12 * level)
     factor = Factor.of(sigma + ridge * np.eye(len(alive)), _among(how.order, alive, plain.shape[1]), cell)
     target = plain[:, alive][:, factor.order]

@@ -9,7 +9,8 @@ is settled by the survivor that costs least, and taken off the later columns for
 are dropped, so that what is settled is one path. What all survivors agree on is settled at once.
 
 Lanes are those of the coder, `laconic.format.coding.lanes`: values lie column by column, and lane l has every L-th of
-them. L divides the number of rows, so that a lane keeps its rows, and lanes do not meet.
+them. Here L divides the number of rows, so that a lane keeps its rows, and lanes do not meet; else see
+`laconic.calibrate.crossing`.
 
 O(m n (n + 2^ν window)); not exact: survivors of one state are compared by what they have cost so far.
 
@@ -61,7 +62,7 @@ def rounded(targets, plain, feed, steps, heights, costs, classes, rate, first, l
 
 
 @inlined
-def _branches(x, plain, s, h, row, rate, state, cost, priced, missed):  # type: ignore[no-untyped-def]
+def branches(x, plain, s, h, row, rate, state, cost, priced, missed):  # type: ignore[no-untyped-def]
     """Fill the two branches out of a state: what the path then costs, and its error."""
     for z in range(2):
         j = 2 * z + (state & 1)
@@ -82,7 +83,7 @@ def _copied(new, state, old, came, first, end):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _survivors(priced, missed, odd_xor, far_xor, start, t, old, new):  # type: ignore[no-untyped-def]
+def survivors(priced, missed, odd_xor, far_xor, start, t, old, new):  # type: ignore[no-untyped-def]
     """Fill the costs of all states after step ``t``, and the errors of the paths to them from ``start`` on."""
     states, room = new[1].shape
     least, at = FAR, t & (room - 1)
@@ -102,7 +103,7 @@ def _survivors(priced, missed, odd_xor, far_xor, start, t, old, new):  # type: i
 
 
 @inlined
-def _agreed(cost, errors, at):  # type: ignore[no-untyped-def]
+def agreed(cost, errors, at):  # type: ignore[no-untyped-def]
     """Return whether all paths have the same error, and so the same integer, at a place of the ring."""
     error = errors[np.argmin(cost), at]
     for state in range(len(cost)):
@@ -112,7 +113,7 @@ def _agreed(cost, errors, at):  # type: ignore[no-untyped-def]
 
 
 @inlined
-def _settled(cost, errors, at):  # type: ignore[no-untyped-def]
+def settled(cost, errors, at):  # type: ignore[no-untyped-def]
     """Return the error of the best path at a place of the ring, and drop the paths that have another."""
     error = errors[np.argmin(cost), at]
     for state in range(len(cost)):
@@ -176,12 +177,12 @@ def walked(  # type: ignore[no-untyped-def]
                         priced[state] = FAR
                         continue
                     x = (targets[r, j] + _ahead(old[1], state, t, each, back, following)) / s
-                    _branches(x, plain[r, j], s, h, row, rate, state, old[0][state], priced, missed)
-                _survivors(priced, missed, trellis[1], trellis[2], start, t, old, new)
+                    branches(x, plain[r, j], s, h, row, rate, state, old[0][state], priced, missed)
+                survivors(priced, missed, trellis[1], trellis[2], start, t, old, new)
                 old, new = new, old
-                while start <= t and (t - start + 1 >= window or _agreed(*old, start & mask)):
+                while start <= t and (t - start + 1 >= window or agreed(*old, start & mask)):
                     k, i = lane + start % each * lanes, start // each
-                    out[k, i] = np.rint((plain[k, i] - _settled(*old, start & mask)) / steps[i])
+                    out[k, i] = np.rint((plain[k, i] - settled(*old, start & mask)) / steps[i])
                     error = plain[k, i] - out[k, i] * steps[i]
                     fresh[k, i - low] = error
                     for c in range(i + (t - start) // each + 1, last):
