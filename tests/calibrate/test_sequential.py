@@ -205,5 +205,7 @@ def test_what_is_wrong_is_said():
             Recursion(**how)
     with pytest.raises(PlanError, match="rate"):
         at_rate(weights, moments, 0.0)
+    with pytest.raises(WeightsError, match="none"):
+        at_rate(weights[:0], moments, 1.0)
     with pytest.raises(PlanError, match="runs"):
         quantize(np.ones((2, 300), np.float32), np.eye(300), 1.0, Recursion(order=tuple(range(299, -1, -1))))

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from laconic.calibrate.sequential import Recursion, Sequential, quantize
-from laconic.errors import PlanError
+from laconic.calibrate.sequential import Recursion, Sequential, check, quantize
+from laconic.errors import PlanError, WeightsError
 from laconic.format import container
 from laconic.theory.rate_distortion.gaussian import water_filling_rate
 
@@ -41,19 +41,18 @@ def at_rate(weights: np.ndarray, moments: np.ndarray, rate: float, how: Recursio
         WeightsError, DataError: as `laconic.calibrate.sequential.quantize` does.
     """
     how = how or Recursion()
+    check(weights, moments, 1.0)
+    if not weights.size:
+        raise WeightsError(f"weights of shape {weights.shape}: none, whatever the rate")
     if not rate > 0:
         raise PlanError(f"a rate is positive; {rate} bits were asked for")
     stride = max(len(weights) // _ROWS, 1)
-    few = weights[::stride]
-    side = [0.0]
+    few, found = weights[::stride], list[Sequential]()
 
     def of_few(level: float) -> float:
-        found = quantize(few, moments, level, how)
-        own = 8 * len(found.code.payload)
-        side[0] = bits(found) - own
-        return own / few.size + side[0] / weights.size
-
-    found: list[Sequential] = []
+        one = quantize(few, moments, level, how)
+        own = 8 * len(one.code.payload)
+        return own / few.size + (bits(one) - own) / weights.size
 
     def of_all(level: float) -> float:
         found.append(quantize(weights, moments, level, how))

@@ -11,8 +11,8 @@ whose error costs θ whatever the column is; one step for the layer is GPTQ's. A
 What is coded is Wᵀ: a `GridCode` has steps for its rows, and codes row after row, where the recursion goes column
 after column.
 
-Source: Lifar, Savkin, Ordentlich & Polyanskiy, "WaterSIC" (arXiv:2603.04956), for steps and recursion; Conzelmann &
-Bamler, "CERWU" (arXiv:2505.18758), for the ridge; trellis and classes are laconic's.
+Source: "WaterSIC" (arXiv:2603.04956) for steps and recursion, "CERWU" (arXiv:2505.18758) for a ridge from the rate; the
+ridge at the water level, trellis and classes are laconic's.
 """
 
 import math
@@ -111,7 +111,7 @@ def quantize(weights: np.ndarray, moments: np.ndarray, level: float, how: Recurs
         PlanError: for a level that is not positive, or an order that is none.
     """
     how = how or Recursion()
-    _check(weights, moments, level)
+    check(weights, moments, level)
     plain = np.asarray(weights, np.float64)
     diagonal = np.diag(moments)
     alive = np.flatnonzero(diagonal > DEAD * float(diagonal.mean())) if diagonal.any() else np.zeros(0, np.int64)
@@ -142,8 +142,8 @@ def error(weights: np.ndarray, code: GridCode, moments: np.ndarray) -> float:
     return float(np.vdot(missed @ moments, missed))
 
 
-def _check(weights: np.ndarray, moments: np.ndarray, level: float) -> None:
-    """Raise an error for what cannot be quantized."""
+def check(weights: np.ndarray, moments: np.ndarray, level: float) -> None:
+    """Raise the errors of `quantize` for what cannot be quantized."""
     if weights.dtype.name not in FLOATS:
         raise WeightsError(f"weights of {weights.dtype.name}; give one of {', '.join(FLOATS)}")
     if weights.ndim != 2:
