@@ -122,7 +122,7 @@ def test_blocks_are_no_matter():
     assert (layer.quantized(2, 0.2, 20, 1) == slow(layer, costs, 2, 0.2, 20)).all()
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(3))
 def test_against_every_path(seed):
     """Not above 1.3 times the best of all paths in these draws, and the best itself where inputs are not correlated."""
     for diagonal, factor in ((True, 1.00001), (False, 1.3)):

@@ -22,6 +22,9 @@ from laconic.format.coding.ungerboeck import feedback
 _BLOCK = 128
 """Columns whose errors are fed to the rest of the matrix at once."""
 
+_LEARNING = 3
+"""ν of passes that learn code lengths, at most."""
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -67,11 +70,12 @@ class Columns:
             nu: 2^ν states of the trellis; 0 for none.
             price: of a bit, in units of the water level.
             window: steps of a lane that stay open.
-            passes: the first learns from rounding alone.
+            passes: the first learns from rounding alone; all but the last have few states, which tell as much.
         """
         levels = self.plain()
-        for _ in range(passes):
-            levels = self._pass(smoothed_costs(self.counts(levels, nu)), nu, price, window)
+        for left in reversed(range(passes)):
+            states = min(nu, _LEARNING) if left else nu
+            levels = self._pass(smoothed_costs(self.counts(levels, nu)), states, price, window)
         return levels
 
     def _pass(self, costs: np.ndarray, nu: int, price: float, window: int) -> np.ndarray:
