@@ -181,8 +181,8 @@ class Network:
         def signal(name: str) -> Signal:
             return Signal.of(codes[name].decompress(), self.read(name))
 
-        sizes = [codes[name].size for name in names]  # what is decoded takes more memory than all else, and little time
-        return dict(zip(names, self.workers.map(signal, names, sizes, together=1), strict=True))
+        sizes = [codes[name].size for name in names]  # what is decoded takes more memory than all else
+        return dict(zip(names, self.workers.map(signal, names, sizes, together=1.25), strict=True))
 
     def _others(self, name: str) -> np.ndarray:
         """Return a tensor without its outliers."""

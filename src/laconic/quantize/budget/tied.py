@@ -52,6 +52,8 @@ def fit_named(
     further = {name: first for name, first in names.items() if name != first}
     kept = {**metadata, _ROOM: "-" * max(_room(tensors, names, apart) - 3, 0)} if further else metadata
     fitted = fit(tensors, budget, tools, kept, watch, reference_bytes=reference_bytes, threads=threads, apart=apart)
+    if list(names) == list(fitted.codes):
+        return fitted
     codes = {name: fitted.codes[first] for name, first in names.items()}
     return replace(fitted, codes=codes, file_bytes=container.bits(codes, metadata) // 8)
 
