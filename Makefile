@@ -18,7 +18,7 @@ test: check
 	$(BIN)/python -m pytest -n $(PARTS) --dist loadfile
 
 # Every row of every table of cases, what takes minutes, and shapes and types as functions are called.
-SHAPED := csteps models theory.importance theory.metric lc insight.ledger plans.plan training
+SHAPED := csteps models theory.importance theory.metric lc training
 COMMA := ,
 test-all: check
 	$(BIN)/python -m pytest -n $(PARTS) --dist loadfile --all --slow \
