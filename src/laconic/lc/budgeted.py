@@ -17,8 +17,9 @@ from laconic.theory.metric import Metrics
 
 def buffers_told(network: Untied, buffers: Collection[str]) -> dict[str, str]:
     """Return the metadata that tell which tensors are buffers, of those that would else be counted as weights."""
-    counted = [name for name in network.params if name in network.only(buffers)]
-    names = [name for name in counted if network.params[name].ndim >= 2 and is_float(network.params[name])]
+    only = network.only(buffers)
+    tensors = ((name, network.params[name]) for name in network.params if name in only)
+    names = [name for name, tensor in tensors if tensor.ndim >= 2 and is_float(tensor)]
     return {BUFFERS: json.dumps(names, ensure_ascii=False)} if names else {}
 
 
