@@ -16,6 +16,7 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUM
     os.environ.setdefault(_name, "1")
 
 import argparse
+import math
 import subprocess
 import sys
 import tempfile
@@ -34,7 +35,7 @@ from targets import Network, Target, decibels, find_data, find_minilm, networks,
 
 from laconic.format import container
 from laconic.format.coding import entropy_bits
-from laconic.quantize.budget import QUALITIES, Budget, Tools, fit
+from laconic.quantize.budget import QUALITIES, TUNED, Budget, Tools, Tuning, fit
 from laconic.theory import rate_distortion
 
 PUBLISHED = {
@@ -109,10 +110,12 @@ def decoded(path: Path) -> dict[str, np.ndarray]:
     return found
 
 
-def ours(network: Network, target: Target, tools: Tools, keep: bool = False) -> dict[str, Any]:
+def ours(
+    network: Network, target: Target, tools: Tools, tuning: Tuning = TUNED, *, keep: bool = False
+) -> dict[str, Any]:
     """Return the record of one file: bits a weight, bytes, error, time, and its arrays where they are kept."""
     start = time.process_time()
-    fitted = fit(network.tensors, Budget(snr=target.snr), tools)
+    fitted = fit(network.tensors, Budget(snr=target.snr), tools, tuning=tuning)
     seconds = time.process_time() - start
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "network.lac"
@@ -137,7 +140,7 @@ def gaussian_bits(network: Network, sse: float) -> float:
     return rate_distortion.gaussian_rate(network.energy / network.count, sse / network.count)
 
 
-def measure(network: Network, target: Target, error: Any, ablate: bool) -> dict[str, Any]:
+def measure(network: Network, target: Target, tuning: Tuning, error: Any, ablate: bool) -> dict[str, Any]:
     """Return every figure of one network at one point."""
     say(f"{network.name} at {target.snr:.2f} dB")
     step, integers = uniform_grid(network.tensors, target.sse)
@@ -150,7 +153,7 @@ def measure(network: Network, target: Target, error: Any, ablate: bool) -> dict[
     files = {}
     for quality, tools in QUALITIES.items():
         say(f"  {quality}")
-        found = ours(network, target, tools, keep=True)
+        found = ours(network, target, tools, tuning, keep=True)
         arrays = found.pop("arrays")
         if error is not None:
             errors[f"laconic, {quality}"] = error(arrays)
@@ -214,6 +217,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0, help="of the Gaussian source")
     parser.add_argument("--no-accuracy", action="store_true", help="read no images")
     parser.add_argument("--no-ablation", action="store_true", help="only the three qualities")
+    parser.add_argument("--equal-steps", action="store_true", help="no tensor has a finer step than the others")
     parser.add_argument("-o", "--output", type=Path, help="write all figures as JSON")
     return parser.parse_args()
 
@@ -228,13 +232,14 @@ def main() -> None:
     if MISSING:
         say(MISSING)
     figures: dict[str, Any] = {}
+    tuning = replace(TUNED, lowest=-math.inf, below=math.inf) if options.equal_steps else TUNED
     for network in networks(data_dir, minilm, options.seed):
         if options.only and network.name not in options.only:
             continue
         judged = network.name == "ResNet-20" and data_dir is not None and not options.no_accuracy
         error = judge(data_dir) if judged and data_dir is not None else None
         ablate = network.name in ("ResNet-20", "MiniLM layers 0+5") and not options.no_ablation
-        points = {target.label: measure(network, target, error, ablate) for target in targets(network)}
+        points = {target.label: measure(network, target, tuning, error, ablate) for target in targets(network)}
         uncompressed = None if error is None else error({})
         figures[network.name] = {
             "weights": network.count,
