@@ -2,7 +2,7 @@
 
 A reader of files needs NumPy alone: what would be slow in plain Python has a way of its own in vectors, taken where
 `COMPILED` is false. Numba is imported with the first module that has something to compile, and not at all after
-`spare`: to load it takes a second, in which vectors have read a small file.
+`spare`: to load it takes a second, in which vectors have read a hundred million weights.
 
 Machine code is kept on disk. Numba looks at the file of a function alone when it asks whether what is kept is still
 true, but a function holds the code of those it calls, and the constants it was compiled with, wherever they are from.

@@ -13,10 +13,6 @@ from laconic.errors import PlanError
 _OF_RULES = (*groups.names(options.Subject, options.Matters), "split", *groups.names(options.Run), "key")
 
 
-SMALL = 1 << 18
-"""Bytes of a file that vectors have read before Numba would be there."""
-
-
 @groups.grouped
 def command(
     context: typer.Context,
@@ -61,8 +57,8 @@ def command(
     idle = groups.given(context, _OF_RULES)
     if idle and against is None:
         raise PlanError(f"{', '.join(idle)}: goes with --against, the checkpoint to compare with")
-    if against is None and source.is_file() and source.stat().st_size <= SMALL:
-        compiled.spare()
+    if against is None:
+        compiled.spare()  # vectors have counted a hundred million weights before Numba would be there
     from laconic.cli.work.inspect import inspect
 
     rules = None
