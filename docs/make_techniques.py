@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from laconic import Compression
-from laconic.cli.work.techniques import KINDS
+from laconic.cli.jobs.techniques import KINDS
 from laconic.csteps.fixed_assignments import Hashed
 from laconic.models import data
 from laconic.models.params import params_of

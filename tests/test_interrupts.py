@@ -68,7 +68,7 @@ def test_whatever_else_comes_out_is_the_interruption(monkeypatch, capsys, tmp_pa
 
     run(["inspect", "--help"])
     path = laconic.compress({"w": torch.from_numpy(np.eye(4))}, laconic.AdaptiveCodebook(2)).save(tmp_path / "a.lac")
-    monkeypatch.setattr("laconic.cli.work.inspect.ledger", broken)
+    monkeypatch.setattr("laconic.cli.jobs.inspect.ledger", broken)
     capsys.readouterr()
     assert run(["inspect", str(path)]) == 143
     assert capsys.readouterr() == ("", "interrupted\n")

@@ -8,7 +8,7 @@ import torch
 
 import laconic
 from laconic.cli import run
-from laconic.cli.work.tasks import task_of
+from laconic.cli.jobs.tasks import task_of
 from laconic.models.checkpoints import load_checkpoint, save_checkpoint
 from laconic.theory import importance
 

@@ -5,7 +5,7 @@ import torch
 
 import laconic
 from laconic.cli import options, run
-from laconic.cli.work.tasks import task_of
+from laconic.cli.jobs.tasks import task_of
 from laconic.models.checkpoints import load_checkpoint
 from laconic.theory import importance
 from laconic.theory.importance import IMPORTANCES, Importance

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 import laconic
 from laconic.cli import run
-from laconic.cli.work.tasks import doubts, fitting, task_of
+from laconic.cli.jobs.tasks import doubts, fitting, task_of
 from laconic.insight.ledger import ledger
 from laconic.models.checkpoints import load_checkpoint, open_checkpoint, save_checkpoint
 

@@ -42,14 +42,14 @@ def dies(function, at, before):
     return mortal
 
 import laconic.training.loop, laconic.training.trainer, laconic.lc.finetune, laconic.format.files
-import laconic.cli.work.compress, laconic.cli.work.train
+import laconic.cli.jobs.compress, laconic.cli.jobs.train
 if moment:
     where, at, before = moment
     if where == "epoch":
         laconic.training.loop.train_epoch = dies(laconic.training.loop.train_epoch, at, before)
         laconic.training.trainer.train_epoch = laconic.training.loop.train_epoch
     elif where == "start":
-        laconic.cli.work.compress.opened = laconic.cli.work.train.task_for = dies(None, 1, True)
+        laconic.cli.jobs.compress.opened = laconic.cli.jobs.train.task_for = dies(None, 1, True)
     else:
         setattr(laconic.format.files.os, where, dies(getattr(laconic.format.files.os, where), at, before))
 

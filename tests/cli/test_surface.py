@@ -92,7 +92,7 @@ def test_interrupts(monkeypatch, capsys, net, tmp_path):
         raise KeyboardInterrupt
 
     run(["compress", "--help"])
-    monkeypatch.setattr("laconic.cli.work.compress.opened", interrupt)
+    monkeypatch.setattr("laconic.cli.jobs.compress.opened", interrupt)
     capsys.readouterr()
     assert run(["compress", str(net), "-o", str(tmp_path / "a.lac"), "--codebook", "2"]) == 130
     assert capsys.readouterr() == ("", "interrupted\n")

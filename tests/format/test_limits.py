@@ -12,7 +12,7 @@ from crossing import usually
 
 import laconic
 from laconic.cli.console import Output
-from laconic.cli.work import decompress
+from laconic.cli.jobs import decompress
 from laconic.errors import FormatError
 from laconic.format import container
 from laconic.format.codes import (

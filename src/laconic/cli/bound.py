@@ -49,6 +49,6 @@ def command(
 
       laconic bound net.safetensors a.lac --net lenet300 --data digits
     """
-    from laconic.cli.work.bound import Job, show
+    from laconic.cli.jobs.bound import Job, show
 
     show(Job(weights, key, tuple(files or ()), output, subject, samples, run, limit, force), say)

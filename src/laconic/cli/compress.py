@@ -95,7 +95,7 @@ def command(
 
       laconic compress a.pt -o a.lac --plan a.toml --effort train --task mine:make
     """
-    from laconic.cli.work.compress import Job, compress
+    from laconic.cli.jobs.compress import Job, compress
 
     idle = groups.given(context, (*groups.names(options.Training), "resume"))
     job = Job(

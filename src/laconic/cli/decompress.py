@@ -30,6 +30,6 @@ def command(
     Example:
       laconic decompress net.lac -o net.safetensors
     """
-    from laconic.cli.work.decompress import decompress
+    from laconic.cli.jobs.decompress import decompress
 
     decompress(say, source, output, threads=threads, limit=limit, force=force)

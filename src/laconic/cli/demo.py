@@ -34,6 +34,6 @@ def command(
     Example:
       laconic demo
     """
-    from laconic.cli.work.demo import demo
+    from laconic.cli.jobs.demo import demo
 
     demo(say, output, seeds=seeds, seed=seed, threads=threads, force=force)

@@ -30,6 +30,6 @@ def command(
 
       laconic evaluate net.pt --net lenet300 --data digits --split validation
     """
-    from laconic.cli.work.evaluate import evaluate
+    from laconic.cli.jobs.evaluate import evaluate
 
     evaluate(say, weights, key, subject, run, split, limit)

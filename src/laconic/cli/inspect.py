@@ -59,11 +59,11 @@ def command(
         raise PlanError(f"{', '.join(idle)}: goes with --against, the checkpoint to compare with")
     if against is None:
         compiled.spare()  # vectors have counted a hundred million weights before Numba would be there
-    from laconic.cli.work.inspect import inspect
+    from laconic.cli.jobs.inspect import inspect
 
     rules = None
     if against is not None:
-        from laconic.cli.work.rules import Comparison  # needs torch, which an account does without
+        from laconic.cli.jobs.rules import Comparison  # needs torch, which an account does without
 
         rules = Comparison(against, subject, matters, split, run, key)
     inspect(say, source, limit, rules)

@@ -29,6 +29,6 @@ def command(
 
       laconic plan net.safetensors --rank 8 --toml
     """
-    from laconic.cli.work.plan import show
+    from laconic.cli.jobs.plan import show
 
     show(say, weights, key, rows, subject, toml=toml)

@@ -39,7 +39,7 @@ def command(
 
       laconic reproduce gao2019-cifar10 --data-dir DIR -o cifar --fast
     """
-    from laconic.cli.work import reproduce
+    from laconic.cli.jobs import reproduce
 
     if name is None:
         reproduce.show(say)

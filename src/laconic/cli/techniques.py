@@ -25,6 +25,6 @@ def command(
 
       laconic techniques --json
     """
-    from laconic.cli.work.techniques import show
+    from laconic.cli.jobs.techniques import show
 
     show(say, name)

@@ -28,6 +28,6 @@ def command(
 
       laconic train --task mine:make -o mine.safetensors
     """
-    from laconic.cli.work.train import Job, train_network
+    from laconic.cli.jobs.train import Job, train_network
 
     train_network(Job(output, data, schedule, run), say)

@@ -6,7 +6,7 @@ import torch
 
 from laconic.cli import options
 from laconic.cli.console import Output, table
-from laconic.cli.work.tasks import doubts, evaluation, fitting, opened, task_for
+from laconic.cli.jobs.tasks import doubts, evaluation, fitting, opened, task_for
 from laconic.errors import DataError
 from laconic.format import container
 from laconic.format.signatures import is_lac

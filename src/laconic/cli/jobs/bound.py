@@ -8,8 +8,8 @@ from typing import Any, final
 import torch
 
 from laconic.cli.console import Output, table
+from laconic.cli.jobs.tasks import fitting, opened, task_for
 from laconic.cli.options import Run, Subject
-from laconic.cli.work.tasks import fitting, opened, task_for
 from laconic.errors import OutputExists
 from laconic.experiments.report import (
     DECIBELS,

@@ -12,11 +12,11 @@ from laconic import interrupts
 from laconic.cli import options
 from laconic.cli.console import Output, in_bytes
 from laconic.cli.groups import values
-from laconic.cli.work.figures import Written, report
-from laconic.cli.work.metadata import carried
-from laconic.cli.work.planning import plan_of
-from laconic.cli.work.running import Run, going_on, resumable
-from laconic.cli.work.tasks import batches_per_epoch, counted, doubts, fitting, opened, task_for
+from laconic.cli.jobs.figures import Written, report
+from laconic.cli.jobs.metadata import carried
+from laconic.cli.jobs.planning import plan_of
+from laconic.cli.jobs.running import Run, going_on, resumable
+from laconic.cli.jobs.tasks import batches_per_epoch, counted, doubts, fitting, opened, task_for
 from laconic.errors import DataError, PlanError
 from laconic.format.codes import Code
 from laconic.format.compact import compact

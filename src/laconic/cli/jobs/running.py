@@ -10,7 +10,7 @@ import torch
 
 from laconic.api import compress
 from laconic.cli.console import Output, interruptible
-from laconic.cli.work.tasks import batches_per_epoch, counted
+from laconic.cli.jobs.tasks import batches_per_epoch, counted
 from laconic.errors import OutputExists
 from laconic.format.files import require_absent
 from laconic.lc.checkpoint import load_state, save_state

@@ -11,7 +11,7 @@ import torch
 from laconic.cli import options
 from laconic.cli.console import Output, table
 from laconic.cli.groups import names
-from laconic.cli.work.tasks import batches_per_epoch, counted, fitting, opened, task_for
+from laconic.cli.jobs.tasks import batches_per_epoch, counted, fitting, opened, task_for
 from laconic.errors import DataError, PlanError
 from laconic.format import container
 from laconic.models.params import Params, all_of, is_float

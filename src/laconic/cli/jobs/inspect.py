@@ -8,7 +8,7 @@ from laconic.format import container
 from laconic.insight.ledger import Ledger, ledger
 
 if TYPE_CHECKING:
-    from laconic.cli.work.rules import Comparison
+    from laconic.cli.jobs.rules import Comparison
 
 
 def inspect(say: Output, source: Path, limit: int | None, rules: "Comparison | None") -> None:

@@ -10,8 +10,8 @@ import numpy as np
 from rich.table import Table
 
 from laconic.cli.console import Output, in_bytes, table
-from laconic.cli.work.running import is_written
-from laconic.cli.work.tasks import evaluations
+from laconic.cli.jobs.running import is_written
+from laconic.cli.jobs.tasks import evaluations
 from laconic.format import container
 from laconic.format.codes import Code
 from laconic.insight.ledger import Entry, Ledger

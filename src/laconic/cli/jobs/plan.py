@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from laconic.cli.console import Output, table
+from laconic.cli.jobs.planning import plan_of
+from laconic.cli.jobs.tasks import opened, task_for
 from laconic.cli.options import Rows, Subject
-from laconic.cli.work.planning import plan_of
-from laconic.cli.work.tasks import opened, task_for
 from laconic.csteps.joint import Joint
 from laconic.csteps.lossless import Lossless
 from laconic.errors import PlanError
