@@ -3,49 +3,47 @@
     min over Ŵ   tr((W − Ŵ) Σ (W − Ŵ)ᵀ) + 2 ln 2 · θ · bits(Ŵ),     Ŵ = integers times a step for each column
 
 Method: columns are rounded one after the other, and the error of each is made good by those that come later, as far as
-they can (`laconic.calibrate.factor`, `laconic.calibrate.recursion`). With ridge ρ the recursion runs on
+they can (`laconic.calibrate.factor`, `laconic.calibrate.layer`). With ridge ρ the recursion runs on
 H = Σ + ρ θ/σ² I and T = W Σ H⁻¹: for Gaussian weights of variance σ² the bits of ŵ are ŵ²/(2 σ² ln 2) and a constant,
 which completes the square; ρ = 0 is zero forcing, T = W. At the water level θ each column has the step √(12 θ)/u_j,
 whose error costs θ whatever the column is; one step for the layer is GPTQ's. A local optimum, O(m n² + n³).
 
-What is coded is Wᵀ: a `GridCode` has steps for its rows, and codes row after row, where the recursion goes column
-after column.
+What comes of it is a turned `GridCode`, whose integers are coded column after column, as the recursion goes.
 
 Source: "WaterSIC" (arXiv:2603.04956) for steps and recursion, "CERWU" (arXiv:2505.18758) for a ridge from the rate; the
 ridge at the water level, trellis and classes are laconic's.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import final
 
 import numpy as np
 
-from laconic.calibrate.factor import Factor
-from laconic.calibrate.recursion import Columns
+from laconic.calibrate.factor import Factor, upper
+from laconic.calibrate.layer import Layer, Order
 from laconic.errors import DataError, PlanError, WeightsError
 from laconic.format.codes.grid import Grid, GridCode
-from laconic.format.codes.scales import ROWS
+from laconic.format.codes.rounding import rounded as to_dtype
+from laconic.format.codes.scales import COLUMNS, Scales
 from laconic.format.codes.streams import Values
 from laconic.format.coding import FLOATS
-from laconic.format.coding.fitting import fitted
-from laconic.format.coding.model import Model
+from laconic.format.coding.fitting import fitted, smoothed_costs
+from laconic.format.coding.model import MAX_CLASSES, Model
 from laconic.format.coding.ungerboeck import STATES
+from laconic.quantize.lattice.source import prepare
 
 SLOPE = 2 * math.log(2)
 """−dD/dR at the water level, in units of it: what a bit is worth."""
 
-DEAD = 1e-12
-"""Inputs whose second moment is below this share of the mean are never met: their weights are zeros."""
-
-DROPPED = 1.4
-"""Columns whose variance times u² is below so many water levels get no bits, if they come first."""
+DEAD = 1e-4
+"""Inputs whose second moment is below this share of the median are never met: their weights are zeros."""
 
 _LARGEST = 1 << 24  # integers that are told from the errors that float32 numbers are
-
-_CELLS = {True: 0.55, False: 1.0}  # of √(12 θ)/u, with a trellis, whose cells are two steps wide, and without
+CELLS = {True: 0.55, False: 1.0}  # of √(12 θ)/u, with a trellis, whose cells are two steps wide, and without
 _MANTISSAS = np.array([1, 1.1875, 1.40625, 1.6875])  # quarters of an octave, of 5 bits: a byte or less each in a file
+BELOW = 2.0  # octaves below the cell at which the classes of scale begin
+_LEARNING = 8  # states of passes that learn code lengths, at most
 
 
 @final
@@ -55,29 +53,104 @@ class Recursion:
 
     Args:
         states: of the trellis: 4, 8, 16, 32, 64; or 1 for none.
-        order: of the columns: "weakest" or "strongest" first, or a permutation.
+        order: of the columns: "scale", of what is quantized, the smallest first; or "weakest" or "strongest", by u.
         ridge: ρ, the share of the ridge that Gaussian weights ask for: 1 is MMSE, 0 zero forcing.
         water: whether each column has a step of its own, at the water level; else the layer has one.
         price: of a bit, as a share of the slope.
         window: steps of a lane that stay open.
         passes: over the layer; each learns code lengths for the next.
+        feedback: whether errors are made good by later columns; else each weight is rounded for itself.
+        damping: what is added to every second moment, in units of their mean.
     """
 
     states: int = 8
-    order: str | tuple[int, ...] = "weakest"
+    order: str = "scale"
     ridge: float = 1.0
     water: bool = True
     price: float = 0.2
     window: int = 128
     passes: int = 2
+    feedback: bool = True
+    damping: float = 1e-8
 
     def __post_init__(self) -> None:
         if self.states not in STATES:
             raise PlanError(f"states are one of {', '.join(map(str, STATES))}, not {self.states}")
-        if not (self.ridge >= 0 and self.price >= 0):
-            raise PlanError(f"ridge and price are not negative; {self.ridge} and {self.price} were given")
+        if self.order not in ORDERS:
+            raise PlanError(f"order {self.order!r}; give one of {', '.join(ORDERS)}")
+        if not (self.ridge >= 0 and self.price >= 0 and self.damping > 0):
+            raise PlanError(
+                f"ridge and price are not negative, damping is positive; {self.ridge}, {self.price} and {self.damping} "
+                "were given"
+            )
         if self.window < 1 or self.passes < 1:
             raise PlanError(f"window and passes are at least 1; {self.window} and {self.passes} were given")
+
+    @property
+    def nu(self) -> int:
+        """ν of the trellis."""
+        return STATES[self.states]
+
+
+ORDERS = ("scale", "weakest", "strongest")
+"""Which columns are coded first."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A layer at a water level.
+
+    Args:
+        layer: its columns in the order in which they are coded.
+        shape: of the tensor of its weights.
+        dtype: their type.
+        scales: of its rows, columns and positions.
+        steps: of each column of the tensor, or one of all.
+    """
+
+    layer: Layer
+    shape: tuple[int, ...]
+    dtype: str
+    scales: Scales
+    steps: np.ndarray
+
+    def weights(self, levels: np.ndarray) -> np.ndarray:
+        """Return what integers stand for, in the tensor's shape and type: what its code decompresses to."""
+        values = np.empty(levels.shape)
+        values[:, self.layer.order.columns] = levels
+        return to_dtype((values * self.steps).reshape(self.shape), self.dtype)
+
+    def rounded(self, levels: np.ndarray) -> "Rounded":
+        """Return what is left when integers are chosen: shape (m, n), columns in the order of the layer."""
+        return Rounded(self.shape, self.dtype, self.scales, self.steps, self.layer.coded(levels))
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Rounded:
+    """A tensor of integers: a code but for the tables, which others may share.
+
+    Args:
+        shape: of the tensor.
+        dtype: of what they stand for.
+        scales: of its rows, columns and positions.
+        steps: of each column of the tensor, or one of all.
+        levels: the integers in the order of the coder, int64.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    scales: Scales
+    steps: np.ndarray
+    levels: np.ndarray
+
+    def code(self, shared: Grid, start: int = 0) -> GridCode:
+        """Return the code with tables and symbols that others share, its own from ``start`` on."""
+        own = Grid(Values(self.steps), shared.model, shared.scales)
+        return GridCode.of_sorted(
+            self.shape, self.dtype, self.levels, own, transform="turned", mode=self.scales.mode, start=start
+        )
 
 
 @final
@@ -86,7 +159,7 @@ class Sequential:
     """A layer quantized.
 
     Args:
-        code: of Wᵀ, shape (n, m).
+        code: of W.
         error: tr((W − Ŵ) Σ (W − Ŵ)ᵀ) of what the code stands for.
         order: in which the columns were coded, shape (n,).
     """
@@ -100,99 +173,198 @@ def quantize(weights: np.ndarray, moments: np.ndarray, level: float, how: Recurs
     """Return ``weights`` quantized at a water level.
 
     Args:
-        weights: W, shape (m, n), a float type.
-        moments: Σ, shape (n, n), symmetric, not negative.
+        weights: W, shape (m, n, ...), a float type.
+        moments: Σ, shape (n ..., n ...), symmetric, not negative; of groups of rows: shape (groups, n ..., n ...).
         level: θ, about the error of one weight, in the units of Σ W².
         how: the recursion.
 
     Raises:
         WeightsError: for weights that are no matrix or not finite.
         DataError: for moments that are not symmetric, negative, not finite, or of another shape.
-        PlanError: for a level that is not positive, or an order that is none.
+        PlanError: for a level that is not positive.
     """
     how = how or Recursion()
+    ready = prepared(weights, moments, level, how)
+    classes, layer, learning = _classes([ready]), ready.layer, min(how.states, _LEARNING)
+    levels = layer.plain()
+    for left in reversed(range(how.passes)):
+        costs = smoothed_costs(layer.counts(levels, how.nu, classes))
+        levels = layer.quantized(costs, STATES[learning] if left else how.nu, how.price * SLOPE, how.window)
+    model = modelled(layer.counts(levels, how.nu, classes), how.nu)
+    code = ready.rounded(levels).code(Grid.of(1.0, model, ready.scales.symbols))
+    return Sequential(code, error(weights, code, moments), layer.order.columns)
+
+
+def modelled(counts: np.ndarray, nu: int) -> Model:
+    """Return the tables that are shortest for integers that occur so often, shape (classes, parities, 128)."""
+    tables = tuple(tuple(fitted(row, odd=bool(parity)) for parity, row in enumerate(own)) for own in counts)
+    return Model(nu, False, np.zeros(0, np.int8), tables)
+
+
+def prepared(
+    weights: np.ndarray, moments: np.ndarray, level: float, how: Recursion, *, cross: np.ndarray | None = None
+) -> Prepared:
+    """Return a layer ready to be quantized at a water level.
+
+    Args:
+        weights: as for `quantize`.
+        moments: as for `quantize`: of what the layer reads in the network as far as it is compressed.
+        level: θ.
+        how: the recursion.
+        cross: E[x x̂ᵀ] of what it reads in the original and in the compressed network, where these are not the same.
+
+    Raises:
+        WeightsError, DataError, PlanError: as `quantize`.
+    """
     check(weights, moments, level)
-    plain = np.asarray(weights, np.float64)
-    diagonal = np.diag(moments)
-    alive = np.flatnonzero(diagonal > DEAD * float(diagonal.mean())) if diagonal.any() else np.zeros(0, np.int64)
-    variance = float(np.square(plain[:, alive]).mean()) if alive.size and len(plain) else 0.0
-    if not variance:  # nothing is read, or it is 0
-        alive = alive[:0]
-    ridge = how.ridge * level / variance if variance else 0.0
-    sigma = moments[np.ix_(alive, alive)].astype(np.float64)
-    nu = STATES[how.states]
-    cell = _CELLS[nu > 0] * math.sqrt(12 * level)
-    factor = Factor.of(sigma + ridge * np.eye(len(alive)), _among(how.order, alive, plain.shape[1]), cell)
-    target = plain[:, alive][:, factor.order]
-    if ridge:
-        target = _shrunk(target, factor, ridge)
-    columns = _columns(target, factor, cell, level, variance, how.water)
-    dead = np.setdiff1d(np.arange(plain.shape[1]), alive)
-    columns, order = _with_dead(columns, dead), np.concatenate([dead, alive[factor.order]]).astype(np.int64)
-    if not np.abs(columns.targets / columns.steps).max(initial=0) < _LARGEST:
+    rows, columns = len(weights), math.prod(weights.shape[1:])
+    grouped = moments.reshape(-1, columns, columns).astype(np.float64)
+    crossed = [None] * len(grouped) if cross is None else cross.reshape(grouped.shape).astype(np.float64)
+    groups = (np.arange(rows) * len(grouped) // max(rows, 1)).astype(np.int32)
+    plain = np.asarray(weights, np.float64).reshape(rows, columns)
+    parts = [_Part.of(plain[groups == g], grouped[g], crossed[g], level, how) for g in range(len(grouped))]
+    targets = np.concatenate([part.targets for part in parts])
+    cell = CELLS[how.nu > 0] * math.sqrt(12 * level)
+    water = how.water and len(parts) == 1
+    steps = gridded(cell / parts[0].scales) if water else np.full(columns, cell / _root_mean_square(parts))
+    if not np.abs(targets / steps).max(initial=0) < _LARGEST:
         raise PlanError(f"a water level of {level:g} asks for integers beyond {_LARGEST}; give a larger one")
-    levels = columns.quantized(nu, how.price * SLOPE, how.window, how.passes)
-    code = _coded(weights, levels, columns, order, nu, how.water)
-    return Sequential(code, error(weights, code, moments), order)
+    scales = _scaled((targets / steps).reshape(weights.shape), parts[0], how)
+    order = Order.of(scales)
+    factors = [part.factored(order.columns, fed=how.feedback) for part in parts]
+    feed = np.stack([own for own, _ in factors]) if how.feedback else np.zeros((0, columns, columns))
+    heights = np.stack([np.square(u * steps[order.columns]) / level for _, u in factors])
+    own = steps if water else steps[:1]
+    layer = Layer(np.ascontiguousarray(targets[:, order.columns]), feed, steps[order.columns], heights, groups, order)
+    return Prepared(layer, weights.shape, weights.dtype.name, scales, own)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """The rows of one group.
+
+    Args:
+        targets: T, shape (rows, n); 0 where nothing is ever read.
+        moments: H, shape (n, n).
+        alive: which columns are read, shape (n,).
+        scales: u of each column in the order "weakest", shape (n,); of dead columns that of the mean.
+        marks: classes of u, shape (n,).
+    """
+
+    targets: np.ndarray
+    moments: np.ndarray
+    alive: np.ndarray
+    scales: np.ndarray
+    marks: np.ndarray
+
+    @classmethod
+    def of(cls, plain: np.ndarray, moments: np.ndarray, cross: np.ndarray | None, level: float, how: Recursion) -> "_Part":
+        """Return the targets of some rows, and how much an error in each column costs."""
+        diagonal = np.diag(moments)
+        met = diagonal[diagonal > 0]
+        alive = diagonal > DEAD * float(np.median(met)) if len(met) else np.zeros(len(diagonal), np.bool_)
+        variance = float(np.square(plain[:, alive]).mean()) if plain[:, alive].size else 0.0
+        if not variance:  # nothing is read, or it is 0
+            alive = np.zeros(len(diagonal), np.bool_)
+        here = np.ix_(alive, alive)
+        eye = np.eye(int(alive.sum()))
+        damping = how.damping * float(diagonal[alive].mean()) if alive.any() else 0.0
+        ridge = how.ridge * level / variance if variance else 0.0
+        damped = moments[here] + (damping + ridge) * eye
+        wanted = plain[:, alive]
+        if ridge or cross is not None:
+            met_by = (moments if cross is None else cross)[here] + damping * eye
+            wanted = np.linalg.solve(damped, (wanted @ met_by).T).T
+        targets, scales, marks = np.zeros(plain.shape), np.ones(len(diagonal)), np.zeros(len(diagonal), np.int64)
+        targets[:, alive] = wanted
+        if alive.any():
+            factor = Factor.of(damped, strongest=how.order == "strongest")
+            scales[alive], scales[~alive] = factor.scales, factor.scales.mean()
+            marks[alive] = factor.classes + 1
+        whole = np.zeros(moments.shape)
+        whole[here] = damped
+        return cls(targets, whole, alive, scales, marks)
+
+    def factored(self, columns: np.ndarray, *, fed: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Return G and u of the columns in an order; without feedback, what an error in each costs by itself."""
+        places = np.flatnonzero(self.alive[columns])
+        own = self.moments[np.ix_(columns[places], columns[places])]
+        u = np.zeros(len(columns))
+        if not fed:
+            u[places] = np.sqrt(np.diag(own))
+            return np.zeros((0, 0)), u
+        feed, root = np.zeros(self.moments.shape), upper(own)
+        u[places] = np.diag(root)
+        feed[np.ix_(places, places)] = root / np.diag(root)
+        return feed, u
+
+
+def weakness(weights: np.ndarray, moments: np.ndarray, how: Recursion) -> float:
+    """Return the u at which one step for all columns costs what it would in each; 0 where nothing is read."""
+    columns = math.prod(weights.shape[1:])
+    plain = np.asarray(weights, np.float64).reshape(len(weights), columns)
+    grouped = moments.reshape(-1, columns, columns)
+    rows = np.split(plain, len(grouped)) if len(plain) else [plain] * len(grouped)
+    parts = [_Part.of(own, sigma, None, 0.0, how) for own, sigma in zip(rows, grouped, strict=True)]
+    return _root_mean_square(parts) if any(part.alive.any() for part in parts) else 0.0
+
+
+def _root_mean_square(parts: list[_Part]) -> float:
+    """Return the u at which one step for all columns costs what it would in each."""
+    squares = [np.square(part.scales[part.alive]) for part in parts]
+    every = np.concatenate(squares) if squares else np.zeros(0)
+    return math.sqrt(float(every.mean())) if every.size and every.any() else 1.0
+
+
+def _scaled(steps: np.ndarray, part: _Part, how: Recursion) -> Scales:
+    """Return the scales of ``steps``, what is put on the grid: by them weights are ordered, and have their tables.
+
+    Rows, columns and positions have symbols where these save more than they cost; or columns alone have the classes of
+    u. What is 0 for good comes first.
+    """
+    if how.order != "scale":
+        if steps.ndim != 2:
+            raise PlanError(f"order {how.order!r} is for matrices, not for weights of shape {steps.shape}")
+        top = int(part.marks.max(initial=0))
+        return Scales(steps.shape, COLUMNS, np.concatenate([[top], top - part.marks]), MAX_CLASSES, turned=True)
+    cell = 2 if how.nu else 1
+    source = prepare("weights", steps, cell / 4, cosine=False)
+    return Scales(steps.shape, source.mode, source.symbols(math.log2(cell) - BELOW), MAX_CLASSES, turned=True)
+
+
+def _classes(layers: list[Prepared]) -> int:
+    """Return how many classes the weights of some layers have."""
+    return max((int(one.layer.order.classes.max(initial=0)) for one in layers), default=0) + 1
 
 
 def error(weights: np.ndarray, code: GridCode, moments: np.ndarray) -> float:
-    """Return tr((W − Ŵ) Σ (W − Ŵ)ᵀ) of a code of Wᵀ."""
-    missed = np.asarray(weights, np.float64) - np.asarray(code.decompress().T, np.float64)
-    return float(np.vdot(missed @ moments, missed))
+    """Return tr((W − Ŵ) Σ (W − Ŵ)ᵀ) of a code of W, added up over groups."""
+    missed = np.asarray(weights, np.float64) - np.asarray(code.decompress(), np.float64)
+    columns = math.prod(weights.shape[1:])
+    grouped = moments.reshape(-1, columns, columns)
+    rows = missed.reshape(len(grouped), -1, columns)
+    return float(np.vdot(rows @ grouped, rows))
 
 
 def check(weights: np.ndarray, moments: np.ndarray, level: float) -> None:
     """Raise the errors of `quantize` for what cannot be quantized."""
     if weights.dtype.name not in FLOATS:
         raise WeightsError(f"weights of {weights.dtype.name}; give one of {', '.join(FLOATS)}")
-    if weights.ndim != 2:
+    if weights.ndim < 2:
         raise WeightsError(f"weights of shape {weights.shape}; give a matrix (outputs, inputs)")
     if not np.isfinite(weights).all():
         raise WeightsError("weights that are not finite")
-    if moments.shape != (weights.shape[1],) * 2:
-        raise DataError(f"second moments of shape {moments.shape} for {weights.shape[1]} inputs")
-    if not np.isfinite(moments).all() or not np.allclose(moments, moments.T, rtol=1e-6, atol=0):
+    columns = math.prod(weights.shape[1:])
+    grouped = moments[None] if moments.ndim == 2 else moments
+    if grouped.shape[1:] != (columns, columns) or (len(weights) and len(weights) % max(len(grouped), 1)):
+        raise DataError(f"second moments of shape {moments.shape} for {columns} inputs and {len(weights)} outputs")
+    if not np.isfinite(moments).all() or not np.allclose(grouped, grouped.transpose(0, 2, 1), rtol=1e-6, atol=0):
         raise DataError("second moments that are not finite, or not symmetric")
-    if (np.diag(moments) < 0).any():
+    if (np.diagonal(grouped, axis1=1, axis2=2) < 0).any():
         raise DataError("negative second moments")
     if not (level > 0 and math.isfinite(level)):
         raise PlanError(f"a water level is positive; {level} was given")
-
-
-def _among(order: str | tuple[int, ...], alive: np.ndarray, columns: int) -> str | np.ndarray:
-    """Return an order of all columns as one of those that are read."""
-    if isinstance(order, str):
-        return order
-    if sorted(order) != list(range(columns)):
-        raise PlanError(f"an order of {columns} columns is a permutation of 0 to {columns - 1}")
-    places = np.asarray(order, np.int64)
-    return np.searchsorted(alive, places[np.isin(places, alive)])
-
-
-def _shrunk(weights: np.ndarray, factor: Factor, ridge: float) -> np.ndarray:
-    """Return `W Σ H⁻¹ = W − ridge · W H⁻¹`, H as it is factored."""
-    upper = factor.feed * factor.scales
-    solved = np.linalg.solve(upper.T, np.linalg.solve(upper, weights.T))
-    return np.asarray(weights - ridge * solved.T)
-
-
-def _columns(target: np.ndarray, factor: Factor, cell: float, level: float, variance: float, water: bool) -> Columns:
-    """Return the columns with their steps, those first ones dropped that no bits are worth."""
-    scales = factor.scales
-    steps = gridded(cell / scales) if water else np.full(len(scales), cell / max(_root_mean_square(scales), 1e-300))
-    dropped = int((np.cumsum(variance * scales**2 > DROPPED * level) == 0).sum())
-    classes = factor.classes + 1
-    classes[:dropped] = 0
-    if dropped < len(classes):
-        classes[dropped:] -= classes[dropped] - 1
-    heights = (scales * steps) ** 2 / level
-    return Columns(np.ascontiguousarray(target), factor.feed, steps, heights, classes, dropped)
-
-
-def _root_mean_square(scales: np.ndarray) -> float:
-    """Return the u at which one step for all columns costs what it would in each."""
-    return math.sqrt(float(np.square(scales).mean())) if len(scales) else 1.0
 
 
 def gridded(steps: np.ndarray) -> np.ndarray:
@@ -203,31 +375,3 @@ def gridded(steps: np.ndarray) -> np.ndarray:
     """
     quarters = np.rint(len(_MANTISSAS) * np.log2(steps)).astype(np.int64)
     return np.asarray(np.ldexp(_MANTISSAS[quarters % len(_MANTISSAS)], quarters // len(_MANTISSAS)))
-
-
-def _with_dead(columns: Columns, dead: np.ndarray) -> Columns:
-    """Return the columns with those of dead inputs before them."""
-    many, rows, n = len(dead), len(columns.targets), len(columns.feed)
-    feed = np.eye(many + n)
-    feed[many:, many:] = columns.feed
-    step = columns.steps[0] if n else 1.0
-    return Columns(
-        np.concatenate([np.zeros((rows, many)), columns.targets], axis=1), feed,
-        np.concatenate([np.full(many, step), columns.steps]), np.concatenate([np.zeros(many), columns.heights]),
-        np.concatenate([np.zeros(many, np.int64), columns.classes]), many + columns.zeros,
-    )  # fmt: skip
-
-
-def _coded(
-    weights: np.ndarray, levels: np.ndarray, columns: Columns, order: Sequence[int] | np.ndarray, nu: int, water: bool
-) -> GridCode:
-    """Return the code of the transpose of ``levels`` (columns as they are coded)."""
-    counts = columns.counts(levels, nu)
-    tables = tuple(tuple(fitted(row, odd=bool(parity)) for parity, row in enumerate(own)) for own in counts)
-    model = Model(nu, False, np.zeros(0, np.int8), tables)
-    symbols, steps = np.zeros(len(order), np.int64), np.ones(len(order))
-    symbols[order], steps[order] = columns.classes, columns.steps
-    shared = Grid.of(float(steps[0]) if len(steps) else 1.0, model, symbols)
-    shared = replace(shared, step=Values(steps)) if water and len(steps) else shared
-    turned = np.ascontiguousarray(levels.T).reshape(-1)
-    return GridCode.of_sorted(weights.shape[::-1], weights.dtype.name, turned, shared, mode=ROWS)

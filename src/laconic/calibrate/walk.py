@@ -1,4 +1,4 @@
-"""Columns of a matrix quantized one after the other, each with the errors of those before it: a trellis per lane.
+"""The columns of a matrix quantized one after the other, each with the errors of those before it: a trellis per lane.
 
     min over v   Σ_r Σ_j h_j (x_rj − v_rj)² + rate · Σ bits_j(v_rj)     over paths v of the trellis,
     x_rj = (t_rj + Σ_{i<j} e_ri G_ij) / s_j,     e_ri = t_ri − v_ri s_i
@@ -8,9 +8,10 @@ Viterbi algorithm feeds its own errors forward (per-survivor processing) for the
 is settled by the survivor that costs least, and taken off the later columns for good; survivors that disagree with it
 are dropped, so that what is settled is one path. What all survivors agree on is settled at once.
 
-Lanes are those of the coder, `laconic.format.coding.lanes`: values lie column by column, and lane l has every L-th of
-them. Here L divides the number of rows, so that a lane keeps its rows, and lanes do not meet; else see
-`laconic.calibrate.crossing`.
+Weights come in the order of the coder, and so do lanes (`laconic.format.coding.lanes`): the weight at place p is in
+lane p mod L. Where a row changes its lane, what was chosen earlier in it lies on the paths of other lanes, and is not
+known for good for as long as it is open there: in its place stands what the best path of that lane has now, for all
+survivors of this one. What is settled is exact, whatever stood for it: errors are those of the integers.
 
 O(m n (n + 2^ν window)); not exact: survivors of one state are compared by what they have cost so far.
 
@@ -42,23 +43,6 @@ def _cheaper(x, v, other, h, row, rate):  # type: ignore[no-untyped-def]
 def _towards(v, by):  # type: ignore[no-untyped-def]
     """Return the integer that lies ``by`` nearer to 0, or ``v`` where that is on the other side."""
     return v - by if v > by // 2 - 1 and v > 0 else v + by if v < 1 - by // 2 and v < 0 else v
-
-
-@compiled
-def rounded(targets, plain, feed, steps, heights, costs, classes, rate, first, last, fresh, out):  # type: ignore[no-untyped-def]
-    """Quantize columns ``first`` to ``last`` without a trellis; arguments are those of `walked`."""
-    for r in range(len(targets)):
-        own = targets[r]
-        for j in range(first, last):
-            h, row = heights[j], costs[classes[j]]
-            x = own[j] / steps[j]
-            v = np.int64(np.rint(x))
-            v, _ = _cheaper(x, v, _towards(v, 1), h, row, rate)
-            v, _ = _cheaper(x, v, 0, h, row, rate)
-            error = plain[r, j] - v * steps[j]
-            out[r, j], fresh[r, j - first] = v, error
-            for c in range(j + 1, last):
-                own[c] += error * feed[j, c]
 
 
 @inlined
@@ -122,77 +106,116 @@ def settled(cost, errors, at):  # type: ignore[no-untyped-def]
     return error
 
 
+@compiled
+def rounded(targets, plain, feed, steps, heights, groups, costs, rows, columns, classes, rate, out):  # type: ignore[no-untyped-def]
+    """Quantize without a trellis; arguments are those of `walked`."""
+    for place in range(len(rows)):
+        r, j = rows[place], columns[place]
+        g = groups[r]
+        h, row, x = heights[g, j], costs[classes[place]], targets[r, j] / steps[j]
+        v = np.int64(np.rint(x))
+        v, _ = _cheaper(x, v, _towards(v, 1), h, row, rate)
+        v, _ = _cheaper(x, v, 0, h, row, rate)
+        out[r, j] = v
+        if len(feed):
+            error = plain[r, j] - v * steps[j]
+            for c in range(j + 1, targets.shape[1]):
+                targets[r, c] += error * feed[g, j, c]
+
+
 @inlined
-def _ahead(errors, state, t, each, back, following):  # type: ignore[no-untyped-def]
-    """Return what the open errors of a row, ``each`` steps apart, are to the column that follows."""
-    mask, even, odd = errors.shape[1] - 1, 0.0, 0.0
-    for d in range(1, back, 2):
-        even += errors[state, (t - d * each) & mask] * following[d]
-        odd += errors[state, (t - (d + 1) * each) & mask] * following[d + 1]
-    if back & 1:
-        even += errors[state, (t - back * each) & mask] * following[back]
-    return even + odd
+def _open(places, errors, r, j, first, lane, lanes, mask, forward, ring, fed):  # type: ignore[no-untyped-def]
+    """Return what open weights of a row in other lanes are to column j, and fill in those of this lane: how many."""
+    many, other = 0, 0.0
+    for i in range(first, j):
+        place = places[r, i]
+        if place >= 0:
+            if place % lanes == lane:
+                ring[many], fed[many] = (place // lanes) & mask, forward[i, j]
+                many += 1
+            else:
+                other += errors[r, i] * forward[i, j]
+    return other, many
+
+
+@inlined
+def _ended(plain, steps, rows, columns, lanes, mask, starts, costs_of, errors_of, out):  # type: ignore[no-untyped-def]
+    """Settle what is open at the end by the best path of each lane."""
+    for lane in range(lanes):
+        end = (len(rows) - lane + lanes - 1) // lanes
+        errors = errors_of[end & 1, lane, np.argmin(costs_of[end & 1, lane])]
+        for then in range(starts[lane], end):
+            at = then * lanes + lane
+            k, c = rows[at], columns[at]
+            out[k, c] = np.rint((plain[k, c] - errors[then & mask]) / steps[c])
 
 
 @compiled
 def walked(  # type: ignore[no-untyped-def]
-    targets, plain, feed, steps, heights, costs, classes, rate, trellis, lanes, window, span, low, kept, fresh, out,
+    targets, plain, feed, steps, heights, groups, costs, rows, columns, classes, rate, trellis, lanes, window, out,
 ):  # fmt: skip
-    """Take columns through the trellis of each lane, and settle what paths agree on or is older than the window.
+    """Take the weights through the trellis of each lane, and settle what paths agree on or is older than the window.
 
     Args:
-        targets: t and what settled columns have added, shape (m, n), float64; changed up to the end of the span.
+        targets: t, shape (m, n), float64, columns in the order in which each row is coded; changed.
         plain: t, shape (m, n).
-        feed: G, shape (n, n).
+        feed: G of each group of rows, shape (groups, n, n); or (0, n, n) where no error is fed forward.
         steps: s_j, shape (n,).
-        heights: h_j, shape (n,).
+        heights: h_j of each group, shape (groups, n).
+        groups: of each row, shape (m,).
         costs: bits of each |v| in each class, float32.
-        classes: of each column.
+        rows: of the weight at each place of the coder's order, shape (m n,); a row's columns come in their order.
+        columns: likewise.
+        classes: likewise.
         rate: what a bit costs, in the units of h.
         trellis: ν, what an odd state changes of the next, and what z = 1 does.
-        lanes: L, which divides m.
+        lanes: L.
         window: steps of a lane that stay open.
-        span: the first column to go through, and the one after the last; what is open at the end of all is settled.
-        low: the first column that ``fresh`` has.
-        kept: costs of each lane and state, shape (L, 2^ν), errors of the last steps of each survivor, float32, shape
-            (L, 2^ν, a power of two above the window), and the first step that is open, shape (L,); from call to call.
-        fresh: errors settled by this call, shape (m, last − low).
         out: v, shape (m, n), int32.
     """
-    first, last = span
-    rows, states, mask = len(targets), 1 << trellis[0], kept[1].shape[2] - 1
-    each = rows // lanes
-    priced, missed, following = np.full((states, 2), FAR), np.empty((states, 2), np.float32), np.empty(window + 2)
-    for lane in range(lanes):
-        old, start = (kept[0][lane].copy(), kept[1][lane].copy()), kept[2][lane]
-        new = np.empty_like(old[0]), np.zeros_like(old[1])
-        for j in range(first, last):
-            t, s, h, row = j * each, steps[j], heights[j], costs[classes[j]]
-            for d in range(1, min(j, window) + 1):
-                following[d] = feed[j - d, j]
-            for r in range(lane, rows, lanes):
-                back = (t - start) // each  # columns of the row that are open
-                for state in range(states):
-                    if old[0][state] >= FAR:
-                        priced[state] = FAR
-                        continue
-                    x = (targets[r, j] + _ahead(old[1], state, t, each, back, following)) / s
-                    branches(x, plain[r, j], s, h, row, rate, state, old[0][state], priced, missed)
-                survivors(priced, missed, trellis[1], trellis[2], start, t, old, new)
-                old, new = new, old
-                while start <= t and (t - start + 1 >= window or agreed(*old, start & mask)):
-                    k, i = lane + start % each * lanes, start // each
-                    out[k, i] = np.rint((plain[k, i] - settled(*old, start & mask)) / steps[i])
-                    error = plain[k, i] - out[k, i] * steps[i]
-                    fresh[k, i - low] = error
-                    for c in range(i + (t - start) // each + 1, last):
-                        targets[k, c] += error * feed[i, c]
-                    start += 1
-                t += 1
-        if last == len(feed):
-            best = np.argmin(old[0])
-            for t in range(start, last * each):
-                k, i = lane + t % each * lanes, t // each
-                out[k, i] = np.rint((plain[k, i] - old[1][best, t & mask]) / steps[i])
-        kept[0][lane], kept[1][lane] = old
-        kept[2][lane] = start
+    (m, n), states, room = targets.shape, 1 << trellis[0], 1
+    while room <= window:
+        room <<= 1
+    mask, fed_forward = room - 1, len(feed) > 0
+    costs_of, errors_of = np.full((2, lanes, states), FAR), np.zeros((2, lanes, states, room), np.float32)
+    costs_of[:, :, 0] = 0
+    starts, firsts, reached = np.zeros(lanes, np.int64), np.zeros(m, np.int64), np.zeros(m, np.int64)
+    best_errors, places = np.zeros((m, n), np.float32), np.full((m, n), -1, np.int64)  # of what is open
+    priced, missed = np.full((states, 2), FAR), np.empty((states, 2), np.float32)
+    ring, fed = np.empty(n, np.int64), np.empty(n)
+    for place in range(len(rows)):
+        r, j, lane, t = rows[place], columns[place], place % lanes, place // lanes
+        g, s, row = groups[r], steps[j], costs[classes[place]]
+        old = costs_of[t & 1, lane], errors_of[t & 1, lane]
+        new = costs_of[1 - (t & 1), lane], errors_of[1 - (t & 1), lane]
+        x, many = targets[r, j], 0
+        if fed_forward:
+            while firsts[r] < j and places[r, firsts[r]] < 0:
+                firsts[r] += 1
+            other, many = _open(places, best_errors, r, j, firsts[r], lane, lanes, mask, feed[g], ring, fed)
+            x += other
+        for state in range(states):
+            priced[state, 0] = priced[state, 1] = FAR
+            if old[0][state] < FAR:
+                own = x
+                for k in range(many):
+                    own += old[1][state, ring[k]] * fed[k]
+                branches(own / s, plain[r, j], s, heights[g, j], row, rate, state, old[0][state], priced, missed)
+        survivors(priced, missed, trellis[1], trellis[2], starts[lane], t, old, new)
+        places[r, j], reached[r] = place, j
+        if lanes > 1 and fed_forward:
+            best = np.argmin(new[0])
+            for then in range(starts[lane], t + 1):
+                at = then * lanes + lane
+                best_errors[rows[at], columns[at]] = new[1][best, then & mask]
+        while starts[lane] <= t and (t - starts[lane] + 1 >= window or agreed(*new, starts[lane] & mask)):
+            at = starts[lane] * lanes + lane
+            k, c = rows[at], columns[at]
+            out[k, c] = np.rint((plain[k, c] - settled(*new, starts[lane] & mask)) / steps[c])
+            places[k, c] = -1
+            if fed_forward:
+                error = plain[k, c] - out[k, c] * steps[c]
+                for later in range(reached[k] + 1, n):
+                    targets[k, later] += error * feed[groups[k], c, later]
+            starts[lane] += 1
+    _ended(plain, steps, rows, columns, lanes, mask, starts, costs_of, errors_of, out)

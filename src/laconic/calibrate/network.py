@@ -1,0 +1,130 @@
+"""A network ready to be calibrated: its weights in the order in which they are used, and what each is worth.
+
+Errors of all weights are in one unit, that of the outputs: what weight l adds is s_l tr((W − Ŵ) Σ (W − Ŵ)ᵀ), s_l the
+mean square of the gradient by what its layer writes. So one water level θ serves all, θ / s_l in the units of layer l.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from laconic.calibrate.calibration import Calibration, Survey
+from laconic.calibrate.rates import Rate
+from laconic.calibrate.sequential import Recursion
+from laconic.calibrate.statistics import Statistics, statistics
+from laconic.models.folding import Folding
+from laconic.models.params import Params, to_numpy
+
+Tick = Callable[[str, int, int], None]
+"""Told of a stage, of weights that are done and of all."""
+
+_LEAST = 1e-3
+"""No layer matters less than this share of the median."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A weight that is quantized.
+
+    Args:
+        name: of the weight.
+        met: whether it is calibrated; else it is rounded by what it is itself.
+        bias: name of the vector that is added to what it writes, where there is one.
+        worth: s, what a squared error of what it writes adds to that of the outputs.
+        rate: its bits at a level, in units of its own: θ / s.
+        positions: of a sample.
+    """
+
+    name: str
+    met: bool
+    bias: str | None
+    worth: float
+    rate: Rate
+    positions: float
+
+    def bits(self, level: float) -> float:
+        """Return about how many bits it takes at a water level of the network."""
+        return self.rate.bits(level / self.worth)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Network:
+    """What is calibrated.
+
+    Args:
+        calibration: the module and its samples.
+        params: the network as it was, batch normalization folded.
+        subjects: the weights, in the order in which they are used; those that are not met last.
+        positions: of a sample, at most, that statistics are taken of.
+    """
+
+    calibration: Calibration
+    params: Params
+    subjects: tuple[Subject, ...]
+    positions: int | None
+
+    def moments(self, subject: Subject, compressed: Params | None) -> Statistics:
+        """Return what a weight meets: in the original alone, or in the compressed network beside it."""
+        weight = self.params[subject.name]
+        if not subject.met:
+            columns = math.prod(weight.shape[1:])
+            nothing = np.zeros((1, columns))
+            return Statistics(np.eye(columns)[None], None, (nothing, nothing), 1.0)
+        return statistics(
+            self.calibration, self.params, compressed, subject.name,
+            biased=subject.bias is not None, positions=self.positions,
+        )  # fmt: skip
+
+
+def network(
+    calibration: Calibration, params: Params, survey: Survey, folding: Folding, free: set[str], how: Recursion,
+    tick: Tick, *, positions: int | None = None,
+) -> Network:  # fmt: skip
+    """Return a network ready to be calibrated.
+
+    Args:
+        calibration: the module and its samples.
+        params: every parameter and buffer by its name, batch normalization folded.
+        survey: which weights are met.
+        folding: which normalizations follow which layers.
+        free: names of the weights that are to be quantized.
+        how: the recursion.
+        tick: told of the progress.
+        positions: of a sample, at most, that statistics are taken of.
+    """
+    met = [place for place in survey.places if place.name in free and not place.diagonal]
+    worths = worth(calibration, params)
+    biases = _biases(params, {place.name: place.layer for place in met}, folding)
+    alone = [name for name in params if name in free and name not in {place.name for place in met}]
+    subjects = list[Subject]()
+    least = _LEAST * float(np.median([worths[place.name] for place in met])) if met else 1.0
+    for done, (name, is_met) in enumerate([*((place.name, True) for place in met), *((name, False) for name in alone)]):
+        tick("statistics", done, len(met) + len(alone))
+        blank = Subject(name, is_met, biases.get(name), max(worths.get(name, 1.0), least, 1e-300), Rate.nothing(), 1.0)
+        whole = Network(calibration, params, (), positions)
+        seen = whole.moments(blank, None)
+        own = Rate.of(to_numpy(params[name]), seen.moments, how)
+        subjects.append(Subject(name, is_met, blank.bias, blank.worth, own, seen.positions))
+    return Network(calibration, params, tuple(subjects), positions)
+
+
+def worth(calibration: Calibration, params: Params) -> dict[str, float]:
+    """Return what a squared error of what each weight writes, at a position, adds to half the outputs' divergence."""
+    found = calibration.sensitivities(params)
+    return {name: 0.5 * float(rows.mean()) for name, rows in found.rows.items()}
+
+
+def _biases(params: Params, layers: Mapping[str, str], folding: Folding) -> dict[str, str]:
+    """Return the vector that is added to what each weight writes."""
+    norms = {layer: norm for norm, layer in folding.pairs.items()}
+    found = {}
+    for name, layer in layers.items():
+        vector = f"{norms[layer]}.bias" if layer in norms else f"{layer}.bias" if layer else "bias"
+        if vector in params and name == (f"{layer}.weight" if layer else "weight"):
+            found[name] = vector
+    return found

@@ -1,0 +1,124 @@
+"""All weights of a network, one after the other: each for what it meets once those before it are compressed.
+
+The water level follows the bits: what weights have taken so far, beside what was expected of them, says what the level
+of the others must be for all to take what is asked.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from laconic import interrupts
+from laconic.calibrate.network import Network, Subject, Tick
+from laconic.calibrate.sequential import SLOPE, Recursion, Rounded, prepared
+from laconic.format.coding.model import MAX_CLASSES
+from laconic.models.params import to_numpy
+
+_HELD = 0.5
+"""The level moves by no more than so many powers of 2 on the way."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Calibrated:
+    """What became of a network.
+
+    Args:
+        rounded: the weights by name, in the order in which they are used.
+        params: the network with these weights, and with vectors that make good what their errors are in the mean.
+        counts: how often each size occurs in each class and of each parity, shape (128, parities, 128).
+        level: the first water level.
+        expected: bits that were expected of all weights at it.
+        bits: of the integers by the tables that they were chosen with.
+    """
+
+    rounded: dict[str, Rounded]
+    params: dict[str, Tensor]
+    counts: np.ndarray
+    level: float
+    expected: float
+    bits: float
+
+
+def passed(
+    network: Network, level: float, budget: float | None, costs: np.ndarray, how: Recursion, tick: Tick,
+    *, drift: bool = True,
+) -> Calibrated:  # fmt: skip
+    """Return the network quantized.
+
+    Args:
+        network: ready.
+        level: the water level of the outputs to begin with.
+        budget: bits that all integers may take; None to hold the level.
+        costs: bits of each |v| in each class, float32, shape (128, 1024).
+        how: the recursion.
+        tick: told of the progress.
+        drift: whether weights are fitted to what they meet in the compressed network; else in the original.
+    """
+    params, rounded = dict(network.params), dict[str, Rounded]()
+    counts = np.zeros((MAX_CLASSES, 2 if how.nu else 1, 128), np.int64)
+    spent, planned, now = 0.0, 0.0, level
+    for done, subject in enumerate(network.subjects):
+        interrupts.check()
+        tick("weights", done, len(network.subjects))
+        expected = subject.bits(now)
+        one, own = _quantized(network, subject, params, now, costs, how, drift=drift)
+        rounded[subject.name] = one
+        counts += own
+        taken = _bits(own, costs)
+        spent, planned = spent + taken, planned + expected
+        if budget is not None:
+            rest = network.subjects[done + 1 :]
+            now = _level(rest, budget - spent, spent / max(planned, 1.0), level)
+    first = sum(subject.bits(level) for subject in network.subjects)
+    return Calibrated(rounded, params, counts, level, first, spent)
+
+
+def _quantized(
+    network: Network, subject: Subject, params: dict[str, Tensor], level: float, costs: np.ndarray, how: Recursion,
+    *, drift: bool,
+) -> tuple[Rounded, np.ndarray]:  # fmt: skip
+    """Return a weight rounded, with its counts; ``params`` then has it, and the bias that follows."""
+    weights = to_numpy(network.params[subject.name])
+    met = network.moments(subject, params if drift else None)
+    own = how if subject.met else replace(how, feedback=False)
+    own = replace(own, water=own.water and len(weights) >= WIDE)
+    ready = prepared(weights, met.moments, level / subject.worth, own, cross=met.cross)
+    levels = ready.layer.quantized(costs, own.nu, own.price * SLOPE, own.window)
+    compressed = ready.weights(levels)
+    if subject.bias is not None:
+        before = params[subject.bias]
+        shift = torch.from_numpy(met.shift(weights, compressed))
+        params[subject.bias] = (before.double() + shift.reshape(before.shape)).to(before.dtype)
+    params[subject.name] = torch.from_numpy(compressed).to(network.params[subject.name])
+    return ready.rounded(levels), ready.layer.counts(levels, own.nu, MAX_CLASSES)
+
+
+def _bits(counts: np.ndarray, costs: np.ndarray) -> float:
+    """Return what integers that occur so often cost by code lengths."""
+    from laconic.format.coding.levels import centre_of
+
+    parities = counts.shape[1]
+    magnitudes = np.stack([np.minimum((centre_of(np.arange(128)) // 2) * parities + p, 1023) for p in range(parities)])
+    return float(sum((counts[:, p] * costs[:, magnitudes[p]]).sum() for p in range(parities)))
+
+
+def _level(rest: Sequence[Subject], bits: float, ratio: float, level: float) -> float:
+    """Return the level at which the weights that are left take so many bits, near ``level``."""
+    low, high = math.log2(level) - _HELD, math.log2(level) + _HELD
+    for _ in range(30):
+        middle = (low + high) / 2
+        if ratio * sum(subject.bits(2.0**middle) for subject in rest) > bits:
+            low = middle
+        else:
+            high = middle
+    return 2.0**high
+
+
+WIDE = 256
+"""Rows from which on each column has a step of its own: fewer do not pay for what it takes."""

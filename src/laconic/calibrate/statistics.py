@@ -1,0 +1,85 @@
+"""What a weight meets in the network as far as it is compressed: moments, and what a bias makes good of them.
+
+A bias that follows a weight takes up whatever its errors are in the mean, for nothing: what counts is the covariance of
+the inputs, not their second moment. In W x + b with x as it is in the original and x̂ in the compressed network,
+
+    min over Ŵ, b̂  E‖W x + b − Ŵ x̂ − b̂‖²   =   min over Ŵ  E‖W (x − m) − Ŵ (x̂ − m̂)‖²,     b̂ = b + W m − Ŵ m̂
+"""
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from torch import Tensor
+from torch.nn import functional as F
+
+from laconic.calibrate.calibration import Calibration, Meeting
+from laconic.models.params import Params
+from laconic.theory.importance.moments import Moments
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """Of one weight, each of groups of rows; float64.
+
+    Args:
+        moments: of x̂, about their mean where a bias follows: shape (groups, n, n), positions of a sample added up.
+        cross: of x and x̂, likewise; or None where these are the same.
+        means: of x and of x̂, shape (groups, n) each; zeros where no bias follows.
+        positions: of a sample.
+    """
+
+    moments: np.ndarray
+    cross: np.ndarray | None
+    means: tuple[np.ndarray, np.ndarray]
+    positions: float
+
+    def shift(self, weights: np.ndarray, compressed: np.ndarray) -> np.ndarray:
+        """Return W m − Ŵ m̂, float64, shape (outputs,): what the bias has to take up."""
+        groups, columns = self.means[0].shape
+        before, after = (one.astype(np.float64).reshape(groups, -1, columns) for one in (weights, compressed))
+        return np.asarray((before @ self.means[0][..., None] - after @ self.means[1][..., None]).reshape(-1))
+
+
+def statistics(
+    calibration: Calibration, original: Params, compressed: Params | None, name: str,
+    *, biased: bool, positions: int | None = None,
+) -> Statistics:  # fmt: skip
+    """Return what a weight meets in the samples that are seen.
+
+    Args:
+        calibration: the module and its samples.
+        original: the network as it was.
+        compressed: as far as it is compressed; None for the original alone.
+        name: of the weight.
+        biased: whether a bias follows it.
+        positions: of a sample, at most, that stand for all.
+    """
+    gathered = Moments(positions)
+    if compressed is None:
+        for meeting in calibration.meetings(original, name):
+            gathered.add(_columns(meeting), meeting.samples)
+    else:
+        pairs = zip(calibration.meetings(original, name), calibration.meetings(compressed, name), strict=True)
+        for before, after in pairs:
+            gathered.add(_columns(after), after.samples, _columns(before))
+    second = gathered.second.numpy()
+    cross = None if compressed is None else gathered.cross.numpy().transpose(0, 2, 1)
+    many = second[:, -1:, -1]
+    after = second[:, :-1, -1] / many
+    before = after if cross is None else cross[:, :-1, -1] / many
+    if not biased:
+        return Statistics(
+            second[:, :-1, :-1], None if cross is None else cross[:, :-1, :-1],
+            (np.zeros(after.shape), np.zeros(after.shape)), gathered.positions,
+        )  # fmt: skip
+    weight = many[..., None]
+    central = second[:, :-1, :-1] - weight * after[:, :, None] * after[:, None, :]
+    crossed = None if cross is None else cross[:, :-1, :-1] - weight * before[:, :, None] * after[:, None, :]
+    return Statistics(central, crossed, (before, after), gathered.positions)
+
+
+def _columns(meeting: Meeting) -> list[Tensor]:
+    """Return what a weight multiplies in each call, with a 1 at the end: what a bias does."""
+    return [F.pad(columns, (0, 1), value=1.0) for columns in meeting.columns()]
