@@ -8,8 +8,7 @@ H = Σ + ρ θ/σ² I and T = W Σ H⁻¹: for Gaussian weights of variance σ²
 which completes the square; ρ = 0 is zero forcing, T = W. At the water level θ each column has the step √(12 θ)/u_j,
 whose error costs θ whatever the column is; one step for the layer is GPTQ's. A local optimum, O(m n² + n³).
 
-What is coded is Wᵀ: a `GridCode` has steps for its rows, and codes row after row, where the recursion goes column
-after column.
+The code is turned: a step for each column, and integers in the order in which the recursion chooses them.
 
 Source: "WaterSIC" (arXiv:2603.04956) for steps and recursion, "CERWU" (arXiv:2505.18758) for a ridge from the rate; the
 ridge at the water level, trellis and classes are laconic's.
@@ -26,7 +25,7 @@ from laconic.calibrate.factor import Factor
 from laconic.calibrate.recursion import Columns
 from laconic.errors import DataError, PlanError, WeightsError
 from laconic.format.codes.grid import Grid, GridCode
-from laconic.format.codes.scales import ROWS
+from laconic.format.codes.scales import COLUMNS
 from laconic.format.codes.streams import Values
 from laconic.format.coding import FLOATS
 from laconic.format.coding.fitting import fitted
@@ -86,7 +85,7 @@ class Sequential:
     """A layer quantized.
 
     Args:
-        code: of Wᵀ, shape (n, m).
+        code: of W, shape (m, n).
         error: tr((W − Ŵ) Σ (W − Ŵ)ᵀ) of what the code stands for.
         order: in which the columns were coded, shape (n,).
     """
@@ -137,8 +136,8 @@ def quantize(weights: np.ndarray, moments: np.ndarray, level: float, how: Recurs
 
 
 def error(weights: np.ndarray, code: GridCode, moments: np.ndarray) -> float:
-    """Return tr((W − Ŵ) Σ (W − Ŵ)ᵀ) of a code of Wᵀ."""
-    missed = np.asarray(weights, np.float64) - np.asarray(code.decompress().T, np.float64)
+    """Return tr((W − Ŵ) Σ (W − Ŵ)ᵀ) of a code of W."""
+    missed = np.asarray(weights, np.float64) - np.asarray(code.decompress(), np.float64)
     return float(np.vdot(missed @ moments, missed))
 
 
@@ -221,13 +220,16 @@ def _with_dead(columns: Columns, dead: np.ndarray) -> Columns:
 def _coded(
     weights: np.ndarray, levels: np.ndarray, columns: Columns, order: Sequence[int] | np.ndarray, nu: int, water: bool
 ) -> GridCode:
-    """Return the code of the transpose of ``levels`` (columns as they are coded)."""
+    """Return the code of ``levels`` (columns as they are coded)."""
     counts = columns.counts(levels, nu)
     tables = tuple(tuple(fitted(row, odd=bool(parity)) for parity, row in enumerate(own)) for own in counts)
     model = Model(nu, False, np.zeros(0, np.int8), tables)
-    symbols, steps = np.zeros(len(order), np.int64), np.ones(len(order))
-    symbols[order], steps[order] = columns.classes, columns.steps
+    off, steps, top = np.zeros(len(order), np.int64), np.ones(len(order)), int(columns.classes.max(initial=0))
+    off[order], steps[order] = top - columns.classes, columns.steps
+    symbols = np.concatenate([[top], off])  # a class is the rows' symbol less the column's
     shared = Grid.of(float(steps[0]) if len(steps) else 1.0, model, symbols)
     shared = replace(shared, step=Values(steps)) if water and len(steps) else shared
-    turned = np.ascontiguousarray(levels.T).reshape(-1)
-    return GridCode.of_sorted(weights.shape[::-1], weights.dtype.name, turned, shared, mode=ROWS)
+    sorted_levels = np.ascontiguousarray(levels.T).reshape(-1)
+    return GridCode.of_sorted(
+        weights.shape, weights.dtype.name, sorted_levels, shared, transform="turned", mode=COLUMNS
+    )  # fmt: skip
