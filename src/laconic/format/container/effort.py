@@ -24,9 +24,9 @@ _COSINE, _TURNED = 1, 2  # numbers of transforms of a grid
 def multiply_adds(record: Record) -> int:
     """Return the multiply-adds that a tensor and all that is nested in it take.
 
-    Those left to NumPy count `PLAIN`, as does an element that is turned, and rounding a product to an 8-bit float counts
-    `ROUNDING`. Where the parts of
-    a code do not fit the number means nothing, and the code is refused before it multiplies.
+    Those left to NumPy count `PLAIN`, as does an element that is turned, and rounding a product to an 8-bit float
+    counts `ROUNDING`. Where the parts of a code do not fit the number means nothing, and the code is refused before it
+    multiplies.
     """
     nested = [part for part in record.parts if isinstance(part, Record)]
     return _multiply_adds(record, nested) + sum(map(multiply_adds, nested))
