@@ -93,6 +93,13 @@ def grid(shape, dtype="float32", spread=3.0, nu=0, transform="none", mode=0, ste
     return quantizer.again(quantizer.first(step), step).codes()["w"]
 
 
+def turned(shape, dtype="float32", **how):
+    """Columns of many scales on a grid that is coded column by column, with a step for each column and position."""
+    wide = np.geomspace(0.3, 40, shape[1]).reshape(-1, *[1] * (len(shape) - 2)) if len(shape) > 1 else 3.0
+    steps = Values(np.linspace(0.1, 1, int(np.prod(shape[1:] or shape))))
+    return replace(grid(shape, dtype, spread=wide, **how), transform="turned", step=steps)
+
+
 def grouped(shape, length=0, own=False, entries=3, scaled=True, dtype="float32", seed=0):
     """Noise in groups, with scales or codebooks of their own."""
     rng, count = np.random.default_rng(seed), int(np.prod(shape))
@@ -136,6 +143,11 @@ def cases():
     yield "steps by rows", replace(grid((30, 7)), step=Values(np.linspace(0.1, 1, 30)))
     yield "grid by rows", grid((40, 30), "float16", mode=1)
     yield "empty grid", grid((0, 2))
+    yield "turned grid", turned((40, 30), "float16", nu=3, mode=2)
+    yield "turned kernels", turned((40, 8, 3, 2), "bfloat16", nu=6, mode=7)
+    yield "turned, one step", replace(grid((50, 9), spread=np.geomspace(0.3, 40, 9), mode=3), transform="turned")
+    yield "turned vector", turned((9,), "float64")
+    yield "empty turned grid", turned((0, 3))
     yield "pruned grid", sparse((30,), lambda shape, seed: grid(shape))
     yield "scaled", grouped((12, 7))
     yield "scaled groups", grouped((30, 40), 64, dtype="bfloat16")

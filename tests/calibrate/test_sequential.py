@@ -37,9 +37,9 @@ def textbook(weights: np.ndarray, moments: np.ndarray, step: float, order: np.nd
     return levels
 
 
-def integers(found, columns: int) -> np.ndarray:
+def integers(found) -> np.ndarray:
     """The integers of a layer, shape (m, n)."""
-    return found.code.levels.reshape(columns, -1).T
+    return found.code.levels.reshape(found.code.shape)
 
 
 @pytest.mark.parametrize("order", [tuple(range(150)), (*range(75, 150), *range(75)), "weakest", "strongest"])
@@ -48,7 +48,7 @@ def test_it_is_gptq_where_there_is_no_rate_and_one_step(order):
     found = quantize(weights, moments, 1e-3, Recursion(states=1, order=order, ridge=0, price=0, water=False))
     assert isinstance(order, str) or found.order.tolist() == list(order)
     expected = textbook(weights, moments, float(found.code.step.array[0]), found.order)
-    assert (integers(found, 150) == expected).all()
+    assert (integers(found) == expected).all()
 
 
 def test_a_diagonal_moment_makes_every_column_its_own():
@@ -56,7 +56,7 @@ def test_a_diagonal_moment_makes_every_column_its_own():
     moments = np.diag(np.arange(1, 13) / 12.0)
     found = quantize(weights, moments, 1e-2, Recursion(states=1, ridge=0, price=0))
     steps = found.code.step.array
-    assert (integers(found, 12) == np.rint(weights.astype(np.float64) / steps)).all()
+    assert (integers(found) == np.rint(weights.astype(np.float64) / steps)).all()
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -80,14 +80,14 @@ def test_the_error_is_that_of_the_decoded_file():
     weights, moments = layer(64, 96)
     found = quantize(weights, moments, 1e-3)
     code = container.loads(container.dumps({"w": found.code})).codes["w"]
-    decoded = code.decompress().T
+    decoded = code.decompress()
     assert decoded.dtype == np.float32
-    assert (decoded == found.code.decompress().T).all()
+    assert (decoded == found.code.decompress()).all()
     missed = weights.astype(np.float64) - decoded
     assert found.error == pytest.approx(sum(row @ moments @ row for row in missed), rel=1e-12)
     assert found.error == error(weights, found.code, moments)
     steps = found.code.step.array
-    assert (decoded == (integers(found, 96) * steps).astype(np.float32)).all()
+    assert (decoded == (integers(found) * steps).astype(np.float32)).all()
 
 
 @pytest.mark.parametrize("states", [1, 4, 8, 64])
@@ -123,19 +123,19 @@ def test_singular_moments_and_dead_inputs():
     weights, moments = rng.standard_normal((16, 40)).astype(np.float32), inputs.T @ inputs / 9
     for how in (Recursion(), Recursion(ridge=0), PLAIN, Recursion(order="strongest"), Recursion(states=64, ridge=0.5)):
         found = quantize(weights, moments, 1e-3, how)
-        decoded = found.code.decompress().T
+        decoded = found.code.decompress()
         assert np.isfinite(decoded).all()
         assert not decoded[:, [0, 7, 39]].any()
         assert found.error / weights.size < 4e-3
     order = tuple(int(i) for i in np.r_[20:40, 0:20])
-    assert not quantize(weights, moments, 1e-3, Recursion(order=order)).code.decompress().T[:, [0, 7, 39]].any()
+    assert not quantize(weights, moments, 1e-3, Recursion(order=order)).code.decompress()[:, [0, 7, 39]].any()
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5), (7, 1), (0, 3), (3, 0), (3, 3)])
 def test_small_and_empty_layers(shape):
     weights = np.full(shape, 0.5, np.float32)
     found = quantize(weights, np.eye(shape[1]), 1e-4)
-    assert np.allclose(found.code.decompress().T, weights, atol=0.1)
+    assert np.allclose(found.code.decompress(), weights, atol=0.1)
     nothing = quantize(weights, np.zeros((shape[1],) * 2), 1e-4)
     assert not nothing.code.decompress().any()
     assert not quantize(0 * weights, np.eye(shape[1]), 1e-4).code.decompress().any()
@@ -155,7 +155,7 @@ def test_lanes_that_do_not_divide_the_rows():
     for how in (Recursion(), Recursion(states=16, window=40)):
         found = quantize(weights, moments, 1e-4, how)
         scalar = quantize(weights, moments, 1e-4, Recursion(states=1))
-        assert not found.code.decompress()[[3, 50]].any()
+        assert not found.code.decompress()[:, [3, 50]].any()
         cost, plain = (one.code.index_bits / weights.size + np.log2(one.error) / 2 for one in (found, scalar))
         assert cost < plain - 0.1
         assert found.code.check() is None

@@ -1,11 +1,13 @@
 """Given codebooks and their scales, groups, fixed assignments, starts, prices and the quartic error against twins."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from cases import generator, heavy, normal, twin_of
+from sample_codes import CASES
 from toys import last, lbfgs, random_quadratic
 
 from laconic import AdaptiveCodebook, FixedAssignments, FixedCodebook, Joint
@@ -14,7 +16,7 @@ from laconic.csteps.fixed_codebook import BINARY, TERNARY, powers_of_two
 from laconic.csteps.joint import project
 from laconic.csteps.warm import distortion
 from laconic.errors import PlanError, WeightsError
-from laconic.format.codes import GroupedCode
+from laconic.format.codes import GridCode, GroupedCode
 from laconic.format.coding import entropy_bits
 from laconic.lc.finetune import finetune
 from laconic.lc.schedule import Geometric
@@ -346,3 +348,24 @@ def test_a_convolution_is_a_dense_layer_with_shared_weights():
             (out - targets).square().mean().backward()
             optimizer.step()
     assert free.codes()["w"].decompress() == pytest.approx(kernel.detach().numpy()[diagonals], rel=1e-9)
+
+
+# --- grids ----------------------------------------------------------------------------------------------------------
+
+GRIDS = [name for name, code in CASES.items() if isinstance(code, GridCode) and name != "grid of large levels"]
+
+
+@pytest.mark.parametrize("name", GRIDS)
+def test_the_steps_of_a_grid_move_what_they_multiply(name):
+    """The gradient by the share of a step is the sum of the weights that have it."""
+    code = replace(CASES[name], dtype="float64")
+    free, decoded = free_parameters({"w": code}), code.decompress()
+    weights = free.weights()["w"]
+    assert weights.detach().numpy() == pytest.approx(decoded, rel=1e-6, abs=1e-6)
+    weights.sum().backward()
+    (shares,) = free.leaves.values()
+    count, place = len(code.step), np.arange(code.size)
+    own = place % count if code.transform == "turned" else place * count // max(code.size, 1)
+    expected = np.bincount(own, decoded.reshape(-1), minlength=count)
+    assert shares.grad.numpy() == pytest.approx(expected, rel=1e-6, abs=1e-6)
+    assert free.codes()["w"].decompress().tobytes() == decoded.tobytes()

@@ -13,6 +13,7 @@ from sample_codes import added, canonical, codebook, dense, grid, grouped, low_r
 from laconic.errors import FormatError
 from laconic.format import container
 from laconic.format.codes import CanonicalCode, DenseCode, SparseCode, Symbols, TileSparseCode, shared
+from laconic.format.codes.grid import TRANSFORMS
 
 FILES = {
     "dense and shared": shared({
@@ -111,7 +112,7 @@ def test_an_empty_tensor_takes_no_memory_whatever_its_other_axes_are(shape):
     codes = [
         replace(grid((0, 2)), shape=shape, mode=mode, transform=transform)
         for mode in range(8)
-        for transform in ("none", "cosine")
+        for transform in TRANSFORMS
     ]
     codes += [SparseCode(shape, "float32", Symbols(np.zeros(0), 2), nothing)]
     codes += [TileSparseCode(shape, "float32", 1, 1, Symbols(np.zeros(0), 2), nothing)]

@@ -142,6 +142,29 @@ def grids():
     }
 
 
+def turned():
+    """Column by column: a trellis, classes of all axes; steps of columns, of columns and positions, of elements."""
+    near, far = Table((0, 3, 12, 30)), Table(tuple(10 + min(3 * m, 100) for m in range(40)))
+    model = Model(4, False, np.int8([3, -9]), ((near, near), (far, near), (near, far)))
+    eight = Grid.of(0.25, model, numbers(60) % 4)
+    plain = Grid.of(0.0123, Model(0, False, np.int8([-20, 9, 127]), ((near,), (far,))), np.arange(50) % 2)
+
+    def steps(count):
+        return Values((numbers(count, count) + 1) / 4096)
+
+    small = np.clip(walk(400, 1, 0, 9), -3, 3)
+    return {
+        "kernels": GridCode.of_sorted((7, 5, 3, 2), "float32", walk(210, 1, 4, 3), eight, transform="turned", mode=7),
+        "columns": GridCode.of((10, 40), "float16", small, replace(plain, step=steps(40)), transform="turned", mode=2),
+        "square": GridCode.of((20, 20), "bfloat16", small, replace(plain, step=steps(20)), transform="turned", mode=1),
+        "positions": GridCode.of_sorted(
+            (6, 2, 5), "float64", walk(60, 1, 4, 5), replace(eight, step=steps(10)), transform="turned", mode=4, start=9
+        ),
+        "vector": GridCode.of((9,), "float32", small[:9], replace(plain, step=steps(9)), transform="turned"),
+        "empty": GridCode.of((0, 3), "float32", small[:0], replace(plain, step=steps(3)), transform="turned"),
+    }
+
+
 def groups():
     """Scales, codebooks of their own, both, neither; a last group that is shorter; a shared codebook and scale."""
     book, scale = Values(np.float32([-1, 0, 0.25])), Values(np.float64([0.3]))
@@ -267,6 +290,7 @@ FILES = {
     "tensors": (tensors, {}),
     "ties": (ties, {"net": "language model"}),
     "kept": (kept, {}),
+    "turned": (turned, {}),
 }
 
 TINY = (

@@ -101,6 +101,7 @@ def test_hostile_tables_are_refused(name):
 
 V, M = Values(np.float32([1, 2, 3])), Symbols(np.array([1, 0, 0, 0, 0]), 2)
 STEP, ONE = Values(np.float64([0.5])), Symbols(np.zeros(1), 1)
+TWO_STEPS = Values(np.float64([0.5, 2]))
 MODEL = Values(np.frombuffer(levels.Model(0, False, np.int8([]), ((levels.Table((0, 8)),),)).pack(), np.uint8))
 BYTES = Values(np.frombuffer(grid((5,), spread=1.0).payload.array.tobytes(), np.uint8))
 EIGHT = Values(np.uint8([1, 2, 3]))
@@ -149,7 +150,11 @@ WRONG_PARTS = {
     "no model": Record(4, "float32", (5,), (0, 0, 0), (STEP, Values(np.uint8([])), ONE, BYTES)),
     "no payload": Record(4, "float32", (5,), (0, 0, 0), (STEP, MODEL, ONE, Values(np.uint8([])))),
     "a payload of nothing": Record(4, "float32", (0,), (0, 0, 0), (STEP, MODEL, ONE, BYTES)),
-    "an unknown transform": Record(4, "float32", (5,), (2, 0, 0), (STEP, MODEL, ONE, BYTES)),
+    "an unknown transform": Record(4, "float32", (5,), (3, 0, 0), (STEP, MODEL, ONE, BYTES)),
+    "turned steps of rows": Record(4, "float32", (2, 3), (2, 0, 0), (TWO_STEPS, MODEL, ONE, BYTES)),
+    "steps of columns, not turned": Record(4, "float32", (3, 2), (0, 0, 0), (TWO_STEPS, MODEL, ONE, BYTES)),
+    "turned steps of columns alone": Record(4, "float32", (5, 2, 3), (2, 0, 0), (TWO_STEPS, MODEL, ONE, BYTES)),
+    "too few steps of a turned vector": Record(4, "float32", (3,), (2, 0, 0), (TWO_STEPS, MODEL, ONE, BYTES)),
     "a transform of a vector": Record(4, "float32", (5,), (1, 0, 0), (STEP, MODEL, ONE, BYTES)),
     "a transform of long axes": Record(4, "float32", (1, 1, 33), (1, 0, 0), (STEP, MODEL, ONE, BYTES)),
     "an unknown mode": Record(4, "float32", (5,), (0, 8, 0), (STEP, MODEL, ONE, BYTES)),

@@ -5,6 +5,7 @@ Times are not measured here: `make fuzz` does that.
 
 import re
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -165,6 +166,8 @@ def test_multiply_adds_are_those_of_the_formulas():
     assert work_of(CanonicalCode((2, 3, 4), "float32", terms)) == 2 * (2 * 3 * 4 + 32 * 2 * 2 * 3)
     assert work_of(terms) == 0
     assert work_of(level_zero((2, 3, 4, 5), "float32", "cosine")) == 2 * 3 * 4 * 5 * 32 * (4 + 5)
+    assert work_of(level_zero((2, 3, 4, 5), "float32", "turned")) == 2 * 3 * 4 * 5 * 32
+    assert work_of(level_zero((6,), "float32", "turned")) == work_of(level_zero((2, 3), "float32")) == 0
 
 
 def test_the_work_of_all_tensors_is_counted_together():
@@ -207,6 +210,7 @@ LARGE = {
         (2 * N,), FLOAT8, 1, True, Values(np.ones(2 * N, FLOAT8)), Values(np.ones(2 * N, FLOAT8)),
         Symbols(np.zeros(2 * N), 1),
     ),
+    "turned grid": replace(level_zero((2048, 1024), FLOAT8, "turned"), step=Values(np.full(1024, 0.5))),
 }  # fmt: skip
 
 

@@ -11,7 +11,8 @@ from crossing import crossed
 from scipy import fft
 
 from laconic.format.codes.cosine import LONGEST, basis, forward, inverse, transformable
-from laconic.format.codes.scales import COLUMNS, POSITIONS, ROWS, Scales, folded, symbol_counts
+from laconic.format.codes.scales import COLUMNS, POSITIONS, ROWS, Scales, folded, symbol_counts, transposed
+from laconic.format.coding.dtypes import dtype_of
 from laconic.quantize.lattice import prepare
 
 ALL = ROWS | COLUMNS | POSITIONS
@@ -35,20 +36,36 @@ def naive_classes(shape: tuple[int, ...], mode: int, symbols: np.ndarray, classe
     ]  # fmt: skip
 
 
-@crossed("shape, mode, classes", SHAPES, range(ALL + 1), [1, 2, 5, 128], times=3)
-def test_weights_are_sorted_by_class_and_back(shape: tuple[int, ...], mode: int, classes: int):
+@crossed("shape, mode, classes, turned", SHAPES, range(ALL + 1), [1, 2, 5, 128], [False, True], times=3)
+def test_weights_are_sorted_by_class_and_back(shape: tuple[int, ...], mode: int, classes: int, turned: bool):
     rng = np.random.default_rng(mode)
     symbols = rng.integers(0, 8, sum(symbol_counts(shape, mode)))
-    scales, weights = Scales(shape, mode, symbols, classes), rng.normal(size=math.prod(shape))
+    scales, weights = Scales(shape, mode, symbols, classes, turned), rng.normal(size=math.prod(shape))
     expected = naive_classes(shape, mode, symbols, classes)
     assert scales.each().tolist() == expected
-    order = sorted(range(len(expected)), key=lambda i: expected[i])  # stable
+    rows, columns, positions = folded(shape)
+    places = list(itertools.product(range(rows), range(columns), range(positions)))  # row-major
+    order = sorted(  # stable
+        range(len(expected)), key=lambda i: (expected[i], *(places[i][1:] if turned else places[i]))
+    )
     ordered = scales.sorted(weights)
     assert ordered.tolist() == weights[order].tolist()
     assert scales.unsorted(ordered).tolist() == weights.tolist()
+    small = dtype_of("bfloat16")
+    assert scales.unsorted(ordered.astype(small)).tobytes() == weights.astype(small).tobytes()
     segments = scales.segments()
     assert np.repeat(segments.classes, np.diff(segments.borders)).tolist() == sorted(expected)
     assert segments.size == len(expected)
+
+
+@pytest.mark.parametrize("shape", [(0, 5), (5, 0), (1, 7), (7, 1), (2, 3), (64, 65), (129, 200), (65, 2)])
+@pytest.mark.parametrize("dtype", ["float64", "bfloat16", "uint8"])
+def test_strips_transpose(shape: tuple[int, int], dtype: str):
+    matrix = np.random.default_rng(0).integers(0, 100, shape).astype(dtype_of(dtype))
+    found = transposed(matrix)
+    assert found.flags.c_contiguous
+    assert found.dtype == matrix.dtype
+    assert found.tolist() == matrix.T.tolist()
 
 
 def test_a_tensor_is_rows_columns_and_positions():

@@ -19,7 +19,7 @@ def kernels(c):
 
 
 def grid(shape, dtype, facts, step, model, scales, payload):
-    """The levels with their offsets, times the step, transformed back."""
+    """The levels with their offsets, times the step, transformed back; turned, the row is the last axis in the file."""
     (transform, mode, start), source = facts, Bits(model)
     nu, in_pairs, _ = source.bits(3), source.bits(1), source.bits(4)
     offsets, number = np.frombuffer(source.string(), np.int8), source.bits(8)
@@ -28,7 +28,9 @@ def grid(shape, dtype, facts, step, model, scales, payload):
     pairs = [tables.paired(singles[0]) if in_pairs else [] for singles in own]
     classes = classes_of(shape, mode, iter(scales[start:].tolist()), number)
     counts, v = [classes.count(c) for c in range(number)], np.zeros(len(classes))
-    v[np.argsort(classes, kind="stable")] = levels(payload, counts, nu, own, pairs)
+    places = np.moveaxis(np.arange(len(v)).reshape(shape or 1), 0, -1 if transform == 2 else 0).ravel()
+    v[places[np.argsort(np.array(classes)[places], kind="stable")]] = levels(payload, counts, nu, own, pairs)
     o = np.sign(v) * np.array([0, *offsets])[np.minimum(abs(v), len(offsets)).astype(int)]
-    found = (v + o / 256).reshape(shape) * step.reshape(-1, *[1] * (len(shape) - 1))
-    return kernels(found) if transform else found
+    turned = transform == 2 and len(step) > 1
+    found = (v + o / 256).reshape(shape) * step.reshape(shape[1:] or -1 if turned else (-1, *[1] * (len(shape) - 1)))
+    return kernels(found) if transform == 1 else found

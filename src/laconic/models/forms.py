@@ -174,9 +174,8 @@ def _grid(code: GridCode, leaves: Leaves) -> Form:
     for axis in range(2, len(code.shape) if code.transform == "cosine" else 0):
         cosines = torch.from_numpy(basis(code.shape[axis]))
         levels = torch.tensordot(levels, cosines, ([axis], [0])).movedim(-1, axis)
-    each_row = (-1,) + (1,) * (len(code.shape) - 1) if len(code.step) > 1 else (1,) * len(code.shape)
     return Form(
-        lambda: leaves.scaled(code.step).view(each_row) * levels,
+        lambda: leaves.scaled(code.step).view(code.step_shape) * levels,
         lambda: replace(code, step=leaves.frozen(code.step)),
     )
 

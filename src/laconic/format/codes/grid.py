@@ -17,8 +17,9 @@ from laconic.format.coding.dtypes import dtype_of
 from laconic.format.coding.model import MAX_CLASSES, Model, parse_model
 from laconic.format.coding.payload import Coder, decode_counts, decode_levels, decode_weights, encode_levels
 
-TRANSFORMS = ("none", "cosine")
-"""What is quantized: the weights, or the cosine transform of their kernels; the position is the number in the file."""
+TRANSFORMS = ("none", "cosine", "turned")
+"""What is quantized: the weights, the cosine transform of their kernels, or the weights column by column; the position
+is the number in the file."""
 
 
 @final
@@ -50,7 +51,8 @@ class GridCode(Code):
 
     The integers v are entropy-coded, each by the table of its class: weights of like variance share one, and the
     variance is told for rows, columns and positions. With a trellis, v has the parity that the ones before it say.
-    Decompression decodes and multiplies in one pass.
+    Decompression decodes and multiplies in one pass. In a turned grid weights of a class are coded by column, position
+    and row, the row fastest; else in row-major order.
 
     Args:
         shape: shape of the tensor.
@@ -58,7 +60,8 @@ class GridCode(Code):
         transform: of `TRANSFORMS`.
         mode: which axes have scale symbols: the sum of 1 (rows), 2 (columns) and 4 (positions).
         start: its first scale symbol among those of all tensors.
-        step: the width of a level, one float64 that tensors may share, or one for each row (dimension 0).
+        step: the width of a level, one float64 that tensors may share, or one for each row (dimension 0), in a turned
+            grid for each column and position: element c · positions + p.
         model: bytes of offsets, trellis and tables; shared.
         scales: scale symbols of all tensors; shared.
         payload: the coded integers.
@@ -80,7 +83,8 @@ class GridCode(Code):
         *, transform: str = "none", mode: int = 0, start: int = 0,
     ) -> "GridCode":  # fmt: skip
         """Return the code of the integers ``levels`` (row-major, shape (size,), int64); see `of_sorted`."""
-        scales = _scales(shape, mode, start, shared.scales, _coder(shared.model.array.tobytes()).classes)
+        classes = _coder(shared.model.array.tobytes()).classes
+        scales = _scales(shape, transform, mode, start, shared.scales, classes)
         ordered = scales.sorted(np.ascontiguousarray(levels, np.int64))
         return cls.of_sorted(shape, dtype, ordered, shared, transform=transform, mode=mode, start=start)
 
@@ -89,19 +93,28 @@ class GridCode(Code):
         cls, shape: tuple[int, ...], dtype: str, levels: np.ndarray, shared: Grid,
         *, transform: str = "none", mode: int = 0, start: int = 0,
     ) -> "GridCode":  # fmt: skip
-        """Return the code of ``levels``, class by class.
+        """Return the code of ``levels``, class by class, in the order in which `Scales.sorted` puts them.
 
         Every level must have a frequency in its class, and with a trellis each lane be a path through it.
         """
         coder = _coder(shared.model.array.tobytes())
-        scales = _scales(shape, mode, start, shared.scales, coder.classes)
+        scales = _scales(shape, transform, mode, start, shared.scales, coder.classes)
         stored = Values(np.frombuffer(encode_levels(levels, scales.segments(), coder), np.uint8).copy())
         return cls(shape, dtype, transform, mode, start, shared.step, shared.model, shared.scales, stored)
 
     @property
     def own_scales(self) -> Scales:
         """The scale symbols of this tensor."""
-        return _scales(self.shape, self.mode, self.start, self.scales, self.coder.classes)
+        return _scales(self.shape, self.transform, self.mode, self.start, self.scales, self.coder.classes)
+
+    @property
+    def step_shape(self) -> tuple[int, ...]:
+        """The shape in which the steps multiply the tensor: of all weights, each row, or each column and position."""
+        if len(self.step) == 1:
+            return (1,) * len(self.shape)
+        if self.transform == "turned":
+            return (1, *self.shape[1:]) if len(self.shape) > 1 else self.shape
+        return len(self.step), *(1,) * (len(self.shape) - 1)
 
     @property
     def coder(self) -> Coder:
@@ -134,21 +147,20 @@ class GridCode(Code):
 
     def decompress(self) -> np.ndarray:
         """Decode, multiply, and transform back."""
-        single = len(self.step) == 1
-        plain = single and self.dtype == "float32" and self.transform == "none"
+        single, cosine = len(self.step) == 1, self.transform == "cosine"
+        plain = single and self.dtype == "float32" and not cosine
         scales, step = self.own_scales, float(self.step.array[0]) if single else 1.0
         weights = decode_weights(
             self.payload.array.data, scales.segments(), self.coder, step, np.dtype(np.float32 if plain else np.float64)
         )
-        if single and self.transform == "none":  # rounded first, for then there is less to put in order
+        if single and not cosine:  # rounded first, for then there is less to put in order
             weights = weights if plain else rounded(weights, self.dtype)
             return scales.unsorted(weights).reshape(self.shape)
-        weights = scales.unsorted(weights)
+        weights = scales.unsorted(weights).reshape(self.shape)
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             if not single:
-                weights = weights.reshape(len(self.step), -1) * self.step.array[:, None]
-            weights = weights.reshape(self.shape)
-            if self.transform == "cosine":
+                weights = weights * self.step.array.reshape(self.step_shape)
+            if cosine:
                 kernels = np.empty(self.shape, dtype_of(self.dtype))
                 for some in parts(self.shape):
                     kernels[some] = rounded(inverse(weights[some]), self.dtype)
@@ -171,14 +183,16 @@ class GridCode(Code):
         step, model, payload = (part(streams, name, Values) for name in ("step", "model", "payload"))
         scales = part(streams, "scales", Symbols)
         require(dtype in FLOATS, f"a grid for a tensor of {dtype}")
-        rows = folded(shape)[0]
-        require(step.array.dtype == np.float64 and len(step) in (1, max(rows, 1)), f"{len(step)} steps for {rows} rows")
-        require(bool(np.isfinite(step.array).all()), "a step that is not finite")
-        require(model.array.dtype == payload.array.dtype == np.uint8, "model and payload of a grid are bytes")
         require(len(facts) == 3 and facts[0] < len(TRANSFORMS), f"a grid with facts {facts}")
         transform, mode, start = TRANSFORMS[facts[0]], facts[1], facts[2]
+        rows, columns, positions = folded(shape)
+        lines, named = (columns * positions, "columns and positions") if transform == "turned" else (rows, "rows")
+        require(step.array.dtype == np.float64, f"steps of {step.array.dtype.name}")
+        require(len(step) in (1, max(lines, 1)), f"{len(step)} steps for {lines} {named}")
+        require(bool(np.isfinite(step.array).all()), "a step that is not finite")
+        require(model.array.dtype == payload.array.dtype == np.uint8, "model and payload of a grid are bytes")
         require(mode <= ROWS | COLUMNS | POSITIONS, f"a grid of mode {mode}")
-        require(transform == "none" or transformable(shape), f"a cosine transform of shape {shape}")
+        require(transform != "cosine" or transformable(shape), f"a cosine transform of shape {shape}")
         require(scales.alphabet <= MAX_CLASSES, f"scale symbols of an alphabet of {scales.alphabet}")
         end = start + sum(symbol_counts(shape, mode))
         require(end <= len(scales), f"scale symbols {start} to {end} of {len(scales)}")
@@ -201,10 +215,10 @@ def coefficients(array: np.ndarray, transform: str) -> np.ndarray:
     return array.reshape(-1).astype(array.dtype if array.dtype in (np.float32, np.float64) else np.float32)
 
 
-def _scales(shape: tuple[int, ...], mode: int, start: int, scales: Symbols, classes: int) -> Scales:
+def _scales(shape: tuple[int, ...], transform: str, mode: int, start: int, scales: Symbols, classes: int) -> Scales:
     """Return the scale symbols of one tensor."""
-    end = start + sum(symbol_counts(shape, mode))
-    return Scales(shape, mode, scales.array[start:end].astype(np.int64), classes)
+    own = scales.array[start : start + sum(symbol_counts(shape, mode))].astype(np.int64)
+    return Scales(shape, mode, own, classes, transform == "turned")
 
 
 @lru_cache(maxsize=16)

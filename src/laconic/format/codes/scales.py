@@ -2,7 +2,8 @@
 
 A tensor is read as (rows, columns, positions): axis 0, axis 1, the rest; one with fewer than two axes is one row of
 one column. The class of a weight is the symbol of its row less those of its column and its position, held within 0
-and the number of classes less 1.
+and the number of classes less 1. Weights are coded class by class, those of a class line by line: a line is a row, or
+in a turned grid a column at a position, the weights of all rows there.
 """
 
 import math
@@ -16,6 +17,8 @@ from laconic.format.coding.payload import Segments
 
 ROWS, COLUMNS, POSITIONS = 1, 2, 4
 """Bits of a mode: which axes have symbols of their own."""
+
+_STRIP = 64  # lines that are turned at a time: what is read of them stays in the nearest cache
 
 
 def folded(shape: tuple[int, ...]) -> tuple[int, int, int]:
@@ -49,12 +52,14 @@ class Scales:
         mode: which axes have symbols.
         symbols: of the rows (or the one of all rows), the columns, the positions, as ``mode`` says; int64.
         classes: how many classes there are.
+        turned: whether lines are columns at positions; else they are rows.
     """
 
     shape: tuple[int, ...]
     mode: int
     symbols: np.ndarray
     classes: int
+    turned: bool = False
 
     def segments(self) -> Segments:
         """Return how many weights each class has, in the order in which they are coded."""
@@ -86,38 +91,61 @@ class Scales:
         classes = np.clip(classes, 0, self.classes - 1, out=classes).astype(np.uint8)
         return np.broadcast_to(classes, (*folded(self.shape)[:1], classes.shape[1])).reshape(-1)
 
+    def taken(self) -> np.ndarray:
+        """Return what column and position take off the class of each weight of a row, int64."""
+        _, columns, positions = self._parts()
+        return np.asarray((columns[:, None] + positions).reshape(-1))
+
     def sorted(self, weights: np.ndarray) -> np.ndarray:
-        """Return ``weights`` (row-major, shape (size,)) class by class, those of a class in their order."""
+        """Return ``weights`` (row-major, shape (size,)) class by class, those of a class line by line."""
+        weights = self._in_lines(weights)
         if self._is_uniform():
             return weights
-        if self._is_by_row():
-            rows = weights.reshape(len(self.symbols), -1)
-            return rows[np.argsort(self._row_classes(), kind="stable")].reshape(-1)
+        if self._is_by_line():
+            classes = self._line_classes()
+            lines = weights.reshape(len(classes), -1)
+            return lines[np.argsort(classes, kind="stable")].reshape(-1)
         out = np.empty_like(weights)
-        _scatter(weights, self.each(), self._starts(), out)
+        _scatter(weights, self._in_lines(self.each()), self._starts(), out)
         return out
 
     def unsorted(self, weights: np.ndarray) -> np.ndarray:
         """Invert `sorted`."""
+        lines = self._unsorted_lines(weights)
+        if not self.turned:
+            return lines
+        rows, columns, positions = folded(self.shape)
+        return transposed(lines.reshape(columns * positions, rows)).reshape(-1)
+
+    def _in_lines(self, weights: np.ndarray) -> np.ndarray:
+        """Return ``weights`` (row-major, shape (size,)) line by line."""
+        if not self.turned:
+            return weights
+        rows, columns, positions = folded(self.shape)
+        return transposed(weights.reshape(rows, columns * positions)).reshape(-1)
+
+    def _unsorted_lines(self, weights: np.ndarray) -> np.ndarray:
+        """Return what was sorted, line by line."""
         if self._is_uniform():
             return weights
         out = np.empty_like(weights)
-        if self._is_by_row():
-            rows = weights.reshape(len(self.symbols), -1)
-            out.reshape(rows.shape)[np.argsort(self._row_classes(), kind="stable")] = rows
+        if self._is_by_line():
+            classes = self._line_classes()
+            lines = weights.reshape(len(classes), -1)
+            out.reshape(lines.shape)[np.argsort(classes, kind="stable")] = lines
         else:
             plain = weights.dtype in (np.float32, np.float64, np.int64)  # others are moved as what they take
             bits = np.dtype(weights.dtype if plain else f"u{weights.itemsize}")
-            _gather(weights.view(bits), self.each(), self._starts(), out.view(bits))
+            _gather(weights.view(bits), self._in_lines(self.each()), self._starts(), out.view(bits))
         return out
 
     def _is_uniform(self) -> bool:
         """Whether all weights are of one class."""
         return self.mode == 0 or self.classes == 1 or not math.prod(self.shape)
 
-    def _is_by_row(self) -> bool:
-        """Whether the rows alone decide."""
-        return self.mode <= ROWS or self.classes == 1
+    def _is_by_line(self) -> bool:
+        """Whether all weights of a line are of one class."""
+        return not self.mode & (ROWS if self.turned else COLUMNS | POSITIONS)
 
     def _parts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the symbols of rows, columns and positions, zeros where there are none."""
@@ -127,14 +155,31 @@ class Scales:
         rest = self.symbols[rows + columns :]
         return self.symbols[:rows], of_columns, rest if self.mode & POSITIONS else np.zeros(all_positions, np.int64)
 
-    def _row_classes(self) -> np.ndarray:
-        """Return the class of each row where the rows alone decide."""
-        return np.asarray(np.minimum(self.symbols[: symbol_counts(self.shape, self.mode)[0]], self.classes - 1))
+    def _line_classes(self) -> np.ndarray:
+        """Return the class of each line where all its weights are of one."""
+        rows, columns, positions = self._parts()
+        symbols = rows[0] - (columns[:, None] + positions).reshape(-1) if self.turned else rows
+        return np.asarray(np.clip(symbols, 0, self.classes - 1))
 
     def _starts(self) -> np.ndarray:
         """Return the place of the first weight of each class."""
         counts = self.counts()
         return np.asarray(np.cumsum(counts) - counts)
+
+
+def transposed(matrix: np.ndarray) -> np.ndarray:
+    """Return the transpose of ``matrix`` (shape (m, n)) in row-major order, a strip at a time.
+
+    >>> transposed(np.arange(6).reshape(2, 3)).tolist()
+    [[0, 3], [1, 4], [2, 5]]
+    """
+    if min(matrix.shape) <= 1:
+        return matrix.reshape(matrix.shape[::-1])
+    bits = matrix.view(f"u{matrix.itemsize}")  # small floats are moved one by one
+    out = np.empty(bits.shape[::-1], bits.dtype)
+    for at in range(0, len(bits), _STRIP):
+        out[:, at : at + _STRIP] = bits[at : at + _STRIP].T
+    return out.view(matrix.dtype)
 
 
 @compiled

@@ -18,12 +18,15 @@ from laconic.format.container.table import Record, Stream
 PLAIN, ROUNDING = 32, 64
 """Multiply-adds of the compiled kernel in the time of one that is left to NumPy, and of rounding to an 8-bit float."""
 
+_COSINE, _TURNED = 1, 2  # numbers of transforms of a grid
+
 
 def multiply_adds(record: Record) -> int:
     """Return the multiply-adds that a tensor and all that is nested in it take.
 
-    Those left to NumPy count `PLAIN`, and rounding a product to an 8-bit float counts `ROUNDING`. Where the parts of
-    a code do not fit the number means nothing, and the code is refused before it multiplies.
+    Those left to NumPy count `PLAIN`, as does an element that is turned, and rounding a product to an 8-bit float
+    counts `ROUNDING`. Where the parts of a code do not fit the number means nothing, and the code is refused before it
+    multiplies.
     """
     nested = [part for part in record.parts if isinstance(part, Record)]
     return _multiply_adds(record, nested) + sum(map(multiply_adds, nested))
@@ -34,8 +37,8 @@ def _multiply_adds(record: Record, nested: list[Record]) -> int:
     kind, shape, size = CODES[record.tag], record.shape, math.prod(record.shape)
     if not size or len(shape) < 2:
         return 0
-    if kind is GridCode and record.facts[:1] == (1,):
-        return PLAIN * size * sum(shape[2:])
+    if kind is GridCode:
+        return PLAIN * size * {_COSINE: sum(shape[2:]), _TURNED: 1}.get(_transform(record), 0)
     rounding = ROUNDING * size if itemsize(record.dtype) == 1 else 0
     if kind is LowRankCode:
         return size * _columns(nested[0]) + rounding
@@ -45,6 +48,11 @@ def _multiply_adds(record: Record, nested: list[Record]) -> int:
     if kind is CanonicalCode:
         return _columns(nested[0]) * (size + PLAIN * (len(shape) - 1) * math.prod(shape[:-1])) + rounding
     return 0
+
+
+def _transform(record: Record) -> int:
+    """Return the number of a grid's transform."""
+    return next(iter(record.facts), 0)
 
 
 def _columns(matrix: Record) -> int:
@@ -60,8 +68,8 @@ def working_bytes(record: Record, streams: tuple[Stream, ...]) -> int:
     kind, size = CODES[record.tag], math.prod(record.shape)
     counts = [streams[part].count for part in record.parts if isinstance(part, int)]
     own = 0
-    if kind is GridCode:  # levels as float64 or int64, in the order of classes and in their own
-        own = (34 if record.facts[:1] == (1,) else 17) * size
+    if kind is GridCode:  # levels as float64 or int64, in the order of classes and in their own; turned, line by line
+        own = {_COSINE: 34, _TURNED: 25}.get(_transform(record), 17) * size
     elif kind is TileSparseCode:
         own = 3 * size
     elif kind is CodebookCode:  # the codebook is rounded
