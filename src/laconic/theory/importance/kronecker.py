@@ -81,19 +81,17 @@ def _factors(
     with mode(task.module, training=False):
         for batch in read(task, _ROWS, samples, watch):
             outputs, every = run(task, tracked, batch)
-            calls = [call for call, _ in plain(every, leaves) if call.edge is not None]
-            gathered.samples += size_of(batch)
-            for call in calls:
-                assert call.weight is not None
-                gathered.add(call.weight, call)
+            named = [(call, name) for call, name in plain(every, leaves) if call.edge is not None]
+            calls = [call for call, _ in named]
+            gathered.add(named, size_of(batch))
             for direction in directions(outputs.detach(), batch).detach() if calls else ():
                 (gradients,) = written_gradients(outputs, calls, direction.unsqueeze(0))
                 for call, gradient in zip(calls, gradients, strict=True):
                     _add(written, call, gradient)
     factors = {}
-    for name in gathered.sums:
+    for name in gathered.moments:
         total = written[name] / (gathered.samples * gathered.positions(name))
-        factors[name] = Kronecker((total + total.T) / 2, gathered.moment(name))
+        factors[name] = Kronecker((total + total.T) / 2, gathered.moment(name, params[name]))
     return factors
 
 

@@ -1,20 +1,127 @@
-"""Second moments of what layers read, Σ_X: the one place where they are computed."""
+"""Second moments of what weights multiply, Σ_X: the one place where they are computed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import final
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from laconic.errors import DataError, PlanError
 from laconic.models.params import Params
-from laconic.theory.importance.layers import Call, patches, run
+from laconic.theory.importance.columns import columns_of
+from laconic.theory.importance.layers import Call, run
 from laconic.theory.importance.reading import Watch, leaves_of, once, read, wide
 from laconic.training.batches import size_of
 from laconic.training.task import Task, mode
 
 _ROWS = 64
 """Samples of one piece."""
+
+_AT_ONCE = 4096
+"""Rows of one product in single precision: sums of more lose digits."""
+
+
+@final
+class Moments:
+    """Second moments of columns x, as they are gathered: products in the precision of x, sums in float64.
+
+    With ``positions`` only so many positions of each sample are taken, at random, and stand for all of them: the
+    expectation stays. Two that gather the same shapes with one seed take the same positions.
+
+    Args:
+        positions: of a sample, at most; all unless told.
+        seed: of the choice of positions.
+
+    Raises:
+        PlanError: when ``positions`` is not positive.
+    """
+
+    def __init__(self, positions: int | None = None, seed: int = 0) -> None:
+        if positions is not None and positions < 1:
+            raise PlanError(f"positions must be at least 1, not {positions}; leave it out for all of them")
+        self.samples = 0
+        """Samples so far, those included that do not meet the weight."""
+        self._rows = 0
+        self._positions, self._chance = positions, torch.Generator().manual_seed(seed)
+        self._second: Tensor | None = None
+        self._cross: Tensor | None = None
+
+    def add(self, columns: Sequence[Tensor], samples: int, others: Sequence[Tensor] = ()) -> None:
+        """Add what some samples read.
+
+        Args:
+            columns: x of each call that the samples have led to, shape (groups, rows, c), sample by sample; there may
+                be no call.
+            samples: how many there are.
+            others: x̂ at the same positions of the same calls: what another network reads there.
+
+        Raises:
+            DataError: when the shapes of columns and others differ.
+        """
+        if others and [x.shape for x in others] != [x.shape for x in columns]:
+            shapes = (", ".join(str(tuple(x.shape)) for x in some) for some in (columns, others))
+            raise DataError("moments are of columns at the same positions: {}, but the others {}".format(*shapes))
+        self.samples += samples
+        for call, x in enumerate(columns):
+            self._rows += x.shape[1]
+            kept, weight = self._chosen(x.shape[1], samples, len(columns))
+            both = [x, others[call]] if others else [x]
+            both = both if kept is None else [some[:, kept.to(some.device)] for some in both]
+            self._second = _added(self._second, both[0], both[0], weight)
+            if others:
+                self._cross = _added(self._cross, both[0], both[1], weight)
+
+    def _chosen(self, rows: int, samples: int, calls: int) -> tuple[Tensor | None, float]:
+        """Return which rows of a call are taken, None for all, and for how many rows each stands."""
+        blocks = samples if samples and rows % samples == 0 else 1  # a stratum each, where samples can be told apart
+        each = rows // blocks
+        wanted = rows if self._positions is None else max(1, self._positions * samples // (calls * blocks))
+        if wanted >= each:
+            return None, 1.0
+        order = torch.rand(blocks, each, generator=self._chance).argsort(1)[:, :wanted]
+        return (order + each * torch.arange(blocks).unsqueeze(1)).flatten(), each / wanted
+
+    @property
+    def second(self) -> Tensor:
+        """E[Σ_p x xᵀ] over samples, positions p summed: float64, exactly symmetric, shape (groups, c, c).
+
+        Raises:
+            DataError: when there is none yet.
+        """
+        mean = self._mean(self._second, "columns have")
+        return (mean + mean.transpose(1, 2)) / 2
+
+    @property
+    def cross(self) -> Tensor:
+        """E[Σ_p x x̂ᵀ], float64, shape (groups, c, c).
+
+        Raises:
+            DataError: when no others were given.
+        """
+        return self._mean(self._cross, "others have")
+
+    def _mean(self, total: Tensor | None, what: str) -> Tensor:
+        """Return a sum over the samples as a mean."""
+        if total is None or not self.samples:
+            raise DataError(f"no {what} been added: the weight has not been met")
+        return total / self.samples
+
+    @property
+    def positions(self) -> float:
+        """At how many positions a sample meets the weight, in the mean, whether they are taken or not."""
+        return self._rows / max(1, self.samples)
+
+
+def _added(total: Tensor | None, left: Tensor, right: Tensor, weight: float) -> Tensor:
+    """Return ``total`` with ``weight · leftᵀ right`` added to it, for each group."""
+    groups, rows, columns = left.shape
+    if total is None:
+        total = left.new_zeros((groups, columns, columns), dtype=torch.float64)
+    for start in range(0, rows, _AT_ONCE):
+        piece = slice(start, start + _AT_ONCE)
+        total.add_(left[:, piece].transpose(1, 2) @ right[:, piece], alpha=weight)
+    return total
 
 
 def input_moments(
@@ -50,10 +157,8 @@ def input_moments(
     with mode(task.module, training=False), torch.no_grad():
         for batch in read(task, _ROWS, samples, watch):
             _, calls = run(task, params, batch)
-            gathered.samples += size_of(batch)
-            for call, name in plain(calls, leaves_of(task, params)):
-                gathered.add(name, call)
-    return {name: gathered.moment(name) for name in gathered.sums}
+            gathered.add(plain(calls, leaves_of(task, params)), size_of(batch))
+    return {name: gathered.moment(name, params[name]) for name in gathered.moments}
 
 
 def plain(calls: list[Call], leaves: Params) -> Iterator[tuple[Call, str]]:
@@ -67,32 +172,25 @@ def plain(calls: list[Call], leaves: Params) -> Iterator[tuple[Call, str]]:
 
 @final
 class Gathered:
-    """Sums of x xᵀ over samples and positions, as they are gathered."""
+    """Moments of several weights in one group each, as they are gathered."""
 
     def __init__(self) -> None:
         self.samples = 0
-        self.sums: dict[str, Tensor] = {}
-        self.rows: dict[str, int] = {}
+        self.moments: dict[str, Moments] = {}
 
-    def add(self, name: str, call: Call) -> None:
-        """Add what one call read."""
-        columns = _columns(call)
-        product = columns @ columns.T
-        self.sums[name] = self.sums[name] + product if name in self.sums else product
-        self.rows[name] = self.rows.get(name, 0) + columns.shape[1]
+    def add(self, calls: Iterable[tuple[Call, str]], samples: int) -> None:
+        """Add what so many samples have read in calls, each with the name of its weight."""
+        self.samples += samples
+        for call, name in calls:
+            self.moments.setdefault(name, Moments()).add([columns_of(call.layer, "weight", (call.read,))], samples)
 
-    def moment(self, name: str) -> Tensor:
-        """Return the mean over the samples, exactly symmetric."""
-        mean = self.sums[name] / self.samples
-        return (mean + mean.T) / 2
+    def moment(self, name: str, like: Tensor) -> Tensor:
+        """Return the mean over the samples, exactly symmetric, in the type of a weight, float32 at least."""
+        moments = self.moments[name]
+        moments.samples = self.samples  # also those in whose calls it is not, and once where it is in several
+        return moments.second[0].to(wide(like).dtype)
 
     def positions(self, name: str) -> float:
         """Return at how many positions one sample meets the weight."""
-        return self.rows[name] / self.samples
-
-
-def _columns(call: Call) -> Tensor:
-    """Return every x_p of every sample, shape (columns of the weight, samples · positions)."""
-    if isinstance(call.layer, nn.Conv2d):
-        return patches(call).squeeze(1).transpose(0, 1).flatten(1)
-    return wide(call.read).reshape(-1, call.read.shape[-1]).T
+        self.moments[name].samples = self.samples
+        return self.moments[name].positions
