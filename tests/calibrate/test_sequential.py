@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from laconic.calibrate.factor import DAMPING, Factor
+from laconic.calibrate.factor import upper
 from laconic.calibrate.levels import TOLERANCE, at_rate, bits
 from laconic.calibrate.sequential import Recursion, error, gridded, quantize
 from laconic.errors import DataError, PlanError, WeightsError
@@ -14,6 +14,7 @@ from laconic.format.coding.lanes import lane_count
 from laconic.theory.rate_distortion.gaussian import water_filling
 
 PLAIN = Recursion(states=1, ridge=0, price=0, water=False)
+DAMPING = PLAIN.damping
 
 
 def layer(rows: int, columns: int, seed: int = 0, decay: float = 1.0) -> tuple[np.ndarray, np.ndarray]:

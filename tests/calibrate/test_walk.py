@@ -6,25 +6,34 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from laconic.calibrate import recursion
-from laconic.calibrate.factor import Factor
-from laconic.calibrate.recursion import Columns
+from laconic.calibrate import layer as layers
+from laconic.calibrate.factor import upper
+from laconic.calibrate.layer import Layer, Order
+from laconic.format.codes.scales import COLUMNS, ROWS, Scales
 from laconic.format.coding.fitting import smoothed_costs
 from laconic.format.coding.lanes import lane_count
 from laconic.format.coding.ungerboeck import feedback, next_state
 from laconic.quantize.lattice.viterbi import paths
 
 
-def columns(rows: int, n: int, seed: int = 0, *, diagonal: bool = False, coarse: float = 0.7) -> Columns:
-    """A layer in the order in which it is coded, in two classes and with steps of two widths."""
+def columns(
+    rows: int, n: int, seed: int = 0, *, diagonal: bool = False, coarse: float = 0.7, mixed: bool = False, groups: int = 1
+) -> Layer:
+    """A layer of two or more classes and with steps of two widths; mixed, rows have classes of their own, too."""
     rng = np.random.default_rng(seed)
-    inputs = rng.standard_normal((2 * n, n)) * np.exp(rng.standard_normal(n) / 2)
-    moments = np.diag(rng.uniform(0.5, 2, n)) if diagonal else inputs.T @ inputs / (2 * n)
-    factor = Factor.of(moments, np.arange(n))
     steps = np.where(np.arange(n) < n // 2, coarse, coarse / 2)
-    classes = (np.arange(n) >= n // 2).astype(np.int64)
+    feed, heights = [], []
+    for _ in range(groups):
+        inputs = rng.standard_normal((2 * n, n)) * np.exp(rng.standard_normal(n) / 2)
+        root = upper(np.diag(rng.uniform(0.5, 2, n)) if diagonal else inputs.T @ inputs / (2 * n))
+        feed.append(root / np.diag(root))
+        heights.append((np.diag(root) * steps) ** 2)
+    of_rows = rng.integers(0, 3, rows) if mixed else np.full(rows, 0)
+    symbols = np.concatenate([of_rows + 1 if mixed else [1], (np.arange(n) < n // 2).astype(np.int64)])
+    scales = Scales((rows, n), ROWS | COLUMNS if mixed else COLUMNS, symbols.astype(np.int64), 128, turned=True)
     targets = rng.standard_normal((rows, n)) * 1.5
-    return Columns(targets, factor.feed, steps, (factor.scales * steps) ** 2, classes, 0)
+    of_groups = (np.arange(rows) * groups // max(rows, 1)).astype(np.int32)
+    return Layer(targets, np.stack(feed), steps, np.stack(heights), of_groups, Order.of(scales))
 
 
 @dataclass
@@ -43,24 +52,24 @@ def candidates(x: float, subset: int) -> list[int]:
     return [v, nearer]
 
 
-def slow(layer: Columns, costs: np.ndarray, nu: int, price: float, window: int, lanes: int | None = None) -> np.ndarray:
-    """The walk with every path written out in full; a row whose lane changes has the best paths of other lanes."""
-    rows, n = layer.targets.shape
-    lanes = lanes or lane_count(rows * n)
-    shown = np.zeros((rows, n), np.int64)  # on the best path of each lane
+def slow(layer: Layer, costs: np.ndarray, nu: int, price: float, window: int, lanes: int | None = None) -> np.ndarray:
+    """The walk with every path written out in full; what lies in another lane is that on its best path."""
+    size = layer.targets.size
+    lanes = lanes or lane_count(size)
+    shown = np.zeros(layer.targets.shape, np.int64)  # on the best path of each lane
+    places = layer.order.places
+    at = np.zeros(layer.targets.shape, np.int64)
+    at[places[0], places[1]] = np.arange(size)
     alive = [[Path()] for _ in range(lanes)]
-    for place in range(rows * n):
-        lane, j, r = place % lanes, place // rows, place % rows
-        best: dict[int, Path] = {}
+    for place, (r, j, k) in enumerate(zip(*places.tolist(), layer.order.classes.tolist(), strict=True)):
+        lane, g, best = place % lanes, layer.groups[r], dict[int, Path]()
         for path in alive[lane]:
-            earlier = shown[r, :j].copy()
-            if rows % lanes == 0:
-                earlier = np.array([path.levels[(i * rows + r) // lanes] for i in range(j)], np.int64)
-            missed = layer.targets[r, :j] - earlier * layer.steps[:j]
-            x = (layer.targets[r, j] + missed @ layer.feed[:j, j]) / layer.steps[j]
+            own = [path.levels[at[r, i] // lanes] if at[r, i] % lanes == lane else shown[r, i] for i in range(j)]
+            missed = layer.targets[r, :j] - np.array(own) * layer.steps[:j]
+            x = (layer.targets[r, j] + missed @ layer.feed[g, :j, j]) / layer.steps[j]
             for subset in (path.state & 1, 2 + (path.state & 1)):
-                row = costs[layer.classes[j]]
-                bills = [(layer.heights[j] * (x - v) ** 2 + price * row[abs(v)], v) for v in candidates(x, subset)]
+                row, height = costs[k], layer.heights[g, j]
+                bills = [(height * (x - v) ** 2 + price * row[abs(v)], v) for v in candidates(x, subset)]
                 bill, v = min(bills, key=lambda pair: pair[0])
                 after = next_state(path.state, v, nu)
                 if after not in best or path.cost + bill < best[after].cost:
@@ -69,36 +78,36 @@ def slow(layer: Columns, costs: np.ndarray, nu: int, price: float, window: int, 
         settled = first.levels[: max(len(first.levels) + 1 - window, 0)]
         alive[lane] = [path for path in best.values() if path.levels[: len(settled)] == settled]
         for t, v in enumerate(first.levels):
-            shown[(t * lanes + lane) % rows, (t * lanes + lane) // rows] = v
+            shown[places[0][t * lanes + lane], places[1][t * lanes + lane]] = v
     return shown
 
 
-def costs_of(layer: Columns, nu: int) -> np.ndarray:
+def costs_of(layer: Layer, nu: int) -> np.ndarray:
     """Code lengths of the integers next to the targets."""
-    return smoothed_costs(layer.counts(layer.plain(), nu))
+    return smoothed_costs(layer.counts(layer.plain(), nu, 4))
 
 
-def bill(layer: Columns, levels: np.ndarray, costs: np.ndarray, price: float) -> float:
+def bill(layer: Layer, levels: np.ndarray, costs: np.ndarray, price: float) -> float:
     """What integers cost: error and rate."""
     missed = layer.targets - levels * layer.steps
-    reached = missed @ layer.feed  # column j: Σ_{i≤j} e_i G_ij
-    rate = costs[layer.classes, np.abs(levels)].sum()
-    return float((layer.heights / layer.steps**2 * reached**2).sum() + price * rate)
+    reached = missed @ layer.feed[0]  # column j: Σ_{i≤j} e_i G_ij
+    rate = costs[layer.order.classes, np.abs(layer.coded(levels))].sum()
+    return float((layer.heights[0] / layer.steps**2 * reached**2).sum() + price * rate)
 
 
 @pytest.mark.parametrize("nu", [2, 3, 6])
 @pytest.mark.parametrize("window", [3, 17, 1000])
 @pytest.mark.parametrize("rows", [1, 3])
 def test_against_paths_in_lists(nu, window, rows):
-    layer = columns(rows, 40, nu)
+    layer = columns(rows, 40, nu, mixed=rows > 1)
     costs = costs_of(layer, nu)
-    assert (layer.quantized(nu, 0.3, window, 1) == slow(layer, costs, nu, 0.3, window)).all()
+    assert (layer.quantized(costs, nu, 0.3, window) == slow(layer, costs, nu, 0.3, window)).all()
 
 
 def test_lanes_are_those_of_the_coder():
     layer = columns(2048, 16)
     assert lane_count(2048 * 16) == 8
-    some = layer.quantized(3, 0.3, 8, 1)
+    some = layer.quantized(costs_of(layer, 3), 3, 0.3, 8)
     for lane in range(8):
         states = 0
         for v in some[lane::8].T.reshape(-1).tolist():
@@ -108,18 +117,26 @@ def test_lanes_are_those_of_the_coder():
 
 @pytest.mark.parametrize(("rows", "n", "lanes"), [(5, 40, 4), (7, 150, 3), (3, 30, 8), (12, 20, 8)])
 @pytest.mark.parametrize("window", [4, 30])
-def test_lanes_that_cross_the_rows(rows, n, lanes, window, monkeypatch):
-    monkeypatch.setattr(recursion, "lane_count", lambda _: lanes)
-    layer = columns(rows, n)
+@pytest.mark.parametrize("how", [{}, {"mixed": True}])
+def test_lanes_that_cross_the_rows(rows, n, lanes, window, how, monkeypatch):
+    monkeypatch.setattr(layers, "lane_count", lambda _: lanes)
+    layer = columns(rows, n, **how)
     costs = costs_of(layer, 3)
-    assert (layer.quantized(3, 0.3, window, 1) == slow(layer, costs, 3, 0.3, window, lanes)).all()
+    assert (layer.quantized(costs, 3, 0.3, window) == slow(layer, costs, 3, 0.3, window, lanes)).all()
 
 
-def test_blocks_are_no_matter():
-    """More columns than a block has, in several lanes, against paths in lists."""
-    layer = columns(8, 150)
-    costs = costs_of(layer, 2)
-    assert (layer.quantized(2, 0.2, 20, 1) == slow(layer, costs, 2, 0.2, 20)).all()
+def test_groups_of_rows_have_inputs_of_their_own():
+    layer = columns(6, 40, mixed=True, groups=3)
+    costs = costs_of(layer, 3)
+    assert (layer.quantized(costs, 3, 0.3, 20) == slow(layer, costs, 3, 0.3, 20)).all()
+
+
+def test_without_a_trellis_each_column_has_the_errors_of_those_before():
+    layer = columns(5, 30, mixed=True)
+    levels, now = layer.quantized(costs_of(layer, 0), 0, 0.0, 1), layer.targets.copy()
+    for j in range(30):
+        assert (levels[:, j] == np.rint(now[:, j] / layer.steps[j])).all()
+        now += np.outer(layer.targets[:, j] - levels[:, j] * layer.steps[j], np.triu(layer.feed[0], 1)[j])
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -132,11 +149,11 @@ def test_against_every_path(seed):
             levels, state = np.zeros((1, 6), np.int64), 0
             for j, k in enumerate(choice):
                 missed = layer.targets[0, :j] - levels[0, :j] * layer.steps[:j]
-                x = (layer.targets[0, j] + missed @ layer.feed[:j, j]) / layer.steps[j]
+                x = (layer.targets[0, j] + missed @ layer.feed[0, :j, j]) / layer.steps[j]
                 levels[0, j] = candidates(x, 2 * (k & 1) + (state & 1))[k >> 1]
                 state = next_state(state, int(levels[0, j]), 2)
             least = min(least, bill(layer, levels, costs, 0.3))
-        assert bill(layer, layer.quantized(2, 0.3, 100, 1), costs, 0.3) <= factor * least
+        assert bill(layer, layer.quantized(costs, 2, 0.3, 100), costs, 0.3) <= factor * least
 
 
 def test_it_is_viterbi_where_inputs_are_not_correlated():
@@ -144,21 +161,21 @@ def test_it_is_viterbi_where_inputs_are_not_correlated():
     costs = costs_of(layer, 3)
     values = np.ascontiguousarray((layer.targets / layer.steps).T).reshape(-1)
     found = np.zeros(len(values), np.int32)
-    heights, classes = np.repeat(layer.heights, 5), np.repeat(layer.classes, 5).astype(np.uint8)
+    heights, classes = np.repeat(layer.heights[0], 5), layer.order.classes
     paths(values, heights, classes, 1.0, costs, 0.3, np.zeros(1), 3, *feedback(3), 1, found)
     plain = found.reshape(30, 5).T
-    ours = layer.quantized(3, 0.3, 1000, 1)
+    ours = layer.quantized(costs, 3, 0.3, 1000)
     assert bill(layer, ours, costs, 0.3) == pytest.approx(bill(layer, plain, costs, 0.3), rel=1e-5)
 
 
 def test_without_a_trellis_each_integer_is_the_best_of_three():
-    layer = columns(4, 140)
+    layer = columns(4, 70, mixed=True)
     costs = costs_of(layer, 0)
-    found = layer.quantized(0, 0.4, 1, 1)
-    for r, j in itertools.product(range(4), range(140)):
-        missed = layer.targets[r, :j] - found[r, :j] * layer.steps[:j]
-        x = (layer.targets[r, j] + missed @ layer.feed[:j, j]) / layer.steps[j]
+    levels = layer.quantized(costs, 0, 0.4, 1)
+    for r, j, k in zip(*layer.order.places.tolist(), layer.order.classes.tolist(), strict=True):
+        missed = layer.targets[r, :j] - levels[r, :j] * layer.steps[:j]
+        x = (layer.targets[r, j] + missed @ layer.feed[0, :j, j]) / layer.steps[j]
         near = int(np.rint(x))
-        bills = {v: layer.heights[j] * (x - v) ** 2 + 0.4 * costs[layer.classes[j], abs(v)]
-                 for v in (near, near - int(np.sign(near)), 0)}  # fmt: skip
-        assert bills[int(found[r, j])] <= min(bills.values()) + 1e-9
+        tried = (near, near - int(np.sign(near)), 0)
+        bills = {v: layer.heights[0, j] * (x - v) ** 2 + 0.4 * costs[k, abs(v)] for v in tried}
+        assert bills[int(levels[r, j])] <= min(bills.values()) + 1e-9

@@ -32,8 +32,8 @@ class Calibrated:
         rounded: the weights by name, in the order in which they are used.
         params: the network with these weights, and with vectors that make good what their errors are in the mean.
         counts: how often each size occurs in each class and of each parity, shape (128, parities, 128).
-        level: the first water level.
-        expected: bits that were expected of all weights at it.
+        level: the last water level.
+        expected: bits that were expected of all weights, each at the level that it had.
         bits: of the integers by the tables that they were chosen with.
     """
 
@@ -75,8 +75,7 @@ def passed(
         if budget is not None:
             rest = network.subjects[done + 1 :]
             now = _level(rest, budget - spent, spent / max(planned, 1.0), level)
-    first = sum(subject.bits(level) for subject in network.subjects)
-    return Calibrated(rounded, params, counts, level, first, spent)
+    return Calibrated(rounded, params, counts, now, planned, spent)
 
 
 def _quantized(

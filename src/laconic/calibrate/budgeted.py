@@ -1,0 +1,159 @@
+"""A network in a file of so many bytes: the water level at which its weights take what the budget leaves them.
+
+A first level follows from the scales of the weights (`laconic.calibrate.rates`); each pass over the network then holds
+its bits to what is asked, learns code lengths for the next, and is judged by samples that it has not seen.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from laconic.calibrate.network import Network, Tick
+from laconic.calibrate.sequence import Calibrated, passed
+from laconic.calibrate.sequential import Recursion, modelled
+from laconic.calibrate.rates import expected_counts
+from laconic.calibrate.vectors import rounded_vectors
+from laconic.errors import PlanError
+from laconic.format import container
+from laconic.format.codes import Code
+from laconic.format.codes.grid import Grid
+from laconic.format.coding.fitting import smoothed_costs
+from laconic.format.lossless import lossless, together
+from laconic.models.params import Params, to_numpy
+
+AIM = 0.004
+"""How far below the budget a pass aims, as a share of it."""
+
+SLACK = 0.01
+"""How far below it is near enough."""
+
+_RECORD = 48  # bytes of a weight beside its integers, before any has been written
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """A pass and the file that it gives.
+
+    Args:
+        codes: of all tensors, in the order of the network.
+        file_bytes: of the file.
+        distance: of the outputs from the original's, on samples that the pass has not seen.
+        calibrated: the pass.
+    """
+
+    codes: Mapping[str, Code]
+    file_bytes: int
+    distance: float
+    calibrated: Calibrated
+
+
+def fit(
+    network: Network, size: int, tries: Sequence[Recursion], names: Mapping[str, str], metadata: Mapping[str, str],
+    judged: Callable[[Params], float], tick: Tick,
+) -> Trial:  # fmt: skip
+    """Return the trial within ``size`` bytes whose outputs are nearest to the original's.
+
+    Args:
+        network: ready.
+        size: bytes of the file.
+        tries: how each pass quantizes; where none is within the budget, the last is tried again.
+        names: every name of the file, with that of its tensor in the network.
+        metadata: of the file.
+        judged: how far outputs are with these tensors.
+        tick: told of the progress.
+
+    Raises:
+        PlanError: when no pass is within the budget; it names the smallest file.
+    """
+    trials = list[Trial]()
+    beside = 8.0 * (_beside(network, names, metadata))
+    counts, ratio = None, 1.0
+    for number, how in enumerate([*tries, *tries[-1:] * 2]):
+        if number >= len(tries) and any(_met(trial, size) for trial in trials):
+            break
+        wanted = 8 * size * (1 - AIM) - beside
+        if wanted <= 0:
+            raise PlanError(f"{size:,} bytes are too few: what is not quantized takes {math.ceil(beside / 8):,}")
+        level = _first_level(network, wanted / ratio)
+        costs = smoothed_costs(expected_counts(how.nu) if counts is None else counts)
+        calibrated = passed(network, level, wanted, costs, how, tick)
+        trials.append(_trial(network, calibrated, how, names, metadata, judged))
+        counts, ratio = calibrated.counts, calibrated.bits / max(calibrated.expected, 1.0)
+        beside = 8.0 * trials[-1].file_bytes - calibrated.bits
+    within = [trial for trial in trials if trial.file_bytes <= size]
+    if not within:
+        least = min(trial.file_bytes for trial in trials)
+        raise PlanError(f"{size:,} bytes are not met; the smallest file that was made has {least:,}")
+    return min(within, key=lambda trial: trial.distance)
+
+
+def _met(trial: Trial, size: int) -> bool:
+    """Whether a file is within the budget, and near it."""
+    return size * (1 - SLACK) <= trial.file_bytes <= size
+
+
+def _first_level(network: Network, bits: float) -> float:
+    """Return the water level at which all weights take so many bits, about."""
+    low, high = -200.0, 200.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        if sum(subject.bits(2.0**middle) for subject in network.subjects) > bits:
+            low = middle
+        else:
+            high = middle
+    return 2.0**high
+
+
+def _beside(network: Network, names: Mapping[str, str], metadata: Mapping[str, str]) -> int:
+    """Return the bytes that a file takes beside the integers, about."""
+    weights = {subject.name for subject in network.subjects}
+    vectors = {subject.bias for subject in network.subjects}
+    rest = {name: lossless(to_numpy(network.params[name])) for name in network.params if name not in weights | vectors}
+    few = sum(network.params[name].numel() for name in vectors if name)
+    return container.bits(together(rest), metadata) // 8 + _RECORD * len(weights) + few + 16 * len(vectors)
+
+
+def _trial(
+    network: Network, calibrated: Calibrated, how: Recursion, names: Mapping[str, str], metadata: Mapping[str, str],
+    judged: Callable[[Params], float],
+) -> Trial:  # fmt: skip
+    """Return the file of a pass."""
+    codes = coded(network, calibrated, how)
+    ordered = {name: codes[first] for name, first in names.items()}
+    params = {name: calibrated.params[name] if name in calibrated.rounded else _decoded(code, network.params[name])
+              for name, code in codes.items()}  # fmt: skip
+    return Trial(ordered, container.bits(ordered, metadata) // 8, judged(params), calibrated)
+
+
+def _decoded(code: Code, like: Tensor) -> Tensor:
+    """Return what a code stands for."""
+    return torch.from_numpy(code.decompress().astype(np.float32)).to(like) if like.is_floating_point() else like
+
+
+def coded(network: Network, calibrated: Calibrated, how: Recursion) -> dict[str, Code]:
+    """Return the codes of all tensors: weights with shared tables, biases on grids, and the rest without loss."""
+    top = int(np.flatnonzero(calibrated.counts.any(axis=(1, 2))).max(initial=0)) + 1
+    model = modelled(calibrated.counts[:top], how.nu)
+    symbols = [one.scales.symbols for one in calibrated.rounded.values()]
+    shared = Grid.of(1.0, model, np.concatenate([np.zeros(0, np.int64), *symbols]))
+    starts = np.cumsum([0, *map(len, symbols)]).tolist()
+    weights = {
+        name: one.code(shared, start) for (name, one), start in zip(calibrated.rounded.items(), starts, strict=False)
+    }
+    levels = {
+        subject.bias: calibrated.level / (subject.worth * subject.positions)
+        for subject in network.subjects
+        if subject.bias is not None
+    }
+    vectors = {name: to_numpy(calibrated.params[name]) for name in levels}
+    biases = rounded_vectors(vectors, levels)
+    own: dict[str, Code] = {**weights, **biases}
+    rest = {name: lossless(to_numpy(tensor)) for name, tensor in calibrated.params.items() if name not in own}
+    own |= together(rest)
+    return {name: own[name] for name in network.params}
