@@ -21,6 +21,9 @@ from laconic.models.params import Params, to_numpy
 Tick = Callable[[str, int, int], None]
 """Told of a stage, of weights that are done and of all."""
 
+_ROOM = 1 << 26
+"""Numbers of all moments that are gathered at a time."""
+
 _LEAST = 1e-3
 """No layer matters less than this share of the median."""
 
@@ -101,16 +104,35 @@ def network(
     worths = worth(calibration, params)
     biases = _biases(params, {place.name: place.layer for place in met}, folding)
     alone = [name for name in params if name in free and name not in {place.name for place in met}]
+    rates, positions_of = _rates(calibration, params, [place.name for place in met], biases, how, tick, positions)
     subjects = list[Subject]()
     least = _LEAST * float(np.median([worths[place.name] for place in met])) if met else 1.0
-    for done, (name, is_met) in enumerate([*((place.name, True) for place in met), *((name, False) for name in alone)]):
-        tick("statistics", done, len(met) + len(alone))
-        blank = Subject(name, is_met, biases.get(name), max(worths.get(name, 1.0), least, 1e-300), Rate.nothing(), 1.0)
-        whole = Network(calibration, params, (), positions)
-        seen = whole.moments(blank, None)
-        own = Rate.of(to_numpy(params[name]), seen.moments, how)
-        subjects.append(Subject(name, is_met, blank.bias, blank.worth, own, seen.positions))
+    for name in alone:
+        weight = params[name]
+        rates[name] = Rate.of(to_numpy(weight), np.eye(math.prod(weight.shape[1:]))[None], how)
+    for name in [*(place.name for place in met), *alone]:
+        own = max(worths.get(name, least), least, 1e-300)
+        subjects.append(Subject(name, name in positions_of, biases.get(name), own, rates[name], positions_of.get(name, 1.0)))
     return Network(calibration, params, tuple(subjects), positions)
+
+
+def _rates(
+    calibration: Calibration, params: Params, names: list[str], biases: Mapping[str, str], how: Recursion, tick: Tick,
+    positions: int | None,
+) -> tuple[dict[str, Rate], dict[str, float]]:  # fmt: skip
+    """Return the rate of each weight and its positions, from one run of the samples for as many as fit in memory."""
+    rates, positions_of, waiting = dict[str, Rate](), dict[str, float](), list(names)
+    while waiting:
+        some, room = list[str](), _ROOM
+        while waiting and (not some or math.prod(params[waiting[0]].shape[1:]) ** 2 <= room):
+            room -= math.prod(params[waiting[0]].shape[1:]) ** 2
+            some.append(waiting.pop(0))
+        tick("statistics", len(rates), len(names))
+        for name, gathered in calibration.moments(params, some, positions).items():
+            seen = Statistics.of(gathered, biased=name in biases)
+            rates[name] = Rate.of(to_numpy(params[name]), seen.moments, how)
+            positions_of[name] = seen.positions
+    return rates, positions_of
 
 
 def worth(calibration: Calibration, params: Params) -> dict[str, float]:

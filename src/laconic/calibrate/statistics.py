@@ -10,10 +10,8 @@ from dataclasses import dataclass
 from typing import final
 
 import numpy as np
-from torch import Tensor
-from torch.nn import functional as F
 
-from laconic.calibrate.calibration import Calibration, Meeting
+from laconic.calibrate.calibration import Calibration
 from laconic.models.params import Params
 from laconic.theory.importance.moments import Moments
 
@@ -34,6 +32,19 @@ class Statistics:
     cross: np.ndarray | None
     means: tuple[np.ndarray, np.ndarray]
     positions: float
+
+    @classmethod
+    def of(cls, gathered: Moments, *, biased: bool) -> "Statistics":
+        """Return what moments of x̂, and of x where they have others, come to."""
+        moments, means = gathered.second.numpy(), [mean.numpy() for mean in gathered.means]
+        cross = gathered.cross.numpy().transpose(0, 2, 1) if len(means) > 1 else None
+        after, before = means[0], means[-1]
+        if not biased:
+            nothing = np.zeros(after.shape)
+            return cls(moments, cross, (nothing, nothing), gathered.positions)
+        central = moments - gathered.positions * after[:, :, None] * after[:, None, :]
+        crossed = None if cross is None else cross - gathered.positions * before[:, :, None] * after[:, None, :]
+        return cls(central, crossed, (before, after), gathered.positions)
 
     def shift(self, weights: np.ndarray, compressed: np.ndarray) -> np.ndarray:
         """Return W m − Ŵ m̂, float64, shape (outputs,): what the bias has to take up."""
@@ -56,30 +67,6 @@ def statistics(
         biased: whether a bias follows it.
         positions: of a sample, at most, that stand for all.
     """
-    gathered = Moments(positions)
     if compressed is None:
-        for meeting in calibration.meetings(original, name):
-            gathered.add(_columns(meeting), meeting.samples)
-    else:
-        pairs = zip(calibration.meetings(original, name), calibration.meetings(compressed, name), strict=True)
-        for before, after in pairs:
-            gathered.add(_columns(after), after.samples, _columns(before))
-    second = gathered.second.numpy()
-    cross = None if compressed is None else gathered.cross.numpy().transpose(0, 2, 1)
-    many = second[:, -1:, -1]
-    after = second[:, :-1, -1] / many
-    before = after if cross is None else cross[:, :-1, -1] / many
-    if not biased:
-        return Statistics(
-            second[:, :-1, :-1], None if cross is None else cross[:, :-1, :-1],
-            (np.zeros(after.shape), np.zeros(after.shape)), gathered.positions,
-        )  # fmt: skip
-    weight = many[..., None]
-    central = second[:, :-1, :-1] - weight * after[:, :, None] * after[:, None, :]
-    crossed = None if cross is None else cross[:, :-1, :-1] - weight * before[:, :, None] * after[:, None, :]
-    return Statistics(central, crossed, (before, after), gathered.positions)
-
-
-def _columns(meeting: Meeting) -> list[Tensor]:
-    """Return what a weight multiplies in each call, with a 1 at the end: what a bias does."""
-    return [F.pad(columns, (0, 1), value=1.0) for columns in meeting.columns()]
+        return Statistics.of(calibration.moments_at(original, name, positions=positions), biased=biased)
+    return Statistics.of(calibration.moments_at(compressed, name, original, positions), biased=biased)

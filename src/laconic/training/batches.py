@@ -279,7 +279,7 @@ def size_of(batch: Batch) -> int:
         targets = targets_of(batch)
     except DataError:  # a dict may hold them under any name
         targets = None
-    lengths = [len(tensor) for tensor in (*_tensors(targets), *_tensors(batch)) if tensor.ndim]
+    lengths = [len(tensor) for tensor in (*tensors_in(targets), *tensors_in(batch)) if tensor.ndim]
     if not lengths:
         raise DataError("a batch has no tensor that tells how many samples it holds")
     return next(filter(None, lengths), 0)
@@ -306,16 +306,16 @@ def _rows(part: Any, size: int, start: int, stop: int) -> Any:
     if isinstance(part, Mapping):
         return {name: _rows(value, size, start, stop) for name, value in part.items()}
     if isinstance(part, tuple | list):
-        if len(part) == size and next(_tensors(part), None) is None:  # names, one for each sample
+        if len(part) == size and next(tensors_in(part), None) is None:  # names, one for each sample
             return part[start:stop]
         return tuple(_rows(value, size, start, stop) for value in part)
     return part
 
 
-def _tensors(part: Any) -> Iterator[Tensor]:
+def tensors_in(part: Any) -> Iterator[Tensor]:
     """Yield the tensors in a batch."""
     if isinstance(part, Tensor):
         yield part
     elif isinstance(part, Mapping | tuple | list):
         for value in part.values() if isinstance(part, Mapping) else part:
-            yield from _tensors(value)
+            yield from tensors_in(value)

@@ -47,7 +47,7 @@ def obstacle(layer: nn.Module, leaf: str, inputs: Sequence[Any] = ()) -> str:
         return next(other, f"nothing is known of what {type(layer).__name__} multiplies it with")
     if any(getattr(type(layer), name, None) is not getattr(kind, name, None) for name in ("forward", "_conv_forward")):
         return f"{type(layer).__name__} is a {kind.__name__} with a forward of its own"
-    if kind in _PLAIN and leaf != "weight" or kind not in _PLAIN and not recurrent_leaf(leaf):
+    if not (leaf == "weight" if kind in _PLAIN else recurrent_leaf(leaf)):
         return f"{type(layer).__name__} makes its weight of it"
     if isinstance(layer, nn.Embedding) and layer.max_norm is not None:
         return "an Embedding with max_norm changes its rows as it reads them"
@@ -58,9 +58,7 @@ def obstacle(layer: nn.Module, leaf: str, inputs: Sequence[Any] = ()) -> str:
     return ""
 
 
-def columns_of(
-    layer: nn.Module, leaf: str, inputs: Sequence[Any], own: Mapping[str, Tensor] | None = None
-) -> Tensor:
+def columns_of(layer: nn.Module, leaf: str, inputs: Sequence[Any], own: Mapping[str, Tensor] | None = None) -> Tensor:
     """Return every x that a weight multiplies, in float32 at least, shape (groups, samples · positions, columns).
 
     Columns are in the order of ``weight.reshape(outputs, -1)``: channel, then the kernel's axes; rows sample by sample
@@ -114,7 +112,7 @@ def windows(layer: Convolution, read: Tensor) -> Tensor:
     seen = F.pad(inputs, layer._reversed_padding_repeated_twice, mode=mode)
     for axis, (size, stride, far) in enumerate(zip(layer.kernel_size, layer.stride, layer.dilation, strict=True), 2):
         seen = seen.unfold(axis, far * (size - 1) + 1, stride)[..., ::far]
-    seen = seen.unflatten(1, (layer.groups, -1))
+    seen = seen.view(len(seen), layer.groups, layer.in_channels // layer.groups, *seen.shape[2:])
     places, kernel = range(3, 3 + axes), range(3 + axes, 3 + 2 * axes)
     return seen.permute(0, 1, 2, *kernel, *places)
 

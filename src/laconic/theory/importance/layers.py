@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from laconic.models.params import Params
+from laconic.theory.importance.columns import windows
 from laconic.theory.importance.reading import outputs_of, wide
 from laconic.training.batches import Batch
 from laconic.training.task import Task
@@ -99,10 +100,7 @@ def patches(call: Call) -> Tensor:
     layer, read = call.layer, wide(call.read)
     if not isinstance(layer, nn.Conv2d):
         return read.unsqueeze(1).flatten(1, -2).transpose(1, 2).unsqueeze(1)
-    mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
-    padded = F.pad(read, layer._reversed_padding_repeated_twice, mode=mode)
-    columns = F.unfold(padded, layer.kernel_size, layer.dilation, 0, layer.stride)
-    return columns.view(len(read), layer.groups, -1, columns.shape[-1])
+    return windows(layer, read).flatten(2, 4).flatten(3)
 
 
 def by_position(call: Call, written: Tensor) -> Tensor:

@@ -44,6 +44,7 @@ class Moments:
         """Samples so far, those included that do not meet the weight."""
         self._rows = 0
         self._positions, self._chance = positions, torch.Generator().manual_seed(seed)
+        self._sums: list[Tensor] = []
         self._second: Tensor | None = None
         self._cross: Tensor | None = None
 
@@ -68,6 +69,8 @@ class Moments:
             kept, weight = self._chosen(x.shape[1], samples, len(columns))
             both = [x, others[call]] if others else [x]
             both = both if kept is None else [some[:, kept.to(some.device)] for some in both]
+            sums = [some.sum(1, dtype=torch.float64) * weight for some in both]
+            self._sums = [a + b for a, b in zip(self._sums, sums, strict=True)] if self._sums else sums
             self._second = _added(self._second, both[0], both[0], weight)
             if others:
                 self._cross = _added(self._cross, both[0], both[1], weight)
@@ -106,6 +109,11 @@ class Moments:
         if total is None or not self.samples:
             raise DataError(f"no {what} been added: the weight has not been met")
         return total / self.samples
+
+    @property
+    def means(self) -> tuple[Tensor, ...]:
+        """E[x] over samples and positions, and E[x̂] where others were given: float64, shape (groups, c) each."""
+        return tuple(total / max(1, self._rows) for total in self._sums)
 
     @property
     def positions(self) -> float:

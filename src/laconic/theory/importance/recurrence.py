@@ -41,20 +41,21 @@ def recurrent_columns(
         own: parameters by their names within the layer; those that it has unless told.
     """
     start = inputs[1] if len(inputs) > 1 else None
+    read: Tensor = inputs[0]
     match = _LEAF.fullmatch(leaf)
     assert match is not None, "asked for by recurrent_leaf"
-    if not isinstance(layer, nn.RNNBase):
-        read = inputs[0].reshape(-1, inputs[0].shape[-1])
+    if isinstance(layer, nn.RNNCellBase):
+        read = read.reshape(-1, read.shape[-1])
         if match[1] == "ih":
             return read
-        hidden = start[0] if isinstance(start, tuple | list) else start
+        hidden: Tensor | None = start[0] if isinstance(start, tuple | list) else start
         if hidden is None:
             hidden = read.new_zeros(len(read), layer.hidden_size)
         return hidden.reshape(-1, hidden.shape[-1])
-    read = inputs[0].unsqueeze(1) if inputs[0].ndim == 2 else inputs[0]
-    if layer.batch_first and inputs[0].ndim == 3:
-        read = read.transpose(0, 1)
-    states = _states(start, inputs[0].ndim == 2)
+    assert isinstance(layer, nn.RNNBase), "one of NETWORKS"
+    alone = read.ndim == 2
+    read = read.unsqueeze(1) if alone else read.transpose(0, 1) if layer.batch_first else read
+    states = _states(start, alone)
     own = dict(layer.named_parameters(recurse=False)) if own is None else own
     for level in range(int(match[2])):
         ways = [_written(layer, own, read, states, level, way) for way in range(1 + layer.bidirectional)]
@@ -75,7 +76,7 @@ def _written(
 ) -> Tensor:
     """Return h_t of one level in one direction, at the places of its inputs, shape (steps, samples, units)."""
     suffix = f"_l{level}" + "_reverse" * way
-    kind = next(kind for kind in NETWORKS if isinstance(layer, kind))
+    kind: Any = next(kind for kind in NETWORKS if isinstance(layer, kind))
     how: dict[str, Any] = {"nonlinearity": layer.nonlinearity} if isinstance(layer, nn.RNN) else {}
     single = kind(read.shape[-1], layer.hidden_size, bias=layer.bias, device="meta", **how)
     params = {f"{name.removesuffix(suffix)}_l0": tensor for name, tensor in own.items() if name.endswith(suffix)}

@@ -1,0 +1,386 @@
+"""A network with the samples that its layers are calibrated on: what each weight meets, and how much its errors matter.
+
+    E|change of the outputs|² ≈ Σ over weights of tr(diag(s) (W − Ŵ) Σ (W − Ŵ)ᵀ)
+
+Σ = E[Σ_p x_p x_pᵀ] is of the columns x that a weight multiplies (`laconic.theory.importance.columns`), s the mean
+square of the gradient by what its layer writes. The network runs in evaluation mode, with weights given by name.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge, get_gradient_edge
+
+from laconic import interrupts
+from laconic.calibrate.meeting import (
+    Call,
+    Event,
+    Inputs,
+    Meeting,
+    Place,
+    Reached,
+    Survey,
+    copied,
+    require_finite,
+    surveyed,
+    uses_of,
+    watching,
+)
+from laconic.calibrate.samples import drawn, output_rows, split
+from laconic.errors import DataError, LaconicError, PlanError
+from laconic.models.params import Params, first_names
+from laconic.theory.importance.columns import columns_of, obstacle
+from laconic.theory.importance.directions import of_model
+from laconic.theory.importance.moments import Moments
+from laconic.theory.importance.reading import leaves_of, once, wide
+from laconic.theory.importance.recurrence import recurrent_leaf
+from laconic.training.batches import Batch, Batches, size_of
+from laconic.training.judges import Kind, described
+from laconic.training.task import Task
+
+
+@final
+@dataclass(frozen=True)
+class Sensitivities:
+    """How much the outputs of a network move with what layers write.
+
+    Args:
+        rows: s by the name of the weight, float64, shape (outputs of the weight,): the mean, over samples and
+            positions, of the squared gradient by what the weight writes there.
+        guessed: weights whose layers have no gradient: they have the mean of all others, or 1 where there are none.
+    """
+
+    rows: Mapping[str, Tensor]
+    guessed: tuple[str, ...]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """A network with the samples that its layers are calibrated on: see `of`.
+
+    Names of weights are the first that the module has for each tensor.
+
+    Args:
+        task: the module and how it is called.
+        seen: batches to calibrate on, in memory, where the module is; samples lie along the first axis.
+        unseen: batches to judge by.
+        notes: sentences on what was decided for the caller.
+    """
+
+    task: Task
+    seen: tuple[Batch, ...]
+    unseen: tuple[Batch, ...]
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, network: nn.Module | Task, source: Any = None, samples: int = 1024, seed: int = 0) -> "Calibration":
+        """Return a network with the first ``samples`` of a pass over ``source``, a fifth of them held out.
+
+        Of each batch the last rows are held out, as many as it takes for a fifth of all samples up to there, of all of
+        them at least one: whatever the order of the samples, those held out are spread over it.
+
+        Args:
+            network: a module, or a task, whose way to call its module and whose kind are taken.
+            source: a `DataLoader`, a list of batches or whatever else gives some, a function without arguments that
+                returns such a thing, or one tensor of samples; the task's training split unless told. A batch is what
+                `Task` calls one; targets are not needed, and not kept unless the task has a ``forward`` of its own.
+            samples: how many.
+            seed: of the order of the batches.
+
+        Raises:
+            PlanError: when ``samples`` is not positive.
+            DataError: when there is no source, or no samples, or inputs are NaN.
+
+        >>> calibration = Calibration.of(nn.Linear(2, 3), torch.ones(20, 2))
+        >>> sum(map(len, calibration.seen)), sum(map(len, calibration.unseen))
+        (16, 4)
+        """
+        if not isinstance(samples, int) or samples < 1:
+            raise PlanError(f"calibration takes a number of samples, at least 1, not {samples!r}")
+        if not isinstance(network, nn.Module | Task):
+            raise DataError(f"calibration is of a torch.nn.Module or a Task, not of a {type(network).__name__}")
+        if source is None and not isinstance(network, Task):
+            raise DataError("a module brings no data: give a DataLoader, a list of batches or a tensor of samples")
+        task = network if isinstance(network, Task) else Task(network, Batches(lambda seed: ()), _no_loss)
+        if source is not None:
+            given = [source] if isinstance(source, Tensor) else source
+            passing = Batches(lambda seed: given) if isinstance(given, Iterator) else None  # one pass is enough
+            task = replace(task, train=passing or Batches.of(given, "calibration"))
+        return cls(task, *split(drawn(task, samples, seed), samples))
+
+    @property
+    def module(self) -> nn.Module:
+        """The network."""
+        return self.task.module
+
+    @property
+    def kind(self) -> Kind | None:
+        """What the outputs are, where the task says it."""
+        return self.task.kind
+
+    @property
+    def batches(self) -> tuple[Batch, ...]:
+        """All batches, those seen and then those unseen."""
+        return self.seen + self.unseen
+
+    def outputs(self, params: Params, batch: Batch) -> Tensor:
+        """Return the outputs as rows: (rows, classes) of logits, or (samples, values).
+
+        Logits of a task of classification have their classes along the second axis, as torch's losses want them; what
+        a module itself calls ``logits`` has them along the last one. Of several outputs the first tensor counts.
+
+        Args:
+            params: every parameter by its name, as `Task.outputs` takes them.
+            batch: one of `batches`.
+
+        Raises:
+            DataError: when the network fails on the batch, or gives no such tensor.
+            WeightsError: as `Task.outputs`.
+        """
+        with torch.no_grad(), watching(self.module):
+            return output_rows(self._run(params, batch), self.kind)[0]
+
+    def survey(self, params: Params) -> Survey:
+        """Return which weights can be calibrated: one run of all batches that are seen, watching every layer.
+
+        All calls of all layers that share a weight count. The first survey says how far later runs have to go.
+
+        Raises:
+            DataError: when the network fails on a batch, or a layer reads numbers that are NaN or infinite.
+            WeightsError: as `Task.outputs`.
+        """
+        events, alone, uses = list[Event](), dict[str, str](), uses_of(self.module)
+
+        def meet(number: int, layer: nn.Module, inputs: Inputs) -> None:
+            path, names = uses[layer]
+            for leaf, name in names.items():
+                if why := obstacle(layer, leaf, inputs):
+                    alone.setdefault(name, why)
+                else:
+                    require_finite(path, inputs, number)
+                    events.append(Event(name, layer, leaf, number))
+
+        for number, batch in enumerate(self.seen):
+            hooks = {layer: partial(meet, number, layer) for layer in uses}
+            with torch.no_grad(), watching(self.module, hooks):
+                self._run(params, batch)
+        survey = surveyed(uses, events, alone, len(self.seen))
+        self.__dict__.setdefault("_first", survey)
+        return survey
+
+    def meetings(self, params: Params, name: str) -> Iterator[Meeting]:
+        """Yield what a weight meets in each batch that is seen, running the network no further than to its last call.
+
+        Args:
+            params: every parameter by its name, those of a compressed network, too. How often a layer is called is a
+                matter of the module and the batches: the first survey tells, which is made where there is none.
+            name: of the weight; any that the module has for it.
+
+        Raises:
+            DataError: when the weight cannot be calibrated, or as `survey`.
+            WeightsError: as `Task.outputs`.
+        """
+        place = self._known(params).place(first_names(self.module).get(name, name))
+        for number, batch in enumerate(self.seen):
+            yield Meeting(size_of(batch), self._calls(params, place, number) if place.calls[number] else ())
+
+    def _calls(self, params: Params, place: Place, number: int) -> tuple[Call, ...]:
+        """Return the calls by which one batch meets a weight."""
+        calls = list[Call]()
+
+        def meet(_: str, call: Call) -> None:
+            last = len(calls) + 1 == place.calls[number]
+            calls.append(call if last else replace(call, inputs=copied(call.inputs)))  # what follows may change them
+            if last:
+                raise Reached
+
+        self._watch(params, number, {place.name: place}, meet)
+        return tuple(calls)
+
+    def moments_at(
+        self, params: Params, name: str, original: Params | None = None, positions: int | None = None, seed: int = 0
+    ) -> Moments:
+        """Return the second moments of what one weight multiplies.
+
+        Args:
+            params: of the network whose columns x̂ they are of.
+            name: of the weight.
+            original: of another network, whose columns x the cross moments E[Σ_p x̂ xᵀ] are with; none unless told.
+            positions: of a sample, at most; all unless told.
+            seed: of their choice.
+
+        Raises:
+            DataError: as `meetings`; for an embedding, which has `frequencies`.
+        """
+        moments = Moments(positions, seed)
+        others = None if original is None else self.meetings(original, name)
+        for meeting in self.meetings(params, name):
+            beside = () if others is None else next(others).columns()
+            moments.add(meeting.columns(), meeting.samples, beside)
+        return moments
+
+    def moments(
+        self, params: Params, names: Collection[str] | None = None, positions: int | None = None, seed: int = 0
+    ) -> dict[str, Moments]:
+        """Return what `moments_at` does, without cross moments, for several weights in one run of each batch.
+
+        Args:
+            params: every parameter by its name.
+            names: first names; of all weights that can be calibrated and are no embeddings unless told.
+            positions: of a sample, at most; all unless told.
+            seed: of their choice.
+        """
+        every = {place.name: place for place in self._known(params).places if not place.diagonal}
+        chosen = {name: every[name] for name in every if names is None or name in names}
+        gathered = {name: Moments(positions, seed) for name in chosen}
+        for number in range(len(self.seen)):
+            self._gather(params, number, chosen, gathered)
+        return gathered
+
+    def _gather(
+        self, params: Params, number: int, places: Mapping[str, Place], gathered: Mapping[str, Moments]
+    ) -> None:
+        """Add what one batch meets to the moments of several weights, each as soon as its last call is there."""
+        size, waiting = size_of(self.seen[number]), {name: list[Tensor]() for name in places}
+
+        def meet(name: str, call: Call) -> None:
+            if name in waiting:
+                waiting[name].append(call.columns())
+                if len(waiting[name]) == places[name].calls[number]:
+                    gathered[name].add(waiting.pop(name), size)
+            if not waiting:
+                raise Reached
+
+        self._watch(params, number, places, meet)
+        for name, columns in waiting.items():
+            gathered[name].add(columns, size)
+
+    def frequencies(self, params: Params, name: str) -> Tensor:
+        """Return how often a sample reads each row of an embedding, in the mean: the diagonal of Σ; float64, (rows,).
+
+        Raises:
+            DataError: as `meetings`; for a weight that is no embedding.
+        """
+        place = self._known(params).place(first_names(self.module).get(name, name))
+        if not place.diagonal:
+            raise DataError(f"{name} is no embedding: it has moments, not frequencies")
+        meetings = list(self.meetings(params, name))
+        counts = [call.frequencies() for meeting in meetings for call in meeting.calls]
+        return torch.stack(counts).sum(0) / sum(meeting.samples for meeting in meetings)
+
+    def sensitivities(self, params: Params, seed: int = 0) -> Sensitivities:
+        """Return how much the outputs move with what each weight writes: one backward pass for each batch that is seen.
+
+        The gradients are those of −log p(y), y drawn from the network's own softmax for each row of logits; where
+        outputs are values, of their product with random signs. So s is, in expectation, of `E[Jᵀ B Bᵀ J]`, the Fisher
+        matrix of the logits, or the sum over all values (`laconic.theory.importance.directions`). Products of
+        recurrent layers are not written anywhere; a row of such a weight has the s for which s · tr Σ is the squared
+        gradient by that row of one sample.
+
+        Args:
+            params: every parameter by its name.
+            seed: of what is drawn.
+
+        Raises:
+            DataError: as `survey` and `outputs`.
+            WeightsError: as `Task.outputs`.
+        """
+        places = {place.name: place for place in self._known(params).places}
+        generator = torch.Generator().manual_seed(seed)
+        squares, counts = dict[str, Tensor](), dict[str, float]()
+        for number in range(len(self.seen)):
+            for name, (square, count) in self._slopes(params, number, places, generator).items():
+                squares[name] = squares[name] + square if name in squares else square
+                counts[name] = counts.get(name, 0.0) + count
+        means = {name: square / counts[name] for name, square in squares.items() if counts[name]}
+        typical = float(torch.cat(list(means.values())).mean()) if means else 1.0
+        own = dict(self.module.named_parameters(remove_duplicate=False))
+        sizes = {name: own[name].shape[int(place.diagonal)] for name, place in places.items()}
+        guesses = {name: torch.full((size,), typical, dtype=torch.float64) for name, size in sizes.items()}
+        return Sensitivities({**guesses, **means}, tuple(name for name in places if name not in means))
+
+    def _slopes(
+        self, params: Params, number: int, places: Mapping[str, Place], generator: torch.Generator
+    ) -> dict[str, tuple[Tensor, float]]:
+        """Return sums of squared gradients by row, and what they are to be divided by, for one batch."""
+        params = once(self.task, params)
+        leaves = leaves_of(self.task, params)
+        tracked = {name: tensor.detach().requires_grad_(name in leaves) for name, tensor in params.items()}
+        written, read, uses = list[tuple[str, int, GradientEdge]](), dict[str, float](), uses_of(self.module)
+
+        def listen(layer: nn.Module, inputs: Inputs, output: Any) -> None:
+            for leaf, name in uses[layer][1].items():
+                if name not in places or isinstance(layer, nn.Embedding) != places[name].diagonal:
+                    continue
+                if recurrent_leaf(leaf):
+                    with torch.no_grad():
+                        read[name] = read.get(name, 0.0) + float(
+                            columns_of(layer, leaf, inputs).double().square().sum()
+                        )
+                elif output.requires_grad:
+                    axis = -1 - len(getattr(layer, "kernel_size", ()))
+                    written.append((name, axis, get_gradient_edge(output)))
+
+        with watching(self.module, after={layer: partial(listen, layer) for layer in uses}), torch.enable_grad():
+            rows, kind = output_rows(self._run(tracked, self.seen[number]), self.kind)
+            if not rows.requires_grad or not (written or read):
+                return {}
+            direction = of_model(kind, 1.0, 1, generator)(rows.detach(), self.seen[number])[0]
+            firsts = {first_names(self.module)[name]: tensor for name, tensor in tracked.items() if name in leaves}
+            targets: list[Any] = [edge for *_, edge in written] + [firsts[name] for name in read]
+            slopes = torch.autograd.grad(rows, targets, direction.to(rows.dtype), allow_unused=True)
+        found = dict[str, tuple[Tensor, float]]()
+        for (name, axis), slope in zip([(n, a) for n, a, _ in written] + [(n, 0) for n in read], slopes, strict=True):
+            if slope is None:
+                continue
+            square = wide(slope).movedim(axis, 0).flatten(1).square().sum(1, dtype=torch.float64)
+            before = found.get(name, (torch.zeros_like(square), 0.0))
+            count = read.get(name, slope.numel() / len(square))
+            found[name] = before[0] + square, before[1] + count
+        return found
+
+    def _known(self, params: Params) -> Survey:
+        """Return the first survey."""
+        return self.__dict__.get("_first") or self.survey(params)
+
+    def _watch(
+        self, params: Params, number: int, places: Mapping[str, Place], meet: Callable[[str, Call], None]
+    ) -> None:
+        """Run a batch and hand over each call that uses one of some weights before it runs; `Reached` ends the run."""
+        uses = uses_of(self.module)
+
+        def hand(layer: nn.Module, inputs: Inputs) -> None:
+            path, names = uses[layer]
+            for leaf, name in names.items():
+                if name in places and isinstance(layer, nn.Embedding) == places[name].diagonal:
+                    require_finite(path, inputs, number)
+                    own = {leaf: tensor for leaf, tensor in layer._parameters.items() if tensor is not None}
+                    meet(name, Call(layer, leaf, inputs, own))
+
+        wanted = (layer for layer, (_, names) in uses.items() if not places.keys().isdisjoint(names.values()))
+        hooks = {layer: partial(hand, layer) for layer in wanted}
+        with suppress(Reached), torch.no_grad(), watching(self.module, hooks):
+            self._run(params, self.seen[number])
+
+    def _run(self, params: Params, batch: Batch) -> Any:
+        """Return what the module gives for a copy of a batch."""
+        interrupts.check()
+        try:
+            return self.task.outputs(params, copied(batch))  # a module may change its inputs in place
+        except LaconicError:
+            raise
+        except Exception as failure:
+            number = next((place for place, own in enumerate(self.batches) if own is batch), "given")
+            raise DataError(
+                f"the network fails on batch {number} of the calibration, {described(batch)}: {failure}"
+            ) from failure
+
+
+def _no_loss(outputs: Any, batch: Batch) -> Tensor:
+    raise AssertionError("a calibration takes no loss")

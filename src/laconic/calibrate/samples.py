@@ -1,0 +1,90 @@
+"""The samples of a calibration: drawn, checked and split; and what a network makes of them as rows of numbers."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+
+from laconic import interrupts
+from laconic.errors import DataError
+from laconic.training.batches import Batch, rows_of, size_of, tensors_in
+from laconic.training.judges import Kind, described
+from laconic.training.task import Task
+
+_ROWS = 64
+"""Samples of one batch, at most: what a convolution reads is copied once for each place of its kernel."""
+
+_HELD_OUT = 5
+"""One sample of so many is held out."""
+
+
+def drawn(task: Task, samples: int, seed: int) -> list[Batch]:
+    """Return the first samples of a task's training split in batches of at most 64.
+
+    Raises:
+        DataError: when there are none, or inputs are NaN.
+    """
+    drawn, left = list[Batch](), samples
+    for number, batch in enumerate(task.batches("train", seed)):
+        interrupts.check()
+        if isinstance(batch, tuple | list) and task.forward is None:
+            batch = (batch[0],)
+        if any(bool(tensor.isnan().any()) for tensor in tensors_in(batch)):
+            raise DataError(f"batch {number} of the calibration data, {described(batch)}, has inputs that are NaN")
+        size = min(size_of(batch), left)
+        drawn += [rows_of(batch, start, min(start + _ROWS, size)) for start in range(0, size, _ROWS)]
+        left -= size
+        if not left:
+            break
+    if not drawn:
+        raise DataError("there are no samples to calibrate on")
+    return drawn
+
+
+def split(batches: list[Batch], samples: int) -> tuple[tuple[Batch, ...], tuple[Batch, ...], tuple[str, ...]]:
+    """Return batches to calibrate on, batches to judge by, and notes on them.
+
+    Of each batch the last rows are held out, as many as it takes for a fifth of all samples up to there, of all of them
+    at least one.
+
+    Args:
+        batches: with samples in them.
+        samples: as many were asked for.
+    """
+    seen, unseen, notes = list[Batch](), list[Batch](), list[str]()
+    total = sum(map(size_of, batches))
+    done = held = 0
+    for batch in batches:
+        size = size_of(batch)
+        done += size
+        kept = size - min(size, max(done // _HELD_OUT, int(done == total)) - held)
+        seen += [rows_of(batch, 0, kept)] if kept else []
+        unseen += [rows_of(batch, kept, size)] if kept < size else []
+        held += size - kept
+    if total < samples:
+        notes.append(f"calibration: {samples:,} samples were asked for, and there are {total:,}")
+    if not seen:
+        seen, notes = unseen, [*notes, "calibration: of one sample none is held out: it is seen, and judged by"]
+    return tuple(seen), tuple(unseen), tuple(notes)
+
+
+def output_rows(given: Any, kind: Kind | None) -> tuple[Tensor, Kind]:
+    """Return outputs as rows, and what they are: see `Calibration.outputs`.
+
+    Raises:
+        DataError: when there is no tensor, or none that can be of the kind.
+    """
+    logits = given.get("logits") if isinstance(given, Mapping) else getattr(given, "logits", None)
+    named = isinstance(logits, Tensor) and kind != "regression"
+    outputs = logits if isinstance(logits, Tensor) else next(tensors_in(given), None)
+    if outputs is None or not outputs.is_floating_point() or outputs.ndim < 1 + (named or kind == "classification"):
+        wanted = "logits (samples, classes, ...)" if named or kind == "classification" else "values (samples, ...)"
+        raise DataError(
+            f"a calibration compares outputs that are {wanted}, not {described(given)}: give a Task whose forward "
+            "returns them"
+        )
+    if named:
+        return outputs.flatten(0, -2), "classification"
+    if kind == "classification":
+        return outputs.movedim(1, -1).flatten(0, -2), kind
+    return outputs.reshape(len(outputs), -1), "regression"
