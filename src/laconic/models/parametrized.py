@@ -39,7 +39,7 @@ def made_of(module: nn.Module, params: Params) -> dict[str, np.ndarray]:
         within = f"{prefix}." if prefix else ""
         own = {f"part.{name}": params[within + name] for name in part.state_dict() if within + name in params}
         for name, hook in names.items():
-            with torch.no_grad(), _evaluating(part):
+            with torch.no_grad(), evaluating(part):
                 weights[within + name] = to_numpy(functional_call(_Maker(part, name, hook), own, ()))
     return weights
 
@@ -71,7 +71,7 @@ class _Maker(nn.Module):
 
 
 @contextmanager
-def _evaluating(part: nn.Module) -> Iterator[None]:
+def evaluating(part: nn.Module) -> Iterator[None]:
     """Have a part and what is in it evaluate for the block: parametrizations that learn as they train stay."""
     flags = {inner: inner.training for inner in part.modules()}
     part.eval()
