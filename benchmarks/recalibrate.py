@@ -29,10 +29,11 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 import laconic
-from laconic.lc.recalibrate import Following, Moments, distance, listening, pieces, ratio, statistics_of
+from laconic.lc.recalibrate import Following, Moments, listening, pieces, ratio, statistics_of
 from laconic.models import data, nets
 from laconic.models.checkpoints import load_checkpoint
 from laconic.models.params import Params
+from laconic.training.judges import distance
 from laconic.training.task import Task, classification, mode
 
 NETWORKS = ("resnet20", "resnet32")
@@ -110,7 +111,7 @@ def outputs(task: Task, params: Params, split: str) -> Tensor:
 @torch.no_grad()
 def judged(task: Task, original: Tensor, other: Params) -> dict[str, float]:
     """Return the KL from the original's outputs on validation images, in nats, and the error on test images, in %."""
-    kl = distance(task, original, outputs(task, other, "validation"))
+    kl = distance(original, outputs(task, other, "validation"), task.kind)
     return {"kl": kl, "error": task.evaluate(other, "test")["error"]}
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from laconic.calibrate.network import Network, Tick
-from laconic.calibrate.sequence import Calibrated, passed
+from laconic.calibrate.sequence import Calibrated, level_of, passed
 from laconic.calibrate.sequential import Recursion, modelled
 from laconic.calibrate.rates import expected_counts
 from laconic.calibrate.vectors import rounded_vectors
@@ -56,8 +56,8 @@ class Trial:
 def fit(
     network: Network, size: int, tries: Sequence[Recursion], names: Mapping[str, str], metadata: Mapping[str, str],
     judged: Callable[[Params], float], tick: Tick,
-) -> Trial:  # fmt: skip
-    """Return the trial within ``size`` bytes whose outputs are nearest to the original's.
+) -> tuple[Trial, int]:  # fmt: skip
+    """Return the trial within ``size`` bytes whose outputs are nearest to the original's, and how many there were.
 
     Args:
         network: ready.
@@ -73,41 +73,29 @@ def fit(
     """
     trials = list[Trial]()
     beside = 8.0 * (_beside(network, names, metadata))
-    counts, ratio = None, 1.0
+    counts, ratios = None, dict[str, float]()
     for number, how in enumerate([*tries, *tries[-1:] * 2]):
         if number >= len(tries) and any(_met(trial, size) for trial in trials):
             break
         wanted = 8 * size * (1 - AIM) - beside
         if wanted <= 0:
             raise PlanError(f"{size:,} bytes are too few: what is not quantized takes {math.ceil(beside / 8):,}")
-        level = _first_level(network, wanted / ratio)
+        level = level_of(network.subjects, ratios, wanted)
         costs = smoothed_costs(expected_counts(how.nu) if counts is None else counts)
-        calibrated = passed(network, level, wanted, costs, how, tick)
+        calibrated = passed(network, level, wanted, costs, how, tick, ratios)
         trials.append(_trial(network, calibrated, how, names, metadata, judged))
-        counts, ratio = calibrated.counts, calibrated.bits / max(calibrated.expected, 1.0)
+        counts, ratios = calibrated.counts, dict(calibrated.ratios)
         beside = 8.0 * trials[-1].file_bytes - calibrated.bits
     within = [trial for trial in trials if trial.file_bytes <= size]
     if not within:
         least = min(trial.file_bytes for trial in trials)
         raise PlanError(f"{size:,} bytes are not met; the smallest file that was made has {least:,}")
-    return min(within, key=lambda trial: trial.distance)
+    return min(within, key=lambda trial: trial.distance), len(trials)
 
 
 def _met(trial: Trial, size: int) -> bool:
     """Whether a file is within the budget, and near it."""
     return size * (1 - SLACK) <= trial.file_bytes <= size
-
-
-def _first_level(network: Network, bits: float) -> float:
-    """Return the water level at which all weights take so many bits, about."""
-    low, high = -200.0, 200.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        if sum(subject.bits(2.0**middle) for subject in network.subjects) > bits:
-            low = middle
-        else:
-            high = middle
-    return 2.0**high
 
 
 def _beside(network: Network, names: Mapping[str, str], metadata: Mapping[str, str]) -> int:

@@ -89,7 +89,8 @@ class Calibration:
             network: a module, or a task, whose way to call its module and whose kind are taken.
             source: a `DataLoader`, a list of batches or whatever else gives some, a function without arguments that
                 returns such a thing, or one tensor of samples; the task's training split unless told. A batch is what
-                `Task` calls one; targets are not needed, and not kept unless the task has a ``forward`` of its own.
+                `Task` calls one; targets are not needed, and not kept unless the task has a ``forward`` of its own;
+                where no task says what outputs are, integers for targets say that they are logits.
             samples: how many.
             seed: of the order of the batches.
 
@@ -112,7 +113,8 @@ class Calibration:
             given = [source] if isinstance(source, Tensor) else source
             passing = Batches(lambda seed: given) if isinstance(given, Iterator) else None  # one pass is enough
             task = replace(task, train=passing or Batches.of(given, "calibration"))
-        return cls(task, *split(drawn(task, samples, seed), samples))
+        batches, kind = drawn(task, samples, seed)
+        return cls(replace(task, kind=task.kind or kind), *split(batches, samples))
 
     @property
     def module(self) -> nn.Module:
@@ -143,8 +145,16 @@ class Calibration:
             DataError: when the network fails on the batch, or gives no such tensor.
             WeightsError: as `Task.outputs`.
         """
+        return output_rows(self.whole_outputs(params, batch), self.kind)[0]
+
+    def kind_with(self, params: Params) -> Kind:
+        """Return what the outputs are: as the task says, or else as they are named."""
+        return self.kind or output_rows(self.whole_outputs(params, self.batches[0]), None)[1]
+
+    def whole_outputs(self, params: Params, batch: Batch) -> Any:
+        """Return all that the module gives for a batch; errors are those of `outputs`."""
         with torch.no_grad(), watching(self.module):
-            return output_rows(self._run(params, batch), self.kind)[0]
+            return self._run(params, batch)
 
     def survey(self, params: Params) -> Survey:
         """Return which weights can be calibrated: one run of all batches that are seen, watching every layer.

@@ -18,15 +18,18 @@ _HELD_OUT = 5
 """One sample of so many is held out."""
 
 
-def drawn(task: Task, samples: int, seed: int) -> list[Batch]:
-    """Return the first samples of a task's training split in batches of at most 64.
+def drawn(task: Task, samples: int, seed: int) -> tuple[list[Batch], Kind | None]:
+    """Return the first samples of a task's training split in batches of at most 64, and what integer targets tell.
 
     Raises:
         DataError: when there are none, or inputs are NaN.
     """
     drawn, left = list[Batch](), samples
+    kind: Kind | None = None
     for number, batch in enumerate(task.batches("train", seed)):
         interrupts.check()
+        if isinstance(batch, tuple | list) and len(batch) > 1 and _are_classes(batch[1]):
+            kind = "classification"
         if isinstance(batch, tuple | list) and task.forward is None:
             batch = (batch[0],)
         if any(bool(tensor.isnan().any()) for tensor in tensors_in(batch)):
@@ -38,7 +41,12 @@ def drawn(task: Task, samples: int, seed: int) -> list[Batch]:
             break
     if not drawn:
         raise DataError("there are no samples to calibrate on")
-    return drawn
+    return drawn, kind
+
+
+def _are_classes(targets: Any) -> bool:
+    """Whether targets are the numbers of classes."""
+    return isinstance(targets, Tensor) and not targets.is_floating_point() and not targets.is_complex()
 
 
 def split(batches: list[Batch], samples: int) -> tuple[tuple[Batch, ...], tuple[Batch, ...], tuple[str, ...]]:

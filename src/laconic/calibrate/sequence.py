@@ -5,7 +5,7 @@ of the others must be for all to take what is asked.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -33,7 +33,7 @@ class Calibrated:
         params: the network with these weights, and with vectors that make good what their errors are in the mean.
         counts: how often each size occurs in each class and of each parity, shape (128, parities, 128).
         level: the last water level.
-        expected: bits that were expected of all weights, each at the level that it had.
+        ratios: bits that each weight took, beside what its scales alone say.
         bits: of the integers by the tables that they were chosen with.
     """
 
@@ -41,41 +41,41 @@ class Calibrated:
     params: dict[str, Tensor]
     counts: np.ndarray
     level: float
-    expected: float
+    ratios: Mapping[str, float]
     bits: float
 
 
 def passed(
-    network: Network, level: float, budget: float | None, costs: np.ndarray, how: Recursion, tick: Tick,
-    *, drift: bool = True,
+    network: Network, level: float, budget: float, costs: np.ndarray, how: Recursion, tick: Tick,
+    ratios: Mapping[str, float], *, drift: bool = True,
 ) -> Calibrated:  # fmt: skip
     """Return the network quantized.
 
     Args:
         network: ready.
         level: the water level of the outputs to begin with.
-        budget: bits that all integers may take; None to hold the level.
+        budget: bits that all integers may take.
         costs: bits of each |v| in each class, float32, shape (128, 1024).
         how: the recursion.
         tick: told of the progress.
+        ratios: what weights took in an earlier pass beside what was expected of them; 1 where nothing is known.
         drift: whether weights are fitted to what they meet in the compressed network; else in the original.
     """
     params, rounded = dict(network.params), dict[str, Rounded]()
     counts = np.zeros((MAX_CLASSES, 2 if how.nu else 1, 128), np.int64)
-    spent, planned, now = 0.0, 0.0, level
+    spent, planned, now, found = 0.0, 0.0, level, dict[str, float]()
     for done, subject in enumerate(network.subjects):
         interrupts.check()
         tick("weights", done, len(network.subjects))
-        expected = subject.bits(now)
+        expected = subject.bits(now) * ratios.get(subject.name, 1.0)
         one, own = _quantized(network, subject, params, now, costs, how, drift=drift)
         rounded[subject.name] = one
         counts += own
         taken = _bits(own, costs)
+        found[subject.name] = taken / max(subject.bits(now), 1.0)
         spent, planned = spent + taken, planned + expected
-        if budget is not None:
-            rest = network.subjects[done + 1 :]
-            now = _level(rest, budget - spent, spent / max(planned, 1.0), level)
-    return Calibrated(rounded, params, counts, now, planned, spent)
+        now = _level(network.subjects[done + 1 :], ratios, (budget - spent) * planned / max(spent, 1.0), level)
+    return Calibrated(rounded, params, counts, now, found, spent)
 
 
 def _quantized(
@@ -107,12 +107,19 @@ def _bits(counts: np.ndarray, costs: np.ndarray) -> float:
     return float(sum((counts[:, p] * costs[:, magnitudes[p]]).sum() for p in range(parities)))
 
 
-def _level(rest: Sequence[Subject], bits: float, ratio: float, level: float) -> float:
-    """Return the level at which the weights that are left take so many bits, near ``level``."""
-    low, high = math.log2(level) - _HELD, math.log2(level) + _HELD
-    for _ in range(30):
+def _level(rest: Sequence[Subject], ratios: Mapping[str, float], bits: float, near: float) -> float:
+    """Return the level, not far from ``near``, at which the weights that are left take so many bits."""
+    low, high = math.log2(near) - _HELD, math.log2(near) + _HELD
+    return level_of(rest, ratios, bits, low, high)
+
+
+def level_of(
+    subjects: Sequence[Subject], ratios: Mapping[str, float], bits: float, low: float = -200.0, high: float = 200.0
+) -> float:
+    """Return the water level between 2^low and 2^high at which weights take so many bits, about."""
+    for _ in range(60):
         middle = (low + high) / 2
-        if ratio * sum(subject.bits(2.0**middle) for subject in rest) > bits:
+        if sum(subject.bits(2.0**middle) * ratios.get(subject.name, 1.0) for subject in subjects) > bits:
             low = middle
         else:
             high = middle

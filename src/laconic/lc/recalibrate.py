@@ -32,6 +32,7 @@ from laconic.format.lossless import lossless, together
 from laconic.models.params import Params, beside, first_names, once, to_numpy
 from laconic.theory.importance.reading import wide
 from laconic.training.batches import Batch, rows_of, size_of
+from laconic.training.judges import distance
 from laconic.training.task import Task, mode
 
 _HELD = (0.5, 2.0)
@@ -96,7 +97,7 @@ def recalibrate(
             else:
                 following(piece)
     original, *others = (torch.cat(parts) for parts in zip(*outputs, strict=True))
-    before, after = (distance(task, original, other) for other in others)
+    before, after = (distance(original, other, task.kind) for other in others)
     kept = after < before  # not where either is NaN
     told = {name: moved[name] for pair in layers.values() for name in pair} if kept else {}
     return Recalibrated(before, after, kept, len(layers)), told
@@ -248,13 +249,3 @@ def pieces(task: Task, samples: int, seed: int) -> Iterator[tuple[Batch, bool]]:
         f"recalibrate reads {samples} training samples, and as many further ones to judge by; there are {done} in all: "
         f"say {done // 2} or fewer"
     )
-
-
-def distance(task: Task, original: Tensor, other: Tensor) -> float:
-    """Return how far outputs are from the original's: see `Recalibrated`. Where no kind is known they are values."""
-    original, other = original.double(), other.double()
-    if task.kind == "classification":
-        p, q = (outputs.movedim(1, -1).flatten(0, -2).log_softmax(-1) for outputs in (original, other))
-        return float((p.exp() * (p - q)).sum(-1).mean())
-    lost, variance = (original - other).square().mean(), original.var(0, correction=0).mean()
-    return float(lost / variance) if variance > 0 else float(lost)

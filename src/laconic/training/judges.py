@@ -164,3 +164,22 @@ def least_squares(outputs: Float[Tensor, "batch ..."], batch: Batch) -> Float[Te
     if outputs.shape != targets.shape:
         raise DataError(f"outputs of shape {tuple(outputs.shape)}, but targets of shape {tuple(targets.shape)}")
     return (_wide(outputs) - targets).square().sum() / len(targets)
+
+
+def distance(original: Tensor, other: Tensor, kind: Kind | None) -> float:
+    """Return how far outputs are from the original's.
+
+    KL(original ‖ other) of their softmax for classification, in nats a row of logits; else their squared difference
+    over the variance of the original's.
+
+    Args:
+        original: rows of logits, classes along the second axis, or of values.
+        other: the same shape.
+        kind: of the outputs; where it is not known they are values.
+    """
+    original, other = original.double(), other.double()
+    if kind == "classification":
+        p, q = (outputs.movedim(1, -1).flatten(0, -2).log_softmax(-1) for outputs in (original, other))
+        return float((p.exp() * (p - q)).sum(-1).mean())
+    lost, variance = (original - other).square().mean(), original.var(0, correction=0).mean()
+    return float(lost / variance) if variance > 0 else float(lost)

@@ -1,0 +1,154 @@
+"""A network compressed by what its layers read: folding, statistics, passes within a budget, and what was decided."""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import final
+
+import torch
+
+from laconic.calibrate.budgeted import Trial, fit
+from laconic.calibrate.calibration import Calibration
+from laconic.calibrate.meeting import Survey
+from laconic.calibrate.network import Network, Tick
+from laconic.calibrate.network import network as ready
+from laconic.calibrate.sequential import Recursion
+from laconic.errors import PlanError
+from laconic.models.folding import Folding, foldable, folded
+from laconic.models.params import Params, once, to_numpy
+from laconic.models.ties import Untied
+from laconic.quantize.budget import Budget, Fitted
+from laconic.quantize.budget.signal import signals, total
+from laconic.quantize.budget.survey import survey as surveyed
+from laconic.training.batches import size_of
+from laconic.training.judges import distance
+
+_ZERO_FORCING = Recursion(ridge=0.0, price=0.3, window=64, damping=1e-2)
+
+TRIES: Mapping[str, tuple[Recursion, ...]] = {
+    "fast": (replace(_ZERO_FORCING, states=4),),
+    "default": (_ZERO_FORCING, _ZERO_FORCING, replace(_ZERO_FORCING, ridge=0.5)),
+    "max": (_ZERO_FORCING, *(replace(_ZERO_FORCING, states=64, window=128, ridge=ridge) for ridge in (0.0, 0.25, 0.5))),
+}
+"""The passes of each quality: of those within the budget the one is kept whose outputs are nearest."""
+
+POSITIONS = 64
+"""Of a sample, at most, that statistics are taken of: those of one image tell nearly the same."""
+
+
+@final
+@dataclass(frozen=True)
+class Told:
+    """What calibration has looked at and come to.
+
+    Args:
+        samples: that layers were calibrated on.
+        unseen: further samples, that the result was judged by.
+        layers: names of the weights that were calibrated, in the order in which they are used.
+        alone: those that were rounded by what they are themselves, and why.
+        folded: norm → layer, of batch normalizations that were folded.
+        unfolded: norm → why it was left alone.
+        distance: of the outputs from the original's on the unseen samples: KL(original ‖ compressed) of their softmax
+            for classification, in nats a row of logits; else their squared difference over the variance.
+        passes: that were made over the network.
+        notes: sentences on what was decided.
+    """
+
+    samples: int
+    unseen: int
+    layers: tuple[str, ...]
+    alone: Mapping[str, str]
+    folded: Mapping[str, str]
+    unfolded: Mapping[str, str]
+    distance: float
+    passes: int
+    notes: tuple[str, ...] = ()
+
+
+def calibrated(
+    network: Untied, calibration: Calibration, budget: Budget, quality: str, metadata: Mapping[str, str],
+    *, lossless: Collection[str] = (), buffers: Collection[str] = (), fold: bool = True, reference_bytes: int | None = None,
+    tick: Tick | None = None,
+) -> tuple[Fitted, Told]:  # fmt: skip
+    """Return a network within its budget, its weights chosen by what its layers read.
+
+    Args:
+        network: each tensor once.
+        calibration: the module and its samples.
+        budget: what is asked of the whole file: not an SNR.
+        quality: of `TRIES`.
+        metadata: text that the file will have.
+        lossless: names of tensors that stay as they are.
+        buffers: names that are a module's buffers, which are no weights.
+        fold: whether batch normalization may be folded into the layers before it.
+        reference_bytes: of the uncompressed file, for a ratio.
+        tick: told of the progress.
+
+    Raises:
+        PlanError: for an SNR, and a budget that is not met.
+        DataError: when the samples do not suit the network.
+        WeightsError: for weights that cannot be compressed.
+    """
+    if budget.snr is not None:
+        raise PlanError("calibration does not look at the SNR of weights: give a budget of bits, a size or a ratio")
+    tick = tick or (lambda stage, done, total: None)
+    tick("survey", 0, 1)
+    params, names = _by_module(calibration, network)
+    folding = _folding(calibration, params) if fold else Folding({}, {})
+    params = folded(calibration.module, params, folding.pairs) if folding.pairs else params
+    survey = calibration.survey(params)
+    kept = {name for name, first in names.items() if name in lossless or first in lossless}
+    surveys = {name: surveyed(name, to_numpy(tensor), "buffer" if name in buffers else "settled" if name in kept else "free")
+               for name, tensor in params.items()}  # fmt: skip
+    free = {name for name, one in surveys.items() if one.is_quantized}
+    weights = sum(one.weights for one in surveys.values())
+    size = budget.bytes(weights, reference_bytes)
+    assert size is not None, "it is no SNR"
+    tries = TRIES[quality]
+    whole = ready(calibration, params, survey, folding, free, tries[0], tick, positions=POSITIONS)
+    judged = partial(_judged, calibration, _outputs(calibration, params))
+    every = {name: names.get(first, first) for name, first in network.names.items()}
+    trial, passes = fit(whole, size, tries, every, metadata, judged, tick)
+    told = _told(calibration, survey, whole, folding, trial, passes)
+    of = signals({name: to_numpy(params[name]) for name in free}, {name: trial.codes[name] for name in trial.codes if name in free})
+    fitted = Fitted(trial.codes, budget, trial.file_bytes, total(of.values()), 0.0, passes, tuple(kept), weights, of)
+    return fitted, told
+
+
+def _by_module(calibration: Calibration, network: Untied) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Return the tensors by the first names that the module has for them, and these by the network's own names."""
+    own = once(calibration.module, network.params)
+    firsts = {kept: first for first, kept in own.items() if kept in network.params}
+    names = {name: firsts.get(name, name) for name in network.params}
+    return {names[name]: tensor for name, tensor in network.params.items()}, names
+
+
+def _folding(calibration: Calibration, params: Params) -> Folding:
+    """Return which normalizations can be folded, told from one batch."""
+    batch = calibration.batches[0]
+    return foldable(calibration.module, params, lambda given: calibration.whole_outputs(given, batch))
+
+
+def _outputs(calibration: Calibration, params: Params) -> torch.Tensor:
+    """Return the outputs for samples that have not been seen, a row of logits or values each."""
+    return torch.cat([calibration.outputs(params, batch) for batch in calibration.unseen or calibration.seen])
+
+
+def _judged(calibration: Calibration, original: torch.Tensor, params: Params) -> float:
+    """Return how far outputs on samples that have not been seen are from the original's."""
+    return distance(original, _outputs(calibration, params), calibration.kind_with(params))
+
+
+def _told(
+    calibration: Calibration, survey: Survey, whole: Network, folding: Folding, trial: Trial, passes: int
+) -> Told:
+    """Return what there is to say."""
+    met = tuple(subject.name for subject in whole.subjects if subject.met)
+    never = "its layer has never been called"
+    diagonal = {place.name: "an embedding is read row by row" for place in survey.places if place.diagonal}
+    why = {**diagonal, **survey.alone, **dict.fromkeys(survey.unreached, never)}
+    alone = {one.name: why.get(one.name, never) for one in whole.subjects if not one.met}
+    seen, unseen = (sum(map(size_of, batches)) for batches in (calibration.seen, calibration.unseen))
+    return Told(
+        seen, unseen, met, alone, folding.pairs, folding.left, trial.distance, passes, (*calibration.notes, *survey.notes)
+    )
