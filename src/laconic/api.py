@@ -35,6 +35,7 @@ from laconic.models.ties import untied
 from laconic.plans.plan import Plan, weights_only
 from laconic.quantize.budget import QUALITIES, Budget
 from laconic.result import Result, recalibrated
+from laconic.theory.importance import Importance
 from laconic.theory.metric import Metrics
 from laconic.training.loop import trainable
 from laconic.training.task import Task
@@ -57,6 +58,7 @@ def compress(
     budget: Budget | None = None,
     lossless: Sequence[str] = (),
     quality: str = "default",
+    importance: Importance | str | None = None,
     training: Training | None = None,
     metrics: Metrics | None = None,
     metadata: Mapping[str, str] | None = None,
@@ -93,8 +95,11 @@ def compress(
             weight gets ``rest``.
         lossless: with a budget: patterns of tensors that stay as they are, such as ``["*.mask", "head.*"]``.
         quality: with a budget, how hard to try: "fast", "default" or "max" (`laconic.quantize.budget.QUALITIES`).
+        importance: how much the error of each weight counts, measured on the task's training data: a name such as
+            "gradient", or an `Importance`; in place of the plan's own, if it has one. Within a budget tensors that
+            matter more have finer steps, and the bytes go where errors count; an SNR stays that of the weights.
         training: for ``effort="train"``: how long and how.
-        metrics: importances by name, in place of what ``plan.importance`` would have estimated.
+        metrics: importances by name, in place of what ``importance``, or the plan's, would have estimated.
         metadata: text to store in the file beside the task's.
         seed: of batches and dropout: the same seed gives the same file.
         resume: a state that ``watch`` was given in an earlier run with the same arguments.
@@ -107,11 +112,11 @@ def compress(
             whether the outputs come closer to the original's. ``result.recalibration`` tells; 0 for none.
 
     Raises:
-        PlanError: when the plan does not fit, or ``effort="train"``, the plan's importance or ``recalibrate`` has no
+        PlanError: when the plan does not fit, or ``effort="train"``, an importance or ``recalibrate`` has no
             task, or when there are no running statistics to recalibrate; for two budgets, and for a budget and
             ``effort="train"``.
         DataError: when the task has fewer than two times ``recalibrate`` training samples.
-        UnsupportedMetric: when a compression cannot honour the metric of its tensor.
+        UnsupportedMetric: when a compression, or a budget, cannot honour the metric of its tensor.
         WeightsError: for weights that cannot be compressed, and when training diverges.
 
     >>> import torch, laconic
@@ -142,6 +147,7 @@ def compress(
     notes = {REFERENCE_BYTES: str(reference), **(task.metadata if task else {}), **(metadata or {})}
     buffers = buffers_of(module) if module else set[str]()
     plan = plan.on(module) if isinstance(plan, Plan) else weights_only(plan, whole.params, buffers)
+    plan = plan if importance is None else replace(plan, importance=importance)
     metrics = plan.metrics(task, whole.params) if metrics is None and resume is None else metrics
     metrics = metrics and {whole.names.get(name, name): metric for name, metric in metrics.items()}
     if budget:

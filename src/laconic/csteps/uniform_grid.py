@@ -187,7 +187,13 @@ class UniformGrid(Compression):
         axes = ROWS | COLUMNS | POSITIONS if self.scales else 0
         sources = [
             prepare(
-                name, array, cell / 4, cosine=self.cosine, scales=axes, importances=h if h.size else None, dtype=dtype
+                name,
+                array,
+                cell / 4,
+                cosine=self.cosine and not h.size,
+                scales=axes,
+                importances=h if h.size else None,
+                dtype=dtype,
             )
             for name, array, h, dtype in tensors
         ]

@@ -7,12 +7,12 @@ from laconic.csteps.lossless import Lossless
 from laconic.format.compact import compact
 from laconic.insight.ledger import BUFFERS
 from laconic.lc.baselines import projected
-from laconic.models.params import Arrays, is_float
+from laconic.models.params import Arrays, is_float, to_numpy
 from laconic.models.ties import Untied
 from laconic.plans.plan import Plan, Row
 from laconic.quantize.budget import Apart, Budget, Fitted, Tools, fit_named, survey
 from laconic.quantize.budget.search import Watch
-from laconic.theory.metric import Metrics
+from laconic.theory.metric import Metrics, importances_of
 
 
 def buffers_told(network: Untied, buffers: Collection[str]) -> dict[str, str]:
@@ -47,12 +47,14 @@ def within(
         metadata: text that the file will have.
         watch: told of every pass.
         buffers: names that are a module's buffers, which are no weights.
-        metrics: by name, of tensors on the plan's rows.
+        metrics: by name: how much errors count, on the plan's rows and in the weights that are the budget's. These
+            take unit and diagonal metrics, and of Kronecker ones the diagonal.
         reference_bytes: of the uncompressed file, for a ratio.
         threads: tensors that are worked on at a time.
 
     Raises:
         PlanError: when the plan does not fit, or no step meets what it leaves of the budget.
+        UnsupportedMetric: when a compression, or the budget, cannot honour the metric of its tensor.
         WeightsError: for weights that cannot be compressed.
     """
     rows, network = plan.rows(network, metrics, alike=True)
@@ -68,9 +70,12 @@ def within(
     lossless = [name for row in named if isinstance(row.compression, Lossless) for name in row.names]
     compressed = [row for row in named if row.names and not isinstance(row.compression, Lossless)]
     with plan.advising():
+        free = [name for row in unnamed for name in row.names if network.params[name].ndim > 1] if metrics else []
+        given = {name: importances_of(metrics or {}, name, network.params[name]) for name in free}
         codes = {name: code for group in projected(network.params, compressed, metrics) for name, code in group.items()}
     apart = Apart(compact(codes), frozenset(lossless), buffers)
+    importances = {name: to_numpy(h) for name, h in given.items() if h is not None}
     return fit_named(
         tensors, network.names, budget, tools, metadata, watch,
-        reference_bytes=reference_bytes, threads=threads, apart=apart,
+        reference_bytes=reference_bytes, threads=threads, apart=apart, importances=importances,
     )  # fmt: skip

@@ -66,7 +66,7 @@ class Plan:
             none.
 
     Raises:
-        PlanError: for a row that is no pattern and compression.
+        PlanError: for a row that is no pattern and compression, or what is no importance.
     """
 
     tensors: Mapping[str, Compression]  # or by class, until `__post_init__` has made patterns of classes
@@ -83,6 +83,8 @@ class Plan:
         object.__setattr__(self, "tensors", _each_once(rows))
         if isinstance(self.importance, str):
             object.__setattr__(self, "importance", Importance(self.importance))
+        if not isinstance(self.importance, Importance | None):
+            raise PlanError(f"importance is a name such as 'gradient', or an Importance, not {self.importance!r}")
 
     def on(self, module: nn.Module | None) -> "Plan":
         """Return the plan with the names of the weights in place of the classes of modules that it names.

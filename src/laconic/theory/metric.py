@@ -151,6 +151,26 @@ def diagonal_of(metrics: Metrics, name: str, weights: Tensor) -> Tensor | None:
     return metric.importance
 
 
+def importances_of(metrics: Metrics, name: str, weights: Tensor) -> Tensor | None:
+    """Return what `diagonal_of` does, and of a `Kronecker` its diagonal: that of G times that of A, for each weight.
+
+    It is for what chooses weights one by one: products of errors in different weights are left out.
+
+    Raises:
+        UnsupportedMetric: when the metric is none of these.
+        WeightsError: when it is not of the tensor's shape.
+    """
+    metric = metrics.get(name)
+    if not isinstance(metric, Kronecker):
+        return diagonal_of(metrics, name, weights)
+    rows, columns = metric.outputs.diagonal(), metric.inputs.diagonal()
+    if len(rows) != len(weights) or len(rows) * len(columns) != weights.numel():
+        raise WeightsError(
+            f"{name}: factors of {len(rows)} rows and {len(columns)} columns, weights {tuple(weights.shape)}"
+        )
+    return torch.outer(rows, columns).clamp_min(0).reshape(weights.shape)
+
+
 def _require_importances(importance: Tensor) -> None:
     """Raise `WeightsError` unless all entries are finite and not negative."""
     if not bool((torch.isfinite(importance) & (importance >= 0)).all()):

@@ -176,19 +176,17 @@ def _by_training(
 
 
 def _weighed(plan: Plan | None, matters: options.Matters) -> Plan | None:
-    """Return the plan with the importance that the options name; it has its own where they name none."""
+    """Return the plan with the importance that the options name; it has its own where they name none.
+
+    Where there is no plan, a budget alone, it is one of no rows.
+    """
     if matters.importance in (None, options.Importance.none):
         if matters != options.Matters(matters.importance):
             raise PlanError("--temperature, --importance-samples and --kind go with an --importance")
         return replace(plan, importance=None) if plan and matters.importance else plan
-    if plan is None:
-        raise PlanError(
-            "--importance does not go with a budget, which weighs the errors of all weights alike for now; "
-            "say --codebook, --keep or --plan"
-        )
     kind = matters.kind and matters.kind.value
     importance = Importance(matters.importance.value, matters.temperature, matters.importance_samples, kind)
-    return replace(plan, importance=importance)
+    return replace(plan or Plan({}), importance=importance)
 
 
 @contextmanager

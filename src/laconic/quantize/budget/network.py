@@ -22,6 +22,7 @@ from laconic.quantize.budget.budget import Tools
 from laconic.quantize.budget.outliers import summed, without
 from laconic.quantize.budget.signal import Signal
 from laconic.quantize.budget.survey import survey
+from laconic.quantize.budget.weighing import Weighing
 from laconic.quantize.lattice import Quantizer, Source, Workers, floats, prepare
 from laconic.quantize.lattice.quantized import ONE, SLOPE
 from laconic.theory.rate_distortion import water_filling, water_filling_rate
@@ -49,9 +50,10 @@ class Network:
         metadata: text that the file will have beside them.
         workers: threads that take one tensor after the other.
         apart: what the budget counts and does not choose.
+        importances: h by name, of the tensors' shapes, how much the squared error of each weight counts; see `Weighing`.
 
     Raises:
-        WeightsError: for NaN and infinite weights that are to be quantized.
+        WeightsError: for NaN and infinite weights that are to be quantized, and for importances that are none.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Network:
         metadata: Mapping[str, str],
         workers: Workers,
         apart: Apart = NOTHING,
+        importances: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         self.tensors, self.tools, self.metadata, self.workers, self.apart = tensors, tools, metadata, workers, apart
         self._reading = Lock()
@@ -77,8 +80,13 @@ class Network:
         self.sizes = {name: survey.weights for name, survey in quantized.items()}
         self._exact = [name for name in names if surveys[name].weights and name not in quantized]
         self._outliers = {name: survey.outliers for name, survey in quantized.items()}
+        shapes = {name: survey.shape for name, survey in quantized.items()}
+        self._weighing = Weighing.of(importances or {}, shapes, self._outliers)
+        self._finer = {name: self._weighing.finer(name) for name in quantized}
         self._ending = {name for name, survey in quantized.items() if survey.is_ending}
-        self._tops = {name: survey.largest * survey.gathering(tools.dct) for name, survey in quantized.items()}
+        self._tops = {
+            name: survey.largest * survey.gathering(tools.dct) * self._finer[name] for name, survey in quantized.items()
+        }
         self.dense = self.lossless([name for name in names if name not in quantized])
         self.dense_bytes = self._bytes(self.dense)
         self.least, self.most = 0.0, math.inf
@@ -138,8 +146,8 @@ class Network:
             size: bytes of the file that are asked, more than `dense_bytes`; or None.
             target: the squared error that is asked, otherwise.
         """
-        counts = np.array(list(self.sizes.values()))
-        cell = self._cell(np.array(list(self.energies.values())) / counts, counts, size, target)
+        counts, finer = (np.array(list(each.values())) for each in (self.sizes, self._finer))
+        cell = self._cell(np.array(list(self.energies.values())) / counts * finer**2, counts, size, target)
         far = {name for name, top in self._tops.items() if top > cell * _FARTHEST / 4}
         lossless = self.lossless(name for name in self.tensors if name in far or name in self.dense) if far else {}
         if far and (size is None or self._bytes(lossless) <= size):
@@ -197,8 +205,12 @@ class Network:
         """Return a tensor as it is quantized."""
         array, tools = self._others(name), self.tools
         axes = ROWS | POSITIONS | (COLUMNS if array.ndim > 2 or tools.columns else 0) if tools.scales else 0
-        again = None if self.kept else partial(self._others, name)
-        return prepare(name, array, cell / _FINER, cosine=tools.dct, scales=axes, load=again)
+        again, finer = None if self.kept else partial(self._others, name), self._finer[name]
+        found = prepare(
+            name, array, cell / finer / _FINER, cosine=tools.dct, scales=axes,
+            importances=self._weighing.each(name), load=again,
+        )  # fmt: skip
+        return replace(found, finer=finer)
 
     def lossless(self, names: Iterable[str]) -> dict[str, Code]:
         """Return the codes of tensors that stay as they are, and those that were given."""

@@ -46,6 +46,7 @@ def fit(
     threads: int | None = None,
     tuning: Tuning = TUNED,
     apart: Apart = NOTHING,
+    importances: Mapping[str, np.ndarray] | None = None,
 ) -> Fitted:
     """Return the codes of ``tensors`` within ``budget``: floats with two or more axes on one grid, the rest lossless.
 
@@ -77,16 +78,18 @@ def fit(
         threads: tensors that are worked on at a time; the cores there are unless given. The file is the same.
         tuning: how the step is searched for.
         apart: what the budget counts and does not choose.
+        importances: h by name, of the tensors' shapes: what is least is Σ h (w − ŵ)². Only their ratios matter; see
+            `laconic.quantize.budget.weighing`. What a budget's SNR is of, and floors, stay Σ (w − ŵ)².
 
     Raises:
         PlanError: when no step meets the budget; it says what can be met.
-        WeightsError: for NaN and infinite weights that are to be quantized.
+        WeightsError: for NaN and infinite weights that are to be quantized, and for importances that are none.
 
     >>> weights = {"w": np.random.default_rng(0).normal(size=(100, 100)).astype(np.float32)}
     >>> fit(weights, Budget(bits=3)).file_bytes <= 3 * 10_000 / 8
     True
     """
-    network = Network(tensors, tools or QUALITIES["default"], metadata or {}, Workers.of(threads), apart)
+    network = Network(tensors, tools or QUALITIES["default"], metadata or {}, Workers.of(threads), apart, importances)
     goal = _goal(network, budget, reference_bytes, tuning)
     try:
         return _met(network, goal, tuning, watch or (lambda number, size: None))
@@ -94,7 +97,9 @@ def fit(
         if budget.asked or goal.size is None:
             raise
     room = Budget(size=2 * goal.size, asked=False)  # nobody asked for so little
-    fitted = fit(tensors, room, tools, metadata, watch, threads=threads, tuning=tuning, apart=apart)
+    fitted = fit(
+        tensors, room, tools, metadata, watch, threads=threads, tuning=tuning, apart=apart, importances=importances
+    )
     return replace(fitted, budget=budget)
 
 

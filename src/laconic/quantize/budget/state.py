@@ -69,7 +69,7 @@ class Measure:
 
     Args:
         beside: bytes of the file beside levels and tables.
-        rounding: distortion of the file over that before its last rounding.
+        rounding: Σ (w − ŵ)² of the file over that before its last rounding.
     """
 
     beside: float
@@ -78,7 +78,7 @@ class Measure:
     def trial(self, goal: Goal, x: float, groups: Sequence[Quantized], file: File | None = None) -> Trial:
         """Return what the groups come to."""
         size = self.beside + sum(group.file_bytes for group in groups)
-        lost = self.rounding * sum(group.distortion for group in groups)
+        lost = self.rounding * sum(group.error for group in groups)
         return Trial(x, groups, size, goal.excess(size, lost), file)
 
 
@@ -148,7 +148,7 @@ class Search:
         ordered: dict[str, Code] = {name: by_name[name] for name in self.network.tensors}
         size = container.bits(ordered, self.network.metadata) // 8
         file = File(ordered, size, self.network.signals(ordered) if self.goal.size is None else {})
-        before = sum(group.distortion for group in groups)
+        before = sum(group.error for group in groups)
         beside = size - sum(group.file_bytes for group in groups)
         measure = Measure(beside, file.lost / before if before and file.lost else 1.0)
         if not self.network.kept:

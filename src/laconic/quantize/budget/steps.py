@@ -43,7 +43,10 @@ def powered(search: Search) -> Search:
     network = search.network
     logs = {name: math.log2(network.energies[name] / network.sizes[name]) / 2 for name in search.finer}
     return search.with_finer(
-        {name: 2.0 ** (round((max(logs.values()) - log) * search.tuning.power * 8) / 8) for name, log in logs.items()}
+        {
+            name: search.finer[name] * 2.0 ** (round((max(logs.values()) - log) * search.tuning.power * 8) / 8)
+            for name, log in logs.items()
+        }
     )
 
 

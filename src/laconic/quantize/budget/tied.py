@@ -31,6 +31,7 @@ def fit_named(
     reference_bytes: int | None = None,
     threads: int | None = None,
     apart: Apart = NOTHING,
+    importances: Mapping[str, np.ndarray] | None = None,
 ) -> Fitted:
     """Return what `fit` does, under all names: further ones take their records in the table, which are counted.
 
@@ -44,6 +45,7 @@ def fit_named(
         reference_bytes: of the uncompressed file, for a ratio.
         threads: tensors that are worked on at a time.
         apart: what the budget counts and does not choose.
+        importances: h by name, as `fit`.
 
     Raises:
         PlanError: as `fit`.
@@ -51,7 +53,10 @@ def fit_named(
     """
     further = {name: first for name, first in names.items() if name != first}
     kept = {**metadata, _ROOM: "-" * max(_room(tensors, names, apart) - 3, 0)} if further else metadata
-    fitted = fit(tensors, budget, tools, kept, watch, reference_bytes=reference_bytes, threads=threads, apart=apart)
+    fitted = fit(
+        tensors, budget, tools, kept, watch,
+        reference_bytes=reference_bytes, threads=threads, apart=apart, importances=importances,
+    )  # fmt: skip
     if list(names) == list(fitted.codes):
         return fitted
     codes = {name: fitted.codes[first] for name, first in names.items()}

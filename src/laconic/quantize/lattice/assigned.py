@@ -17,6 +17,7 @@ from laconic.quantize.lattice.viterbi import paths
 OFFSETS = 6
 """Offsets there are: for |v| = 1 to 5, and for 6 and more."""
 
+_ALIKE = np.zeros(0)  # importances of weights that all count the same
 _BEYOND = 3  # steps from a weight to an integer of its subset, with its offset, at most
 
 
@@ -77,11 +78,13 @@ class Assigned:
         counts: how often each size occurs in each class and of each parity, shape (classes, parities, 128).
         moments: for |v| = 0 to 6 and more, a row each: Σ h, Σ h e, Σ h e², Σ h a, Σ h a², Σ h e a, with a = |v| and
             e = sgn(v) x − a.
+        plain: the same with h = 1.
     """
 
     levels: np.ndarray
     counts: np.ndarray
     moments: np.ndarray
+    plain: np.ndarray
 
     @classmethod
     def of(
@@ -91,7 +94,11 @@ class Assigned:
         """Return ``levels`` with their statistics, for so many classes and parities."""
         counts, moments = np.zeros((*tables, SIZES), np.int64), np.zeros((OFFSETS + 1, 6))
         _statistics(levels, values, weights, classes, 1 / step, counts, moments)
-        return cls(levels, counts, moments)
+        plain = moments
+        if len(weights):
+            plain = np.zeros_like(moments)
+            _statistics(levels, values, _ALIKE, classes, 1 / step, np.zeros_like(counts), plain)
+        return cls(levels, counts, moments, plain)
 
     def packed(self) -> "Assigned":
         """Return the same with levels of the shortest type that holds them: mostly a byte each."""

@@ -60,7 +60,7 @@ class Quantized:
         distortion: Σ h (w − ŵ)², in the units of the weights squared, before the last rounding.
         bits: of the levels by the tables; what the tables, lanes, scale symbols and names take is beside them.
         assignment: how the integers were chosen.
-        lost: what each tensor has of the distortion.
+        lost: Σ (w − ŵ)² of each tensor, whatever its weights count.
     """
 
     sources: Sequence[Source]
@@ -73,6 +73,12 @@ class Quantized:
     bits: float
     assignment: Assignment
     lost: Sequence[float] = ()
+
+    @property
+    def error(self) -> float:
+        """Σ (w − ŵ)², whatever weights count, before the last rounding."""
+        weighed = any(len(source.importances) for source in self.sources)
+        return math.fsum(self.lost) if weighed else self.distortion
 
     @property
     def file_bytes(self) -> float:
@@ -260,11 +266,12 @@ class Quantizer:
     def _settled(self, scales: Sequence[Scales], found: Iterable[Assigned], how: Assignment) -> Quantized:
         """Return the round with these integers, tensor by tensor: tables, offsets and step are the best for them."""
         counts, moments, levels = self._blank(len(how.costs)), np.zeros((OFFSETS + 1, 6)), []
-        each = []
+        weighed, plain = [], []
         for one in found:
             counts += one.counts
             moments += one.moments
-            each.append(one.moments)
+            weighed.append(one.moments)
+            plain.append(one.plain)
             if self.keeping:
                 levels.append(one.levels)
         offsets, stretch, distortion = refitted(moments, moving=self.moving, stretching=self.stretching)
@@ -276,11 +283,14 @@ class Quantizer:
         )
         model = Model(self.nu, self.pairs and not self.nu, offsets, tables)
         units = [(how.step / source.finer) ** 2 for source in self.sources]
-        lost = [own * unit for own, unit in zip(_missed_each(each, offsets, stretch), units, strict=True)]
+        lost, each = (
+            [own * unit for own, unit in zip(_missed_each(of, offsets, stretch), units, strict=True)]
+            for of in (plain, weighed)
+        )
         alike = all(source.finer == 1 for source in self.sources)
         return Quantized(
             self.sources, scales, levels if self.keeping else None, counts, how.step * stretch, model,
-            distortion * how.step**2 if alike else math.fsum(lost), bits, how, lost,
+            distortion * how.step**2 if alike else math.fsum(each), bits, how, lost,
         )  # fmt: skip
 
 
@@ -321,6 +331,7 @@ def _piece(source: Source, scales: Scales) -> Piece:
     segments = scales.segments()
     classes = np.repeat(segments.classes.astype(np.uint8), np.diff(segments.borders))
     weights = scales.sorted(source.importances) if len(source.importances) else source.importances
+    weights = weights.astype(np.float64, copy=False)
     return frozen(scales.sorted(source.values())), frozen(weights), frozen(classes)
 
 

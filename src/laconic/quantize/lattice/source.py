@@ -33,7 +33,7 @@ class Source:
         transform: of `laconic.format.codes.grid.TRANSFORMS`.
         mode: which axes have scales.
         load: gives what is quantized, row-major, float32 or float64, shape (size,): kept, or made anew each time.
-        importances: h, shape (size,), float64, or (0,) for 1 throughout.
+        importances: h, shape (size,), float32 or float64, or (0,) for 1 throughout.
         row_scales: log₂ of the standard deviation in each row (or of all) where it is largest, shape (rows,) or (1,).
         deficits: how much less it is in each column and each position, as the mode says: log₂, ≥ 0.
         finer: how many times finer its step is than that of the other tensors: it is quantized so many times larger.
@@ -73,7 +73,8 @@ def prepare(
     """Return ``array`` ready to be quantized.
 
     The cosine transform is taken where it lowers the mean logarithm of the variances of the positions in a kernel,
-    which is what bits follow, and where there are no importances. Axes get scales where these save more than they cost.
+    which is what bits follow. An error in what is transformed is one in all weights of the kernel: its importance is
+    the mean of theirs. Axes get scales where these save more than they cost.
 
     Args:
         name: of the tensor.
@@ -81,20 +82,27 @@ def prepare(
         floor: the standard deviation below which a weight costs nothing, about.
         cosine: whether a transform may be taken.
         scales: which axes may have scales.
-        importances: h, of the array's shape.
+        importances: h, of the array's shape, float32 or float64; exact where no transform may be taken.
         dtype: the type that the tensor is decompressed to; the array's own unless given.
         load: gives the array again: where it is given, nothing of the tensor's size is kept.
     """
     values = floats(array)
     transform = "none"
-    if cosine and importances is None and transformable(array.shape) and array.size:
+    if cosine and transformable(array.shape) and array.size:
         transformed = forward(values)
         if _spread(transformed) < _spread(values):
             transform, values = "cosine", transformed
+            importances = None if importances is None else _even(importances)
     mode, rows, deficits = _scales(values.reshape(folded(array.shape)), floor, scales)
-    heavy = np.zeros(0) if importances is None else importances.reshape(-1).astype(np.float64)
+    heavy = np.zeros(0) if importances is None else np.ascontiguousarray(importances).reshape(-1)
     take = _kept(values) if load is None else _made_anew(load, transform)
     return Source(name, array.shape, dtype or array.dtype.name, transform, mode, take, heavy, rows, deficits)
+
+
+def _even(importances: np.ndarray) -> np.ndarray:
+    """Return for each weight the mean over its kernel."""
+    means = importances.mean(axis=tuple(range(2, importances.ndim)), keepdims=True)
+    return np.broadcast_to(means, importances.shape)
 
 
 def floats(array: np.ndarray) -> np.ndarray:
