@@ -40,7 +40,7 @@ from laconic.theory.metric import Metrics
 from laconic.training.loop import trainable
 from laconic.training.task import Task
 
-Effort = Literal["direct", "train"]
+Effort = Literal["direct", "calibrate", "train"]
 Watch = Callable[[LCState], None]
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -67,6 +67,9 @@ def compress(
     watch: Watch | None = None,
     threads: int | None = None,
     recalibrate: int = 0,
+    calibration: Any = None,
+    samples: int | None = None,
+    fold: bool = True,
 ) -> Result:
     """Compress a network; the one given stays as it is.
 
@@ -85,8 +88,10 @@ def compress(
             `Budget` puts all of these on one grid, at the step that meets it; see it for what a weight is. Classes of
             modules in a plan are those of the network, or else of the task's module.
         task: loss and training data; ``effort="train"`` needs both.
-        effort: "direct" projects the weights once (seconds); "train" runs the LC algorithm. What the arguments allow,
-            without: "train" for a plan or a compression and a task with training data, and "direct" else.
+        effort: "direct" projects the weights once (seconds); "calibrate" meets a budget by what layers read in some
+            inputs, without labels (minutes); "train" runs the LC algorithm. What the arguments allow, without:
+            "calibrate" where there is a ``calibration``, "train" for a plan or a compression and a task with training
+            data, and "direct" else.
         bits: a budget by its own name: ``bits=3`` is ``budget=Budget(bits=3)``.
         size: in bytes, likewise.
         ratio: of the uncompressed file to this one, likewise.
@@ -110,6 +115,10 @@ def compress(
         recalibrate: for ``effort="direct"``: training samples by which running statistics of batch normalization
             follow what compression has done to their inputs (`laconic.lc.recalibrate`); as many further ones say
             whether the outputs come closer to the original's. ``result.recalibration`` tells; 0 for none.
+        calibration: for ``effort="calibrate"``: inputs, as a `DataLoader`, a list of batches, whatever gives batches,
+            or one tensor; the task's training data unless given (`laconic.calibrate.calibration.Calibration.of`).
+        samples: of these, how many are looked at, a fifth of them to judge by: 1024 unless told.
+        fold: whether calibration may fold batch normalization into the layers before it, which changes no output.
 
     Raises:
         PlanError: when the plan does not fit, or ``effort="train"``, an importance or ``recalibrate`` has no
@@ -133,7 +142,9 @@ def compress(
     network = unwrapped(network) if isinstance(network, nn.Module) else network
     named = {"bits": bits, "size": size, "ratio": ratio, "snr": snr}
     plan, budget = _parted(plan, _one_budget(plan, budget, named, effort), lossless)
-    asked, effort = effort, _effort(effort, task, budget, recalibrate)
+    asked, effort = effort, _effort(effort, task, budget, recalibrate, calibration is not None)
+    if effort != "calibrate" and samples is not None:
+        raise PlanError("samples goes with effort 'calibrate'")
     if training is not None and asked is None and effort == "direct":
         raise PlanError("training goes with effort 'train': a plan or a compression, and a task with training data")
     if quality not in QUALITIES or (quality != "default" and not budget):
@@ -150,6 +161,14 @@ def compress(
     plan = plan if importance is None else replace(plan, importance=importance)
     metrics = plan.metrics(task, whole.params) if metrics is None and resume is None else metrics
     metrics = metrics and {whole.names.get(name, name): metric for name, metric in metrics.items()}
+    if budget and effort == "calibrate":
+        if plan.tensors or plan.importance:
+            raise PlanError("calibration chooses for all weights itself: leave plan and importance out, or calibration")
+        notes |= buffers_told(whole, buffers)
+        source = Calibration.of(task or _module(module), calibration, 1024 if samples is None else samples, seed)
+        kept = [row.names for row in plan.rows(whole, None, alike=True)[0]]
+        fitted, told = calibrated(whole, source, budget, quality, notes, lossless=kept, buffers=buffers, fold=fold, reference_bytes=reference)
+        return Result(fitted.codes, notes, fitted=fitted, signals=fitted.signals, calibration=told)
     if budget:
         notes |= buffers_told(whole, buffers)
         fitted = within(
