@@ -191,7 +191,7 @@ class _Network:
         for name, old, changed in zip((layer, norm), (one, two), _folds(first, second, one, two), strict=True):
             for kind, tensor in changed.items():
                 given = old[kind]
-                new[self.firsts[f"{name}.{kind}"]] = tensor.to(given.device, given.dtype, copy=True).contiguous()
+                new[self.firsts[f"{name}.{kind}"]] = tensor.to(given.device, given.dtype).contiguous()
         bad = [f"{name} ({dtype_name(tensor)})" for name, tensor in new.items() if not tensor.isfinite().all()]
         return new, f"has a variance of 0 or less, or one that takes out of range {listed(bad)}" if bad else ""
 
