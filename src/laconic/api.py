@@ -3,11 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, Literal, TypeVar, cast, overload
 
 from torch import Tensor, nn
 
+from laconic.calibrate.calibration import SAMPLES, Calibration
+from laconic.calibrate.compressed import calibrated
 from laconic.csteps.compression import Compression
+from laconic.csteps.lossless import Lossless
 from laconic.errors import DataError, PlanError, WeightsError
 from laconic.format import container
 from laconic.format.compact import compact
@@ -31,7 +34,7 @@ from laconic.models.params import (
     typed_as,
     unwrapped,
 )
-from laconic.models.ties import untied
+from laconic.models.ties import Untied, untied
 from laconic.plans.plan import Plan, weights_only
 from laconic.quantize.budget import QUALITIES, Budget
 from laconic.result import Result, recalibrated
@@ -117,7 +120,7 @@ def compress(
             whether the outputs come closer to the original's. ``result.recalibration`` tells; 0 for none.
         calibration: for ``effort="calibrate"``: inputs, as a `DataLoader`, a list of batches, whatever gives batches,
             or one tensor; the task's training data unless given (`laconic.calibrate.calibration.Calibration.of`).
-        samples: of these, how many are looked at, a fifth of them to judge by: 1024 unless told.
+        samples: of these, how many are looked at, a fifth of them to judge by: 1280 unless told.
         fold: whether calibration may fold batch normalization into the layers before it, which changes no output.
 
     Raises:
@@ -162,12 +165,14 @@ def compress(
     metrics = plan.metrics(task, whole.params) if metrics is None and resume is None else metrics
     metrics = metrics and {whole.names.get(name, name): metric for name, metric in metrics.items()}
     if budget and effort == "calibrate":
-        if plan.tensors or plan.importance:
-            raise PlanError("calibration chooses for all weights itself: leave plan and importance out, or calibration")
         notes |= buffers_told(whole, buffers)
-        source = Calibration.of(task or _module(module), calibration, 1024 if samples is None else samples, seed)
-        kept = [row.names for row in plan.rows(whole, None, alike=True)[0]]
-        fitted, told = calibrated(whole, source, budget, quality, notes, lossless=kept, buffers=buffers, fold=fold, reference_bytes=reference)
+        if task is None and module is None:
+            raise PlanError("effort 'calibrate' runs the network: give the module, not its weights alone, or a task")
+        source = Calibration.of(task or cast(nn.Module, module), calibration, samples or SAMPLES, seed)
+        fitted, told = calibrated(
+            whole, source, budget, quality, notes, lossless=_kept(plan, whole), buffers=buffers, fold=fold,
+            reference_bytes=reference,
+        )  # fmt: skip
         return Result(fitted.codes, notes, fitted=fitted, signals=fitted.signals, calibration=told)
     if budget:
         notes |= buffers_told(whole, buffers)
@@ -200,6 +205,17 @@ def compress(
     return Result(whole.named(codes), notes, tuple(history), fixed=tuple(state.fixed), signals=kept)
 
 
+def _kept(plan: Plan, network: Untied) -> list[str]:
+    """Return the names of the tensors that a plan keeps as they are.
+
+    Raises:
+        PlanError: where it has rows of another kind, or an importance.
+    """
+    if plan.importance or any(not isinstance(row, Lossless) for row in plan.tensors.values()):
+        raise PlanError("calibration chooses for all weights itself; leave out the plan's rows and its importance")
+    return [name for row in plan.resolve(network.params, network.names)[: len(plan.tensors)] for name in row.names]
+
+
 def _one_budget(plan: object, budget: Budget | None, named: Mapping[str, Any], effort: Effort | None) -> Budget | None:
     """Return the budget that one of the arguments names, or that of a call that names nothing.
 
@@ -219,17 +235,30 @@ def _one_budget(plan: object, budget: Budget | None, named: Mapping[str, Any], e
     return budget
 
 
-def _effort(effort: Effort | None, task: Task | None, budget: Budget | None, recalibrate: int) -> Effort:
+def _effort(
+    effort: Effort | None, task: Task | None, budget: Budget | None, recalibrate: int, has_calibration: bool
+) -> Effort:
     """Return the effort that is asked for, or else what the arguments allow.
 
     Raises:
         PlanError: when it is none, or lacks what it needs.
     """
-    if effort not in (None, "direct", "train"):
-        raise PlanError(f"effort is 'direct' or 'train', not {effort!r}")
+    if effort not in (None, "direct", "calibrate", "train"):
+        raise PlanError(f"effort is 'direct', 'calibrate' or 'train', not {effort!r}")
+    effort = "calibrate" if effort is None and has_calibration else effort
+    if has_calibration and effort != "calibrate":
+        raise PlanError(f"calibration goes with effort 'calibrate', not {effort!r}")
     can_train = task is not None and task.train is not None
     if effort is None:
         effort = "train" if can_train and not budget and not recalibrate else "direct"
+    if effort == "calibrate":
+        if not budget:
+            raise PlanError("effort 'calibrate' meets a budget: name one, such as bits=2, size=100_000 or ratio=20")
+        if recalibrate:
+            raise PlanError("recalibrate goes with effort 'direct': calibration takes care of running statistics itself")
+        if not (has_calibration or can_train):
+            raise PlanError("effort 'calibrate' needs inputs: calibration=..., a DataLoader, batches or a tensor")
+        return effort
     if recalibrate and (effort == "train" or not can_train):
         raise PlanError(
             "recalibrate needs a task with training data, and effort 'direct': training moves running statistics itself"

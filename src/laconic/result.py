@@ -8,6 +8,7 @@ from typing import Any, final
 
 from torch import Tensor, nn
 
+from laconic.calibrate.compressed import Told
 from laconic.format import container
 from laconic.format.codes import Code
 from laconic.format.container import LacFile
@@ -36,6 +37,7 @@ class Result:
             (`weight_norm`), by name. Of a trained one only whether it is all 0 or not finite. Running statistics that
             recalibration has moved count as they were before it.
         recalibration: what it has come to, where it was asked for.
+        calibration: what it has looked at and come to, where weights were chosen by what layers read.
     """
 
     codes: Mapping[str, Code]
@@ -45,6 +47,7 @@ class Result:
     fixed: tuple[str, ...] = ()
     signals: Mapping[str, Signal] = field(default_factory=dict)
     recalibration: Recalibrated | None = None
+    calibration: Told | None = None
 
     def __repr__(self) -> str:
         return f"Result({len(self.codes):,} tensors, {self.file_bytes:,} bytes)"

@@ -59,6 +59,10 @@ class Sensitivities:
     guessed: tuple[str, ...]
 
 
+SAMPLES = 1280
+"""That are looked at unless somebody says how many: four fifths to calibrate on, a fifth to judge by."""
+
+
 @final
 @dataclass(frozen=True, eq=False)
 class Calibration:
@@ -79,7 +83,7 @@ class Calibration:
     notes: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, network: nn.Module | Task, source: Any = None, samples: int = 1024, seed: int = 0) -> "Calibration":
+    def of(cls, network: nn.Module | Task, source: Any = None, samples: int = SAMPLES, seed: int = 0) -> "Calibration":
         """Return a network with the first ``samples`` of a pass over ``source``, a fifth of them held out.
 
         Of each batch the last rows are held out, as many as it takes for a fifth of all samples up to there, of all of

@@ -1,10 +1,13 @@
 """The smallest lossless code of a tensor: one value is told once, a mask by its tiles, all else by its numbers."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from laconic.format.codes import Code, CodebookCode, DenseCode, Symbols, TileSparseCode, Values, shared
+from laconic.format.codes.sharing import SMALL
 from laconic.format.codes.tile_sparse import flattened, spread
 from laconic.format.coding import FLOATS
 from laconic.format.coding.dtypes import HALVES
@@ -46,8 +49,36 @@ def lossless(array: np.ndarray) -> Code:
 
 
 def together(codes: Mapping[str, Code]) -> dict[str, Code]:
-    """Return ``codes`` with the small dense ones in one stream, but for those of one value, which is told once."""
-    return {**codes, **shared({name: code for name, code in codes.items() if not _is_of_one_value(code)})}
+    """Return ``codes`` with the small dense ones in one stream, but for those of one value.
+
+    Where several have the same one they are parts of one stream that repeats it, as the norms of a network have in
+    which batch normalization is folded; a larger one tells it by itself.
+    """
+    codes = {**codes, **_constants(codes)}
+    users = Counter(id(code.values) for code in codes.values() if isinstance(code, DenseCode))
+    varied = {
+        name: code
+        for name, code in codes.items()
+        if not (_is_of_one_value(code) or isinstance(code, DenseCode) and users[id(code.values)] > 1)
+    }
+    return {**codes, **shared(varied)}
+
+
+def _constants(codes: Mapping[str, Code]) -> dict[str, Code]:
+    """Return the small dense codes that have the same one value throughout as others, with one stream for each value."""
+    alike: dict[tuple[str, bytes], dict[str, DenseCode]] = {}
+    for name, code in codes.items():
+        if isinstance(code, DenseCode) and 1 < code.size <= SMALL and len(code.values) == code.size:
+            numbers = code.values.array
+            if numbers.strides == (0,) or numbers.tobytes() == numbers[:1].tobytes() * code.size:
+                alike.setdefault((code.dtype, numbers[:1].tobytes()), {})[name] = code
+    shared_codes = dict[str, Code]()
+    for group in alike.values():
+        if len({id(code.values) for code in group.values()}) > 1:
+            longest = max(group.values(), key=lambda code: code.size)
+            values = Values(np.broadcast_to(longest.values.array[:1].copy(), (longest.size,)))
+            shared_codes |= {name: replace(code, values=values) for name, code in group.items()}
+    return shared_codes
 
 
 def is_mask(array: np.ndarray) -> bool:
