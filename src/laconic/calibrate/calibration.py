@@ -314,18 +314,19 @@ class Calibration:
         tracked = {name: tensor.detach().requires_grad_(name in leaves) for name, tensor in params.items()}
         written, read, uses = list[tuple[str, int, GradientEdge]](), dict[str, float](), uses_of(self.module)
 
-        def listen(layer: nn.Module, inputs: Inputs, output: Any) -> None:
+        def listen(layer: nn.Module, inputs: Inputs, output: Any) -> Any:
+            before = len(written)
             for leaf, name in uses[layer][1].items():
                 if name not in places or isinstance(layer, nn.Embedding) != places[name].diagonal:
                     continue
                 if recurrent_leaf(leaf):
                     with torch.no_grad():
-                        read[name] = read.get(name, 0.0) + float(
-                            columns_of(layer, leaf, inputs).double().square().sum()
-                        )
+                        squares = columns_of(layer, leaf, inputs).double().square().sum()
+                    read[name] = read.get(name, 0.0) + float(squares)
                 elif output.requires_grad:
                     axis = -1 - len(getattr(layer, "kernel_size", ()))
                     written.append((name, axis, get_gradient_edge(output)))
+            return output.clone() if len(written) > before else output  # a view changed in place would lose its edge
 
         with watching(self.module, after={layer: partial(listen, layer) for layer in uses}), torch.enable_grad():
             rows, kind = output_rows(self._run(tracked, self.seen[number]), self.kind)
