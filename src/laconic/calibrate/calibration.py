@@ -35,7 +35,7 @@ from laconic.calibrate.samples import drawn, output_rows, split
 from laconic.errors import DataError, LaconicError, PlanError
 from laconic.models.params import Params, first_names
 from laconic.theory.importance.columns import columns_of, obstacle
-from laconic.theory.importance.directions import of_model
+from laconic.theory.importance.directions import random_signs, signed_classes
 from laconic.theory.importance.moments import Moments
 from laconic.theory.importance.reading import leaves_of, once, wide
 from laconic.theory.importance.recurrence import recurrent_leaf
@@ -51,7 +51,9 @@ class Sensitivities:
 
     Args:
         rows: s by the name of the weight, float64, shape (outputs of the weight,): the mean, over samples and
-            positions, of the squared gradient by what the weight writes there.
+            positions, of the squared gradient by what the weight writes there. For logits tr(diag(s) D Σ Dᵀ) is about
+            twice the Kullback-Leibler divergence that an error D of the weight costs a sample, in nats; for values it
+            is about their squared change.
         guessed: weights whose layers have no gradient: they have the mean of all others, or 1 where there are none.
     """
 
@@ -277,11 +279,11 @@ class Calibration:
     def sensitivities(self, params: Params, seed: int = 0) -> Sensitivities:
         """Return how much the outputs move with what each weight writes: one backward pass for each batch that is seen.
 
-        The gradients are those of −log p(y), y drawn from the network's own softmax for each row of logits; where
-        outputs are values, of their product with random signs. So s is, in expectation, of `E[Jᵀ B Bᵀ J]`, the Fisher
-        matrix of the logits, or the sum over all values (`laconic.theory.importance.directions`). Products of
-        recurrent layers are not written anywhere; a row of such a weight has the s for which s · tr Σ is the squared
-        gradient by that row of one sample.
+        The gradients are those of products with one random direction b for each row of the outputs, of E[b bᵀ] the
+        Fisher matrix of the row's softmax where it is logits, and 1 where it is values: in expectation they are those
+        of −log p(y) with y drawn from the network's own softmax, but vary less (`signed_classes`). Products of
+        recurrent layers are not written anywhere: a row of such a weight has the s for which s · tr Σ is the mean
+        square of the gradient of a sample by that row.
 
         Args:
             params: every parameter by its name.
@@ -328,11 +330,18 @@ class Calibration:
                     written.append((name, axis, get_gradient_edge(output)))
             return output.clone() if len(written) > before else output  # a view changed in place would lose its edge
 
-        with watching(self.module, after={layer: partial(listen, layer) for layer in uses}), torch.enable_grad():
+        recurrent = any(isinstance(layer, nn.RNNBase) for layer in uses)  # cuDNN's have no gradients in evaluation mode
+        hooks = {layer: partial(listen, layer) for layer in uses}
+        with (
+            torch.enable_grad(),
+            torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled and not recurrent),
+            watching(self.module, after=hooks),
+        ):
             rows, kind = output_rows(self._run(tracked, self.seen[number]), self.kind)
             if not rows.requires_grad or not (written or read):
                 return {}
-            direction = of_model(kind, 1.0, 1, generator)(rows.detach(), self.seen[number])[0]
+            draw = signed_classes(generator) if kind == "classification" else random_signs(1.0, 1, generator)
+            direction = draw(rows.detach(), self.seen[number])[0]
             firsts = {first_names(self.module)[name]: tensor for name, tensor in tracked.items() if name in leaves}
             targets: list[Any] = [edge for *_, edge in written] + [firsts[name] for name in read]
             slopes = torch.autograd.grad(rows, targets, direction.to(rows.dtype), allow_unused=True)
