@@ -220,7 +220,7 @@ def exact(calibration: Calibration, params: dict[str, Tensor], name: str, layer:
 def test_sensitivities_are_in_expectation_a_loop_over_classes():
     """Of a layer that is called twice, of one that is tied, and of matrices of a recurrent layer by their own law."""
     calibration, params = language()
-    draws = [calibration.sensitivities(params, seed) for seed in range(100)]
+    draws = [calibration.sensitivities(params, seed) for seed in range(60)]
     assert not any(draw.guessed for draw in draws)
     for name, layer in (
         ("twice.weight", "twice"),
@@ -349,3 +349,21 @@ def test_logits_of_a_task_have_their_classes_along_the_second_axis():
     rows = calibration.outputs(params_of(module), calibration.seen[0])
     assert torch.equal(rows, module(inputs[:5]).transpose(1, 2).reshape(-1, 5))
     assert calibration.sensitivities(params_of(module)).rows["weight"].shape == (5,)
+
+
+def test_a_task_is_called_as_it_says_and_keeps_the_targets_that_its_forward_looks_at():
+    def forward(module: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+        return module(batch[0]) * batch[1].unsqueeze(1)
+
+    module, inputs, factors = mlp(), normal(20, 3), 2 + normal(20)
+    data = DataLoader(TensorDataset(inputs, factors), batch_size=4, shuffle=True)
+    task = Task(module, data, lambda outputs, batch: outputs.sum(), forward=forward, validation=[])
+    calibration, params = Calibration.of(task, samples=20), params_of(module)
+    for batch in calibration.batches:
+        assert torch.equal(calibration.outputs(params, batch), forward(module, batch))
+    seen = torch.cat([batch[1] for batch in calibration.seen])
+    found = calibration.sensitivities(params).rows["2.weight"]
+    torch.testing.assert_close(found, seen.square().mean().expand(2))
+    again, other = Calibration.of(task, samples=20), Calibration.of(task, samples=20, seed=1)
+    assert torch.equal(again.seen[0][0], calibration.seen[0][0])
+    assert not torch.equal(other.seen[0][0], calibration.seen[0][0])
