@@ -232,6 +232,32 @@ def test_sensitivities_are_in_expectation_a_loop_over_classes():
         assert (mean - expected).norm() < 0.2 * expected.norm()
 
 
+def test_by_weights_the_whole_is_the_square_of_their_gradients():
+    """Below a mean over positions all gradients point one way, and errors of one weight add up over them."""
+
+    class Mean(nn.Module):
+        def forward(self, inputs: Tensor) -> Tensor:
+            return inputs.mean(-1)
+
+    module = seeded_module(lambda: nn.Sequential(nn.Conv1d(2, 3, 2), Mean())).double()
+    inputs = normal(400, 2, 6)
+    inputs[:, :, 1:] = inputs[:, :, :1]  # the same at each position
+    calibration, params = Calibration.of(module, inputs), params_of(module)
+    outputs, weights = (
+        torch.stack([calibration.sensitivities(params, seed, by).rows["0.weight"] for seed in range(15)]).mean(0)
+        for by in ("outputs", "weights")
+    )
+    sigma, error = calibration.moments(params)["0.weight"].second[0], normal(3, 4, seed=5)
+    changed = {**params, "0.weight": params["0.weight"] + error.view(3, 2, 2)}
+    moved = [calibration.outputs(changed, batch) - calibration.outputs(params, batch) for batch in calibration.seen]
+    cost = torch.cat(moved).square().sum(1).mean()
+    torch.testing.assert_close(outputs, torch.full((3,), 1 / 25, dtype=DOUBLE))
+    torch.testing.assert_close(weights.sum() * sigma.trace(), 5 * outputs.sum() * sigma.trace(), rtol=0.15, atol=0)
+    torch.testing.assert_close((weights * ((error @ sigma) * error).sum(1)).sum(), cost, rtol=0.15, atol=0)
+    with pytest.raises(PlanError, match="'outputs' or by 'weights'"):
+        calibration.sensitivities(params, by="inputs")
+
+
 def test_sensitivities_of_values_are_squares_of_the_jacobian():
     module = mlp()
     calibration, params = Calibration.of(module, normal(500, 3)), params_of(module)
