@@ -10,9 +10,11 @@ from torch.utils.data import DataLoader, TensorDataset
 from toys import DOUBLE, classifier, generator, normal, seeded_module
 
 from laconic.calibrate.calibration import Calibration
+from laconic.calibrate.sensitivity import energy
 from laconic.errors import DataError, PlanError, WeightsError
 from laconic.models.params import params_of
 from laconic.theory.importance import input_moments
+from laconic.theory.importance.columns import columns_of
 from laconic.training.batches import size_of
 from laconic.training.judges import cross_entropy
 from laconic.training.task import Task
@@ -256,6 +258,13 @@ def test_by_weights_the_whole_is_the_square_of_their_gradients():
     torch.testing.assert_close((weights * ((error @ sigma) * error).sum(1)).sum(), cost, rtol=0.15, atol=0)
     with pytest.raises(PlanError, match="'outputs' or by 'weights'"):
         calibration.sensitivities(params, by="inputs")
+
+
+def test_the_energy_of_columns_is_their_sum_of_squares():
+    layer = nn.Conv2d(4, 6, (3, 2), stride=2, padding=1, groups=2, padding_mode="reflect").double()
+    for inputs in (normal(3, 4, 5, 5), normal(4, 5, 5)):
+        expected = columns_of(layer, "weight", (inputs,)).square().sum()
+        assert energy(layer, "weight", (inputs,)) == pytest.approx(float(expected))
 
 
 def test_sensitivities_of_values_are_squares_of_the_jacobian():

@@ -98,7 +98,7 @@ def slopes(
             if name not in places or isinstance(layer, nn.Embedding) != places[name].diagonal:
                 continue
             if recurrent_leaf(leaf) or by == "weights":
-                read[name] = read.get(name, 0.0) + _energy(layer, leaf, inputs)
+                read[name] = read.get(name, 0.0) + energy(layer, leaf, inputs)
             if not recurrent_leaf(leaf) and output.requires_grad:
                 written.append((name, -1 - len(getattr(layer, "kernel_size", ())), get_gradient_edge(output)))
         return output.clone() if len(written) > before else output  # a view changed in place would lose its edge
@@ -144,12 +144,13 @@ def _squares(slope: Tensor, axis: int) -> Tensor:
 
 
 @torch.no_grad()
-def _energy(layer: nn.Module, leaf: str, inputs: Inputs) -> float:
+def energy(layer: nn.Module, leaf: str, inputs: Inputs) -> float:
     """Return Σ ‖x‖² over the columns that a weight multiplies."""
     if isinstance(layer, nn.Embedding):
         return float(inputs[0].numel())
     if isinstance(layer, Convolution):
-        return float(windows(layer, wide(inputs[0]).square()).sum(dtype=torch.float64))
+        squares = wide(inputs[0]).square().sum(-1 - len(layer.kernel_size), keepdim=True).expand_as(inputs[0])
+        return float(windows(layer, squares)[:, 0, 0].sum(dtype=torch.float64))  # one channel, which has all of them
     return float(columns_of(layer, leaf, inputs).square().sum(dtype=torch.float64))
 
 
