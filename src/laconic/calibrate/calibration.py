@@ -14,7 +14,6 @@ from typing import Any, final
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import GradientEdge, get_gradient_edge
 
 from laconic import interrupts
 from laconic.calibrate.meeting import (
@@ -32,31 +31,14 @@ from laconic.calibrate.meeting import (
     watching,
 )
 from laconic.calibrate.samples import drawn, output_rows, split
+from laconic.calibrate.sensitivity import By, Sensitivities, slopes, together
 from laconic.errors import DataError, LaconicError, PlanError
 from laconic.models.params import Params, first_names
-from laconic.theory.importance.columns import columns_of, obstacle
-from laconic.theory.importance.directions import of_model
+from laconic.theory.importance.columns import obstacle
 from laconic.theory.importance.moments import Moments
-from laconic.theory.importance.reading import leaves_of, once, wide
-from laconic.theory.importance.recurrence import recurrent_leaf
 from laconic.training.batches import Batch, Batches, size_of
 from laconic.training.judges import Kind, described
 from laconic.training.task import Task
-
-
-@final
-@dataclass(frozen=True)
-class Sensitivities:
-    """How much the outputs of a network move with what layers write.
-
-    Args:
-        rows: s by the name of the weight, float64, shape (outputs of the weight,): the mean, over samples and
-            positions, of the squared gradient by what the weight writes there.
-        guessed: weights whose layers have no gradient: they have the mean of all others, or 1 where there are none.
-    """
-
-    rows: Mapping[str, Tensor]
-    guessed: tuple[str, ...]
 
 
 SAMPLES = 1280
@@ -288,76 +270,27 @@ class Calibration:
         counts = [call.frequencies() for meeting in meetings for call in meeting.calls]
         return torch.stack(counts).sum(0) / sum(meeting.samples for meeting in meetings)
 
-    def sensitivities(self, params: Params, seed: int = 0) -> Sensitivities:
+    def sensitivities(self, params: Params, seed: int = 0, by: By = "outputs") -> Sensitivities:
         """Return how much the outputs move with what each weight writes: one backward pass for each batch that is seen.
-
-        The gradients are those of −log p(y), y drawn from the network's own softmax for each row of logits; where
-        outputs are values, of their product with random signs. So s is, in expectation, of `E[Jᵀ B Bᵀ J]`, the Fisher
-        matrix of the logits, or the sum over all values (`laconic.theory.importance.directions`). Products of
-        recurrent layers are not written anywhere; a row of such a weight has the s for which s · tr Σ is the squared
-        gradient by that row of one sample.
 
         Args:
             params: every parameter by its name.
             seed: of what is drawn.
+            by: see `laconic.calibrate.sensitivity`: "outputs", or "weights", which costs more and says more.
 
         Raises:
             DataError: as `survey` and `outputs`.
+            PlanError: for another ``by``.
             WeightsError: as `Task.outputs`.
         """
         places = {place.name: place for place in self._known(params).places}
         generator = torch.Generator().manual_seed(seed)
-        squares, counts = dict[str, Tensor](), dict[str, float]()
-        for number in range(len(self.seen)):
-            for name, (square, count) in self._slopes(params, number, places, generator).items():
-                squares[name] = squares[name] + square if name in squares else square
-                counts[name] = counts.get(name, 0.0) + count
-        means = {name: square / counts[name] for name, square in squares.items() if counts[name]}
-        typical = float(torch.cat(list(means.values())).mean()) if means else 1.0
+        parts = [
+            slopes(self.task, params, places, partial(self._run, batch=batch), generator, by) for batch in self.seen
+        ]
         own = dict(self.module.named_parameters(remove_duplicate=False))
         sizes = {name: own[name].shape[int(place.diagonal)] for name, place in places.items()}
-        guesses = {name: torch.full((size,), typical, dtype=torch.float64) for name, size in sizes.items()}
-        return Sensitivities({**guesses, **means}, tuple(name for name in places if name not in means))
-
-    def _slopes(
-        self, params: Params, number: int, places: Mapping[str, Place], generator: torch.Generator
-    ) -> dict[str, tuple[Tensor, float]]:
-        """Return sums of squared gradients by row, and what they are to be divided by, for one batch."""
-        params = once(self.task, params)
-        leaves = leaves_of(self.task, params)
-        tracked = {name: tensor.detach().requires_grad_(name in leaves) for name, tensor in params.items()}
-        written, read, uses = list[tuple[str, int, GradientEdge]](), dict[str, float](), uses_of(self.module)
-
-        def listen(layer: nn.Module, inputs: Inputs, output: Any) -> None:
-            for leaf, name in uses[layer][1].items():
-                if name not in places or isinstance(layer, nn.Embedding) != places[name].diagonal:
-                    continue
-                if recurrent_leaf(leaf):
-                    with torch.no_grad():
-                        read[name] = read.get(name, 0.0) + float(
-                            columns_of(layer, leaf, inputs).double().square().sum()
-                        )
-                elif output.requires_grad:
-                    axis = -1 - len(getattr(layer, "kernel_size", ()))
-                    written.append((name, axis, get_gradient_edge(output)))
-
-        with watching(self.module, after={layer: partial(listen, layer) for layer in uses}), torch.enable_grad():
-            rows, kind = output_rows(self._run(tracked, self.seen[number]), self.kind)
-            if not rows.requires_grad or not (written or read):
-                return {}
-            direction = of_model(kind, 1.0, 1, generator)(rows.detach(), self.seen[number])[0]
-            firsts = {first_names(self.module)[name]: tensor for name, tensor in tracked.items() if name in leaves}
-            targets: list[Any] = [edge for *_, edge in written] + [firsts[name] for name in read]
-            slopes = torch.autograd.grad(rows, targets, direction.to(rows.dtype), allow_unused=True)
-        found = dict[str, tuple[Tensor, float]]()
-        for (name, axis), slope in zip([(n, a) for n, a, _ in written] + [(n, 0) for n in read], slopes, strict=True):
-            if slope is None:
-                continue
-            square = wide(slope).movedim(axis, 0).flatten(1).square().sum(1, dtype=torch.float64)
-            before = found.get(name, (torch.zeros_like(square), 0.0))
-            count = read.get(name, slope.numel() / len(square))
-            found[name] = before[0] + square, before[1] + count
-        return found
+        return together(parts, sizes, by)
 
     def _known(self, params: Params) -> Survey:
         """Return the first survey."""

@@ -192,14 +192,14 @@ def uses_of(module: nn.Module) -> Uses:
 def watching(
     module: nn.Module,
     before: Mapping[nn.Module, Callable[[Inputs], None]] | None = None,
-    after: Mapping[nn.Module, Callable[[Inputs, Any], None]] | None = None,
+    after: Mapping[nn.Module, Callable[[Inputs, Any], Any]] | None = None,
 ) -> Iterator[None]:
     """Hold ``module`` in evaluation mode, with every layer called as a layer; afterwards it is as it was.
 
     Args:
         module: the network.
         before: for a layer what is called with its inputs before it runs.
-        after: for a layer what is called with its inputs and its output.
+        after: for a layer what is called with its inputs and its output, and returns the output to go on with.
     """
     handles = []
     fused = torch.backends.mha.get_fastpath_enabled()  # attention in one kernel, past its layers
@@ -222,9 +222,9 @@ def _before(hook: Callable[[Inputs], None], layer: nn.Module, given: Inputs, nam
 
 
 def _after(
-    hook: Callable[[Inputs, Any], None], layer: nn.Module, given: Inputs, named: dict[str, Any], output: Any
-) -> None:
-    hook(_bound(layer, given, named), output)
+    hook: Callable[[Inputs, Any], Any], layer: nn.Module, given: Inputs, named: dict[str, Any], output: Any
+) -> Any:
+    return hook(_bound(layer, given, named), output)
 
 
 def _bound(layer: nn.Module, given: Inputs, named: Mapping[str, Any]) -> Inputs:

@@ -137,7 +137,7 @@ def _rates(
 
 def worth(calibration: Calibration, params: Params) -> dict[str, float]:
     """Return what a squared error of what each weight writes, at a position, adds to half the outputs' divergence."""
-    found = calibration.sensitivities(params)
+    found = calibration.sensitivities(params, by="weights")
     return {name: 0.5 * float(rows.mean()) for name, rows in found.rows.items()}
 
 

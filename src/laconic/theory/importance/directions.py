@@ -115,6 +115,21 @@ def sampled_labels(temperature: float, draws: int, generator: Generator) -> Dire
     return directions
 
 
+def signed_classes(generator: Generator) -> Directions:
+    """Return one direction, `Σ_c ±√f_c (e_c − f)` with random signs: what `signed` makes of `each_class` at T = 1.
+
+    Where f is nearly sure of a class, a label drawn from it hardly ever is another one, and then counts for much; here
+    every class is in every draw. Memory is that of the logits.
+    """
+
+    def directions(outputs: Tensor, batch: Batch) -> Tensor:
+        f = _probabilities(outputs, 1.0)
+        each = f.sqrt() * signs(tuple(f.shape), f, generator)
+        return (each - f * each.sum(1, keepdim=True)).unsqueeze(0)
+
+    return directions
+
+
 def each_output(scale: float) -> Directions:
     """Return ``scale`` times the unit vector of every output."""
 

@@ -1,0 +1,180 @@
+"""How much the outputs of a network move with what its layers write: s, one number for each output of a weight.
+
+Gradients are those of products with one random direction b for each row of the outputs, with E[b bᵀ] the Fisher matrix
+of the row's softmax where it is logits, and 1 where it is values. In expectation they are those of −log p(y), y drawn
+from the network's own softmax, but vary less (`signed_classes`). What an error D of a weight costs is taken to be
+tr(diag(s) D Σ Dᵀ), about twice a Kullback-Leibler divergence in nats a sample, or a squared change of values.
+
+    outputs   s_r = E over samples and positions of g_r², g the gradient by what is written there
+    weights   the same, times the one number for which Σ_r s_r · tr Σ = E‖dL/dW‖² of a sample
+
+The first takes errors at different positions as independent, but they are those of one D: where gradients at all
+positions point one way, as below a mean over a map, they add up. The second has what the weight really adds up to, for
+errors D in random directions. Products of recurrent layers are written nowhere: they have s_r = E‖dL/dW_r‖² / tr Σ by
+either law.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal, final
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.autograd.graph import GradientEdge, get_gradient_edge
+
+from laconic.calibrate.meeting import Inputs, Place, uses_of, watching
+from laconic.calibrate.samples import output_rows
+from laconic.errors import PlanError
+from laconic.models.params import Params, first_names
+from laconic.theory.importance.columns import Convolution, columns_of, windows
+from laconic.theory.importance.directions import random_signs, signed_classes
+from laconic.theory.importance.reading import leaves_of, once, wide
+from laconic.theory.importance.recurrence import recurrent_leaf
+from laconic.training.task import Task
+
+By = Literal["outputs", "weights"]
+"""Which law: see above."""
+
+
+@final
+@dataclass(frozen=True)
+class Sensitivities:
+    """How much the outputs of a network move with what layers write.
+
+    Args:
+        rows: s by the name of the weight, float64, shape (outputs of the weight,).
+        guessed: weights whose layers have no gradient: they have the mean of all others, or 1 where there are none.
+    """
+
+    rows: Mapping[str, Tensor]
+    guessed: tuple[str, ...]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Slopes:
+    """Sums over the samples of a batch, for one weight.
+
+    Args:
+        written: Σ g² by what is written, shape (outputs,); None where nothing is.
+        positions: over how many positions.
+        weight: ‖dL/dW_r‖², shape (outputs,); None where it is not asked for, or there is none.
+        read: Σ ‖x‖² over the positions.
+    """
+
+    written: Tensor | None
+    positions: float
+    weight: Tensor | None
+    read: float
+
+
+def slopes(
+    task: Task, params: Params, places: Mapping[str, Place], run: Callable[[Params], Any], generator: Generator, by: By
+) -> dict[str, Slopes]:
+    """Return the sums of one batch, by the name of the weight.
+
+    Args:
+        task: its module, and the kind of its outputs.
+        params: every parameter by its name.
+        places: of the weights.
+        run: params → what the module gives for the batch.
+        generator: draws the directions.
+        by: the law that the sums are for.
+
+    Raises:
+        PlanError: when there is no such law.
+    """
+    if by not in ("outputs", "weights"):
+        raise PlanError(f"sensitivities go by 'outputs' or by 'weights', not by {by!r}")
+    params = once(task, params)
+    leaves, uses, firsts = leaves_of(task, params), uses_of(task.module), first_names(task.module)
+    tracked = {name: tensor.detach().requires_grad_(name in leaves) for name, tensor in params.items()}
+    written, read = list[tuple[str, int, GradientEdge]](), dict[str, float]()
+
+    def listen(layer: nn.Module, inputs: Inputs, output: Any) -> Any:
+        before = len(written)
+        for leaf, name in uses[layer][1].items():
+            if name not in places or isinstance(layer, nn.Embedding) != places[name].diagonal:
+                continue
+            if recurrent_leaf(leaf) or by == "weights":
+                read[name] = read.get(name, 0.0) + energy(layer, leaf, inputs)
+            if not recurrent_leaf(leaf) and output.requires_grad:
+                written.append((name, -1 - len(getattr(layer, "kernel_size", ())), get_gradient_edge(output)))
+        return output.clone() if len(written) > before else output  # a view changed in place would lose its edge
+
+    recurrent = any(isinstance(layer, nn.RNNBase) for layer in uses)  # cuDNN's have no gradients in evaluation mode
+    with (
+        torch.enable_grad(),
+        torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled and not recurrent),
+        watching(task.module, after={layer: partial(listen, layer) for layer in uses}),
+    ):
+        rows, kind = output_rows(run(tracked), task.kind)
+        if not rows.requires_grad or not (written or read):
+            return {}
+        draw = signed_classes(generator) if kind == "classification" else random_signs(1.0, 1, generator)
+        direction = draw(rows.detach(), None)[0].to(rows.dtype)
+        own = {firsts[name]: tensor for name, tensor in tracked.items() if name in leaves}
+        targets: list[Any] = [edge for *_, edge in written] + [own[name] for name in read]
+        found = torch.autograd.grad(rows, targets, direction, allow_unused=True)
+    of_outputs = [(name, axis, slope) for (name, axis, _), slope in zip(written, found, strict=False)]
+    of_weights = dict(zip(read, found[len(written) :], strict=True))
+    return {
+        name: _summed(
+            [(axis, slope) for own_name, axis, slope in of_outputs if own_name == name and slope is not None],
+            of_weights.get(name),
+            int(places[name].diagonal),
+            read.get(name, 0.0),
+        )
+        for name in places
+    }
+
+
+def _summed(written: Sequence[tuple[int, Tensor]], weight: Tensor | None, axis: int, read: float) -> Slopes:
+    """Return the squares of gradients by what calls wrote, with their axes of outputs, and by the weight."""
+    squares = [_squares(slope, place) for place, slope in written]
+    positions = sum(slope.numel() / slope.shape[place] for place, slope in written)
+    by_weight = None if weight is None else _squares(weight, axis)
+    return Slopes(sum(squares[1:], squares[0]) if squares else None, positions, by_weight, read)
+
+
+def _squares(slope: Tensor, axis: int) -> Tensor:
+    """Return the sum of squares over all axes but one, in float64."""
+    return wide(slope).movedim(axis, 0).flatten(1).square().sum(1, dtype=torch.float64)
+
+
+@torch.no_grad()
+def energy(layer: nn.Module, leaf: str, inputs: Inputs) -> float:
+    """Return Σ ‖x‖² over the columns that a weight multiplies."""
+    if isinstance(layer, nn.Embedding):
+        return float(inputs[0].numel())
+    if isinstance(layer, Convolution):
+        squares = wide(inputs[0]).square().sum(-1 - len(layer.kernel_size), keepdim=True).expand_as(inputs[0])
+        return float(windows(layer, squares)[:, 0, 0].sum(dtype=torch.float64))  # one channel, which has all of them
+    return float(columns_of(layer, leaf, inputs).square().sum(dtype=torch.float64))
+
+
+def together(parts: Sequence[Mapping[str, Slopes]], sizes: Mapping[str, int], by: By) -> Sensitivities:
+    """Return s from the sums of all batches.
+
+    Args:
+        parts: for each batch.
+        sizes: outputs of every weight, by its name.
+        by: the law.
+    """
+    means = {}
+    for name in sizes:
+        own = [part[name] for part in parts if name in part]
+        written, positions = [one.written for one in own if one.written is not None], sum(o.positions for o in own)
+        weights, read = [one.weight for one in own if one.weight is not None], sum(one.read for one in own)
+        rows = torch.stack(written).sum(0) / positions if positions else None
+        whole = torch.stack(weights).sum(0) / read if weights and read else None
+        if rows is None or (by == "weights" and whole is not None and not rows.any()):
+            rows = whole
+        elif by == "weights" and whole is not None:
+            rows = rows * (whole.sum() / rows.sum())
+        if rows is not None:
+            means[name] = rows
+    typical = float(torch.cat(list(means.values())).mean()) if means else 1.0
+    guesses = {name: torch.full((size,), typical, dtype=torch.float64) for name, size in sizes.items()}
+    return Sensitivities({**guesses, **means}, tuple(name for name in sizes if name not in means))
