@@ -255,7 +255,9 @@ def _effort(
         if not budget:
             raise PlanError("effort 'calibrate' meets a budget: name one, such as bits=2, size=100_000 or ratio=20")
         if recalibrate:
-            raise PlanError("recalibrate goes with effort 'direct': calibration takes care of running statistics itself")
+            raise PlanError(
+                "recalibrate goes with effort 'direct': calibration takes care of running statistics itself"
+            )
         if not (has_calibration or can_train):
             raise PlanError("effort 'calibrate' needs inputs: calibration=..., a DataLoader, batches or a tensor")
         return effort

@@ -17,7 +17,14 @@ from laconic.quantize.lattice.viterbi import paths
 
 
 def columns(
-    rows: int, n: int, seed: int = 0, *, diagonal: bool = False, coarse: float = 0.7, mixed: bool = False, groups: int = 1
+    rows: int,
+    n: int,
+    seed: int = 0,
+    *,
+    diagonal: bool = False,
+    coarse: float = 0.7,
+    mixed: bool = False,
+    groups: int = 1,
 ) -> Layer:
     """A layer of two or more classes and with steps of two widths; mixed, rows have classes of their own, too."""
     rng = np.random.default_rng(seed)

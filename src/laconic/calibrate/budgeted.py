@@ -6,7 +6,7 @@ its bits to what is asked, learns code lengths for the next, and is judged by sa
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import final
 
 import numpy as np
@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from laconic.calibrate.network import Network, Tick
+from laconic.calibrate.rates import expected_counts
 from laconic.calibrate.sequence import Calibrated, level_of, passed
 from laconic.calibrate.sequential import Recursion, modelled
-from laconic.calibrate.rates import expected_counts
 from laconic.calibrate.vectors import rounded_vectors
 from laconic.errors import PlanError
 from laconic.format import container
@@ -74,7 +74,7 @@ def fit(
     trials = list[Trial]()
     beside = 8.0 * (_beside(network, names, metadata))
     counts, ratios = None, dict[str, float]()
-    for number, how in enumerate([*tries, *tries[-1:] * 2]):
+    for number, how in enumerate([*tries, tries[-1], tries[-1]]):
         if number >= len(tries) and any(_met(trial, size) for trial in trials):
             break
         wanted = 8 * size * (1 - AIM) - beside

@@ -40,7 +40,6 @@ from laconic.training.batches import Batch, Batches, size_of
 from laconic.training.judges import Kind, described
 from laconic.training.task import Task
 
-
 SAMPLES = 1280
 """That are looked at unless somebody says how many: four fifths to calibrate on, a fifth to judge by."""
 

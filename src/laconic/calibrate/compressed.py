@@ -1,8 +1,7 @@
 """A network compressed by what its layers read: folding, statistics, passes within a budget, and what was decided."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import final
 
 import torch
@@ -10,7 +9,7 @@ import torch
 from laconic.calibrate.budgeted import Trial, fit
 from laconic.calibrate.calibration import Calibration
 from laconic.calibrate.meeting import Survey
-from laconic.calibrate.network import Network, Tick
+from laconic.calibrate.network import Network, Tick, silent
 from laconic.calibrate.network import network as ready
 from laconic.calibrate.sequential import Recursion
 from laconic.errors import PlanError
@@ -18,7 +17,8 @@ from laconic.models.folding import Folding, foldable, folded
 from laconic.models.params import Params, once, to_numpy
 from laconic.models.ties import Untied
 from laconic.quantize.budget import Budget, Fitted
-from laconic.quantize.budget.signal import signals, total
+from laconic.quantize.budget.signal import Signal, signals, total
+from laconic.quantize.budget.survey import Role
 from laconic.quantize.budget.survey import survey as surveyed
 from laconic.training.batches import size_of
 from laconic.training.judges import distance
@@ -65,54 +65,136 @@ class Told:
     notes: tuple[str, ...] = ()
 
 
+@final
+@dataclass(frozen=True, eq=False)
+class Ready:
+    """A network of which all is known that no budget changes: any number of files can be made of it.
+
+    Args:
+        network: its weights in the order in which they are used.
+        survey: which of them are met.
+        folding: of batch normalization.
+        names: every name of the file, with that of its tensor in the network.
+        kept: names of the tensors that stay as they are.
+        weights: how many there are, which bits are counted for.
+        outputs: of the original on samples that are not seen.
+    """
+
+    network: Network
+    survey: Survey
+    folding: Folding
+    names: Mapping[str, str]
+    kept: tuple[str, ...]
+    weights: int
+    outputs: torch.Tensor
+
+    @classmethod
+    def of(
+        cls, network: Untied, calibration: Calibration, *, lossless: Collection[str] = (),
+        buffers: Collection[str] = (), fold: bool = True, tick: Tick = silent,
+    ) -> "Ready":  # fmt: skip
+        """Return a network ready to be calibrated.
+
+        Args:
+            network: each tensor once.
+            calibration: the module and its samples.
+            lossless: names of tensors that stay as they are.
+            buffers: names that are a module's buffers, which are no weights.
+            fold: whether batch normalization may be folded into the layers before it.
+            tick: told of the progress.
+
+        Raises:
+            DataError: when the samples do not suit the network.
+            WeightsError: for weights that cannot be compressed.
+        """
+        params, names = _by_module(calibration, network)
+        folding = _folding(calibration, params) if fold else Folding({}, {})
+        params = folded(calibration.module, params, folding.pairs) if folding.pairs else params
+        kept = {name for name, first in names.items() if name in lossless or first in lossless}
+        kept = {names[name] for name in kept}
+        off = {names[name] for name in names if name in buffers}
+        roles: dict[str, Role] = {
+            name: "buffer" if name in off else "settled" if name in kept else "free" for name in params
+        }
+        seen = {name: surveyed(name, to_numpy(tensor), roles[name]) for name, tensor in params.items()}
+        free = {name for name, one in seen.items() if one.is_quantized}
+        survey = calibration.survey(params)
+        how = TRIES["default"][0]
+        whole = ready(calibration, params, survey, folding, free, how, tick, positions=POSITIONS)
+        every = {name: names[first] for name, first in network.names.items()}
+        weights = sum(one.weights for one in seen.values())
+        return cls(whole, survey, folding, every, tuple(kept), weights, _outputs(calibration, params))
+
+    def judged(self, params: Params) -> float:
+        """Return how far outputs on samples that have not been seen are from the original's."""
+        calibration = self.network.calibration
+        return distance(self.outputs, _outputs(calibration, params), calibration.kind_with(params))
+
+    def within(self, size: int, quality: str, metadata: Mapping[str, str], tick: Tick = silent) -> tuple[Trial, int]:
+        """Return the network in ``size`` bytes, and the passes that it took.
+
+        Args:
+            size: of the file.
+            quality: of `TRIES`.
+            metadata: text that the file will have.
+            tick: told of the progress.
+
+        Raises:
+            PlanError: for a budget that is not met; it names the smallest file.
+        """
+        return fit(self.network, size, TRIES[quality], self.names, metadata, self.judged, tick)
+
+    def told(self, trial: Trial, passes: int) -> Told:
+        """Return what there is to say of a file."""
+        calibration, subjects = self.network.calibration, self.network.subjects
+        never = "its layer has never been called"
+        diagonal = {place.name: "an embedding is read row by row" for place in self.survey.places if place.diagonal}
+        why = {**diagonal, **self.survey.alone, **dict.fromkeys(self.survey.unreached, never)}
+        alone = {one.name: why.get(one.name, never) for one in subjects if not one.met}
+        seen, unseen = (sum(map(size_of, batches)) for batches in (calibration.seen, calibration.unseen))
+        return Told(
+            seen, unseen, tuple(one.name for one in subjects if one.met), alone, self.folding.pairs, self.folding.left,
+            trial.distance, passes, (*calibration.notes, *self.survey.notes),
+        )  # fmt: skip
+
+    def signals(self, trial: Trial) -> dict[str, Signal]:
+        """Return what is left of each weight, beside the network in which normalization is folded."""
+        names = [subject.name for subject in self.network.subjects]
+        codes = {self.names[name]: code for name, code in trial.codes.items()}
+        return signals(
+            {name: to_numpy(self.network.params[name]) for name in names}, {name: codes[name] for name in names}
+        )
+
+
 def calibrated(
     network: Untied, calibration: Calibration, budget: Budget, quality: str, metadata: Mapping[str, str],
-    *, lossless: Collection[str] = (), buffers: Collection[str] = (), fold: bool = True, reference_bytes: int | None = None,
-    tick: Tick | None = None,
+    *, lossless: Collection[str] = (), buffers: Collection[str] = (), fold: bool = True,
+    reference_bytes: int | None = None, tick: Tick = silent,
 ) -> tuple[Fitted, Told]:  # fmt: skip
     """Return a network within its budget, its weights chosen by what its layers read.
 
     Args:
-        network: each tensor once.
-        calibration: the module and its samples.
         budget: what is asked of the whole file: not an SNR.
         quality: of `TRIES`.
         metadata: text that the file will have.
-        lossless: names of tensors that stay as they are.
-        buffers: names that are a module's buffers, which are no weights.
-        fold: whether batch normalization may be folded into the layers before it.
         reference_bytes: of the uncompressed file, for a ratio.
-        tick: told of the progress.
+        network, calibration, lossless, buffers, fold, tick: as of `Ready.of`.
 
     Raises:
         PlanError: for an SNR, and a budget that is not met.
-        DataError: when the samples do not suit the network.
-        WeightsError: for weights that cannot be compressed.
+        DataError, WeightsError: as `Ready.of`.
     """
     if budget.snr is not None:
         raise PlanError("calibration does not look at the SNR of weights: give a budget of bits, a size or a ratio")
-    tick = tick or (lambda stage, done, total: None)
-    tick("survey", 0, 1)
-    params, names = _by_module(calibration, network)
-    folding = _folding(calibration, params) if fold else Folding({}, {})
-    params = folded(calibration.module, params, folding.pairs) if folding.pairs else params
-    survey = calibration.survey(params)
-    kept = {name for name, first in names.items() if name in lossless or first in lossless}
-    surveys = {name: surveyed(name, to_numpy(tensor), "buffer" if name in buffers else "settled" if name in kept else "free")
-               for name, tensor in params.items()}  # fmt: skip
-    free = {name for name, one in surveys.items() if one.is_quantized}
-    weights = sum(one.weights for one in surveys.values())
-    size = budget.bytes(weights, reference_bytes)
+    whole = Ready.of(network, calibration, lossless=lossless, buffers=buffers, fold=fold, tick=tick)
+    size = budget.bytes(whole.weights, reference_bytes)
     assert size is not None, "it is no SNR"
-    tries = TRIES[quality]
-    whole = ready(calibration, params, survey, folding, free, tries[0], tick, positions=POSITIONS)
-    judged = partial(_judged, calibration, _outputs(calibration, params))
-    every = {name: names.get(first, first) for name, first in network.names.items()}
-    trial, passes = fit(whole, size, tries, every, metadata, judged, tick)
-    told = _told(calibration, survey, whole, folding, trial, passes)
-    of = signals({name: to_numpy(params[name]) for name in free}, {name: trial.codes[name] for name in trial.codes if name in free})
-    fitted = Fitted(trial.codes, budget, trial.file_bytes, total(of.values()), 0.0, passes, tuple(kept), weights, of)
-    return fitted, told
+    trial, passes = whole.within(size, quality, metadata, tick)
+    of = whole.signals(trial)
+    fitted = Fitted(
+        trial.codes, budget, trial.file_bytes, total(of.values()), 0.0, passes, whole.kept, whole.weights, of
+    )
+    return fitted, whole.told(trial, passes)
 
 
 def _by_module(calibration: Calibration, network: Untied) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
@@ -132,23 +214,3 @@ def _folding(calibration: Calibration, params: Params) -> Folding:
 def _outputs(calibration: Calibration, params: Params) -> torch.Tensor:
     """Return the outputs for samples that have not been seen, a row of logits or values each."""
     return torch.cat([calibration.outputs(params, batch) for batch in calibration.unseen or calibration.seen])
-
-
-def _judged(calibration: Calibration, original: torch.Tensor, params: Params) -> float:
-    """Return how far outputs on samples that have not been seen are from the original's."""
-    return distance(original, _outputs(calibration, params), calibration.kind_with(params))
-
-
-def _told(
-    calibration: Calibration, survey: Survey, whole: Network, folding: Folding, trial: Trial, passes: int
-) -> Told:
-    """Return what there is to say."""
-    met = tuple(subject.name for subject in whole.subjects if subject.met)
-    never = "its layer has never been called"
-    diagonal = {place.name: "an embedding is read row by row" for place in survey.places if place.diagonal}
-    why = {**diagonal, **survey.alone, **dict.fromkeys(survey.unreached, never)}
-    alone = {one.name: why.get(one.name, never) for one in whole.subjects if not one.met}
-    seen, unseen = (sum(map(size_of, batches)) for batches in (calibration.seen, calibration.unseen))
-    return Told(
-        seen, unseen, met, alone, folding.pairs, folding.left, trial.distance, passes, (*calibration.notes, *survey.notes)
-    )

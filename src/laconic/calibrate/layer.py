@@ -98,11 +98,10 @@ class Layer:
         """
         levels, now = np.zeros(self.targets.shape, np.int32), self.targets.copy()
         given = self.targets, self.feed, self.steps, self.heights, self.groups
-        fixed: Any = (*map(frozen, given), frozen(costs), *map(frozen, self.order.places), frozen(self.order.classes))
-        if nu:
-            walked(now, *fixed, price, (nu, *feedback(nu)), lane_count(levels.size), window, levels)
-        else:
-            rounded(now, *fixed, price, levels)
+        fixed = (*map(frozen, given), frozen(costs), *map(frozen, self.order.places), frozen(self.order.classes))
+        kernel: Any = walked if nu else rounded
+        trellis = ((nu, *feedback(nu)), lane_count(levels.size), window) if nu else ()
+        kernel(now, *fixed, price, *trellis, levels)
         return levels
 
     def of_rows(self, rows: np.ndarray) -> "Layer":

@@ -11,7 +11,8 @@ from typing import final
 
 import numpy as np
 
-from laconic.calibrate.calibration import Calibration, Survey
+from laconic.calibrate.calibration import Calibration
+from laconic.calibrate.meeting import Survey
 from laconic.calibrate.rates import Rate
 from laconic.calibrate.sequential import Recursion
 from laconic.calibrate.statistics import Statistics, statistics
@@ -20,6 +21,11 @@ from laconic.models.params import Params, to_numpy
 
 Tick = Callable[[str, int, int], None]
 """Told of a stage, of weights that are done and of all."""
+
+
+def silent(stage: str, done: int, total: int) -> None:
+    """Tell nobody."""
+
 
 _ROOM = 1 << 26
 """Numbers of all moments that are gathered at a time."""
@@ -112,7 +118,9 @@ def network(
         rates[name] = Rate.of(to_numpy(weight), np.eye(math.prod(weight.shape[1:]))[None], how)
     for name in [*(place.name for place in met), *alone]:
         own = max(worths.get(name, least), least, 1e-300)
-        subjects.append(Subject(name, name in positions_of, biases.get(name), own, rates[name], positions_of.get(name, 1.0)))
+        subjects.append(
+            Subject(name, name in positions_of, biases.get(name), own, rates[name], positions_of.get(name, 1.0))
+        )
     return Network(calibration, params, tuple(subjects), positions)
 
 

@@ -123,7 +123,7 @@ def level_of(
             low = middle
         else:
             high = middle
-    return 2.0**high
+    return float(2.0**high)
 
 
 WIDE = 256

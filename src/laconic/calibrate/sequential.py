@@ -259,7 +259,9 @@ class _Part:
     marks: np.ndarray
 
     @classmethod
-    def of(cls, plain: np.ndarray, moments: np.ndarray, cross: np.ndarray | None, level: float, how: Recursion) -> "_Part":
+    def of(
+        cls, plain: np.ndarray, moments: np.ndarray, cross: np.ndarray | None, level: float, how: Recursion
+    ) -> "_Part":
         """Return the targets of some rows, and how much an error in each column costs."""
         diagonal = np.diag(moments)
         met = diagonal[diagonal > 0]

@@ -59,7 +59,7 @@ def together(codes: Mapping[str, Code]) -> dict[str, Code]:
     varied = {
         name: code
         for name, code in codes.items()
-        if not (_is_of_one_value(code) or isinstance(code, DenseCode) and users[id(code.values)] > 1)
+        if not (_is_of_one_value(code) or (isinstance(code, DenseCode) and users[id(code.values)] > 1))
     }
     return {**codes, **shared(varied)}
 
