@@ -174,11 +174,16 @@ def calibrated(
     """Return a network within its budget, its weights chosen by what its layers read.
 
     Args:
+        network: each tensor once.
+        calibration: the module and its samples.
         budget: what is asked of the whole file: not an SNR.
         quality: of `TRIES`.
         metadata: text that the file will have.
+        lossless: names of tensors that stay as they are.
+        buffers: names that are a module's buffers, which are no weights.
+        fold: whether batch normalization may be folded into the layers before it.
         reference_bytes: of the uncompressed file, for a ratio.
-        network, calibration, lossless, buffers, fold, tick: as of `Ready.of`.
+        tick: told of the progress.
 
     Raises:
         PlanError: for an SNR, and a budget that is not met.

@@ -65,7 +65,7 @@ def together(codes: Mapping[str, Code]) -> dict[str, Code]:
 
 
 def _constants(codes: Mapping[str, Code]) -> dict[str, Code]:
-    """Return the small dense codes that have the same one value throughout as others, with one stream for each value."""
+    """Return the small dense codes of one value that others have, too, with one stream for each value."""
     alike: dict[tuple[str, bytes], dict[str, DenseCode]] = {}
     for name, code in codes.items():
         if isinstance(code, DenseCode) and 1 < code.size <= SMALL and len(code.values) == code.size:
