@@ -147,7 +147,8 @@ def compress(
     notes = {REFERENCE_BYTES: str(reference), **(task.metadata if task else {}), **(metadata or {})}
     buffers = buffers_of(module) if module else set[str]()
     plan = plan.on(module) if isinstance(plan, Plan) else weights_only(plan, whole.params, buffers)
-    plan = plan if importance is None else replace(plan, importance=importance)
+    if importance is not None:
+        plan = replace(plan, importance=Importance(importance) if isinstance(importance, str) else importance)
     metrics = plan.metrics(task, whole.params) if metrics is None and resume is None else metrics
     metrics = metrics and {whole.names.get(name, name): metric for name, metric in metrics.items()}
     if budget:
