@@ -97,7 +97,8 @@ def compress(
         quality: with a budget, how hard to try: "fast", "default" or "max" (`laconic.quantize.budget.QUALITIES`).
         importance: how much the error of each weight counts, measured on the task's training data: a name such as
             "gradient", or an `Importance`; in place of the plan's own, if it has one. Within a budget tensors that
-            matter more have finer steps, and the bytes go where errors count; an SNR stays that of the weights.
+            matter more have finer steps; an SNR stays that of the weights. Not every network gains by it (residual
+            networks do not, `docs/notes/importance.md`).
         training: for ``effort="train"``: how long and how.
         metrics: importances by name, in place of what ``importance``, or the plan's, would have estimated.
         metadata: text to store in the file beside the task's.

@@ -1,5 +1,7 @@
 """Budgets under importances: less of the error that counts in the same bytes, and all else that holds of a budget."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -89,19 +91,12 @@ def test_an_snr_and_signals_are_those_of_the_weights():
 def test_what_is_lost_and_what_of_it_counts_are_told_apart(nu: int):
     values, h = noise(40, 50, dtype=np.float64), uneven({"w": noise(40, 50)})["w"] * 1e6
     for finer in (1.0, 2.0):
-        source = prepare("w", values, 0.1, importances=h)
-        quantizer = Quantizer([source], nu) if finer == 1 else Quantizer([_finer(source, finer)], nu)
-        found = quantizer.first(0.5)
+        source = replace(prepare("w", values, 0.1, importances=h), finer=finer)
+        found = Quantizer([source], nu).first(0.5)
         error = (found.codes()["w"].decompress() - values) ** 2
         assert found.lost[0] == pytest.approx(error.sum())
         assert found.distortion == pytest.approx((h * error).sum())
         assert found.error == pytest.approx(error.sum())
-
-
-def _finer(source, finer: float):  # type: ignore[no-untyped-def]
-    from dataclasses import replace
-
-    return replace(source, finer=finer)
 
 
 def test_a_transformed_kernel_has_the_mean_of_its_importances_and_others_their_own():
