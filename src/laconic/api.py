@@ -34,7 +34,7 @@ from laconic.models.params import (
     typed_as,
     unwrapped,
 )
-from laconic.models.ties import Untied, untied
+from laconic.models.ties import untied
 from laconic.plans.plan import Plan, weights_only
 from laconic.quantize.budget import QUALITIES, Budget
 from laconic.result import Result, recalibrated
@@ -147,8 +147,11 @@ def compress(
     named = {"bits": bits, "size": size, "ratio": ratio, "snr": snr}
     plan, budget = _parted(plan, _one_budget(plan, budget, named, effort), lossless)
     asked, effort = effort, _effort(effort, task, budget, recalibrate, calibration is not None)
-    if effort != "calibrate" and samples is not None:
-        raise PlanError("samples goes with effort 'calibrate'")
+    if effort == "calibrate":
+        others = {"importance": importance, "metrics": metrics, "training": training, "resume": resume, "watch": watch}
+        _require_calibratable(plan, others)
+    elif samples is not None or not fold:
+        raise PlanError(f"samples and fold go with effort 'calibrate', not {effort!r}")
     if training is not None and asked is None and effort == "direct":
         raise PlanError("training goes with effort 'train': a plan or a compression, and a task with training data")
     if quality not in QUALITIES or (quality != "default" and not budget):
@@ -170,9 +173,10 @@ def compress(
         notes |= buffers_told(whole, buffers)
         if task is None and module is None:
             raise PlanError("effort 'calibrate' runs the network: give the module, not its weights alone, or a task")
-        source = Calibration.of(task or cast(nn.Module, module), calibration, samples or SAMPLES, seed)
+        how_many = SAMPLES if samples is None else samples
+        source = Calibration.of(task or cast(nn.Module, module), calibration, how_many, seed)
         fitted, told = calibrated(
-            whole, source, budget, quality, notes, lossless=_kept(plan, whole), buffers=buffers, fold=fold,
+            whole, source, budget, quality, notes, lossless=plan.kept(whole), buffers=buffers, fold=fold,
             reference_bytes=reference,
         )  # fmt: skip
         return Result(fitted.codes, notes, fitted=fitted, signals=fitted.signals, calibration=told)
@@ -207,15 +211,18 @@ def compress(
     return Result(whole.named(codes), notes, tuple(history), fixed=tuple(state.fixed), signals=kept)
 
 
-def _kept(plan: Plan, network: Untied) -> list[str]:
-    """Return the names of the tensors that a plan keeps as they are.
+def _require_calibratable(plan: Plan | Compression, given: Mapping[str, Any]) -> None:
+    """Check that nothing is asked that calibration would not heed.
 
     Raises:
-        PlanError: where it has rows of another kind, or an importance.
+        PlanError: for rows of a plan that leave nothing lossless, and for arguments of other efforts.
     """
-    if plan.importance or any(not isinstance(row, Lossless) for row in plan.tensors.values()):
+    if named := [name for name, value in given.items() if value is not None]:
+        raise PlanError(f"{', '.join(named)}: effort 'calibrate' finds out by itself what matters, in one go")
+    if isinstance(plan, Plan) and (
+        plan.importance or set(map(type, [*plan.tensors.values(), plan.rest])) != {Lossless}
+    ):
         raise PlanError("calibration chooses for all weights itself; leave out the plan's rows and its importance")
-    return [name for row in plan.resolve(network.params, network.names)[: len(plan.tensors)] for name in row.names]
 
 
 def _one_budget(plan: object, budget: Budget | None, named: Mapping[str, Any], effort: Effort | None) -> Budget | None:

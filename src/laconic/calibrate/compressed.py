@@ -21,7 +21,7 @@ from laconic.quantize.budget.signal import Signal, signals, total
 from laconic.quantize.budget.survey import Role
 from laconic.quantize.budget.survey import survey as surveyed
 from laconic.training.batches import size_of
-from laconic.training.judges import distance
+from laconic.training.judges import Kind, distance
 
 _ZERO_FORCING = Recursion(ridge=0.0, price=0.3, window=64, damping=1e-2)
 
@@ -50,6 +50,7 @@ class Told:
         unfolded: norm → why it was left alone.
         distance: of the outputs from the original's on the unseen samples: KL(original ‖ compressed) of their softmax
             for classification, in nats a row of logits; else their squared difference over the variance.
+        kind: which of the two it is.
         passes: that were made over the network.
         notes: sentences on what was decided.
     """
@@ -61,6 +62,7 @@ class Told:
     folded: Mapping[str, str]
     unfolded: Mapping[str, str]
     distance: float
+    kind: Kind
     passes: int
     notes: tuple[str, ...] = ()
 
@@ -146,17 +148,37 @@ class Ready:
         """
         return fit(self.network, size, tries, self.names, metadata, self.judged, tick)
 
-    def told(self, trial: Trial, passes: int) -> Told:
-        """Return what there is to say of a file."""
-        calibration, subjects = self.network.calibration, self.network.subjects
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the weights that are calibrated, in the order in which they are used."""
+        return tuple(one.name for one in self.network.subjects if one.met)
+
+    @property
+    def alone(self) -> dict[str, str]:
+        """Name of each weight that is rounded by what it is itself → why."""
         never = "its layer has never been called"
         diagonal = {place.name: "an embedding is read row by row" for place in self.survey.places if place.diagonal}
         why = {**diagonal, **self.survey.alone, **dict.fromkeys(self.survey.unreached, never)}
-        alone = {one.name: why.get(one.name, never) for one in subjects if not one.met}
+        return {one.name: why.get(one.name, never) for one in self.network.subjects if not one.met}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on what was decided."""
+        return (*self.network.calibration.notes, *self.survey.notes)
+
+    @property
+    def samples(self) -> tuple[int, int]:
+        """How many samples are seen, and how many are not."""
+        calibration = self.network.calibration
         seen, unseen = (sum(map(size_of, batches)) for batches in (calibration.seen, calibration.unseen))
+        return seen, unseen
+
+    def told(self, trial: Trial, passes: int) -> Told:
+        """Return what there is to say of a file."""
+        kind = self.network.calibration.kind_with(self.network.params)
         return Told(
-            seen, unseen, tuple(one.name for one in subjects if one.met), alone, self.folding.pairs, self.folding.left,
-            trial.distance, passes, (*calibration.notes, *self.survey.notes),
+            *self.samples, self.layers, self.alone, self.folding.pairs, self.folding.left,
+            trial.distance, kind, passes, self.notes,
         )  # fmt: skip
 
     def signals(self, trial: Trial) -> dict[str, Signal]:
@@ -166,6 +188,31 @@ class Ready:
         return signals(
             {name: to_numpy(self.network.params[name]) for name in names}, {name: codes[name] for name in names}
         )
+
+    def fitted(
+        self, budget: Budget, quality: str, metadata: Mapping[str, str],
+        *, reference_bytes: int | None = None, tick: Tick = silent,
+    ) -> tuple[Fitted, Told]:  # fmt: skip
+        """Return the network within its budget, its weights chosen by what its layers read.
+
+        Args:
+            budget: what is asked of the whole file: not an SNR.
+            quality: of `TRIES`.
+            metadata: text that the file will have.
+            reference_bytes: of the uncompressed file, for a ratio.
+            tick: told of the progress.
+
+        Raises:
+            PlanError: for a budget that is not met.
+        """
+        size = budget.bytes(self.weights, reference_bytes)
+        assert size is not None, "it is no SNR"
+        trial, passes = self.within(size, TRIES[quality], metadata, tick)
+        of = self.signals(trial)
+        fitted = Fitted(
+            trial.codes, budget, trial.file_bytes, total(of.values()), 0.0, passes, self.kept, self.weights, of
+        )
+        return fitted, self.told(trial, passes)
 
 
 def calibrated(
@@ -194,14 +241,7 @@ def calibrated(
     if budget.snr is not None:
         raise PlanError("calibration does not look at the SNR of weights: give a budget of bits, a size or a ratio")
     whole = Ready.of(network, calibration, lossless=lossless, buffers=buffers, fold=fold, tick=tick)
-    size = budget.bytes(whole.weights, reference_bytes)
-    assert size is not None, "it is no SNR"
-    trial, passes = whole.within(size, TRIES[quality], metadata, tick)
-    of = whole.signals(trial)
-    fitted = Fitted(
-        trial.codes, budget, trial.file_bytes, total(of.values()), 0.0, passes, whole.kept, whole.weights, of
-    )
-    return fitted, whole.told(trial, passes)
+    return whole.fitted(budget, quality, metadata, reference_bytes=reference_bytes, tick=tick)
 
 
 def _by_module(calibration: Calibration, network: Untied) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
