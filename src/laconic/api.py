@@ -58,6 +58,8 @@ def compress(
     size: int | None = None,
     ratio: float | None = None,
     snr: float | None = None,
+    kl: float | None = None,
+    drop: float | None = None,
     budget: Budget | None = None,
     lossless: Sequence[str] = (),
     quality: str = "default",
@@ -99,6 +101,9 @@ def compress(
         size: in bytes, likewise.
         ratio: of the uncompressed file to this one, likewise.
         snr: in dB, likewise.
+        kl: KL(original ‖ compressed) in nats a row of logits on calibration samples that are held out, likewise; for
+            ``effort="calibrate"``: the smallest file that was found within it.
+        drop: points by which the task's error on its validation split may grow, likewise, one standard error included.
         budget: beside a `Plan`: its rows take their bytes first, and all other weights share what remains. What is no
             weight gets ``rest``.
         lossless: with a budget: patterns of tensors that stay as they are, such as ``["*.mask", "head.*"]``.
@@ -144,7 +149,7 @@ def compress(
     if not isinstance(task, Task | None):
         raise DataError(f"task is a laconic.Task, not a {type(task).__name__}")
     network = unwrapped(network) if isinstance(network, nn.Module) else network
-    named = {"bits": bits, "size": size, "ratio": ratio, "snr": snr}
+    named = {"bits": bits, "size": size, "ratio": ratio, "snr": snr, "kl": kl, "drop": drop}
     plan, budget = _parted(plan, _one_budget(plan, budget, named, effort), lossless)
     asked, effort = effort, _effort(effort, task, budget, recalibrate, calibration is not None)
     if effort == "calibrate":
@@ -260,6 +265,8 @@ def _effort(
     can_train = task is not None and task.train is not None
     if effort is None:
         effort = "train" if can_train and not budget and not recalibrate else "direct"
+    if budget and effort != "calibrate":
+        budget.require_of_weights()
     if effort == "calibrate":
         if not budget:
             raise PlanError("effort 'calibrate' meets a budget: name one, such as bits=2, size=100_000 or ratio=20")

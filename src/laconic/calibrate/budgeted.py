@@ -93,6 +93,12 @@ def fit(
     return min(within, key=lambda trial: trial.distance), len(trials)
 
 
+def expected(network: Network, level: float, names: Mapping[str, str], metadata: Mapping[str, str]) -> int:
+    """Return about how many bytes a file takes whose weights have a water level; arguments are those of `fit`."""
+    bits = sum(subject.bits(level) for subject in network.subjects) + 8.0 * _beside(network, names, metadata)
+    return math.ceil(bits / 8 / (1 - AIM))
+
+
 def _met(trial: Trial, size: int) -> bool:
     """Whether a file is within the budget, and near it."""
     return size * (1 - SLACK) <= trial.file_bytes <= size

@@ -6,15 +6,16 @@ from typing import final
 
 import torch
 
-from laconic.calibrate.budgeted import Trial, fit
+from laconic.calibrate.budgeted import Trial, expected, fit
 from laconic.calibrate.calibration import Calibration
 from laconic.calibrate.meeting import Survey
 from laconic.calibrate.network import Network, Tick, silent
 from laconic.calibrate.network import network as ready
+from laconic.calibrate.quality import Made, Quality, dropped, smallest, wrongs
 from laconic.calibrate.sequential import Recursion
 from laconic.errors import PlanError
 from laconic.models.folding import Folding, foldable, folded
-from laconic.models.params import Params, once, to_numpy
+from laconic.models.params import Params, decompress, once, to_numpy
 from laconic.models.ties import Untied
 from laconic.quantize.budget import Budget, Fitted
 from laconic.quantize.budget.signal import Signal, signals, total
@@ -35,6 +36,8 @@ TRIES: Mapping[str, tuple[Recursion, ...]] = {
 POSITIONS = 64
 """Of a sample, at most, that statistics are taken of: those of one image tell nearly the same."""
 
+_KL_OF_A_POINT = 0.04  # nats, about, where the error grows by one point: the search begins there
+
 
 @final
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class Told:
         kind: which of the two it is.
         passes: that were made over the network.
         notes: sentences on what was decided.
+        quality: the figure that was asked for, where one was.
     """
 
     samples: int
@@ -65,6 +69,7 @@ class Told:
     kind: Kind
     passes: int
     notes: tuple[str, ...] = ()
+    quality: Quality | None = None
 
 
 @final
@@ -196,7 +201,7 @@ class Ready:
         """Return the network within its budget, its weights chosen by what its layers read.
 
         Args:
-            budget: what is asked of the whole file: not an SNR.
+            budget: what is asked of the whole file, or of what it says: not an SNR.
             quality: of `TRIES`.
             metadata: text that the file will have.
             reference_bytes: of the uncompressed file, for a ratio.
@@ -205,14 +210,53 @@ class Ready:
         Raises:
             PlanError: for a budget that is not met.
         """
-        size = budget.bytes(self.weights, reference_bytes)
-        assert size is not None, "it is no SNR"
-        trial, passes = self.within(size, TRIES[quality], metadata, tick)
+        size, met = budget.bytes(self.weights, reference_bytes), None
+        if size is None:
+            trial, met, passes = self.meeting(budget, quality, metadata, tick)
+        else:
+            trial, passes = self.within(size, TRIES[quality], metadata, tick)
         of = self.signals(trial)
         fitted = Fitted(
             trial.codes, budget, trial.file_bytes, total(of.values()), 0.0, passes, self.kept, self.weights, of
         )
-        return fitted, self.told(trial, passes)
+        return fitted, replace(self.told(trial, passes), quality=met)
+
+    def meeting(
+        self, budget: Budget, quality: str, metadata: Mapping[str, str], tick: Tick = silent
+    ) -> tuple[Trial, Quality, int]:
+        """Return the smallest file that was found to meet a KL or a drop, what it reaches, and the passes it took.
+
+        Args:
+            budget: a KL or a drop.
+            quality: of `TRIES`.
+            metadata: text that the file will have.
+            tick: told of the progress.
+
+        Raises:
+            PlanError: when none is met, which names the best figure, and for a KL of outputs that are no logits.
+            DataError: for a drop, when the task has no validation split, or no error.
+        """
+        task, unseen = self.network.calibration.task, self.samples[1] or self.samples[0]
+        if budget.kl is not None and self.network.calibration.kind_with(self.network.params) != "classification":
+            raise PlanError("a KL is one of logits, and the outputs are values: ask for bits, a size or a ratio")
+        before = wrongs(task, self.network.params) if budget.drop is not None else None
+
+        def judged(trial: Trial) -> Quality:
+            if budget.drop is not None and before is not None:
+                return dropped(before, wrongs(task, decompress(trial.codes)), budget.drop)
+            return Quality("kl", budget.kl or 0.0, trial.distance, 0.0, unseen, "held-out calibration")
+
+        def make(size: int, quick: bool) -> Made:
+            try:
+                trial, passes = self.within(size, TRIES["fast" if quick else quality], metadata, tick)
+            except PlanError:
+                return Made(size, None, None)
+            return Made(size, trial, judged(trial), passes)
+
+        guess = budget.kl if budget.kl is not None else (budget.drop or 0.0) * _KL_OF_A_POINT
+        numbers = sum(self.network.params[one.name].numel() for one in self.network.subjects)
+        level = guess * len(self.outputs) / unseen / max(1, numbers)  # each weight adds it to what a sample loses
+        return smallest(make, expected(self.network, level, self.names, metadata), self.weights)
 
 
 def calibrated(
@@ -235,11 +279,11 @@ def calibrated(
         tick: told of the progress.
 
     Raises:
-        PlanError: for an SNR, and a budget that is not met.
+        PlanError: for an SNR, a KL of outputs that are no logits, and a budget that is not met.
         DataError, WeightsError: as `Ready.of`.
     """
     if budget.snr is not None:
-        raise PlanError("calibration does not look at the SNR of weights: give a budget of bits, a size or a ratio")
+        raise PlanError("calibration does not look at the SNR of weights: give a budget of bits, a size, a ratio, a KL or a drop")
     whole = Ready.of(network, calibration, lossless=lossless, buffers=buffers, fold=fold, tick=tick)
     return whole.fitted(budget, quality, metadata, reference_bytes=reference_bytes, tick=tick)
 

@@ -53,10 +53,11 @@ def within(
         threads: tensors that are worked on at a time.
 
     Raises:
-        PlanError: when the plan does not fit, or no step meets what it leaves of the budget.
+        PlanError: when the plan does not fit, no step meets what it leaves of the budget, or it is one of outputs.
         UnsupportedMetric: when a compression, or the budget, cannot honour the metric of its tensor.
         WeightsError: for weights that cannot be compressed.
     """
+    budget.require_of_weights()
     rows, network = plan.rows(network, metrics, alike=True)
     tensors, buffers = Arrays(network.params), network.only(buffers)
 

@@ -43,7 +43,7 @@ class Tools:
             raise PlanError(f"states are one of {', '.join(map(str, STATES))}, not {self.states}")
 
 
-_KINDS = ("bits", "size", "ratio", "snr")
+_KINDS = ("bits", "size", "ratio", "snr", "kl", "drop")
 
 QUALITIES: Mapping[str, Tools] = {
     "fast": Tools(states=1, pairs=True),
@@ -56,7 +56,7 @@ QUALITIES: Mapping[str, Tools] = {
 @final
 @dataclass(frozen=True)
 class Budget:
-    """What a file may cost, or must be worth: exactly one of four.
+    """What a file may cost, or must be worth: exactly one of six.
 
     Args:
         bits: 8 · bytes of the file / weights: the elements of all floating-point tensors with two or more axes, of tied
@@ -65,6 +65,10 @@ class Budget:
         ratio: bytes of the uncompressed file over bytes of this one.
         snr: 10 log₁₀ Σ w² / Σ (w − ŵ)² over the same weights, in dB; without outliers: a few weights
             that hold more than half of their tensor's Σ w².
+        kl: KL(original ‖ compressed) of the softmax on calibration samples that are held out, in nats a row of logits,
+            at most; for effort "calibrate", as is ``drop``.
+        drop: points by which the task's error on its validation split may grow, in percent for classification, with
+            one standard error of the paired difference on top.
         asked: whether somebody named it. Where nobody did, and what stays as it is leaves no room, bits are those of
             the weights that are quantized, beside the rest of the file; and where that is no room either, for tables
             and names take more than a few weights, there is twice as much, and so on.
@@ -79,6 +83,8 @@ class Budget:
     size: int | None = None
     ratio: float | None = None
     snr: float | None = None
+    kl: float | None = None
+    drop: float | None = None
     asked: bool = True
 
     def __post_init__(self, unnamed: object) -> None:
@@ -88,7 +94,8 @@ class Budget:
         given = {name: value for name in _KINDS if (value := getattr(self, name)) is not None}
         require_types(Budget, (), given)
         if len(given) != 1:
-            raise PlanError(f"a budget is one of bits, size, ratio and snr; given are {', '.join(given) or 'none'}")
+            kinds = f"{', '.join(_KINDS[:-1])} and {_KINDS[-1]}"
+            raise PlanError(f"a budget is one of {kinds}; given are {', '.join(given) or 'none'}")
         ((name, value),) = given.items()
         if not 0 < value < math.inf:
             raise PlanError(f"{name} is above 0 and finite, not {value}")
@@ -99,10 +106,28 @@ class Budget:
             return f"{self.bits:g} bits per weight"
         if self.size is not None:
             return f"{self.size:,} bytes"
+        if self.kl is not None:
+            return f"a KL of {self.kl:g} nats"
+        if self.drop is not None:
+            return f"a drop of {self.drop:g} points"
         return f"ratio {self.ratio:g}" if self.ratio is not None else f"{self.snr:g} dB"
 
+    @property
+    def is_of_outputs(self) -> bool:
+        """Whether it is met by what the network says: it has to run."""
+        return self.kl is not None or self.drop is not None
+
+    def require_of_weights(self) -> None:
+        """Check that weights alone can meet it.
+
+        Raises:
+            PlanError: for one of outputs.
+        """
+        if self.is_of_outputs:
+            raise PlanError(f"{self} needs effort 'calibrate', which runs the network; weights alone do not tell")
+
     def bytes(self, elements: int, reference: int | None) -> int | None:
-        """Return the bytes that the file may have, or None where the distortion is what is asked.
+        """Return the bytes that the file may have, or None where an SNR, a KL or a drop is what is asked.
 
         Args:
             elements: number of weights.

@@ -90,6 +90,7 @@ def fit(
     >>> fit(weights, Budget(bits=3)).file_bytes <= 3 * 10_000 / 8
     True
     """
+    budget.require_of_weights()
     network = Network(tensors, tools or QUALITIES["default"], metadata or {}, Workers.of(threads), apart, importances)
     own = replace(tuning, below=math.inf) if network.weighed else tuning
     goal = _goal(network, budget, reference_bytes, own)
