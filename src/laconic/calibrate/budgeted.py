@@ -5,7 +5,7 @@ its bits to what is asked, learns code lengths for the next, and is judged by sa
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -72,25 +72,41 @@ def fit(
         PlanError: when no pass is within the budget; it names the smallest file.
     """
     trials = list[Trial]()
+    for trial in around(network, size, [*tries, tries[-1], tries[-1]], names, metadata, judged, tick):
+        trials.append(trial)
+        if len(trials) >= len(tries) and any(_met(trial, size) for trial in trials):
+            break
+    within = [trial for trial in trials if trial.file_bytes <= size]
+    if not within:
+        least = min(trial.file_bytes for trial in trials)
+        raise PlanError(f"{size:,} bytes are not met; the smallest file that was made has {least:,}")
+    return min(within, key=lambda trial: trial.distance), len(trials)
+
+
+def around(
+    network: Network, size: int, tries: Sequence[Recursion], names: Mapping[str, str], metadata: Mapping[str, str],
+    judged: Callable[[Params], float], tick: Tick,
+) -> Iterator[Trial]:  # fmt: skip
+    """Yield a trial of about ``size`` bytes for each of ``tries``; each learns from those before.
+
+    Arguments are those of `fit`.
+
+    Raises:
+        PlanError: when what is not quantized leaves nothing of the size.
+    """
     beside = 8.0 * (_beside(network, names, metadata))
     counts, ratios = None, dict[str, float]()
-    for number, how in enumerate([*tries, tries[-1], tries[-1]]):
-        if number >= len(tries) and any(_met(trial, size) for trial in trials):
-            break
+    for how in tries:
         wanted = 8 * size * (1 - AIM) - beside
         if wanted <= 0:
             raise PlanError(f"{size:,} bytes are too few: what is not quantized takes {math.ceil(beside / 8):,}")
         level = level_of(network.subjects, ratios, wanted)
         costs = smoothed_costs(expected_counts(how.nu) if counts is None else counts)
         calibrated = passed(network, level, wanted, costs, how, tick, ratios)
-        trials.append(_trial(network, calibrated, how, names, metadata, judged))
+        trial = _trial(network, calibrated, how, names, metadata, judged)
         counts, ratios = calibrated.counts, dict(calibrated.ratios)
-        beside = 8.0 * trials[-1].file_bytes - calibrated.bits
-    within = [trial for trial in trials if trial.file_bytes <= size]
-    if not within:
-        least = min(trial.file_bytes for trial in trials)
-        raise PlanError(f"{size:,} bytes are not met; the smallest file that was made has {least:,}")
-    return min(within, key=lambda trial: trial.distance), len(trials)
+        beside = 8.0 * trial.file_bytes - calibrated.bits
+        yield trial
 
 
 def expected(network: Network, level: float, names: Mapping[str, str], metadata: Mapping[str, str]) -> int:

@@ -1,12 +1,13 @@
 """A network compressed by what its layers read: folding, statistics, passes within a budget, and what was decided."""
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import final
 
 import torch
 
-from laconic.calibrate.budgeted import Trial, expected, fit
+from laconic.calibrate.budgeted import Trial, around, expected, fit
 from laconic.calibrate.calibration import Calibration
 from laconic.calibrate.meeting import Survey
 from laconic.calibrate.network import Network, Tick, silent
@@ -247,12 +248,14 @@ class Ready:
                 return dropped(before, wrongs(task, decompress(trial.codes)), budget.drop)
             return Quality("kl", budget.kl or 0.0, trial.distance, 0.0, unseen, "held-out calibration")
 
-        def make(size: int, quick: bool) -> Made:
-            try:
-                trial, passes = self.within(size, TRIES["fast" if quick else quality], metadata, tick)
-            except PlanError:
-                return Made(size, None, None)
-            return Made(size, trial, judged(trial), passes)
+        def make(size: int, quick: bool) -> list[Made]:
+            how = TRIES["fast" if quick else quality]
+            trials = around(self.network, size, how, self.names, metadata, self.judged, tick)
+            made = list[Made]()
+            with suppress(PlanError):  # bytes are too few for any
+                for trial in trials:
+                    made.append(Made(trial, judged(trial)))
+            return made
 
         guess = budget.kl if budget.kl is not None else (budget.drop or 0.0) * _KL_OF_A_POINT
         numbers = sum(self.network.params[one.name].numel() for one in self.network.subjects)

@@ -34,6 +34,7 @@ TRAINED_ON = "the network may have been trained on these"
 _AIM = -0.04  # log₂ of the figure over its bound
 _NEAR = -0.12  # from where on a figure is near enough to its bound
 _FLOOR = -4.0  # a figure says no more than that it is far below the bound
+_APART = 0.02  # log₂ of the sizes of two files that say how figures fall
 _STRIDE = 1.5  # log₂ of the sizes of two files, at most
 
 
@@ -142,88 +143,75 @@ def dropped(before: Tensor, after: Tensor, bound: float) -> Quality:
 @final
 @dataclass(frozen=True, eq=False)
 class Made:
-    """A file and how good it is.
+    """A file and how good it is."""
 
-    Args:
-        size: bytes that were asked for.
-        trial: the file, or None where there is none so small.
-        quality: of it.
-        passes: that it took.
-    """
-
-    size: int
-    trial: Trial | None
-    quality: Quality | None
-    passes: int = 0
+    trial: Trial
+    quality: Quality
 
     @property
     def log_size(self) -> float:
         """log₂ of the bytes of the file."""
-        return math.log2(self.trial.file_bytes if self.trial else self.size)
+        return math.log2(self.trial.file_bytes)
 
     @property
     def excess(self) -> float:
-        """How far it is from the bound."""
-        return self.quality.excess if self.quality else math.inf
+        """How far it is from the bound: see `Quality.excess`."""
+        return self.quality.excess
 
 
-def smallest(make: Callable[[int, bool], Made], first: int, weights: int) -> tuple[Trial, Quality, int]:
-    """Return the smallest file found whose quality is met, that quality, and the passes of all files.
+def smallest(make: Callable[[int, bool], list[Made]], first: int, weights: int) -> tuple[Trial, Quality, int]:
+    """Return the smallest file found whose quality is met, that quality, and the passes that were made.
 
     Args:
-        make: bytes, and whether one quick pass is enough → the file.
+        make: bytes, and whether one quick pass is enough → files of about so many, one a pass.
         first: bytes of the first.
         weights: how many there are: a KL falls about fourfold with each bit that they have more.
 
     Raises:
         PlanError: when none is met; it names the best figure that was reached.
     """
-    made, size = list[Made](), float(first)
-    for _ in range(QUICK):
-        made.append(make(max(1, round(size)), True))
-        size = next_size(made, weights)
-        if _NEAR <= made[-1].excess <= 0 or any(round(size) == one.size for one in made):
-            break
-    better = list[Made]()  # of the quality that is asked: their figures are lower at a size
-    while len(made) + len(better) < FILES and len(better) < FILES - QUICK:
-        better.append(make(max(1, round(size)), False))
-        if _NEAR <= better[-1].excess <= 0:
-            break
-        size = next_size(better, weights)
-    every = [*made, *better]
-    met = [(one.trial, one.quality) for one in every if one.trial and one.quality and one.quality.is_met]
+    quick = _searched(make, float(first), weights, files=QUICK, quick=True)
+    better = _searched(make, next_size(quick, weights) if quick else first, weights, files=FILES - QUICK, quick=False)
+    made = [*quick, *better]
+    met = [one for one in made if one.quality.is_met]
     if not met:
-        reached = [one.quality for one in every if one.quality]
-        best = min(reached, key=lambda one: one.value + one.standard_error, default=None)
-        raise PlanError(
-            f"none of {len(every)} files is within the bound of {best.bound:g}; the best that was reached: {best}"
-            if best
-            else f"no file was made: {every[-1].size:,} bytes are too few"
-        )
-    trial, quality = min(met, key=lambda pair: pair[0].file_bytes)
-    return trial, replace(quality, files=len(every)), sum(one.passes for one in every)
+        best = min((one.quality for one in made), key=lambda one: one.value + one.standard_error, default=None)
+        reached = f"the best that was reached: {best}" if best else "none was made"
+        raise PlanError(f"none of {len(made)} files is within the bound; {reached}")
+    least = min(met, key=lambda one: one.trial.file_bytes)
+    return least.trial, replace(least.quality, files=len(made)), len(made)
+
+
+def _searched(
+    make: Callable[[int, bool], list[Made]], size: float, weights: int, *, files: int, quick: bool
+) -> list[Made]:
+    """Return files around the bound, the first of about ``size`` bytes, until one is just within."""
+    made, asked = list[Made](), set[int]()
+    for _ in range(files):
+        asked.add(round(size))
+        made += make(round(size), quick)
+        size = next_size(made, weights) if made else 2 * size  # so few bytes that there is no file
+        if any(_NEAR <= one.excess <= 0 for one in made) or round(size) in asked:
+            break
+    return made
 
 
 def next_size(made: Sequence[Made], weights: int) -> float:
-    """Return the bytes of the next file.
+    """Return the bytes of the next file: where a secant says that the figure is just within its bound.
 
     Args:
         made: so far, at least one.
         weights: how many there are.
     """
-    near = sorted((one for one in made if one.trial), key=lambda one: abs(one.excess))
-    if not near:
-        return 2.0 * max(one.size for one in made)
-    best = near[0]
-    expected = -2.0 * math.log(2) * 8 * 2.0**best.log_size / max(1, weights)  # log₂ KL by log₂ size at high rate
-    slope = expected
-    if len(near) > 1 and near[1].log_size != best.log_size:
-        found = (near[1].excess - best.excess) / (near[1].log_size - best.log_size)
-        slope = found if 0.25 < found / expected < 4 else expected
-    step = max(-_STRIDE, min((_AIM - best.excess) / slope, _STRIDE))
+    best, *others = sorted(made, key=lambda one: abs(one.excess))
+    slope = -2.0 * math.log(2) * 8 * best.trial.file_bytes / max(1, weights)  # of a KL at high rate
+    apart = next((one for one in others if abs(one.log_size - best.log_size) > _APART), None)
+    if apart is not None:
+        found = (apart.excess - best.excess) / (apart.log_size - best.log_size)
+        slope = min(max(found, 4 * slope), slope / 4)
+    wanted = best.log_size + max(-_STRIDE, min((_AIM - best.excess) / slope, _STRIDE))
     high = min((one.log_size for one in made if one.excess <= 0), default=math.inf)
     low = max((one.log_size for one in made if one.excess > 0 and one.log_size < high), default=-math.inf)
-    wanted = best.log_size + step
     if not low < wanted < high:
         wanted = (low + high) / 2 if math.isfinite(low + high) else wanted
     return float(2.0**wanted)
