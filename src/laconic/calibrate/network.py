@@ -5,6 +5,7 @@ mean square of the gradient by what its layer writes. So one water level θ serv
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import final
@@ -17,7 +18,7 @@ from laconic.calibrate.rates import Rate
 from laconic.calibrate.sequential import Recursion
 from laconic.calibrate.statistics import Statistics, statistics
 from laconic.models.folding import Folding
-from laconic.models.params import Params, to_numpy
+from laconic.models.params import Params, first_names, to_numpy
 
 Tick = Callable[[str, int, int], None]
 """Told of a stage, of weights that are done and of all."""
@@ -108,7 +109,7 @@ def network(
     """
     met = [place for place in survey.places if place.name in free and not place.diagonal]
     worths = worth(calibration, params)
-    biases = _biases(params, {place.name: place.layer for place in met}, folding)
+    biases = _biases(calibration, params, {place.name: place.layer for place in met}, folding)
     alone = [name for name in params if name in free and name not in {place.name for place in met}]
     rates, positions_of = _rates(calibration, params, [place.name for place in met], biases, how, tick, positions)
     subjects = list[Subject]()
@@ -149,12 +150,18 @@ def worth(calibration: Calibration, params: Params) -> dict[str, float]:
     return {name: 0.5 * float(rows.mean()) for name, rows in found.rows.items()}
 
 
-def _biases(params: Params, layers: Mapping[str, str], folding: Folding) -> dict[str, str]:
-    """Return the vector that is added to what each weight writes."""
-    norms = {layer: norm for norm, layer in folding.pairs.items()}
+def _biases(
+    calibration: Calibration, params: Params, layers: Mapping[str, str], folding: Folding
+) -> dict[str, str]:
+    """Return the vector that is added to what each weight writes, where one is, and nothing else has weight or vector.
+
+    A weight of two layers, or a vector of two, would have to make good the errors of both.
+    """
+    norms, uses = {layer: norm for norm, layer in folding.pairs.items()}, Counter(first_names(calibration.module).values())
     found = {}
     for name, layer in layers.items():
-        vector = f"{norms[layer]}.bias" if layer in norms else f"{layer}.bias" if layer else "bias"
-        if vector in params and name == (f"{layer}.weight" if layer else "weight"):
+        owner = norms.get(layer, layer)
+        weight, vector = (".".join(filter(None, (part, kind))) for part, kind in ((layer, "weight"), (owner, "bias")))
+        if name == weight and vector in params and uses[weight] == uses[vector] == 1:
             found[name] = vector
     return found

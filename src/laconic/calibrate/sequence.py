@@ -16,6 +16,7 @@ from torch import Tensor
 from laconic import interrupts
 from laconic.calibrate.network import Network, Subject, Tick
 from laconic.calibrate.sequential import SLOPE, Recursion, Rounded, prepared
+from laconic.format.coding.levels import centre_of
 from laconic.format.coding.model import MAX_CLASSES
 from laconic.models.params import to_numpy
 
@@ -100,8 +101,6 @@ def _quantized(
 
 def _bits(counts: np.ndarray, costs: np.ndarray) -> float:
     """Return what integers that occur so often cost by code lengths."""
-    from laconic.format.coding.levels import centre_of
-
     parities = counts.shape[1]
     magnitudes = np.stack([np.minimum((centre_of(np.arange(128)) // 2) * parities + p, 1023) for p in range(parities)])
     return float(sum((counts[:, p] * costs[:, magnitudes[p]]).sum() for p in range(parities)))
