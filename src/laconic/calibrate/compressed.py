@@ -1,6 +1,6 @@
 """A network compressed by what its layers read: folding, statistics, passes within a budget, and what was decided."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -130,19 +130,21 @@ class Ready:
         calibration = self.network.calibration
         return distance(self.outputs, _outputs(calibration, params), calibration.kind_with(params))
 
-    def within(self, size: int, quality: str, metadata: Mapping[str, str], tick: Tick = silent) -> tuple[Trial, int]:
+    def within(
+        self, size: int, tries: Sequence[Recursion], metadata: Mapping[str, str], tick: Tick = silent
+    ) -> tuple[Trial, int]:
         """Return the network in ``size`` bytes, and the passes that it took.
 
         Args:
             size: of the file.
-            quality: of `TRIES`.
+            tries: how each pass quantizes, such as those of `TRIES`.
             metadata: text that the file will have.
             tick: told of the progress.
 
         Raises:
             PlanError: for a budget that is not met; it names the smallest file.
         """
-        return fit(self.network, size, TRIES[quality], self.names, metadata, self.judged, tick)
+        return fit(self.network, size, tries, self.names, metadata, self.judged, tick)
 
     def told(self, trial: Trial, passes: int) -> Told:
         """Return what there is to say of a file."""
@@ -194,7 +196,7 @@ def calibrated(
     whole = Ready.of(network, calibration, lossless=lossless, buffers=buffers, fold=fold, tick=tick)
     size = budget.bytes(whole.weights, reference_bytes)
     assert size is not None, "it is no SNR"
-    trial, passes = whole.within(size, quality, metadata, tick)
+    trial, passes = whole.within(size, TRIES[quality], metadata, tick)
     of = whole.signals(trial)
     fitted = Fitted(
         trial.codes, budget, trial.file_bytes, total(of.values()), 0.0, passes, whole.kept, whole.weights, of

@@ -304,14 +304,15 @@ class _Part:
         return feed, u
 
 
-def weakness(weights: np.ndarray, moments: np.ndarray, how: Recursion) -> float:
-    """Return the u at which one step for all columns costs what it would in each; 0 where nothing is read."""
+def weakness(weights: np.ndarray, moments: np.ndarray, how: Recursion) -> np.ndarray:
+    """Return the u that steps follow, of each column or the same for all, shape (n,); 0 where nothing is read."""
     columns = math.prod(weights.shape[1:])
     plain = np.asarray(weights, np.float64).reshape(len(weights), columns)
     grouped = _grouped(moments)
     rows = np.split(plain, len(grouped)) if len(plain) else [plain] * len(grouped)
     parts = [_Part.of(own, sigma, None, 0.0, how) for own, sigma in zip(rows, grouped, strict=True)]
-    return _root_mean_square(parts) if any(part.alive.any() for part in parts) else 0.0
+    u = parts[0].scales if how.water and len(parts) == 1 else np.full(columns, _root_mean_square(parts))
+    return np.where(np.any([part.alive for part in parts], axis=0), u, 0.0)
 
 
 def _root_mean_square(parts: list[_Part]) -> float:
