@@ -63,7 +63,9 @@ def _entropies(nu: int) -> np.ndarray:
     signed = np.ones((counts.shape[1], SIZES))
     signed[0, 0] = 0.0
     bits = -share * np.log2(np.where(share > 0, share, 1.0)) + share * (raw_bits(sizes) + signed)
-    return np.asarray(bits.sum(axis=2).mean(axis=1))
+    known, classes = bits.sum(axis=2).mean(axis=1), np.arange(MAX_CLASSES)
+    last = math.floor(PER_OCTAVE * (math.log2(_MANY / _WIDTHS / 2) + BELOW - (nu > 0)))  # the others are cut off
+    return np.asarray(known[np.minimum(classes, last)] + np.maximum(classes - last, 0) / PER_OCTAVE)
 
 
 @final

@@ -18,12 +18,16 @@ from laconic.calibrate.network import Network, Subject, Tick, alone
 from laconic.calibrate.rates import suited
 from laconic.calibrate.sequential import SLOPE, Recursion, Rounded, prepared
 from laconic.calibrate.statistics import Follower
+from laconic.errors import LaconicError
 from laconic.format.coding.levels import centre_of
 from laconic.format.coding.model import MAX_CLASSES
 from laconic.models.params import Params, to_numpy, to_torch
 
 _HELD = 0.5
 """The level moves by no more than so many powers of 2 on the way."""
+
+_FALLEN = 1 / 16
+"""Of what was expected of a weight, the least that is taken for what it will take."""
 
 
 @final
@@ -77,7 +81,7 @@ def passed(
             rounded[subject.name] = one
             counts += own
             taken, scales = _bits(own, costs), subject.bits(now)
-            found[subject.name] = taken / max(scales, 1.0)
+            found[subject.name] = max(taken / max(scales, 1.0), _FALLEN)
             spent, planned = spent + taken, planned + scales * ratios.get(subject.name, 1.0)
             now = _level(network.subjects[done + 1 :], ratios, (budget - spent) * planned / max(spent, 1.0), level)
     return Calibrated(rounded, params, counts, now, found, spent)
@@ -94,7 +98,10 @@ def _quantized(
     else:
         met = alone(network.params[subject.name])
     how = suited(how, len(weights), met=subject.met)
-    ready = prepared(weights, met.moments, level / subject.worth, how, cross=met.cross)
+    try:
+        ready = prepared(weights, met.moments, level / subject.worth, how, cross=met.cross)
+    except LaconicError as failure:
+        raise type(failure)(f"{subject.name}: {failure}") from failure
     levels = ready.layer.quantized(costs, how.nu, how.price * SLOPE, how.window)
     compressed = ready.weights(levels)
     changed = {subject.name: to_torch(compressed).to(network.params[subject.name].device)}

@@ -229,7 +229,9 @@ def prepared(
     water = how.water and len(parts) == 1
     steps = gridded(cell / parts[0].scales) if water else np.full(columns, cell / _root_mean_square(parts))
     if not np.abs(targets / steps).max(initial=0) < _LARGEST:
-        raise PlanError(f"a water level of {level:g} asks for integers beyond {_LARGEST}; give a larger one")
+        raise PlanError(
+            f"a water level of {level:g} asks for integers beyond {_LARGEST}; give a larger one, or fewer bits"
+        )
     scales = _scaled((targets / steps).reshape(weights.shape), parts[0], how)
     order = Order.of(scales)
     factors = [part.factored(order.columns, fed=how.feedback) for part in parts]
