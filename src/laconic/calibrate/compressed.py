@@ -1,8 +1,8 @@
 """A network compressed by what its layers read: folding, statistics, passes within a budget, and what was decided."""
 
 from collections.abc import Collection, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import final
 
 import torch
@@ -251,11 +251,7 @@ class Ready:
         def make(size: int, quick: bool) -> list[Made]:
             how = TRIES["fast" if quick else quality]
             trials = around(self.network, size, how, self.names, metadata, self.judged, tick)
-            made = list[Made]()
-            with suppress(PlanError):  # bytes are too few for any
-                for trial in trials:
-                    made.append(Made(trial, judged(trial)))
-            return made
+            return [Made(trial, judged(trial)) for trial in islice(trials, len(how))]
 
         guess = budget.kl if budget.kl is not None else (budget.drop or 0.0) * _KL_OF_A_POINT
         numbers = sum(self.network.params[one.name].numel() for one in self.network.subjects)

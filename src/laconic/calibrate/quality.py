@@ -171,13 +171,12 @@ def smallest(make: Callable[[int, bool], list[Made]], first: int, weights: int) 
         PlanError: when none is met; it names the best figure that was reached.
     """
     quick = _searched(make, float(first), weights, files=QUICK, quick=True)
-    better = _searched(make, next_size(quick, weights) if quick else first, weights, files=FILES - QUICK, quick=False)
+    better = _searched(make, next_size(quick, weights), weights, files=FILES - QUICK, quick=False)
     made = [*quick, *better]
     met = [one for one in made if one.quality.is_met]
     if not met:
-        best = min((one.quality for one in made), key=lambda one: one.value + one.standard_error, default=None)
-        reached = f"the best that was reached: {best}" if best else "none was made"
-        raise PlanError(f"none of {len(made)} files is within the bound; {reached}")
+        best = min((one.quality for one in made), key=lambda one: one.value + one.standard_error)
+        raise PlanError(f"none of {len(made)} files is within the bound of {best.bound:g}; the nearest: {best}")
     least = min(met, key=lambda one: one.trial.file_bytes)
     return least.trial, replace(least.quality, files=len(made)), len(made)
 
@@ -189,8 +188,9 @@ def _searched(
     made, asked = list[Made](), set[int]()
     for _ in range(files):
         asked.add(round(size))
-        made += make(round(size), quick)
-        size = next_size(made, weights) if made else 2 * size  # so few bytes that there is no file
+        new = make(round(size), quick)
+        made += new
+        size = max(1.0, next_size(made, weights) + size - new[-1].trial.file_bytes)
         if any(_NEAR <= one.excess <= 0 for one in made) or round(size) in asked:
             break
     return made
