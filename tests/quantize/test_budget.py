@@ -318,9 +318,9 @@ def test_only_six_numbers_of_states_are_taken(states: int):
 
 def test_a_budget_is_one_number_above_0():
     for bad in ({}, {"bits": 2, "snr": 20}, {"size": 100, "ratio": 3}, {"bits": 1, "size": 1, "ratio": 1, "snr": 1}):
-        with pytest.raises(PlanError, match="a budget is one of bits, size, ratio and snr"):
+        with pytest.raises(PlanError, match="a budget is one of bits, size, ratio, snr, kl and drop"):
             Budget(**bad)
-    for name in ("bits", "size", "ratio", "snr"):
+    for name in ("bits", "size", "ratio", "snr", "kl", "drop"):
         for value in (0, -1, math.nan, math.inf):
             words = "size is an integer" if name == "size" and not isinstance(value, int) else "is above 0 and finite"
             with pytest.raises(PlanError, match=words):
@@ -334,7 +334,14 @@ def test_a_budget_says_what_was_asked():
     assert str(Budget(snr=20.25)) == "20.25 dB"
     assert [Budget(bits=3).bytes(100, None), Budget(size=7).bytes(1, None)] == [37, 7]
     assert Budget(ratio=3).bytes(1, 100) == 33
-    assert Budget(snr=3).bytes(1, 100) is None
+    assert [str(Budget(kl=0.02)), str(Budget(drop=0.5))] == ["a KL of 0.02 nats", "a drop of 0.5 points"]
+    assert [budget.bytes(1, 100) for budget in (Budget(snr=3), Budget(kl=1), Budget(drop=1))] == [None] * 3
+
+
+def test_weights_alone_cannot_meet_what_is_asked_of_outputs():
+    for budget in (Budget(kl=0.02), Budget(drop=0.5)):
+        with pytest.raises(PlanError, match=f"{budget} needs effort 'calibrate'"):
+            fit(NETS["deep"], budget)
 
 
 def test_every_pass_is_told():

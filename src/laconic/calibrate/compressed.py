@@ -1,5 +1,6 @@
 """A network compressed by what its layers read: folding, statistics, passes within a budget, and what was decided."""
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -12,7 +13,7 @@ from laconic.calibrate.calibration import Calibration
 from laconic.calibrate.meeting import Survey
 from laconic.calibrate.network import Network, Tick, silent
 from laconic.calibrate.network import network as ready
-from laconic.calibrate.quality import Made, Quality, dropped, smallest, wrongs
+from laconic.calibrate.quality import FILES, QUICK, Made, Quality, dropped, smallest, wrongs
 from laconic.calibrate.sequential import Recursion
 from laconic.errors import PlanError
 from laconic.models.folding import Folding, foldable, folded
@@ -38,6 +39,7 @@ TRIES: Mapping[str, tuple[Recursion, ...]] = {
 POSITIONS = 64
 """Of a sample, at most, that statistics are taken of: those of one image tell nearly the same."""
 
+_MOST = 16  # bits a weight: no search for a quality asks for more
 _KL_OF_A_POINT = 0.04  # nats, about, where the error grows by one point: the search begins there
 
 
@@ -256,7 +258,14 @@ class Ready:
         guess = budget.kl if budget.kl is not None else (budget.drop or 0.0) * _KL_OF_A_POINT
         numbers = sum(self.network.params[one.name].numel() for one in self.network.subjects)
         level = guess * len(self.outputs) / unseen / max(1, numbers)  # each weight adds it to what a sample loses
-        return smallest(make, expected(self.network, level, self.names, metadata), self.weights)
+        first = expected(self.network, level, self.names, metadata)
+        most = expected(self.network, math.inf, self.names, metadata) + _MOST * self.weights // 8
+        return smallest(make, first, self.weights, most, refined=TRIES[quality] != TRIES["fast"])
+
+
+def passes_of(quality: str) -> int:
+    """Return the passes that it takes at most to meet a KL or a drop."""
+    return QUICK + (FILES - QUICK) * len(TRIES[quality])
 
 
 def calibrated(
@@ -283,7 +292,9 @@ def calibrated(
         DataError, WeightsError: as `Ready.of`.
     """
     if budget.snr is not None:
-        raise PlanError("calibration does not look at the SNR of weights: give a budget of bits, a size, a ratio, a KL or a drop")
+        raise PlanError(
+            "calibration does not look at the SNR of weights: give a budget of bits, a size, a ratio, a KL or a drop"
+        )
     whole = Ready.of(network, calibration, lossless=lossless, buffers=buffers, fold=fold, tick=tick)
     return whole.fitted(budget, quality, metadata, reference_bytes=reference_bytes, tick=tick)
 

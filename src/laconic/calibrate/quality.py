@@ -35,13 +35,15 @@ _AIM = -0.04  # log₂ of the figure over its bound
 _NEAR = -0.12  # from where on a figure is near enough to its bound
 _FLOOR = -4.0  # a figure says no more than that it is far below the bound
 _APART = 0.02  # log₂ of the sizes of two files that say how figures fall
-_STRIDE = 1.5  # log₂ of the sizes of two files, at most
+_STRIDE = 1.0  # log₂ of the sizes of two files, at most
 
 
 @final
 @dataclass(frozen=True)
 class Quality:
     """How good a file is by what was asked of it.
+
+    The file was chosen by these very samples, of ``files``: on others it is worse, if by little.
 
     Args:
         measure: "kl", in nats a row of logits, or "drop", in points of the task's error.
@@ -159,20 +161,26 @@ class Made:
         return self.quality.excess
 
 
-def smallest(make: Callable[[int, bool], list[Made]], first: int, weights: int) -> tuple[Trial, Quality, int]:
+def smallest(
+    make: Callable[[int, bool], list[Made]], first: int, weights: int, most: int, *, refined: bool
+) -> tuple[Trial, Quality, int]:
     """Return the smallest file found whose quality is met, that quality, and the passes that were made.
 
     Args:
         make: bytes, and whether one quick pass is enough → files of about so many, one a pass.
         first: bytes of the first.
         weights: how many there are: a KL falls about fourfold with each bit that they have more.
+        most: bytes that are asked for.
+        refined: whether one quick pass is not all that is asked.
 
     Raises:
         PlanError: when none is met; it names the best figure that was reached.
     """
-    quick = _searched(make, float(first), weights, files=QUICK, quick=True)
-    better = _searched(make, next_size(quick, weights), weights, files=FILES - QUICK, quick=False)
-    made = [*quick, *better]
+    typical = -2.0 * math.log(2) * 8 * first / max(1, weights)  # log₂ of a KL by log₂ of the size, at high rate
+    made = _searched(make, first, typical, most, files=QUICK if refined else FILES, quick=True)
+    if refined:
+        slope = _slope(made, typical)
+        made += _searched(make, next_size(made, slope), slope, most, files=FILES - QUICK, quick=False)
     met = [one for one in made if one.quality.is_met]
     if not met:
         best = min((one.quality for one in made), key=lambda one: one.value + one.standard_error)
@@ -182,33 +190,38 @@ def smallest(make: Callable[[int, bool], list[Made]], first: int, weights: int) 
 
 
 def _searched(
-    make: Callable[[int, bool], list[Made]], size: float, weights: int, *, files: int, quick: bool
+    make: Callable[[int, bool], list[Made]], first: float, slope: float, most: int, *, files: int, quick: bool
 ) -> list[Made]:
-    """Return files around the bound, the first of about ``size`` bytes, until one is just within."""
-    made, asked = list[Made](), set[int]()
+    """Return files around the bound, the first of about so many bytes, until one is just within."""
+    made, asked, size = list[Made](), set[int](), min(round(first), most)
     for _ in range(files):
-        asked.add(round(size))
-        new = make(round(size), quick)
-        made += new
-        size = max(1.0, next_size(made, weights) + size - new[-1].trial.file_bytes)
-        if any(_NEAR <= one.excess <= 0 for one in made) or round(size) in asked:
+        asked.add(size)
+        made += make(size, quick)
+        missed = size - made[-1].trial.file_bytes
+        size = max(1, min(round(next_size(made, _slope(made, slope)) + missed), most))
+        if size in asked or any(_NEAR <= one.excess <= 0 for one in made):
             break
     return made
 
 
-def next_size(made: Sequence[Made], weights: int) -> float:
-    """Return the bytes of the next file: where a secant says that the figure is just within its bound.
+def _slope(made: Sequence[Made], typical: float) -> float:
+    """Return how log₂ of the figure falls with log₂ of the size around the bound, not far from what is typical."""
+    best, *others = sorted(made, key=lambda one: abs(one.excess))
+    apart = [one for one in others if one.excess > _FLOOR and abs(one.log_size - best.log_size) > _APART]
+    if not apart:
+        return typical
+    found = (apart[0].excess - best.excess) / (apart[0].log_size - best.log_size)
+    return min(max(found, 4 * typical), typical / 4)
+
+
+def next_size(made: Sequence[Made], slope: float) -> float:
+    """Return the bytes of the next file: where its figure would be just within its bound.
 
     Args:
         made: so far, at least one.
-        weights: how many there are.
+        slope: of log₂ of the figure by log₂ of the size, below 0.
     """
-    best, *others = sorted(made, key=lambda one: abs(one.excess))
-    slope = -2.0 * math.log(2) * 8 * best.trial.file_bytes / max(1, weights)  # of a KL at high rate
-    apart = next((one for one in others if abs(one.log_size - best.log_size) > _APART), None)
-    if apart is not None:
-        found = (apart.excess - best.excess) / (apart.log_size - best.log_size)
-        slope = min(max(found, 4 * slope), slope / 4)
+    best = min(made, key=lambda one: abs(one.excess))
     wanted = best.log_size + max(-_STRIDE, min((_AIM - best.excess) / slope, _STRIDE))
     high = min((one.log_size for one in made if one.excess <= 0), default=math.inf)
     low = max((one.log_size for one in made if one.excess > 0 and one.log_size < high), default=-math.inf)

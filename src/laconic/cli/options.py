@@ -147,6 +147,20 @@ class Budget:
     snr: Annotated[
         float | None, typer.Option(help="Budget: signal over error of the weights in dB, matrices and kernels.")
     ] = None
+    max_kl: Annotated[
+        float | None,
+        typer.Option(
+            help="Budget, with --effort calibrate: KL(original ‖ compressed) in nats a row of logits, at most, on "
+            "samples that are held out: the smallest file found."
+        ),
+    ] = None
+    max_drop: Annotated[
+        float | None,
+        typer.Option(
+            help="Budget, with --effort calibrate: points of error on the validation split, at most, one standard "
+            "error included: the smallest file found."
+        ),
+    ] = None
     quality: Annotated[
         Quality, typer.Option(help="With a budget: fast (no trellis), default (8 states), max (64 states).")
     ] = Quality.default

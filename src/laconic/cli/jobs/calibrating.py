@@ -4,7 +4,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping
 
 from laconic.calibrate.calibration import SAMPLES, Calibration
-from laconic.calibrate.compressed import TRIES, Ready
+from laconic.calibrate.compressed import TRIES, Ready, passes_of
 from laconic.calibrate.network import Tick
 from laconic.cli import console, options
 from laconic.cli.console import Output, interruptible
@@ -32,7 +32,7 @@ def require_calibratable(
         "it chooses for all weights itself; --lossless names what stays as it is": values(rows),
         "it finds out by itself how much errors matter": values(matters),
         "it takes care of running statistics itself": {"--recalibrate": recalibrate or None},
-        "it does not look at the error of weights; name --bits, --size or --ratio": {"--snr": snr},
+        "it does not look at the error of weights; name --bits, --size, --ratio or --max-kl": {"--snr": snr},
     }
     for why, given in refused.items():
         if named := [option for option, value in given.items() if value is not None and value is not False]:
@@ -69,11 +69,11 @@ def calibrated(
             )  # fmt: skip
         prepared = time.monotonic()
         say.note(*_said(ready))
-        with say.progress("pass 1", len(TRIES[quality.value])) as bar:
+        passes = passes_of(quality.value) if budget.is_of_outputs else len(TRIES[quality.value])
+        with say.progress("pass 1", passes) as bar:
             fitted, told = ready.fitted(
-                budget, quality.value, notes, reference_bytes=int(notes[REFERENCE_BYTES]),
-                tick=_passing(bar, len(TRIES[quality.value])),
-            )  # fmt: skip
+                budget, quality.value, notes, reference_bytes=int(notes[REFERENCE_BYTES]), tick=_passing(bar, passes)
+            )
     seconds = {"statistics": prepared - began, "weights": time.monotonic() - prepared}
     result = Result(fitted.codes, notes, fitted=fitted, signals=fitted.signals, calibration=told)
     return result, seconds

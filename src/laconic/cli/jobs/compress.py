@@ -253,7 +253,10 @@ def _budget(job: Job) -> Budget | None:
     if len(named) > 1:
         raise PlanError(f"{', '.join(named)}: a budget is named once")
     if named and not planned and not training:
-        return Budget(bits=limits.bits, size=limits.size, ratio=limits.ratio, snr=limits.snr)
+        if job.effort is not options.Effort.calibrate and {"--max-kl", "--max-drop"} & {*named}:
+            raise PlanError(f"{named[0]} needs --effort calibrate, which runs the network; weights alone do not tell")
+        of_outputs = {"kl": limits.max_kl, "drop": limits.max_drop}
+        return Budget(bits=limits.bits, size=limits.size, ratio=limits.ratio, snr=limits.snr, **of_outputs)
     if planned or job.rows.plan or training:
         idle = [*named, *(["--quality"] if job.budget != limits else [])]
         if idle and (planned or training):

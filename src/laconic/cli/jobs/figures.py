@@ -52,7 +52,10 @@ def report(
         "compressed_once": list(result.fixed), "snr": total(result.signals.values()),
         "least_snr": min((signal.snr for signal in result.signals.values()), default=math.inf),
         "weak": [{"name": name, "snr": snr} for name, snr in result.weak], "tensors": tensors, **measured,
-        "calibration": result.calibration and {**vars(result.calibration), "seconds": dict(seconds)},
+        "calibration": result.calibration and {
+            **vars(result.calibration), "seconds": dict(seconds),
+            "quality": result.calibration.quality and vars(result.calibration.quality),
+        },
         "recalibration": result.recalibration and vars(result.recalibration),
     }  # fmt: skip
     fitted = result.fitted
@@ -88,10 +91,13 @@ def _calibration(result: Result, seconds: Mapping[str, float]) -> list[str]:
     of = result.calibration
     if of is None:
         return []
-    unit = "nats, KL" if of.kind == "classification" else "squared distance over the variance"
+    unit = "nats, KL(original ‖ compressed)" if of.kind == "classification" else "squared distance over the variance"
     times = ", ".join(f"{stage} {time:.1f} s" for stage, time in seconds.items())
     first = f"calibrated {len(of.layers)} layers on {of.samples:,} samples in {of.passes} passes: {times}"
-    return [first, f"outputs {of.distance:.4g} ({unit}) from the original's on {of.unseen:,} samples held out"]
+    asked = (
+        [f"asked {of.quality.bound:g}: {of.quality}; the smallest of {of.quality.files} files"] if of.quality else []
+    )
+    return [first, *asked, f"outputs {of.distance:.4g} ({unit}) from the original's on {of.unseen:,} samples held out"]
 
 
 def _recalibration(result: Result) -> list[str]:

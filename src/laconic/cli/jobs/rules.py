@@ -87,7 +87,7 @@ def _shown(report: Mapping[str, Any]) -> list[Any]:
     metric = "squared error" if report["importance"] == "none" else f"importance {report['importance']}"
     lines = [f"{report['unchanged']} other tensors are as they were; objective {report['objective']:.4g} in all"]
     if "true" in report:
-        unit = "nats, KL(f_ŵ ‖ f_w)" if report["kind"] == "classification" else "‖f_w − f_ŵ‖²"
+        unit = "nats, KL(f_ŵ ‖ f_w): compressed ‖ original" if report["kind"] == "classification" else "‖f_w − f_ŵ‖²"
         lines.append(f"true distortion on {report['split']}: {report['true']:.4g} ({unit})")
     if report.get("predicted") is not None:
         ratio = _number(report["ratio"], ".3f")
