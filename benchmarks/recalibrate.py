@@ -1,6 +1,7 @@
-"""What recalibration of batch normalization does to compressed networks, beside other ways to choose the statistics.
+"""What samples can do for networks within a budget: recalibration of batch normalization, and importances.
 
     python benchmarks/recalibrate.py --data FOLDER [--bits 2,3,4] [--samples 250,1000] [--batch 128] [-o FILE.json]
+    python benchmarks/recalibrate.py --data FOLDER --importance gradient,unsupervised [--samples 1000] ...
 
 FOLDER has `models/` and `cifar10/`: the published ResNets of the tests. Printed is, for each network and budget, the
 KL(original ‖ compressed) of the outputs in thousandths of a nat on 1,000 images of the validation split, and the error
@@ -8,6 +9,10 @@ in percent on 2,000 images of the test split. Rows: the file as it is; what reca
 the inputs, layer by layer); the same with all layers at once, each from the inputs that it has in the file; and
 re-estimation (statistics of the compressed network in training mode, means over the batches). Then what
 `laconic.compress(..., recalibrate=N)` says of itself, and the bytes of the statistics' change.
+
+With `--importance` the rows are the file as it is, and files of the same budget in which errors are weighed, by
+importances from the last of `--samples`: by all that they say; by their means in each tensor, so that the steps of
+tensors differ and nothing else; and by the roots of these means.
 """
 # ruff: noqa: E402  thread counts are read when the libraries are imported
 
@@ -33,6 +38,8 @@ from laconic.lc.recalibrate import Following, Moments, listening, pieces, ratio,
 from laconic.models import data, nets
 from laconic.models.checkpoints import load_checkpoint
 from laconic.models.params import Params
+from laconic.theory.importance import Importance
+from laconic.theory.metric import Diagonal, Metrics
 from laconic.training.judges import distance
 from laconic.training.task import Task, classification, mode
 
@@ -130,6 +137,32 @@ def measured(task: Task, params: Params, bits: float, samples: list[int]) -> dic
     return {"rows": rows, "told": vars(own.recalibration), "bytes": [result.file_bytes, own.file_bytes]}
 
 
+def by_tensors(metrics: Metrics, power: float) -> Metrics:
+    """Return metrics that weigh all of a tensor alike, by a power of its mean importance."""
+    found = {}
+    for name, metric in metrics.items():
+        assert isinstance(metric, Diagonal), "what is measured here is diagonal"
+        found[name] = Diagonal(torch.full_like(metric.importance, float(metric.importance.double().mean()) ** power))
+    return found
+
+
+def weighed(task: Task, params: Params, bits: float, importances: Mapping[str, Metrics]) -> dict[str, Any]:
+    """Return all figures of a network within a budget under each of some importances."""
+    with torch.no_grad():
+        original = outputs(task, params, "validation")
+    ways: dict[str, Metrics | None] = {"none": None}
+    for name, metrics in importances.items():
+        ways |= {name: metrics, f"{name}, means of tensors": by_tensors(metrics, 1.0)}
+        ways[f"{name}, roots of these"] = by_tensors(metrics, 0.5)
+    rows, sizes = {"original": judged(task, original, params)}, []
+    for way, metrics_of in ways.items():
+        result = laconic.compress(params, laconic.Budget(bits=bits), task, threads=1, metrics=metrics_of)
+        rows[way] = judged(task, original, result.params)
+        sizes.append(result.file_bytes)
+        say(f"  {bits} bits, {way}: {rows[way]}")
+    return {"rows": rows, "told": "importances", "bytes": sizes}
+
+
 def show(figures: Mapping[str, Mapping[str, Any]]) -> None:
     """Print a table for each network: ways by budgets."""
     for name, by_bits in figures.items():
@@ -148,6 +181,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="the folder of networks and data")
     parser.add_argument("--bits", default="2,3,4", help="bits a weight, separated by commas")
     parser.add_argument("--samples", default="250,1000", help="images for the statistics, separated by commas")
+    parser.add_argument("--importance", default="", help="importances that are compared instead, separated by commas")
     parser.add_argument("--batch", type=int, default=128, help="images that are read together")
     parser.add_argument("-o", "--output", type=Path, help="a file for the figures")
     args = parser.parse_args()
@@ -156,9 +190,21 @@ def main() -> None:
         say(name)
         task = task_of(name, args.data, args.batch)
         params, _ = load_checkpoint(args.data / "models" / f"{name}_cifar10.safetensors")
-        figures[name] = {bits: measured(task, params, float(bits), samples) for bits in args.bits.split(",")}
+        asked = [Importance(one, samples=samples[-1]) for one in args.importance.split(",") if one]
+        metrics = {one.name: one.metrics(task, params) for one in asked}
+        figures[name] = {
+            bits: weighed(task, params, float(bits), metrics) if asked else measured(task, params, float(bits), samples)
+            for bits in args.bits.split(",")
+        }
     show(figures)
-    record.save(args.output, {"experiment": "recalibration", **record.environment(0), "figures": figures})
+    record.save(
+        args.output,
+        {
+            "experiment": "importances" if args.importance else "recalibration",
+            **record.environment(0),
+            "figures": figures,
+        },
+    )
 
 
 if __name__ == "__main__":

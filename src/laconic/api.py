@@ -105,7 +105,8 @@ def compress(
         quality: with a budget, how hard to try: "fast", "default" or "max" (`laconic.quantize.budget.QUALITIES`).
         importance: how much the error of each weight counts, measured on the task's training data: a name such as
             "gradient", or an `Importance`; in place of the plan's own, if it has one. Within a budget tensors that
-            matter more have finer steps, and the bytes go where errors count; an SNR stays that of the weights.
+            matter more have finer steps; an SNR stays that of the weights. Not every network gains by it (residual
+            networks do not, `docs/notes/importance.md`).
         training: for ``effort="train"``: how long and how.
         metrics: importances by name, in place of what ``importance``, or the plan's, would have estimated.
         metadata: text to store in the file beside the task's.
@@ -164,7 +165,8 @@ def compress(
     notes = {REFERENCE_BYTES: str(reference), **(task.metadata if task else {}), **(metadata or {})}
     buffers = buffers_of(module) if module else set[str]()
     plan = plan.on(module) if isinstance(plan, Plan) else weights_only(plan, whole.params, buffers)
-    plan = plan if importance is None else replace(plan, importance=importance)
+    if importance is not None:
+        plan = replace(plan, importance=Importance(importance) if isinstance(importance, str) else importance)
     metrics = plan.metrics(task, whole.params) if metrics is None and resume is None else metrics
     metrics = metrics and {whole.names.get(name, name): metric for name, metric in metrics.items()}
     if budget and effort == "calibrate":

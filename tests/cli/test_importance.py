@@ -58,6 +58,24 @@ def test_the_same_in_toml_in_python_and_in_options(call, net, task, tmp_path):
     assert not torch.equal(toml["fc1.weight"], plain["fc1.weight"])
 
 
+def test_a_budget_gets_it_beside_a_plan_or_alone(call, net, task, tmp_path):
+    params, plan = load_checkpoint(net)[0], tmp_path / "plan.toml"
+    plan.write_text('importance = { name = "gradient", samples = 64 }\n[tensors]\n"fc1.*" = { keep = 0.2 }\n')
+    call("compress", net, "-o", tmp_path / "alone.lac", "--bits", "3", "--importance", "gradient", *FEW)
+    call("compress", net, "-o", tmp_path / "beside.lac", "--bits", "3", "--plan", plan)
+    weighed = Importance("gradient", samples=64)
+    with laconic.open(tmp_path / "alone.lac") as file:
+        notes = dict(file.metadata)  # they are counted
+    alone = laconic.compress(params, bits=3, task=task, importance=weighed, metadata=notes).params
+    rows = laconic.Plan({"fc1.*": laconic.KeepLargest(0.2)}, importance=weighed)
+    beside = laconic.compress(params, rows, task, bits=3, metadata=notes).params
+    plain = laconic.compress(params, bits=3).params
+    for name, expected in (("alone", alone), ("beside", beside)):
+        found = laconic.load(tmp_path / f"{name}.lac")
+        assert all(torch.equal(found[key], expected[key]) for key in params)
+        assert not torch.equal(found["fc2.weight"], plain["fc2.weight"])
+
+
 def test_training_gets_it_and_a_resumed_run_too(call, net, tmp_path, monkeypatch):
     arguments = ["compress", net, "--codebook", "2", *EFFORTS["lc"], "--importance", "unsupervised", *FEW]
     call(*arguments, "-o", tmp_path / "a.lac")
@@ -78,8 +96,7 @@ def test_training_gets_it_and_a_resumed_run_too(call, net, tmp_path, monkeypatch
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--importance", "gradient"], "--importance does not go with a budget, which weighs the errors"),
-        (["--bits", "3", "--importance", "gradient"], "--importance does not go with a budget"),
+        (["--bits", "3", "--importance", "gradient+hessian", *FEW], "fc1.weight: a budget weighs squared errors"),
         (
             ["--codebook", "2", "--temperature", "2"],
             "--temperature, --importance-samples and --kind go with an --importance",

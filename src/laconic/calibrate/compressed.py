@@ -1,6 +1,6 @@
 """A network compressed by what its layers read: folding, statistics, passes within a budget, and what was decided."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -110,10 +110,9 @@ class Ready:
             WeightsError: for weights that cannot be compressed.
         """
         params, names = _by_module(calibration, network)
-        folding = _folding(calibration, params) if fold else Folding({}, {})
+        kept = {first for name, first in names.items() if name in lossless or first in lossless}
+        folding = _folding(calibration, params, kept) if fold else Folding({}, {})
         params = folded(calibration.module, params, folding.pairs) if folding.pairs else params
-        kept = {name for name, first in names.items() if name in lossless or first in lossless}
-        kept = {names[name] for name in kept}
         off = {names[name] for name in names if name in buffers}
         roles: dict[str, Role] = {
             name: "buffer" if name in off else "settled" if name in kept else "free" for name in params
@@ -122,7 +121,7 @@ class Ready:
         free = {name for name, one in seen.items() if one.is_quantized}
         survey = calibration.survey(params)
         how = TRIES["default"][0]
-        whole = ready(calibration, params, survey, folding, free, how, tick, positions=POSITIONS)
+        whole = ready(calibration, params, survey, folding, free, how, tick, positions=POSITIONS, still=kept)
         every = {name: names[first] for name, first in network.names.items()}
         weights = sum(one.weights for one in seen.values())
         return cls(whole, survey, folding, every, tuple(kept), weights, _outputs(calibration, params))
@@ -132,19 +131,21 @@ class Ready:
         calibration = self.network.calibration
         return distance(self.outputs, _outputs(calibration, params), calibration.kind_with(params))
 
-    def within(self, size: int, quality: str, metadata: Mapping[str, str], tick: Tick = silent) -> tuple[Trial, int]:
+    def within(
+        self, size: int, tries: Sequence[Recursion], metadata: Mapping[str, str], tick: Tick = silent
+    ) -> tuple[Trial, int]:
         """Return the network in ``size`` bytes, and the passes that it took.
 
         Args:
             size: of the file.
-            quality: of `TRIES`.
+            tries: how each pass quantizes, such as those of `TRIES`.
             metadata: text that the file will have.
             tick: told of the progress.
 
         Raises:
             PlanError: for a budget that is not met; it names the smallest file.
         """
-        return fit(self.network, size, TRIES[quality], self.names, metadata, self.judged, tick)
+        return fit(self.network, size, tries, self.names, metadata, self.judged, tick)
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -205,7 +206,7 @@ class Ready:
         """
         size = budget.bytes(self.weights, reference_bytes)
         assert size is not None, "it is no SNR"
-        trial, passes = self.within(size, quality, metadata, tick)
+        trial, passes = self.within(size, TRIES[quality], metadata, tick)
         of = self.signals(trial)
         fitted = Fitted(
             trial.codes, budget, trial.file_bytes, total(of.values()), 0.0, passes, self.kept, self.weights, of
@@ -250,10 +251,14 @@ def _by_module(calibration: Calibration, network: Untied) -> tuple[dict[str, tor
     return {names[name]: tensor for name, tensor in network.params.items()}, names
 
 
-def _folding(calibration: Calibration, params: Params) -> Folding:
-    """Return which normalizations can be folded, told from one batch."""
+def _folding(calibration: Calibration, params: Params, kept: Collection[str]) -> Folding:
+    """Return which normalizations can be folded and change no tensor that is kept, told from one batch."""
     batch = calibration.batches[0]
-    return foldable(calibration.module, params, lambda given: calibration.whole_outputs(given, batch))
+    found = foldable(calibration.module, params, lambda given: calibration.whole_outputs(given, batch))
+    owners = {name.rpartition(".")[0] for name in kept if params[name].is_floating_point()}
+    still = {norm for norm, layer in found.pairs.items() if norm in owners or layer in owners}
+    pairs = {norm: layer for norm, layer in found.pairs.items() if norm not in still}
+    return replace(found, pairs=pairs, left={**found.left, **dict.fromkeys(still, "is to stay as it is, or its layer")})
 
 
 def _outputs(calibration: Calibration, params: Params) -> torch.Tensor:

@@ -5,17 +5,19 @@ mean square of the gradient by what its layer writes. So one water level θ serv
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import final
 
 import numpy as np
+from torch import Tensor
 
 from laconic.calibrate.calibration import Calibration
 from laconic.calibrate.meeting import Survey
 from laconic.calibrate.rates import Rate
 from laconic.calibrate.sequential import Recursion
-from laconic.calibrate.statistics import Statistics, statistics
+from laconic.calibrate.statistics import Follower, Statistics, following
 from laconic.models.folding import Folding
 from laconic.models.params import Params, to_numpy
 
@@ -26,9 +28,6 @@ Tick = Callable[[str, int, int], None]
 def silent(stage: str, done: int, total: int) -> None:
     """Tell nobody."""
 
-
-_ROOM = 1 << 26
-"""Numbers of all moments that are gathered at a time."""
 
 _LEAST = 1e-3
 """No layer matters less than this share of the median."""
@@ -68,31 +67,32 @@ class Network:
     Args:
         calibration: the module and its samples.
         params: the network as it was, batch normalization folded.
+        survey: which weights are met.
         subjects: the weights, in the order in which they are used; those that are not met last.
         positions: of a sample, at most, that statistics are taken of.
     """
 
     calibration: Calibration
     params: Params
+    survey: Survey
     subjects: tuple[Subject, ...]
     positions: int | None
 
-    def moments(self, subject: Subject, compressed: Params | None) -> Statistics:
-        """Return what a weight meets: in the original alone, or in the compressed network beside it."""
-        weight = self.params[subject.name]
-        if not subject.met:
-            columns = math.prod(weight.shape[1:])
-            nothing = np.zeros((1, columns))
-            return Statistics(np.eye(columns)[None], None, (nothing, nothing), 1.0)
-        return statistics(
-            self.calibration, self.params, compressed, subject.name,
-            biased=subject.bias is not None, positions=self.positions,
-        )  # fmt: skip
+    def following(self) -> AbstractContextManager[Follower]:
+        """Give the network and one that is compressed, side by side."""
+        return following(self.calibration, self.params, self.survey, self.positions)
+
+
+def alone(weight: Tensor) -> Statistics:
+    """Return the statistics of a weight of which nothing is known: its inputs are as large as each other."""
+    columns = math.prod(weight.shape[1:])
+    nothing = np.zeros((1, columns))
+    return Statistics(np.eye(columns)[None], None, (nothing, nothing), 1.0)
 
 
 def network(
     calibration: Calibration, params: Params, survey: Survey, folding: Folding, free: set[str], how: Recursion,
-    tick: Tick, *, positions: int | None = None,
+    tick: Tick, *, positions: int | None = None, still: Collection[str] = (),
 ) -> Network:  # fmt: skip
     """Return a network ready to be calibrated.
 
@@ -105,39 +105,38 @@ def network(
         how: the recursion.
         tick: told of the progress.
         positions: of a sample, at most, that statistics are taken of.
+        still: names of tensors that stay as they are: no bias of these makes up for errors.
     """
     met = [place for place in survey.places if place.name in free and not place.diagonal]
     worths = worth(calibration, params)
-    biases = _biases(params, {place.name: place.layer for place in met}, folding)
-    alone = [name for name in params if name in free and name not in {place.name for place in met}]
-    rates, positions_of = _rates(calibration, params, [place.name for place in met], biases, how, tick, positions)
+    moving = {name: tensor for name, tensor in params.items() if name not in still}
+    biases = _biases(moving, {place.name: place.layer for place in met}, folding)
+    others = [name for name in params if name in free and name not in {place.name for place in met}]
+    rates, positions_of = _rates(
+        calibration, params, survey, [place.name for place in met], biases, how, tick, positions
+    )
     subjects = list[Subject]()
     least = _LEAST * float(np.median([worths[place.name] for place in met])) if met else 1.0
-    for name in alone:
-        weight = params[name]
-        rates[name] = Rate.of(to_numpy(weight), np.eye(math.prod(weight.shape[1:]))[None], how)
-    for name in [*(place.name for place in met), *alone]:
+    for name in others:
+        rates[name] = Rate.of(to_numpy(params[name]), alone(params[name]).moments, how)
+    for name in [*(place.name for place in met), *others]:
         own = max(worths.get(name, least), least, 1e-300)
         subjects.append(
             Subject(name, name in positions_of, biases.get(name), own, rates[name], positions_of.get(name, 1.0))
         )
-    return Network(calibration, params, tuple(subjects), positions)
+    return Network(calibration, params, survey, tuple(subjects), positions)
 
 
 def _rates(
-    calibration: Calibration, params: Params, names: list[str], biases: Mapping[str, str], how: Recursion, tick: Tick,
-    positions: int | None,
+    calibration: Calibration, params: Params, survey: Survey, names: Sequence[str], biases: Mapping[str, str],
+    how: Recursion, tick: Tick, positions: int | None,
 ) -> tuple[dict[str, Rate], dict[str, float]]:  # fmt: skip
-    """Return the rate of each weight and its positions, from one run of the samples for as many as fit in memory."""
-    rates, positions_of, waiting = dict[str, Rate](), dict[str, float](), list(names)
-    while waiting:
-        some, room = list[str](), _ROOM
-        while waiting and (not some or math.prod(params[waiting[0]].shape[1:]) ** 2 <= room):
-            room -= math.prod(params[waiting[0]].shape[1:]) ** 2
-            some.append(waiting.pop(0))
-        tick("statistics", len(rates), len(names))
-        for name, gathered in calibration.moments(params, some, positions).items():
-            seen = Statistics.of(gathered, biased=name in biases)
+    """Return the rate of each weight, and how often a sample meets it."""
+    rates, positions_of = dict[str, Rate](), dict[str, float]()
+    with following(calibration, params, survey, positions, drift=False) as follower:
+        for name in names:
+            tick("statistics", len(rates), len(names))
+            seen = follower.statistics(name, biased=name in biases)
             rates[name] = Rate.of(to_numpy(params[name]), seen.moments, how)
             positions_of[name] = seen.positions
     return rates, positions_of

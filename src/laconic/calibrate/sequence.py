@@ -14,10 +14,12 @@ import torch
 from torch import Tensor
 
 from laconic import interrupts
-from laconic.calibrate.network import Network, Subject, Tick
+from laconic.calibrate.network import Network, Subject, Tick, alone
 from laconic.calibrate.sequential import SLOPE, Recursion, Rounded, prepared
+from laconic.calibrate.statistics import Follower
+from laconic.format.coding.levels import centre_of
 from laconic.format.coding.model import MAX_CLASSES
-from laconic.models.params import to_numpy
+from laconic.models.params import Params, to_numpy, to_torch
 
 _HELD = 0.5
 """The level moves by no more than so many powers of 2 on the way."""
@@ -47,7 +49,7 @@ class Calibrated:
 
 def passed(
     network: Network, level: float, budget: float, costs: np.ndarray, how: Recursion, tick: Tick,
-    ratios: Mapping[str, float], *, drift: bool = True,
+    ratios: Mapping[str, float],
 ) -> Calibrated:  # fmt: skip
     """Return the network quantized.
 
@@ -59,49 +61,51 @@ def passed(
         how: the recursion.
         tick: told of the progress.
         ratios: what weights took in an earlier pass beside what was expected of them; 1 where nothing is known.
-        drift: whether weights are fitted to what they meet in the compressed network; else in the original.
     """
     params, rounded = dict(network.params), dict[str, Rounded]()
     counts = np.zeros((MAX_CLASSES, 2 if how.nu else 1, 128), np.int64)
     spent, planned, now, found = 0.0, 0.0, level, dict[str, float]()
-    for done, subject in enumerate(network.subjects):
-        interrupts.check()
-        tick("weights", done, len(network.subjects))
-        expected = subject.bits(now) * ratios.get(subject.name, 1.0)
-        one, own = _quantized(network, subject, params, now, costs, how, drift=drift)
-        rounded[subject.name] = one
-        counts += own
-        taken = _bits(own, costs)
-        found[subject.name] = taken / max(subject.bits(now), 1.0)
-        spent, planned = spent + taken, planned + expected
-        now = _level(network.subjects[done + 1 :], ratios, (budget - spent) * planned / max(spent, 1.0), level)
+    with network.following() as follower:
+        for done, subject in enumerate(network.subjects):
+            interrupts.check()
+            tick("weights", done, len(network.subjects))
+            one, own, changed = _quantized(network, subject, params, follower, now, costs, how)
+            for name, tensor in changed.items():
+                follower.put(name, tensor)
+            params |= changed
+            rounded[subject.name] = one
+            counts += own
+            taken, scales = _bits(own, costs), subject.bits(now)
+            found[subject.name] = taken / max(scales, 1.0)
+            spent, planned = spent + taken, planned + scales * ratios.get(subject.name, 1.0)
+            now = _level(network.subjects[done + 1 :], ratios, (budget - spent) * planned / max(spent, 1.0), level)
     return Calibrated(rounded, params, counts, now, found, spent)
 
 
 def _quantized(
-    network: Network, subject: Subject, params: dict[str, Tensor], level: float, costs: np.ndarray, how: Recursion,
-    *, drift: bool,
-) -> tuple[Rounded, np.ndarray]:  # fmt: skip
-    """Return a weight rounded, with its counts; ``params`` then has it, and the bias that follows."""
+    network: Network, subject: Subject, params: Params, follower: Follower, level: float, costs: np.ndarray,
+    how: Recursion,
+) -> tuple[Rounded, np.ndarray, dict[str, Tensor]]:  # fmt: skip
+    """Return a weight rounded, its counts, and the tensors that change: itself, and the bias that follows."""
     weights = to_numpy(network.params[subject.name])
-    met = network.moments(subject, params if drift else None)
-    own = how if subject.met else replace(how, feedback=False)
-    own = replace(own, water=own.water and len(weights) >= WIDE)
-    ready = prepared(weights, met.moments, level / subject.worth, own, cross=met.cross)
-    levels = ready.layer.quantized(costs, own.nu, own.price * SLOPE, own.window)
+    if subject.met:
+        met = follower.statistics(subject.name, biased=subject.bias is not None)
+    else:
+        met, how = alone(network.params[subject.name]), replace(how, feedback=False)
+    how = replace(how, water=how.water and len(weights) >= WIDE)
+    ready = prepared(weights, met.moments, level / subject.worth, how, cross=met.cross)
+    levels = ready.layer.quantized(costs, how.nu, how.price * SLOPE, how.window)
     compressed = ready.weights(levels)
+    changed = {subject.name: to_torch(compressed).to(network.params[subject.name].device)}
     if subject.bias is not None:
         before = params[subject.bias]
         shift = torch.from_numpy(met.shift(weights, compressed))
-        params[subject.bias] = (before.double() + shift.reshape(before.shape)).to(before.dtype)
-    params[subject.name] = torch.from_numpy(compressed).to(network.params[subject.name])
-    return ready.rounded(levels), ready.layer.counts(levels, own.nu, MAX_CLASSES)
+        changed[subject.bias] = (before.double() + shift.to(before.device)).to(before.dtype)
+    return ready.rounded(levels), ready.layer.counts(levels, how.nu, MAX_CLASSES), changed
 
 
 def _bits(counts: np.ndarray, costs: np.ndarray) -> float:
     """Return what integers that occur so often cost by code lengths."""
-    from laconic.format.coding.levels import centre_of
-
     parities = counts.shape[1]
     magnitudes = np.stack([np.minimum((centre_of(np.arange(128)) // 2) * parities + p, 1023) for p in range(parities)])
     return float(sum((counts[:, p] * costs[:, magnitudes[p]]).sum() for p in range(parities)))

@@ -6,12 +6,18 @@ the inputs, not their second moment. In W x + b with x as it is in the original 
     min over Ŵ, b̂  E‖W x + b − Ŵ x̂ − b̂‖²   =   min over Ŵ  E‖W (x − m) − Ŵ (x̂ − m̂)‖²,     b̂ = b + W m − Ŵ m̂
 """
 
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import final
 
 import numpy as np
+from torch import Tensor
 
 from laconic.calibrate.calibration import Calibration
+from laconic.calibrate.lockstep import ROOM, Lockstep, is_straight, room, walking
+from laconic.calibrate.meeting import Survey
 from laconic.models.params import Params
 from laconic.theory.importance.moments import Moments
 
@@ -53,20 +59,91 @@ class Statistics:
         return np.asarray((before @ self.means[0][..., None] - after @ self.means[1][..., None]).reshape(-1))
 
 
-def statistics(
-    calibration: Calibration, original: Params, compressed: Params | None, name: str,
-    *, biased: bool, positions: int | None = None,
-) -> Statistics:  # fmt: skip
-    """Return what a weight meets in the samples that are seen.
+class Follower(ABC):
+    """The network as it was and as far as it is compressed, weight after weight."""
+
+    @abstractmethod
+    def statistics(self, name: str, *, biased: bool) -> Statistics:
+        """Return what a weight meets now; weights are asked for in the order in which they are used.
+
+        Args:
+            name: of the weight.
+            biased: whether a bias follows it.
+        """
+
+    @abstractmethod
+    def put(self, name: str, tensor: Tensor) -> None:
+        """Let a tensor of the compressed network be this one from here on."""
+
+
+@contextmanager
+def following(
+    calibration: Calibration, params: Params, survey: Survey, positions: int | None, *, drift: bool = True
+) -> Iterator[Follower]:
+    """Give both networks, side by side where all that is between their layers fits in memory; else they run anew.
 
     Args:
         calibration: the module and its samples.
-        original: the network as it was.
-        compressed: as far as it is compressed; None for the original alone.
-        name: of the weight.
-        biased: whether a bias follows it.
+        params: the network as it was, by first names.
+        survey: of its weights.
         positions: of a sample, at most, that stand for all.
+        drift: whether there is a compressed network at all.
     """
-    if compressed is None:
-        return Statistics.of(calibration.moments_at(original, name, positions=positions), biased=biased)
-    return Statistics.of(calibration.moments_at(compressed, name, original, positions), biased=biased)
+    task, seen = calibration.task, calibration.seen
+    places = [place for place in survey.places if not place.diagonal]
+    if not (is_straight(places) and room(task, params, seen, places) <= ROOM):
+        yield _Anew(calibration, dict(params), dict(params) if drift else None, positions)
+        return
+    with walking(task, params, seen, places) as original:
+        if not drift:
+            yield _Abreast(survey, original, None, positions)
+            return
+        with walking(task, params, seen, places) as compressed:
+            yield _Abreast(survey, original, compressed, positions)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _Abreast(Follower):
+    """Each network is run once."""
+
+    survey: Survey
+    original: Lockstep
+    compressed: Lockstep | None
+    positions: int | None
+
+    def statistics(self, name: str, *, biased: bool) -> Statistics:
+        place, gathered = self.survey.place(name), Moments(self.positions)
+        if self.compressed is None:
+            for meeting in self.original.meetings(place):
+                gathered.add(meeting.columns(), meeting.samples)
+        else:
+            for before, after in zip(self.original.meetings(place), self.compressed.meetings(place), strict=True):
+                gathered.add(after.columns(), after.samples, before.columns())
+        return Statistics.of(gathered, biased=biased)
+
+    def put(self, name: str, tensor: Tensor) -> None:
+        if self.compressed is not None:
+            self.compressed.put(name, tensor)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _Anew(Follower):
+    """Both networks are run up to each layer."""
+
+    calibration: Calibration
+    original: Params
+    compressed: dict[str, Tensor] | None
+    positions: int | None
+
+    def statistics(self, name: str, *, biased: bool) -> Statistics:
+        if self.compressed is None:
+            gathered = self.calibration.moments_at(self.original, name, positions=self.positions)
+        else:
+            gathered = self.calibration.moments_at(self.compressed, name, self.original, self.positions)
+        return Statistics.of(gathered, biased=biased)
+
+    def put(self, name: str, tensor: Tensor) -> None:
+        if self.compressed is not None:
+            self.compressed[name] = tensor

@@ -192,7 +192,10 @@ class Matters:
     panel: ClassVar[str] = groups.MATTERS
     importance: Annotated[
         Importance | None,
-        typer.Option(help="How much the error of each weight counts, measured on the training data of the task."),
+        typer.Option(
+            help="How much the error of each weight counts, measured on the training data of the task; with a budget, "
+            "too, but gradient+hessian."
+        ),
     ] = None
     temperature: Annotated[
         float | None,

@@ -162,6 +162,11 @@ def importances_of(metrics: Metrics, name: str, weights: Tensor) -> Tensor | Non
     """
     metric = metrics.get(name)
     if not isinstance(metric, Kronecker):
+        if not isinstance(metric, Unit | Diagonal | None):
+            raise UnsupportedMetric(
+                f"{name}: a budget weighs squared errors, by a diagonal or Kronecker metric, not "
+                f"{type(metric).__name__}"
+            )
         return diagonal_of(metrics, name, weights)
     rows, columns = metric.outputs.diagonal(), metric.inputs.diagonal()
     if len(rows) != len(weights) or len(rows) * len(columns) != weights.numel():

@@ -50,7 +50,7 @@ class Network:
         metadata: text that the file will have beside them.
         workers: threads that take one tensor after the other.
         apart: what the budget counts and does not choose.
-        importances: h by name, of the tensors' shapes, how much the squared error of each weight counts; see `Weighing`.
+        importances: h by name, of the tensors' shapes: how much the errors of weights count; see `Weighing`.
 
     Raises:
         WeightsError: for NaN and infinite weights that are to be quantized, and for importances that are none.
@@ -100,6 +100,14 @@ class Network:
     def weights(self) -> int:
         """Number of the weights that are quantized."""
         return sum(self.sizes.values())
+
+    @property
+    def weighed(self) -> bool:
+        """Whether importances make a difference between weights."""
+        return (
+            any(factor != 1 for factor in self._finer.values())
+            or not self._weighing.even >= self._weighing.means.keys()
+        )
 
     @property
     def kept(self) -> bool:

@@ -51,8 +51,9 @@ def fit(
     """Return the codes of ``tensors`` within ``budget``: floats with two or more axes on one grid, the rest lossless.
 
     A tensor that would be left with less than 6 dB of its own, or with 8 dB less than the network, has a finer step
-    than the others (`laconic.quantize.budget.steps`); where the network has less than 9 dB the floor is lower. A few
-    weights that hold more than half of their tensor's energy are kept (`laconic.quantize.budget.outliers`).
+    than the others (`laconic.quantize.budget.steps`); where the network has less than 9 dB the floor is lower. Where
+    there are importances these, and not the 8 dB, say how far below the network a tensor may be. A few weights that
+    hold more than half of their tensor's energy are kept (`laconic.quantize.budget.outliers`).
 
     Masks, tensors of one value and tensors of four weights or fewer are lossless too (`survey`), and what ``apart``
     says stays apart.
@@ -90,9 +91,10 @@ def fit(
     True
     """
     network = Network(tensors, tools or QUALITIES["default"], metadata or {}, Workers.of(threads), apart, importances)
-    goal = _goal(network, budget, reference_bytes, tuning)
+    own = replace(tuning, below=math.inf) if network.weighed else tuning
+    goal = _goal(network, budget, reference_bytes, own)
     try:
-        return _met(network, goal, tuning, watch or (lambda number, size: None))
+        return _met(network, goal, own, watch or (lambda number, size: None))
     except PlanError:
         if budget.asked or goal.size is None:
             raise

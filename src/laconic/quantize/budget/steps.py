@@ -2,7 +2,8 @@
 
 One step is best for a sum of squares, and blind to what a network is: where one tensor is large for no reason but that
 the next one is small, the step that is right for it wipes the other out. So no tensor has less signal over its own
-error than a floor, in dB: `Tuning.lowest`, and not more than `Tuning.below` less than the network.
+error than a floor, in dB: `Tuning.lowest`, and not more than `Tuning.below` less than the network; but
+how much less is for importances to say where there are any. Signals are plain, whatever errors count.
 
 Method: tensors below the floor are put on the grid so many times larger, which makes their step as much finer; then
 the search for the step begins again. A finer step takes bytes from the others, whose figure falls; so it is repeated.

@@ -1,0 +1,178 @@
+"""A network that runs all its samples side by side: each batch waits before a layer until all are there.
+
+So the network is run once, however many layers there are: what is before a layer has been run when its weight is
+chosen, and runs with the new weight from there on. Each batch has a thread of its own, of which one runs at a time.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from functools import partial
+from threading import Semaphore, Thread, current_thread
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+
+from laconic import interrupts
+from laconic.calibrate.meeting import Call, Inputs, Meeting, Place, Reached, copied, uses_of, watching
+from laconic.errors import DataError
+from laconic.models.params import Params, first_names
+from laconic.training.batches import Batch, arguments_of, size_of, tensors_in
+from laconic.training.judges import described
+from laconic.training.task import Task
+
+ROOM = 1 << 28
+"""Numbers that may lie between the layers of all samples, in one network."""
+
+
+def is_straight(places: Sequence[Place]) -> bool:
+    """Whether each weight is used once in each batch, so that none is needed before it is chosen."""
+    return all(set(place.calls) == {1} for place in places)
+
+
+def room(task: Task, params: Params, batches: Sequence[Batch], places: Sequence[Place]) -> int:
+    """Return about how many numbers lie between the layers of all samples: three times what the widest layer reads."""
+    widest, samples = 0, size_of(batches[0])
+    waited = {place.layer for place in places}
+    layers = [layer for layer, (path, _) in uses_of(task.module).items() if path in waited]
+
+    def look(inputs: Inputs) -> None:
+        nonlocal widest
+        widest = max(widest, sum(tensor.numel() for tensor in tensors_in(inputs)))
+
+    with torch.no_grad(), watching(task.module, dict.fromkeys(layers, look)):
+        task.outputs(params, copied(batches[0]))
+    return 3 * widest * sum(map(size_of, batches)) // max(samples, 1)
+
+
+@final
+class _Walker:
+    """One batch on its way through the network."""
+
+    def __init__(self, batch: Batch, run: Any) -> None:
+        self.batch = batch
+        self.go, self.there = Semaphore(0), Semaphore(0)
+        self.layer: nn.Module | None = None
+        self.inputs: Inputs = ()
+        self.failure: BaseException | None = None
+        self.ended = False
+        self.thread = Thread(target=self._walk, args=(run,), daemon=True)
+
+    def _walk(self, run: Any) -> None:
+        self.go.acquire()
+        try:
+            with torch.no_grad():
+                run(self.batch)
+        except Reached:
+            pass
+        except BaseException as failure:
+            self.failure = failure
+        self.ended, self.layer = True, None
+        self.there.release()
+
+    def advance(self) -> None:
+        """Go on to the next layer that somebody waits for, or to the end."""
+        self.go.release()
+        self.there.acquire()
+
+    def wait(self, layer: nn.Module, inputs: Inputs) -> None:
+        """Say that the batch is before a layer, and wait."""
+        self.layer, self.inputs = layer, inputs
+        self.there.release()
+        self.go.acquire()
+        if self.ended:
+            raise Reached
+
+
+@final
+class Lockstep:
+    """See the module's docstring; made by `walking`."""
+
+    def __init__(self, task: Task, params: Params, batches: Sequence[Batch], places: Sequence[Place]) -> None:
+        self.module = deepcopy(task.module)
+        own = first_names(self.module)
+        for name, first in own.items():
+            if first in params:
+                self._put(name, params[first])
+        self._task, self._ended = task, False
+        uses = {layer: path for layer, (path, _) in uses_of(self.module).items()}
+        waited = {place.layer for place in places}
+        self._layers = {path: layer for layer, path in uses.items() if path in waited}
+        self._walkers = [_Walker(copied(batch), self._run) for batch in batches]
+        self._of = {walker.thread: walker for walker in self._walkers}
+        self._watching = watching(self.module, {layer: partial(self._arrive, layer) for layer in self._layers.values()})
+        self._watching.__enter__()
+        for walker in self._walkers:
+            walker.thread.start()
+
+    def put(self, name: str, tensor: Tensor) -> None:
+        """Let a parameter or buffer have other numbers from here on, under all its names."""
+        for other, first in first_names(self.module).items():
+            if first == name:
+                self._put(other, tensor)
+
+    def meetings(self, place: Place) -> Iterator[Meeting]:
+        """Yield what a weight meets in each batch; weights are asked for in the order in which they are used.
+
+        Raises:
+            DataError: when the network fails on a batch, or does not come to the weight.
+        """
+        layer = self._layers[place.layer]
+        for number, walker in enumerate(self._walkers):
+            interrupts.check()
+            while walker.layer is not layer:
+                if walker.ended:
+                    raise DataError(f"batch {number} of the calibration has not come to {place.name} this time")
+                walker.advance()
+                if walker.failure is not None:
+                    said = f"the network fails on batch {number} of the calibration, {described(walker.batch)}"
+                    raise DataError(f"{said}: {walker.failure}") from walker.failure
+            own = {leaf: tensor for leaf, tensor in layer._parameters.items() if tensor is not None}
+            yield Meeting(size_of(walker.batch), (Call(layer, place.leaf, walker.inputs, own),))
+
+    def end(self) -> None:
+        """Let all batches go."""
+        for walker in self._walkers:
+            if not walker.ended:
+                walker.ended = True
+                walker.go.release()
+                walker.thread.join()
+        self._watching.__exit__(None, None, None)
+
+    def _arrive(self, layer: nn.Module, inputs: Inputs) -> None:
+        walker = self._of.get(current_thread())
+        assert walker is not None, "only its own threads run the copy"
+        walker.wait(layer, inputs)
+
+    def _run(self, batch: Batch) -> None:
+        if self._task.forward is not None:
+            self._task.forward(self.module, batch)
+        else:
+            given, named = arguments_of(self.module, batch)
+            self.module(*given, **named)
+
+    def _put(self, name: str, tensor: Tensor) -> None:
+        path, _, leaf = name.rpartition(".")
+        owner = self.module.get_submodule(path)
+        if leaf in owner._parameters:
+            owner._parameters[leaf] = nn.Parameter(tensor.detach().clone(), requires_grad=False)
+        else:
+            owner._buffers[leaf] = tensor.detach().clone()
+
+
+@contextmanager
+def walking(task: Task, params: Params, batches: Sequence[Batch], places: Sequence[Place]) -> Iterator[Lockstep]:
+    """Give a network before its first layer, with all batches; afterwards none of their threads is left.
+
+    Args:
+        task: how the module is called; it is copied, and stays as it is.
+        params: parameters and buffers by first names.
+        batches: of samples.
+        places: weights that are asked for, each used once in each batch.
+    """
+    network = Lockstep(task, params, batches, places)
+    try:
+        yield network
+    finally:
+        network.end()
