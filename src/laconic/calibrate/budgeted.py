@@ -32,7 +32,7 @@ AIM = 0.004
 SLACK = 0.01
 """How far below it is near enough."""
 
-_RECORD = 48  # bytes of a weight beside its integers, before any has been written
+_RECORD = 80  # bytes of a weight beside its integers, before any has been written
 
 
 @final
@@ -104,7 +104,7 @@ def _beside(network: Network, names: Mapping[str, str], metadata: Mapping[str, s
     vectors = {subject.bias for subject in network.subjects}
     rest = {name: lossless(to_numpy(network.params[name])) for name in network.params if name not in weights | vectors}
     few = sum(network.params[name].numel() for name in vectors if name)
-    return container.bits(together(rest), metadata) // 8 + _RECORD * len(weights) + few + 16 * len(vectors)
+    return container.bits(together(rest), metadata) // 8 + _RECORD * len(weights) + 2 * few + 16 * len(vectors)
 
 
 def _trial(
