@@ -34,7 +34,7 @@ from laconic.models.params import (
     typed_as,
     unwrapped,
 )
-from laconic.models.ties import untied
+from laconic.models.ties import Untied, untied
 from laconic.plans.plan import Plan, weights_only
 from laconic.quantize.budget import QUALITIES, Budget
 from laconic.result import Result, recalibrated
@@ -195,15 +195,23 @@ def compress(
         result = Result(fitted.codes, notes, fitted=fitted, signals=kept)
         return recalibrated(result, whole, task, recalibrate, seed)
     plan, whole = plan.settled(whole, metrics, alike=effort == "direct")
+    if effort == "train" and task is not None:
+        return _trained(whole, plan, task, metrics, training or Training(), notes, seed, resume, watch)
     with plan.advising():
-        if effort == "direct" or task is None:
-            codes = {name: code for group in direct(whole.params, plan, metrics) for name, code in group.items()}
-            codes = compact({name: codes[name] for name in whole.params})
-            result = Result(whole.named(codes), notes, signals=left(whole, codes, module))
-            return recalibrated(result, whole, task, recalibrate, seed)
-        whole = replace(whole, params=typed_as(task.module, whole.params))
-        moving = trainable(task.module, whole.params)
-        first, how = resume or start(whole.params, plan, metrics, moving), training or Training()
+        codes = {name: code for group in direct(whole.params, plan, metrics) for name, code in group.items()}
+    codes = compact({name: codes[name] for name in whole.params})
+    result = Result(whole.named(codes), notes, signals=left(whole, codes, module))
+    return recalibrated(result, whole, task, recalibrate, seed)
+
+
+def _trained(
+    whole: Untied, plan: Plan, task: Task, metrics: Metrics | None, how: Training, notes: Mapping[str, str], seed: int,
+    resume: LCState | None, watch: Watch | None,
+) -> Result:  # fmt: skip
+    """Return the result of training: arguments and errors are those of `compress`, the plan being settled."""
+    whole = replace(whole, params=typed_as(task.module, whole.params))
+    with plan.advising():
+        first = resume or start(whole.params, plan, metrics, trainable(task.module, whole.params))
     history = list[Progress]()
     for state in how.path(first, task, seed):
         if state.tuning is None or not history:

@@ -119,10 +119,9 @@ class Ready:
             WeightsError: for weights that cannot be compressed.
         """
         params, names = _by_module(calibration, network)
-        folding = _folding(calibration, params) if fold else Folding({}, {})
+        kept = {first for name, first in names.items() if name in lossless or first in lossless}
+        folding = _folding(calibration, params, kept) if fold else Folding({}, {})
         params = folded(calibration.module, params, folding.pairs) if folding.pairs else params
-        kept = {name for name, first in names.items() if name in lossless or first in lossless}
-        kept = {names[name] for name in kept}
         off = {names[name] for name in names if name in buffers}
         roles: dict[str, Role] = {
             name: "buffer" if name in off else "settled" if name in kept else "free" for name in params
@@ -131,7 +130,7 @@ class Ready:
         free = {name for name, one in seen.items() if one.is_quantized}
         survey = calibration.survey(params)
         how = TRIES["default"][0]
-        whole = ready(calibration, params, survey, folding, free, how, tick, positions=POSITIONS)
+        whole = ready(calibration, params, survey, folding, free, how, tick, positions=POSITIONS, still=kept)
         every = {name: names[first] for name, first in network.names.items()}
         weights = sum(one.weights for one in seen.values())
         return cls(whole, survey, folding, every, tuple(kept), weights, _outputs(calibration, params))
@@ -307,10 +306,14 @@ def _by_module(calibration: Calibration, network: Untied) -> tuple[dict[str, tor
     return {names[name]: tensor for name, tensor in network.params.items()}, names
 
 
-def _folding(calibration: Calibration, params: Params) -> Folding:
-    """Return which normalizations can be folded, told from one batch."""
+def _folding(calibration: Calibration, params: Params, kept: Collection[str]) -> Folding:
+    """Return which normalizations can be folded and change no tensor that is kept, told from one batch."""
     batch = calibration.batches[0]
-    return foldable(calibration.module, params, lambda given: calibration.whole_outputs(given, batch))
+    found = foldable(calibration.module, params, lambda given: calibration.whole_outputs(given, batch))
+    owners = {name.rpartition(".")[0] for name in kept if params[name].is_floating_point()}
+    still = {norm for norm, layer in found.pairs.items() if norm in owners or layer in owners}
+    pairs = {norm: layer for norm, layer in found.pairs.items() if norm not in still}
+    return replace(found, pairs=pairs, left={**found.left, **dict.fromkeys(still, "is to stay as it is, or its layer")})
 
 
 def _outputs(calibration: Calibration, params: Params) -> torch.Tensor:

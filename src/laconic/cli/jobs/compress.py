@@ -255,8 +255,14 @@ def _budget(job: Job) -> Budget | None:
     if named and not planned and not training:
         if job.effort is not options.Effort.calibrate and {"--max-kl", "--max-drop"} & {*named}:
             raise PlanError(f"{named[0]} needs --effort calibrate, which runs the network; weights alone do not tell")
-        of_outputs = {"kl": limits.max_kl, "drop": limits.max_drop}
-        return Budget(bits=limits.bits, size=limits.size, ratio=limits.ratio, snr=limits.snr, **of_outputs)
+        return Budget(
+            bits=limits.bits,
+            size=limits.size,
+            ratio=limits.ratio,
+            snr=limits.snr,
+            kl=limits.max_kl,
+            drop=limits.max_drop,
+        )
     if planned or job.rows.plan or training:
         idle = [*named, *(["--quality"] if job.budget != limits else [])]
         if idle and (planned or training):

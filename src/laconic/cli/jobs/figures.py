@@ -14,6 +14,7 @@ from laconic.cli.jobs.running import is_written
 from laconic.cli.jobs.tasks import evaluations
 from laconic.format import container
 from laconic.format.codes import Code
+from laconic.format.codes.grid import GridCode
 from laconic.insight.ledger import Entry, Ledger
 from laconic.quantize.budget.signal import told, total
 from laconic.result import Result
@@ -124,14 +125,17 @@ def _tensors(result: Result, account: Ledger) -> list[dict[str, Any]]:
         if id(code) not in zeros:  # names of one tensor have one code
             zeros[id(code)] = _zeros(code)
         signal = result.signals.get(entry.name)  # of what is kept as it is there is none
+        moved = result.calibration is not None and isinstance(code, GridCode)  # a bias that makes up for errors
         return {
-            "name": entry.name, "code": entry.code, "snr": signal.snr if signal else math.inf, "zeros": zeros[id(code)],
+            "name": entry.name, "code": entry.code,
+            "snr": signal.snr if signal else None if moved else math.inf, "zeros": zeros[id(code)],
             "bits_per_weight": 8 * entry.bytes / elements if elements else None, "bytes": entry.bytes,
         }  # fmt: skip
 
     *tensors, header = account.entries
     nothing = {"code": header.code, "snr": None, "zeros": None, "bits_per_weight": None}
-    worst_first = sorted(map(record, tensors), key=lambda tensor: (tensor["snr"], -tensor["bytes"]))
+    records = map(record, tensors)
+    worst_first = sorted(records, key=lambda one: (math.inf if one["snr"] is None else one["snr"], -one["bytes"]))
     return [*worst_first, {"name": header.name, **nothing, "bytes": header.bytes}]
 
 
