@@ -102,7 +102,7 @@ class Ready:
     @classmethod
     def of(
         cls, network: Untied, calibration: Calibration, *, lossless: Collection[str] = (),
-        buffers: Collection[str] = (), fold: bool = True, tick: Tick = silent,
+        buffers: Collection[str] = (), fold: bool = True, spectra: bool = False, tick: Tick = silent,
     ) -> "Ready":  # fmt: skip
         """Return a network ready to be calibrated.
 
@@ -112,6 +112,7 @@ class Ready:
             lossless: names of tensors that stay as they are.
             buffers: names that are a module's buffers, which are no weights.
             fold: whether batch normalization may be folded into the layers before it.
+            spectra: whether weights have their `spectrum`, which takes time.
             tick: told of the progress.
 
         Raises:
@@ -130,7 +131,9 @@ class Ready:
         free = {name for name, one in seen.items() if one.is_quantized}
         survey = calibration.survey(params)
         how = TRIES["default"][0]
-        whole = ready(calibration, params, survey, folding, free, how, tick, positions=POSITIONS, still=kept)
+        whole = ready(
+            calibration, params, survey, folding, free, how, tick, positions=POSITIONS, still=kept, spectra=spectra
+        )
         every = {name: names[first] for name, first in network.names.items()}
         weights = sum(one.weights for one in seen.values())
         return cls(whole, survey, folding, every, tuple(kept), weights, _outputs(calibration, params))
@@ -173,6 +176,18 @@ class Ready:
     def notes(self) -> tuple[str, ...]:
         """Sentences on what was decided."""
         return (*self.network.calibration.notes, *self.survey.notes)
+
+    @property
+    def unit(self) -> float:
+        """What a distance of 1 is in units of the water level: errors that weights add to what a sample says, summed.
+
+        A KL counts for each row of logits of a sample. Half a squared change of values counts for each of them.
+        """
+        rows = len(self.outputs) / (self.samples[1] or self.samples[0])
+        if self.network.calibration.kind_with(self.network.params) == "classification":
+            return rows
+        variance = float(self.outputs.double().var(0, correction=0).mean())
+        return 0.5 * rows * self.outputs.shape[1] * (variance or 1.0)
 
     @property
     def samples(self) -> tuple[int, int]:
@@ -256,7 +271,7 @@ class Ready:
 
         guess = budget.kl if budget.kl is not None else (budget.drop or 0.0) * _KL_OF_A_POINT
         numbers = sum(self.network.params[one.name].numel() for one in self.network.subjects)
-        level = guess * len(self.outputs) / unseen / max(1, numbers)  # each weight adds it to what a sample loses
+        level = guess * self.unit / max(1, numbers)  # each weight adds it to what a sample loses
         first = expected(self.network, level, self.names, metadata)
         most = expected(self.network, math.inf, self.names, metadata) + _MOST * self.weights // 8
         return smallest(make, first, self.weights, most, refined=TRIES[quality] != TRIES["fast"])

@@ -21,6 +21,8 @@ from laconic.calibrate.sequential import Recursion
 from laconic.calibrate.statistics import Follower, Statistics, following
 from laconic.models.folding import Folding
 from laconic.models.params import Params, first_names, to_numpy
+from laconic.theory.rate_distortion import Sources
+from laconic.theory.rate_distortion import layer as gaussian
 
 Tick = Callable[[str, int, int], None]
 """Told of a stage, of weights that are done and of all."""
@@ -46,6 +48,8 @@ class Subject:
         worth: s, what a squared error of what it writes adds to that of the outputs.
         rate: its bits at a level, in units of its own: θ / s.
         positions: of a sample.
+        spectrum: the variances of what it writes, one for each eigenvalue of its inputs, in units of the outputs; None
+            unless asked for.
     """
 
     name: str
@@ -54,6 +58,7 @@ class Subject:
     worth: float
     rate: Rate
     positions: float
+    spectrum: Sources | None = None
 
     def bits(self, level: float) -> float:
         """Return about how many bits it takes at a water level of the network."""
@@ -79,9 +84,9 @@ class Network:
     subjects: tuple[Subject, ...]
     positions: int | None
 
-    def following(self) -> AbstractContextManager[Follower]:
-        """Give the network and one that is compressed, side by side."""
-        return following(self.calibration, self.params, self.survey, self.positions)
+    def following(self, *, drift: bool = True) -> AbstractContextManager[Follower]:
+        """Give the network and one that is compressed, side by side, or, without ``drift``, the network alone."""
+        return following(self.calibration, self.params, self.survey, self.positions, drift=drift)
 
 
 def alone(weight: Tensor) -> Statistics:
@@ -93,7 +98,7 @@ def alone(weight: Tensor) -> Statistics:
 
 def network(
     calibration: Calibration, params: Params, survey: Survey, folding: Folding, free: set[str], how: Recursion,
-    tick: Tick, *, positions: int | None = None, still: Collection[str] = (),
+    tick: Tick, *, positions: int | None = None, still: Collection[str] = (), spectra: bool = False,
 ) -> Network:  # fmt: skip
     """Return a network ready to be calibrated.
 
@@ -107,41 +112,62 @@ def network(
         tick: told of the progress.
         positions: of a sample, at most, that statistics are taken of.
         still: names of tensors that stay as they are: no bias of these makes up for errors.
+        spectra: whether eigenvalues are taken, which cost O(n³) of a layer of n inputs.
     """
     met = [place for place in survey.places if place.name in free and not place.diagonal]
     worths = worth(calibration, params)
     moving = {name: tensor for name, tensor in params.items() if name not in still}
     biases = _biases(calibration, moving, {place.name: place.layer for place in met}, folding)
     others = [name for name in params if name in free and name not in {place.name for place in met}]
-    rates, positions_of = _rates(
-        calibration, params, survey, [place.name for place in met], biases, how, tick, positions
+    rates, positions_of, found = _rates(
+        calibration, params, survey, [place.name for place in met], biases, how, tick, positions, spectra
     )
     subjects = list[Subject]()
     least = _LEAST * float(np.median([worths[place.name] for place in met])) if met else 1.0
     for name in others:
         how_alone = suited(how, len(params[name]), met=False)
         rates[name] = Rate.of(to_numpy(params[name]), alone(params[name]).moments, how_alone)
+        if spectra:
+            found[name] = spectrum(to_numpy(params[name]), alone(params[name]).moments)
     for name in [*(place.name for place in met), *others]:
         own = max(worths.get(name, least), least, 1e-300)
+        waves = Sources(own * found[name].variances, found[name].counts) if spectra else None
         subjects.append(
-            Subject(name, name in positions_of, biases.get(name), own, rates[name], positions_of.get(name, 1.0))
+            Subject(name, name in positions_of, biases.get(name), own, rates[name], positions_of.get(name, 1.0), waves)
         )
     return Network(calibration, params, survey, tuple(subjects), positions)
 
 
 def _rates(
     calibration: Calibration, params: Params, survey: Survey, names: Sequence[str], biases: Mapping[str, str],
-    how: Recursion, tick: Tick, positions: int | None,
-) -> tuple[dict[str, Rate], dict[str, float]]:  # fmt: skip
-    """Return the rate of each weight, and how often a sample meets it."""
-    rates, positions_of = dict[str, Rate](), dict[str, float]()
+    how: Recursion, tick: Tick, positions: int | None, spectra: bool,
+) -> tuple[dict[str, Rate], dict[str, float], dict[str, Sources]]:  # fmt: skip
+    """Return the rate of each weight, how often a sample meets it, and its spectrum in units of its own, if asked."""
+    rates, positions_of, found = dict[str, Rate](), dict[str, float](), dict[str, Sources]()
     with following(calibration, params, survey, positions, drift=False) as follower:
         for name in names:
             tick("statistics", len(rates), len(names))
             seen = follower.statistics(name, biased=name in biases)
             rates[name] = Rate.of(to_numpy(params[name]), seen.moments, suited(how, len(params[name]), met=True))
             positions_of[name] = seen.positions
-    return rates, positions_of
+            if spectra:
+                found[name] = spectrum(to_numpy(params[name]), seen.moments)
+    return rates, positions_of, found
+
+
+def spectrum(weights: np.ndarray, moments: np.ndarray) -> Sources:
+    """Return the variances of what Gaussian weights of this mean square write, and how many numbers have each.
+
+    Args:
+        weights: shape (outputs, ...).
+        moments: of the inputs, shape (groups, n, n).
+
+    >>> spectrum(np.ones((6, 2)), np.diag([4.0, 1.0])[None]).variances.tolist()
+    [1.0, 4.0]
+    """
+    eigenvalues = np.maximum(np.linalg.eigvalsh(moments), 0.0).reshape(-1)
+    variance = float(np.square(weights, dtype=np.float64).mean()) if weights.size else 0.0
+    return gaussian(eigenvalues, variance, len(weights) // len(moments))
 
 
 def worth(calibration: Calibration, params: Params) -> dict[str, float]:

@@ -74,24 +74,34 @@ def passed(
         for done, subject in enumerate(network.subjects):
             interrupts.check()
             tick("weights", done, len(network.subjects))
-            one, own, changed = _quantized(network, subject, params, follower, now, costs, how)
+            one, own, changed = quantized(network, subject, params, follower, now, costs, how)
             for name, tensor in changed.items():
                 follower.put(name, tensor)
             params |= changed
             rounded[subject.name] = one
             counts += own
-            taken, scales = _bits(own, costs), subject.bits(now)
+            taken, scales = bits_of(own, costs), subject.bits(now)
             found[subject.name] = max(taken / max(scales, 1.0), _FALLEN)
             spent, planned = spent + taken, planned + scales * ratios.get(subject.name, 1.0)
             now = _level(network.subjects[done + 1 :], ratios, (budget - spent) * planned / max(spent, 1.0), level)
     return Calibrated(rounded, params, counts, now, found, spent)
 
 
-def _quantized(
+def quantized(
     network: Network, subject: Subject, params: Params, follower: Follower, level: float, costs: np.ndarray,
     how: Recursion,
 ) -> tuple[Rounded, np.ndarray, dict[str, Tensor]]:  # fmt: skip
-    """Return a weight rounded, its counts, and the tensors that change: itself, and the bias that follows."""
+    """Return a weight rounded, its counts, and the tensors that change: itself, and the bias that follows.
+
+    Args:
+        network: ready.
+        subject: the weight.
+        params: the network as far as it is compressed.
+        follower: what the weight meets.
+        level: the water level of the outputs.
+        costs: bits of each |v| in each class, float32, shape (128, 1024).
+        how: the recursion.
+    """
     weights = to_numpy(network.params[subject.name])
     if subject.met:
         met = follower.statistics(subject.name, biased=subject.bias is not None)
@@ -112,7 +122,7 @@ def _quantized(
     return ready.rounded(levels), ready.layer.counts(levels, how.nu, MAX_CLASSES), changed
 
 
-def _bits(counts: np.ndarray, costs: np.ndarray) -> float:
+def bits_of(counts: np.ndarray, costs: np.ndarray) -> float:
     """Return what integers that occur so often cost by code lengths."""
     parities = counts.shape[1]
     magnitudes = np.stack([np.minimum((centre_of(np.arange(128)) // 2) * parities + p, 1023) for p in range(parities)])

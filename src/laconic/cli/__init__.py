@@ -22,6 +22,8 @@ COMMANDS = {
     "techniques": "List what a plan can ask for.",
     "plan": "Show what each tensor of a checkpoint will get.",
     "compress": "Compress a checkpoint to a .lac file.",
+    "frontier": "Compress to several sizes and show what each is worth.",
+    "analyze": "Rank weights by what compressing each does to the outputs.",
     "evaluate": "Measure loss and error of a checkpoint or a .lac file.",
     "decompress": "Turn a .lac file back into a checkpoint.",
     "inspect": "Show where the bytes of a .lac file are.",

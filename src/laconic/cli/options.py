@@ -91,6 +91,21 @@ def size(text: str) -> int:
     return int(Decimal(match[1]) * (1024 if match[3] else 1000) ** power)
 
 
+def numbers(text: str) -> list[float]:
+    """Return the numbers above 0 of a list with commas, each once.
+
+    >>> numbers("1.5, 2,2")
+    [1.5, 2.0]
+    """
+    try:
+        found = list(dict.fromkeys(map(float, text.split(","))))
+    except ValueError:
+        found = []
+    if not found or not all(0 < number < float("inf") for number in found):
+        raise typer.BadParameter(f"{text!r} is no list of numbers above 0, such as 1.5,2,3")
+    return found
+
+
 Seed = Annotated[
     int,
     typer.Option(min=0, help="Of everything random: the same seed gives the same file.", rich_help_panel=groups.RUN),
@@ -110,6 +125,14 @@ Limit = Annotated[
 Size = Annotated[
     int | None,
     typer.Option(parser=size, metavar="SIZE", help="Budget: bytes of the file, as 100KB or 1.5MiB; never more."),
+]
+Samples = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Training samples that are looked at, a fifth of them to judge by. 1280 unless you say.",
+        rich_help_panel=groups.DATA,
+    ),
 ]
 Checkpoint = Annotated[Path, typer.Argument(help="The checkpoint, of safetensors or torch.save.")]
 Key = Annotated[

@@ -56,30 +56,43 @@ def calibrated(
         notes: metadata of the file.
         seed: of the order of the training split.
     """
-    buffers, began = buffers_of(task.module), time.monotonic()
-    notes = {**notes, **buffers_told(network, buffers)}
+    began = time.monotonic()
+    notes = {**notes, **buffers_told(network, buffers_of(task.module))}
     kept = Plan({}).keeping(list(lossless)).kept(network)
     with interruptible(lambda: "Nothing has been written"):
-        with say.progress("statistics", 1.0) as bar:
-            samples = SAMPLES if calibrating.samples is None else calibrating.samples
-            calibration = Calibration.of(task, samples=samples, seed=seed)
-            ready = Ready.of(
-                network, calibration, lossless=kept, buffers=buffers, fold=not calibrating.no_fold,
-                tick=lambda stage, done, total: bar(done / max(1, total)),
-            )  # fmt: skip
+        samples = SAMPLES if calibrating.samples is None else calibrating.samples
+        ready = readied(
+            say, network, Calibration.of(task, samples=samples, seed=seed), kept, fold=not calibrating.no_fold
+        )
         prepared = time.monotonic()
-        say.note(*_said(ready))
         passes = passes_of(quality.value) if budget.is_of_outputs else len(TRIES[quality.value])
         with say.progress("pass 1", passes) as bar:
             fitted, told = ready.fitted(
-                budget, quality.value, notes, reference_bytes=int(notes[REFERENCE_BYTES]), tick=_passing(bar, passes)
+                budget, quality.value, notes, reference_bytes=int(notes[REFERENCE_BYTES]), tick=passing(bar, passes)
             )
     seconds = {"statistics": prepared - began, "weights": time.monotonic() - prepared}
     result = Result(fitted.codes, notes, fitted=fitted, signals=fitted.signals, calibration=told)
     return result, seconds
 
 
-def _passing(bar: console.Tick, passes: int) -> Tick:
+def readied(
+    say: Output, network: Untied, calibration: Calibration, lossless: Collection[str] = (), *, fold: bool = True,
+    spectra: bool = False,
+) -> Ready:  # fmt: skip
+    """Return the network ready to be calibrated, with a progress bar meanwhile, and say what is calibrated.
+
+    Arguments are those of `Ready.of`.
+    """
+    with say.progress("statistics", 1.0) as bar:
+        ready = Ready.of(
+            network, calibration, lossless=lossless, buffers=buffers_of(calibration.module), fold=fold, spectra=spectra,
+            tick=lambda stage, done, total: bar(done / max(1, total)),
+        )  # fmt: skip
+    say.note(*_said(ready))
+    return ready
+
+
+def passing(bar: console.Tick, passes: int) -> Tick:
     """Return what moves a bar over so many passes, perhaps some more, and names the one that runs."""
     number = 0
 
