@@ -48,8 +48,9 @@ def damage_figure(weights: Sequence[Weight], unit: str) -> bytes:
     figure = Figure(figsize=(7, 1.5 + 0.22 * len(shown)), layout="constrained")
     axes = figure.subplots()
     places = range(len(shown))
-    axes.barh(places, [one.measured for one in shown], color="tab:blue", label="measured")
+    axes.plot([one.measured for one in shown], places, "o", color="tab:blue", label="measured")
     axes.plot([one.predicted for one in shown], places, "k|", markersize=10, label="predicted")
+    axes.grid(axis="y", linewidth=0.3)
     axes.set_yticks(places, [one.name.replace("$", r"\$") for one in shown], fontsize=7)
     axes.set(xlabel=unit, title="What each weight by itself does to the outputs")
     if shown and min(min(one.measured, one.predicted) for one in shown) > 0:
