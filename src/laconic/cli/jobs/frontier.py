@@ -86,7 +86,7 @@ def draw(job: Job, say: Output) -> None:
             if at not in kept:
                 job.file(one.asked).unlink()
     lines = [f"distance: {UNITS[kind]}, on {ready.samples[1] or ready.samples[0]:,} samples that are held out"]
-    lines += [f"the original on validation: {_said(original)}"] if original else []
+    lines += [f"loss and measures: on validation; of the original {_said(original)}"] if original else []
     lines += [f"{len(kept)} of {len(points)} files are on the hull and kept; figure: {job.output / 'frontier.png'}"]
     say.report(record, _table(record["files"]), *lines)
 
@@ -143,14 +143,14 @@ def _record(
 def _table(files: Sequence[Mapping[str, Any]]) -> Any:
     """Return the files as a table."""
     names = list(dict.fromkeys(name for each in files for name in each["validation"]))
-    headings = ["bits asked", "bits per weight", "bytes", "distance", *names, "R(D), bits", "on the hull"]
+    headings = ["asked", "bits", "bytes", "distance", *names, "R(D)", "hull"]
     rows = [
         (f"{each['asked']:g}", f"{each['bits_per_weight']:.3f}", f"{each['bytes']:,}", f"{each['distance']:.4g}",
          *(f"{each['validation'][name]:.4g}" for name in names),
-         "-" if each["bound"] is None else f"{each['bound']:.3f}", "yes" if each["on_hull"] else "no")
+         "-" if each["bound"] is None else f"{each['bound']:.3f}", "kept" if each["on_hull"] else "above")
         for each in files
     ]  # fmt: skip
-    return table("files, loss and measures on validation", dict.fromkeys(headings, "right"), rows)
+    return table("files: bits a weight, and those of R(D) at the same distance", dict.fromkeys(headings, "right"), rows)
 
 
 def _said(measures: Mapping[str, float]) -> str:

@@ -1,0 +1,70 @@
+"""Files of several sizes, and weights ranked, on the command line."""
+
+from pathlib import Path
+
+import pytest
+
+from laconic.cli import run
+from laconic.csteps.uniform_grid import UniformGrid
+from laconic.plans.plan import load_plan
+
+from .commands import parsed
+
+LESS = ("--samples", "200", "--json")
+
+
+def test_a_frontier_keeps_the_files_on_the_hull(call, net, tmp_path, capsys):
+    folder = tmp_path / "curve"
+    command = ("frontier", net, "-o", folder, "--bits", "0.5,1,2", "--quality", "fast", *LESS)
+    found = parsed(call(*command))
+    assert found == parsed((folder / "frontier.json").read_text(encoding="utf-8"))
+    assert [one["asked"] for one in found["files"]] == [0.5, 1, 2]
+    kept = {Path(one["file"]).name for one in found["files"] if one["on_hull"]}
+    assert kept == {path.name for path in folder.glob("*.lac")}
+    assert (folder / "frontier.png").read_bytes().startswith(b"\x89PNG")
+    for one in found["files"]:
+        assert one["bits_per_weight"] <= one["asked"]
+        assert one["bound"] < one["bits_per_weight"]
+        if one["on_hull"]:
+            assert Path(one["file"]).stat().st_size == one["bytes"]
+            measured = parsed(call("evaluate", one["file"], "--split", "validation", "--json"))
+            assert measured["error"] == pytest.approx(one["validation"]["error"])
+    capsys.readouterr()
+    assert run(list(map(str, command))) == 1
+    assert "--force" in capsys.readouterr().err
+
+
+def test_weights_are_ranked_and_a_plan_is_written(call, net, tmp_path):
+    plan, figure, file = tmp_path / "a.toml", tmp_path / "a.png", tmp_path / "a.lac"
+    found = parsed(call("analyze", net, "--plan", plan, "-o", figure, *LESS))
+    assert {one["name"] for one in found["weights"]} == {"fc1.weight", "fc2.weight", "fc3.weight"}
+    rows = load_plan(plan).tensors
+    for one in found["weights"]:
+        row = rows[one["name"]]
+        assert isinstance(row, UniformGrid)
+        assert row.step == pytest.approx(one["step"], rel=1e-5)
+    assert figure.read_bytes().startswith(b"\x89PNG")
+    call("compress", net, "-o", file, "--plan", plan, "--quiet")
+    assert file.stat().st_size < net.stat().st_size / 4
+
+
+@pytest.mark.parametrize("bits", ["a", "2,-1", "", "0", "nan"])
+def test_bits_that_are_none(net, tmp_path, capsys, bits):
+    assert run(["frontier", str(net), "-o", str(tmp_path), "--bits", bits]) == 2
+    assert "numbers above 0" in " ".join(capsys.readouterr().err.split())
+
+
+def test_quality_on_the_command_line(call, net, tmp_path, capsys):
+    file = tmp_path / "a.lac"
+    found = parsed(
+        call("compress", net, "-o", file, "--effort", "calibrate", "--max-kl", "0.05", "--quality", "fast", *LESS)
+    )
+    quality = found["calibration"]["quality"]
+    assert quality["value"] <= quality["bound"] == 0.05
+    assert found["asked"] == "a KL of 0.05 nats"
+    for options, said in {
+        ("--max-drop", "1"): "--max-drop needs --effort calibrate",
+        ("--max-kl", "1", "--bits", "2"): "a budget is named once",
+    }.items():
+        assert run(["compress", str(net), "-o", str(tmp_path / "b.lac"), *options]) == 1
+        assert said in capsys.readouterr().err
