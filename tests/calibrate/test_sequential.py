@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from laconic.calibrate.factor import upper
+from laconic.calibrate.factor import ordered
 from laconic.calibrate.levels import TOLERANCE, at_rate, bits
 from laconic.calibrate.sequential import Recursion, error, gridded, quantize
 from laconic.errors import DataError, PlanError, WeightsError
@@ -43,13 +43,39 @@ def integers(found) -> np.ndarray:
     return found.code.levels.reshape(found.code.shape)
 
 
-@pytest.mark.parametrize("order", [tuple(range(150)), (*range(75, 150), *range(75)), "weakest", "strongest"])
+@pytest.mark.parametrize("order", ["scale", "weakest", "strongest"])
 def test_it_is_gptq_where_there_is_no_rate_and_one_step(order):
     weights, moments = layer(20, 150)
+    weights[:, ::7] *= 30  # scales that differ, so that each order is its own
     found = quantize(weights, moments, 1e-3, Recursion(states=1, order=order, ridge=0, price=0, water=False))
-    assert isinstance(order, str) or found.order.tolist() == list(order)
     expected = textbook(weights, moments, float(found.code.step.array[0]), found.order)
     assert (integers(found) == expected).all()
+
+
+def test_orders_are_what_they_say():
+    moments = np.diag([4.0, 1.0, 9.0, 2.0])
+    weights = np.array([[1.0, 8.0, 2.0, 4.0]], np.float32).repeat(40, 0)
+    orders = {"scale": [0, 2, 3, 1], "weakest": [1, 3, 0, 2], "strongest": [2, 0, 3, 1]}
+    for order, expected in orders.items():
+        how = Recursion(states=1, order=order, ridge=0, price=0, water=False)
+        assert quantize(weights, moments, 1e-2, how).order.tolist() == expected
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+def test_kernels_and_groups_are_matrices(groups):
+    """Each group of rows is its own textbook, on the one step of all."""
+    weights, _ = layer(12, 36)
+    several = np.stack([layer(1, 36, seed)[1] for seed in range(groups)])
+    found = quantize(weights.reshape(12, 4, 3, 3), several if groups > 1 else several[0], 1e-3, PLAIN)
+    step, each = float(found.code.step.array[0]), 12 // groups
+    assert found.code.shape == (12, 4, 3, 3)
+    for g in range(groups):
+        rows = slice(g * each, (g + 1) * each)
+        expected = textbook(weights[rows], several[g], step, found.order)
+        assert (found.code.levels.reshape(12, 36)[rows] == expected).all()
+    missed = weights.astype(np.float64) - found.code.decompress().reshape(12, 36)
+    cost = sum(np.einsum("ri,ij,rj", *[m, several[g], m]) for g, m in enumerate(np.split(missed, groups)))
+    assert found.error == pytest.approx(cost)
 
 
 def test_a_diagonal_moment_makes_every_column_its_own():
@@ -72,9 +98,9 @@ def test_against_all_integers_near_by(seed):
     for row, around in zip(weights.astype(np.float64), near, strict=True):
         missed = row - (around + moves) * step
         best += float(np.einsum("ki,ij,kj->k", missed, moments, missed).min())
-    factor = Factor.of(moments)
+    u = ordered(moments, np.argsort(found.order))
     assert best * 0.999999 <= found.error <= 1.5 * best
-    assert found.error <= 4 * float(np.square(factor.scales * step).sum()) / 4
+    assert found.error <= 4 * float(np.square(u * step).sum()) / 4
 
 
 def test_the_error_is_that_of_the_decoded_file():
@@ -128,8 +154,9 @@ def test_singular_moments_and_dead_inputs():
         assert np.isfinite(decoded).all()
         assert not decoded[:, [0, 7, 39]].any()
         assert found.error / weights.size < 4e-3
-    order = tuple(int(i) for i in np.r_[20:40, 0:20])
-    assert not quantize(weights, moments, 1e-3, Recursion(order=order)).code.decompress()[:, [0, 7, 39]].any()
+    kernels = quantize(weights.reshape(16, 10, 2, 2), moments, 1e-3).code.decompress().reshape(16, 40)
+    assert kernels.any()
+    assert not kernels[:, [0, 7, 39]].any()
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 5), (7, 1), (0, 3), (3, 0), (3, 3)])
@@ -198,9 +225,12 @@ def test_what_is_wrong_is_said():
             quantize(weights, moments, level)
     with pytest.raises(PlanError, match="integers"):
         quantize(weights, moments, 1e-20)
-    for order in ("best", (0, 1, 2), (0, 0, 1, 2, 3, 4)):
-        with pytest.raises(PlanError, match="order"):
-            quantize(weights, moments, 1.0, Recursion(order=order))
+    with pytest.raises(PlanError, match="order 'best'"):
+        Recursion(order="best")
+    with pytest.raises(PlanError, match="'weakest' is for matrices"):
+        quantize(weights.reshape(4, 3, 2), moments, 1.0, Recursion(order="weakest"))
+    with pytest.raises(DataError, match="3 groups|outputs"):
+        quantize(weights, np.stack([moments] * 3), 1.0)
     for how in ({"states": 3}, {"ridge": -1.0}, {"price": -1.0}, {"window": 0}, {"passes": 0}):
         with pytest.raises(PlanError):
             Recursion(**how)
@@ -208,5 +238,3 @@ def test_what_is_wrong_is_said():
         at_rate(weights, moments, 0.0)
     with pytest.raises(WeightsError, match="none"):
         at_rate(weights[:0], moments, 1.0)
-    with pytest.raises(PlanError, match="runs"):
-        quantize(np.ones((2, 300), np.float32), np.eye(300), 1.0, Recursion(order=tuple(range(299, -1, -1))))

@@ -6,7 +6,7 @@ its bits to what is asked, learns code lengths for the next, and is judged by sa
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
@@ -31,6 +31,15 @@ AIM = 0.004
 
 SLACK = 0.01
 """How far below it is near enough."""
+
+_MORE = 9
+"""Passes beyond those that were asked for, at most: files of small networks leap."""
+
+_ASTRAY = 0.05
+"""Files that are this near to the size, in nepers, say more than those before them."""
+
+_LEAST = 1 / 64
+"""Bits a weight that integers may take in any case."""
 
 _RECORD = 80  # bytes of a weight beside its integers, before any has been written
 
@@ -59,10 +68,12 @@ def fit(
 ) -> tuple[Trial, int]:  # fmt: skip
     """Return the trial within ``size`` bytes whose outputs are nearest to the original's, and how many there were.
 
+    Those near the size come first, if there are any.
+
     Args:
         network: ready.
         size: bytes of the file.
-        tries: how each pass quantizes; where none is within the budget, the last is tried again.
+        tries: how each pass quantizes; where none is within the budget and near it, the last is tried again.
         names: every name of the file, with that of its tensor in the network.
         metadata: of the file.
         judged: how far outputs are with these tensors.
@@ -71,26 +82,67 @@ def fit(
     Raises:
         PlanError: when no pass is within the budget; it names the smallest file.
     """
-    trials = list[Trial]()
-    beside = 8.0 * (_beside(network, names, metadata))
-    counts, ratios = None, dict[str, float]()
-    for number, how in enumerate([*tries, tries[-1], tries[-1]]):
+    trials, aims = list[Trial](), [_Aim(None, {}, 8 * (size * (1 - AIM) - _beside(network, names, metadata)))]
+    least = _LEAST * sum(network.params[subject.name].numel() for subject in network.subjects)
+    for number, how in enumerate([*tries, *[tries[-1]] * _MORE]):
+        if not network.subjects and trials:
+            break
         if number >= len(tries) and any(_met(trial, size) for trial in trials):
             break
-        wanted = 8 * size * (1 - AIM) - beside
-        if wanted <= 0:
-            raise PlanError(f"{size:,} bytes are too few: what is not quantized takes {math.ceil(beside / 8):,}")
-        level = level_of(network.subjects, ratios, wanted)
-        costs = smoothed_costs(expected_counts(how.nu) if counts is None else counts)
-        calibrated = passed(network, level, wanted, costs, how, tick, ratios)
+        aim = replace(aims[-1], wanted=max(aims[-1].wanted, least))
+        level = level_of(network.subjects, aim.ratios, aim.wanted)
+        costs = smoothed_costs(expected_counts(how.nu) if aim.counts is None else aim.counts)
+        calibrated = passed(network, level, aim.wanted, costs, how, tick, aim.ratios)
         trials.append(_trial(network, calibrated, how, names, metadata, judged))
-        counts, ratios = calibrated.counts, dict(calibrated.ratios)
-        beside = 8.0 * trials[-1].file_bytes - calibrated.bits
+        aims = [*aims[:-1], aim]
+        aims.append(_next(trials, aims, size, len(tries)))
     within = [trial for trial in trials if trial.file_bytes <= size]
     if not within:
-        least = min(trial.file_bytes for trial in trials)
-        raise PlanError(f"{size:,} bytes are not met; the smallest file that was made has {least:,}")
-    return min(within, key=lambda trial: trial.distance), len(trials)
+        smallest = min(trial.file_bytes for trial in trials)
+        raise PlanError(f"{size:,} bytes are not met; the smallest file that was made has {smallest:,}")
+    near = [trial for trial in within if _met(trial, size)]
+    return min(near or within, key=lambda trial: trial.distance), len(trials)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _Aim:
+    """What a pass begins with.
+
+    Args:
+        counts: of an earlier pass, that code lengths follow; None for those that are expected.
+        ratios: likewise: bits of each weight beside what its scales say.
+        wanted: bits of all integers.
+    """
+
+    counts: np.ndarray | None
+    ratios: Mapping[str, float]
+    wanted: float
+
+
+def _next(trials: Sequence[Trial], aims: Sequence[_Aim], size: int, tries: int) -> _Aim:
+    """Return what the next pass begins with: what the last one tells, or, where that went astray, the nearest one did.
+
+    At low rates zeros make zeros cheap, and one pass can leave next to nothing: nothing is learned from it. After the
+    first ``tries`` nothing more is learned but how many bits to ask for, first by what the nearest file tells, then by
+    what it began with itself.
+    """
+    wanted, further = 8 * size * (1 - AIM), len(trials) - tries
+    misses = [abs(math.log(trial.file_bytes / size)) for trial in trials]
+    nearest = int(np.argmin(misses))
+    if further <= 0:
+        last = trials[nearest] if further == 0 else trials[-1]
+        if further == 0 or misses[-1] <= max(_ASTRAY, misses[nearest]):
+            beside = 8 * last.file_bytes - last.calibrated.bits
+            return _Aim(last.calibrated.counts, last.calibrated.ratios, wanted - beside)
+    base = aims[nearest] if further < 0 or further == _MORE // 2 else aims[-1]
+    alike = [
+        (aim.wanted, 8 * one.file_bytes) for aim, one in zip(aims, trials, strict=True) if aim.counts is base.counts
+    ]
+    under, over = ([at for at, got in alike if (got > wanted) == above] for above in (False, True))
+    if under and over:
+        return replace(base, wanted=(max(under) + min(over)) / 2)
+    return replace(base, wanted=alike[-1][0] + wanted - alike[-1][1])
 
 
 def _met(trial: Trial, size: int) -> bool:

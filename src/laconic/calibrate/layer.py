@@ -72,7 +72,6 @@ class Layer:
     def plain(self) -> np.ndarray:
         """Return the integers next to the targets, int32, shape (m, n)."""
         levels: np.ndarray = np.rint(self.targets / self.steps).astype(np.int32)
-        levels[(self.heights == 0)[self.groups]] = 0
         return levels
 
     def coded(self, levels: np.ndarray) -> np.ndarray:

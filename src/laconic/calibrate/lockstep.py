@@ -155,10 +155,8 @@ class Lockstep:
     def _put(self, name: str, tensor: Tensor) -> None:
         path, _, leaf = name.rpartition(".")
         owner = self.module.get_submodule(path)
-        if leaf in owner._parameters:
-            owner._parameters[leaf] = nn.Parameter(tensor.detach().clone(), requires_grad=False)
-        else:
-            owner._buffers[leaf] = tensor.detach().clone()
+        own = tensor.detach().clone()  # set as an attribute: recurrent layers have a list of theirs, too
+        setattr(owner, leaf, nn.Parameter(own, requires_grad=False) if leaf in owner._parameters else own)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ mean square of the gradient by what its layer writes. So one water level θ serv
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -15,11 +16,11 @@ from torch import Tensor
 
 from laconic.calibrate.calibration import Calibration
 from laconic.calibrate.meeting import Survey
-from laconic.calibrate.rates import Rate
+from laconic.calibrate.rates import Rate, suited
 from laconic.calibrate.sequential import Recursion
 from laconic.calibrate.statistics import Follower, Statistics, following
 from laconic.models.folding import Folding
-from laconic.models.params import Params, to_numpy
+from laconic.models.params import Params, first_names, to_numpy
 
 Tick = Callable[[str, int, int], None]
 """Told of a stage, of weights that are done and of all."""
@@ -110,7 +111,7 @@ def network(
     met = [place for place in survey.places if place.name in free and not place.diagonal]
     worths = worth(calibration, params)
     moving = {name: tensor for name, tensor in params.items() if name not in still}
-    biases = _biases(moving, {place.name: place.layer for place in met}, folding)
+    biases = _biases(calibration, moving, {place.name: place.layer for place in met}, folding)
     others = [name for name in params if name in free and name not in {place.name for place in met}]
     rates, positions_of = _rates(
         calibration, params, survey, [place.name for place in met], biases, how, tick, positions
@@ -118,7 +119,8 @@ def network(
     subjects = list[Subject]()
     least = _LEAST * float(np.median([worths[place.name] for place in met])) if met else 1.0
     for name in others:
-        rates[name] = Rate.of(to_numpy(params[name]), alone(params[name]).moments, how)
+        how_alone = suited(how, len(params[name]), met=False)
+        rates[name] = Rate.of(to_numpy(params[name]), alone(params[name]).moments, how_alone)
     for name in [*(place.name for place in met), *others]:
         own = max(worths.get(name, least), least, 1e-300)
         subjects.append(
@@ -137,7 +139,7 @@ def _rates(
         for name in names:
             tick("statistics", len(rates), len(names))
             seen = follower.statistics(name, biased=name in biases)
-            rates[name] = Rate.of(to_numpy(params[name]), seen.moments, how)
+            rates[name] = Rate.of(to_numpy(params[name]), seen.moments, suited(how, len(params[name]), met=True))
             positions_of[name] = seen.positions
     return rates, positions_of
 
@@ -148,12 +150,17 @@ def worth(calibration: Calibration, params: Params) -> dict[str, float]:
     return {name: 0.5 * float(rows.mean()) for name, rows in found.rows.items()}
 
 
-def _biases(params: Params, layers: Mapping[str, str], folding: Folding) -> dict[str, str]:
-    """Return the vector that is added to what each weight writes."""
+def _biases(calibration: Calibration, params: Params, layers: Mapping[str, str], folding: Folding) -> dict[str, str]:
+    """Return the vector that is added to what each weight writes, where one is, and nothing else has weight or vector.
+
+    A weight of two layers, or a vector of two, would have to make good the errors of both.
+    """
     norms = {layer: norm for norm, layer in folding.pairs.items()}
+    uses = Counter(first_names(calibration.module).values())
     found = {}
     for name, layer in layers.items():
-        vector = f"{norms[layer]}.bias" if layer in norms else f"{layer}.bias" if layer else "bias"
-        if vector in params and name == (f"{layer}.weight" if layer else "weight"):
+        owner = norms.get(layer, layer)
+        weight, vector = (".".join(filter(None, (part, kind))) for part, kind in ((layer, "weight"), (owner, "bias")))
+        if name == weight and vector in params and uses[weight] == uses[vector] == 1:
             found[name] = vector
     return found

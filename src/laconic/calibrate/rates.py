@@ -7,7 +7,7 @@ Gaussians, and a price on bits lowers them: what a first pass takes is put besid
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import final
 
@@ -22,6 +22,15 @@ from laconic.quantize.lattice.source import PER_OCTAVE, prepare
 _OCTAVES = 30.0  # below the largest scale of a layer at which its histogram begins
 _MANY = 1 << 16  # integers that an expectation looks at
 _WIDTHS = 6.0  # standard deviations of them
+
+
+WIDE = 256
+"""Rows from which on each column has a step of its own: fewer do not pay for what it takes."""
+
+
+def suited(how: Recursion, rows: int, *, met: bool) -> Recursion:
+    """Return how a weight of so many rows is quantized: what is not met has no errors to make good."""
+    return replace(how, feedback=how.feedback and met, water=how.water and rows >= WIDE)
 
 
 @cache
@@ -54,7 +63,9 @@ def _entropies(nu: int) -> np.ndarray:
     signed = np.ones((counts.shape[1], SIZES))
     signed[0, 0] = 0.0
     bits = -share * np.log2(np.where(share > 0, share, 1.0)) + share * (raw_bits(sizes) + signed)
-    return np.asarray(bits.sum(axis=2).mean(axis=1))
+    known, classes = bits.sum(axis=2).mean(axis=1), np.arange(MAX_CLASSES)
+    last = math.floor(PER_OCTAVE * (math.log2(_MANY / _WIDTHS / 2) + BELOW - (nu > 0)))  # the others are cut off
+    return np.asarray(known[np.minimum(classes, last)] + np.maximum(classes - last, 0) / PER_OCTAVE)
 
 
 @final
@@ -75,7 +86,7 @@ class Rate:
     @classmethod
     def of(cls, weights: np.ndarray, moments: np.ndarray, how: Recursion) -> "Rate":
         """Return the rate of a layer; arguments are those of `laconic.calibrate.sequential.quantize`."""
-        scaled = np.asarray(weights, np.float64) * weakness(weights, moments, how)
+        scaled = np.asarray(weights, np.float64) * weakness(weights, moments, how).reshape(weights.shape[1:])
         source = prepare("weights", scaled, 0.0, cosine=False)
         zero = float(source.row_scales.max(initial=-_OCTAVES)) - _OCTAVES
         scales = Scales(scaled.shape, source.mode, source.symbols(zero), MAX_CLASSES, turned=True)
@@ -91,5 +102,6 @@ class Rate:
         cell = CELLS[self.nu > 0] * math.sqrt(12 * level)  # a step, for an error in it costs 1
         units = 2.0 if self.nu else 1.0
         octaves = self.zero - math.log2(cell * units) + np.arange(MAX_CLASSES) / PER_OCTAVE + BELOW
-        own = np.interp(octaves * PER_OCTAVE, np.arange(MAX_CLASSES), _entropies(self.nu), left=0.0)
+        own = np.interp(octaves * PER_OCTAVE, np.arange(MAX_CLASSES), _entropies(self.nu))
+        own *= np.exp2(2 * np.minimum(octaves, 0))  # below, bits fall as variances do
         return float(self.many @ own)

@@ -6,7 +6,7 @@ of the others must be for all to take what is asked.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import final
 
 import numpy as np
@@ -15,14 +15,19 @@ from torch import Tensor
 
 from laconic import interrupts
 from laconic.calibrate.network import Network, Subject, Tick, alone
+from laconic.calibrate.rates import suited
 from laconic.calibrate.sequential import SLOPE, Recursion, Rounded, prepared
 from laconic.calibrate.statistics import Follower
+from laconic.errors import LaconicError
 from laconic.format.coding.levels import centre_of
 from laconic.format.coding.model import MAX_CLASSES
 from laconic.models.params import Params, to_numpy, to_torch
 
 _HELD = 0.5
 """The level moves by no more than so many powers of 2 on the way."""
+
+_FALLEN = 1 / 16
+"""Of what was expected of a weight, the least that is taken for what it will take."""
 
 
 @final
@@ -76,7 +81,7 @@ def passed(
             rounded[subject.name] = one
             counts += own
             taken, scales = _bits(own, costs), subject.bits(now)
-            found[subject.name] = taken / max(scales, 1.0)
+            found[subject.name] = max(taken / max(scales, 1.0), _FALLEN)
             spent, planned = spent + taken, planned + scales * ratios.get(subject.name, 1.0)
             now = _level(network.subjects[done + 1 :], ratios, (budget - spent) * planned / max(spent, 1.0), level)
     return Calibrated(rounded, params, counts, now, found, spent)
@@ -91,9 +96,12 @@ def _quantized(
     if subject.met:
         met = follower.statistics(subject.name, biased=subject.bias is not None)
     else:
-        met, how = alone(network.params[subject.name]), replace(how, feedback=False)
-    how = replace(how, water=how.water and len(weights) >= WIDE)
-    ready = prepared(weights, met.moments, level / subject.worth, how, cross=met.cross)
+        met = alone(network.params[subject.name])
+    how = suited(how, len(weights), met=subject.met)
+    try:
+        ready = prepared(weights, met.moments, level / subject.worth, how, cross=met.cross)
+    except LaconicError as failure:
+        raise type(failure)(f"{subject.name}: {failure}") from failure
     levels = ready.layer.quantized(costs, how.nu, how.price * SLOPE, how.window)
     compressed = ready.weights(levels)
     changed = {subject.name: to_torch(compressed).to(network.params[subject.name].device)}
@@ -128,7 +136,3 @@ def level_of(
         else:
             high = middle
     return float(2.0**high)
-
-
-WIDE = 256
-"""Rows from which on each column has a step of its own: fewer do not pay for what it takes."""

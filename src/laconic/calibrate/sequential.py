@@ -43,6 +43,7 @@ _LARGEST = 1 << 24  # integers that are told from the errors that float32 number
 CELLS = {True: 0.55, False: 1.0}  # of √(12 θ)/u, with a trellis, whose cells are two steps wide, and without
 _MANTISSAS = np.array([1, 1.1875, 1.40625, 1.6875])  # quarters of an octave, of 5 bits: a byte or less each in a file
 BELOW = 2.0  # octaves below the cell at which the classes of scale begin
+_NEVER = 1e4  # what an error costs in a weight that is never read, in units of the level: all of them are zeros
 _LEARNING = 8  # states of passes that learn code lengths, at most
 
 
@@ -218,7 +219,7 @@ def prepared(
     """
     check(weights, moments, level)
     rows, columns = len(weights), math.prod(weights.shape[1:])
-    grouped = moments.reshape(-1, columns, columns).astype(np.float64)
+    grouped = _grouped(moments).astype(np.float64)
     crossed = [None] * len(grouped) if cross is None else cross.reshape(grouped.shape).astype(np.float64)
     groups = (np.arange(rows) * len(grouped) // max(rows, 1)).astype(np.int32)
     plain = np.asarray(weights, np.float64).reshape(rows, columns)
@@ -228,12 +229,15 @@ def prepared(
     water = how.water and len(parts) == 1
     steps = gridded(cell / parts[0].scales) if water else np.full(columns, cell / _root_mean_square(parts))
     if not np.abs(targets / steps).max(initial=0) < _LARGEST:
-        raise PlanError(f"a water level of {level:g} asks for integers beyond {_LARGEST}; give a larger one")
+        raise PlanError(
+            f"a water level of {level:g} asks for integers beyond {_LARGEST}; give a larger one, or fewer bits"
+        )
     scales = _scaled((targets / steps).reshape(weights.shape), parts[0], how)
     order = Order.of(scales)
     factors = [part.factored(order.columns, fed=how.feedback) for part in parts]
     feed = np.stack([own for own, _ in factors]) if how.feedback else np.zeros((0, columns, columns))
     heights = np.stack([np.square(u * steps[order.columns]) / level for _, u in factors])
+    heights[heights == 0] = _NEVER  # an odd state has no 0: paths come to what is never read in an even one
     own = steps if water else steps[:1]
     layer = Layer(np.ascontiguousarray(targets[:, order.columns]), feed, steps[order.columns], heights, groups, order)
     return Prepared(layer, weights.shape, weights.dtype.name, scales, own)
@@ -302,14 +306,15 @@ class _Part:
         return feed, u
 
 
-def weakness(weights: np.ndarray, moments: np.ndarray, how: Recursion) -> float:
-    """Return the u at which one step for all columns costs what it would in each; 0 where nothing is read."""
+def weakness(weights: np.ndarray, moments: np.ndarray, how: Recursion) -> np.ndarray:
+    """Return the u that steps follow, of each column or the same for all, shape (n,); 0 where nothing is read."""
     columns = math.prod(weights.shape[1:])
     plain = np.asarray(weights, np.float64).reshape(len(weights), columns)
-    grouped = moments.reshape(-1, columns, columns)
+    grouped = _grouped(moments)
     rows = np.split(plain, len(grouped)) if len(plain) else [plain] * len(grouped)
     parts = [_Part.of(own, sigma, None, 0.0, how) for own, sigma in zip(rows, grouped, strict=True)]
-    return _root_mean_square(parts) if any(part.alive.any() for part in parts) else 0.0
+    u = parts[0].scales if how.water and len(parts) == 1 else np.full(columns, _root_mean_square(parts))
+    return np.where(np.any([part.alive for part in parts], axis=0), u, 0.0)
 
 
 def _root_mean_square(parts: list[_Part]) -> float:
@@ -343,9 +348,8 @@ def _classes(layers: list[Prepared]) -> int:
 def error(weights: np.ndarray, code: GridCode, moments: np.ndarray) -> float:
     """Return tr((W − Ŵ) Σ (W − Ŵ)ᵀ) of a code of W, added up over groups."""
     missed = np.asarray(weights, np.float64) - np.asarray(code.decompress(), np.float64)
-    columns = math.prod(weights.shape[1:])
-    grouped = moments.reshape(-1, columns, columns)
-    rows = missed.reshape(len(grouped), -1, columns)
+    grouped = _grouped(moments)
+    rows = missed.reshape(len(grouped), len(missed) // len(grouped), math.prod(missed.shape[1:]))
     return float(np.vdot(rows @ grouped, rows))
 
 
@@ -358,7 +362,7 @@ def check(weights: np.ndarray, moments: np.ndarray, level: float) -> None:
     if not np.isfinite(weights).all():
         raise WeightsError("weights that are not finite")
     columns = math.prod(weights.shape[1:])
-    grouped = moments[None] if moments.ndim == 2 else moments
+    grouped = _grouped(moments)
     if grouped.shape[1:] != (columns, columns) or (len(weights) and len(weights) % max(len(grouped), 1)):
         raise DataError(f"second moments of shape {moments.shape} for {columns} inputs and {len(weights)} outputs")
     if not np.isfinite(moments).all() or not np.allclose(grouped, grouped.transpose(0, 2, 1), rtol=1e-6, atol=0):
@@ -367,6 +371,11 @@ def check(weights: np.ndarray, moments: np.ndarray, level: float) -> None:
         raise DataError("negative second moments")
     if not (level > 0 and math.isfinite(level)):
         raise PlanError(f"a water level is positive; {level} was given")
+
+
+def _grouped(moments: np.ndarray) -> np.ndarray:
+    """Return second moments with an axis of groups."""
+    return moments[None] if moments.ndim == 2 else moments
 
 
 def gridded(steps: np.ndarray) -> np.ndarray:

@@ -21,6 +21,9 @@ from laconic.calibrate.meeting import Survey
 from laconic.models.params import Params
 from laconic.theory.importance.moments import Moments
 
+_ROUNDING = 1e-6
+"""An input whose variance is below this share of its second moment is a constant: the rest is rounding."""
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -48,8 +51,10 @@ class Statistics:
         if not biased:
             nothing = np.zeros(after.shape)
             return cls(moments, cross, (nothing, nothing), gathered.positions)
-        central = moments - gathered.positions * after[:, :, None] * after[:, None, :]
-        crossed = None if cross is None else cross - gathered.positions * before[:, :, None] * after[:, None, :]
+        central = moments - gathered.positions * (after[:, :, None] * after[:, None, :])  # exactly symmetric
+        crossed = None if cross is None else cross - gathered.positions * (before[:, :, None] * after[:, None, :])
+        steady = np.diagonal(central, axis1=1, axis2=2) <= _ROUNDING * np.diagonal(moments, axis1=1, axis2=2)
+        central[steady[:, :, None] | steady[:, None, :]] = 0.0
         return cls(central, crossed, (before, after), gathered.positions)
 
     def shift(self, weights: np.ndarray, compressed: np.ndarray) -> np.ndarray:

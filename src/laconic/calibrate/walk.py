@@ -26,6 +26,8 @@ from laconic.compiled import compiled, inlined
 FAR = 1e30
 """The cost of a state that cannot be."""
 
+_AHEAD, _SETTLED = -1, -2  # in place of the place of a weight that is open
+
 
 @inlined
 def _cheaper(x, v, other, h, row, rate):  # type: ignore[no-untyped-def]
@@ -150,6 +152,19 @@ def _ended(plain, steps, rows, columns, lanes, mask, starts, costs_of, errors_of
             out[k, c] = np.rint((plain[k, c] - errors[then & mask]) / steps[c])
 
 
+@inlined
+def _extended(x, plain, s, h, row, rate, trellis, start, t, old, new, ring, fed, many, priced, missed):  # type: ignore[no-untyped-def]
+    """Take every path a step on: each feeds its own errors in what is open into ``x``."""
+    for state in range(len(old[0])):
+        priced[state, 0] = priced[state, 1] = FAR
+        if old[0][state] < FAR:
+            own = x
+            for k in range(many):
+                own += old[1][state, ring[k]] * fed[k]
+            branches(own / s, plain, s, h, row, rate, state, old[0][state], priced, missed)
+    survivors(priced, missed, trellis[1], trellis[2], start, t, old, new)
+
+
 @compiled
 def walked(  # type: ignore[no-untyped-def]
     targets, plain, feed, steps, heights, groups, costs, rows, columns, classes, rate, trellis, lanes, window, out,
@@ -164,8 +179,8 @@ def walked(  # type: ignore[no-untyped-def]
         heights: h_j of each group, shape (groups, n).
         groups: of each row, shape (m,).
         costs: bits of each |v| in each class, float32.
-        rows: of the weight at each place of the coder's order, shape (m n,); a row's columns come in their order.
-        columns: likewise.
+        rows: of the weight at each place of the coder's order, shape (m n,).
+        columns: likewise; where a row's do not come in their order, errors go to those alone that come later in both.
         classes: likewise.
         rate: what a bit costs, in the units of h.
         trellis: ν, what an odd state changes of the next, and what z = 1 does.
@@ -173,36 +188,29 @@ def walked(  # type: ignore[no-untyped-def]
         window: steps of a lane that stay open.
         out: v, shape (m, n), int32.
     """
-    (m, n), states, room = targets.shape, 1 << trellis[0], 1
+    (m, n), states, room, fed_forward = targets.shape, 1 << trellis[0], 1, len(feed) > 0
     while room <= window:
         room <<= 1
-    mask, fed_forward = room - 1, len(feed) > 0
+    mask = room - 1
     costs_of, errors_of = np.full((2, lanes, states), FAR), np.zeros((2, lanes, states, room), np.float32)
     costs_of[:, :, 0] = 0
-    starts, firsts, reached = np.zeros(lanes, np.int64), np.zeros(m, np.int64), np.zeros(m, np.int64)
-    best_errors, places = np.zeros((m, n), np.float32), np.full((m, n), -1, np.int64)  # of what is open
+    starts, firsts = np.zeros(lanes, np.int64), np.zeros(m, np.int64)
+    best_errors, places = np.zeros((m, n), np.float32), np.full((m, n), _AHEAD, np.int64)  # of what is open
     priced, missed = np.full((states, 2), FAR), np.empty((states, 2), np.float32)
     ring, fed = np.empty(n, np.int64), np.empty(n)
     for place in range(len(rows)):
         r, j, lane, t = rows[place], columns[place], place % lanes, place // lanes
-        g, s, row = groups[r], steps[j], costs[classes[place]]
+        g, s, x, many = groups[r], steps[j], targets[r, j], 0
         old = costs_of[t & 1, lane], errors_of[t & 1, lane]
         new = costs_of[1 - (t & 1), lane], errors_of[1 - (t & 1), lane]
-        x, many = targets[r, j], 0
         if fed_forward:
-            while firsts[r] < j and places[r, firsts[r]] < 0:
+            while firsts[r] < j and places[r, firsts[r]] == _SETTLED:
                 firsts[r] += 1
             other, many = _open(places, best_errors, r, j, firsts[r], lane, lanes, mask, feed[g], ring, fed)
             x += other
-        for state in range(states):
-            priced[state, 0] = priced[state, 1] = FAR
-            if old[0][state] < FAR:
-                own = x
-                for k in range(many):
-                    own += old[1][state, ring[k]] * fed[k]
-                branches(own / s, plain[r, j], s, heights[g, j], row, rate, state, old[0][state], priced, missed)
-        survivors(priced, missed, trellis[1], trellis[2], starts[lane], t, old, new)
-        places[r, j], reached[r] = place, j
+        row, h = costs[classes[place]], heights[g, j]
+        _extended(x, plain[r, j], s, h, row, rate, trellis, starts[lane], t, old, new, ring, fed, many, priced, missed)
+        places[r, j] = place
         if lanes > 1 and fed_forward:
             best = np.argmin(new[0])
             for then in range(starts[lane], t + 1):
@@ -212,10 +220,10 @@ def walked(  # type: ignore[no-untyped-def]
             at = starts[lane] * lanes + lane
             k, c = rows[at], columns[at]
             out[k, c] = np.rint((plain[k, c] - settled(*new, starts[lane] & mask)) / steps[c])
-            places[k, c] = -1
+            places[k, c] = _SETTLED
             if fed_forward:
                 error = plain[k, c] - out[k, c] * steps[c]
-                for later in range(reached[k] + 1, n):
+                for later in range(c + 1, n):  # also those that have been read, to whom it does nothing
                     targets[k, later] += error * feed[groups[k], c, later]
             starts[lane] += 1
     _ended(plain, steps, rows, columns, lanes, mask, starts, costs_of, errors_of, out)
