@@ -32,7 +32,7 @@ AIM = 0.004
 SLACK = 0.01
 """How far below it is near enough."""
 
-_RECORD = 48  # bytes of a weight beside its integers, before any has been written
+_RECORD = 32  # bytes of a weight beside its integers, before any has been written
 
 
 @final
