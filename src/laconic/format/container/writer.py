@@ -22,7 +22,8 @@ _TAGS = {kind: tag for tag, kind in CODES.items()}
 def write(path: str | Path, codes: Codes, metadata: Mapping[str, str] | None = None, *, force: bool = False) -> None:
     """Write ``codes`` to ``path``, all or nothing; each is encoded, written and let go before the next is asked for.
 
-    The same codes give the same bytes, but for what another zlib makes of the table. A stream object that several codes share is stored once.
+    The same codes give the same bytes, but for what another zlib makes of the table. A stream object that several codes
+    share is stored once.
 
     Args:
         path: the file.

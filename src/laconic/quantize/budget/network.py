@@ -31,7 +31,7 @@ KEPT = 1 << 22
 """Weights up to which a network stays in memory, transformed, with its integers."""
 
 RECORD = 20
-"""Bytes that a quantized tensor has beside its levels, at least about: some 23 in a deep network, 45 in a shallow one."""
+"""Bytes that a quantized tensor has beside its levels, hardly less: some 23 in a deep network, 45 in a shallow one."""
 
 _FINEST = 2.0**-60  # of the largest variance: no water level is lower
 _MOST_BITS = 100.0  # a weight: their water level is far below the least
@@ -51,7 +51,7 @@ class Network:
         workers: threads that take one tensor after the other.
         apart: what the budget counts and does not choose.
         importances: h by name, of the tensors' shapes: how much the errors of weights count; see `Weighing`.
-        names: every name of the file, in its order, with the one of its tensor in ``tensors``; these alone unless given.
+        names: every name of the file, in its order, with that of its tensor in ``tensors``; these alone unless given.
 
     Raises:
         WeightsError: for NaN and infinite weights that are to be quantized, and for importances that are none.
@@ -70,18 +70,18 @@ class Network:
         self.tensors, self.tools, self.metadata, self.workers, self.apart = tensors, tools, metadata, workers, apart
         self._named = names or {name: name for name in tensors}
         self._reading = Lock()
-        names = list(tensors)
+        order = list(tensors)
         seen = workers.map(
-            lambda name: survey(name, self.read(name), apart.role(name)), names, [1] * len(names), math.inf
+            lambda name: survey(name, self.read(name), apart.role(name)), order, [1] * len(order), math.inf
         )
-        surveys = dict(zip(names, seen, strict=True))
+        surveys = dict(zip(order, seen, strict=True))
         self.elements = sum(survey.weights for survey in surveys.values())
         self.energy = sum((survey.energy for survey in surveys.values()), 0.0)
         quantized = {name: survey for name, survey in surveys.items() if survey.is_quantized}
         self.rest = sum((survey.rest for survey in surveys.values()), 0.0)
         self.energies = {name: survey.rest for name, survey in quantized.items()}
         self.sizes = {name: survey.weights for name, survey in quantized.items()}
-        self._exact = [name for name in names if surveys[name].weights and name not in quantized]
+        self._exact = [name for name in order if surveys[name].weights and name not in quantized]
         self._outliers = {name: survey.outliers for name, survey in quantized.items()}
         shapes = {name: survey.shape for name, survey in quantized.items()}
         self._weighing = Weighing.of(importances or {}, shapes, self._outliers)
@@ -90,7 +90,7 @@ class Network:
         self._tops = {
             name: survey.largest * survey.gathering(tools.dct) * self._finer[name] for name, survey in quantized.items()
         }
-        self.dense = self.lossless([name for name in names if name not in quantized])
+        self.dense = self.lossless([name for name in order if name not in quantized])
         self.dense_bytes = self.file_bytes(self.dense)
         self.least, self.most = 0.0, math.inf
 

@@ -172,8 +172,8 @@ def settled(network: Network, goal: Goal) -> Fitted:
     """Return the network whose tensors all have their codes: nothing is left to choose."""
     snr = decibels(network.energy, network.lost_apart)
     return Fitted(
-        network.named(network.dense), goal.budget, network.dense_bytes, snr, 0.0, 0, network.kept_exactly, network.elements,
-        network.signals_apart,
+        network.named(network.dense), goal.budget, network.dense_bytes, snr, 0.0, 0,
+        network.kept_exactly, network.elements, network.signals_apart,
     )  # fmt: skip
 
 
