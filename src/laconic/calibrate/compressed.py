@@ -196,6 +196,8 @@ def calibrated(
     whole = Ready.of(network, calibration, lossless=lossless, buffers=buffers, fold=fold, tick=tick)
     size = budget.bytes(whole.weights, reference_bytes)
     assert size is not None, "it is no SNR"
+    if size < 1:
+        raise PlanError(f"{budget} comes to no byte: the network has {whole.weights} weights to count; give a size")
     trial, passes = whole.within(size, TRIES[quality], metadata, tick)
     of = whole.signals(trial)
     fitted = Fitted(
