@@ -41,7 +41,7 @@ _ASTRAY = 0.05
 _LEAST = 1 / 64
 """Bits a weight that integers may take in any case."""
 
-_RECORD = 48  # bytes of a weight beside its integers, before any has been written
+_RECORD = 80  # bytes of a weight beside its integers, before any has been written
 
 
 @final
@@ -156,7 +156,7 @@ def _beside(network: Network, names: Mapping[str, str], metadata: Mapping[str, s
     vectors = {subject.bias for subject in network.subjects}
     rest = {name: lossless(to_numpy(network.params[name])) for name in network.params if name not in weights | vectors}
     few = sum(network.params[name].numel() for name in vectors if name)
-    return container.bits(together(rest), metadata) // 8 + _RECORD * len(weights) + few + 16 * len(vectors)
+    return container.bits(together(rest), metadata) // 8 + _RECORD * len(weights) + 2 * few + 16 * len(vectors)
 
 
 def _trial(

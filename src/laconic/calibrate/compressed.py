@@ -24,11 +24,12 @@ from laconic.training.batches import size_of
 from laconic.training.judges import distance
 
 _ZERO_FORCING = Recursion(ridge=0.0, price=0.3, window=64, damping=1e-2)
+_LONGER = replace(_ZERO_FORCING, states=64, window=128)
 
 TRIES: Mapping[str, tuple[Recursion, ...]] = {
-    "fast": (replace(_ZERO_FORCING, states=4),),
-    "default": (_ZERO_FORCING, _ZERO_FORCING, replace(_ZERO_FORCING, ridge=0.5)),
-    "max": (_ZERO_FORCING, *(replace(_ZERO_FORCING, states=64, window=128, ridge=ridge) for ridge in (0.0, 0.25, 0.5))),
+    "fast": (_ZERO_FORCING,),
+    "default": (_ZERO_FORCING, _ZERO_FORCING, replace(_ZERO_FORCING, price=0.2)),
+    "max": (_ZERO_FORCING, *(replace(_LONGER, price=price) for price in (0.3, 0.2, 0.4, 0.25, 0.35))),
 }
 """The passes of each quality: of those within the budget the one is kept whose outputs are nearest."""
 

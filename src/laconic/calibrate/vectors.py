@@ -9,7 +9,7 @@ import numpy as np
 from laconic.format.codes import GridCode
 from laconic.quantize.lattice import Quantizer, prepare
 
-SHARE = 1 / 16
+SHARE = 1 / 4
 """Of the water level: what an error in a bias may cost."""
 
 
