@@ -51,7 +51,7 @@ def test_a_file_is_within_its_size_and_near_it(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "bits"), [("mlp", 2.5), ("mlp", 6.0), ("grouped", 5.0), ("block", 2.0), ("block", 9.0)]
+    ("name", "bits"), [("mlp", 2.5), ("mlp", 6.0), ("grouped", 5.0), ("block", 2.0), ("block", 6.0)]
 )
 def test_several_sizes_are_met(name, bits):
     result = compressed(name, bits)
@@ -84,9 +84,9 @@ def test_zeros_stay_and_dead_layers_cost_nothing():
     assert not codes["4.weight"].decompress().any()
     assert not codes["6.weight"].decompress().any()  # it reads one vector alone, which its bias takes up
     module, samples = net("zeros")
+    before = module(samples)
     module.load_state_dict(compressed("zeros").params)
-    assert distance(net("zeros")[0](samples), module(samples), None) < 1e6  # of numbers that never change
-    assert torch.allclose(net("zeros")[0](samples), module(samples), atol=1e-3)
+    assert torch.allclose(before, module(samples), atol=1e-3)
 
 
 @pytest.mark.parametrize("bits", [1.6, 2.0])

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import final
 
 import torch
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from laconic.calibrate.budgeted import Trial, fit
 from laconic.calibrate.calibration import Calibration
@@ -109,8 +110,6 @@ class Ready:
             WeightsError: for weights that cannot be compressed.
         """
         params, names = _by_module(calibration, network)
-        folding = _folding(calibration, params) if fold else Folding({}, {})
-        params = folded(calibration.module, params, folding.pairs) if folding.pairs else params
         kept = {name for name, first in names.items() if name in lossless or first in lossless}
         kept = {names[name] for name in kept}
         off = {names[name] for name in names if name in buffers}
@@ -118,6 +117,10 @@ class Ready:
             name: "buffer" if name in off else "settled" if name in kept else "free" for name in params
         }
         seen = {name: surveyed(name, to_numpy(tensor), roles[name]) for name, tensor in params.items()}
+        folding = _folding(calibration, params) if fold else Folding({}, {})
+        if folding.pairs:
+            params = folded(calibration.module, params, folding.pairs)
+            seen |= {name: surveyed(name, to_numpy(params[name]), roles[name]) for name in seen}
         free = {name for name, one in seen.items() if one.is_quantized}
         survey = calibration.survey(params)
         how = TRIES["default"][0]
@@ -217,6 +220,8 @@ def _by_module(calibration: Calibration, network: Untied) -> tuple[dict[str, tor
 
 def _folding(calibration: Calibration, params: Params) -> Folding:
     """Return which normalizations can be folded, told from one batch."""
+    if not any(isinstance(part, _BatchNorm) for part in calibration.module.modules()):
+        return Folding({}, {})
     batch = calibration.batches[0]
     return foldable(calibration.module, params, lambda given: calibration.whole_outputs(given, batch))
 
