@@ -84,8 +84,8 @@ def test_side_by_side_is_as_anew(name):
         assert not isinstance(follower, _Anew)
         for place in places:
             one, two = (each.statistics(place.name, biased=True) for each in (follower, anew))
-            assert one.moments == pytest.approx(two.moments, rel=1e-4, abs=1e-5)
-            assert one.cross == pytest.approx(two.cross, rel=1e-4, abs=1e-5)
+            assert np.allclose(one.moments, two.moments, rtol=1e-4, atol=1e-5)
+            assert np.allclose(one.cross, two.cross, rtol=1e-4, atol=1e-5)
             assert one.positions == two.positions
             changed = params[place.name] * 0.5
             follower.put(place.name, changed)
