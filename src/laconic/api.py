@@ -147,8 +147,11 @@ def compress(
     named = {"bits": bits, "size": size, "ratio": ratio, "snr": snr}
     plan, budget = _parted(plan, _one_budget(plan, budget, named, effort), lossless)
     asked, effort = effort, _effort(effort, task, budget, recalibrate, calibration is not None)
-    if effort != "calibrate" and samples is not None:
-        raise PlanError("samples goes with effort 'calibrate'")
+    if effort == "calibrate":
+        others = {"importance": importance, "metrics": metrics, "training": training, "resume": resume, "watch": watch}
+        _require_calibratable(plan, others)
+    elif samples is not None or not fold:
+        raise PlanError(f"samples and fold go with effort 'calibrate', not {effort!r}")
     if training is not None and asked is None and effort == "direct":
         raise PlanError("training goes with effort 'train': a plan or a compression, and a task with training data")
     if quality not in QUALITIES or (quality != "default" and not budget):
@@ -170,9 +173,10 @@ def compress(
         notes |= buffers_told(whole, buffers)
         if task is None and module is None:
             raise PlanError("effort 'calibrate' runs the network: give the module, not its weights alone, or a task")
-        source = Calibration.of(task or cast(nn.Module, module), calibration, samples or SAMPLES, seed)
+        how_many = SAMPLES if samples is None else samples
+        source = Calibration.of(task or cast(nn.Module, module), calibration, how_many, seed)
         fitted, told = calibrated(
-            whole, source, budget, quality, notes, lossless=_kept(plan, whole), buffers=buffers, fold=fold,
+            whole, source, budget, quality, notes, lossless=plan.kept(whole), buffers=buffers, fold=fold,
             reference_bytes=reference,
         )  # fmt: skip
         return Result(fitted.codes, notes, fitted=fitted, signals=fitted.signals, calibration=told)
@@ -186,15 +190,23 @@ def compress(
         result = Result(fitted.codes, notes, fitted=fitted, signals=kept)
         return recalibrated(result, whole, task, recalibrate, seed)
     plan, whole = plan.settled(whole, metrics, alike=effort == "direct")
+    if effort == "train" and task is not None:
+        return _trained(whole, plan, task, metrics, training or Training(), notes, seed, resume, watch)
     with plan.advising():
-        if effort == "direct" or task is None:
-            codes = {name: code for group in direct(whole.params, plan, metrics) for name, code in group.items()}
-            codes = compact({name: codes[name] for name in whole.params})
-            result = Result(whole.named(codes), notes, signals=left(whole, codes, module))
-            return recalibrated(result, whole, task, recalibrate, seed)
-        whole = replace(whole, params=typed_as(task.module, whole.params))
-        moving = trainable(task.module, whole.params)
-        first, how = resume or start(whole.params, plan, metrics, moving), training or Training()
+        codes = {name: code for group in direct(whole.params, plan, metrics) for name, code in group.items()}
+    codes = compact({name: codes[name] for name in whole.params})
+    result = Result(whole.named(codes), notes, signals=left(whole, codes, module))
+    return recalibrated(result, whole, task, recalibrate, seed)
+
+
+def _trained(
+    whole: Untied, plan: Plan, task: Task, metrics: Metrics | None, how: Training, notes: Mapping[str, str], seed: int,
+    resume: LCState | None, watch: Watch | None,
+) -> Result:  # fmt: skip
+    """Return the result of training: arguments and errors are those of `compress`, the plan being settled."""
+    whole = replace(whole, params=typed_as(task.module, whole.params))
+    with plan.advising():
+        first = resume or start(whole.params, plan, metrics, trainable(task.module, whole.params))
     history = list[Progress]()
     for state in how.path(first, task, seed):
         if state.tuning is None or not history:
@@ -207,15 +219,18 @@ def compress(
     return Result(whole.named(codes), notes, tuple(history), fixed=tuple(state.fixed), signals=kept)
 
 
-def _kept(plan: Plan, network: Untied) -> list[str]:
-    """Return the names of the tensors that a plan keeps as they are.
+def _require_calibratable(plan: Plan | Compression, given: Mapping[str, Any]) -> None:
+    """Check that nothing is asked that calibration would not heed.
 
     Raises:
-        PlanError: where it has rows of another kind, or an importance.
+        PlanError: for rows of a plan that leave nothing lossless, and for arguments of other efforts.
     """
-    if plan.importance or any(not isinstance(row, Lossless) for row in plan.tensors.values()):
+    if named := [name for name, value in given.items() if value is not None]:
+        raise PlanError(f"{', '.join(named)}: effort 'calibrate' finds out by itself what matters, in one go")
+    if isinstance(plan, Plan) and (
+        plan.importance or set(map(type, [*plan.tensors.values(), plan.rest])) != {Lossless}
+    ):
         raise PlanError("calibration chooses for all weights itself; leave out the plan's rows and its importance")
-    return [name for row in plan.resolve(network.params, network.names)[: len(plan.tensors)] for name in row.names]
 
 
 def _one_budget(plan: object, budget: Budget | None, named: Mapping[str, Any], effort: Effort | None) -> Budget | None:

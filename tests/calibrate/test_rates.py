@@ -41,7 +41,8 @@ def test_bits_of_a_gaussian_layer_are_as_expected(states, correlated):
     assert (np.diff(bits) < 0).all()
     for asked in (1.0, 2.0, 3.0, 4.0):
         level = float(np.exp2(np.interp(-asked, -bits, np.log2(levels))))
-        assert taken(weights, moments, level, how) / weights.size == pytest.approx(asked, rel=0.15 if correlated and asked < 2 else 0.05)
+        within = 0.15 if correlated and asked < 2 else 0.05
+        assert taken(weights, moments, level, how) / weights.size == pytest.approx(asked, rel=within)
 
 
 def test_what_is_never_read_takes_nothing():

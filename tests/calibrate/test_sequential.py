@@ -229,7 +229,7 @@ def test_what_is_wrong_is_said():
         Recursion(order="best")
     with pytest.raises(PlanError, match="'weakest' is for matrices"):
         quantize(weights.reshape(4, 3, 2), moments, 1.0, Recursion(order="weakest"))
-    with pytest.raises(DataError, match="3 groups|outputs"):
+    with pytest.raises(DataError, match=r"3 groups|outputs"):
         quantize(weights, np.stack([moments] * 3), 1.0)
     for how in ({"states": 3}, {"ridge": -1.0}, {"price": -1.0}, {"window": 0}, {"passes": 0}):
         with pytest.raises(PlanError):

@@ -22,7 +22,7 @@ from laconic.quantize.budget.signal import Signal, signals, total
 from laconic.quantize.budget.survey import Role
 from laconic.quantize.budget.survey import survey as surveyed
 from laconic.training.batches import size_of
-from laconic.training.judges import distance
+from laconic.training.judges import Kind, distance
 
 _ZERO_FORCING = Recursion(ridge=0.0, price=0.3, window=64, damping=1e-2)
 _LONGER = replace(_ZERO_FORCING, states=64, window=128)
@@ -52,6 +52,7 @@ class Told:
         unfolded: norm → why it was left alone.
         distance: of the outputs from the original's on the unseen samples: KL(original ‖ compressed) of their softmax
             for classification, in nats a row of logits; else their squared difference over the variance.
+        kind: which of the two it is.
         passes: that were made over the network.
         notes: sentences on what was decided.
     """
@@ -63,6 +64,7 @@ class Told:
     folded: Mapping[str, str]
     unfolded: Mapping[str, str]
     distance: float
+    kind: Kind
     passes: int
     notes: tuple[str, ...] = ()
 
@@ -110,21 +112,20 @@ class Ready:
             WeightsError: for weights that cannot be compressed.
         """
         params, names = _by_module(calibration, network)
-        kept = {name for name, first in names.items() if name in lossless or first in lossless}
-        kept = {names[name] for name in kept}
+        kept = {first for name, first in names.items() if name in lossless or first in lossless}
         off = {names[name] for name in names if name in buffers}
         roles: dict[str, Role] = {
             name: "buffer" if name in off else "settled" if name in kept else "free" for name in params
         }
         seen = {name: surveyed(name, to_numpy(tensor), roles[name]) for name, tensor in params.items()}
-        folding = _folding(calibration, params) if fold else Folding({}, {})
+        folding = _folding(calibration, params, kept) if fold else Folding({}, {})
         if folding.pairs:
             params = folded(calibration.module, params, folding.pairs)
             seen |= {name: surveyed(name, to_numpy(params[name]), roles[name]) for name in seen}
         free = {name for name, one in seen.items() if one.is_quantized}
         survey = calibration.survey(params)
         how = TRIES["default"][0]
-        whole = ready(calibration, params, survey, folding, free, how, tick, positions=POSITIONS)
+        whole = ready(calibration, params, survey, folding, free, how, tick, positions=POSITIONS, still=kept)
         every = {name: names[first] for name, first in network.names.items()}
         weights = sum(one.weights for one in seen.values())
         return cls(whole, survey, folding, every, tuple(kept), weights, _outputs(calibration, params))
@@ -150,17 +151,37 @@ class Ready:
         """
         return fit(self.network, size, tries, self.names, metadata, self.judged, tick)
 
-    def told(self, trial: Trial, passes: int) -> Told:
-        """Return what there is to say of a file."""
-        calibration, subjects = self.network.calibration, self.network.subjects
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Names of the weights that are calibrated, in the order in which they are used."""
+        return tuple(one.name for one in self.network.subjects if one.met)
+
+    @property
+    def alone(self) -> dict[str, str]:
+        """Name of each weight that is rounded by what it is itself → why."""
         never = "its layer has never been called"
         diagonal = {place.name: "an embedding is read row by row" for place in self.survey.places if place.diagonal}
         why = {**diagonal, **self.survey.alone, **dict.fromkeys(self.survey.unreached, never)}
-        alone = {one.name: why.get(one.name, never) for one in subjects if not one.met}
+        return {one.name: why.get(one.name, never) for one in self.network.subjects if not one.met}
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences on what was decided."""
+        return (*self.network.calibration.notes, *self.survey.notes)
+
+    @property
+    def samples(self) -> tuple[int, int]:
+        """How many samples are seen, and how many are not."""
+        calibration = self.network.calibration
         seen, unseen = (sum(map(size_of, batches)) for batches in (calibration.seen, calibration.unseen))
+        return seen, unseen
+
+    def told(self, trial: Trial, passes: int) -> Told:
+        """Return what there is to say of a file."""
+        kind = self.network.calibration.kind_with(self.network.params)
         return Told(
-            seen, unseen, tuple(one.name for one in subjects if one.met), alone, self.folding.pairs, self.folding.left,
-            trial.distance, passes, (*calibration.notes, *self.survey.notes),
+            *self.samples, self.layers, self.alone, self.folding.pairs, self.folding.left,
+            trial.distance, kind, passes, self.notes,
         )  # fmt: skip
 
     def signals(self, trial: Trial) -> dict[str, Signal]:
@@ -170,6 +191,33 @@ class Ready:
         return signals(
             {name: to_numpy(self.network.params[name]) for name in names}, {name: codes[name] for name in names}
         )
+
+    def fitted(
+        self, budget: Budget, quality: str, metadata: Mapping[str, str],
+        *, reference_bytes: int | None = None, tick: Tick = silent,
+    ) -> tuple[Fitted, Told]:  # fmt: skip
+        """Return the network within its budget, its weights chosen by what its layers read.
+
+        Args:
+            budget: what is asked of the whole file: not an SNR.
+            quality: of `TRIES`.
+            metadata: text that the file will have.
+            reference_bytes: of the uncompressed file, for a ratio.
+            tick: told of the progress.
+
+        Raises:
+            PlanError: for a budget that is not met.
+        """
+        size = budget.bytes(self.weights, reference_bytes)
+        assert size is not None, "it is no SNR"
+        if size < 1:
+            raise PlanError(f"{budget} comes to no byte: the network has {self.weights} weights to count; give a size")
+        trial, passes = self.within(size, TRIES[quality], metadata, tick)
+        of = self.signals(trial)
+        fitted = Fitted(
+            trial.codes, budget, trial.file_bytes, total(of.values()), 0.0, passes, self.kept, self.weights, of
+        )
+        return fitted, self.told(trial, passes)
 
 
 def calibrated(
@@ -198,16 +246,7 @@ def calibrated(
     if budget.snr is not None:
         raise PlanError("calibration does not look at the SNR of weights: give a budget of bits, a size or a ratio")
     whole = Ready.of(network, calibration, lossless=lossless, buffers=buffers, fold=fold, tick=tick)
-    size = budget.bytes(whole.weights, reference_bytes)
-    assert size is not None, "it is no SNR"
-    if size < 1:
-        raise PlanError(f"{budget} comes to no byte: the network has {whole.weights} weights to count; give a size")
-    trial, passes = whole.within(size, TRIES[quality], metadata, tick)
-    of = whole.signals(trial)
-    fitted = Fitted(
-        trial.codes, budget, trial.file_bytes, total(of.values()), 0.0, passes, whole.kept, whole.weights, of
-    )
-    return fitted, whole.told(trial, passes)
+    return whole.fitted(budget, quality, metadata, reference_bytes=reference_bytes, tick=tick)
 
 
 def _by_module(calibration: Calibration, network: Untied) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
@@ -218,12 +257,16 @@ def _by_module(calibration: Calibration, network: Untied) -> tuple[dict[str, tor
     return {names[name]: tensor for name, tensor in network.params.items()}, names
 
 
-def _folding(calibration: Calibration, params: Params) -> Folding:
-    """Return which normalizations can be folded, told from one batch."""
+def _folding(calibration: Calibration, params: Params, kept: Collection[str]) -> Folding:
+    """Return which normalizations can be folded and change no tensor that is kept, told from one batch."""
     if not any(isinstance(part, _BatchNorm) for part in calibration.module.modules()):
         return Folding({}, {})
     batch = calibration.batches[0]
-    return foldable(calibration.module, params, lambda given: calibration.whole_outputs(given, batch))
+    found = foldable(calibration.module, params, lambda given: calibration.whole_outputs(given, batch))
+    owners = {name.rpartition(".")[0] for name in kept if params[name].is_floating_point()}
+    still = {norm for norm, layer in found.pairs.items() if norm in owners or layer in owners}
+    pairs = {norm: layer for norm, layer in found.pairs.items() if norm not in still}
+    return replace(found, pairs=pairs, left={**found.left, **dict.fromkeys(still, "is to stay as it is, or its layer")})
 
 
 def _outputs(calibration: Calibration, params: Params) -> torch.Tensor:

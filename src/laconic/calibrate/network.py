@@ -6,7 +6,7 @@ mean square of the gradient by what its layer writes. So one water level θ serv
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import final
@@ -93,7 +93,7 @@ def alone(weight: Tensor) -> Statistics:
 
 def network(
     calibration: Calibration, params: Params, survey: Survey, folding: Folding, free: set[str], how: Recursion,
-    tick: Tick, *, positions: int | None = None,
+    tick: Tick, *, positions: int | None = None, still: Collection[str] = (),
 ) -> Network:  # fmt: skip
     """Return a network ready to be calibrated.
 
@@ -106,10 +106,12 @@ def network(
         how: the recursion.
         tick: told of the progress.
         positions: of a sample, at most, that statistics are taken of.
+        still: names of tensors that stay as they are: no bias of these makes up for errors.
     """
     met = [place for place in survey.places if place.name in free and not place.diagonal]
     worths = worth(calibration, params)
-    biases = _biases(calibration, params, {place.name: place.layer for place in met}, folding)
+    moving = {name: tensor for name, tensor in params.items() if name not in still}
+    biases = _biases(calibration, moving, {place.name: place.layer for place in met}, folding)
     others = [name for name in params if name in free and name not in {place.name for place in met}]
     rates, positions_of = _rates(
         calibration, params, survey, [place.name for place in met], biases, how, tick, positions

@@ -17,6 +17,7 @@ def command(
     rows: options.Rows,
     which: options.Which,
     matters: options.Matters,
+    calibrating: options.Calibrating,
     data: options.Data,
     training: options.Training,
     output: Annotated[Path, typer.Option("--output", "-o", help="The .lac file to write.", rich_help_panel=groups.RUN)],
@@ -24,7 +25,11 @@ def command(
     say: Output,
     effort: Annotated[
         options.Effort,
-        typer.Option(help="direct: weights only, seconds. train: the LC algorithm.", rich_help_panel=groups.TRAINING),
+        typer.Option(
+            help="direct: weights only, seconds. calibrate: by what layers read in some samples, minutes. train: the "
+            "LC algorithm.",
+            rich_help_panel=groups.TRAINING,
+        ),
     ] = options.Effort.direct,
     recalibrate: Annotated[
         int,
@@ -44,13 +49,17 @@ def command(
         ),
     ] = False,
 ) -> None:
-    """Compress a checkpoint to a .lac file, from the weights alone or by training (the LC algorithm).
+    """Compress a checkpoint to a .lac file, from the weights alone, by what its layers read, or by training.
 
     How much work it may be is --effort:
 
     direct: from the weights alone, in seconds to minutes; needs neither data nor the network. Begin here.
 
     direct, with data: --recalibrate and --importance read some samples, and train nothing; seconds to minutes more.
+
+    calibrate: meets a budget by what layers read in some training samples, without labels; minutes. Each weight is
+    rounded so that errors of its neighbours cancel in what it writes, for what it meets once those before it are
+    compressed; batch normalization is folded into layers. Needs network and data (or a --task).
 
     train: the LC algorithm, which trains the network towards its compressed form; minutes to days, for the smallest
     file of an accuracy. Needs network and data (or a --task), and --codebook, --keep, --rank or a --plan.
@@ -93,6 +102,8 @@ def command(
 
       laconic compress a.pt -o a.lac --bits 2 --recalibrate 500 --task mine:make
 
+      laconic compress a.pt -o a.lac --bits 2 --effort calibrate --task mine:make
+
       laconic compress train.ckpt -o net.lac --key ema.state_dict
 
       laconic compress a.safetensors -o a.lac --codebook 2 --effort train
@@ -103,6 +114,7 @@ def command(
 
     idle = groups.given(context, (*groups.names(options.Training), "resume"))
     job = Job(
-        weights, output, effort, budget, rows, which, matters, data, training, run, tuple(idle), table, key, recalibrate
-    )
+        weights, output, effort, budget, rows, which, matters, calibrating, data, training, run, tuple(idle), table,
+        key, recalibrate,
+    )  # fmt: skip
     compress(job, say)

@@ -18,6 +18,7 @@ class Effort(StrEnum):
     """How much work compression may be."""
 
     direct = "direct"
+    calibrate = "calibrate"
     train = "train"
 
 
@@ -206,6 +207,25 @@ class Matters:
     kind: Annotated[Kind | None, typer.Option(help="What outputs are, where the loss of a --task does not tell.")] = (
         None
     )
+
+
+@dataclass(frozen=True)
+class Calibrating:
+    """What calibration looks at, and may do."""
+
+    panel: ClassVar[str] = groups.MATTERS
+    samples: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="With --effort calibrate: training samples that are looked at, a fifth of them to judge by. 1280 "
+            "unless you say.",
+        ),
+    ] = None
+    no_fold: Annotated[
+        bool,
+        typer.Option("--no-fold", help="With --effort calibrate: batch normalization is not folded into layers."),
+    ] = False
 
 
 @dataclass(frozen=True)

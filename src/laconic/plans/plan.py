@@ -169,6 +169,11 @@ class Plan:
             raise PlanError(f"{kept!r} is on a row of the plan and among what stays lossless; say it once")
         return replace(self, tensors={**self.tensors, kept: Lossless()}) if patterns else self
 
+    def kept(self, network: Untied) -> list[str]:
+        """Return the names of the tensors that a pattern leaves lossless; errors are those of `resolve`."""
+        rows = self.resolve(network.params, network.names)[: len(self.tensors)]
+        return [name for row in rows if isinstance(row.compression, Lossless) for name in row.names]
+
     def metrics(self, task: Task | None, params: Params, watch: Watch | None = None) -> Metrics | None:
         """Return the metrics that the importance gives, or None where there is none.
 

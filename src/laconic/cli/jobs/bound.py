@@ -8,6 +8,7 @@ from typing import Any, final
 import torch
 
 from laconic.cli.console import Output, table
+from laconic.cli.jobs.folds import folded_alike, folded_in, require_subject
 from laconic.cli.jobs.tasks import fitting, opened, task_for
 from laconic.cli.options import Run, Subject
 from laconic.errors import OutputExists
@@ -66,10 +67,13 @@ def show(job: Job, say: Output) -> None:
     torch.set_num_threads(job.run.threads or torch.get_num_threads())
     checkpoint = opened(say, job.weights, job.key)
     params = dict(checkpoint.params)
+    norms = folded_in(params, job.files, job.limit)
     if job.subject.named:
         task = task_for(say, job.subject, checkpoint.metadata, seed=job.run.seed)
+        params = dict(folded_alike(task, fitting(params, task), norms))
         bound, about = _of_outputs(say, params, task, job.samples), OF_OUTPUTS
     else:
+        require_subject(norms)
         bound, about = _of_weights(say, params), OF_WEIGHTS
     points = _points(say, bound, job.files, job.limit)
     shown: list[Any] = [about, _table("bits a weight at an error", curve_headings(bound), curve_rows(bound))]
@@ -103,7 +107,7 @@ def _of_weights(say: Output, params: Params) -> Bound:
 
 def _of_outputs(say: Output, params: Params, task: Task, samples: int) -> Bound:
     """Return the curve for the error of what the layers write."""
-    params = untied(fitting(params, task), task.module).params
+    params = untied(params, task.module).params
     with say.progress("second moments of inputs", 1.0) as tick:
         moments = input_moments(task, params, samples=samples, watch=lambda done, total: tick(done / max(1, total)))
     return bound.of_outputs(dict(Arrays(params)), {name: to_numpy(a.double()) for name, a in moments.items()})

@@ -12,6 +12,7 @@ from laconic import interrupts
 from laconic.cli import options
 from laconic.cli.console import Output, in_bytes
 from laconic.cli.groups import values
+from laconic.cli.jobs.calibrating import calibrated, require_calibratable
 from laconic.cli.jobs.figures import Written, report
 from laconic.cli.jobs.metadata import carried
 from laconic.cli.jobs.planning import plan_of
@@ -46,7 +47,7 @@ class Job:
     """What is compressed, how, and where it goes.
 
     Args:
-        idle: the options of training that stand on the command line, as they are typed.
+        idle: the options of LC training that stand on the command line, as they are typed.
         table: whether every tensor is shown.
         key: where the network is in the checkpoint.
         recalibrate: training samples that running statistics follow; 0 for none.
@@ -59,6 +60,7 @@ class Job:
     rows: options.Rows
     which: options.Which
     matters: options.Matters
+    calibrating: options.Calibrating
     data: options.Data
     training: options.Training
     run: options.LongRun
@@ -88,8 +90,7 @@ class Job:
 def compress(job: Job, say: Output) -> None:
     """Compress, write and print."""
     run, data = job.run, job.data
-    if job.recalibrate and job.effort is options.Effort.train:
-        raise PlanError("--recalibrate goes with --effort direct: training moves running statistics by itself")
+    _require_fitting(job)
     options.require_output(job.output, ".lac", force=run.force or (run.resume and job.checkpoint.exists()))
     torch.set_num_threads(run.threads or torch.get_num_threads())
     checkpoint = opened(say, job.weights, job.key)
@@ -107,9 +108,12 @@ def compress(job: Job, say: Output) -> None:
         plan = plan_of(params, job.rows)
     plan = _weighed(plan, job.matters)
     weighing, task = plan is not None and plan.importance is not None, None
-    if job.effort is options.Effort.train or data.named or weighing or job.recalibrate:
-        with _needing_a_task("an importance needs" if weighing else "--recalibrate needs" if job.recalibrate else ""):
-            task = task_for(say, data, metadata, batch=data.batch, seed=run.seed)
+    calibrating = job.effort is options.Effort.calibrate
+    if job.effort is not options.Effort.direct or data.named or weighing or job.recalibrate:
+        recalibrating = "--recalibrate needs" if job.recalibrate else ""
+        who = "an importance needs" if weighing else "--effort calibrate needs" if calibrating else recalibrating
+        with _needing_a_task(who):
+            task = task_for(say, data, metadata, batch=data.batch, seed=run.seed, augmented=not calibrating)
         params = fitting(params, task)
         say.note(*doubts(params, task, metadata))
         if plan and not budget:
@@ -120,12 +124,34 @@ def compress(job: Job, say: Output) -> None:
         assert plan is not None, "a budget is for direct compression"
         _by_training(job, say, plan, whole, task, notes)
         return
-    result = _directly(job, say, budget, plan, whole, task, notes)
+    seconds: Mapping[str, float] = {}
+    if task is not None and budget and calibrating:
+        of = job.calibrating, {**task.metadata, **notes}, run.seed
+        result, seconds = calibrated(say, whole, task, budget, job.which.lossless or [], job.budget.quality, *of)
+    else:
+        result = _directly(job, say, budget, plan, whole, task, notes)
     if task is not None and job.recalibrate:
         result = _recalibrated(job, say, result, whole, task)
     del params, whole  # what was read of the checkpoint leaves the memory
     with resumable(job.output):
-        report(say, result, Written(job.output, run.force), task, table=job.table)
+        report(say, result, Written(job.output, run.force), task, table=job.table, seconds=seconds)
+
+
+def _require_fitting(job: Job) -> None:
+    """Check that no option is of another effort.
+
+    Raises:
+        PlanError: for one that is.
+    """
+    train, calibrate = (job.effort is effort for effort in (options.Effort.train, options.Effort.calibrate))
+    if job.recalibrate and train:
+        raise PlanError("--recalibrate goes with --effort direct: training moves running statistics by itself")
+    if job.idle and not train:
+        raise PlanError(f"{', '.join(job.idle)}: only --effort train takes this")
+    if calibrate:
+        require_calibratable(job.rows, job.matters, job.budget.snr, job.recalibrate)
+    elif named := [option for option, value in values(job.calibrating).items() if value]:
+        raise PlanError(f"{', '.join(named)}: only --effort calibrate takes this")
 
 
 def _directly(
@@ -133,8 +159,6 @@ def _directly(
     notes: Mapping[str, str],
 ) -> Result:  # fmt: skip
     """Return the result of compression from the weights alone."""
-    if job.idle:  # none is ignored
-        raise PlanError(f"{', '.join(job.idle)}: only --effort train takes this")
     notes = {**(task.metadata if task else {}), **notes}
     metrics = plan and _metrics(say, plan, task, network.params)
     if budget:

@@ -14,6 +14,7 @@ from laconic.cli.jobs.running import is_written
 from laconic.cli.jobs.tasks import evaluations
 from laconic.format import container
 from laconic.format.codes import Code
+from laconic.format.codes.grid import GridCode
 from laconic.insight.ledger import Entry, Ledger
 from laconic.quantize.budget.signal import told, total
 from laconic.result import Result
@@ -36,8 +37,10 @@ class Written:
             result.save(self.path, force=self.force)
 
 
-def report(say: Output, result: Result, file: Written, task: Task | None, *, table: bool) -> None:
-    """Write, evaluate and print."""
+def report(
+    say: Output, result: Result, file: Written, task: Task | None, *, table: bool, seconds: Mapping[str, float] = {}
+) -> None:  # fmt: skip
+    """Write, evaluate and print; ``seconds`` are those of the stages of calibration."""
     file.write(result)  # before anything else can fail
     measured = evaluations(task, result.params, say) if task else {}
     account = result.ledger()
@@ -50,29 +53,46 @@ def report(say: Output, result: Result, file: Written, task: Task | None, *, tab
         "compressed_once": list(result.fixed), "snr": total(result.signals.values()),
         "least_snr": min((signal.snr for signal in result.signals.values()), default=math.inf),
         "weak": [{"name": name, "snr": snr} for name, snr in result.weak], "tensors": tensors, **measured,
+        "calibration": result.calibration and {**vars(result.calibration), "seconds": dict(seconds)},
         "recalibration": result.recalibration and vars(result.recalibration),
     }  # fmt: skip
     fitted = result.fitted
     if fitted:
         record |= {"asked": str(fitted.budget), "bits_per_weight": fitted.bits_per_weight, "snr": fitted.snr,
-                   "step": fitted.step, "passes": fitted.passes, "kept_lossless": list(fitted.lossless)}  # fmt: skip
-    lines = _lines(result, account, file.path, measured)
+                   "step": fitted.step or None, "passes": fitted.passes,
+                   "kept_lossless": list(fitted.lossless)}  # fmt: skip
+    lines = _lines(result, account, file.path, measured, seconds)
     say.report(record, *([_table(tensors, trained=bool(result.history))] if table else []), *lines)
 
 
-def _lines(result: Result, account: Ledger, path: Path, measured: Mapping[str, Mapping[str, float]]) -> list[str]:
+def _lines(
+    result: Result, account: Ledger, path: Path, measured: Mapping[str, Mapping[str, float]],
+    seconds: Mapping[str, float],
+) -> list[str]:  # fmt: skip
     """Return what there is to say, the file first."""
     first = f"wrote {path}: {in_bytes(account.file_bytes)}, "
     first += f"{account.ratio:.2f}× smaller" if account.ratio else ""
     fitted = result.fitted
     if fitted:
-        first += f"; asked {fitted.budget}, {fitted.bits_per_weight or 0:.3f} bits per weight at {fitted.snr:.2f} dB"
+        first += f"; asked {fitted.budget}, {fitted.bits_per_weight or 0:.3f} bits per weight"
+        first += "" if result.calibration else f" at {fitted.snr:.2f} dB"  # it is not what calibration looks at
         if not fitted.budget.asked and (fitted.bits_per_weight or 0) > 1.05 * (fitted.budget.bits or 0):
             first += "; nobody asked: these bits are beside what stays as it is"
     figures = [
         f"{split}: " + ", ".join(f"{k} {v:.4g}" for k, v in measures.items()) for split, measures in measured.items()
     ]
-    return [first, *told(result.signals), *_recalibration(result), *figures]
+    return [first, *_calibration(result, seconds), *told(result.signals), *_recalibration(result), *figures]
+
+
+def _calibration(result: Result, seconds: Mapping[str, float]) -> list[str]:
+    """Return what calibration has come to, if there was one."""
+    of = result.calibration
+    if of is None:
+        return []
+    unit = "nats, KL" if of.kind == "classification" else "squared distance over the variance"
+    times = ", ".join(f"{stage} {time:.1f} s" for stage, time in seconds.items())
+    first = f"calibrated {len(of.layers)} layers on {of.samples:,} samples in {of.passes} passes: {times}"
+    return [first, f"outputs {of.distance:.4g} ({unit}) from the original's on {of.unseen:,} samples held out"]
 
 
 def _recalibration(result: Result) -> list[str]:
@@ -99,14 +119,17 @@ def _tensors(result: Result, account: Ledger) -> list[dict[str, Any]]:
         if id(code) not in zeros:  # names of one tensor have one code
             zeros[id(code)] = _zeros(code)
         signal = result.signals.get(entry.name)  # of what is kept as it is there is none
+        moved = result.calibration is not None and isinstance(code, GridCode)  # a bias that makes up for errors
         return {
-            "name": entry.name, "code": entry.code, "snr": signal.snr if signal else math.inf, "zeros": zeros[id(code)],
+            "name": entry.name, "code": entry.code,
+            "snr": signal.snr if signal else None if moved else math.inf, "zeros": zeros[id(code)],
             "bits_per_weight": 8 * entry.bytes / elements if elements else None, "bytes": entry.bytes,
         }  # fmt: skip
 
     *tensors, header = account.entries
     nothing = {"code": header.code, "snr": None, "zeros": None, "bits_per_weight": None}
-    worst_first = sorted(map(record, tensors), key=lambda tensor: (tensor["snr"], -tensor["bytes"]))
+    records = map(record, tensors)
+    worst_first = sorted(records, key=lambda one: (math.inf if one["snr"] is None else one["snr"], -one["bytes"]))
     return [*worst_first, {"name": header.name, **nothing, "bytes": header.bytes}]
 
 

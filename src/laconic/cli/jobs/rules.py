@@ -11,6 +11,7 @@ import torch
 from laconic.cli import options
 from laconic.cli.console import Output, table
 from laconic.cli.groups import names
+from laconic.cli.jobs.folds import folded_alike, folded_norms, require_subject
 from laconic.cli.jobs.tasks import batches_per_epoch, counted, fitting, opened, task_for
 from laconic.errors import DataError, PlanError
 from laconic.format import container
@@ -52,6 +53,11 @@ class Comparison:
         if self.subject.named or self.split or weighing:
             task = task_for(say, self.subject, checkpoint.metadata, seed=self.run.seed)
             params, compressed = dict(fitting(params, task)), dict(fitting(compressed, task))
+        norms = folded_norms(params, compressed)
+        if task is None:
+            require_subject(norms)
+        else:
+            params = dict(folded_alike(task, params, norms))
         whole = untied(params, task.module) if task else untied(params).alike(firsts.__getitem__)
         params, compressed = dict(whole.params), {name: compressed[name] for name in whole.params}
         changed = _changed(params, compressed)

@@ -37,8 +37,12 @@ def task_of(
     *,
     batch: int = 128,
     seed: int = 0,
+    augmented: bool = True,
 ) -> Task:
     """Return the task that the options name; what they leave open is taken from the metadata of the weights.
+
+    Training batches of a reference network are augmented where publications do it, unless ``augmented`` is not set;
+    what ``factory`` makes is as it makes it.
 
     Raises:
         DataError: when nothing says which network or data, when the weights are of another network, and for data
@@ -55,7 +59,7 @@ def task_of(
         raise DataError(f"the weights do not say what they are: give {missing} (or --task for a network of your own)")
     preprocessing = nets.preprocessing_of(net, data_name)
     nets.check_identity(metadata, net, data_name, preprocessing)
-    augment = "crop and flip" if data_name.startswith("cifar") else None
+    augment = "crop and flip" if augmented and data_name.startswith("cifar") else None
     images = data.load(data_name, data_dir, preprocessing, augment=augment)
     module = nets.build(net, images.shape, images.classes, seed)
     return classification(module, images, nets.identity(net, data_name, preprocessing), batch=batch)
@@ -68,9 +72,9 @@ def opened(say: Output, path: Path, key: str | None = None) -> Checkpoint:
     return checkpoint
 
 
-def task_for(say: Output, subject: Subject, metadata: Mapping[str, str], *, batch: int = 128, seed: int = 0) -> Task:
+def task_for(say: Output, subject: Subject, metadata: Mapping[str, str], **how: Any) -> Task:
     """Return the task of the options, see `task_of`, and say what it has decided by itself."""
-    task = task_of(subject.net, subject.data, subject.data_dir, subject.task, metadata, batch=batch, seed=seed)
+    task = task_of(subject.net, subject.data, subject.data_dir, subject.task, metadata, **how)
     say.note(*task.notes)
     return task
 

@@ -1,0 +1,110 @@
+"""Compression by what layers read: what does not go with it, notes on what is calibrated, and its progress."""
+
+import time
+from collections.abc import Collection, Iterator, Mapping
+
+from laconic.calibrate.calibration import SAMPLES, Calibration
+from laconic.calibrate.compressed import TRIES, Ready
+from laconic.calibrate.network import Tick
+from laconic.cli import console, options
+from laconic.cli.console import Output, interruptible
+from laconic.cli.groups import values
+from laconic.errors import PlanError, listed
+from laconic.insight.ledger import REFERENCE_BYTES
+from laconic.lc.budgeted import buffers_told
+from laconic.models.params import buffers_of
+from laconic.models.ties import Untied
+from laconic.plans.plan import Plan
+from laconic.quantize.budget import Budget
+from laconic.result import Result
+from laconic.training.task import Task
+
+
+def require_calibratable(
+    rows: options.Rows, matters: options.Matters, snr: float | None, recalibrate: int
+) -> None:  # fmt: skip
+    """Check that nothing is asked that calibration would not heed.
+
+    Raises:
+        PlanError: names the options.
+    """
+    refused: dict[str, Mapping[str, object]] = {
+        "it chooses for all weights itself; --lossless names what stays as it is": values(rows),
+        "it finds out by itself how much errors matter": values(matters),
+        "it takes care of running statistics itself": {"--recalibrate": recalibrate or None},
+        "it does not look at the error of weights; name --bits, --size or --ratio": {"--snr": snr},
+    }
+    for why, given in refused.items():
+        if named := [option for option, value in given.items() if value is not None and value is not False]:
+            raise PlanError(f"{', '.join(named)} does not go with --effort calibrate: {why}")
+
+
+def calibrated(
+    say: Output, network: Untied, task: Task, budget: Budget, lossless: Collection[str], quality: options.Quality,
+    calibrating: options.Calibrating, notes: Mapping[str, str], seed: int,
+) -> tuple[Result, dict[str, float]]:  # fmt: skip
+    """Return the result within a budget, and the seconds that each stage took; it says what is calibrated before.
+
+    Args:
+        say: where notes and progress go.
+        network: each tensor once.
+        task: whose training split has the samples.
+        budget: no SNR.
+        lossless: patterns of tensors that stay as they are.
+        quality: how hard to try.
+        calibrating: what is looked at.
+        notes: metadata of the file.
+        seed: of the order of the training split.
+    """
+    buffers, began = buffers_of(task.module), time.monotonic()
+    notes = {**notes, **buffers_told(network, buffers)}
+    kept = Plan({}).keeping(list(lossless)).kept(network)
+    with interruptible(lambda: "Nothing has been written"):
+        with say.progress("statistics", 1.0) as bar:
+            samples = SAMPLES if calibrating.samples is None else calibrating.samples
+            calibration = Calibration.of(task, samples=samples, seed=seed)
+            ready = Ready.of(
+                network, calibration, lossless=kept, buffers=buffers, fold=not calibrating.no_fold,
+                tick=lambda stage, done, total: bar(done / max(1, total)),
+            )  # fmt: skip
+        prepared = time.monotonic()
+        say.note(*_said(ready))
+        with say.progress("pass 1", len(TRIES[quality.value])) as bar:
+            fitted, told = ready.fitted(
+                budget, quality.value, notes, reference_bytes=int(notes[REFERENCE_BYTES]),
+                tick=_passing(bar, len(TRIES[quality.value])),
+            )  # fmt: skip
+    seconds = {"statistics": prepared - began, "weights": time.monotonic() - prepared}
+    result = Result(fitted.codes, notes, fitted=fitted, signals=fitted.signals, calibration=told)
+    return result, seconds
+
+
+def _passing(bar: console.Tick, passes: int) -> Tick:
+    """Return what moves a bar over so many passes, perhaps some more, and names the one that runs."""
+    number = 0
+
+    def tick(stage: str, done: int, total: int) -> None:
+        nonlocal number
+        number += stage == "weights" and done == 0
+        bar(min(number - 1 + done / max(1, total), passes), f"pass {number}: {done}/{total} weights")
+
+    return tick
+
+
+def _said(ready: Ready) -> Iterator[str]:
+    """Yield what there is to say before the passes: samples, layers, and norms that are folded."""
+    seen, unseen = ready.samples
+    yield f"calibrating {len(ready.layers)} layers on {seen:,} samples; {unseen:,} further ones judge"
+    yield from ready.notes
+    for why, names in _by_reason(ready.alone):
+        yield f"rounded by what they are, not by what they read: {listed(names)} ({why})"
+    if ready.folding.pairs:
+        yield f"{len(ready.folding.pairs)} batch normalizations folded into the layers before them"
+    for why, names in _by_reason(ready.folding.left):
+        yield f"batch normalization left as it is: {listed(names)} ({why})"
+
+
+def _by_reason(why: Mapping[str, str]) -> Iterator[tuple[str, list[str]]]:
+    """Yield each reason once, with the names that have it."""
+    for reason in dict.fromkeys(why.values()):
+        yield reason, [name for name in why if why[name] == reason]
