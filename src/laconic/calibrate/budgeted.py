@@ -35,6 +35,9 @@ SLACK = 0.01
 _MORE = 9
 """Passes beyond those that were asked for, at most: files of small networks leap."""
 
+_PRIOR = 64
+"""Weights of each class that are taken to be as expected, beside those that have been seen: a class may be new."""
+
 _ASTRAY = 0.05
 """Files that are this near to the size, in nepers, say more than those before them."""
 
@@ -91,7 +94,9 @@ def fit(
             break
         aim = replace(aims[-1], wanted=max(aims[-1].wanted, least))
         level = level_of(network.subjects, aim.ratios, aim.wanted)
-        costs = smoothed_costs(expected_counts(how.nu) if aim.counts is None else aim.counts)
+        costs = smoothed_costs(
+            expected_counts(how.nu) if aim.counts is None else aim.counts + expected_counts(how.nu, _PRIOR)
+        )
         calibrated = passed(network, level, aim.wanted, costs, how, tick, aim.ratios)
         trials.append(_trial(network, calibrated, how, names, metadata, judged))
         aims = [*aims[:-1], aim]
