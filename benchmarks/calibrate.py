@@ -3,8 +3,8 @@
     python benchmarks/calibrate.py --data FOLDER [--networks resnet20 resnet32] [--bits 1.5 1.85 2.1 2.4 3]
         [--methods NAME ...] [--draws 3] [--samples N] [--quality default] [-o FILE.json]
 
-FOLDER has `models/` and `cifar10/`. Each draw is of other training images, without labels and as they are; all rows of a
-draw have the same. Errors, in percent, are of all 10,000 test images, the divergence KL(original ‖ compressed) too, in
+FOLDER has `models/` and `cifar10/`. Each draw is of other training images, without labels and as they are; all rows of
+a draw have the same. Errors, in percent, are of all 10,000 test images, the divergence KL(original ‖ compressed) too, in
 nats an image; bits are 8 · bytes of the file / weights, everything counted. Methods:
 
     direct     the weights alone (`laconic.compress(net, bits=b)`)
@@ -14,8 +14,8 @@ nats an image; bits are 8 · bytes of the file / weights, everything counted. Me
     cerwu      the same on a ridge that the rate asks for, and with the rate in the choice
     ours       `laconic.compress(net, bits=b, effort="calibrate")`
 
-All but "direct" have the folding, the biases, the file and the coder of "ours", and no trellis. `--unfolded` leaves batch
-normalization alone.
+All but "direct" have the folding, the biases, the file and the coder of "ours", and no trellis. `--unfolded` leaves
+batch normalization alone.
 """
 # ruff: noqa: E402  thread counts are read when the libraries are imported
 
