@@ -4,8 +4,8 @@
         [--methods NAME ...] [--draws 3] [--samples N] [--quality default] [-o FILE.json]
 
 FOLDER has `models/` and `cifar10/`. Each draw is of other training images, without labels and as they are; all rows of
-a draw have the same. Errors, in percent, are of all 10,000 test images, the divergence KL(original ‖ compressed) too, in
-nats an image; bits are 8 · bytes of the file / weights, everything counted. Methods:
+a draw have the same. Errors, in percent, are of all 10,000 test images, as is the divergence KL(original ‖ compressed),
+in nats an image; bits are 8 · bytes of the file / weights, everything counted. Methods:
 
     direct     the weights alone (`laconic.compress(net, bits=b)`)
     rounding   nearest integers, one step a layer at one water level, no look at correlation or scale of inputs
