@@ -3,9 +3,9 @@
     python benchmarks/calibrate.py --data FOLDER [--networks resnet20 resnet32] [--bits 1.5 1.85 2.1 2.4 3]
         [--methods NAME ...] [--draws 3] [--samples N] [--quality default] [-o FILE.json]
 
-FOLDER has `models/` and `cifar10/`. Each draw is of other training images, without labels and as they are; all rows of a
-draw have the same. Errors, in percent, are of all 10,000 test images, the divergence KL(original ‖ compressed) too, in
-nats an image; bits are 8 · bytes of the file / weights, everything counted. Methods:
+FOLDER has `models/` and `cifar10/`. Each draw is of other training images, without labels and as they are; all rows of
+a draw have the same. Errors, in percent, are of all 10,000 test images, as is the divergence KL(original ‖ compressed),
+in nats an image; bits are 8 · bytes of the file / weights, everything counted. Methods:
 
     direct     the weights alone (`laconic.compress(net, bits=b)`)
     rounding   nearest integers, one step a layer at one water level, no look at correlation or scale of inputs
@@ -14,8 +14,8 @@ nats an image; bits are 8 · bytes of the file / weights, everything counted. Me
     cerwu      the same on a ridge that the rate asks for, and with the rate in the choice
     ours       `laconic.compress(net, bits=b, effort="calibrate")`
 
-All but "direct" have the folding, the biases, the file and the coder of "ours", and no trellis. `--unfolded` leaves batch
-normalization alone.
+All but "direct" have the folding, the biases, the file and the coder of "ours", and no trellis. `--unfolded` leaves
+batch normalization alone.
 """
 # ruff: noqa: E402  thread counts are read when the libraries are imported
 
@@ -72,10 +72,10 @@ def outputs(module: nn.Module, images: Tensor) -> Tensor:
     return torch.cat([module(part) for part in images.split(250)])
 
 
-def drawn(images: Tensor, samples: int, seed: int) -> list[Tensor]:
-    """Return some training images, in batches."""
+def drawn(images: Tensor, targets: Tensor, samples: int, seed: int) -> list[tuple[Tensor, Tensor]]:
+    """Return some training images, in batches; their targets say that outputs are logits, and are not looked at."""
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[:samples]
-    return [(batch,) for batch in images[order].split(64)]  # type: ignore[misc]
+    return list(zip(images[order].split(64), targets[order].split(64), strict=True))
 
 
 def files(
@@ -103,11 +103,8 @@ def measured(name: str, folder: Path, arguments: argparse.Namespace) -> Iterator
     whole = untied(all_params_of(module))
     for draw in range(arguments.draws):
         start = time.perf_counter()
-        task = laconic.Task(
-            module, drawn(images.split("train")[0], arguments.samples, draw), torch.nn.functional.mse_loss
-        )
-        task = replace(task, kind="classification")
-        calibration = Calibration.of(task, task.train, arguments.samples)
+        batches = drawn(*images.split("train"), arguments.samples, draw)
+        calibration = Calibration.of(module, batches, arguments.samples)
         ready = Ready.of(whole, calibration, buffers=buffers_of(module), fold=not arguments.unfolded)
         prepared = time.perf_counter() - start
         for bits in arguments.bits:

@@ -48,6 +48,13 @@ def test_tied_embeddings_come_back_tied_and_the_loss_stays_near(figures):
     assert size < 3000
 
 
+def test_what_layers_read_brings_outputs_nearer_than_weights_alone_do(figures):
+    before, exact, direct, _, apart, calibrated, _, near = figures("calibrate.py")[:8]
+    assert (exact, before < 6) == (0, True)
+    assert 17_500 < calibrated <= direct + 100 < 18_000
+    assert 0 < 5 * near < apart
+
+
 def test_a_state_dict_alone_meets_its_size(figures):
     size, change = figures("state_dict.py")
     assert 29_700 <= size <= 30_000

@@ -58,9 +58,9 @@ def test_a_survey_tells_what_can_be_calibrated_and_why_the_rest_cannot():
     calibration, params = language()
     survey = calibration.survey(params)
     assert [(place.name, place.layer, place.leaf, place.calls) for place in survey.places] == [
-        ("table.weight", "last", "weight", (1, 1)),
         *((f"rnn.weight_{kind}_l{k}", "rnn", f"weight_{kind}_l{k}", (1, 1)) for k in (0, 1) for kind in ("ih", "hh")),
         ("twice.weight", "twice", "weight", (2, 2)),
+        ("table.weight", "last", "weight", (1, 1)),
     ]
     assert set(survey.alone) == {"scale", "attend.in_proj_weight", "attend.out_proj.weight"}
     assert "Language" in survey.alone["scale"]

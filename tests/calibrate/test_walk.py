@@ -1,7 +1,7 @@
 """The paths of the walk against one kept in lists, against every path there is, and against plain Viterbi."""
 
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -71,9 +71,10 @@ def slow(layer: Layer, costs: np.ndarray, nu: int, price: float, window: int, la
     for place, (r, j, k) in enumerate(zip(*places.tolist(), layer.order.classes.tolist(), strict=True)):
         lane, g, best = place % lanes, layer.groups[r], dict[int, Path]()
         for path in alive[lane]:
-            own = [path.levels[at[r, i] // lanes] if at[r, i] % lanes == lane else shown[r, i] for i in range(j)]
-            missed = layer.targets[r, :j] - np.array(own) * layer.steps[:j]
-            x = (layer.targets[r, j] + missed @ layer.feed[g, :j, j]) / layer.steps[j]
+            come = [i for i in range(j) if at[r, i] < place]
+            own = [path.levels[at[r, i] // lanes] if at[r, i] % lanes == lane else shown[r, i] for i in come]
+            missed = layer.targets[r, come] - np.array(own, np.int64) * layer.steps[come]
+            x = (layer.targets[r, j] + missed @ layer.feed[g, come, j]) / layer.steps[j]
             for subset in (path.state & 1, 2 + (path.state & 1)):
                 row, height = costs[k], layer.heights[g, j]
                 bills = [(height * (x - v) ** 2 + price * row[abs(v)], v) for v in candidates(x, subset)]
@@ -128,6 +129,19 @@ def test_lanes_are_those_of_the_coder():
 def test_lanes_that_cross_the_rows(rows, n, lanes, window, how, monkeypatch):
     monkeypatch.setattr(layers, "lane_count", lambda _: lanes)
     layer = columns(rows, n, **how)
+    costs = costs_of(layer, 3)
+    assert (layer.quantized(costs, 3, 0.3, window) == slow(layer, costs, 3, 0.3, window, lanes)).all()
+
+
+@pytest.mark.parametrize("lanes", [1, 3])
+@pytest.mark.parametrize("window", [3, 25])
+def test_columns_that_come_out_of_order_still_pass_their_errors_on(lanes, window, monkeypatch):
+    """As those of the lowest class do: the coder has them by their place in the tensor, whatever their scale."""
+    monkeypatch.setattr(layers, "lane_count", lambda _: lanes)
+    layer = columns(4, 40)
+    turns = np.arange(40).reshape(-1, 4)[:, [2, 0, 3, 1]].reshape(-1)
+    places = np.stack([np.tile(np.arange(4), 40), np.repeat(turns, 4)]).astype(np.int32)
+    layer = replace(layer, order=replace(layer.order, places=places))
     costs = costs_of(layer, 3)
     assert (layer.quantized(costs, 3, 0.3, window) == slow(layer, costs, 3, 0.3, window, lanes)).all()
 

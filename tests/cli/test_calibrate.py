@@ -91,9 +91,10 @@ def test_what_is_calibrated_and_folded_is_said_before_and_after(call, capsys, mi
     assert run(["compress", "mine.pt", "-o", str(file), *CALIBRATE, "--task", "own_digits:make", "--table"]) == 0
     out, err = capsys.readouterr()
     assert err.splitlines() == [
+        "training batches are read as --task gives them, augmented where they are",
         "calibrating 3 layers on 160 samples; 40 further ones judge",
         "rounded by what they are, not by what they read: 9.weight (its layer has never been called)",
-        "1 batch normalizations folded into the layers before them",
+        "batch normalizations folded into the layer before them: 1",
         "batch normalization left as it is: 5 (reads no output of a linear layer or convolution as it is)",
     ]
     assert "calibrated 3 layers on 160 samples in " in out

@@ -21,7 +21,7 @@ from laconic.format.codes import (
 )
 from laconic.format.codes.describe import describe
 from laconic.format.container.charges import apportion
-from laconic.format.container.header import HEADER_BYTES, VERSION
+from laconic.format.container.header import HEADER_BYTES, VERSIONS
 from laconic.format.container.reader import LacFile
 from laconic.format.container.records import encode_blocks
 from laconic.format.container.table import BLOCK, MAX_DEPTH
@@ -280,6 +280,6 @@ def test_every_flipped_bit_is_an_error():
 
 def test_a_newer_version_says_so():
     altered = bytearray(SMALL)
-    altered[8] = VERSION + 1
-    with pytest.raises(FormatError, match=rf"version {VERSION + 1}.*newer laconic"):
+    altered[8] = VERSIONS[-1] + 1
+    with pytest.raises(FormatError, match=rf"version {VERSIONS[-1] + 1}.*newer laconic"):
         container.loads(bytes(altered))

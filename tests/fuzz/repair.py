@@ -5,7 +5,8 @@ import zlib
 
 from laconic.errors import FormatError
 from laconic.format.coding import Cursor
-from laconic.format.container.header import HEADER_BYTES, MAGIC, VERSION
+from laconic.format.container.deflated import inflated, stored
+from laconic.format.container.header import DEFLATED, HEADER_BYTES, MAGIC, PLAIN
 from laconic.format.container.table import BLOCK
 
 FIELDS = struct.Struct("<8sHHQII")
@@ -18,12 +19,15 @@ def repaired(data: bytes) -> bytes:
     offset = int.from_bytes(data[12:20], "little")
     if not HEADER_BYTES <= offset <= len(data):
         offset = HEADER_BYTES + offset % (len(data) - HEADER_BYTES + 1)
+    version = DEFLATED if data[8] == DEFLATED else PLAIN
     table = bytearray(data[offset:])
     try:
-        repair_blocks(data, table)
-    except FormatError:  # the list of streams ends early: the parser is to find out
+        plain = bytearray(inflated(table, offset)) if version == DEFLATED else table
+        repair_blocks(data, plain)
+        version, table = stored(plain) if version == DEFLATED else (version, plain)
+    except FormatError:  # the list of streams ends early, or nothing inflates: the reader is to find out
         pass
-    fields = FIELDS.pack(MAGIC, VERSION, 0, offset, len(table), zlib.crc32(table))
+    fields = FIELDS.pack(MAGIC, version, 0, offset, len(table), zlib.crc32(table))
     return fields + zlib.crc32(fields).to_bytes(4, "little") + data[HEADER_BYTES:offset] + bytes(table)
 
 

@@ -17,7 +17,7 @@ from laconic.format.codes import Code, DenseCode, GridCode
 from laconic.format.lossless import is_mask_code, lossless
 from laconic.models.checkpoints import open_checkpoint, save_checkpoint
 from laconic.models.params import Arrays
-from laconic.quantize.budget import Apart, fit, fit_named
+from laconic.quantize.budget import Apart, fit
 
 from .test_budget import noise
 
@@ -194,7 +194,7 @@ def test_tied_masks_stay_within_a_budget():
     """A further name has a record of its own, and that of a mask is longer than that of a grid."""
     tensors = {"w": noise(60, 50), "mask": triangle(128)}
     names = {"w": "w", **{f"block{i}.mask": "mask" for i in range(1, 9)}, "mask": "mask"}
-    fitted = fit_named(tensors, names, Budget(bits=4), laconic.quantize.budget.QUALITIES["default"], {})
+    fitted = fit(tensors, Budget(bits=4), names=names)
     assert 0.98 * 1500 < fitted.file_bytes <= 1500
 
 
@@ -205,7 +205,7 @@ def test_memory_is_at_most_sixteen_bytes_a_weight_of_the_largest_tensor(tmp_path
     fit({"w": noise(300, 300)}, Budget(bits=3))  # kernels are compiled, tables made
     params = open_checkpoint(path).params
     tracemalloc.start()
-    fit_named(Arrays(params), {"w": "w"}, Budget(bits=4), laconic.quantize.budget.QUALITIES["default"], {}, threads=1)
+    fit(Arrays(params), Budget(bits=4), threads=1)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 12 * count

@@ -199,14 +199,21 @@ def stream(table, blocks):
     return np.concatenate(found, dtype=found[0].dtype)
 
 
+def table_of(data):
+    """Return the table of a file, inflated in version 2."""
+    stored = data[int.from_bytes(data[12:20], "little") :]
+    return Bits(zlib.decompress(stored, -15) if data[8] == 2 else stored)
+
+
 def read(data):
     """Return the metadata and the tensors, by name, of the bytes of a file."""
     head = Bits(data[:32])
-    assert (head.take(8), head.bits(16), head.bits(16)) == (b"\x89LAC\r\n\x1a\n", 1, 0)
+    assert head.take(8) == b"\x89LAC\r\n\x1a\n"
+    assert (head.bits(16), head.bits(16)) in [(1, 0), (2, 0)]
     offset, length, crc = head.bits(64), head.bits(32), head.bits(32)
     assert (offset + length, head.bits(32)) == (len(data), zlib.crc32(data[:28]))
     assert zlib.crc32(data[offset:]) == crc
-    table, blocks, tensors, name = Bits(data[offset:]), Bits(data[32:offset]), {}, b""
+    table, blocks, tensors, name = table_of(data), Bits(data[32:offset]), {}, b""
     metadata = {table.string().decode(): table.string().decode() for _ in range(table.varint())}
     streams = [stream(table, blocks) for _ in range(table.varint())]
     for _ in range(table.varint()):

@@ -35,13 +35,16 @@ SLACK = 0.01
 _MORE = 9
 """Passes beyond those that were asked for, at most: files of small networks leap."""
 
+_PRIOR = 64
+"""Weights of each class that are taken to be as expected, beside those that have been seen: a class may be new."""
+
 _ASTRAY = 0.05
 """Files that are this near to the size, in nepers, say more than those before them."""
 
 _LEAST = 1 / 64
 """Bits a weight that integers may take in any case."""
 
-_RECORD = 80  # bytes of a weight beside its integers, before any has been written
+_RECORD = 56  # bytes of a weight beside its integers, before any has been written
 
 
 @final
@@ -105,7 +108,9 @@ def around(
     for how in [*tries, *[tries[-1]] * _MORE]:
         aim = replace(aims[-1], wanted=max(aims[-1].wanted, least))
         level = level_of(network.subjects, aim.ratios, aim.wanted)
-        costs = smoothed_costs(expected_counts(how.nu) if aim.counts is None else aim.counts)
+        costs = smoothed_costs(
+            expected_counts(how.nu) if aim.counts is None else aim.counts + expected_counts(how.nu, _PRIOR)
+        )
         calibrated = passed(network, level, aim.wanted, costs, how, tick, aim.ratios)
         trials.append(_trial(network, calibrated, how, names, metadata, judged))
         yield trials[-1]

@@ -7,6 +7,7 @@ from itertools import islice
 from typing import final
 
 import torch
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from laconic.calibrate.budgeted import Trial, around, expected, fit
 from laconic.calibrate.calibration import Calibration
@@ -121,13 +122,15 @@ class Ready:
         """
         params, names = _by_module(calibration, network)
         kept = {first for name, first in names.items() if name in lossless or first in lossless}
-        folding = _folding(calibration, params, kept) if fold else Folding({}, {})
-        params = folded(calibration.module, params, folding.pairs) if folding.pairs else params
         off = {names[name] for name in names if name in buffers}
         roles: dict[str, Role] = {
             name: "buffer" if name in off else "settled" if name in kept else "free" for name in params
         }
         seen = {name: surveyed(name, to_numpy(tensor), roles[name]) for name, tensor in params.items()}
+        folding = _folding(calibration, params, kept) if fold else Folding({}, {})
+        if folding.pairs:
+            params = folded(calibration.module, params, folding.pairs)
+            seen |= {name: surveyed(name, to_numpy(params[name]), roles[name]) for name in seen}
         free = {name for name, one in seen.items() if one.is_quantized}
         survey = calibration.survey(params)
         how = TRIES["default"][0]
@@ -231,6 +234,8 @@ class Ready:
         size, met = budget.bytes(self.weights, reference_bytes), None
         if size is None:
             trial, met, passes = self.meeting(budget, quality, metadata, tick)
+        elif size < 1:
+            raise PlanError(f"{budget} comes to no byte: the network has {self.weights} weights to count; give a size")
         else:
             trial, passes = self.within(size, TRIES[quality], metadata, tick)
         of = self.signals(trial)
@@ -323,6 +328,8 @@ def _by_module(calibration: Calibration, network: Untied) -> tuple[dict[str, tor
 
 def _folding(calibration: Calibration, params: Params, kept: Collection[str]) -> Folding:
     """Return which normalizations can be folded and change no tensor that is kept, told from one batch."""
+    if not any(isinstance(part, _BatchNorm) for part in calibration.module.modules()):
+        return Folding({}, {})
     batch = calibration.batches[0]
     found = foldable(calibration.module, params, lambda given: calibration.whole_outputs(given, batch))
     owners = {name.rpartition(".")[0] for name in kept if params[name].is_floating_point()}

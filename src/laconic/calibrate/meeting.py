@@ -99,7 +99,7 @@ class Survey:
     """The weights of a network, floating-point parameters of two or more axes, each once.
 
     Args:
-        places: those that can be calibrated, in the order in which they are first used.
+        places: those that can be calibrated, in the order in which they are first used as what they are calibrated as.
         alone: those that cannot, and why: they are compressed by weights alone.
         unreached: those whose layers have never been called: they are not used, or by other means than a call.
         notes: sentences on what is left out of account.
@@ -153,7 +153,7 @@ def surveyed(uses: Uses, events: list[Event], alone: Mapping[str, str], batches:
     met: dict[str, list[Event]] = {}
     for event in events:
         met.setdefault(event.name, []).append(event)
-    places, reasons, notes = list[Place](), dict(alone), list[str]()
+    places, reasons, notes = dict[Event, Place](), dict(alone), list[str]()
     for name, own in met.items():
         matrices = [event for event in own if not isinstance(event.layer, nn.Embedding)]
         if name in reasons:
@@ -166,10 +166,11 @@ def surveyed(uses: Uses, events: list[Event], alone: Mapping[str, str], batches:
         kept = matrices or own
         calls = [event.batch for event in kept]
         counts = tuple(calls.count(number) for number in range(batches))
-        places.append(Place(name, uses[kept[0].layer][0], kept[0].leaf, counts, diagonal=not matrices))
+        places[kept[0]] = Place(name, uses[kept[0].layer][0], kept[0].leaf, counts, diagonal=not matrices)
     every = dict.fromkeys(name for _, names in uses.values() for name in names.values())
     unreached = tuple(name for name in every if name not in met and name not in reasons)
-    return Survey(tuple(places), reasons, unreached, tuple(notes))
+    ordered = tuple(places[event] for event in events if event in places)
+    return Survey(ordered, reasons, unreached, tuple(notes))
 
 
 def uses_of(module: nn.Module) -> Uses:

@@ -74,7 +74,7 @@ class Network:
         calibration: the module and its samples.
         params: the network as it was, batch normalization folded.
         survey: which weights are met.
-        subjects: the weights, in the order in which they are used; those that are not met last.
+        subjects: the weights, those that are not met first, the others in the order in which they are used.
         positions: of a sample, at most, that statistics are taken of.
     """
 
@@ -123,14 +123,15 @@ def network(
         calibration, params, survey, [place.name for place in met], biases, how, tick, positions, spectra
     )
     subjects = list[Subject]()
-    least = _LEAST * float(np.median([worths[place.name] for place in met])) if met else 1.0
+    known = [worths[place.name] for place in met if worths[place.name] > 0]
+    least = _LEAST * float(np.median(known)) if known else 1.0
     for name in others:
         how_alone = suited(how, len(params[name]), met=False)
         rates[name] = Rate.of(to_numpy(params[name]), alone(params[name]).moments, how_alone)
         if spectra:
             found[name] = spectrum(to_numpy(params[name]), alone(params[name]).moments)
-    for name in [*(place.name for place in met), *others]:
-        own = max(worths.get(name, least), least, 1e-300)
+    for name in [*others, *(place.name for place in met)]:  # what comes later makes good the errors of others
+        own = max(worths.get(name, least), least)
         waves = Sources(own * found[name].variances, found[name].counts) if spectra else None
         subjects.append(
             Subject(name, name in positions_of, biases.get(name), own, rates[name], positions_of.get(name, 1.0), waves)

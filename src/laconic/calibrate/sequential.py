@@ -277,7 +277,7 @@ class _Part:
         eye = np.eye(int(alive.sum()))
         damping = how.damping * float(diagonal[alive].mean()) if alive.any() else 0.0
         ridge = how.ridge * level / variance if variance else 0.0
-        damped = moments[here] + (damping + ridge) * eye
+        damped = _positive(moments[here] + (damping + ridge) * eye)
         wanted = plain[:, alive]
         if ridge or cross is not None:
             met_by = (moments if cross is None else cross)[here] + damping * eye
@@ -371,6 +371,17 @@ def check(weights: np.ndarray, moments: np.ndarray, level: float) -> None:
         raise DataError("negative second moments")
     if not (level > 0 and math.isfinite(level)):
         raise PlanError(f"a water level is positive; {level} was given")
+
+
+def _positive(moments: np.ndarray) -> np.ndarray:
+    """Return moments that have a Cholesky factor, whatever rounding has done to them."""
+    try:
+        np.linalg.cholesky(moments)
+    except np.linalg.LinAlgError:
+        values, vectors = np.linalg.eigh(moments)
+        clipped = vectors * np.maximum(values, 1e-6 * values[-1]) @ vectors.T
+        return np.asarray((clipped + clipped.T) / 2)
+    return moments
 
 
 def _grouped(moments: np.ndarray) -> np.ndarray:

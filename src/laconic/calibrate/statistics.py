@@ -24,6 +24,9 @@ from laconic.theory.importance.moments import Moments
 _ROUNDING = 1e-6
 """An input whose variance is below this share of its second moment is a constant: the rest is rounding."""
 
+_FEW = 16
+"""Columns of fewer than so many say too little of a mean: the bias stays as it is."""
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -33,7 +36,7 @@ class Statistics:
     Args:
         moments: of x̂, about their mean where a bias follows: shape (groups, n, n), positions of a sample added up.
         cross: of x and x̂, likewise; or None where these are the same.
-        means: of x and of x̂, shape (groups, n) each; zeros where no bias follows.
+        means: of x and of x̂, shape (groups, n) each; zeros where no bias follows, or columns are few.
         positions: of a sample.
     """
 
@@ -48,7 +51,7 @@ class Statistics:
         moments, means = gathered.second.numpy(), [mean.numpy() for mean in gathered.means]
         cross = gathered.cross.numpy().transpose(0, 2, 1) if len(means) > 1 else None
         after, before = means[0], means[-1]
-        if not biased:
+        if not biased or gathered.positions * gathered.samples < _FEW:
             nothing = np.zeros(after.shape)
             return cls(moments, cross, (nothing, nothing), gathered.positions)
         central = moments - gathered.positions * (after[:, :, None] * after[:, None, :])  # exactly symmetric

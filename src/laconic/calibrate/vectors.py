@@ -21,7 +21,8 @@ def rounded_vectors(vectors: Mapping[str, np.ndarray], levels: Mapping[str, floa
         levels: what a squared error may come to, by name, in the units of the vector squared: steps are √12 times its
             root, to a power of 2, so that few steps are stored.
     """
-    steps = {name: math.sqrt(12 * SHARE * level) for name, level in levels.items() if vectors[name].any()}
+    largest = {name: float(np.abs(vectors[name]).max(initial=0)) for name in levels}
+    steps = {name: min(math.sqrt(12 * SHARE * levels[name]), 4 * most) for name, most in largest.items() if most}
     if not steps:
         return {}
     base = max(steps.values())

@@ -165,6 +165,22 @@ def _extended(x, plain, s, h, row, rate, trellis, start, t, old, new, ring, fed,
     survivors(priced, missed, trellis[1], trellis[2], start, t, old, new)
 
 
+@inlined
+def _shown(new, rows, columns, lane, lanes, mask, start, end, best_errors):  # type: ignore[no-untyped-def]
+    """Put the errors of a lane's best path where other lanes see them."""
+    best = np.argmin(new[0])
+    for then in range(start, end):
+        at = then * lanes + lane
+        best_errors[rows[at], columns[at]] = new[1][best, then & mask]
+
+
+@inlined
+def _fed(targets, error, feed, r, j):  # type: ignore[no-untyped-def]
+    """Let all later columns of a row make good an error; to those that have been read it does nothing."""
+    for later in range(j + 1, targets.shape[1]):
+        targets[r, later] += error * feed[j, later]
+
+
 @compiled
 def walked(  # type: ignore[no-untyped-def]
     targets, plain, feed, steps, heights, groups, costs, rows, columns, classes, rate, trellis, lanes, window, out,
@@ -212,18 +228,13 @@ def walked(  # type: ignore[no-untyped-def]
         _extended(x, plain[r, j], s, h, row, rate, trellis, starts[lane], t, old, new, ring, fed, many, priced, missed)
         places[r, j] = place
         if lanes > 1 and fed_forward:
-            best = np.argmin(new[0])
-            for then in range(starts[lane], t + 1):
-                at = then * lanes + lane
-                best_errors[rows[at], columns[at]] = new[1][best, then & mask]
+            _shown(new, rows, columns, lane, lanes, mask, starts[lane], t + 1, best_errors)
         while starts[lane] <= t and (t - starts[lane] + 1 >= window or agreed(*new, starts[lane] & mask)):
             at = starts[lane] * lanes + lane
             k, c = rows[at], columns[at]
             out[k, c] = np.rint((plain[k, c] - settled(*new, starts[lane] & mask)) / steps[c])
             places[k, c] = _SETTLED
             if fed_forward:
-                error = plain[k, c] - out[k, c] * steps[c]
-                for later in range(c + 1, n):  # also those that have been read, to whom it does nothing
-                    targets[k, later] += error * feed[groups[k], c, later]
+                _fed(targets, plain[k, c] - out[k, c] * steps[c], feed[groups[k]], k, c)
             starts[lane] += 1
     _ended(plain, steps, rows, columns, lanes, mask, starts, costs_of, errors_of, out)

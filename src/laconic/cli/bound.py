@@ -42,7 +42,8 @@ def command(
     for. Laplacian: each tensor with its own mean square. None knows of correlations, and no curve is a proof.
 
     With a task (--net or --data, or --task) it is E ‖(W − Ŵ) x‖², summed over linear layers and convolutions, with one
-    curve, Gaussian. Coder and decoder know the moments of x, which are not paid for.
+    curve, Gaussian. Coder and decoder know the moments of x, which are not paid for. Files with batch normalization
+    folded into layers (of compress --effort calibrate) need one: the checkpoint is folded alike.
 
     Examples:
       laconic bound net.safetensors a.lac b.lac -o gap

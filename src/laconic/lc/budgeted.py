@@ -10,7 +10,7 @@ from laconic.lc.baselines import projected
 from laconic.models.params import Arrays, is_float, to_numpy
 from laconic.models.ties import Untied
 from laconic.plans.plan import Plan, Row
-from laconic.quantize.budget import Apart, Budget, Fitted, Tools, fit_named, survey
+from laconic.quantize.budget import Apart, Budget, Fitted, Tools, fit, survey
 from laconic.quantize.budget.search import Watch
 from laconic.theory.metric import Metrics, importances_of
 
@@ -76,7 +76,7 @@ def within(
         codes = {name: code for group in projected(network.params, compressed, metrics) for name, code in group.items()}
     apart = Apart(compact(codes), frozenset(lossless), buffers)
     importances = {name: to_numpy(h) for name, h in given.items() if h is not None}
-    return fit_named(
-        tensors, network.names, budget, tools, metadata, watch,
-        reference_bytes=reference_bytes, threads=threads, apart=apart, importances=importances,
+    return fit(
+        tensors, budget, tools, metadata, watch,
+        reference_bytes=reference_bytes, threads=threads, apart=apart, importances=importances, names=network.names,
     )  # fmt: skip

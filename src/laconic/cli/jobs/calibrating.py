@@ -112,7 +112,7 @@ def _said(ready: Ready) -> Iterator[str]:
     for why, names in _by_reason(ready.alone):
         yield f"rounded by what they are, not by what they read: {listed(names)} ({why})"
     if ready.folding.pairs:
-        yield f"{len(ready.folding.pairs)} batch normalizations folded into the layers before them"
+        yield f"batch normalizations folded into the layer before them: {len(ready.folding.pairs)}"
     for why, names in _by_reason(ready.folding.left):
         yield f"batch normalization left as it is: {listed(names)} ({why})"
 

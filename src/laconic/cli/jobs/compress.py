@@ -126,6 +126,7 @@ def compress(job: Job, say: Output) -> None:
         return
     seconds: Mapping[str, float] = {}
     if task is not None and budget and calibrating:
+        say.note(*(["training batches are read as --task gives them, augmented where they are"] if data.task else []))
         of = job.calibrating, {**task.metadata, **notes}, run.seed
         result, seconds = calibrated(say, whole, task, budget, job.which.lossless or [], job.budget.quality, *of)
     else:

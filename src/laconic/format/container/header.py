@@ -8,7 +8,9 @@ from typing import final
 from laconic.errors import FormatError
 
 MAGIC = b"\x89LAC\r\n\x1a\n"
-VERSION = 1
+PLAIN, DEFLATED = VERSIONS = 1, 2
+"""Versions of the format: they differ in how the table is stored."""
+
 HEADER_BYTES = 32
 
 _FIELDS = struct.Struct("<8sHHQII")
@@ -21,22 +23,24 @@ class Header:
 
     Args:
         table_offset: bytes before the table.
-        table_length: bytes of the table, which ends the file.
-        table_crc: CRC-32 of the table.
+        table_length: bytes of the table as it is stored, which ends the file.
+        table_crc: CRC-32 of these.
+        version: `PLAIN` or `DEFLATED`.
     """
 
     table_offset: int
     table_length: int
     table_crc: int
+    version: int = PLAIN
 
     @classmethod
-    def of(cls, table: bytes, offset: int) -> "Header":
-        """Return the header of a file whose table is ``table``, at ``offset``."""
-        return cls(offset, len(table), zlib.crc32(table))
+    def of(cls, table: bytes, offset: int, version: int = PLAIN) -> "Header":
+        """Return the header of a file whose table is stored as ``table``, at ``offset``."""
+        return cls(offset, len(table), zlib.crc32(table), version)
 
     def pack(self) -> bytes:
         """Return the 32 bytes."""
-        fields = _FIELDS.pack(MAGIC, VERSION, 0, self.table_offset, self.table_length, self.table_crc)
+        fields = _FIELDS.pack(MAGIC, self.version, 0, self.table_offset, self.table_length, self.table_crc)
         return fields + zlib.crc32(fields).to_bytes(4, "little")
 
 
@@ -51,14 +55,15 @@ def parse_header(data: bytes, file_length: int) -> Header:
     if len(data) < HEADER_BYTES:
         raise FormatError(f"byte {len(data)}: the file ends within its header")
     _, version, reserved, offset, length, crc = _FIELDS.unpack_from(data)
-    if version > VERSION:
+    if version > VERSIONS[-1]:
         raise FormatError(
-            f"byte 8: format version {version}; this laconic reads versions up to {VERSION}: install a newer laconic"
+            f"byte 8: format version {version}; this laconic reads versions up to {VERSIONS[-1]}: "
+            "install a newer laconic"
         )
-    if version < VERSION:
-        raise FormatError(f"byte 8: format version {version} was never released; the first is {VERSION}")
+    if version < VERSIONS[0]:
+        raise FormatError(f"byte 8: format version {version} was never released; the first is {VERSIONS[0]}")
     if zlib.crc32(data[:28]) != int.from_bytes(data[28:32], "little") or reserved:
         raise FormatError("byte 28: the header is damaged (its checksum differs)")
     if offset < HEADER_BYTES or offset + length != file_length:
         raise FormatError(f"byte 12: the file should have {offset + length} bytes, it has {file_length}")
-    return Header(offset, length, crc)
+    return Header(offset, length, crc, version)

@@ -25,7 +25,7 @@ def parse_table(data: bytes, origin: int, first_block: int) -> Table:
     """Return the table in ``data``, which begins at byte ``origin`` of the file.
 
     Args:
-        data: the table, its checksum checked.
+        data: the table, plain, its checksum checked.
         origin: where it begins, which is also where the blocks end.
         first_block: where they begin.
 

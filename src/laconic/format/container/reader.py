@@ -17,7 +17,8 @@ from laconic import interrupts
 from laconic.errors import FormatError
 from laconic.format.codes import Code
 from laconic.format.container.charges import Charge, charges
-from laconic.format.container.header import HEADER_BYTES, parse_header
+from laconic.format.container.deflated import inflated
+from laconic.format.container.header import HEADER_BYTES, PLAIN, parse_header
 from laconic.format.container.parsing import parse_table
 from laconic.format.container.records import StreamPart, build_code, decode_stream
 from laconic.format.container.room import Holding, Limits, kept_streams, require_room, require_sum
@@ -224,4 +225,10 @@ def _table(data: "bytes | mmap.mmap") -> Table:
     table = data[header.table_offset :]
     if zlib.crc32(table) != header.table_crc:
         raise FormatError(f"byte {header.table_offset}: the table is damaged (its checksum differs)")
-    return parse_table(table, header.table_offset, HEADER_BYTES)
+    if header.version == PLAIN:
+        return parse_table(table, header.table_offset, HEADER_BYTES)
+    plain = inflated(table, header.table_offset)
+    try:
+        return parse_table(plain, header.table_offset, HEADER_BYTES)
+    except FormatError as error:
+        raise FormatError(f"{error} (counted in the inflated table)") from None

@@ -147,7 +147,9 @@ def shared_ends(name: bytes, before: bytes) -> tuple[int, int]:
 
 def _common(a: bytes, b: bytes) -> int:
     """Return the length of the longest common head."""
-    return next((k for k, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+    least = min(len(a), len(b))
+    differ = int.from_bytes(a[:least], "little") ^ int.from_bytes(b[:least], "little")
+    return ((differ & -differ).bit_length() - 1) // 8 if differ else least
 
 
 def _pack_record(record: Record) -> bytes:

@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 from laconic import interrupts
 from laconic.errors import WeightsError
 from laconic.format.codes import CODES, Code
+from laconic.format.container.deflated import stored
 from laconic.format.container.header import HEADER_BYTES, Header
 from laconic.format.container.records import StreamPart, encode_blocks, stream_entry
 from laconic.format.container.table import MAX_DEPTH, MAX_NAME, Record, Stream, Table, check_shape
@@ -21,7 +22,8 @@ _TAGS = {kind: tag for tag, kind in CODES.items()}
 def write(path: str | Path, codes: Codes, metadata: Mapping[str, str] | None = None, *, force: bool = False) -> None:
     """Write ``codes`` to ``path``, all or nothing; each is encoded, written and let go before the next is asked for.
 
-    The same codes give the same bytes. A stream object that several codes share is stored once.
+    The same codes give the same bytes, but for what another zlib makes of the table. A stream object that several codes
+    share is stored once.
 
     Args:
         path: the file.
@@ -82,8 +84,8 @@ class _Builder:
             if len(name.encode()) > MAX_NAME:
                 raise WeightsError(f"a name of {len(name.encode())} bytes, of {MAX_NAME} at most: {name[:40]!r}...")
             self._records[name] = yield from self._record(code, 1)
-        table = Table(metadata, tuple(self._streams), self._records).pack()
-        self.header = Header.of(table, self._offset)
+        version, table = stored(Table(metadata, tuple(self._streams), self._records).pack())
+        self.header = Header.of(table, self._offset, version)
         yield table
 
     def _record(self, code: Code, depth: int) -> Generator[bytes, None, Record]:

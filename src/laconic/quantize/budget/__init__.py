@@ -5,7 +5,6 @@ from laconic.quantize.budget.budget import NEAR, QUALITIES, Budget, Fitted, Tool
 from laconic.quantize.budget.search import PASSES, fit
 from laconic.quantize.budget.signal import WEAK, Signal, signals
 from laconic.quantize.budget.survey import survey
-from laconic.quantize.budget.tied import fit_named
 from laconic.quantize.budget.tuning import TUNED, Tuning
 
 __all__ = [
@@ -21,7 +20,6 @@ __all__ = [
     "Tools",
     "Tuning",
     "fit",
-    "fit_named",
     "signals",
     "survey",
 ]

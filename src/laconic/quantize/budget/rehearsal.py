@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
-from laconic.format import container
 from laconic.quantize.budget.state import Measure, Search, State, Trial
 from laconic.quantize.lattice import Rehearsal
 from laconic.quantize.lattice.secant import between, next_step
@@ -146,4 +145,4 @@ def _beside(search: Search, last_trial: Trial) -> float:
     frames = [group.frames() for group in last_trial.groups]
     codes = {**search.network.dense, **{name: code for frame in frames for name, code in frame.items()}}
     tables = sum(len(group.model.pack()) for group in last_trial.groups)
-    return container.bits(codes, search.network.metadata) / 8 - tables
+    return float(search.network.file_bytes(codes) - tables)

@@ -47,6 +47,7 @@ def fit(
     tuning: Tuning = TUNED,
     apart: Apart = NOTHING,
     importances: Mapping[str, np.ndarray] | None = None,
+    names: Mapping[str, str] | None = None,
 ) -> Fitted:
     """Return the codes of ``tensors`` within ``budget``: floats with two or more axes on one grid, the rest lossless.
 
@@ -81,6 +82,8 @@ def fit(
         apart: what the budget counts and does not choose.
         importances: h by name, of the tensors' shapes: what is least is Σ h (w − ŵ)². Only their ratios matter; see
             `laconic.quantize.budget.weighing`. What a budget's SNR is of, and floors, stay Σ (w − ŵ)².
+        names: every name of the file, in its order, with the one of its tensor in ``tensors``, where a tensor has
+            several: it is stored and counted once, under all of them. Those of ``tensors`` unless given.
 
     Raises:
         PlanError: when no step meets the budget; it says what can be met.
@@ -91,7 +94,9 @@ def fit(
     True
     """
     budget.require_of_weights()
-    network = Network(tensors, tools or QUALITIES["default"], metadata or {}, Workers.of(threads), apart, importances)
+    network = Network(
+        tensors, tools or QUALITIES["default"], metadata or {}, Workers.of(threads), apart, importances, names
+    )
     own = replace(tuning, below=math.inf) if network.weighed else tuning
     goal = _goal(network, budget, reference_bytes, own)
     try:
@@ -101,8 +106,9 @@ def fit(
             raise
     room = Budget(size=2 * goal.size, asked=False)  # nobody asked for so little
     fitted = fit(
-        tensors, room, tools, metadata, watch, threads=threads, tuning=tuning, apart=apart, importances=importances
-    )
+        tensors, room, tools, metadata, watch,
+        threads=threads, tuning=tuning, apart=apart, importances=importances, names=names,
+    )  # fmt: skip
     return replace(fitted, budget=budget)
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from laconic.format import container
 from laconic.quantize.budget.budget import NEAR, Fitted
 from laconic.quantize.budget.signal import decibels
 from laconic.quantize.budget.state import Search, State, Trial
@@ -30,12 +29,12 @@ def _exact(search: Search, state: State) -> Fitted | None:
     """Return all tensors as they are where there is room for them: beyond the finest step nothing else helps."""
     network, goal = search.network, search.goal
     codes = network.lossless(network.tensors)
-    size = container.bits(codes, network.metadata) // 8
+    size = network.file_bytes(codes)
     if goal.size is None or size > goal.size:
         return None
     snr = decibels(network.energy, network.lost_apart)
     return Fitted(
-        codes, goal.budget, size, snr, 0.0, search.tuning.passes,
+        network.named(codes), goal.budget, size, snr, 0.0, search.tuning.passes,
         tuple(name for name in network.tensors if name in network.sizes or name in network.kept_exactly),
         network.elements, network.signals_apart,
     )  # fmt: skip

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import final
 
-from laconic.format import container
 from laconic.format.codes import Code
 from laconic.quantize.budget.budget import Fitted
 from laconic.quantize.budget.goal import Goal
@@ -146,7 +145,7 @@ class Search:
         for codes in self.groups.map(partial(Quantized.codes, workers=inner), groups, sizes):
             by_name |= {name: self.network.completed(name, code) for name, code in codes.items()}
         ordered: dict[str, Code] = {name: by_name[name] for name in self.network.tensors}
-        size = container.bits(ordered, self.network.metadata) // 8
+        size = self.network.file_bytes(ordered)
         file = File(ordered, size, self.network.signals(ordered) if self.goal.size is None else {})
         before = sum(group.error for group in groups)
         beside = size - sum(group.file_bytes for group in groups)
@@ -164,7 +163,7 @@ class Search:
         file = file if file.signals else replace(file, signals=network.signals(file.codes))
         snr = decibels(network.energy, file.lost + network.lost_apart)
         return Fitted(
-            file.codes, self.goal.budget, file.file_bytes, snr, 2.0**trial.x, passes,
+            network.named(file.codes), self.goal.budget, file.file_bytes, snr, 2.0**trial.x, passes,
             network.kept_exactly, network.elements, {**network.signals_apart, **file.signals},
         )  # fmt: skip
 
@@ -172,10 +171,9 @@ class Search:
 def settled(network: Network, goal: Goal) -> Fitted:
     """Return the network whose tensors all have their codes: nothing is left to choose."""
     snr = decibels(network.energy, network.lost_apart)
-    codes = {name: network.dense[name] for name in network.tensors}
     return Fitted(
-        codes, goal.budget, network.dense_bytes, snr, 0.0, 0, network.kept_exactly, network.elements,
-        network.signals_apart,
+        network.named(network.dense), goal.budget, network.dense_bytes, snr, 0.0, 0,
+        network.kept_exactly, network.elements, network.signals_apart,
     )  # fmt: skip
 
 
