@@ -69,7 +69,7 @@ def test_points_fall_and_lie_above_the_curve():
     for one, asked in zip(points, (1.5, 2.5, 4.0), strict=True):
         assert 0.9 * asked < one.bits <= asked
         assert one.bound < one.bits
-        assert one.distance == pytest.approx(whole.judged(decompress(one.trial.codes)), rel=1e-3)
+        assert one.distance == pytest.approx(whole.judged(decompress(one.fitted.codes)), rel=1e-3)
     assert points[0].distance > points[1].distance > points[2].distance
     rates, distances = zip(*curve(whole, points), strict=True)
     assert list(rates) == sorted(rates)

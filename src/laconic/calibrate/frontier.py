@@ -13,10 +13,9 @@ from typing import final
 
 import numpy as np
 
-from laconic.calibrate.budgeted import Trial
-from laconic.calibrate.compressed import TRIES, Ready
+from laconic.calibrate.compressed import Ready
 from laconic.calibrate.network import Tick, silent
-from laconic.quantize.budget import Budget
+from laconic.quantize.budget import Budget, Fitted
 from laconic.theory.rate_distortion import Sources, network_rate
 
 CURVE = 48
@@ -33,14 +32,14 @@ class Point:
         bits: 8 · its bytes / weights.
         distance: of its outputs from the original's on samples that are held out, as `Told.distance`.
         bound: bits a weight at which R(D) has this distance; None where the distance is 0.
-        trial: the file.
+        fitted: the file.
     """
 
     asked: float
     bits: float
     distance: float
     bound: float | None
-    trial: Trial
+    fitted: Fitted
 
 
 def point(ready: Ready, bits: float, quality: str, metadata: Mapping[str, str], tick: Tick = silent) -> Point:
@@ -56,11 +55,9 @@ def point(ready: Ready, bits: float, quality: str, metadata: Mapping[str, str], 
     Raises:
         PlanError: for bits that are not met.
     """
-    size = Budget(bits=bits).bytes(ready.weights, None)
-    assert size is not None, "bits are a size"
-    trial, _ = ready.within(size, TRIES[quality], metadata, tick)
-    at = bound(ready, trial.distance) if trial.distance > 0 else None
-    return Point(bits, 8 * trial.file_bytes / max(1, ready.weights), trial.distance, at, trial)
+    fitted, told = ready.fitted(Budget(bits=bits), quality, metadata, tick=tick)
+    at = bound(ready, told.distance) if told.distance > 0 else None
+    return Point(bits, 8 * fitted.file_bytes / max(1, ready.weights), told.distance, at, fitted)
 
 
 def bound(ready: Ready, distance: float) -> float:

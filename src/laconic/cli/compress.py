@@ -59,7 +59,8 @@ def command(
 
     calibrate: meets a budget by what layers read in some training samples, without labels; minutes. Each weight is
     rounded so that errors of its neighbours cancel in what it writes, for what it meets once those before it are
-    compressed; batch normalization is folded into layers. Needs network and data (or a --task).
+    compressed; batch normalization is folded into layers. --max-kl and --max-drop are met by files of at most six
+    sizes, of which the smallest that meets it is kept. Needs network and data (or a --task).
 
     train: the LC algorithm, which trains the network towards its compressed form; minutes to days, for the smallest
     file of an accuracy. Needs network and data (or a --task), and --codebook, --keep, --rank or a --plan.
@@ -103,6 +104,8 @@ def command(
       laconic compress a.pt -o a.lac --bits 2 --recalibrate 500 --task mine:make
 
       laconic compress a.pt -o a.lac --bits 2 --effort calibrate --task mine:make
+
+      laconic compress net.pt -o a.lac --max-drop 0.5 --effort calibrate
 
       laconic compress train.ckpt -o net.lac --key ema.state_dict
 

@@ -42,7 +42,7 @@ def command(
     Examples:
       laconic frontier net.safetensors -o curve --net lenet300 --data digits
 
-      laconic frontier a.pt -o curve --task mine:make --bits 1,1.5,2,2.5 --quality max
+      laconic frontier a.pt -o curve --task mine:make --bits 1,2 --quality max
     """
     from laconic.cli.jobs.frontier import Job, draw
 

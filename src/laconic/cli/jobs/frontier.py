@@ -72,10 +72,10 @@ def draw(job: Job, say: Output) -> None:
         )
         original, points = _validated(say, task, params), list[Point]()
         measures = [
-            _validated(say, task, decompress(one.trial.codes)) if original else {}
+            _validated(say, task, decompress(one.fitted.codes)) if original else {}
             for one in _points(say, job, ready, notes, points)
         ]
-        kept = hull([(one.trial.file_bytes, one.distance) for one in points])
+        kept = hull([(one.fitted.file_bytes, one.distance) for one in points])
         kind = ready.network.calibration.kind_with(ready.network.params)
         record = _record(job, ready, points, measures, kept) | {"unit": UNITS[kind], "original": original}
         _write(job.output / "frontier.json", (json.dumps(plain(record), indent=2) + "\n").encode(), job)
@@ -109,7 +109,7 @@ def _points(say: Output, job: Job, ready: Ready, notes: Mapping[str, str], point
                 refused.append(error)
                 say.note(f"no file of {bits:g} bits: {error}")
                 continue
-            container.write(job.file(bits), found.trial.codes, notes, force=job.force)
+            container.write(job.file(bits), found.fitted.codes, notes, force=job.force)
             points.append(found)
     if not points:
         raise refused[0]
@@ -131,7 +131,7 @@ def _record(
     """Return everything as plain values."""
     files = [
         {"asked": one.asked, "file": str(job.file(one.asked)) if at in kept else None, "bits_per_weight": one.bits,
-         "bytes": one.trial.file_bytes, "distance": one.distance, "bound": one.bound, "on_hull": at in kept,
+         "bytes": one.fitted.file_bytes, "distance": one.distance, "bound": one.bound, "on_hull": at in kept,
          "validation": dict(measures[at])}
         for at, one in enumerate(points)
     ]  # fmt: skip
