@@ -9,7 +9,7 @@ import laconic
 from laconic.calibrate import budgeted
 from laconic.calibrate.calibration import SAMPLES
 from laconic.cli import run
-from laconic.cli.jobs.calibrating import _passing
+from laconic.cli.jobs.calibrating import passing
 from laconic.cli.jobs.tasks import load_factory, task_of
 from laconic.models.checkpoints import load_checkpoint
 
@@ -98,7 +98,7 @@ def test_what_is_calibrated_and_folded_is_said_before_and_after(call, capsys, mi
         "batch normalization left as it is: 5 (reads no output of a linear layer or convolution as it is)",
     ]
     assert "calibrated 3 layers on 160 samples in " in out
-    assert "nats, KL) from the original's on 40 samples held out" in out
+    assert "nats, KL(original ‖ compressed)) from the original's on 40 samples held out" in out
     assert " s, weights " in out
     row = next(line for line in out.splitlines() if "6.bias" in line)
     assert "exact" not in row, "a bias makes up for what the errors of a weight are in the mean"
@@ -213,7 +213,7 @@ def test_samples_are_plain_images_and_as_many_as_the_help_says(call, net, tmp_pa
 
 def test_the_bar_goes_from_pass_to_pass_and_never_past_the_end():
     said = []
-    tick = _passing(lambda done, text: said.append((done, text)), 2)
+    tick = passing(lambda done, text: said.append((done, text)), 2)
     for _ in range(3):  # one more than was to be expected
         for done in range(4):
             tick("weights", done, 4)
