@@ -16,7 +16,7 @@ from laconic.models.data import load
 from laconic.models.params import all_params_of
 from laconic.training.judges import distance
 
-BITS = {"conv": 3.3, "language": 4.0, "tied": 4.0, "twice": 5.0, "zeros": 3.3, "one output": 4.0}
+BITS = {"conv": 3.3, "grouped": 4.0, "language": 4.0, "tied": 4.0, "twice": 5.0, "zeros": 3.3, "one output": 4.0}
 
 
 @cache
