@@ -41,6 +41,7 @@ POSITIONS = 64
 """Of a sample, at most, that statistics are taken of: those of one image tell nearly the same."""
 
 _MOST = 16  # bits a weight: no search for a quality asks for more
+_FLAT = 0.02  # log₂ of the bytes of files whose levels are 4 apart, at least
 _KL_OF_A_POINT = 0.04  # nats, about, where the error grows by one point: the search begins there
 
 
@@ -277,9 +278,10 @@ class Ready:
         guess = budget.kl if budget.kl is not None else (budget.drop or 0.0) * _KL_OF_A_POINT
         numbers = sum(self.network.params[one.name].numel() for one in self.network.subjects)
         level = guess * self.unit / max(1, numbers)  # each weight adds it to what a sample loses
-        first = expected(self.network, level, self.names, metadata)
-        most = expected(self.network, math.inf, self.names, metadata) + _MOST * self.weights // 8
-        return smallest(make, first, self.weights, most, refined=TRIES[quality] != TRIES["fast"])
+        first, finer, least = (expected(self.network, at, self.names, metadata) for at in (level, level / 4, math.inf))
+        slope = -2.0 / max(math.log2(finer / first), _FLAT)
+        most = least + _MOST * self.weights // 8
+        return smallest(make, first, slope, most, refined=TRIES[quality] != TRIES["fast"])
 
 
 def passes_of(quality: str) -> int:

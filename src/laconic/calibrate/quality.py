@@ -162,24 +162,23 @@ class Made:
 
 
 def smallest(
-    make: Callable[[int, bool], list[Made]], first: int, weights: int, most: int, *, refined: bool
+    make: Callable[[int, bool], list[Made]], first: int, slope: float, most: int, *, refined: bool
 ) -> tuple[Trial, Quality, int]:
     """Return the smallest file found whose quality is met, that quality, and the passes that were made.
 
     Args:
         make: bytes, and whether one quick pass is enough → files of about so many, one a pass.
         first: bytes of the first.
-        weights: how many there are: a KL falls about fourfold with each bit that they have more.
+        slope: about how log₂ of the figure falls with log₂ of the size, below 0.
         most: bytes that are asked for.
         refined: whether one quick pass is not all that is asked.
 
     Raises:
         PlanError: when none is met; it names the best figure that was reached.
     """
-    typical = -2.0 * math.log(2) * 8 * first / max(1, weights)  # log₂ of a KL by log₂ of the size, at high rate
-    made = _searched(make, first, typical, most, files=QUICK if refined else FILES, quick=True)
+    made = _searched(make, first, slope, most, files=QUICK if refined else FILES, quick=True)
     if refined:
-        slope = _slope(made, typical)
+        slope = _slope(made, slope)
         made += _searched(make, next_size(made, slope), slope, most, files=FILES - QUICK, quick=False)
     met = [one for one in made if one.quality.is_met]
     if not met:
@@ -193,13 +192,14 @@ def _searched(
     make: Callable[[int, bool], list[Made]], first: float, slope: float, most: int, *, files: int, quick: bool
 ) -> list[Made]:
     """Return files around the bound, the first of about so many bytes, until one is just within."""
-    made, asked, size = list[Made](), set[int](), min(round(first), most)
+    made, had, size = list[Made](), dict[int, int](), min(round(first), most)
     for _ in range(files):
-        asked.add(size)
         made += make(size, quick)
-        missed = size - made[-1].trial.file_bytes
-        size = max(1, min(round(next_size(made, _slope(made, slope)) + missed), most))
-        if size in asked or any(_NEAR <= one.excess <= 0 for one in made):
+        had[size] = made[-1].trial.file_bytes
+        wanted = next_size(made, _slope(made, slope))
+        alike = min(had, key=lambda asked: abs(math.log(had[asked] / wanted)))
+        size = max(1, min(round(wanted * alike / had[alike]), most))
+        if size in had or any(_NEAR <= one.excess <= 0 for one in made):
             break
     return made
 
