@@ -183,7 +183,7 @@ def smooth_kernels(seed: int = 0) -> np.ndarray:
     return rng.normal(size=(40, 30, 1, 1)) + 0.2 * rng.normal(size=(40, 30, 3, 3))
 
 
-def test_the_transform_is_taken_where_it_pays_and_never_with_importances():
+def test_the_transform_is_taken_where_it_pays_whatever_matters():
     smooth = smooth_kernels()
     peaked = np.random.default_rng(0).normal(size=(40, 30, 3, 3)) * np.eye(3)
     assert prepare("w", smooth, 0.1).transform == "cosine"
@@ -191,7 +191,7 @@ def test_the_transform_is_taken_where_it_pays_and_never_with_importances():
     assert prepare("w", peaked, 0.1).transform == "none"
     assert np.array_equal(prepare("w", peaked, 0.1).load(), peaked.reshape(-1))
     assert prepare("w", smooth, 0.1, cosine=False).transform == "none"
-    assert prepare("w", smooth, 0.1, importances=np.ones_like(smooth)).transform == "none"
+    assert prepare("w", smooth, 0.1, importances=np.ones_like(smooth)).transform == "cosine"
     assert prepare("w", smooth[:, :, 0, 0], 0.1).transform == "none"
 
 

@@ -14,6 +14,10 @@ from laconic.format.container import bits
 from laconic.format.lossless import lossless, together
 
 
+_TABLE = 128
+"""Bits by which a file may grow for another way to tell a code: its table is deflated, and records differ."""
+
+
 def compact(codes: Mapping[str, Code]) -> dict[str, Code]:
     """Return codes of the same weights, bit by bit, in a file that is no larger.
 
@@ -30,7 +34,7 @@ def compact(codes: Mapping[str, Code]) -> dict[str, Code]:
     for names in _groups(codes):
         apart = {name: codes[name] for name in names}
         zeros = _with_zero(apart)
-        if bits(zeros) < bits(apart):
+        if bits(zeros) + _TABLE < bits(apart):
             smaller |= zeros
     users = Counter(id(code.values) for code in codes.values() if isinstance(code, DenseCode))
     for name, code in codes.items():
