@@ -13,8 +13,7 @@ from laconic.format.codes import Code, CodebookCode, DenseCode, SparseCode, Symb
 from laconic.format.container import bits
 from laconic.format.lossless import lossless, together
 
-
-_TABLE = 128
+_TABLE = 64
 """Bits by which a file may grow for another way to tell a code: its table is deflated, and records differ."""
 
 
