@@ -1,14 +1,18 @@
 """A pass over a network: what it holds is what its codes stand for, and biases take up the mean error."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 from small_nets import net
 from torch import Tensor, nn
 
+import laconic
 from laconic.calibrate.budgeted import coded
 from laconic.calibrate.calibration import Calibration
 from laconic.calibrate.compressed import TRIES, Ready
+from laconic.calibrate.lockstep import room
 from laconic.calibrate.network import Network, silent
 from laconic.calibrate.rates import expected_counts
 from laconic.calibrate.sequence import Calibrated, level_of, passed
@@ -109,3 +113,14 @@ def test_a_weight_or_a_bias_of_two_layers_has_no_bias_of_its_own():
     ready = Ready.of(untied(params, module), Calibration.of(module, torch.randn(20, 8)))
     assert [one.bias for one in ready.network.subjects] == [None, None]
     assert np.isfinite([one.worth for one in ready.network.subjects]).all()
+
+
+def test_a_forward_of_another_modules_layers_is_run_anew():
+    net = nn.Sequential(nn.Linear(12, 20), nn.ReLU(), nn.Linear(20, 5)).eval()
+    layers = list(net)
+    net.forward = lambda x: layers[2](layers[1](layers[0](x)))  # a copy has it, too, and runs these layers
+    calibration = Calibration.of(net, torch.randn(60, 12, generator=torch.Generator().manual_seed(0)), 60)
+    survey = calibration.survey(net.state_dict())
+    assert room(calibration.task, calibration.seen, survey.places) == math.inf
+    result = laconic.compress(net, bits=10, effort="calibrate", calibration=torch.randn(60, 12), samples=60)
+    assert result.calibration.layers == ("0.weight", "2.weight")

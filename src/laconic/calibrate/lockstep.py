@@ -4,6 +4,7 @@ So the network is run once, however many layers there are: what is before a laye
 chosen, and runs with the new weight from there on. Each batch has a thread of its own, of which one runs at a time.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
@@ -31,19 +32,36 @@ def is_straight(places: Sequence[Place]) -> bool:
     return all(set(place.calls) == {1} for place in places)
 
 
-def room(task: Task, params: Params, batches: Sequence[Batch], places: Sequence[Place]) -> int:
-    """Return about how many numbers lie between the layers of all samples: three times what the widest layer reads."""
-    widest, samples = 0, size_of(batches[0])
-    waited = {place.layer for place in places}
-    layers = [layer for layer, (path, _) in uses_of(task.module).items() if path in waited]
+def room(task: Task, batches: Sequence[Batch], places: Sequence[Place]) -> float:
+    """Return about how many numbers lie between the layers of all samples: three times what the widest layer reads.
 
-    def look(inputs: Inputs) -> None:
-        nonlocal widest
-        widest = max(widest, sum(tensor.numel() for tensor in tensors_in(inputs)))
+    It is infinite where a copy of the module is not the network: where it cannot be copied, or does not come to its own
+    layers, as with a forward that is a function of the original's.
+    """
+    read, waited = dict[str, int](), {place.layer for place in places}
+    try:
+        module = deepcopy(task.module)
+    except Exception:
+        return math.inf
 
-    with torch.no_grad(), watching(task.module, dict.fromkeys(layers, look)):
-        task.outputs(params, copied(batches[0]))
-    return 3 * widest * sum(map(size_of, batches)) // max(samples, 1)
+    def look(path: str, inputs: Inputs) -> None:
+        read[path] = sum(tensor.numel() for tensor in tensors_in(inputs))
+
+    layers = {layer: partial(look, path) for layer, (path, _) in uses_of(module).items() if path in waited}
+    with torch.no_grad(), watching(module, layers):
+        _ran(task, module, copied(batches[0]))
+    if read.keys() != waited:
+        return math.inf
+    return 3 * max(read.values(), default=0) * sum(map(size_of, batches)) / max(size_of(batches[0]), 1)
+
+
+def _ran(task: Task, module: nn.Module, batch: Batch) -> None:
+    """Run a module on a batch as the task does."""
+    if task.forward is not None:
+        task.forward(module, batch)
+    else:
+        given, named = arguments_of(module, batch)
+        module(*given, **named)
 
 
 @final
@@ -95,11 +113,10 @@ class Lockstep:
         for name, first in own.items():
             if first in params:
                 self._put(name, params[first])
-        self._task, self._ended = task, False
         uses = {layer: path for layer, (path, _) in uses_of(self.module).items()}
         waited = {place.layer for place in places}
         self._layers = {path: layer for layer, path in uses.items() if path in waited}
-        self._walkers = [_Walker(copied(batch), self._run) for batch in batches]
+        self._walkers = [_Walker(copied(batch), partial(_ran, task, self.module)) for batch in batches]
         self._of = {walker.thread: walker for walker in self._walkers}
         self._watching = watching(self.module, {layer: partial(self._arrive, layer) for layer in self._layers.values()})
         self._watching.__enter__()
@@ -145,17 +162,12 @@ class Lockstep:
         assert walker is not None, "only its own threads run the copy"
         walker.wait(layer, inputs)
 
-    def _run(self, batch: Batch) -> None:
-        if self._task.forward is not None:
-            self._task.forward(self.module, batch)
-        else:
-            given, named = arguments_of(self.module, batch)
-            self.module(*given, **named)
-
     def _put(self, name: str, tensor: Tensor) -> None:
         path, _, leaf = name.rpartition(".")
         owner = self.module.get_submodule(path)
-        own = tensor.detach().clone()  # set as an attribute: recurrent layers have a list of theirs, too
+        before = owner._parameters.get(leaf, owner._buffers.get(leaf))
+        own = tensor.detach().to(tensor.device if before is None else before.device, copy=True)
+        # Set as an attribute: recurrent layers have a list of theirs, too.
         setattr(owner, leaf, nn.Parameter(own, requires_grad=False) if leaf in owner._parameters else own)
 
 

@@ -99,7 +99,7 @@ def following(
     """
     task, seen = calibration.task, calibration.seen
     places = [place for place in survey.places if not place.diagonal]
-    if not (is_straight(places) and room(task, params, seen, places) <= ROOM):
+    if not (is_straight(places) and room(task, seen, places) <= ROOM):
         yield _Anew(calibration, dict(params), dict(params) if drift else None, positions)
         return
     with walking(task, params, seen, places) as original:
