@@ -320,7 +320,7 @@ def test_a_fifth_of_the_samples_is_held_out_whatever_they_come_in(source):
 def test_few_samples_are_a_note_and_none_an_error():
     module = nn.Linear(3, 2)
     (note,) = Calibration.of(module, torch.ones(3, 3)).notes
-    assert note == f"calibration: {SAMPLES:,} samples were asked for, and there are 3"
+    assert note == f"calibration: of {SAMPLES:,} samples there are only 3"
     one = Calibration.of(module, torch.ones(1, 3), samples=1)
     assert one.seen == one.unseen
     assert "of one sample" in one.notes[0]

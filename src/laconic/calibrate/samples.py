@@ -70,7 +70,7 @@ def split(batches: list[Batch], samples: int) -> tuple[tuple[Batch, ...], tuple[
         unseen += [rows_of(batch, kept, size)] if kept < size else []
         held += size - kept
     if total < samples:
-        notes.append(f"calibration: {samples:,} samples were asked for, and there are {total:,}")
+        notes.append(f"calibration: of {samples:,} samples there are only {total:,}")
     if not seen:
         seen, notes = unseen, [*notes, "calibration: of one sample none is held out: it is seen, and judged by"]
     return tuple(seen), tuple(unseen), tuple(notes)
