@@ -63,7 +63,7 @@ def test_what_is_told_names_each_weight_and_why():
     assert set(told.layers) == {"first.weight", "mlp.0.weight", "mlp.3.weight", "last.weight"}
     assert "MultiheadAttention" in told.alone["attend.in_proj_weight"]
     assert (told.samples, told.unseen) == (32, 8)
-    assert "asked for, and there are 40" in told.notes[0]
+    assert "there are only 40" in told.notes[0]
     twice = compressed("twice").calibration
     assert twice.alone == {"never.weight": "its layer has never been called"}
     assert compressed("conv").calibration.folded == {"1": "0", "4": "3"}
@@ -156,7 +156,7 @@ def test_what_is_wrong_is_said():
     refused(PlanError, "samples .*effort 'calibrate'", calibration=None, samples=10)
     refused(PlanError, "at least 1", samples=-1)
     refused(PlanError, "give the module", network=dict(module.state_dict()))
-    refused(PlanError, "0.weight: .* fewer bits", bits=30)
+    refused(PlanError, "0.weight: .*fewer bits", bits=30)
     spoilt, _ = net("mlp")
     spoilt[4].weight.data[0, 0] = torch.nan
     refused(WeightsError, "4.weight: 1 of", network=spoilt)
@@ -171,3 +171,41 @@ def test_lossless_tensors_stay():
     assert (result.codes["6.weight"].decompress() == module[6].weight.detach().numpy()).all()
     assert result.calibration.layers == ("0.weight", "4.weight")
     assert Calibration.of(module, samples).survey(all_params_of(module)).places[-1].name == "6.weight"
+
+
+def test_integers_for_targets_are_classes_where_there_is_one_for_a_row_of_logits():
+    inputs, wide, narrow = torch.randn(60, 20), nn.Linear(20, 10), nn.Linear(20, 1)
+    for module, targets, kind in (
+        (wide, torch.zeros(60, dtype=torch.long), "classification"),
+        (wide, torch.zeros(60, 10, dtype=torch.long), None),
+        (narrow, torch.zeros(60, dtype=torch.long), None),
+        (narrow, torch.zeros(60, 1, dtype=torch.long), None),
+    ):
+        assert Calibration.of(module, [(inputs, targets)], 60).kind == kind
+    named = nn.Sequential(wide)
+    named.forward = lambda input: wide(input)
+    assert Calibration.of(named, [{"input": inputs, "labels": torch.zeros(60, dtype=torch.long)}], 60).kind
+
+
+def test_a_network_with_nothing_to_choose_ends():
+    net = nn.Sequential(nn.Linear(20, 30), nn.Linear(30, 10))
+    result = laconic.compress(net, bits=60, effort="calibrate", calibration=torch.randn(80, 20), lossless=["*"])
+    assert result.calibration.layers == ()
+    assert all((result.params[name] == tensor).all() for name, tensor in net.state_dict().items())
+
+
+def test_buffers_that_a_forward_changes_stay_the_modules():
+    class Counting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear = nn.Linear(20, 30)
+            self.register_buffer("count", torch.zeros((), dtype=torch.long))
+
+        def forward(self, x):
+            self.count += 1
+            return self.linear(x)
+
+    net = Counting()
+    result = laconic.compress(net, bits=12, effort="calibrate", calibration=torch.randn(80, 20))
+    assert net.count == 0
+    assert result.params["count"] == 0

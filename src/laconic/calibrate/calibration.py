@@ -9,7 +9,7 @@ square of the gradient by what its layer writes. The network runs in evaluation 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, final
 
 import torch
@@ -30,10 +30,10 @@ from laconic.calibrate.meeting import (
     uses_of,
     watching,
 )
-from laconic.calibrate.samples import drawn, output_rows, split
+from laconic.calibrate.samples import drawn, kind_of, output_rows, split
 from laconic.calibrate.sensitivity import By, Sensitivities, slopes, together
 from laconic.errors import DataError, LaconicError, PlanError
-from laconic.models.params import Params, first_names
+from laconic.models.params import Params, all_params_of, buffers_of, first_names
 from laconic.theory.importance.columns import obstacle
 from laconic.theory.importance.moments import Moments
 from laconic.training.batches import Batch, Batches, size_of
@@ -75,7 +75,8 @@ class Calibration:
             source: a `DataLoader`, a list of batches or whatever else gives some, a function without arguments that
                 returns such a thing, or one tensor of samples; the task's training split unless told. A batch is what
                 `Task` calls one; targets are not needed, and not kept unless the task has a ``forward`` of its own;
-                where no task says what outputs are, integers for targets say that they are logits.
+                where no task says what outputs are, integers for targets, one where a row of logits is, say that they
+                are logits.
             samples: how many.
             seed: of the order of the batches.
 
@@ -98,8 +99,12 @@ class Calibration:
             given = [source] if isinstance(source, Tensor) else source
             passing = Batches(lambda seed: given) if isinstance(given, Iterator) else None  # one pass is enough
             task = replace(task, train=passing or Batches.of(given, "calibration"))
-        batches, kind = drawn(task, samples, seed)
-        return cls(replace(task, kind=task.kind or kind), *split(batches, samples))
+        batches, classes = drawn(task, samples, seed)
+        found = cls(task, *split(batches, samples))
+        if task.kind or classes is None:
+            return found
+        outputs = found.whole_outputs(all_params_of(task.module), found.batches[0])
+        return replace(found, task=replace(task, kind=kind_of(outputs, classes)))
 
     @property
     def module(self) -> nn.Module:
@@ -314,11 +319,18 @@ class Calibration:
         with suppress(Reached), torch.no_grad(), watching(self.module, hooks):
             self._run(params, self.seen[number])
 
+    @cached_property
+    def _buffers(self) -> set[str]:
+        """Names of the module's buffers."""
+        return buffers_of(self.module)
+
     def _run(self, params: Params, batch: Batch) -> Any:
         """Return what the module gives for a copy of a batch."""
         interrupts.check()
         try:
-            return self.task.outputs(params, copied(batch))  # a module may change its inputs in place
+            # A module may change its inputs in place, and its buffers.
+            own = {name: tensor.clone() if name in self._buffers else tensor for name, tensor in params.items()}
+            return self.task.outputs(own, copied(batch))
         except LaconicError:
             raise
         except Exception as failure:

@@ -16,7 +16,7 @@ from laconic.calibrate.network import Network, Tick, silent
 from laconic.calibrate.network import network as ready
 from laconic.calibrate.quality import FILES, QUICK, Made, Quality, dropped, smallest, wrongs
 from laconic.calibrate.sequential import Recursion
-from laconic.errors import PlanError
+from laconic.errors import DataError, PlanError, listed
 from laconic.models.folding import Folding, foldable, folded
 from laconic.models.params import Params, decompress, once, to_numpy
 from laconic.models.ties import Untied
@@ -140,7 +140,10 @@ class Ready:
         )
         every = {name: names[first] for name, first in network.names.items()}
         weights = sum(one.weights for one in seen.values())
-        return cls(whole, survey, folding, every, tuple(kept), weights, _outputs(calibration, params))
+        outputs = _outputs(calibration, params)
+        if not bool(outputs.isfinite().all()):
+            raise DataError("the network's outputs on the calibration samples that are held out are NaN or infinite")
+        return cls(whole, survey, folding, every, tuple(kept), weights, outputs)
 
     def judged(self, params: Params) -> float:
         """Return how far outputs on samples that have not been seen are from the original's."""
@@ -179,7 +182,9 @@ class Ready:
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences on what was decided."""
-        return (*self.network.calibration.notes, *self.survey.notes)
+        guessed = self.network.guessed
+        lost = [f"no gradient reaches {listed(guessed)}: they count as others do in the mean"] if guessed else []
+        return (*self.network.calibration.notes, *self.survey.notes, *lost)
 
     @property
     def unit(self) -> float:
@@ -262,7 +267,11 @@ class Ready:
         """
         task, unseen = self.network.calibration.task, self.samples[1] or self.samples[0]
         if budget.kl is not None and self.network.calibration.kind_with(self.network.params) != "classification":
-            raise PlanError("a KL is one of logits, and the outputs are values: ask for bits, a size or a ratio")
+            raise PlanError(
+                "a KL is one of logits, and outputs are taken for values. That they are logits is told by a Task of "
+                "classification, by integer targets beside the inputs, as (inputs, targets), or by their name, logits; "
+                "or ask for bits, a size or a ratio"
+            )
         before = wrongs(task, self.network.params) if budget.drop is not None else None
 
         def judged(trial: Trial) -> Quality:

@@ -80,8 +80,9 @@ class _Walker:
     def _walk(self, run: Any) -> None:
         self.go.acquire()
         try:
-            with torch.no_grad():
-                run(self.batch)
+            if not self.ended:  # before it has begun
+                with torch.no_grad():
+                    run(self.batch)
         except Reached:
             pass
         except BaseException as failure:

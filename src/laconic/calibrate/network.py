@@ -76,6 +76,7 @@ class Network:
         survey: which weights are met.
         subjects: the weights, those that are not met first, the others in the order in which they are used.
         positions: of a sample, at most, that statistics are taken of.
+        guessed: weights that no gradient of the outputs reaches.
     """
 
     calibration: Calibration
@@ -83,6 +84,7 @@ class Network:
     survey: Survey
     subjects: tuple[Subject, ...]
     positions: int | None
+    guessed: tuple[str, ...] = ()
 
     def following(self, *, drift: bool = True) -> AbstractContextManager[Follower]:
         """Give the network and one that is compressed, side by side, or, without ``drift``, the network alone."""
@@ -115,7 +117,7 @@ def network(
         spectra: whether eigenvalues are taken, which cost O(n³) of a layer of n inputs.
     """
     met = [place for place in survey.places if place.name in free and not place.diagonal]
-    worths = worth(calibration, params)
+    worths, guessed = worth(calibration, params)
     moving = {name: tensor for name, tensor in params.items() if name not in still}
     biases = _biases(calibration, moving, {place.name: place.layer for place in met}, folding)
     others = [name for name in params if name in free and name not in {place.name for place in met}]
@@ -136,7 +138,7 @@ def network(
         subjects.append(
             Subject(name, name in positions_of, biases.get(name), own, rates[name], positions_of.get(name, 1.0), waves)
         )
-    return Network(calibration, params, survey, tuple(subjects), positions)
+    return Network(calibration, params, survey, tuple(subjects), positions, guessed)
 
 
 def _rates(
@@ -171,10 +173,13 @@ def spectrum(weights: np.ndarray, moments: np.ndarray) -> Sources:
     return gaussian(eigenvalues, variance, len(weights) // len(moments))
 
 
-def worth(calibration: Calibration, params: Params) -> dict[str, float]:
-    """Return what a squared error of what each weight writes, at a position, adds to half the outputs' divergence."""
+def worth(calibration: Calibration, params: Params) -> tuple[dict[str, float], tuple[str, ...]]:
+    """Return what a squared error of what each weight writes, at a position, adds to half the outputs' divergence.
+
+    Second are the weights that no gradient reaches: theirs is the mean of the others.
+    """
     found = calibration.sensitivities(params, by="weights")
-    return {name: 0.5 * float(rows.mean()) for name, rows in found.rows.items()}
+    return {name: 0.5 * float(rows.mean()) for name, rows in found.rows.items()}, found.guessed
 
 
 def _biases(calibration: Calibration, params: Params, layers: Mapping[str, str], folding: Folding) -> dict[str, str]:

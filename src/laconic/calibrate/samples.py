@@ -7,7 +7,7 @@ from torch import Tensor
 
 from laconic import interrupts
 from laconic.errors import DataError
-from laconic.training.batches import Batch, rows_of, size_of, tensors_in
+from laconic.training.batches import TARGETS, Batch, rows_of, size_of, tensors_in
 from laconic.training.judges import Kind, described
 from laconic.training.task import Task
 
@@ -18,18 +18,19 @@ _HELD_OUT = 5
 """One sample of so many is held out."""
 
 
-def drawn(task: Task, samples: int, seed: int) -> tuple[list[Batch], Kind | None]:
+def drawn(task: Task, samples: int, seed: int) -> tuple[list[Batch], tuple[int, ...] | None]:
     """Return the first samples of a task's training split in batches of at most 64, and what integer targets tell.
+
+    That is the shape of one sample's targets, where they are integers.
 
     Raises:
         DataError: when there are none, or inputs are NaN.
     """
     drawn, left = list[Batch](), samples
-    kind: Kind | None = None
+    classes: tuple[int, ...] | None = None
     for number, batch in enumerate(task.batches("train", seed)):
         interrupts.check()
-        if isinstance(batch, tuple | list) and len(batch) > 1 and _are_classes(batch[1]):
-            kind = "classification"
+        classes = classes if number else _classes(batch)
         if isinstance(batch, tuple | list) and task.forward is None:
             batch = (batch[0],)
         if any(bool(tensor.isnan().any()) for tensor in tensors_in(batch)):
@@ -41,12 +42,32 @@ def drawn(task: Task, samples: int, seed: int) -> tuple[list[Batch], Kind | None
             break
     if not drawn:
         raise DataError("there are no samples to calibrate on")
-    return drawn, kind
+    return drawn, classes
 
 
-def _are_classes(targets: Any) -> bool:
-    """Whether targets are the numbers of classes."""
-    return isinstance(targets, Tensor) and not targets.is_floating_point() and not targets.is_complex()
+def _classes(batch: Batch) -> tuple[int, ...] | None:
+    """Return the shape of a sample's targets where a batch has some, apart from its inputs, that are integers."""
+    if isinstance(batch, tuple | list):
+        targets = batch[1] if len(batch) > 1 else None
+    else:
+        names = [name for name in TARGETS if isinstance(batch, Mapping) and name in batch]
+        targets = batch[names[0]] if names else None
+    if not isinstance(targets, Tensor) or not targets.ndim or targets.is_floating_point() or targets.is_complex():
+        return None
+    return tuple(targets.shape[1:])
+
+
+def kind_of(given: Any, classes: tuple[int, ...] | None) -> Kind | None:
+    """Return what outputs are by the shape of a sample's targets: logits where these number classes, or not known.
+
+    Args:
+        given: by the module, for a batch.
+        classes: of `drawn`.
+    """
+    outputs = next(tensors_in(given), None)
+    if classes is None or outputs is None or outputs.ndim < 2 or outputs.shape[1] < 2:
+        return None
+    return "classification" if tuple(outputs.shape[2:]) == classes else None
 
 
 def split(batches: list[Batch], samples: int) -> tuple[tuple[Batch, ...], tuple[Batch, ...], tuple[str, ...]]:
@@ -93,6 +114,6 @@ def output_rows(given: Any, kind: Kind | None) -> tuple[Tensor, Kind]:
         )
     if named:
         return outputs.flatten(0, -2), "classification"
-    if kind == "classification":
+    if kind == "classification" and outputs.shape[1] > 1:  # one number is no softmax
         return outputs.movedim(1, -1).flatten(0, -2), kind
     return outputs.reshape(len(outputs), -1), "regression"

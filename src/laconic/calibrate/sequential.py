@@ -230,7 +230,7 @@ def prepared(
     steps = gridded(cell / parts[0].scales) if water else np.full(columns, cell / _root_mean_square(parts))
     if not np.abs(targets / steps).max(initial=0) < _LARGEST:
         raise PlanError(
-            f"a water level of {level:g} asks for integers beyond {_LARGEST}; give a larger one, or fewer bits"
+            f"integers beyond {_LARGEST} would be needed: give fewer bits than these weights can use, or a larger level"
         )
     scales = _scaled((targets / steps).reshape(weights.shape), parts[0], how)
     order = Order.of(scales)

@@ -182,4 +182,6 @@ def distance(original: Tensor, other: Tensor, kind: Kind | None) -> float:
         p, q = (outputs.movedim(1, -1).flatten(0, -2).log_softmax(-1) for outputs in (original, other))
         return float((p.exp() * (p - q)).sum(-1).mean())
     lost, variance = (original - other).square().mean(), original.var(0, correction=0).mean()
-    return float(lost / variance) if variance > 0 else float(lost)
+    whole = original.square().mean()
+    scale = variance if variance > 1e-9 * whole else whole  # outputs that do not vary but for rounding
+    return float(lost / scale) if scale > 0 else float(lost)
