@@ -66,9 +66,10 @@ def make(tree: Path, count: int, seed: int) -> list[Mutant]:
     wanted = {KERNEL: kernels, **{group: each + (place < more) for place, group in enumerate(GROUPS)}}
     sources = {path: (tree / path).read_text(encoding="utf-8") for path in _files(tree)}
     drawn: list[Mutant] = []
+    operators = Counter[str]()
     for group, number in wanted.items():
         found = {path: _of_group(path, source, group) for path, source in sources.items()}
-        drawn += _draw({path: own for path, own in found.items() if own}, sources, group, number, rng)
+        drawn += _draw({path: own for path, own in found.items() if own}, sources, group, number, rng, operators)
     ordered = sorted(drawn, key=lambda mutant: (mutant.file, mutant.line))
     return [replace(mutant, id=number) for number, mutant in enumerate(ordered, 1)]
 
@@ -139,9 +140,17 @@ def _lines(source: str) -> dict[tuple[str, str], list[int]]:
 
 
 def _draw(
-    found: Mapping[str, list[Site]], sources: Mapping[str, str], group: str, number: int, rng: random.Random
+    found: Mapping[str, list[Site]],
+    sources: Mapping[str, str],
+    group: str,
+    number: int,
+    rng: random.Random,
+    operators: Counter[str],
 ) -> list[Mutant]:
-    """Draw from the files in turn, the one with the fewest mutants for its sites first."""
+    """Draw from the files in turn, the one with the fewest mutants for its sites first; operators likewise.
+
+    ``operators`` counts those that have been drawn; the subtle ones come twice as often.
+    """
     drawn: list[Mutant] = []
     left = {path: list(own) for path, own in found.items()}
     taken = Counter(dict.fromkeys(found, 0))
@@ -149,8 +158,9 @@ def _draw(
         path = min(
             (path for path in left if left[path]), key=lambda path: (taken[path] / len(found[path]) ** 0.5, path)
         )
-        operators = sorted({site.operator for site in left[path]})
-        operator = rng.choice(operators + [operator for operator in operators if operator in SUBTLE])
+        there = sorted({site.operator for site in left[path]})
+        rarest = min(operators[operator] / (1 + (operator in SUBTLE)) for operator in there)
+        operator = rng.choice([one for one in there if operators[one] / (1 + (one in SUBTLE)) == rarest])
         site = rng.choice([site for site in left[path] if site.operator == operator])
         left[path].remove(site)
         text = sources[path].split("\n")[site.line - 1]
@@ -158,6 +168,7 @@ def _draw(
         if sound(sources[path], site.line, new):
             left[path] = [other for other in left[path] if other.line != site.line]
             taken[path] += 1
+            operators[operator] += 1
             line = (site.line, text.strip(), new.strip())
             drawn.append(Mutant(0, path, site.function, *line, operator, site.kernel, group))
     return drawn

@@ -28,7 +28,7 @@ def test_as_many_as_wanted_and_no_two_on_a_line(mutants):
     assert len({(mutant.file, mutant.line) for mutant in mutants}) == len(mutants) == 40
     assert sum(mutant.kernel for mutant in mutants) >= 12
     assert {mutant.group for mutant in mutants if mutant.kernel} == {KERNEL}
-    assert len({mutant.operator for mutant in mutants}) >= 6
+    assert len({mutant.operator for mutant in mutants}) >= 8
 
 
 def test_each_parses_and_differs_on_one_line(mutants, sources):

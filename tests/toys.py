@@ -211,6 +211,11 @@ def seeded_module(make: Callable[[], nn.Module], seed: int = 0) -> nn.Module:
         return make()
 
 
+def mlp() -> nn.Sequential:
+    """Three inputs, four hidden units, two outputs, in double precision."""
+    return seeded_module(lambda: nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))).double()
+
+
 def classifier(*, samples: int = 300, batch: int = 50, hidden: int = 12, dropout: float = 0.0) -> Task:
     """A network of two layers with BatchNorm between them, on digits."""
 
