@@ -32,6 +32,10 @@ def test_a_frontier_keeps_the_files_on_the_hull(call, net, tmp_path, capsys):
     capsys.readouterr()
     assert run(list(map(str, command))) == 1
     assert "--force" in capsys.readouterr().err
+    own = folder / "mine.lac"
+    own.write_bytes(b"of somebody else")
+    call("frontier", net, "-o", folder, "--bits", "1", "--quality", "fast", *LESS, "--force")
+    assert {path.name for path in folder.glob("*.lac")} == {"1.lac", "mine.lac"}
 
 
 def test_weights_are_ranked_and_a_plan_is_written(call, net, tmp_path):

@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from laconic.calibrate.network import Network, Tick
 from laconic.calibrate.rates import expected_counts
@@ -24,7 +22,7 @@ from laconic.format.codes import Code
 from laconic.format.codes.grid import Grid
 from laconic.format.coding.fitting import smoothed_costs
 from laconic.format.lossless import lossless, together
-from laconic.models.params import Params, to_numpy
+from laconic.models.params import Params, decompress, to_numpy
 
 AIM = 0.004
 """How far below the budget a pass aims, as a share of it."""
@@ -186,14 +184,10 @@ def _trial(
     """Return the file of a pass."""
     codes = coded(network, calibrated, how)
     ordered = {name: codes[first] for name, first in names.items()}
-    params = {name: calibrated.params[name] if name in calibrated.rounded else _decoded(code, network.params[name])
-              for name, code in codes.items()}  # fmt: skip
+    others = decompress({name: code for name, code in codes.items() if name not in calibrated.rounded})
+    decoded = {name: tensor.to(network.params[name].device) for name, tensor in others.items()}
+    params = {name: decoded.get(name, calibrated.params[name]) for name in codes}
     return Trial(ordered, container.bits(ordered, metadata) // 8, judged(params), calibrated)
-
-
-def _decoded(code: Code, like: Tensor) -> Tensor:
-    """Return what a code stands for."""
-    return torch.from_numpy(code.decompress().astype(np.float32)).to(like) if like.is_floating_point() else like
 
 
 def coded(network: Network, calibrated: Calibrated, how: Recursion) -> dict[str, Code]:

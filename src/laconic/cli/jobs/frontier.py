@@ -78,6 +78,7 @@ def draw(job: Job, say: Output) -> None:
         kept = hull([(one.fitted.file_bytes, one.distance) for one in points])
         kind = ready.network.calibration.kind_with(ready.network.params)
         record = _record(job, ready, points, measures, kept) | {"unit": UNITS[kind], "original": original}
+        earlier = _earlier(job)
         _write(job.output / "frontier.json", (json.dumps(plain(record), indent=2) + "\n").encode(), job)
         drawn = [(one.bits, one.distance, at in kept) for at, one in enumerate(points)]
         figure = frontier_figure(drawn, record["curve"], UNITS[kind])
@@ -85,6 +86,8 @@ def draw(job: Job, say: Output) -> None:
         for at, one in enumerate(points):
             if at not in kept:
                 job.file(one.asked).unlink()
+        for path in earlier - {job.file(bits) for bits in job.bits}:
+            path.unlink(missing_ok=True)
     lines = [f"distance: {UNITS[kind]}, on {ready.samples[1] or ready.samples[0]:,} samples that are held out"]
     lines += [f"loss and measures: on validation; of the original {_said(original)}"] if original else []
     lines += [f"{len(kept)} of {len(points)} files are on the hull and kept; figure: {job.output / 'frontier.png'}"]
@@ -162,6 +165,16 @@ def _write(path: Path, content: bytes, job: Job) -> None:
     """Write a file, all or nothing."""
     with replace_file(path, force=job.force) as file:
         file.write(content)
+
+
+def _earlier(job: Job) -> set[Path]:
+    """Return the files that an earlier run has kept in the folder, as its own record names them."""
+    try:
+        names = [each["file"] for each in json.loads((job.output / "frontier.json").read_bytes())["files"]]
+    except (OSError, ValueError, LookupError, TypeError):
+        return set()
+    paths = {job.output / Path(name).name for name in names if isinstance(name, str)}
+    return {path for path in paths if path.suffix == ".lac"}
 
 
 def _written(job: Job) -> str:
