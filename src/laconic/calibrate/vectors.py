@@ -1,4 +1,9 @@
-"""Biases on a grid: each with the step whose errors are far below those of the weights before it."""
+"""Biases on a grid: each with the step at which an error costs a quarter of the water level.
+
+    min over integers v   Σ_i (b_i − v_i s)²,     s = √(12 · θ_b / 4) to a power of 2,     θ_b = θ / (s_l · positions)
+
+A bias is one more input of its layer, a 1 at each position; it is finer than the weights, for there are so few.
+"""
 
 import math
 from collections.abc import Mapping
