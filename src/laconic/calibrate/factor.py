@@ -19,7 +19,10 @@ from laconic.format.coding.model import MAX_CLASSES
 PER_OCTAVE = 4
 """Classes of u in each factor of 2."""
 
-_ROUNDS = 3
+_ROUNDS = 4
+
+_STILL = 1 / 64
+"""Of the columns: no more than so many come to another class, and the order is found."""
 
 
 @final
@@ -29,7 +32,7 @@ class Factor:
 
     Args:
         classes: of each column, 0 for what comes first; within a class columns are in their own order.
-        scales: u of each column in this order, shape (n,).
+        scales: u of each column in this order, or in one that is all but the same, shape (n,).
     """
 
     classes: np.ndarray
@@ -48,11 +51,27 @@ class Factor:
         >>> Factor.of(np.diag([4.0, 1.0, 9.0])).classes.tolist()
         [1, 0, 2]
         """
-        sign = -1 if strongest else 1
-        marks = sign * _marks(np.sqrt(np.diag(moments)))
-        for _ in range(0 if strongest else _ROUNDS):
-            marks = _marks(ordered(moments, marks))
-        return cls(np.unique(marks, return_inverse=True)[1].astype(np.int64), ordered(moments, marks))
+        scales = np.sqrt(np.diag(moments))
+        marks = _marks(scales)
+        if strongest:
+            return cls(_ranks(-marks), ordered(moments, -marks))
+        for _ in range(_ROUNDS):
+            scales, before = ordered(moments, marks), marks
+            marks = _marks(scales)
+            if np.count_nonzero(marks != before) <= _STILL * len(marks):
+                break
+        return cls(_ranks(marks), scales)
+
+
+def factored(moments: np.ndarray, *, strongest: bool) -> tuple[np.ndarray, Factor]:
+    """Return moments that have a Cholesky factor, whatever rounding has done to them, and it."""
+    try:
+        return moments, Factor.of(moments, strongest=strongest)
+    except np.linalg.LinAlgError:
+        values, vectors = np.linalg.eigh(moments)
+        clipped = vectors * np.maximum(values, 1e-6 * values[-1]) @ vectors.T
+        clipped = (clipped + clipped.T) / 2
+        return clipped, Factor.of(clipped, strongest=strongest)
 
 
 def ordered(moments: np.ndarray, marks: np.ndarray) -> np.ndarray:
@@ -71,6 +90,11 @@ def upper(moments: np.ndarray) -> np.ndarray:
            [0., 1.]])
     """
     return np.asarray(np.linalg.cholesky(moments[::-1, ::-1])[::-1, ::-1])
+
+
+def _ranks(marks: np.ndarray) -> np.ndarray:
+    """Return the place of each mark among those that occur."""
+    return np.unique(marks, return_inverse=True)[1].astype(np.int64)
 
 
 def _marks(scales: np.ndarray) -> np.ndarray:

@@ -20,7 +20,7 @@ from typing import final
 
 import numpy as np
 
-from laconic.calibrate.factor import Factor, upper
+from laconic.calibrate.factor import factored, upper
 from laconic.calibrate.layer import Layer, Order
 from laconic.errors import DataError, PlanError, WeightsError
 from laconic.format.codes.grid import Grid, GridCode
@@ -273,23 +273,21 @@ class _Part:
         variance = float(np.square(plain[:, alive]).mean()) if plain[:, alive].size else 0.0
         if not variance:  # nothing is read, or it is 0
             alive = np.zeros(len(diagonal), np.bool_)
+        targets, scales, marks = np.zeros(plain.shape), np.ones(len(diagonal)), np.zeros(len(diagonal), np.int64)
+        whole = np.zeros(moments.shape)
+        if not alive.any():
+            return cls(targets, whole, alive, scales, marks)
         here = np.ix_(alive, alive)
-        eye = np.eye(int(alive.sum()))
-        damping = how.damping * float(diagonal[alive].mean()) if alive.any() else 0.0
-        ridge = how.ridge * level / variance if variance else 0.0
-        damped = _positive(moments[here] + (damping + ridge) * eye)
+        damping = how.damping * float(diagonal[alive].mean())
+        ridge = how.ridge * level / variance
+        damped, factor = factored(_raised(moments[here], damping + ridge), strongest=how.order == "strongest")
         wanted = plain[:, alive]
         if ridge or cross is not None:
-            met_by = (moments if cross is None else cross)[here] + damping * eye
+            met_by = _raised((moments if cross is None else cross)[here], damping)
             wanted = np.linalg.solve(damped, (wanted @ met_by).T).T
-        targets, scales, marks = np.zeros(plain.shape), np.ones(len(diagonal)), np.zeros(len(diagonal), np.int64)
-        targets[:, alive] = wanted
-        if alive.any():
-            factor = Factor.of(damped, strongest=how.order == "strongest")
-            scales[alive], scales[~alive] = factor.scales, factor.scales.mean()
-            marks[alive] = factor.classes + 1
-        whole = np.zeros(moments.shape)
-        whole[here] = damped
+        targets[:, alive], whole[here] = wanted, damped
+        scales[alive], scales[~alive] = factor.scales, factor.scales.mean()
+        marks[alive] = factor.classes + 1
         return cls(targets, whole, alive, scales, marks)
 
     def factored(self, columns: np.ndarray, *, fed: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -365,7 +363,7 @@ def check(weights: np.ndarray, moments: np.ndarray, level: float) -> None:
     grouped = _grouped(moments)
     if grouped.shape[1:] != (columns, columns) or (len(weights) and len(weights) % max(len(grouped), 1)):
         raise DataError(f"second moments of shape {moments.shape} for {columns} inputs and {len(weights)} outputs")
-    if not np.isfinite(moments).all() or not np.allclose(grouped, grouped.transpose(0, 2, 1), rtol=1e-6, atol=0):
+    if not np.isfinite(moments).all() or not _is_symmetric(grouped):
         raise DataError("second moments that are not finite, or not symmetric")
     if (np.diagonal(grouped, axis1=1, axis2=2) < 0).any():
         raise DataError("negative second moments")
@@ -373,14 +371,15 @@ def check(weights: np.ndarray, moments: np.ndarray, level: float) -> None:
         raise PlanError(f"a water level is positive; {level} was given")
 
 
-def _positive(moments: np.ndarray) -> np.ndarray:
-    """Return moments that have a Cholesky factor, whatever rounding has done to them."""
-    try:
-        np.linalg.cholesky(moments)
-    except np.linalg.LinAlgError:
-        values, vectors = np.linalg.eigh(moments)
-        clipped = vectors * np.maximum(values, 1e-6 * values[-1]) @ vectors.T
-        return np.asarray((clipped + clipped.T) / 2)
+def _is_symmetric(moments: np.ndarray) -> bool:
+    """Whether moments of groups are symmetric but for rounding; mostly they are exactly, which is told soon."""
+    turned = moments.transpose(0, 2, 1)
+    return np.array_equal(moments, turned) or np.allclose(moments, turned, rtol=1e-6, atol=0)
+
+
+def _raised(moments: np.ndarray, by: float) -> np.ndarray:
+    """Return moments, a copy already, with a number added along the diagonal."""
+    moments[np.diag_indices(len(moments))] += by
     return moments
 
 
