@@ -259,9 +259,7 @@ class Ready:
             record, file_bytes = recorded(found, trial, metadata, size, room=len(whole) > len(metadata))
             told = replace(told, meter=found, record=record)
         of = self.signals(trial)
-        fitted = Fitted(
-            trial.codes, budget, file_bytes, total(of.values()), 0.0, passes, self.kept, self.weights, of
-        )
+        fitted = Fitted(trial.codes, budget, file_bytes, total(of.values()), 0.0, passes, self.kept, self.weights, of)
         return fitted, told
 
     def meeting(

@@ -90,14 +90,14 @@ class Meter:
     readings: Mapping[str, Reading]
 
     def text(self, digits: int = DIGITS) -> str:
-        """Return the record: numbers of so many digits, of the network and then of each weight.
+        """Return the record: numbers of the network, of one digit more, and then those of each weight.
 
-        >>> Meter(1.2345, 0.01, 0.02, {"w": Reading(1.3, -0.012, 0.25)}).text()
-        '1.23 .01 .02 1.3 -.012 .25'
+        >>> Meter(1.2342, 0.01, 0.02, {"w": Reading(1.3, -0.012, 0.25)}).text()
+        '1.234 .01 .02 1.3 -.012 .25'
         """
-        numbers = [self.limit, self.levels, self.order]
-        numbers += [number for one in self.readings.values() for number in (one.limit, one.residual, one.objective)]
-        return " ".join(_short(number, digits) for number in numbers)
+        whole = [_short(number, digits + 1) for number in (self.limit, self.levels, self.order)]
+        own = [number for one in self.readings.values() for number in (one.limit, one.residual, one.objective)]
+        return " ".join([*whole, *(_short(number, digits) for number in own)])
 
     @classmethod
     def parse(cls, text: str, names: Sequence[str]) -> "Meter":
@@ -123,7 +123,7 @@ class Meter:
             raise FormatError(f"bits a weight that are not between 0 and {_MOST:g}")
         if not all(math.isfinite(one.residual) and math.isfinite(one.objective) and one.objective >= 0 for one in own):
             raise FormatError("a residual that is not finite, or an objective that is negative or not finite")
-        return cls(*numbers[:3], dict(zip(names, own, strict=True)))
+        return cls(numbers[0], numbers[1], numbers[2], dict(zip(names, own, strict=True)))
 
 
 @final
@@ -195,7 +195,8 @@ def metered(measured: Mapping[str, Measured], weights: Mapping[str, int], whole:
         name: Reading(own[name] / max(weights[name], 1), one.residual, one.objective) for name, one in measured.items()
     }
     parts = (least, max(each - least, 0.0), max(successive - each, 0.0))  # not negative but for rounding
-    meter = Meter(*(bits / max(whole, 1) for bits in parts), readings)
+    limit, levels, order = (bits / max(whole, 1) for bits in parts)
+    meter = Meter(limit, levels, order, readings)
     return Meter.parse(meter.text(), list(readings))
 
 

@@ -46,10 +46,12 @@ def meter_of(
                 to_numpy(original), to_numpy(trial.calibrated.params[subject.name]), moments,
                 Order.of(rounded.scales).columns, rounded.steps, subject.worth, damping,
             )  # fmt: skip
-    firsts = {names[name]: name for name in reversed(trial.codes)}
-    ordered = sorted(found, key=list(firsts)[::-1].index)
-    counts = {firsts[name]: network.params[name].numel() for name in ordered}
-    return metered({firsts[name]: found[name] for name in ordered}, counts, weights)
+    firsts = dict[str, str]()  # of each tensor the first name in the file, in the order of the file
+    for name in trial.codes:
+        firsts.setdefault(names[name], name)
+    ordered = {name: own for own, name in firsts.items() if own in found}
+    counts = {name: network.params[own].numel() for name, own in ordered.items()}
+    return metered({name: found[own] for name, own in ordered.items()}, counts, weights)
 
 
 def reserved(network: Network, size: int | None, metadata: Mapping[str, str]) -> dict[str, str]:

@@ -4,11 +4,11 @@
 
 The first two come from the record of the file (`laconic.calibrate.meter`); the others are counted:
 
-    trellis            the shaping loss of its states, ½ log₂(2πe/12) less their granular gain, for each weight on a grid
+    trellis            the shaping loss of its states, ½ log₂(2πe/12) less their granular gain, of weights on grids
     side information   scales of rows, columns and positions, and steps
     tables             code lengths
     rest               all that is no such weight: biases, other tensors, names, lengths and checksums, the record
-    model              what is left of the integers. Below 0 where weights are told apart better than as Gaussians of one
+    model              what is left of the integers: below 0 where more is known of weights than as Gaussians of one
                        variance a layer, which is what R(D) takes them for
 
 Source of the granular gains: Marcellin & Fischer, "Trellis coded quantization" (1990), with Ungerboeck's codes.
