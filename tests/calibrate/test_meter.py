@@ -44,25 +44,26 @@ def of_one(measured: Measured, size: int) -> Meter:
 def test_a_file_of_gaussians_lies_above_its_limit_by_order_and_shaping(rate: float, water: bool):
     """R(D) is that of theory at the file's own error; what the meter does not know of the integers is little."""
     rng = np.random.default_rng(1)
-    weights, moments = rng.standard_normal((300, 64)).astype(np.float32), correlated(64, 1.0)
+    weights, moments = rng.standard_normal((300, 64)).astype(np.float32), correlated(64, 2.0)
     how = Recursion(water=water, states=8)
     found = at_rate(weights, moments, rate, how)
     one = Measured.of(weights, found.code.decompress(), moments[None], found.order, found.code.step.array)
     variances = np.linalg.eigvalsh(moments) * np.square(weights, dtype=np.float64).mean()
     theory = water_filling(variances, np.full(64, 300.0), found.error).rate / weights.size
     assert one.error == pytest.approx(found.error)
-    meter = of_one(one, weights.size)
+    meter = metered({"weight": one}, {"weight": weights.size}, weights.size)
     assert meter.limit == pytest.approx(theory, abs=1e-3)
-    file = container.LacFile(container.dumps({"w": found.code}), "a layer")
+    file = container.LacFile(container.dumps({"weight": found.code}), "a layer")
     parts = gap(file, ledger(file), meter)
     assert parts.above == pytest.approx(bits(found) / weights.size - theory, abs=1e-3)
     assert sum(parts.parts.values()) == pytest.approx(parts.above, abs=1e-12)
-    assert abs(parts.parts["model"]) < 0.06
-    assert parts.parts["order"] > 0.08 if not water else parts.parts["order"] < 0.07
+    if water or rate == 3:  # at low rates a price on bits does better than one step in the mean
+        assert abs(parts.parts["model"]) < 0.03
+    assert parts.parts["order"] < 0.13 if water else parts.parts["order"] > 0.3
 
 
 def test_steps_at_the_water_level_cost_what_each_direction_by_itself_does():
-    """Any order: R = Σ ½ log₂(1 + v/θ), D = Σ θ v/(θ + v); one step adds ½ log₂(AM / GM) of u² where errors are small."""
+    """Any order: R = Σ ½ log₂(1 + v/θ), D = Σ θ v/(θ + v); one step adds ½ log₂(AM / GM) of u² for small errors."""
     rng, n, rows = np.random.default_rng(2), 12, 40
     moments, weights = correlated(n, 1.5), rng.standard_normal((rows, n))
     columns = rng.permutation(n)
@@ -103,7 +104,6 @@ def test_nothing_needs_less_than_the_limit():
         )  # fmt: skip
         raw = one.sources.counts.sum()
         least = water_filling(one.sources.variances, one.sources.counts, one.error).rate if raw else 0.0
-        # dead columns' small remainders are left out of the channel and given their whole energy: nothing for nothing
         assert one.successive >= least - 1e-6 * max(raw, 1)
 
 
@@ -120,9 +120,10 @@ def test_golden_rules_under_sigma_and_the_factor_that_keeps_the_first():
     reading = Reading(0.0, one.residual, one.objective)
     factored = Measured.of(weights, reading.factor * compressed, moments[None], columns, steps)
     assert abs(factored.residual) < 1e-12
-    assert reading.factored == pytest.approx(factored.objective, rel=1e-9) < one.objective
+    assert reading.factored == pytest.approx(factored.objective, rel=1e-9)
+    assert reading.factored < one.objective
     zeros = Measured.of(weights, 0 * weights, moments[None], columns, steps)
-    assert (zeros.residual, zeros.objective, zeros.successive) == (0.0, pytest.approx(1.0), 0.0)
+    assert (zeros.residual, zeros.objective) == (0.0, pytest.approx(1.0))
     unread = Measured.of(weights, compressed, np.zeros((1, 6, 6)), columns, steps)
     assert (unread.error, unread.objective, of_one(unread, 30).limit) == (0.0, 0.0, 0.0)
 
@@ -210,18 +211,18 @@ def test_fast_files_are_as_they_were_and_small_ones_have_no_record():
     assert quick[1].record == {}
     small = nn.Sequential(nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 4))
     samples = torch.randn(64, 16, generator=torch.Generator().manual_seed(0))
-    result = laconic.compress(small, bits=6, calibration=samples, metadata={"net": "toy"})
+    result = laconic.compress(small, bits=12, calibration=samples, metadata={"net": "toy"})
     assert result.calibration.meter is not None
     assert METER not in result.metadata
     assert sum(result.meter().parts.values()) == pytest.approx(result.meter().above)
     with pytest.raises(laconic.LaconicError, match="and so does meter"):
-        laconic.compress(small, bits=6, meter=False)
+        laconic.compress(small, bits=12, meter=False)
 
 
 def test_a_quality_is_metered_too():
     task, _ = digits()
-    result = laconic.compress(task.module, task=task, effort="calibrate", kl=0.02, samples=300)
-    assert result.calibration.quality.met
+    result = laconic.compress(task.module, task=task, effort="calibrate", kl=2e-5, samples=300)
+    assert result.calibration.quality.value <= 2e-5
     assert result.file_bytes == result.fitted.file_bytes
     assert METER in result.metadata
     assert result.meter().bits == pytest.approx(8 * result.file_bytes / 18_944)

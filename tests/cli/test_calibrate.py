@@ -226,7 +226,7 @@ def test_the_bar_goes_from_pass_to_pass_and_never_past_the_end():
     assert said[5][1] == "pass 2: 1/4 weights"
 
 
-def test_a_file_says_how_far_it_is_from_the_limit(call, capsys, net, tmp_path):
+def test_a_file_says_how_far_it_is_from_the_limit(call, net, tmp_path):
     """Compressed, inspected without torch or data; a hostile record is passed over and said."""
     file, without, bad = (tmp_path / name for name in ("a.lac", "b.lac", "c.lac"))
     calibrate = ["--bits", "1.5", "--effort", "calibrate", "--samples", "200", "--data", "digits"]
@@ -249,7 +249,7 @@ def test_a_file_says_how_far_it_is_from_the_limit(call, capsys, net, tmp_path):
         assert damaged["meter"] is None
         assert "bound_meter" in damaged["meter_ignored"]
         assert "no word on the limit: metadata 'bound_meter'" in call("inspect", bad)
-    container.write(bad, {}, {"bound_meter": "1 0 0"})
+    container.write(bad, {}, {"bound_meter": "1 0 0"}, force=True)
     assert parsed(call("inspect", bad, "--json"))["meter"] is None
 
 

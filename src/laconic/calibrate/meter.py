@@ -202,8 +202,8 @@ def metered(measured: Mapping[str, Measured], weights: Mapping[str, int], whole:
 
 def blank(weights: int) -> str:
     """Return a record of so many weights that says nothing: it takes the room that one will take, or somewhat more."""
-    digits = np.random.default_rng(0).integers(100, 1000, (weights + 1, 3))
-    words = [(f"{a / 100:.2f}", f"-.0{b}", f".0{c}") for a, b, c in digits.tolist()]
+    digits = np.random.default_rng(0).integers(1000, 10_000, (weights + 1, 3))
+    words = [(f"{a / 1000:.2f}", f"-.0{b}", f".0{c}") for a, b, c in digits.tolist()]
     return " ".join(word for row in words for word in row)
 
 
