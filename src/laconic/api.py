@@ -75,6 +75,7 @@ def compress(
     calibration: Any = None,
     samples: int | None = None,
     fold: bool = True,
+    meter: bool = True,
 ) -> Result:
     """Compress a network; the one given stays as it is.
 
@@ -128,6 +129,9 @@ def compress(
             or one tensor; the task's training data unless given (`laconic.calibrate.calibration.Calibration.of`).
         samples: of these, how many are looked at, a fifth of them to judge by: 1280 unless told.
         fold: whether calibration may fold batch normalization into the layers before it, which changes no output.
+        meter: whether calibration measures how far the file is from R(D) under what its layers read, and why, and the
+            golden rules there: ``result.meter()``, and a record of at most 1 % of the file, which `inspect` shows. Not
+            with ``quality="fast"``.
 
     Raises:
         PlanError: when the plan does not fit, or ``effort="train"``, an importance or ``recalibrate`` has no
@@ -155,8 +159,8 @@ def compress(
     if effort == "calibrate":
         others = {"importance": importance, "metrics": metrics, "training": training, "resume": resume, "watch": watch}
         _require_calibratable(plan, others)
-    elif samples is not None or not fold:
-        raise PlanError(f"samples and fold go with effort 'calibrate', not {effort!r}")
+    elif samples is not None or not fold or not meter:
+        raise PlanError(f"samples and fold go with effort 'calibrate', not {effort!r}, and so does meter")
     if training is not None and asked is None and effort == "direct":
         raise PlanError("training goes with effort 'train': a plan or a compression, and a task with training data")
     if quality not in QUALITIES or (quality != "default" and not budget):
@@ -182,8 +186,9 @@ def compress(
         source = Calibration.of(task or cast(nn.Module, module), calibration, how_many, seed)
         fitted, told = calibrated(
             whole, source, budget, quality, notes, lossless=plan.kept(whole), buffers=buffers, fold=fold,
-            reference_bytes=reference,
+            reference_bytes=reference, meter=meter,
         )  # fmt: skip
+        notes |= told.record
         return Result(fitted.codes, notes, fitted=fitted, signals=fitted.signals, calibration=told)
     if budget:
         notes |= buffers_told(whole, buffers)

@@ -12,6 +12,7 @@ from laconic.calibrate.compressed import Told
 from laconic.format import container
 from laconic.format.codes import Code
 from laconic.format.container import LacFile
+from laconic.insight.gap import Gap, gap
 from laconic.insight.ledger import REFERENCE_BYTES, Ledger, ledger
 from laconic.lc.recalibrate import Recalibrated, recalibrate, with_statistics
 from laconic.lc.schedule import Progress
@@ -100,7 +101,16 @@ class Result:
 
     def ledger(self) -> Ledger:
         """Return the account of the file: exact bytes, entropies and ratios."""
-        return ledger(LacFile(container.dumps(self.codes, self.metadata), "the result", limit=sys.maxsize))
+        return ledger(self._file())
+
+    def meter(self) -> Gap | None:
+        """Return how far the file is above R(D) and why, where calibration has measured it."""
+        measured, file = self.calibration and self.calibration.meter, self._file()
+        return gap(file, ledger(file), measured) if measured else None
+
+    def _file(self) -> LacFile:
+        """Return the file, open."""
+        return LacFile(container.dumps(self.codes, self.metadata), "the result", limit=sys.maxsize)
 
 
 def recalibrated(result: Result, network: Untied, task: Task | None, samples: int, seed: int) -> Result:

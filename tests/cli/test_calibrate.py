@@ -11,6 +11,7 @@ from laconic.calibrate.calibration import SAMPLES
 from laconic.cli import run
 from laconic.cli.jobs.calibrating import passing
 from laconic.cli.jobs.tasks import load_factory, task_of
+from laconic.format import container
 from laconic.models.checkpoints import load_checkpoint
 
 from .commands import parsed
@@ -223,3 +224,36 @@ def test_the_bar_goes_from_pass_to_pass_and_never_past_the_end():
             tick("weights", done, 4)
     assert [done for done, _ in said] == [0, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.75, 2, 2, 2, 2]
     assert said[5][1] == "pass 2: 1/4 weights"
+
+
+def test_a_file_says_how_far_it_is_from_the_limit(call, net, tmp_path):
+    """Compressed, inspected without torch or data; a hostile record is passed over and said."""
+    file, without, bad = (tmp_path / name for name in ("a.lac", "b.lac", "c.lac"))
+    calibrate = ["--bits", "1.5", "--effort", "calibrate", "--samples", "200", "--data", "digits"]
+    told = parsed(call("compress", net, "-o", file, *calibrate, "--json"))["calibration"]
+    assert told["seconds"].keys() == {"statistics", "weights", "meter"}
+    record = parsed(call("inspect", file, "--json"))
+    assert record["meter"] == told["meter"]
+    assert sum(record["meter"]["parts"].values()) == pytest.approx(record["meter"]["above"])
+    assert [row["name"] for row in record["meter"]["layers"]] == ["fc1.weight", "fc2.weight", "fc3.weight"]
+    assert {"residual", "objective", "factor", "factored"} <= record["meter"]["layers"][0].keys()
+    shown = call("inspect", file)
+    assert f"{record['meter']['above']:.3f} bits a weight above R(D)" in shown
+    assert "bound_meter" not in load_checkpoint(call_back(call, file, tmp_path))[1]
+    call("compress", net, "-o", without, *calibrate, "--no-meter", "--quality", "fast")
+    assert parsed(call("inspect", without, "--json"))["meter"] is None
+    contents = container.loads(file.read_bytes())
+    for text in ("", "1 " * 12, "[" * 5000):
+        container.write(bad, contents.codes, {**contents.metadata, "bound_meter": text}, force=True)
+        damaged = parsed(call("inspect", bad, "--json"))
+        assert damaged["meter"] is None
+        assert "bound_meter" in damaged["meter_ignored"]
+        assert "no word on the limit: metadata 'bound_meter'" in call("inspect", bad)
+    container.write(bad, {}, {"bound_meter": "1 0 0"}, force=True)
+    assert parsed(call("inspect", bad, "--json"))["meter"] is None
+
+
+def call_back(call, file, folder):
+    """Return the checkpoint that a file is decompressed to."""
+    call("decompress", file, "-o", folder / "back.safetensors")
+    return folder / "back.safetensors"

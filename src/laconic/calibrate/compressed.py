@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import final
 
@@ -12,6 +12,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from laconic.calibrate.budgeted import Trial, around, expected, fit
 from laconic.calibrate.calibration import Calibration
 from laconic.calibrate.meeting import Survey
+from laconic.calibrate.meter import Meter
+from laconic.calibrate.metering import meter_of, recorded, reserved
 from laconic.calibrate.network import Network, Tick, silent
 from laconic.calibrate.network import network as ready
 from laconic.calibrate.quality import FILES, QUICK, Made, Quality, dropped, smallest, wrongs
@@ -63,6 +65,8 @@ class Told:
         passes: that were made over the network.
         notes: sentences on what was decided.
         quality: the figure that was asked for, where one was.
+        meter: how far the file is from the limit, where that was measured.
+        record: what its metadata have of it.
     """
 
     samples: int
@@ -76,6 +80,8 @@ class Told:
     passes: int
     notes: tuple[str, ...] = ()
     quality: Quality | None = None
+    meter: Meter | None = None
+    record: Mapping[str, str] = field(default_factory=dict)
 
 
 @final
@@ -223,32 +229,38 @@ class Ready:
 
     def fitted(
         self, budget: Budget, quality: str, metadata: Mapping[str, str],
-        *, reference_bytes: int | None = None, tick: Tick = silent,
+        *, reference_bytes: int | None = None, meter: bool = False, tick: Tick = silent,
     ) -> tuple[Fitted, Told]:  # fmt: skip
         """Return the network within its budget, its weights chosen by what its layers read.
 
         Args:
             budget: what is asked of the whole file, or of what it says: not an SNR.
             quality: of `TRIES`.
-            metadata: text that the file will have.
+            metadata: text that the file will have, beside the `Told.record`.
             reference_bytes: of the uncompressed file, for a ratio.
+            meter: whether it is measured how far the file is from the limit; not with quality "fast".
             tick: told of the progress.
 
         Raises:
             PlanError: for a budget that is not met.
         """
         size, met = budget.bytes(self.weights, reference_bytes), None
+        meter = meter and quality != "fast"
+        whole = {**metadata, **(reserved(self.network, size, metadata) if meter else {})}
         if size is None:
-            trial, met, passes = self.meeting(budget, quality, metadata, tick)
+            trial, met, passes = self.meeting(budget, quality, whole, tick)
         elif size < 1:
             raise PlanError(f"{budget} comes to no byte: the network has {self.weights} weights to count; give a size")
         else:
-            trial, passes = self.within(size, TRIES[quality], metadata, tick)
+            trial, passes = self.within(size, TRIES[quality], whole, tick)
+        told, file_bytes = replace(self.told(trial, passes), quality=met), trial.file_bytes
+        if meter:
+            found = meter_of(self.network, trial, self.names, self.weights, TRIES[quality][0].damping, tick)
+            record, file_bytes = recorded(found, trial, metadata, size, room=len(whole) > len(metadata))
+            told = replace(told, meter=found, record=record)
         of = self.signals(trial)
-        fitted = Fitted(
-            trial.codes, budget, trial.file_bytes, total(of.values()), 0.0, passes, self.kept, self.weights, of
-        )
-        return fitted, replace(self.told(trial, passes), quality=met)
+        fitted = Fitted(trial.codes, budget, file_bytes, total(of.values()), 0.0, passes, self.kept, self.weights, of)
+        return fitted, told
 
     def meeting(
         self, budget: Budget, quality: str, metadata: Mapping[str, str], tick: Tick = silent
@@ -301,7 +313,7 @@ def passes_of(quality: str) -> int:
 def calibrated(
     network: Untied, calibration: Calibration, budget: Budget, quality: str, metadata: Mapping[str, str],
     *, lossless: Collection[str] = (), buffers: Collection[str] = (), fold: bool = True,
-    reference_bytes: int | None = None, tick: Tick = silent,
+    reference_bytes: int | None = None, meter: bool = False, tick: Tick = silent,
 ) -> tuple[Fitted, Told]:  # fmt: skip
     """Return a network within its budget, its weights chosen by what its layers read.
 
@@ -315,6 +327,7 @@ def calibrated(
         buffers: names that are a module's buffers, which are no weights.
         fold: whether batch normalization may be folded into the layers before it.
         reference_bytes: of the uncompressed file, for a ratio.
+        meter: as for `Ready.fitted`.
         tick: told of the progress.
 
     Raises:
@@ -326,7 +339,7 @@ def calibrated(
             "calibration does not look at the SNR of weights: give a budget of bits, a size, a ratio, a KL or a drop"
         )
     whole = Ready.of(network, calibration, lossless=lossless, buffers=buffers, fold=fold, tick=tick)
-    return whole.fitted(budget, quality, metadata, reference_bytes=reference_bytes, tick=tick)
+    return whole.fitted(budget, quality, metadata, reference_bytes=reference_bytes, meter=meter, tick=tick)
 
 
 def _by_module(calibration: Calibration, network: Untied) -> tuple[dict[str, torch.Tensor], dict[str, str]]:

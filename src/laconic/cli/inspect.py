@@ -41,6 +41,10 @@ def command(
     Two ratios are given. File to file: bytes of the uncompressed checkpoint over bytes of this file. And ρ as the
     publications count: fixed-length indices, coordinate lists, no entropy coding, no headers.
 
+    A file of --effort calibrate says how many bits a weight it is above R(D) under what its layers read, and where they
+    are; and of each layer the golden rules there: residual tr(E Σ Ŵᵀ) / tr(Ŵ Σ Ŵᵀ), and objective tr(E Σ Eᵀ) /
+    tr(W Σ Wᵀ), also with the factor α that makes the residual 0. No data is needed.
+
     With --against the golden rules of rate distortion follow, for each tensor that was changed: the objective,
     (w − ŵ)ᵀ I (w − ŵ); the residual, how far from orthogonal ŵ and its error are under I, 0 to 1, which is 0 at an
     optimum; and the SNR. I is the unit matrix, or with a task an --importance, "unsupervised" unless told. That one

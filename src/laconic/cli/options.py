@@ -263,6 +263,10 @@ class Calibrating:
         bool,
         typer.Option("--no-fold", help="With --effort calibrate: batch normalization is not folded into layers."),
     ] = False
+    no_meter: Annotated[
+        bool,
+        typer.Option("--no-meter", help="With --effort calibrate: no record in the file of how far it is from R(D)."),
+    ] = False
 
 
 @dataclass(frozen=True)

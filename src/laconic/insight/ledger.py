@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, final
 
+from laconic.calibrate.meter import METER
 from laconic.format.codes import Code
 from laconic.format.codes.counting import Charged, ideal_bits, published
 from laconic.format.coding import FLOATS, itemsize
@@ -19,7 +20,7 @@ REFERENCE_BYTES = "reference_bytes"
 BUFFERS = "buffers"
 """Key of the metadata that lists the tensors that a module had as buffers, in JSON: they are no weights."""
 
-INTERNAL = (REFERENCE_BYTES, BUFFERS)
+INTERNAL = (REFERENCE_BYTES, BUFFERS, METER)
 """Keys that are of the file, not of the network: they do not go back into a checkpoint, nor come from one."""
 
 

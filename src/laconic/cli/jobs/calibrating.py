@@ -66,12 +66,17 @@ def calibrated(
         )
         prepared = time.monotonic()
         passes = passes_of(quality.value) if budget.is_of_outputs else len(TRIES[quality.value])
+        stages = dict[str, float]()
         with say.progress("pass 1", passes) as bar:
             fitted, told = ready.fitted(
-                budget, quality.value, notes, reference_bytes=int(notes[REFERENCE_BYTES]), tick=passing(bar, passes)
-            )
-    seconds = {"statistics": prepared - began, "weights": time.monotonic() - prepared}
-    result = Result(fitted.codes, notes, fitted=fitted, signals=fitted.signals, calibration=told)
+                budget, quality.value, notes, reference_bytes=int(notes[REFERENCE_BYTES]),
+                meter=not calibrating.no_meter, tick=timing(passing(bar, passes), stages),
+            )  # fmt: skip
+    ended = time.monotonic()
+    measured = stages.get("meter", ended)
+    seconds = {"statistics": prepared - began, "weights": measured - prepared}
+    seconds |= {"meter": ended - measured} if told.meter else {}
+    result = Result(fitted.codes, {**notes, **told.record}, fitted=fitted, signals=fitted.signals, calibration=told)
     return result, seconds
 
 
@@ -99,9 +104,20 @@ def passing(bar: console.Tick, passes: int) -> Tick:
     def tick(stage: str, done: int, total: int) -> None:
         nonlocal number
         number += stage == "weights" and done == 0
-        bar(min(number - 1 + done / max(1, total), passes), f"pass {number}: {done}/{total} weights")
+        what = f"pass {number}" if stage == "weights" else stage
+        bar(min(number - (stage == "weights") + done / max(1, total), passes), f"{what}: {done}/{total} weights")
 
     return tick
+
+
+def timing(tick: Tick, began: dict[str, float]) -> Tick:
+    """Return ``tick``, which puts when each stage has begun into ``began``."""
+
+    def timed(stage: str, done: int, total: int) -> None:
+        began.setdefault(stage, time.monotonic())
+        tick(stage, done, total)
+
+    return timed
 
 
 def _said(ready: Ready) -> Iterator[str]:

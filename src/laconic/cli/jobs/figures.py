@@ -10,6 +10,7 @@ import numpy as np
 from rich.table import Table
 
 from laconic.cli.console import Output, in_bytes, table
+from laconic.cli.jobs.inspect import above
 from laconic.cli.jobs.running import is_written
 from laconic.cli.jobs.tasks import evaluations
 from laconic.format import container
@@ -43,7 +44,7 @@ def report(
     """Write, evaluate and print; ``seconds`` are those of the stages of calibration."""
     file.write(result)  # before anything else can fail
     measured = evaluations(task, result.params, say) if task else {}
-    account = result.ledger()
+    account, measure = result.ledger(), result.meter()
     steps = result.history[-1].step if result.history else 0
     tensors = _tensors(result, account) if table or say.json else []
     record: dict[str, Any] = {
@@ -54,8 +55,9 @@ def report(
         "least_snr": min((signal.snr for signal in result.signals.values()), default=math.inf),
         "weak": [{"name": name, "snr": snr} for name, snr in result.weak], "tensors": tensors, **measured,
         "calibration": result.calibration and {
-            **vars(result.calibration), "seconds": dict(seconds),
-            "quality": result.calibration.quality and vars(result.calibration.quality),
+            **{key: value for key, value in vars(result.calibration).items() if key != "record"},
+            "seconds": dict(seconds), "quality": result.calibration.quality and vars(result.calibration.quality),
+            "meter": measure and measure.record(),
         },
         "recalibration": result.recalibration and vars(result.recalibration),
     }  # fmt: skip
@@ -64,7 +66,7 @@ def report(
         record |= {"asked": str(fitted.budget), "bits_per_weight": fitted.bits_per_weight, "snr": fitted.snr,
                    "step": fitted.step or None, "passes": fitted.passes,
                    "kept_lossless": list(fitted.lossless)}  # fmt: skip
-    lines = _lines(result, account, file.path, measured, seconds)
+    lines = _lines(result, account, file.path, measured, seconds) + ([above(measure)] if measure else [])
     say.report(record, *([_table(tensors, trained=bool(result.history))] if table else []), *lines)
 
 

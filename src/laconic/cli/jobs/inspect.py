@@ -4,7 +4,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from laconic.cli.console import Output, in_bytes, table
+from laconic.errors import FormatError
 from laconic.format import container
+from laconic.insight.gap import Gap, gap
 from laconic.insight.ledger import Ledger, ledger
 
 if TYPE_CHECKING:
@@ -15,6 +17,10 @@ def inspect(say: Output, source: Path, limit: int | None, rules: "Comparison | N
     """Print the account, and where there are rules what they say."""
     with container.open(source, limit) as file, say.progress("reading", max(1, len(file))) as tick:
         account, metadata = ledger(file, tick), dict(file.metadata)
+        try:
+            measured, why = gap(file, account), ""
+        except FormatError as error:
+            measured, why = None, str(error)
     record = {"file": str(source), "metadata": metadata, **account.records()}
     columns = {"tensor": "left", "shape": "right", "code": "left", "bytes": "right", "entropy": "right",
                "share": "right", "as published": "right"}  # fmt: skip
@@ -31,11 +37,36 @@ def inspect(say: Output, source: Path, limit: int | None, rules: "Comparison | N
         for entry in account.entries
     ]
     shown: list[Any] = [table(f"{source.name} ({_about(metadata)})", columns, rows), *_totals(account)]
+    record["meter"] = measured and measured.record()
+    if measured is not None:
+        shown += metered(measured)
+    elif why:
+        record["meter_ignored"] = why
+        shown.append(f"no word on the limit: {why}")
     if rules is not None:
         report = rules.report(say, source, limit)
         record["golden"] = report
         shown += rules.shown(report)
     say.result(record, *shown)
+
+
+def metered(measured: Gap) -> list[Any]:
+    """Return a table of the calibrated weights, and where the bits above the limit are."""
+    columns = {"calibrated": "left", "bits": "right", "R(D)": "right", "residual": "right", "objective": "right",
+               "with α": "right"}  # fmt: skip
+    rows = [
+        (row.name, f"{row.bits:.3f}", f"{row.limit:.3g}", f"{row.residual:.4f}", f"{row.objective:.3g}",
+         f"{row.factored:.3g}")
+        for row in measured.rows
+    ]  # fmt: skip
+    return [table("beside the limit, golden rules under Σ", columns, rows), above(measured)]
+
+
+def above(measured: Gap) -> str:
+    """Return where the bits above the limit are, in one line."""
+    parts = ", ".join(f"{part} {bits:.3f}" for part, bits in measured.parts.items())
+    below = "; model below 0: more is known of weights than Gaussians" if measured.parts["model"] < 0 else ""
+    return f"{measured.above:.3f} bits a weight above R(D), {measured.limit:.3f}: {parts}{below}"
 
 
 def _about(metadata: dict[str, str]) -> str:

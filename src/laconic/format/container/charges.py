@@ -1,10 +1,12 @@
 """Where the bytes of a file are: a charge for each tensor; they sum to the file exactly."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
+from laconic.format.codes import CODES
 from laconic.format.codes.describe import describe
 from laconic.format.container.records import outline_of, stream_numbers
 from laconic.format.container.table import Record, Table
@@ -44,6 +46,18 @@ def charges(table: Table, file_bytes: int) -> list[Charge]:
     own = [_charge(name, record, table, shares.get(name, 0)) for name, record in table.tensors.items()]
     rest = file_bytes - sum(charge.bytes for charge in own)
     return [*own, Charge(HEADER, (), "", "header, names, lengths and checksums", rest)]
+
+
+def parts(table: Table, names: Iterable[str]) -> Mapping[str, int]:
+    """Return the bytes of the blocks of some tensors by the names of the parts that they are; what is shared once."""
+    found = dict[int, str]()
+    for record in map(table.tensors.__getitem__, names):
+        own = zip(CODES[record.tag].parts(record.facts), record.parts, strict=True)
+        found |= {part: name for name, part in own if isinstance(part, int)}
+    sizes = Counter[str]()
+    for number, name in found.items():
+        sizes[name] += table.streams[number].length
+    return sizes
 
 
 def _charge(name: str, record: Record, table: Table, share: int) -> Charge:

@@ -2,7 +2,7 @@
 
 import mmap
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +16,7 @@ import numpy as np
 from laconic import interrupts
 from laconic.errors import FormatError
 from laconic.format.codes import Code
-from laconic.format.container.charges import Charge, charges
+from laconic.format.container.charges import Charge, charges, parts
 from laconic.format.container.deflated import inflated
 from laconic.format.container.header import HEADER_BYTES, PLAIN, parse_header
 from laconic.format.container.parsing import parse_table
@@ -142,6 +142,14 @@ class LacFile(Mapping[str, np.ndarray]):
     def charges(self) -> list[Charge]:
         """Return where the bytes are; nothing is decoded. The charges sum to the file exactly."""
         return charges(self._table, len(self._data))
+
+    def parts(self, names: Iterable[str]) -> Mapping[str, int]:
+        """Return the bytes of blocks of some tensors by part, as "payload"; nothing is decoded.
+
+        Args:
+            names: of tensors; what is nested in their codes is left out.
+        """
+        return parts(self._table, names)
 
     def close(self) -> None:
         """Let go of the file; tensors and codes that were read stay."""
