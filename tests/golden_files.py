@@ -155,6 +155,20 @@ def turned():
     }
 
 
+def finer():
+    """Column by column with finer steps of rows: beside one step, and beside steps of columns; classes of all axes."""
+    near, far = Table((0, 3, 12, 30)), Table(tuple(10 + min(3 * m, 100) for m in range(40)))
+    model = Model(4, False, np.int8([3, -9]), ((near, near), (far, near), (near, far)))
+    shared = Grid.of(0.25, model, numbers(70) % 11)
+    steps = replace(shared, step=Values((numbers(10, 10) + 1) / 4096))
+    how = {"transform": "turned", "mode": 15}
+    return {
+        "kernels": GridCode.of_sorted((7, 5, 3, 2), "float32", walk(210, 1, 4, 3), shared, **how),
+        "columns": GridCode.of_sorted((6, 2, 5), "bfloat16", walk(60, 1, 4, 5), steps, **how, start=40),
+        "empty": GridCode.of_sorted((0, 3), "float32", walk(0, 1, 4, 5), shared, transform="turned", mode=8),
+    }
+
+
 def groups():
     """Scales, codebooks of their own, both, neither; a last group that is shorter; a shared codebook and scale."""
     book, scale = Values(np.float32([-1, 0, 0.25])), Values(np.float64([0.3]))
@@ -281,4 +295,5 @@ FILES = {
     "ties": (ties, {"net": "language model"}),
     "kept": (kept, {}),
     "turned": (turned, {}),
+    "finer": (finer, {}),
 }

@@ -100,6 +100,13 @@ def turned(shape, dtype="float32", **how):
     return replace(grid(shape, dtype, spread=wide, **how), transform="turned", step=steps)
 
 
+def finer(code):
+    """The same levels, each row with a finer step."""
+    own, rows = code.scales, np.random.default_rng(4).integers(0, 9, code.shape[0])
+    scales = Symbols(np.concatenate([own.array, rows]), max(own.alphabet, 9))
+    return replace(code, mode=code.mode | 8, scales=scales)
+
+
 def grouped(shape, length=0, own=False, entries=3, scaled=True, dtype="float32", seed=0):
     """Noise in groups, with scales or codebooks of their own."""
     rng, count = np.random.default_rng(seed), int(np.prod(shape))
@@ -146,6 +153,8 @@ def cases():
     yield "turned grid", turned((40, 30), "float16", nu=3, mode=2)
     yield "turned kernels", turned((40, 8, 3, 2), "bfloat16", nu=6, mode=7)
     yield "turned, one step", replace(grid((50, 9), spread=np.geomspace(0.3, 40, 9), mode=3), transform="turned")
+    yield "turned, finer rows", finer(turned((40, 8, 3), "float16", nu=3, mode=3))
+    yield "turned, finer rows, one step", finer(replace(grid((50, 9), mode=1), transform="turned"))
     yield "turned vector", turned((9,), "float64")
     yield "empty turned grid", turned((0, 3))
     yield "pruned grid", sparse((30,), lambda shape, seed: grid(shape))

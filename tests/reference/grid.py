@@ -1,5 +1,7 @@
 """Tag 4: levels times their step."""
 
+from itertools import islice
+
 import numpy as np
 
 from reference import tables
@@ -26,11 +28,16 @@ def grid(shape, dtype, facts, step, model, scales, payload):
     own = [[tables.single(costs_of(source), odd) for odd in range(2 if nu else 1)] for _ in range(number)]
     assert not source.rest()
     pairs = [tables.paired(singles[0]) if in_pairs else [] for singles in own]
-    classes = classes_of(shape, mode, iter(scales[start:].tolist()), number)
+    symbols = iter(scales[start:].tolist())
+    classes = classes_of(shape, mode & 7, symbols, number)
     counts, v = [classes.count(c) for c in range(number)], np.zeros(len(classes))
     places = np.moveaxis(np.arange(len(v)).reshape(shape or 1), 0, -1 if transform == 2 else 0).ravel()
     v[places[np.argsort(np.array(classes)[places], kind="stable")]] = levels(payload, counts, nu, own, pairs)
     o = np.sign(v) * np.array([0, *offsets])[np.minimum(abs(v), len(offsets)).astype(int)]
-    turned = transform == 2 and len(step) > 1
-    found = (v + o / 256).reshape(shape) * step.reshape(shape[1:] or -1 if turned else (-1, *[1] * (len(shape) - 1)))
+    turned, first = transform == 2 and len(step) > 1, (-1, *[1] * (len(shape) - 1))
+    step = step.reshape(shape[1:] or -1 if turned else first)
+    if mode & 8:
+        k = np.array(list(islice(symbols, shape[0])))
+        step = step * (np.where(k % 2, 181 / 256, 1) / 2.0 ** (k // 2)).reshape(first)
+    found = (v + o / 256).reshape(shape) * step
     return kernels(found) if transform == 1 else found

@@ -171,6 +171,7 @@ def _grouped(code: GroupedCode, leaves: Leaves) -> Form:
 def _grid(code: GridCode, leaves: Leaves) -> Form:
     leaves.scaled(code.step)
     levels = torch.from_numpy(moved(code.levels, code.coder.model.offsets)).view(code.shape)
+    levels = levels * torch.from_numpy(code.fineness)
     for axis in range(2, len(code.shape) if code.transform == "cosine" else 0):
         cosines = torch.from_numpy(basis(code.shape[axis]))
         levels = torch.tensordot(levels, cosines, ([axis], [0])).movedim(-1, axis)

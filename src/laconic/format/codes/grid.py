@@ -21,6 +21,12 @@ TRANSFORMS = ("none", "cosine", "turned")
 """What is quantized: the weights, the cosine transform of their kernels, or the weights column by column; the position
 is the number in the file."""
 
+FINER = 8
+"""Bit of a mode: rows have symbols of how much finer their steps are."""
+
+_ROOT = 181 / 256
+"""√½, about: a product with a step of few bits is exact."""
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -58,7 +64,8 @@ class GridCode(Code):
         shape: shape of the tensor.
         dtype: its element type, a float.
         transform: of `TRANSFORMS`.
-        mode: which axes have scale symbols: the sum of 1 (rows), 2 (columns) and 4 (positions).
+        mode: which axes have scale symbols: the sum of 1 (rows), 2 (columns) and 4 (positions); and 8 where each row of
+            a turned grid has one more, k after the others: all its steps are 2^(−k/2) times those that are told.
         start: its first scale symbol among those of all tensors.
         step: the width of a level, one float64 that tensors may share, or one for each row (dimension 0), in a turned
             grid for each column and position: element c · positions + p.
@@ -108,6 +115,15 @@ class GridCode(Code):
         return _scales(self.shape, self.transform, self.mode, self.start, self.scales, self.coder.classes)
 
     @property
+    def fineness(self) -> np.ndarray:
+        """What multiplies the steps of each row, of a shape that multiplies the tensor."""
+        ones = (1,) * (len(self.shape) - 1)
+        if not self.mode & FINER:
+            return np.ones((1, *ones))
+        start = self.start + sum(symbol_counts(self.shape, self.mode & ~FINER))
+        return finer(self.scales.array[start : start + self.shape[0]].astype(np.int64)).reshape(-1, *ones)
+
+    @property
     def step_shape(self) -> tuple[int, ...]:
         """The shape in which the steps multiply the tensor: of all weights, each row, or each column and position."""
         if len(self.step) == 1:
@@ -147,7 +163,7 @@ class GridCode(Code):
 
     def decompress(self) -> np.ndarray:
         """Decode, multiply, and transform back."""
-        single, cosine = len(self.step) == 1, self.transform == "cosine"
+        single, cosine = len(self.step) == 1 and not self.mode & FINER, self.transform == "cosine"
         plain = single and self.dtype == "float32" and not cosine
         scales, step = self.own_scales, float(self.step.array[0]) if single else 1.0
         weights = decode_weights(
@@ -159,7 +175,7 @@ class GridCode(Code):
         weights = scales.unsorted(weights).reshape(self.shape)
         with np.errstate(over="ignore", under="ignore", invalid="ignore"):
             if not single:
-                weights = weights * self.step.array.reshape(self.step_shape)
+                weights = weights * (self.step.array.reshape(self.step_shape) * self.fineness)
             if cosine:
                 kernels = np.empty(self.shape, dtype_of(self.dtype))
                 for some in parts(self.shape):
@@ -191,10 +207,11 @@ class GridCode(Code):
         require(len(step) in (1, max(lines, 1)), f"{len(step)} steps for {lines} {named}")
         require(bool(np.isfinite(step.array).all()), "a step that is not finite")
         require(model.array.dtype == payload.array.dtype == np.uint8, "model and payload of a grid are bytes")
-        require(mode <= ROWS | COLUMNS | POSITIONS, f"a grid of mode {mode}")
+        require(mode <= ROWS | COLUMNS | POSITIONS | FINER, f"a grid of mode {mode}")
+        require(not mode & FINER or (transform == "turned" and len(shape) > 1), f"a {transform} grid of mode {mode}")
         require(transform != "cosine" or transformable(shape), f"a cosine transform of shape {shape}")
         require(scales.alphabet <= MAX_CLASSES, f"scale symbols of an alphabet of {scales.alphabet}")
-        end = start + sum(symbol_counts(shape, mode))
+        end = start + sum(symbol_counts(shape, mode & ~FINER)) + (rows if mode & FINER else 0)
         require(end <= len(scales), f"scale symbols {start} to {end} of {len(scales)}")
         _coder(model.array.tobytes())
         return cls(shape, dtype, transform, mode, start, step, model, scales, payload)
@@ -208,6 +225,15 @@ class GridCode(Code):
         return self.levels
 
 
+def finer(symbols: np.ndarray) -> np.ndarray:
+    """Return 2^(−k/2) of symbols k, to 9 bits.
+
+    >>> finer(np.arange(4)).tolist()
+    [1.0, 0.70703125, 0.5, 0.353515625]
+    """
+    return np.asarray(np.ldexp(np.where(symbols % 2, _ROOT, 1.0), -(symbols // 2)))
+
+
 def coefficients(array: np.ndarray, transform: str) -> np.ndarray:
     """Return what is quantized of the tensor ``array``, float32 or float64, shape (size,)."""
     if transform == "cosine":
@@ -217,6 +243,7 @@ def coefficients(array: np.ndarray, transform: str) -> np.ndarray:
 
 def _scales(shape: tuple[int, ...], transform: str, mode: int, start: int, scales: Symbols, classes: int) -> Scales:
     """Return the scale symbols of one tensor."""
+    mode &= ~FINER
     own = scales.array[start : start + sum(symbol_counts(shape, mode))].astype(np.int64)
     return Scales(shape, mode, own, classes, transform == "turned")
 

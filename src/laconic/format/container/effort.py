@@ -12,6 +12,7 @@ from laconic.format.codes import (
     TileSparseCode,
     TuckerCode,
 )
+from laconic.format.codes.grid import FINER
 from laconic.format.coding import itemsize
 from laconic.format.container.table import Record, Stream
 
@@ -38,7 +39,8 @@ def _multiply_adds(record: Record, nested: list[Record]) -> int:
     if not size or len(shape) < 2:
         return 0
     if kind is GridCode:
-        return PLAIN * size * {_COSINE: sum(shape[2:]), _TURNED: 1}.get(_transform(record), 0)
+        turned = 2 if _is_finer(record) else 1
+        return PLAIN * size * {_COSINE: sum(shape[2:]), _TURNED: turned}.get(_transform(record), 0)
     rounding = ROUNDING * size if itemsize(record.dtype) == 1 else 0
     if kind is LowRankCode:
         return size * _columns(nested[0]) + rounding
@@ -55,6 +57,11 @@ def _transform(record: Record) -> int:
     return next(iter(record.facts), 0)
 
 
+def _is_finer(record: Record) -> bool:
+    """Whether rows of a grid have steps of their own beside those of columns: a step for each weight is made."""
+    return len(record.facts) > 1 and bool(record.facts[1] & FINER)
+
+
 def _columns(matrix: Record) -> int:
     """Return the last dimension of a factor."""
     return matrix.shape[-1] if matrix.shape else 0
@@ -69,7 +76,7 @@ def working_bytes(record: Record, streams: tuple[Stream, ...]) -> int:
     counts = [streams[part].count for part in record.parts if isinstance(part, int)]
     own = 0
     if kind is GridCode:  # levels as float64 or int64, in the order of classes and in their own; turned, line by line
-        own = {_COSINE: 34, _TURNED: 25}.get(_transform(record), 17) * size
+        own = {_COSINE: 34, _TURNED: 33 if _is_finer(record) else 25}.get(_transform(record), 17) * size
     elif kind is TileSparseCode:
         own = 3 * size
     elif kind is CodebookCode:  # the codebook is rounded
