@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
 
 from laconic.calibrate.calibration import SAMPLES, Calibration
 from laconic.calibrate.compressed import TRIES, Ready, passes_of
 from laconic.calibrate.network import Tick
 from laconic.cli import console, options
-from laconic.cli.console import Output, interruptible
+from laconic.cli.console import Output
 from laconic.cli.groups import values
 from laconic.errors import PlanError, listed
 from laconic.insight.ledger import REFERENCE_BYTES
@@ -41,7 +42,7 @@ def require_calibratable(
 
 def calibrated(
     say: Output, network: Untied, task: Task, budget: Budget, lossless: Collection[str], quality: options.Quality,
-    calibrating: options.Calibrating, notes: Mapping[str, str], seed: int,
+    calibrating: options.Calibrating, notes: Mapping[str, str], seed: int, folder: Path, job: Mapping[str, str],
 ) -> tuple[Result, dict[str, float]]:  # fmt: skip
     """Return the result within a budget, and the seconds that each stage took; it says what is calibrated before.
 
@@ -55,21 +56,23 @@ def calibrated(
         calibrating: what is looked at.
         notes: metadata of the file.
         seed: of the order of the training split.
+        folder: for what has been decided; it may have some.
+        job: what must be the same when it is resumed.
     """
     began = time.monotonic()
     notes = {**notes, **buffers_told(network, buffers_of(task.module))}
     kept = Plan({}).keeping(list(lossless)).kept(network)
-    with interruptible(lambda: "Nothing has been written"):
-        samples = SAMPLES if calibrating.samples is None else calibrating.samples
-        ready = readied(
-            say, network, Calibration.of(task, samples=samples, seed=seed), kept, fold=not calibrating.no_fold
+    samples = SAMPLES if calibrating.samples is None else calibrating.samples
+    ready = readied(say, network, Calibration.of(task, samples=samples, seed=seed), kept, fold=not calibrating.no_fold)
+    prepared = time.monotonic()
+    ready = ready.resuming(folder, job)
+    if ready.network.journal and (decided := ready.network.journal.decided):
+        say.note(f"resuming after {decided} weights, of all passes")
+    passes = passes_of(quality.value) if budget.is_of_outputs else len(TRIES[quality.value])
+    with say.progress("pass 1", passes) as bar:
+        fitted, told = ready.fitted(
+            budget, quality.value, notes, reference_bytes=int(notes[REFERENCE_BYTES]), tick=passing(bar, passes)
         )
-        prepared = time.monotonic()
-        passes = passes_of(quality.value) if budget.is_of_outputs else len(TRIES[quality.value])
-        with say.progress("pass 1", passes) as bar:
-            fitted, told = ready.fitted(
-                budget, quality.value, notes, reference_bytes=int(notes[REFERENCE_BYTES]), tick=passing(bar, passes)
-            )
     seconds = {"statistics": prepared - began, "weights": time.monotonic() - prepared}
     result = Result(fitted.codes, notes, fitted=fitted, signals=fitted.signals, calibration=told)
     return result, seconds
