@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from laconic.calibrate.budgeted import Trial, around, expected, fit
 from laconic.calibrate.calibration import Calibration
-from laconic.calibrate.journal import Journal, identity, remove
+from laconic.calibrate.journal import Journal, remove
 from laconic.calibrate.meeting import Survey
 from laconic.calibrate.network import Network, Tick, silent
 from laconic.calibrate.network import network as ready
@@ -147,19 +147,9 @@ class Ready:
             raise DataError("the network's outputs on the calibration samples that are held out are NaN or infinite")
         return cls(whole, survey, folding, every, tuple(kept), weights, outputs)
 
-    def resuming(self, folder: Path, job: Mapping[str, str]) -> "Ready":
-        """Return it with a journal: passes keep there what they decide, and go on from what they find.
-
-        Args:
-            folder: of the journal.
-            job: all that must be the same, beside network and samples.
-
-        Raises:
-            DataError: when the folder is another job's, or no journal.
-        """
-        calibration = self.network.calibration
-        of = identity(self.network.params, calibration.seen, calibration.unseen)
-        return replace(self, network=replace(self.network, journal=Journal.of(folder, {**job, **of})))
+    def resuming(self, journal: Journal | None) -> "Ready":
+        """Return it with a journal: passes keep there what they decide, and go on from what they find."""
+        return replace(self, network=replace(self.network, journal=journal))
 
     def judged(self, params: Params) -> float:
         """Return how far outputs on samples that have not been seen are from the original's."""
@@ -331,22 +321,24 @@ def calibrated(
         buffers: names that are a module's buffers, which are no weights.
         fold: whether batch normalization may be folded into the layers before it.
         reference_bytes: of the uncompressed file, for a ratio.
-        resume: a folder for what has been decided, see `Ready.resuming`, which is removed at the end.
+        resume: a folder for what has been decided, which is removed at the end.
         tick: told of the progress.
 
     Raises:
         PlanError: for an SNR, a KL of outputs that are no logits, and a budget that is not met.
-        DataError, WeightsError: as `Ready.of` and `Ready.resuming`.
+        DataError, WeightsError: as `Ready.of` and `Journal.of`.
     """
     if budget.snr is not None:
         raise PlanError(
             "calibration does not look at the SNR of weights: give a budget of bits, a size, a ratio, a KL or a drop"
         )
-    whole = Ready.of(network, calibration, lossless=lossless, buffers=buffers, fold=fold, tick=tick)
+    journal = None
     if resume is not None:
         job = {"budget": budget, "quality": quality, "lossless": sorted(lossless), "fold": fold,
                "metadata": sorted(metadata.items()), "threads of torch": torch.get_num_threads()}  # fmt: skip
-        whole = whole.resuming(resume, {key: str(value) for key, value in job.items()})
+        texts = {key: str(value) for key, value in job.items()}
+        journal = Journal.of(resume, texts, network.params, calibration.batches)
+    whole = Ready.of(network, calibration, lossless=lossless, buffers=buffers, fold=fold, tick=tick).resuming(journal)
     found = whole.fitted(budget, quality, metadata, reference_bytes=reference_bytes, tick=tick)
     if resume is not None:
         remove(resume)

@@ -65,19 +65,30 @@ class Journal:
     job: Mapping[str, str]
 
     @classmethod
-    def of(cls, folder: Path, job: Mapping[str, str]) -> "Journal":
+    def of(cls, folder: Path, job: Mapping[str, str], params: Params, batches: Sequence[Batch]) -> "Journal":
         """Return the journal in ``folder``, or a new one where there is none.
+
+        Args:
+            folder: which need not be there.
+            job: whatever must be the same beside what follows, and the versions of packages.
+            params: the network.
+            batches: its samples.
 
         Raises:
             DataError: when the folder is a file, or has other files, or is of another job; it says what differs.
         """
+        job = {**job, **_identity(params, batches)}
         if folder.exists() and not folder.is_dir():
             raise DataError(f"{folder} is a file, and no {_WHAT}, which is a folder: remove it, or name another")
         if (folder / _JOB).exists():
-            require_same(folder, read_state(folder / _JOB, _KIND, _WHAT)[1]["job"], job, "folder")
+            try:
+                _, metadata = read_state(folder / _JOB, _KIND, _WHAT)
+            except DataError as error:
+                raise DataError(f"{folder} cannot be gone on from, remove the folder: {error}") from error
+            require_same(folder, metadata["job"], job, "folder")
         elif folder.exists() and (others := {*folder.iterdir()} - {*folder.glob(_LEFT)}):
             raise DataError(f"{folder} is no {_WHAT}: it has {min(others).name}, and no {_JOB}. Name another folder")
-        return cls(folder, dict(job))
+        return cls(folder, job)
 
     @property
     def decided(self) -> int:
@@ -197,18 +208,11 @@ def remove(folder: Path) -> None:
         folder.rmdir()
 
 
-def identity(params: Params, seen: Iterable[Batch], unseen: Iterable[Batch]) -> dict[str, str]:
-    """Return what makes any pass over a network another one.
-
-    Args:
-        params: the network, as passes find it.
-        seen: samples to calibrate on.
-        unseen: samples to judge by.
-    """
-    samples = (tensor for batch in (*seen, *unseen) for tensor in tensors_in(batch))
+def _identity(params: Params, batches: Sequence[Batch]) -> dict[str, str]:
+    """Return what makes any pass over a network another one, whatever was asked."""
     return {
         "the SHA-256 of the weights": _digest(params.items()),
-        "the SHA-256 of the samples": _digest((str(number), tensor) for number, tensor in enumerate(samples)),
+        "the SHA-256 of the samples": _digest(("", tensor) for tensor in tensors_in(batches)),
         **{f"the version of {name}": _version(name) for name in ("laconic", "numpy", "torch")},
     }
 

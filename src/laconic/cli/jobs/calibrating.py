@@ -6,6 +6,7 @@ from pathlib import Path
 
 from laconic.calibrate.calibration import SAMPLES, Calibration
 from laconic.calibrate.compressed import TRIES, Ready, passes_of
+from laconic.calibrate.journal import Journal
 from laconic.calibrate.network import Tick
 from laconic.cli import console, options
 from laconic.cli.console import Output
@@ -63,11 +64,12 @@ def calibrated(
     notes = {**notes, **buffers_told(network, buffers_of(task.module))}
     kept = Plan({}).keeping(list(lossless)).kept(network)
     samples = SAMPLES if calibrating.samples is None else calibrating.samples
-    ready = readied(say, network, Calibration.of(task, samples=samples, seed=seed), kept, fold=not calibrating.no_fold)
+    calibration = Calibration.of(task, samples=samples, seed=seed)
+    journal = Journal.of(folder, job, network.params, calibration.batches)
+    if journal.decided:
+        say.note(f"resuming after weight {journal.decided}, counted over all passes")
+    ready = readied(say, network, calibration, kept, fold=not calibrating.no_fold).resuming(journal)
     prepared = time.monotonic()
-    ready = ready.resuming(folder, job)
-    if ready.network.journal and (decided := ready.network.journal.decided):
-        say.note(f"resuming after {decided} weights, of all passes")
     passes = passes_of(quality.value) if budget.is_of_outputs else len(TRIES[quality.value])
     with say.progress("pass 1", passes) as bar:
         fitted, told = ready.fitted(

@@ -142,11 +142,11 @@ def _require_fitting(job: Job) -> None:
     train, calibrate = (job.effort is effort for effort in (options.Effort.train, options.Effort.calibrate))
     if job.recalibrate and train:
         raise PlanError("--recalibrate goes with --effort direct: training moves running statistics by itself")
-    if job.idle == ("--resume",) and not train:
-        if not calibrate:
-            raise PlanError("--resume: only --effort train and calibrate take this; weights alone take no time")
-    elif job.idle and not train:
-        raise PlanError(f"{', '.join(one for one in job.idle if one != '--resume')}: only --effort train takes this")
+    idle = [option for option in job.idle if not train and not (calibrate and option == "--resume")]
+    if idle == ["--resume"]:
+        raise PlanError("--resume: only --effort train and --effort calibrate take this; without, no state is kept")
+    if idle:
+        raise PlanError(f"{', '.join(idle)}: only --effort train takes this")
     if calibrate:
         require_calibratable(job.rows, job.matters, job.budget.snr, job.recalibrate)
     elif named := [option for option, value in values(job.calibrating).items() if value]:
