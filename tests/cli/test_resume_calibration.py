@@ -110,9 +110,19 @@ def test_ctrl_c_says_how_to_go_on(net, whole, tmp_path, capsys, monkeypatch, wei
 
 
 def test_force_starts_anew(net, tmp_path, capsys):
+    """Whatever the interrupted run was: with other options, or of the other effort."""
     output, folder = tmp_path / "net.lac", tmp_path / "net.lac.checkpoint"
     fast = compressing(net, output, "--quality", "fast", "--quiet")
-    assert begun(compressing(net, output), tmp_path / "said", ("replace", 3, False)).wait()[0] == -signal.SIGKILL
-    assert "--quality was default, is fast" in refused(capsys, [*fast, "--resume"]).replace("Quality.", "")
+    train = ["compress", net, "-o", output, "--codebook", "2", "--effort", "train", "--steps", "1", "--finetune", "0"]
+    moment = ("replace", 3, False)
+    assert begun(compressing(net, output), tmp_path / "said", moment).wait()[0] == -signal.SIGKILL
+    assert "--quality was " in refused(capsys, [*fast, "--resume"])
+    assert f"{folder} is a folder" in refused(capsys, [*train, "--resume", "--quiet"])
+    assert folder.is_dir()
+    assert run([*map(str, train), "--force", "--quiet"]) == 0
+    assert not folder.exists()
+    folder.write_bytes(b"of training")
+    assert f"{folder} is a file, and no journal" in refused(capsys, [*fast, "--force", "--resume"])
+    assert folder.read_bytes() == b"of training"
     assert run([*fast, "--force"]) == 0
     assert not folder.exists()

@@ -202,9 +202,11 @@ class Records:
 
 def remove(folder: Path) -> None:
     """Remove a journal, and nothing else that its folder may have; the job last, that it stays one until then."""
+    if not folder.is_dir():
+        return
     for path in [*folder.glob(_RECORDS), *folder.glob(_LEFT), folder / _JOB]:
         path.unlink(missing_ok=True)
-    with suppress(OSError):  # there is none, or somebody has put something there
+    with suppress(OSError):  # somebody has put something there
         folder.rmdir()
 
 

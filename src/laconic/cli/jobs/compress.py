@@ -9,7 +9,6 @@ from typing import final
 import torch
 
 from laconic import interrupts
-from laconic.calibrate.journal import remove
 from laconic.cli import options
 from laconic.cli.console import Output, in_bytes
 from laconic.cli.groups import values
@@ -17,7 +16,7 @@ from laconic.cli.jobs.calibrating import calibrated, require_calibratable
 from laconic.cli.jobs.figures import Written, report
 from laconic.cli.jobs.metadata import carried
 from laconic.cli.jobs.planning import plan_of
-from laconic.cli.jobs.running import Run, going_on, resumable
+from laconic.cli.jobs.running import Run, cleared, going_on, resumable
 from laconic.cli.jobs.tasks import batches_per_epoch, counted, doubts, fitting, opened, task_for
 from laconic.errors import DataError, PlanError
 from laconic.format.codes import Code
@@ -183,14 +182,14 @@ def _by_calibration(
     run, asked = job.run, job.which.lossless or []
     say.note(*(["training batches are read as --task gives them, augmented where they are"] if job.data.task else []))
     if not going_on(say, job.checkpoint, resume=run.resume, force=run.force):
-        remove(job.checkpoint)
+        cleared(job.checkpoint)
     labels = job.labels(task, {**values(job.budget), **values(job.calibrating), "--lossless": asked})
     of = job.calibrating, {**task.metadata, **notes}, run.seed, job.checkpoint, labels
     with resumable(job.output, job.checkpoint):
         result, seconds = calibrated(say, network, task, budget, asked, job.budget.quality, *of)
         report(say, result, Written(job.output, run.force, run.resume), task, table=job.table, seconds=seconds)
         interrupts.finish()
-    remove(job.checkpoint)  # not before all is said: who is interrupted has not seen the figures
+    cleared(job.checkpoint)  # not before all is said: who is interrupted has not seen the figures
 
 
 def _by_training(
@@ -205,6 +204,8 @@ def _by_training(
         finetune=replace(FINE_TUNING, epochs=of.finetune),
     )  # fmt: skip
     resume = going_on(say, job.checkpoint, resume=run.resume, force=run.force)
+    if not resume and job.checkpoint.is_dir():  # of a calibration; a file is replaced by the first state
+        cleared(job.checkpoint)
     chosen = {**values(job.rows), **values(of), "--plan": "" if job.rows.plan is None else repr(plan)}
     chosen |= {"--importance": repr(plan.importance)} if plan.importance else {}
     running = Run(say, job.checkpoint, job.labels(task, chosen), resume, job.output, run.force)
@@ -214,7 +215,7 @@ def _by_training(
         result = running.compress(network.params, plan, task, how, notes, run.seed, metrics)
         report(say, result, Written(job.output, run.force, run.resume), task, table=job.table)
         interrupts.finish()
-    job.checkpoint.unlink(missing_ok=True)  # not before all is said: who is interrupted has not seen the figures
+    cleared(job.checkpoint)  # not before all is said: who is interrupted has not seen the figures
 
 
 def _weighed(plan: Plan | None, matters: options.Matters) -> Plan | None:
