@@ -65,9 +65,7 @@ def calibrated(
     kept = Plan({}).keeping(list(lossless)).kept(network)
     samples = SAMPLES if calibrating.samples is None else calibrating.samples
     calibration = Calibration.of(task, samples=samples, seed=seed)
-    journal = Journal.of(folder, job, network.params, calibration.batches)
-    if journal.decided:
-        say.note(f"resuming after weight {journal.decided}, counted over all passes")
+    journal = journal_of(say, folder, job, network, calibration)
     ready = readied(say, network, calibration, kept, fold=not calibrating.no_fold).resuming(journal)
     prepared = time.monotonic()
     passes = passes_of(quality.value) if budget.is_of_outputs else len(TRIES[quality.value])
@@ -78,6 +76,16 @@ def calibrated(
     seconds = {"statistics": prepared - began, "weights": time.monotonic() - prepared}
     result = Result(fitted.codes, notes, fitted=fitted, signals=fitted.signals, calibration=told)
     return result, seconds
+
+
+def journal_of(
+    say: Output, folder: Path, job: Mapping[str, str], network: Untied, calibration: Calibration
+) -> Journal:  # fmt: skip
+    """Return the journal of a job, and say where it goes on from; arguments and errors are those of `Journal.of`."""
+    journal = Journal.of(folder, job, network.params, calibration.batches)
+    if journal.decided:
+        say.note(f"resuming after weight {journal.decided}, counted over all passes")
+    return journal
 
 
 def readied(
