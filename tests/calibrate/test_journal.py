@@ -3,6 +3,7 @@
 import errno
 import logging
 import signal
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ class Killed(BaseException):
     """What ends a run."""
 
 
+@cache
 def readied(name: str) -> Ready:
     """A small network, or one that has learned the digits."""
     if name == "digits":
@@ -78,13 +80,13 @@ def killing(after: int) -> Tick:
 @pytest.mark.parametrize(
     ("name", "budget", "quality", "stride"),
     [
-        ("mlp", Budget(bits=3), "default", 1),
+        ("mlp", Budget(bits=3), "default", 2),
         pytest.param("conv", Budget(bits=3.3), "fast", 1, marks=pytest.mark.full),
         ("language", Budget(bits=4), "fast", 3),
         pytest.param("tied", Budget(bits=4), "fast", 1, marks=pytest.mark.full),
         ("twice", Budget(bits=5), "fast", 3),
         ("bfloat16", Budget(bits=3), "fast", 4),
-        ("digits", Budget(kl=0.05), "fast", 2),
+        ("digits", Budget(kl=0.05), "fast", 4),
         pytest.param("digits", Budget(drop=1.0), "default", 1, marks=pytest.mark.full),
     ],
     ids=str,
@@ -125,35 +127,41 @@ def test_a_pass_that_begins_otherwise_has_records_of_its_own(tmp_path, solved):
     assert solved == once
 
 
-def damaged(data: bytes, how: str) -> bytes:
-    """What is left of a record."""
+def damaged(data: bytes, other: bytes) -> list[bytes]:
+    """What may be left of a record, the last one a sound one of another weight."""
     middle = len(data) // 2
-    flipped = bytes([data[middle] ^ 1])
-    return {
-        "empty": b"", "cut": data[:-1], "half": data[:middle], "flipped": data[:middle] + flipped + data[middle + 1 :],
-        "longer": data + b"0", "text": b"of somebody else", "lac": b"\x89LAC\r\n\x1a\n" + data,
-    }[how]  # fmt: skip
+    flipped = data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+    return [
+        b"",
+        data[:-1],
+        data[:middle],
+        flipped,
+        data + b"0",
+        b"of somebody else",
+        b"\x89LAC\r\n\x1a\n" + data,
+        other,
+    ]
 
 
-@pytest.mark.parametrize("how", ["empty", "cut", "half", "flipped", "longer", "text", "lac", "of another weight"])
-def test_what_is_damaged_and_what_comes_after_it_is_done_again(tmp_path, solved, caplog, how):
+def test_what_is_damaged_and_what_comes_after_it_is_done_again(tmp_path, solved, caplog):
     caplog.set_level(logging.WARNING, "laconic")
     ready = readied("mlp")
     whole = file_of(kept(ready, tmp_path), Budget(bits=3))
     names = [subject.name for subject in ready.network.subjects]
-    records = sorted(tmp_path.glob("pass-*-00001.*"), key=lambda path: path.stat().st_mtime_ns)
-    other = records[0].with_name(records[0].name.replace("00001", "00000"))
-    data = records[0].read_bytes()
-    records[0].write_bytes(other.read_bytes() if how == "of another weight" else damaged(data, how))
-    solved.clear()
-    assert file_of(kept(ready, tmp_path), Budget(bits=3)) == whole
-    assert solved == names[1:]
-    assert [record.getMessage().count("decided again") for record in caplog.records] == [1]
-    assert records[0].name in caplog.text
-    assert records[0].read_bytes() == data
+    record = min(tmp_path.glob("pass-*-00001.*"), key=lambda path: path.stat().st_mtime_ns)
+    data, other = (path.read_bytes() for path in (record, record.with_name(record.name.replace("00001", "00000"))))
+    for left in damaged(data, other):
+        solved.clear()
+        caplog.clear()
+        record.write_bytes(left)
+        assert file_of(kept(ready, tmp_path), Budget(bits=3)) == whole
+        assert solved == names[1:]
+        said = f"{record} is damaged: {names[1]} and what comes after it are decided again"
+        assert [one.getMessage() for one in caplog.records] == [said]
+        assert record.read_bytes() == data
 
 
-def test_every_byte_of_a_record_counts(tmp_path, solved, caplog):
+def test_every_byte_of_a_record_counts(tmp_path):
     ready = readied("mlp")
     whole = file_of(kept(ready, tmp_path), Budget(bits=3))
     path = min(tmp_path.glob("pass-*-00002.*"), key=lambda path: path.stat().st_mtime_ns)

@@ -131,8 +131,8 @@ class Records:
                 break
             try:
                 found.append(self._record(place, name))
-            except DataError as error:
-                _LOG.warning("%s; this weight and those after it are decided again", str(error).partition(". ")[0])
+            except DataError:
+                _LOG.warning("%s is damaged: %s and what comes after it are decided again", path, name)
                 for later in range(place, len(names)):
                     self._path(later).unlink(missing_ok=True)
                 break
