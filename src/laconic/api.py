@@ -68,7 +68,7 @@ def compress(
     metrics: Metrics | None = None,
     metadata: Mapping[str, str] | None = None,
     seed: int = 0,
-    resume: LCState | None = None,
+    resume: LCState | str | Path | None = None,
     watch: Watch | None = None,
     threads: int | None = None,
     recalibrate: int = 0,
@@ -117,7 +117,9 @@ def compress(
         metrics: importances by name, in place of what ``importance``, or the plan's, would have estimated.
         metadata: text to store in the file beside the task's.
         seed: of batches and dropout: the same seed gives the same file.
-        resume: a state that ``watch`` was given in an earlier run with the same arguments.
+        resume: a state that ``watch`` was given in an earlier run with the same arguments; for ``effort="calibrate"`` a
+            folder of its own: what has been decided is kept there, weight after weight, until the end, and a call with
+            the same arguments goes on from there. Either ends with the bytes of a run that nothing has interrupted.
         watch: is given every LC state, and one after each epoch of fine-tuning; progress bars and checkpoints live
             there.
         threads: with a budget, tensors that are worked on at a time: the cores there are unless given. The file is the
@@ -137,7 +139,8 @@ def compress(
         PlanError: when the plan does not fit, or ``effort="train"``, an importance or ``recalibrate`` has no
             task, or when there are no running statistics to recalibrate; for two budgets, and for a budget and
             ``effort="train"``.
-        DataError: when the task has fewer than two times ``recalibrate`` training samples.
+        DataError: when the task has fewer than two times ``recalibrate`` training samples, or the folder to resume from
+            is that of a run with other arguments.
         UnsupportedMetric: when a compression, or a budget, cannot honour the metric of its tensor.
         WeightsError: for weights that cannot be compressed, and when training diverges.
 
@@ -157,10 +160,11 @@ def compress(
     plan, budget = _parted(plan, _one_budget(plan, budget, named, effort), lossless)
     asked, effort = effort, _effort(effort, task, budget, recalibrate, calibration is not None)
     if effort == "calibrate":
-        others = {"importance": importance, "metrics": metrics, "training": training, "resume": resume, "watch": watch}
+        others = {"importance": importance, "metrics": metrics, "training": training, "watch": watch}
         _require_calibratable(plan, others)
     elif samples is not None or not fold or not meter:
         raise PlanError(f"samples and fold go with effort 'calibrate', not {effort!r}, and so does meter")
+    state, folder = _resumed(resume, effort)
     if training is not None and asked is None and effort == "direct":
         raise PlanError("training goes with effort 'train': a plan or a compression, and a task with training data")
     if quality not in QUALITIES or (quality != "default" and not budget):
@@ -176,7 +180,7 @@ def compress(
     plan = plan.on(module) if isinstance(plan, Plan) else weights_only(plan, whole.params, buffers)
     if importance is not None:
         plan = replace(plan, importance=Importance(importance) if isinstance(importance, str) else importance)
-    metrics = plan.metrics(task, whole.params) if metrics is None and resume is None else metrics
+    metrics = plan.metrics(task, whole.params) if metrics is None and state is None else metrics
     metrics = metrics and {whole.names.get(name, name): metric for name, metric in metrics.items()}
     if budget and effort == "calibrate":
         notes |= buffers_told(whole, buffers)
@@ -186,7 +190,7 @@ def compress(
         source = Calibration.of(task or cast(nn.Module, module), calibration, how_many, seed)
         fitted, told = calibrated(
             whole, source, budget, quality, notes, lossless=plan.kept(whole), buffers=buffers, fold=fold,
-            reference_bytes=reference, meter=meter,
+            reference_bytes=reference, meter=meter, resume=folder,
         )  # fmt: skip
         notes |= told.record
         return Result(fitted.codes, notes, fitted=fitted, signals=fitted.signals, calibration=told)
@@ -201,7 +205,7 @@ def compress(
         return recalibrated(result, whole, task, recalibrate, seed)
     plan, whole = plan.settled(whole, metrics, alike=effort == "direct")
     if effort == "train" and task is not None:
-        return _trained(whole, plan, task, metrics, training or Training(), notes, seed, resume, watch)
+        return _trained(whole, plan, task, metrics, training or Training(), notes, seed, state, watch)
     with plan.advising():
         codes = {name: code for group in direct(whole.params, plan, metrics) for name, code in group.items()}
     codes = compact({name: codes[name] for name in whole.params})
@@ -227,6 +231,23 @@ def _trained(
     codes = compact(FineTuning.of(task, state.all_codes).tuned(state.tuning))
     kept = left(whole, codes, task.module, moved=True)
     return Result(whole.named(codes), notes, tuple(history), fixed=tuple(state.fixed), signals=kept)
+
+
+def _resumed(resume: LCState | str | Path | None, effort: Effort) -> tuple[LCState | None, Path | None]:
+    """Return the state, or the folder, to go on from, if either.
+
+    Raises:
+        PlanError: for one of another effort.
+    """
+    if isinstance(resume, str | Path):
+        if effort != "calibrate":
+            raise PlanError(
+                f"resume is a folder for effort 'calibrate', not {effort!r}, which takes a state: see watch"
+            )
+        return None, Path(resume)
+    if resume is not None and effort == "calibrate":
+        raise PlanError("resume is a folder for effort 'calibrate', no state: what has been decided is kept there")
+    return resume, None
 
 
 def _require_calibratable(plan: Plan | Compression, given: Mapping[str, Any]) -> None:

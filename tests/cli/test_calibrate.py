@@ -1,12 +1,9 @@
 """`laconic compress --effort calibrate`: what layers read decides, what is said of it, and what does not go with it."""
 
-import signal
-
 import pytest
 import torch
 
 import laconic
-from laconic.calibrate import budgeted
 from laconic.calibrate.calibration import SAMPLES
 from laconic.cli import run
 from laconic.cli.jobs.calibrating import passing
@@ -151,7 +148,7 @@ REFUSED = {
     "--recalibrate 9": "--recalibrate does not go with --effort calibrate: it takes care of running statistics itself",
     "--snr 9": "--snr does not go with --effort calibrate: it does not look at the error of weights; name --bits",
     "--steps 9 --lr 1": "--steps, --lr: only --effort train takes this",
-    "--resume": "--resume: only --effort train takes this",
+    "--effort direct --resume": "--resume: only --effort train and --effort calibrate take this",
     "--bits 2": "--effort calibrate needs a task, to measure on its data; the weights do not say what they are",
     "--effort direct --samples 9 --no-fold": "--samples, --no-fold: only --effort calibrate takes this",
     "--effort train --codebook 2 --no-fold": "--no-fold: only --effort calibrate takes this",
@@ -179,23 +176,6 @@ def test_python_refuses_what_calibration_would_not_heed(given):
         laconic.compress(
             net, laconic.Plan({"weight": laconic.AdaptiveCodebook(2)}), bits=9, calibration=torch.ones(8, 4)
         )
-
-
-def test_an_interruption_says_that_nothing_has_been_written(capsys, net, tmp_path, monkeypatch):
-    passed, output = budgeted.passed, tmp_path / "a.lac"
-
-    def interrupted(*given, **named):
-        signal.raise_signal(signal.SIGINT)
-        return passed(*given, **named)
-
-    monkeypatch.setattr(budgeted, "passed", interrupted)
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have started us to ignore it
-    try:
-        assert run(["compress", str(net), "-o", str(output), "--bits", "2", *CALIBRATE, "--quiet"]) == 130
-    finally:
-        signal.signal(signal.SIGINT, before)
-    assert capsys.readouterr() == ("", "interrupted. Nothing has been written\n")
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_samples_are_plain_images_and_as_many_as_the_help_says(call, net, tmp_path, monkeypatch):

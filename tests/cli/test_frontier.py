@@ -1,9 +1,11 @@
 """Files of several sizes, and weights ranked, on the command line."""
 
+import signal
 from pathlib import Path
 
 import pytest
 
+from laconic.calibrate import sequence
 from laconic.cli import run
 from laconic.csteps.uniform_grid import UniformGrid
 from laconic.plans.plan import load_plan
@@ -36,6 +38,40 @@ def test_a_frontier_keeps_the_files_on_the_hull(call, net, tmp_path, capsys):
     own.write_bytes(b"of somebody else")
     call("frontier", net, "-o", folder, "--bits", "1", "--quality", "fast", *LESS, "--force")
     assert {path.name for path in folder.glob("*.lac")} == {"1.lac", "mine.lac"}
+
+
+def test_a_frontier_goes_on_at_the_weight_that_it_was_at(call, net, tmp_path, capsys, monkeypatch):
+    whole, folder, calls, stops, solve = tmp_path / "whole", tmp_path / "curve", [], [], sequence.quantized
+
+    def interrupted(network, subject, *rest):
+        calls.append(subject.name)
+        if len(calls) in stops:
+            signal.raise_signal(signal.SIGINT)
+        return solve(network, subject, *rest)
+
+    monkeypatch.setattr(sequence, "quantized", interrupted)
+    command = ["frontier", str(net), "--bits", "1,2", "--quality", "fast", "--samples", "200", "--quiet", "-o"]
+    call(*command, whole)
+    once = list(calls)
+    calls.clear()
+    stops.append(len(once) - 1)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have started us to ignore it
+    try:
+        assert run([*command, str(folder)]) == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
+    said, file = capsys.readouterr().err, folder / "1.lac"
+    way = f"Go on with the same command and --resume (from {folder}.checkpoint)"
+    assert said == f"interrupted. There are {file}. {way}\n"
+    assert run([*command, str(folder), "--resume", "--seed", "1"]) == 1
+    assert "--seed was 0, is 1" in capsys.readouterr().err
+    stops.clear()
+    call(*command, folder, "--resume")
+    assert calls == [*once[:-1], *once[-2:]]
+    assert {path.name for path in folder.iterdir()} == {path.name for path in whole.iterdir()}
+    for path in whole.glob("*.lac"):
+        assert (folder / path.name).read_bytes() == path.read_bytes()
+    assert not folder.with_name("curve.checkpoint").exists()
 
 
 def test_weights_are_ranked_and_a_plan_is_written(call, net, tmp_path):

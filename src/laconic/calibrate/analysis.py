@@ -13,7 +13,7 @@ from laconic.calibrate.network import Tick, silent
 from laconic.calibrate.rates import expected_counts
 from laconic.calibrate.sequence import bits_of, level_of, quantized
 from laconic.format.coding.fitting import smoothed_costs
-from laconic.models.params import to_numpy
+from laconic.models.params import Params, to_numpy
 from laconic.theory.rate_distortion import Sources
 
 _WHOLE = 4.0  # times the largest weight is a step at which all are 0
@@ -60,13 +60,14 @@ def analysed(ready: Ready, bits: float, tick: Tick = silent) -> tuple[float, lis
     """
     network, sources, how = ready.network, spectra(ready), TRIES["default"][0]
     level, costs = level_of(network.subjects, {}, bits * ready.weights), smoothed_costs(expected_counts(how.nu))
-    taken, changed = dict[str, float](), {}
+    taken, changed = dict[str, float](), dict[str, Params]()
     with network.following(drift=False) as follower:
         for done, subject in enumerate(network.subjects):
             interrupts.check()
             tick("weights", done, 2 * len(network.subjects))
-            _, counts, changed[subject.name] = quantized(network, subject, network.params, follower, level, costs, how)
-            taken[subject.name] = bits_of(counts, costs) / 8
+            one = quantized(network, subject, network.params, follower, level, costs, how)
+            changed[subject.name] = one.changed
+            taken[subject.name] = bits_of(one.counts, costs) / 8
     measured, names = dict[str, float](), {first: name for name, first in reversed(list(ready.names.items()))}
     for name, own in changed.items():
         tick("weights", len(changed) + len(measured), 2 * len(changed))

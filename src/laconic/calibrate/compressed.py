@@ -4,6 +4,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from pathlib import Path
 from typing import final
 
 import torch
@@ -11,6 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from laconic.calibrate.budgeted import Trial, around, expected, fit
 from laconic.calibrate.calibration import Calibration
+from laconic.calibrate.journal import Journal, remove
 from laconic.calibrate.meeting import Survey
 from laconic.calibrate.meter import Meter
 from laconic.calibrate.metering import meter_of, recorded, reserved
@@ -150,6 +152,10 @@ class Ready:
         if not bool(outputs.isfinite().all()):
             raise DataError("the network's outputs on the calibration samples that are held out are NaN or infinite")
         return cls(whole, survey, folding, every, tuple(kept), weights, outputs)
+
+    def resuming(self, journal: Journal | None) -> "Ready":
+        """Return it with a journal: passes keep there what they decide, and go on from what they find."""
+        return replace(self, network=replace(self.network, journal=journal))
 
     def judged(self, params: Params) -> float:
         """Return how far outputs on samples that have not been seen are from the original's."""
@@ -313,7 +319,7 @@ def passes_of(quality: str) -> int:
 def calibrated(
     network: Untied, calibration: Calibration, budget: Budget, quality: str, metadata: Mapping[str, str],
     *, lossless: Collection[str] = (), buffers: Collection[str] = (), fold: bool = True,
-    reference_bytes: int | None = None, meter: bool = False, tick: Tick = silent,
+    reference_bytes: int | None = None, meter: bool = False, resume: Path | None = None, tick: Tick = silent,
 ) -> tuple[Fitted, Told]:  # fmt: skip
     """Return a network within its budget, its weights chosen by what its layers read.
 
@@ -328,18 +334,28 @@ def calibrated(
         fold: whether batch normalization may be folded into the layers before it.
         reference_bytes: of the uncompressed file, for a ratio.
         meter: as for `Ready.fitted`.
+        resume: a folder for what has been decided, which is removed at the end.
         tick: told of the progress.
 
     Raises:
         PlanError: for an SNR, a KL of outputs that are no logits, and a budget that is not met.
-        DataError, WeightsError: as `Ready.of`.
+        DataError, WeightsError: as `Ready.of` and `Journal.of`.
     """
     if budget.snr is not None:
         raise PlanError(
             "calibration does not look at the SNR of weights: give a budget of bits, a size, a ratio, a KL or a drop"
         )
-    whole = Ready.of(network, calibration, lossless=lossless, buffers=buffers, fold=fold, tick=tick)
-    return whole.fitted(budget, quality, metadata, reference_bytes=reference_bytes, meter=meter, tick=tick)
+    journal = None
+    if resume is not None:
+        job = {"budget": budget, "quality": quality, "lossless": sorted(lossless), "fold": fold,
+               "metadata": sorted(metadata.items()), "threads of torch": torch.get_num_threads()}  # fmt: skip
+        texts = {key: str(value) for key, value in job.items()}
+        journal = Journal.of(resume, texts, network.params, calibration.batches)
+    whole = Ready.of(network, calibration, lossless=lossless, buffers=buffers, fold=fold, tick=tick).resuming(journal)
+    found = whole.fitted(budget, quality, metadata, reference_bytes=reference_bytes, meter=meter, tick=tick)
+    if resume is not None:
+        remove(resume)
+    return found
 
 
 def _by_module(calibration: Calibration, network: Untied) -> tuple[dict[str, torch.Tensor], dict[str, str]]:

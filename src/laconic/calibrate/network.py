@@ -15,6 +15,7 @@ import numpy as np
 from torch import Tensor
 
 from laconic.calibrate.calibration import Calibration
+from laconic.calibrate.journal import Journal
 from laconic.calibrate.meeting import Survey
 from laconic.calibrate.rates import Rate, suited
 from laconic.calibrate.sequential import Recursion
@@ -77,6 +78,7 @@ class Network:
         subjects: the weights, those that are not met first, the others in the order in which they are used.
         positions: of a sample, at most, that statistics are taken of.
         guessed: weights that no gradient of the outputs reaches.
+        journal: what passes have decided, where this is kept.
     """
 
     calibration: Calibration
@@ -85,6 +87,7 @@ class Network:
     subjects: tuple[Subject, ...]
     positions: int | None
     guessed: tuple[str, ...] = ()
+    journal: Journal | None = None
 
     def following(self, *, drift: bool = True) -> AbstractContextManager[Follower]:
         """Give the network and one that is compressed, side by side, or, without ``drift``, the network alone."""

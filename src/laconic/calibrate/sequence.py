@@ -6,6 +6,7 @@ of the others must be for all to take what is asked.
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import final
 
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 from laconic import interrupts
+from laconic.calibrate.journal import Chosen
 from laconic.calibrate.network import Network, Subject, Tick, alone
 from laconic.calibrate.rates import suited
 from laconic.calibrate.sequential import SLOPE, Recursion, Rounded, prepared
@@ -56,7 +58,7 @@ def passed(
     network: Network, level: float, budget: float, costs: np.ndarray, how: Recursion, tick: Tick,
     ratios: Mapping[str, float],
 ) -> Calibrated:  # fmt: skip
-    """Return the network quantized.
+    """Return the network quantized; what its journal knows of this pass is not done again.
 
     Args:
         network: ready.
@@ -70,17 +72,25 @@ def passed(
     params, rounded = dict(network.params), dict[str, Rounded]()
     counts = np.zeros((MAX_CLASSES, 2 if how.nu else 1, 128), np.int64)
     spent, planned, now, found = 0.0, 0.0, level, dict[str, float]()
-    with network.following() as follower:
+    records = network.journal and network.journal.records(level, budget, costs, how, ratios)
+    known = records.read([subject.name for subject in network.subjects]) if records else []
+    with nullcontext() if len(known) == len(network.subjects) else network.following() as follower:
         for done, subject in enumerate(network.subjects):
             interrupts.check()
             tick("weights", done, len(network.subjects))
-            one, own, changed = quantized(network, subject, params, follower, now, costs, how)
-            for name, tensor in changed.items():
-                follower.put(name, tensor)
-            params |= changed
-            rounded[subject.name] = one
-            counts += own
-            taken, scales = bits_of(own, costs), subject.bits(now)
+            if follower is None or done < len(known):
+                one = known[done]
+            else:
+                one = quantized(network, subject, params, follower, now, costs, how)
+                if records:
+                    records.write(done, subject.name, one)
+            for name, tensor in one.changed.items():
+                params[name] = tensor.to(network.params[name].device)
+                if follower is not None:
+                    follower.put(name, params[name])
+            rounded[subject.name] = one.rounded
+            counts += one.counts
+            taken, scales = bits_of(one.counts, costs), subject.bits(now)
             found[subject.name] = max(taken / max(scales, 1.0), _FALLEN)
             spent, planned = spent + taken, planned + scales * ratios.get(subject.name, 1.0)
             now = _level(network.subjects[done + 1 :], ratios, (budget - spent) * planned / max(spent, 1.0), level)
@@ -90,8 +100,8 @@ def passed(
 def quantized(
     network: Network, subject: Subject, params: Params, follower: Follower, level: float, costs: np.ndarray,
     how: Recursion,
-) -> tuple[Rounded, np.ndarray, dict[str, Tensor]]:  # fmt: skip
-    """Return a weight rounded, its counts, and the tensors that change: itself, and the bias that follows.
+) -> Chosen:  # fmt: skip
+    """Return what is decided of a weight.
 
     Args:
         network: ready.
@@ -119,7 +129,7 @@ def quantized(
         before = params[subject.bias]
         shift = torch.from_numpy(met.shift(weights, compressed))
         changed[subject.bias] = (before.double() + shift.to(before.device)).to(before.dtype)
-    return ready.rounded(levels), ready.layer.counts(levels, how.nu, MAX_CLASSES), changed
+    return Chosen(ready.rounded(levels), ready.layer.counts(levels, how.nu, MAX_CLASSES), changed)
 
 
 def bits_of(counts: np.ndarray, costs: np.ndarray) -> float:

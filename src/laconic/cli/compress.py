@@ -65,6 +65,9 @@ def command(
     train: the LC algorithm, which trains the network towards its compressed form; minutes to days, for the smallest
     file of an accuracy. Needs network and data (or a --task), and --codebook, --keep, --rank or a --plan.
 
+    A run of calibrate or train that is stopped or killed goes on with the same command and --resume, where it was, and
+    ends with the same bytes: what it has come to is kept beside the output, as .checkpoint, until all is done.
+
     Unless you say what to make, it is a file of 4 bits per weight. Biases and the parameters of normalisation layers
     are stored lossless unless a plan says otherwise.
 

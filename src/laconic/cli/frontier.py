@@ -14,7 +14,7 @@ def command(
     weights: options.Checkpoint,
     output: Annotated[Path, typer.Option("--output", "-o", help="The folder to write.", rich_help_panel=groups.RUN)],
     subject: options.Subject,
-    run: options.Run,
+    run: options.LongRun,
     say: Output,
     bits: Annotated[
         str,
@@ -25,7 +25,6 @@ def command(
         typer.Option(help="How hard to try: fast, default (3 passes), max.", rich_help_panel=groups.WHAT),
     ] = options.Quality.default,
     samples: options.Samples = None,
-    force: options.Force = False,
     key: options.Key = None,
 ) -> None:
     """Compress a network to several sizes by what its layers read, and show what each size is worth.
@@ -39,6 +38,8 @@ def command(
     Beside each file stands R(D) at its distance: the bits a weight that Gaussian weights of the layers' mean squares
     need in theory, inputs with all their correlations, which nothing pays for. It is no floor for other weights.
 
+    A run that is stopped or killed goes on with the same command and --resume, at the weight that it was at.
+
     Examples:
       laconic frontier net.safetensors -o curve --net lenet300 --data digits
 
@@ -46,4 +47,4 @@ def command(
     """
     from laconic.cli.jobs.frontier import Job, draw
 
-    draw(Job(weights, key, output, subject, tuple(options.numbers(bits)), quality, samples, run, force), say)
+    draw(Job(weights, key, output, subject, tuple(options.numbers(bits)), quality, samples, run), say)

@@ -5,7 +5,6 @@ it ends with the same bytes as one that was never interrupted.
 """
 
 import json
-import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -18,8 +17,8 @@ from laconic.errors import DataError
 from laconic.format import container
 from laconic.lc.schedule import Progress
 from laconic.lc.state import LCState
-from laconic.models.checkpoints import load_checkpoint, save_checkpoint
-from laconic.models.params import Params, to_numpy
+from laconic.models.params import to_numpy
+from laconic.models.states import job_text, read_state, require_same, write_state
 from laconic.training.trainer import packed, unpacked
 
 _KIND = "lc state 1"
@@ -43,11 +42,10 @@ def save_state(path: Path, state: LCState, job: Mapping[str, str], history: list
     tensors |= {_TUNING + name: tensor for name, tensor in tuning.items()}
     metadata = {
         **marks,
-        "laconic": _KIND,
-        "job": json.dumps(dict(job), sort_keys=True),
+        "job": job_text(job),
         "history": json.dumps([asdict(progress) for progress in history]),
     }
-    save_checkpoint(path, tensors, {**metadata, "checksum": _checksum(tensors, metadata)}, force=True)
+    write_state(path, _KIND, tensors, metadata)
 
 
 def load_state(path: Path, start: LCState, job: Mapping[str, str]) -> tuple[LCState, list[Progress]]:
@@ -61,16 +59,8 @@ def load_state(path: Path, start: LCState, job: Mapping[str, str]) -> tuple[LCSt
     Raises:
         DataError: when the file is no LC state, is damaged, or is that of another job; the message says what differs.
     """
-    tensors, metadata = load_checkpoint(path)
-    if metadata.get("laconic") != _KIND:
-        raise DataError(f"{path} is no checkpoint of the LC algorithm")
-    if metadata.pop("checksum", "") != _checksum(tensors, metadata):
-        raise DataError(f"{path} is damaged: its checksum does not fit. Remove it, and start the run again")
-    saved = json.loads(metadata["job"])
-    differs = sorted(key for key in saved.keys() | job.keys() if saved.get(key) != job.get(key))
-    if differs:
-        changes = "; ".join(f"{key} was {saved.get(key)}, is {job.get(key)}" for key in differs)
-        raise DataError(f"{path} belongs to another run: {changes}. Repeat that run's options, or remove the file")
+    tensors, metadata = read_state(path, _KIND, "checkpoint of the LC algorithm")
+    require_same(path, metadata["job"], job)
     groups: dict[str, dict[str, Tensor]] = {group: {} for group in _GROUPS}
     for key, tensor in tensors.items():
         group, _, name = key.partition("/")
@@ -96,13 +86,3 @@ def load_state(path: Path, start: LCState, job: Mapping[str, str]) -> tuple[LCSt
         tuning=unpacked(tuning, metadata) if tuning else None,
     )
     return state, history
-
-
-def _checksum(tensors: Params, metadata: Mapping[str, str]) -> str:
-    """Return the CRC-32 of everything in the file: safetensors has none of its own."""
-    crc = zlib.crc32(json.dumps(dict(metadata), sort_keys=True).encode())
-    for name in sorted(tensors):
-        array = to_numpy(tensors[name])
-        crc = zlib.crc32(f"{name} {array.dtype} {array.shape}".encode(), crc)
-        crc = zlib.crc32(array.tobytes(), crc)
-    return f"{crc:08x}"

@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
 
 from laconic.calibrate.calibration import SAMPLES, Calibration
 from laconic.calibrate.compressed import TRIES, Ready, passes_of
+from laconic.calibrate.journal import Journal
 from laconic.calibrate.network import Tick
 from laconic.cli import console, options
-from laconic.cli.console import Output, interruptible
+from laconic.cli.console import Output
 from laconic.cli.groups import values
 from laconic.errors import PlanError, listed
 from laconic.insight.ledger import REFERENCE_BYTES
@@ -41,7 +43,7 @@ def require_calibratable(
 
 def calibrated(
     say: Output, network: Untied, task: Task, budget: Budget, lossless: Collection[str], quality: options.Quality,
-    calibrating: options.Calibrating, notes: Mapping[str, str], seed: int,
+    calibrating: options.Calibrating, notes: Mapping[str, str], seed: int, folder: Path, job: Mapping[str, str],
 ) -> tuple[Result, dict[str, float]]:  # fmt: skip
     """Return the result within a budget, and the seconds that each stage took; it says what is calibrated before.
 
@@ -55,29 +57,40 @@ def calibrated(
         calibrating: what is looked at.
         notes: metadata of the file.
         seed: of the order of the training split.
+        folder: for what has been decided; it may have some.
+        job: what must be the same when it is resumed.
     """
     began = time.monotonic()
     notes = {**notes, **buffers_told(network, buffers_of(task.module))}
     kept = Plan({}).keeping(list(lossless)).kept(network)
-    with interruptible(lambda: "Nothing has been written"):
-        samples = SAMPLES if calibrating.samples is None else calibrating.samples
-        ready = readied(
-            say, network, Calibration.of(task, samples=samples, seed=seed), kept, fold=not calibrating.no_fold
-        )
-        prepared = time.monotonic()
-        passes = passes_of(quality.value) if budget.is_of_outputs else len(TRIES[quality.value])
-        stages = dict[str, float]()
-        with say.progress("pass 1", passes) as bar:
-            fitted, told = ready.fitted(
-                budget, quality.value, notes, reference_bytes=int(notes[REFERENCE_BYTES]),
-                meter=not calibrating.no_meter, tick=timing(passing(bar, passes), stages),
-            )  # fmt: skip
+    samples = SAMPLES if calibrating.samples is None else calibrating.samples
+    calibration = Calibration.of(task, samples=samples, seed=seed)
+    journal = journal_of(say, folder, job, network, calibration)
+    ready = readied(say, network, calibration, kept, fold=not calibrating.no_fold).resuming(journal)
+    prepared = time.monotonic()
+    passes = passes_of(quality.value) if budget.is_of_outputs else len(TRIES[quality.value])
+    stages = dict[str, float]()
+    with say.progress("pass 1", passes) as bar:
+        fitted, told = ready.fitted(
+            budget, quality.value, notes, reference_bytes=int(notes[REFERENCE_BYTES]),
+            meter=not calibrating.no_meter, tick=timing(passing(bar, passes), stages),
+        )  # fmt: skip
     ended = time.monotonic()
     measured = stages.get("meter", ended)
     seconds = {"statistics": prepared - began, "weights": measured - prepared}
     seconds |= {"meter": ended - measured} if told.meter else {}
     result = Result(fitted.codes, {**notes, **told.record}, fitted=fitted, signals=fitted.signals, calibration=told)
     return result, seconds
+
+
+def journal_of(
+    say: Output, folder: Path, job: Mapping[str, str], network: Untied, calibration: Calibration
+) -> Journal:  # fmt: skip
+    """Return the journal of a job, and say where it goes on from; arguments and errors are those of `Journal.of`."""
+    journal = Journal.of(folder, job, network.params, calibration.batches)
+    if journal.decided:
+        say.note(f"resuming after weight {journal.decided}, counted over all passes")
+    return journal
 
 
 def readied(

@@ -16,7 +16,7 @@ from laconic.cli.jobs.calibrating import calibrated, require_calibratable
 from laconic.cli.jobs.figures import Written, report
 from laconic.cli.jobs.metadata import carried
 from laconic.cli.jobs.planning import plan_of
-from laconic.cli.jobs.running import Run, going_on, resumable
+from laconic.cli.jobs.running import Run, cleared, going_on, resumable
 from laconic.cli.jobs.tasks import batches_per_epoch, counted, doubts, fitting, opened, task_for
 from laconic.errors import DataError, PlanError
 from laconic.format.codes import Code
@@ -71,19 +71,16 @@ class Job:
 
     @property
     def checkpoint(self) -> Path:
-        """The file of the state that a run goes on from."""
+        """The file of the state that a run goes on from; of a calibration the folder of its journal."""
         return self.output.with_name(self.output.name + ".checkpoint")
 
-    def labels(self, plan: Plan, task: Task) -> dict[str, str]:
-        """Return what must be the same when it is resumed."""
-        chosen = {**values(self.rows), "--batch": self.data.batch, "--seed": self.run.seed, **values(self.training)}
+    def labels(self, task: Task, chosen: Mapping[str, object]) -> dict[str, str]:
+        """Return what must be the same when it is resumed: options that were chosen, and what every run depends on."""
+        options = {**chosen, "--batch": self.data.batch, "--seed": self.run.seed, "--threads": torch.get_num_threads()}
         return {
-            **{option: str(value) for option, value in chosen.items()},
+            **{option: str(value) for option, value in options.items()},
             "the checkpoint's SHA-256": sha256(self.weights),
-            "--plan": "" if self.rows.plan is None else repr(plan),
-            **({"--importance": repr(plan.importance)} if plan.importance else {}),
             "the task": self.data.task or str(dict(task.metadata)),
-            "--threads": str(torch.get_num_threads()),
         }
 
 
@@ -124,18 +121,15 @@ def compress(job: Job, say: Output) -> None:
         assert plan is not None, "a budget is for direct compression"
         _by_training(job, say, plan, whole, task, notes)
         return
-    seconds: Mapping[str, float] = {}
     if task is not None and budget and calibrating:
-        say.note(*(["training batches are read as --task gives them, augmented where they are"] if data.task else []))
-        of = job.calibrating, {**task.metadata, **notes}, run.seed
-        result, seconds = calibrated(say, whole, task, budget, job.which.lossless or [], job.budget.quality, *of)
-    else:
-        result = _directly(job, say, budget, plan, whole, task, notes)
+        _by_calibration(job, say, budget, whole, task, notes)
+        return
+    result = _directly(job, say, budget, plan, whole, task, notes)
     if task is not None and job.recalibrate:
         result = _recalibrated(job, say, result, whole, task)
     del params, whole  # what was read of the checkpoint leaves the memory
     with resumable(job.output):
-        report(say, result, Written(job.output, run.force), task, table=job.table, seconds=seconds)
+        report(say, result, Written(job.output, run.force), task, table=job.table)
 
 
 def _require_fitting(job: Job) -> None:
@@ -147,8 +141,11 @@ def _require_fitting(job: Job) -> None:
     train, calibrate = (job.effort is effort for effort in (options.Effort.train, options.Effort.calibrate))
     if job.recalibrate and train:
         raise PlanError("--recalibrate goes with --effort direct: training moves running statistics by itself")
-    if job.idle and not train:
-        raise PlanError(f"{', '.join(job.idle)}: only --effort train takes this")
+    idle = [option for option in job.idle if not train and not (calibrate and option == "--resume")]
+    if idle == ["--resume"]:
+        raise PlanError("--resume: only --effort train and --effort calibrate take this; without, no state is kept")
+    if idle:
+        raise PlanError(f"{', '.join(idle)}: only --effort train takes this")
     if calibrate:
         require_calibratable(job.rows, job.matters, job.budget.snr, job.recalibrate)
     elif named := [option for option, value in values(job.calibrating).items() if value]:
@@ -178,6 +175,23 @@ def _recalibrated(job: Job, say: Output, result: Result, network: Untied, task: 
         return recalibrated(result, network, counted(task, tick), job.recalibrate, job.run.seed)
 
 
+def _by_calibration(
+    job: Job, say: Output, budget: Budget, network: Untied, task: Task, notes: Mapping[str, str]
+) -> None:  # fmt: skip
+    """Compress by what layers read, from the start or from a journal on."""
+    run, asked = job.run, job.which.lossless or []
+    say.note(*(["training batches are read as --task gives them, augmented where they are"] if job.data.task else []))
+    if not going_on(say, job.checkpoint, resume=run.resume, force=run.force):
+        cleared(job.checkpoint)
+    labels = job.labels(task, {**values(job.budget), **values(job.calibrating), "--lossless": asked})
+    of = job.calibrating, {**task.metadata, **notes}, run.seed, job.checkpoint, labels
+    with resumable(job.output, job.checkpoint):
+        result, seconds = calibrated(say, network, task, budget, asked, job.budget.quality, *of)
+        report(say, result, Written(job.output, run.force, run.resume), task, table=job.table, seconds=seconds)
+        interrupts.finish()
+    cleared(job.checkpoint)  # not before all is said: who is interrupted has not seen the figures
+
+
 def _by_training(
     job: Job, say: Output, plan: Plan, network: Untied, task: Task, notes: Mapping[str, str]
 ) -> None:  # fmt: skip
@@ -190,14 +204,18 @@ def _by_training(
         finetune=replace(FINE_TUNING, epochs=of.finetune),
     )  # fmt: skip
     resume = going_on(say, job.checkpoint, resume=run.resume, force=run.force)
-    running = Run(say, job.checkpoint, job.labels(plan, task), resume, job.output, run.force)
+    if not resume and job.checkpoint.is_dir():  # of a calibration; a file is replaced by the first state
+        cleared(job.checkpoint)
+    chosen = {**values(job.rows), **values(of), "--plan": "" if job.rows.plan is None else repr(plan)}
+    chosen |= {"--importance": repr(plan.importance)} if plan.importance else {}
+    running = Run(say, job.checkpoint, job.labels(task, chosen), resume, job.output, run.force)
     with resumable(job.output, job.checkpoint):
         metrics = _metrics(say, plan, task, network.params)
         plan, network = plan.settled(network, alike=False)
         result = running.compress(network.params, plan, task, how, notes, run.seed, metrics)
         report(say, result, Written(job.output, run.force, run.resume), task, table=job.table)
         interrupts.finish()
-    job.checkpoint.unlink(missing_ok=True)  # not before all is said: who is interrupted has not seen the figures
+    cleared(job.checkpoint)  # not before all is said: who is interrupted has not seen the figures
 
 
 def _weighed(plan: Plan | None, matters: options.Matters) -> Plan | None:

@@ -13,13 +13,14 @@ from laconic.calibrate.compressed import TRIES, Ready
 from laconic.calibrate.frontier import Point, curve, hull, point
 from laconic.cli import options
 from laconic.cli.console import Output, interruptible, plain, table
-from laconic.cli.jobs.calibrating import passing, readied
+from laconic.cli.jobs.calibrating import journal_of, passing, readied
 from laconic.cli.jobs.metadata import carried
+from laconic.cli.jobs.running import cleared, going_on, is_written
 from laconic.cli.jobs.tasks import doubts, evaluation, fitting, opened, task_for
 from laconic.errors import DataError, OutputExists, PlanError
 from laconic.experiments.curves import frontier_figure
 from laconic.format import container
-from laconic.format.files import replace_file
+from laconic.format.files import replace_file, sha256
 from laconic.insight.ledger import REFERENCE_BYTES
 from laconic.lc.budgeted import buffers_told
 from laconic.models.checkpoints import checkpoint_size
@@ -46,8 +47,19 @@ class Job:
     bits: tuple[float, ...]
     quality: options.Quality
     samples: int | None
-    run: options.Run
-    force: bool
+    run: options.LongRun
+
+    @property
+    def checkpoint(self) -> Path:
+        """The folder of the journal that a run goes on from."""
+        return self.output.with_name(self.output.name + ".checkpoint")
+
+    def labels(self, task: Task) -> dict[str, str]:
+        """Return what must be the same when it is resumed."""
+        chosen = {"--bits": self.bits, "--quality": self.quality, "--samples": self.samples, "--seed": self.run.seed,
+                  "--threads": torch.get_num_threads(), "the checkpoint's SHA-256": sha256(self.weights),
+                  "the task": self.subject.task or dict(task.metadata)}  # fmt: skip
+        return {option: str(value) for option, value in chosen.items()}
 
     def file(self, bits: float) -> Path:
         """The file of so many bits."""
@@ -66,10 +78,12 @@ def draw(job: Job, say: Output) -> None:
     say.note(*left_out)
     notes = {**task.metadata, **own, REFERENCE_BYTES: str(checkpoint_size(params))}
     notes |= buffers_told(whole, buffers_of(task.module))
-    with interruptible(lambda: _written(job)):
-        ready = readied(
-            say, whole, Calibration.of(task, samples=job.samples or SAMPLES, seed=job.run.seed), spectra=True
-        )
+    if not going_on(say, job.checkpoint, resume=job.run.resume, force=job.run.force):
+        cleared(job.checkpoint)
+    with interruptible(lambda: _way(job)):
+        calibration = Calibration.of(task, samples=job.samples or SAMPLES, seed=job.run.seed)
+        journal = journal_of(say, job.checkpoint, job.labels(task), whole, calibration)
+        ready = readied(say, whole, calibration, spectra=True).resuming(journal)
         original, points = _validated(say, task, params), list[Point]()
         measures = [
             _validated(say, task, decompress(one.fitted.codes)) if original else {}
@@ -92,6 +106,7 @@ def draw(job: Job, say: Output) -> None:
     lines += [f"loss and measures: on validation; of the original {_said(original)}"] if original else []
     lines += [f"{len(kept)} of {len(points)} files are on the hull and kept; figure: {job.output / 'frontier.png'}"]
     say.report(record, _table(record["files"]), *lines)
+    cleared(job.checkpoint)
 
 
 def _points(say: Output, job: Job, ready: Ready, notes: Mapping[str, str], points: list[Point]) -> list[Point]:
@@ -112,7 +127,7 @@ def _points(say: Output, job: Job, ready: Ready, notes: Mapping[str, str], point
                 refused.append(error)
                 say.note(f"no file of {bits:g} bits: {error}")
                 continue
-            container.write(job.file(bits), found.fitted.codes, notes, force=job.force)
+            _write(job.file(bits), container.dumps(found.fitted.codes, notes), job)
             points.append(found)
     if not points:
         raise refused[0]
@@ -162,9 +177,10 @@ def _said(measures: Mapping[str, float]) -> str:
 
 
 def _write(path: Path, content: bytes, job: Job) -> None:
-    """Write a file, all or nothing."""
-    with replace_file(path, force=job.force) as file:
-        file.write(content)
+    """Write a file, all or nothing, if it is not there as it would be."""
+    if not is_written(path, lambda: content, resume=job.run.resume, force=job.run.force):
+        with replace_file(path, force=job.run.force) as file:
+            file.write(content)
 
 
 def _earlier(job: Job) -> set[Path]:
@@ -177,10 +193,12 @@ def _earlier(job: Job) -> set[Path]:
     return {path for path in paths if path.suffix == ".lac"}
 
 
-def _written(job: Job) -> str:
-    """Say which files are complete."""
+def _way(job: Job) -> str:
+    """Say which files are complete, and how to go on."""
     there = [str(job.file(bits)) for bits in job.bits if job.file(bits).exists()]
-    return f"There are {', '.join(there)}" if there else "Nothing has been written"
+    written = f"There are {', '.join(there)}" if there else "Nothing has been written"
+    again = f". Go on with the same command and --resume (from {job.checkpoint})" if job.checkpoint.exists() else ""
+    return written + again
 
 
 def _require_folder(job: Job) -> None:
@@ -189,5 +207,5 @@ def _require_folder(job: Job) -> None:
         raise OutputExists(f"{job.output} is a file; name a folder")
     mine = [job.output / name for name in ("frontier.json", "frontier.png")] + [job.file(bits) for bits in job.bits]
     if there := [str(path) for path in mine if path.exists()]:
-        if not job.force:
+        if not job.run.force and not (job.run.resume and job.checkpoint.exists()):
             raise OutputExists(f"{', '.join(there)} would be replaced; name another folder, or --force")

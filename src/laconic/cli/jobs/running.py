@@ -9,6 +9,7 @@ from typing import final
 import torch
 
 from laconic.api import compress
+from laconic.calibrate.journal import remove
 from laconic.cli.console import Output, interruptible
 from laconic.cli.jobs.tasks import batches_per_epoch, counted
 from laconic.errors import OutputExists
@@ -36,6 +37,14 @@ def going_on(say: Output, checkpoint: Path, *, resume: bool, force: bool) -> boo
     if resume and not checkpoint.exists():
         say.note(f"there is no {checkpoint} to resume from: starting at the beginning")
     return resume and checkpoint.exists()
+
+
+def cleared(checkpoint: Path) -> None:
+    """Remove what a run would go on from: a file, or the folder of a journal."""
+    if checkpoint.is_dir():
+        remove(checkpoint)
+    else:
+        checkpoint.unlink(missing_ok=True)
 
 
 @contextmanager
