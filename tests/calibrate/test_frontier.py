@@ -47,13 +47,15 @@ def test_the_bound_is_the_water_filling_of_what_layers_write():
     task, whole = learned(), ready()
     inputs = torch.cat([batch[0] for batch in whole.network.calibration.seen]).flatten(1).double()
     hidden = task.module[1:3](inputs.float()).double()
-    values, counts = [], []
+    values = list[np.ndarray]()
     for subject, read in zip(whole.network.subjects, (inputs, hidden), strict=True):
         weights = to_numpy(whole.network.params[subject.name]).astype(np.float64)
         sigma = np.cov(read.detach().numpy().T, bias=True)
-        values.append(subject.worth * np.square(weights).mean() * np.linalg.eigvalsh(sigma).clip(0))
-        counts.append(np.full(len(sigma), len(weights)))
-    v, n = np.concatenate(values), np.concatenate(counts)
+        own = subject.worth * np.square(weights).mean() * np.linalg.eigvalsh(sigma).clip(0)
+        assert len(subject.finer) == len(weights), "rows are not worth the same here"
+        values += [own * 2.0**k for k in subject.finer]
+    v = np.concatenate(values)
+    n = np.ones(len(v))
     for distance in (1e-4, 0.02, 0.3):
         low, high = 0.0, v.max()
         for _ in range(200):

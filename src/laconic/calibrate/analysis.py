@@ -75,7 +75,8 @@ def analysed(ready: Ready, bits: float, tick: Tick = silent) -> tuple[float, lis
     total = sum(measured.values())
     weights = [
         Weight(
-            names[subject.name], network.params[subject.name].numel(), taken[subject.name], subject.worth / ready.unit,
+            names[subject.name], network.params[subject.name].numel(), taken[subject.name],
+            subject.mean_worth / ready.unit,
             predicted(sources[subject.name], level) / ready.unit, measured[subject.name],
             measured[subject.name] / total if total > 0 else 0.0,
             step(to_numpy(network.params[subject.name]), sources[subject.name], level),

@@ -194,14 +194,14 @@ def coded(network: Network, calibrated: Calibrated, how: Recursion) -> dict[str,
     """Return the codes of all tensors: weights with shared tables, biases on grids, and the rest without loss."""
     top = int(np.flatnonzero(calibrated.counts.any(axis=(1, 2))).max(initial=0)) + 1
     model = modelled(calibrated.counts[:top], how.nu)
-    symbols = [one.scales.symbols for one in calibrated.rounded.values()]
+    symbols = [one.symbols for one in calibrated.rounded.values()]
     shared = Grid.of(1.0, model, np.concatenate([np.zeros(0, np.int64), *symbols]))
     starts = np.cumsum([0, *map(len, symbols)]).tolist()
     weights = {
         name: one.code(shared, start) for (name, one), start in zip(calibrated.rounded.items(), starts, strict=False)
     }
     levels = {
-        subject.bias: calibrated.level / (subject.worth * subject.positions)
+        subject.bias: calibrated.level / (subject.mean_worth * subject.positions)
         for subject in network.subjects
         if subject.bias is not None
     }

@@ -18,9 +18,9 @@ from typing import Any, final
 import numpy as np
 from torch import Tensor
 
-from laconic.calibrate.sequential import Recursion, Rounded
+from laconic.calibrate.rounded import Rounded
+from laconic.calibrate.sequential import Recursion
 from laconic.errors import DataError
-from laconic.format.codes.rounding import rounded as to_dtype
 from laconic.format.codes.scales import Scales
 from laconic.models.params import Params, to_numpy, to_torch
 from laconic.models.states import job_text, read_state, require_same, write_state
@@ -153,7 +153,7 @@ class Records:
         rounded, where = chosen.rounded, np.flatnonzero(chosen.counts)
         arrays = {
             "levels": _narrow(rounded.levels), "symbols": rounded.scales.symbols, "steps": rounded.steps,
-            "where": where, "counts": chosen.counts.reshape(-1)[where],
+            "finer": rounded.finer, "where": where, "counts": chosen.counts.reshape(-1)[where],
         }  # fmt: skip
         tensors = {key: to_torch(array) for key, array in arrays.items()}
         biases = {"bias " + key: tensor for key, tensor in chosen.changed.items() if key != name}
@@ -193,11 +193,13 @@ class Records:
         arrays = {key: to_numpy(tensor) for key, tensor in tensors.items() if not key.startswith("bias ")}
         shape = tuple(outline["shape"])
         scales = Scales(shape, outline["mode"], arrays["symbols"], outline["classes"], turned=outline["turned"])
-        rounded = Rounded(shape, outline["dtype"], scales, arrays["steps"], arrays["levels"].astype(np.int64))
+        rounded = Rounded(
+            shape, outline["dtype"], scales, arrays["steps"], arrays["finer"], arrays["levels"].astype(np.int64)
+        )
         counts = np.zeros(outline["counts"], np.int64)
         counts.reshape(-1)[arrays["where"]] = arrays["counts"]
         biases = {key.removeprefix("bias "): tensor for key, tensor in tensors.items() if key.startswith("bias ")}
-        return Chosen(rounded, counts, {name: to_torch(_weights(rounded), fresh=True), **biases})
+        return Chosen(rounded, counts, {name: to_torch(rounded.weights(), fresh=True), **biases})
 
 
 def remove(folder: Path) -> None:
@@ -242,10 +244,3 @@ def _narrow(levels: np.ndarray) -> np.ndarray:
     least, most = int(levels.min(initial=0)), int(levels.max(initial=0))
     kinds = (np.int8, np.int16, np.int32, np.int64)
     return levels.astype(next(kind for kind in kinds if np.iinfo(kind).min <= least and most <= np.iinfo(kind).max))
-
-
-def _weights(rounded: Rounded) -> np.ndarray:
-    """Return what integers stand for, as `laconic.calibrate.sequential.Prepared.weights` does."""
-    rows = rounded.shape[0]
-    values = rounded.scales.unsorted(rounded.levels).reshape(rows, -1 if rows else 0).astype(np.float64)
-    return to_dtype((values * rounded.steps).reshape(rounded.shape), rounded.dtype)

@@ -28,6 +28,7 @@ from typing import final
 import numpy as np
 
 from laconic.calibrate.factor import upper
+from laconic.calibrate.rows import NONE, spread, stretched
 from laconic.calibrate.sequential import DEAD
 from laconic.errors import FormatError
 from laconic.theory.rate_distortion import Sources, network_rate
@@ -148,7 +149,7 @@ class Measured:
     @classmethod
     def of(
         cls, weights: np.ndarray, compressed: np.ndarray, moments: np.ndarray, columns: np.ndarray, steps: np.ndarray,
-        worth: float = 1.0, damping: float = 1e-8,
+        worth: float = 1.0, damping: float = 1e-8, finer: np.ndarray = NONE,
     ) -> "Measured":  # fmt: skip
         """Measure a weight.
 
@@ -158,8 +159,9 @@ class Measured:
             moments: Σ of each group of rows, shape (groups, n, n), symmetric, not negative.
             columns: their order, the first that is coded first, shape (n,).
             steps: of each column, or one of all, shape (n,) or (1,).
-            worth: s_l, by which its errors count.
+            worth: s_l, by which its errors count, in rows whose k is 0.
             damping: of the moments that the coder had, in units of their mean.
+            finer: k of each row, whose errors count 2^k times as much, shape (m,); or none.
         """
         groups, n = moments.shape[:2]
         before, after = (np.asarray(one, np.float64).reshape(groups, -1, n) for one in (weights, compressed))
@@ -168,16 +170,17 @@ class Measured:
         residual = float(np.vdot(apart, seen)) / left if left > 0 else 0.0
         eigenvalues = np.maximum(np.linalg.eigvalsh(moments), 0.0)
         variance = float(np.square(before).mean()) if before.size else 0.0
-        rows = float(before.shape[1])
-        variances = variance * eigenvalues.reshape(-1)
-        if not (energy > 0 and variances.any()):  # nothing is written, whatever stands there
+        if not (energy > 0 and variance * eigenvalues.any()):  # nothing is written, whatever stands there
             return cls(Sources(np.zeros(0), np.zeros(0)), 0.0, 0.0, 0.0, 0.0)
-        lost = max(lost, _LEAST * energy)
+        objective = max(lost, _LEAST * energy) / energy
+        felt = stretched(apart.reshape(len(weights), n), finer).reshape(apart.shape)
+        error = max(float(np.vdot(felt @ moments, felt)), _LEAST * energy)
         parts = [_channel(own, columns, np.broadcast_to(steps, (n,)), damping) for own in moments]
-        gains, costs = (np.concatenate(own) for own in zip(*parts, strict=True))
-        bits = rows * _information(variance * gains, variance * costs, lost / rows)
-        sources = Sources(worth * variances, np.full(len(variances), rows))
-        return cls(sources, worth * lost, bits, residual, lost / energy)
+        gains, costs = (variance * np.stack(own) for own in zip(*parts, strict=True))
+        (gains, costs), many = spread([gains, costs], finer, len(weights))
+        (variances,), counts = spread([variance * eigenvalues], finer, len(weights))
+        bits = _information(gains, costs, many, error)
+        return cls(Sources(worth * variances, counts), worth * error, bits, residual, objective)
 
 
 def metered(measured: Mapping[str, Measured], weights: Mapping[str, int], whole: int) -> Meter:
@@ -216,26 +219,32 @@ def _rate(measured: Mapping[str, Measured]) -> float:
 def _channel(
     moments: np.ndarray, columns: np.ndarray, steps: np.ndarray, damping: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the eigenvalues of M, not negative, and what Σ is along its eigenvectors; columns never read add 0."""
+    """Return the eigenvalues of M, not negative, and what Σ is along its eigenvectors, shape (n,) each.
+
+    Columns that are never read have 0.
+    """
     diagonal = np.diag(moments)
     least = DEAD * float(np.median(diagonal[diagonal > 0])) if diagonal.any() else np.inf
     read = columns[diagonal[columns] > least]
+    gains, costs = np.zeros(len(diagonal)), np.zeros(len(diagonal))
     if not len(read):
-        return np.zeros(0), np.zeros(0)
+        return gains, costs
     own = moments[np.ix_(read, read)]
     root = upper(own + max(damping, _DAMPING) * float(diagonal[read].mean()) * np.eye(len(read)))
     feed = root / np.diag(root) / steps[read]
     values, vectors = np.linalg.eigh(feed @ feed.T)
-    return np.maximum(values, 0.0), np.maximum(np.sum(vectors * (own @ vectors), axis=0), 0.0)
+    gains[: len(read)] = np.maximum(values, 0.0)
+    costs[: len(read)] = np.maximum(np.sum(vectors * (own @ vectors), axis=0), 0.0)
+    return gains, costs
 
 
-def _information(gains: np.ndarray, costs: np.ndarray, error: float) -> float:
-    """Return Σ ½ log₂(1 + g/κ) at the κ at which Σ c κ/(κ + g) is an error; 0 where that is Σ c, or more."""
-    if error >= (1 - 1e-9) * float(costs.sum()):
+def _information(gains: np.ndarray, costs: np.ndarray, counts: np.ndarray, error: float) -> float:
+    """Return Σ n ½ log₂(1 + g/κ) at the κ at which Σ n c κ/(κ + g) is an error; 0 where that is Σ n c, or more."""
+    if error >= (1 - 1e-9) * float(counts @ costs):
         return 0.0
 
     def falls_short(level: float) -> bool:
-        return float((costs * (level / (level + gains))).sum()) < error
+        return float(counts @ (costs * (level / (level + gains)))) < error
 
     low, high = 0.0, float(gains.max())
     while falls_short(high):
@@ -243,7 +252,7 @@ def _information(gains: np.ndarray, costs: np.ndarray, error: float) -> float:
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
         low, high = (middle, high) if falls_short(middle) else (low, middle)
-    return 0.5 * float(np.log2(1.0 + gains / high).sum())
+    return 0.5 * float(counts @ np.log2(1.0 + gains / high))
 
 
 def _short(number: float, digits: int) -> str:

@@ -44,7 +44,7 @@ def meter_of(
                 moments = alone(original).moments
             found[subject.name] = Measured.of(
                 to_numpy(original), to_numpy(trial.calibrated.params[subject.name]), moments,
-                Order.of(rounded.scales).columns, rounded.steps, subject.worth, damping,
+                Order.of(rounded.scales).columns, rounded.steps, subject.worth, damping, subject.finer,
             )  # fmt: skip
     firsts = dict[str, str]()  # of each tensor the first name in the file, in the order of the file
     for name in trial.codes:

@@ -6,7 +6,7 @@ mean square of the gradient by what its layer writes. So one water level θ serv
 
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import final
@@ -18,12 +18,12 @@ from laconic.calibrate.calibration import Calibration
 from laconic.calibrate.journal import Journal
 from laconic.calibrate.meeting import Survey
 from laconic.calibrate.rates import Rate, suited
+from laconic.calibrate.rows import NONE, spread, stretched, worths
 from laconic.calibrate.sequential import Recursion
 from laconic.calibrate.statistics import Follower, Statistics, following
 from laconic.models.folding import Folding
 from laconic.models.params import Params, first_names, to_numpy
 from laconic.theory.rate_distortion import Sources
-from laconic.theory.rate_distortion import layer as gaussian
 
 Tick = Callable[[str, int, int], None]
 """Told of a stage, of weights that are done and of all."""
@@ -46,9 +46,10 @@ class Subject:
         name: of the weight.
         met: whether it is calibrated; else it is rounded by what it is itself.
         bias: name of the vector that is added to what it writes, where there is one.
-        worth: s, what a squared error of what it writes adds to that of the outputs.
+        worth: s, what a squared error of what it writes adds to that of the outputs; in a row whose k is 0.
         rate: its bits at a level, in units of its own: θ / s.
         positions: of a sample.
+        finer: k of each row, whose errors are worth 2^k times that; empty where all are worth the same.
         spectrum: the variances of what it writes, one for each eigenvalue of its inputs, in units of the outputs; None
             unless asked for.
     """
@@ -59,7 +60,13 @@ class Subject:
     worth: float
     rate: Rate
     positions: float
+    finer: np.ndarray
     spectrum: Sources | None = None
+
+    @property
+    def mean_worth(self) -> float:
+        """What a squared error is worth in the mean of the rows."""
+        return self.worth * (float(np.exp2(self.finer).mean()) if len(self.finer) else 1.0)
 
     def bits(self, level: float) -> float:
         """Return about how many bits it takes at a water level of the network."""
@@ -120,14 +127,14 @@ def network(
         spectra: whether eigenvalues are taken, which cost O(n³) of a layer of n inputs.
     """
     met = [place for place in survey.places if place.name in free and not place.diagonal]
-    worths, guessed = worth(calibration, params)
+    felt = calibration.sensitivities(params, by="weights")
+    finer = {place.name: _finer(params[place.name], felt.rows.get(place.name)) for place in met}
     moving = {name: tensor for name, tensor in params.items() if name not in still}
     biases = _biases(calibration, moving, {place.name: place.layer for place in met}, folding)
     others = [name for name in params if name in free and name not in {place.name for place in met}]
-    rates, positions_of, found = _rates(
-        calibration, params, survey, [place.name for place in met], biases, how, tick, positions, spectra
-    )
+    rates, positions_of, found = _rates(calibration, params, survey, finer, biases, how, tick, positions, spectra)
     subjects = list[Subject]()
+    worths = {name: 0.5 * float(rows.mean()) for name, rows in felt.rows.items()}
     known = [worths[place.name] for place in met if worths[place.name] > 0]
     least = _LEAST * float(np.median(known)) if known else 1.0
     for name in others:
@@ -136,53 +143,51 @@ def network(
         if spectra:
             found[name] = spectrum(to_numpy(params[name]), alone(params[name]).moments)
     for name in [*others, *(place.name for place in met)]:  # what comes later makes good the errors of others
-        own = max(worths.get(name, least), least)
+        powers = finer.get(name, NONE)
+        own = max(worths.get(name, least), least) / (float(np.exp2(powers).mean()) if len(powers) else 1.0)
         waves = Sources(own * found[name].variances, found[name].counts) if spectra else None
-        subjects.append(
-            Subject(name, name in positions_of, biases.get(name), own, rates[name], positions_of.get(name, 1.0), waves)
-        )
-    return Network(calibration, params, survey, tuple(subjects), positions, guessed)
+        met_at = positions_of.get(name, 1.0)
+        subjects.append(Subject(name, name in finer, biases.get(name), own, rates[name], met_at, powers, waves))
+    return Network(calibration, params, survey, tuple(subjects), positions, felt.guessed)
+
+
+def _finer(weight: Tensor, felt: Tensor | None) -> np.ndarray:
+    """Return k of each row of a weight that is met; none where rows are not what its layer writes."""
+    return worths(felt.numpy()) if felt is not None and len(felt) == len(weight) else NONE
 
 
 def _rates(
-    calibration: Calibration, params: Params, survey: Survey, names: Sequence[str], biases: Mapping[str, str],
-    how: Recursion, tick: Tick, positions: int | None, spectra: bool,
+    calibration: Calibration, params: Params, survey: Survey, finer: Mapping[str, np.ndarray],
+    biases: Mapping[str, str], how: Recursion, tick: Tick, positions: int | None, spectra: bool,
 ) -> tuple[dict[str, Rate], dict[str, float], dict[str, Sources]]:  # fmt: skip
     """Return the rate of each weight, how often a sample meets it, and its spectrum in units of its own, if asked."""
     rates, positions_of, found = dict[str, Rate](), dict[str, float](), dict[str, Sources]()
     with following(calibration, params, survey, positions, drift=False) as follower:
-        for name in names:
-            tick("statistics", len(rates), len(names))
-            seen = follower.statistics(name, biased=name in biases)
-            rates[name] = Rate.of(to_numpy(params[name]), seen.moments, suited(how, len(params[name]), met=True))
+        for name, powers in finer.items():
+            tick("statistics", len(rates), len(finer))
+            seen, weights = follower.statistics(name, biased=name in biases), to_numpy(params[name])
+            rates[name] = Rate.of(stretched(weights, powers), seen.moments, suited(how, len(weights), met=True))
             positions_of[name] = seen.positions
             if spectra:
-                found[name] = spectrum(to_numpy(params[name]), seen.moments)
+                found[name] = spectrum(weights, seen.moments, powers)
     return rates, positions_of, found
 
 
-def spectrum(weights: np.ndarray, moments: np.ndarray) -> Sources:
+def spectrum(weights: np.ndarray, moments: np.ndarray, finer: np.ndarray = NONE) -> Sources:
     """Return the variances of what Gaussian weights of this mean square write, and how many numbers have each.
 
     Args:
         weights: shape (outputs, ...).
         moments: of the inputs, shape (groups, n, n).
+        finer: k of each row, or none: what it writes counts 2^k times as much.
 
     >>> spectrum(np.ones((6, 2)), np.diag([4.0, 1.0])[None]).variances.tolist()
     [1.0, 4.0]
     """
-    eigenvalues = np.maximum(np.linalg.eigvalsh(moments), 0.0).reshape(-1)
+    eigenvalues = np.maximum(np.linalg.eigvalsh(moments), 0.0)
     variance = float(np.square(weights, dtype=np.float64).mean()) if weights.size else 0.0
-    return gaussian(eigenvalues, variance, len(weights) // len(moments))
-
-
-def worth(calibration: Calibration, params: Params) -> tuple[dict[str, float], tuple[str, ...]]:
-    """Return what a squared error of what each weight writes, at a position, adds to half the outputs' divergence.
-
-    Second are the weights that no gradient reaches: theirs is the mean of the others.
-    """
-    found = calibration.sensitivities(params, by="weights")
-    return {name: 0.5 * float(rows.mean()) for name, rows in found.rows.items()}, found.guessed
+    (variances,), counts = spread([variance * eigenvalues], finer, len(weights))
+    return Sources(variances, counts)
 
 
 def _biases(calibration: Calibration, params: Params, layers: Mapping[str, str], folding: Folding) -> dict[str, str]:

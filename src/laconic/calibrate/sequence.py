@@ -18,7 +18,8 @@ from laconic import interrupts
 from laconic.calibrate.journal import Chosen
 from laconic.calibrate.network import Network, Subject, Tick, alone
 from laconic.calibrate.rates import suited
-from laconic.calibrate.sequential import SLOPE, Recursion, Rounded, prepared
+from laconic.calibrate.rounded import Rounded
+from laconic.calibrate.sequential import SLOPE, Recursion, prepared
 from laconic.calibrate.statistics import Follower
 from laconic.errors import LaconicError
 from laconic.format.coding.levels import centre_of
@@ -119,17 +120,18 @@ def quantized(
         met = alone(network.params[subject.name])
     how = suited(how, len(weights), met=subject.met)
     try:
-        ready = prepared(weights, met.moments, level / subject.worth, how, cross=met.cross)
+        ready = prepared(weights, met.moments, level / subject.worth, how, cross=met.cross, finer=subject.finer)
     except LaconicError as failure:
         raise type(failure)(f"{subject.name}: {failure}") from failure
     levels = ready.layer.quantized(costs, how.nu, how.price * SLOPE, how.window)
-    compressed = ready.weights(levels)
+    rounded = ready.rounded(levels)
+    compressed = rounded.weights()
     changed = {subject.name: to_torch(compressed).to(network.params[subject.name].device)}
     if subject.bias is not None:
         before = params[subject.bias]
         shift = torch.from_numpy(met.shift(weights, compressed))
         changed[subject.bias] = (before.double() + shift.to(before.device)).to(before.dtype)
-    return Chosen(ready.rounded(levels), ready.layer.counts(levels, how.nu, MAX_CLASSES), changed)
+    return Chosen(rounded, ready.layer.counts(levels, how.nu, MAX_CLASSES), changed)
 
 
 def bits_of(counts: np.ndarray, costs: np.ndarray) -> float:

@@ -22,11 +22,11 @@ import numpy as np
 
 from laconic.calibrate.factor import factored, upper
 from laconic.calibrate.layer import Layer, Order
+from laconic.calibrate.rounded import Rounded
+from laconic.calibrate.rows import NONE, stretched
 from laconic.errors import DataError, PlanError, WeightsError
 from laconic.format.codes.grid import Grid, GridCode
-from laconic.format.codes.rounding import rounded as to_dtype
 from laconic.format.codes.scales import COLUMNS, Scales
-from laconic.format.codes.streams import Values
 from laconic.format.coding import FLOATS
 from laconic.format.coding.fitting import fitted, smoothed_costs
 from laconic.format.coding.model import MAX_CLASSES, Model
@@ -108,6 +108,7 @@ class Prepared:
         dtype: their type.
         scales: of its rows, columns and positions.
         steps: of each column of the tensor, or one of all.
+        finer: k of each row, whose steps are 2^(−k/2) times these, shape (m,); empty where none is.
     """
 
     layer: Layer
@@ -115,43 +116,11 @@ class Prepared:
     dtype: str
     scales: Scales
     steps: np.ndarray
+    finer: np.ndarray
 
-    def weights(self, levels: np.ndarray) -> np.ndarray:
-        """Return what integers stand for, in the tensor's shape and type: what its code decompresses to."""
-        values = np.empty(levels.shape)
-        values[:, self.layer.order.columns] = levels
-        return to_dtype((values * self.steps).reshape(self.shape), self.dtype)
-
-    def rounded(self, levels: np.ndarray) -> "Rounded":
+    def rounded(self, levels: np.ndarray) -> Rounded:
         """Return what is left when integers are chosen: shape (m, n), columns in the order of the layer."""
-        return Rounded(self.shape, self.dtype, self.scales, self.steps, self.layer.coded(levels))
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Rounded:
-    """A tensor of integers: a code but for the tables, which others may share.
-
-    Args:
-        shape: of the tensor.
-        dtype: of what they stand for.
-        scales: of its rows, columns and positions.
-        steps: of each column of the tensor, or one of all.
-        levels: the integers in the order of the coder, int64.
-    """
-
-    shape: tuple[int, ...]
-    dtype: str
-    scales: Scales
-    steps: np.ndarray
-    levels: np.ndarray
-
-    def code(self, shared: Grid, start: int = 0) -> GridCode:
-        """Return the code with tables and symbols that others share, its own from ``start`` on."""
-        own = Grid(Values(self.steps), shared.model, shared.scales)
-        return GridCode.of_sorted(
-            self.shape, self.dtype, self.levels, own, transform="turned", mode=self.scales.mode, start=start
-        )
+        return Rounded(self.shape, self.dtype, self.scales, self.steps, self.finer, self.layer.coded(levels))
 
 
 @final
@@ -203,8 +172,9 @@ def modelled(counts: np.ndarray, nu: int) -> Model:
 
 
 def prepared(
-    weights: np.ndarray, moments: np.ndarray, level: float, how: Recursion, *, cross: np.ndarray | None = None
-) -> Prepared:
+    weights: np.ndarray, moments: np.ndarray, level: float, how: Recursion, *, cross: np.ndarray | None = None,
+    finer: np.ndarray = NONE,
+) -> Prepared:  # fmt: skip
     """Return a layer ready to be quantized at a water level.
 
     Args:
@@ -213,6 +183,8 @@ def prepared(
         level: θ.
         how: the recursion.
         cross: E[x x̂ᵀ] of what it reads in the original and in the compressed network, where these are not the same.
+        finer: k of each row, whose errors cost 2^k times those of a row that has 0, shape (m,); empty where all cost
+            the same.
 
     Raises:
         WeightsError, DataError, PlanError: as `quantize`.
@@ -222,7 +194,7 @@ def prepared(
     grouped = _grouped(moments).astype(np.float64)
     crossed = [None] * len(grouped) if cross is None else cross.reshape(grouped.shape).astype(np.float64)
     groups = (np.arange(rows) * len(grouped) // max(rows, 1)).astype(np.int32)
-    plain = np.asarray(weights, np.float64).reshape(rows, columns)
+    plain = stretched(weights, finer).reshape(rows, columns)
     parts = [_Part.of(plain[groups == g], grouped[g], crossed[g], level, how) for g in range(len(grouped))]
     targets = np.concatenate([part.targets for part in parts])
     cell = CELLS[how.nu > 0] * math.sqrt(12 * level)
@@ -240,7 +212,7 @@ def prepared(
     heights[heights == 0] = _NEVER  # an odd state has no 0: paths come to what is never read in an even one
     own = steps if water else steps[:1]
     layer = Layer(np.ascontiguousarray(targets[:, order.columns]), feed, steps[order.columns], heights, groups, order)
-    return Prepared(layer, weights.shape, weights.dtype.name, scales, own)
+    return Prepared(layer, weights.shape, weights.dtype.name, scales, own, finer)
 
 
 @final

@@ -1,0 +1,51 @@
+"""What is left of a layer once its integers are chosen."""
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from laconic.format.codes.grid import FINER, Grid, GridCode, finer
+from laconic.format.codes.rounding import rounded as to_dtype
+from laconic.format.codes.scales import Scales
+from laconic.format.codes.streams import Values
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Rounded:
+    """A tensor of integers: a code but for the tables, which others may share.
+
+    Args:
+        shape: of the tensor.
+        dtype: of what they stand for.
+        scales: of its rows, columns and positions.
+        steps: of each column of the tensor, or one of all.
+        finer: k of each row, or empty, whose steps are 2^(−k/2) times these.
+        levels: the integers in the order of the coder, int64.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    scales: Scales
+    steps: np.ndarray
+    finer: np.ndarray
+    levels: np.ndarray
+
+    @property
+    def symbols(self) -> np.ndarray:
+        """What its code has in the stream of scales."""
+        return np.concatenate([self.scales.symbols, self.finer])
+
+    def weights(self) -> np.ndarray:
+        """Return what the integers stand for, in the tensor's shape and type: what its code decompresses to."""
+        rows = self.shape[0]
+        values = self.scales.unsorted(self.levels).reshape(rows, -1 if rows else 0).astype(np.float64)
+        steps = self.steps * finer(self.finer)[:, None] if len(self.finer) else self.steps
+        return to_dtype((values * steps).reshape(self.shape), self.dtype)
+
+    def code(self, shared: Grid, start: int = 0) -> GridCode:
+        """Return the code with tables and symbols that others share, its own from ``start`` on."""
+        own = Grid(Values(self.steps), shared.model, shared.scales)
+        mode = self.scales.mode | (FINER if len(self.finer) else 0)
+        return GridCode.of_sorted(self.shape, self.dtype, self.levels, own, transform="turned", mode=mode, start=start)
