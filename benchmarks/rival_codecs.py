@@ -1,4 +1,4 @@
-"""What calibration is compared with that is no recursion of its own: codebooks, steps of columns, and NNCodec's files."""
+"""What calibration is compared with beside its own recursion: codebooks, steps of columns, files of NNCodec."""
 
 import json
 import subprocess
