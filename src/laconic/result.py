@@ -8,7 +8,7 @@ from typing import Any, final
 
 from torch import Tensor, nn
 
-from laconic.calibrate.compressed import Told
+from laconic.calibrate.told import Told
 from laconic.format import container
 from laconic.format.codes import Code
 from laconic.format.container import LacFile

@@ -27,7 +27,7 @@ from laconic.models.params import Params, decompress, to_numpy
 AIM = 0.004
 """How far below the budget a pass aims, as a share of it."""
 
-SLACK = 0.01
+SLACK = 0.008
 """How far below it is near enough."""
 
 _MORE = 9
@@ -171,7 +171,7 @@ def _met(trial: Trial, size: int) -> bool:
 def _beside(network: Network, names: Mapping[str, str], metadata: Mapping[str, str]) -> int:
     """Return the bytes that a file takes beside the integers, about."""
     weights = {subject.name for subject in network.subjects}
-    vectors = {subject.bias for subject in network.subjects}
+    vectors = {subject.bias for subject in network.subjects} | network.vectors.keys()
     rest = {name: lossless(to_numpy(network.params[name])) for name in network.params if name not in weights | vectors}
     few = sum(network.params[name].numel() for name in vectors if name)
     return container.bits(together(rest), metadata) // 8 + _RECORD * len(weights) + 2 * few + 16 * len(vectors)
@@ -205,6 +205,7 @@ def coded(network: Network, calibrated: Calibrated, how: Recursion) -> dict[str,
         for subject in network.subjects
         if subject.bias is not None
     }
+    levels |= {name: min(calibrated.level * ratio, most) for name, (ratio, most) in network.vectors.items()}
     vectors = {name: to_numpy(calibrated.params[name]) for name in levels}
     biases = rounded_vectors(vectors, levels)
     own: dict[str, Code] = {**weights, **biases}

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import final
@@ -14,13 +14,15 @@ from laconic.calibrate.budgeted import Trial, around, expected, fit
 from laconic.calibrate.calibration import Calibration
 from laconic.calibrate.journal import Journal, remove
 from laconic.calibrate.meeting import Survey
-from laconic.calibrate.meter import Meter
 from laconic.calibrate.metering import meter_of, recorded, reserved
 from laconic.calibrate.network import Network, Tick, silent
 from laconic.calibrate.network import network as ready
 from laconic.calibrate.quality import FILES, QUICK, Made, Quality, dropped, smallest, wrongs
 from laconic.calibrate.sequential import Recursion
+from laconic.calibrate.told import Told
+from laconic.calibrate.vectors import tolerances, tried
 from laconic.errors import DataError, PlanError, listed
+from laconic.format.coding import FLOATS
 from laconic.models.folding import Folding, foldable, folded
 from laconic.models.params import Params, decompress, once, to_numpy
 from laconic.models.ties import Untied
@@ -29,7 +31,7 @@ from laconic.quantize.budget.signal import Signal, signals, total
 from laconic.quantize.budget.survey import Role
 from laconic.quantize.budget.survey import survey as surveyed
 from laconic.training.batches import size_of
-from laconic.training.judges import Kind, distance
+from laconic.training.judges import distance
 
 _ZERO_FORCING = Recursion(ridge=0.0, price=0.3, window=64, damping=1e-2)
 _LONGER = replace(_ZERO_FORCING, states=64, window=128)
@@ -45,45 +47,9 @@ POSITIONS = 64
 """Of a sample, at most, that statistics are taken of: those of one image tell nearly the same."""
 
 _MOST = 16  # bits a weight: no search for a quality asks for more
+_FEW = 8  # numbers of a vector
 _FLAT = 0.02  # log₂ of the bytes of files whose levels are 4 apart, at least
 _KL_OF_A_POINT = 0.04  # nats, about, where the error grows by one point: the search begins there
-
-
-@final
-@dataclass(frozen=True)
-class Told:
-    """What calibration has looked at and come to.
-
-    Args:
-        samples: that layers were calibrated on.
-        unseen: further samples, that the result was judged by.
-        layers: names of the weights that were calibrated, in the order in which they are used.
-        alone: those that were rounded by what they are themselves, and why.
-        folded: norm → layer, of batch normalizations that were folded.
-        unfolded: norm → why it was left alone.
-        distance: of the outputs from the original's on the unseen samples: KL(original ‖ compressed) of their softmax
-            for classification, in nats a row of logits; else their squared difference over the variance.
-        kind: which of the two it is.
-        passes: that were made over the network.
-        notes: sentences on what was decided.
-        quality: the figure that was asked for, where one was.
-        meter: how far the file is from the limit, where that was measured.
-        record: what its metadata have of it.
-    """
-
-    samples: int
-    unseen: int
-    layers: tuple[str, ...]
-    alone: Mapping[str, str]
-    folded: Mapping[str, str]
-    unfolded: Mapping[str, str]
-    distance: float
-    kind: Kind
-    passes: int
-    notes: tuple[str, ...] = ()
-    quality: Quality | None = None
-    meter: Meter | None = None
-    record: Mapping[str, str] = field(default_factory=dict)
 
 
 @final
@@ -151,10 +117,22 @@ class Ready:
         outputs = _outputs(calibration, params)
         if not bool(outputs.isfinite().all()):
             raise DataError("the network's outputs on the calibration samples that are held out are NaN or infinite")
-        return cls(whole, survey, folding, every, tuple(kept), weights, outputs)
+        return cls(whole, survey, folding, every, tuple(kept), weights, outputs)._with_vectors(roles)
+
+    def _with_vectors(self, roles: Mapping[str, Role]) -> "Ready":
+        """Return the same with vectors that follow no weight on a grid, as fine as the outputs ask for."""
+        network, params = self.network, self.network.params
+        taken = {name for one in network.subjects for name in (one.name, one.bias)}
+        others = {name: params[name] for name, role in roles.items() if role == "free" and name not in taken}
+        loose = {name: tensor.double().cpu().numpy() for name, tensor in others.items() if is_loose(tensor)}
+        if not loose:
+            return self
+        there = {name: torch.from_numpy(own).to(params[name]) for name, own in tried(loose).items()}
+        distance = self.judged({**params, **there}) * self.unit
+        return replace(self, network=replace(network, vectors=tolerances(loose, distance)))
 
     def resuming(self, journal: Journal | None) -> "Ready":
-        """Return it with a journal: passes keep there what they decide, and go on from what they find."""
+        """Return the same, whose passes keep what they decide in a journal and go on from what it has."""
         return replace(self, network=replace(self.network, journal=journal))
 
     def judged(self, params: Params) -> float:
@@ -356,6 +334,12 @@ def calibrated(
     if resume is not None:
         remove(resume)
     return found
+
+
+def is_loose(tensor: torch.Tensor) -> bool:
+    """Whether a tensor is a vector of numbers that can be on a grid, and of so many that this is shorter."""
+    grids = tensor.ndim == 1 and len(tensor) >= _FEW and to_numpy(tensor).dtype.name in FLOATS
+    return grids and bool(tensor.isfinite().all()) and bool((tensor != tensor[0]).any())
 
 
 def _by_module(calibration: Calibration, network: Untied) -> tuple[dict[str, torch.Tensor], dict[str, str]]:

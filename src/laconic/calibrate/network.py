@@ -8,21 +8,22 @@ import math
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import final
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
 from laconic.calibrate.calibration import Calibration
 from laconic.calibrate.journal import Journal
-from laconic.calibrate.meeting import Survey
+from laconic.calibrate.meeting import Place, Survey
 from laconic.calibrate.rates import Rate, suited
 from laconic.calibrate.rows import NONE, spread, stretched, worths
 from laconic.calibrate.sequential import Recursion
 from laconic.calibrate.statistics import Follower, Statistics, following
 from laconic.models.folding import Folding
 from laconic.models.params import Params, first_names, to_numpy
+from laconic.theory.importance.recurrence import recurrent_leaf
 from laconic.theory.rate_distortion import Sources
 
 Tick = Callable[[str, int, int], None]
@@ -32,6 +33,9 @@ Tick = Callable[[str, int, int], None]
 def silent(stage: str, done: int, total: int) -> None:
     """Tell nobody."""
 
+
+_GATED = (nn.GRU, nn.GRUCell)
+"""Layers that multiply what one product and its bias come to before they add the other."""
 
 _LEAST = 1e-3
 """No layer matters less than this share of the median."""
@@ -85,6 +89,7 @@ class Network:
         subjects: the weights, those that are not met first, the others in the order in which they are used.
         positions: of a sample, at most, that statistics are taken of.
         guessed: weights that no gradient of the outputs reaches.
+        vectors: of what follows no weight and goes on a grid, `laconic.calibrate.vectors.tolerances`.
         journal: what passes have decided, where this is kept.
     """
 
@@ -94,6 +99,7 @@ class Network:
     subjects: tuple[Subject, ...]
     positions: int | None
     guessed: tuple[str, ...] = ()
+    vectors: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     journal: Journal | None = None
 
     def following(self, *, drift: bool = True) -> AbstractContextManager[Follower]:
@@ -130,7 +136,7 @@ def network(
     felt = calibration.sensitivities(params, by="weights")
     finer = {place.name: _finer(params[place.name], felt.rows.get(place.name)) for place in met}
     moving = {name: tensor for name, tensor in params.items() if name not in still}
-    biases = _biases(calibration, moving, {place.name: place.layer for place in met}, folding)
+    biases = _biases(calibration, moving, {place.name: place for place in met}, folding)
     others = [name for name in params if name in free and name not in {place.name for place in met}]
     rates, positions_of, found = _rates(calibration, params, survey, finer, biases, how, tick, positions, spectra)
     subjects = list[Subject]()
@@ -190,17 +196,25 @@ def spectrum(weights: np.ndarray, moments: np.ndarray, finer: np.ndarray = NONE)
     return Sources(variances, counts)
 
 
-def _biases(calibration: Calibration, params: Params, layers: Mapping[str, str], folding: Folding) -> dict[str, str]:
-    """Return the vector that is added to what each weight writes, where one is, and nothing else has weight or vector.
+def _biases(
+    calibration: Calibration, params: Params, places: Mapping[str, Place], folding: Folding
+) -> dict[str, str]:  # fmt: skip
+    """Return the vector that is added to what each weight writes, where one is, and no other layer has either.
 
-    A weight of two layers, or a vector of two, would have to make good the errors of both.
+    A weight of two layers, or a vector of two, would have to make good the errors of both. Both products of an
+    LSTM, and of a plain recurrent layer, are added up with both of its biases: the first takes all.
     """
     norms = {layer: norm for norm, layer in folding.pairs.items()}
     uses = Counter(first_names(calibration.module).values())
     found = {}
-    for name, layer in layers.items():
-        owner = norms.get(layer, layer)
-        weight, vector = (".".join(filter(None, (part, kind))) for part, kind in ((layer, "weight"), (owner, "bias")))
+    for name, place in places.items():
+        leaf = place.leaf.replace("weight", "bias", 1)
+        if recurrent_leaf(place.leaf) and not isinstance(calibration.module.get_submodule(place.layer), _GATED):
+            leaf = leaf.replace("_hh", "_ih", 1)
+        elif not recurrent_leaf(place.leaf) and place.leaf != "weight":
+            continue
+        vector = ".".join(filter(None, (norms.get(place.layer, place.layer), leaf)))
+        weight = ".".join(filter(None, (place.layer, place.leaf)))
         if name == weight and vector in params and uses[weight] == uses[vector] == 1:
             found[name] = vector
     return found

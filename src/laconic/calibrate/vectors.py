@@ -2,7 +2,11 @@
 
     min over integers v   Σ_i (b_i − v_i s)²,     s = √(12 · θ_b / 4) to a power of 2,     θ_b = θ / (s_l · positions)
 
-A bias is one more input of its layer, a 1 at each position; it is finer than the weights, for there are so few.
+A bias is one more input of its layer, a 1 at each position; it is finer than the weights, for there are so few. What
+follows no weight, as the scales of a normalization, is tried: all are rounded at once to a 32nd of what each is in the
+root mean square, and the distance d of the outputs then says what a squared error of each costs.
+
+    θ_i = θ · n r_i² / (12 · 32² · d),     n numbers in all, r_i their root mean square, d in units of the outputs
 """
 
 import math
@@ -16,6 +20,43 @@ from laconic.quantize.lattice import Quantizer, prepare
 
 SHARE = 1 / 4
 """Of the water level: what an error in a bias may cost."""
+
+
+TRIAL = 1 / 32
+"""Of its root mean square, the step of a vector when it is tried."""
+
+_COARSEST = 1 / 4  # likewise, the step of what has not been felt when it was tried
+
+
+def tried(vectors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return vectors on the grid of the trial.
+
+    >>> tried({"v": np.array([3.0, -4.0, 0.3])})["v"].round(4).tolist()
+    [2.9811, -4.0217, 0.2705]
+    """
+    steps = {name: TRIAL * _size(vector) for name, vector in vectors.items()}
+    return {name: np.rint(vector / steps[name]) * steps[name] for name, vector in vectors.items()}
+
+
+def tolerances(vectors: Mapping[str, np.ndarray], distance: float) -> dict[str, tuple[float, float]]:
+    """Return θ_i/θ of each vector, and the most that θ_i may be.
+
+    Args:
+        vectors: by name, none of them all zeros.
+        distance: d, of the outputs with what `tried` gives.
+    """
+    count = sum(vector.size for vector in vectors.values())
+    most = {name: (_COARSEST * _size(vector)) ** 2 / (12 * SHARE) for name, vector in vectors.items()}
+    felt = 12 * distance / TRIAL**2
+    return {
+        name: (count * _size(vector) ** 2 / felt if felt > 0 else math.inf, most[name])
+        for name, vector in vectors.items()
+    }
+
+
+def _size(vector: np.ndarray) -> float:
+    """Return the root mean square."""
+    return math.sqrt(float(np.square(vector, dtype=np.float64).mean()))
 
 
 def rounded_vectors(vectors: Mapping[str, np.ndarray], levels: Mapping[str, float]) -> dict[str, GridCode]:
