@@ -86,7 +86,7 @@ def killing(after: int) -> Tick:
         pytest.param("tied", Budget(bits=4), "fast", 1, marks=pytest.mark.full),
         ("twice", Budget(bits=5), "fast", 3),
         ("bfloat16", Budget(bits=3), "fast", 4),
-        ("digits", Budget(kl=0.05), "fast", 4),
+        ("digits", Budget(kl=0.005), "fast", 4),
         pytest.param("digits", Budget(drop=1.0), "default", 1, marks=pytest.mark.full),
     ],
     ids=str,

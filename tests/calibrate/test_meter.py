@@ -197,8 +197,11 @@ def test_a_network_is_metered_and_its_file_says_so_within_the_budget():
         energy, lost, kept = (np.trace(m @ sigma @ m.T) for m in (w, w - c, c))
         assert row.objective == pytest.approx(lost / energy, rel=1e-2)
         assert row.residual == pytest.approx(np.trace((w - c) @ sigma @ c.T) / kept, rel=1e-2, abs=1e-5)
-        variances = np.linalg.eigvalsh(sigma).clip(0) * np.square(w).mean()
-        theory = water_filling(variances, np.full(len(sigma), float(len(w))), lost).rate / w.size
+        felt = 2.0 ** np.rint(-2 * np.log2(result.codes[row.name].fineness)).ravel()  # of each row
+        assert len(felt) == len(w), "rows are not worth the same here"
+        variances = np.outer(felt, np.linalg.eigvalsh(sigma).clip(0)).ravel() * np.square(w).mean()
+        lost = felt @ ((w - c) @ sigma * (w - c)).sum(1)
+        theory = water_filling(variances, np.ones(w.size), lost).rate / w.size
         assert row.limit == pytest.approx(theory, rel=1e-2)
 
 
