@@ -20,7 +20,7 @@ from laconic.calibrate.network import network as ready
 from laconic.calibrate.quality import FILES, QUICK, Made, Quality, dropped, smallest, wrongs
 from laconic.calibrate.sequential import Recursion
 from laconic.calibrate.told import Told
-from laconic.calibrate.vectors import tolerances, tried
+from laconic.calibrate.vectors import TRIALS, tolerances, tried
 from laconic.errors import DataError, PlanError, listed
 from laconic.format.coding import FLOATS
 from laconic.models.folding import Folding, foldable, folded
@@ -127,9 +127,11 @@ class Ready:
         loose = {name: tensor.double().cpu().numpy() for name, tensor in others.items() if is_loose(tensor)}
         if not loose:
             return self
-        there = {name: torch.from_numpy(own).to(params[name]) for name, own in tried(loose).items()}
-        distance = self.judged({**params, **there}) * self.unit
-        return replace(self, network=replace(network, vectors=tolerances(loose, distance)))
+        felt = 0.0
+        for trial in range(TRIALS):
+            there = {name: torch.from_numpy(own).to(params[name]) for name, own in tried(loose, trial).items()}
+            felt += self.judged({**params, **there}) * self.unit / TRIALS
+        return replace(self, network=replace(network, vectors=tolerances(loose, felt)))
 
     def resuming(self, journal: Journal | None) -> "Ready":
         """Return the same, whose passes keep what they decide in a journal and go on from what it has."""

@@ -25,17 +25,23 @@ SHARE = 1 / 4
 TRIAL = 1 / 32
 """Of its root mean square, the step of a vector when it is tried."""
 
+TRIALS = 4
+"""Each with the grid elsewhere: errors are felt in few directions, so that one alone may say next to nothing."""
+
 _COARSEST = 1 / 4  # likewise, the step of what has not been felt when it was tried
 
 
-def tried(vectors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return vectors on the grid of the trial.
+def tried(vectors: Mapping[str, np.ndarray], trial: int) -> dict[str, np.ndarray]:
+    """Return vectors on the grid of a trial, each number of which is moved by as much as the number of the trial says.
 
-    >>> tried({"v": np.array([3.0, -4.0, 0.3])})["v"].round(4).tolist()
-    [2.9811, -4.0217, 0.2705]
+    >>> tried({"v": np.array([3.0, -4.0, 0.3])}, 0)["v"].round(2).tolist()
+    [2.99, -4.0, 0.34]
     """
-    steps = {name: TRIAL * _size(vector) for name, vector in vectors.items()}
-    return {name: np.rint(vector / steps[name]) * steps[name] for name, vector in vectors.items()}
+    rng, found = np.random.default_rng(trial), dict[str, np.ndarray]()
+    for name, vector in vectors.items():
+        step, moved = TRIAL * _size(vector), rng.random(vector.shape)
+        found[name] = (np.rint(vector / step - moved) + moved) * step
+    return found
 
 
 def tolerances(vectors: Mapping[str, np.ndarray], distance: float) -> dict[str, tuple[float, float]]:
@@ -43,7 +49,7 @@ def tolerances(vectors: Mapping[str, np.ndarray], distance: float) -> dict[str, 
 
     Args:
         vectors: by name, none of them all zeros.
-        distance: d, of the outputs with what `tried` gives.
+        distance: d, of the outputs with what `tried` gives, in the mean.
     """
     count = sum(vector.size for vector in vectors.values())
     most = {name: (_COARSEST * _size(vector)) ** 2 / (12 * SHARE) for name, vector in vectors.items()}
