@@ -35,7 +35,7 @@ def tried(vectors: Mapping[str, np.ndarray], trial: int) -> dict[str, np.ndarray
     """Return vectors on the grid of a trial, each number of which is moved by as much as the number of the trial says.
 
     >>> tried({"v": np.array([3.0, -4.0, 0.3])}, 0)["v"].round(2).tolist()
-    [2.99, -4.0, 0.34]
+    [3.04, -4.04, 0.27]
     """
     rng, found = np.random.default_rng(trial), dict[str, np.ndarray]()
     for name, vector in vectors.items():
