@@ -9,10 +9,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+import laconic
 from laconic.calibrate.analysis import analysed
 from laconic.calibrate.calibration import Calibration
 from laconic.calibrate.compressed import Ready
-from laconic.calibrate.frontier import bound, curve, hull, point
+from laconic.calibrate.frontier import bound, curve, hull, point, spectra
+from laconic.csteps.uniform_grid import UniformGrid
 from laconic.models.params import decompress, params_of, to_numpy
 from laconic.models.ties import untied
 
@@ -81,14 +83,25 @@ def test_points_fall_and_lie_above_the_curve():
 @pytest.mark.parametrize("bits", [1.5, 4.0])
 def test_weights_are_ranked_by_what_each_does_and_theory_knows_about_how_much(bits: float):
     whole = ready()
-    level, weights = analysed(whole, bits)
+    _, weights = analysed(whole, bits)
     assert {one.name for one in weights} == {"1.weight", "3.weight"}
     assert weights == sorted(weights, key=lambda one: -one.measured)
     assert sum(one.share for one in weights) == pytest.approx(1)
     assert sum(one.bytes for one in weights) == pytest.approx(bits * whole.weights / 8, rel=0.25)
     for one in weights:
         assert one.measured / 2 < one.predicted < 4 * one.measured
-    worst = weights[0]  # rounded to its step, without feedback, it costs the level a weight, too
-    tensor = whole.network.params[worst.name]
-    rounded = (tensor / worst.step).round() * worst.step
-    assert whole.judged({**whole.network.params, worst.name: rounded}) < 4 * level * worst.count
+    levels, inputs = list[float](), torch.cat([batch[0] for batch in whole.network.calibration.seen]).flatten(1)
+    reads = {"1.weight": inputs, "3.weight": learned().module[1:3](inputs).detach()}
+    for one in weights:  # rounded to its step, without feedback, an error costs what it does in any other
+        tensor, sources = whole.network.params[one.name], spectra(whole)[one.name]
+        each = sources.counts @ sources.variances / one.count / float(tensor.double().square().mean())
+        rounded = (tensor / one.step).round() * one.step
+        predicted = one.step**2 / 12 * each * one.count / whole.unit
+        bias = one.name.replace("weight", "bias")  # which takes up what the error is in the mean
+        moved = whole.network.params[bias] + (tensor - rounded) @ reads[one.name].mean(0)
+        assert whole.judged({**whole.network.params, one.name: rounded, bias: moved}) < 4 * predicted
+        levels.append(predicted / one.count)
+    assert max(levels) == pytest.approx(min(levels))
+    rows = {one.name: UniformGrid(step=one.step) for one in weights}
+    file = laconic.compress(whole.network.params, laconic.Plan(rows))
+    assert sum(file.codes[one].index_bits for one in rows) == pytest.approx(bits * whole.weights, rel=0.15)
