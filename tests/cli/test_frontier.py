@@ -8,6 +8,7 @@ import pytest
 from laconic.calibrate import sequence
 from laconic.cli import run
 from laconic.csteps.uniform_grid import UniformGrid
+from laconic.format.container import LacFile
 from laconic.plans.plan import load_plan
 
 from .commands import parsed
@@ -78,14 +79,17 @@ def test_weights_are_ranked_and_a_plan_is_written(call, net, tmp_path):
     plan, figure, file = tmp_path / "a.toml", tmp_path / "a.png", tmp_path / "a.lac"
     found = parsed(call("analyze", net, "--plan", plan, "-o", figure, *LESS))
     assert {one["name"] for one in found["weights"]} == {"fc1.weight", "fc2.weight", "fc3.weight"}
-    rows = load_plan(plan).tensors
+    rows, wider = load_plan(plan).tensors, list[float]()
     for one in found["weights"]:
         row = rows[one["name"]]
         assert isinstance(row, UniformGrid)
-        assert row.step == pytest.approx(one["step"], rel=1e-5)
+        wider.append(row.step / one["step"])
+    assert max(wider) == pytest.approx(min(wider), rel=1e-5), "they are at one level"
     assert figure.read_bytes().startswith(b"\x89PNG")
     call("compress", net, "-o", file, "--plan", plan, "--quiet")
-    assert file.stat().st_size < net.stat().st_size / 4
+    opened = LacFile(file.read_bytes(), "a file")
+    taken = sum(opened.code(one["name"]).index_bits for one in found["weights"])
+    assert taken == pytest.approx(found["bits"] * sum(one["count"] for one in found["weights"]), rel=0.02)
 
 
 @pytest.mark.parametrize("bits", ["a", "2,-1", "", "0", "nan"])

@@ -1,7 +1,6 @@
 """Which weights matter: what each takes and costs at one water level, in theory and by itself in the network."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import final
 
@@ -17,7 +16,6 @@ from laconic.format.coding.fitting import smoothed_costs
 from laconic.models.params import Params, to_numpy
 from laconic.theory.rate_distortion import Sources
 
-_HALVINGS = 40
 _WHOLE = 4.0  # times the largest weight is a step at which all are 0
 
 
@@ -34,8 +32,7 @@ class Weight:
         predicted: what it adds to that distance at the water level: Σ_k n_k min(λ_k, θ).
         measured: the distance with this weight alone compressed, on samples that are held out.
         share: of the sum of what is measured.
-        step: of a uniform grid without feedback, such that all weights on theirs take the bits that were asked for, and
-            an error of each costs the same; None for weights that are all 0.
+        step: of a uniform grid whose error is θ a weight, without feedback; None for weights that are all 0.
     """
 
     name: str
@@ -76,16 +73,13 @@ def analysed(ready: Ready, bits: float, tick: Tick = silent) -> tuple[float, lis
         tick("weights", len(changed) + len(measured), 2 * len(changed))
         measured[name] = ready.judged({**network.params, **own})
     total = sum(measured.values())
-    steps = plain_steps(
-        {one.name: to_numpy(network.params[one.name]) for one in network.subjects}, sources, bits * ready.weights
-    )
     weights = [
         Weight(
             names[subject.name], network.params[subject.name].numel(), taken[subject.name],
             subject.mean_worth / ready.unit,
             predicted(sources[subject.name], level) / ready.unit, measured[subject.name],
             measured[subject.name] / total if total > 0 else 0.0,
-            steps[subject.name],
+            step(to_numpy(network.params[subject.name]), sources[subject.name], level),
         )
         for subject in network.subjects
     ]  # fmt: skip
@@ -99,36 +93,6 @@ def predicted(sources: Sources, level: float) -> float:
     3.5
     """
     return float(np.dot(sources.counts, np.minimum(sources.variances, level)))
-
-
-def plain_steps(
-    weights: Mapping[str, np.ndarray], sources: Mapping[str, Sources], bits: float
-) -> dict[str, float | None]:  # fmt: skip
-    """Return steps of uniform grids at one water level, at which what is rounded to them takes so many bits.
-
-    Args:
-        weights: by name.
-        sources: of what each writes, in units of the outputs.
-        bits: of all, as their entropies have it.
-    """
-    low, high = -200.0, 200.0
-    for _ in range(_HALVINGS):
-        middle = (low + high) / 2
-        taken = 0.0
-        for name, own in weights.items():
-            width = step(own, sources[name], 2.0**middle)
-            taken += _entropy(own, width) if width is not None else 0.0
-            if taken > bits:
-                break
-        low, high = (middle, high) if taken > bits else (low, middle)
-    return {name: step(own, sources[name], 2.0**high) for name, own in weights.items()}
-
-
-def _entropy(weights: np.ndarray, width: float) -> float:
-    """Return the bits of the integers that weights are rounded to, as many as float64 can tell apart."""
-    levels = np.rint(weights.astype(np.float64) / max(width, 2.0**-40 * float(np.abs(weights).max(initial=0))))
-    counts = np.unique(levels, return_counts=True)[1]
-    return float(counts @ (math.log2(weights.size) - np.log2(counts)))
 
 
 def step(weights: np.ndarray, sources: Sources, level: float) -> float | None:

@@ -18,10 +18,15 @@ from laconic.csteps.compression import Compression
 from laconic.csteps.uniform_grid import UniformGrid
 from laconic.errors import PlanError
 from laconic.experiments.curves import damage_figure
+from laconic.format.codes import GridCode
 from laconic.format.files import replace_file, require_absent
+from laconic.models.params import Params
 from laconic.models.ties import untied
 from laconic.plans.patterns import fnmatch_escape
 from laconic.plans.plan import Plan, to_toml
+
+_PRICE = 0.15  # of a bit, in units of the step squared: the natural one of a plain grid
+_ROUNDS, _NEAR, _FAR = 10, 0.01, 2.0
 
 
 @final
@@ -59,7 +64,7 @@ def show(job: Job, say: Output) -> None:
     record = {"checkpoint": str(job.weights), "bits": job.bits, "level": level, "unit": unit,
               "held_out": ready.samples[1], "weights": [vars(one) for one in weights]}  # fmt: skip
     lines = [f"damage: {unit}, on {ready.samples[1] or ready.samples[0]:,} samples that are held out"]
-    written = {job.plan: to_toml(planned(weights)).encode()} if job.plan else {}
+    written = {job.plan: to_toml(planned(weights, params, job.bits)).encode()} if job.plan else {}
     written |= {job.output: damage_figure(weights, unit)} if job.output else {}
     for path, content in written.items():
         with replace_file(path, force=job.force) as file:
@@ -67,12 +72,30 @@ def show(job: Job, say: Output) -> None:
     say.report(record, _table(weights, job.bits), *lines, *(f"wrote {path}" for path in written))
 
 
-def planned(weights: Sequence[Weight]) -> Plan:
-    """Return the plan that has each weight on a grid at the water level, and all else lossless."""
-    rows: dict[str, Compression] = {
-        fnmatch_escape(one.name): UniformGrid(step=float(f"{one.step:.6g}")) for one in weights if one.step is not None
-    }
+def planned(weights: Sequence[Weight], params: Params, bits: float) -> Plan:
+    """Return the plan that has each weight on a grid at one water level, and all else lossless.
+
+    Args:
+        weights: with the steps of a level.
+        params: the network.
+        bits: that integers take, of each weight: steps become wider or finer together until they do.
+    """
+    steps, wider = {one.name: one.step for one in weights if one.step is not None}, 1.0
+    numbers = sum(params[name].numel() for name in steps)
+    for _ in range(_ROUNDS if numbers else 0):
+        grids = {name: _grid(wider * step) for name, step in steps.items()}
+        codes = {name: grid.project({name: params[name]})[name] for name, grid in grids.items()}
+        excess = sum(code.index_bits for code in codes.values() if isinstance(code, GridCode)) / numbers - bits
+        if abs(excess) < _NEAR * bits:
+            break
+        wider *= 2.0 ** min(max(excess, -_FAR), _FAR)  # at high rates each octave is a bit
+    rows: dict[str, Compression] = {fnmatch_escape(name): _grid(wider * step) for name, step in steps.items()}
     return Plan(rows)
+
+
+def _grid(step: float) -> UniformGrid:
+    """Return a grid with dead zone and tables by variance, its step in six digits."""
+    return UniformGrid(step=float(f"{step:.6g}"), rate=_PRICE, scales=True)
 
 
 def _table(weights: Sequence[Weight], bits: float) -> Any:
