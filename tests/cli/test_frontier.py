@@ -89,7 +89,7 @@ def test_weights_are_ranked_and_a_plan_is_written(call, net, tmp_path):
     call("compress", net, "-o", file, "--plan", plan, "--quiet")
     opened = LacFile(file.read_bytes(), "a file")
     taken = sum(opened.code(one["name"]).index_bits for one in found["weights"])
-    assert taken == pytest.approx(found["bits"] * sum(one["count"] for one in found["weights"]), rel=0.02)
+    assert 0.95 < taken / (found["bits"] * sum(one["count"] for one in found["weights"])) <= 1
 
 
 @pytest.mark.parametrize("bits", ["a", "2,-1", "", "0", "nan"])

@@ -1,5 +1,6 @@
 """What `laconic analyze` shows: the weights of a network, ranked, as a table, a figure and a plan."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ from laconic.plans.patterns import fnmatch_escape
 from laconic.plans.plan import Plan, to_toml
 
 _PRICE = 0.15  # of a bit, in units of the step squared: the natural one of a plain grid
-_ROUNDS, _NEAR, _FAR = 10, 0.01, 2.0
+_ROUNDS, _NEAR, _FAR = 16, 0.01, 2.0
 
 
 @final
@@ -78,17 +79,20 @@ def planned(weights: Sequence[Weight], params: Params, bits: float) -> Plan:
     Args:
         weights: with the steps of a level.
         params: the network.
-        bits: that integers take, of each weight: steps become wider or finer together until they do.
+        bits: that integers take, of each weight, or little less: steps become wider or finer together until they do.
     """
-    steps, wider = {one.name: one.step for one in weights if one.step is not None}, 1.0
-    numbers = sum(params[name].numel() for name in steps)
+    steps = {one.name: one.step for one in weights if one.step is not None}
+    numbers, octaves, low, high = sum(params[name].numel() for name in steps), 0.0, -math.inf, math.inf
     for _ in range(_ROUNDS if numbers else 0):
-        grids = {name: _grid(wider * step) for name, step in steps.items()}
+        grids = {name: _grid(2.0**octaves * step) for name, step in steps.items()}
         codes = {name: grid.project({name: params[name]})[name] for name, grid in grids.items()}
         excess = sum(code.index_bits for code in codes.values() if isinstance(code, GridCode)) / numbers - bits
-        if abs(excess) < _NEAR * bits:
+        low, high = (octaves, high) if excess > 0 else (low, octaves)
+        if -_NEAR * bits < excess <= 0:
             break
-        wider *= 2.0 ** min(max(excess, -_FAR), _FAR)  # at high rates each octave is a bit
+        ahead = octaves + min(max(excess - _NEAR * bits / 2, -_FAR), _FAR)  # at high rates each octave is a bit
+        octaves = ahead if low < ahead < high else (low + high) / 2
+    wider = 2.0 ** (high if math.isfinite(high) else octaves)
     rows: dict[str, Compression] = {fnmatch_escape(name): _grid(wider * step) for name, step in steps.items()}
     return Plan(rows)
 
