@@ -43,6 +43,20 @@ def test_the_smallest_file_is_found_in_six(power: float, first: int, gain: float
     assert passes == quality.files <= FILES
 
 
+@pytest.mark.parametrize("refined", [True, False])
+@pytest.mark.parametrize("first", [1000, 1190])
+def test_a_file_is_found_where_figures_hardly_fall_below_the_bound(refined: bool, first: int):
+    """As errors of few samples do: they are just above it up to a size, and then just below."""
+
+    def make(size, quick):
+        figure = 0.51 if size < 1200 else 0.42
+        return [Made(SimpleNamespace(file_bytes=size), Quality("drop", 0.5, figure, 0.0, 9, "validation"))]
+
+    trial, quality, _ = smallest(make, first, -3.0, 9999, refined=refined)
+    assert quality.is_met
+    assert 1200 <= trial.file_bytes < 1.1 * 1200
+
+
 def test_what_is_not_reached_is_told():
     with pytest.raises(PlanError, match=r"none of \d files is within the bound of 0.01; the nearest: KL\(original"):
         smallest(curve(0.01, bits=30.0), 100, -2.0, 2000, refined=False)

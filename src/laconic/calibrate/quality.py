@@ -31,6 +31,8 @@ QUICK = 4
 
 TRAINED_ON = "the network may have been trained on these"
 
+_LARGER, _UP = 4, 1.06  # files beyond these while none is within the bound, and how much larger each is
+
 _AIM = -0.04  # log₂ of the figure over its bound
 _NEAR = -0.12  # from where on a figure is near enough to its bound
 _FLOOR = -4.0  # a figure says no more than that it is far below the bound
@@ -176,10 +178,10 @@ def smallest(
     Raises:
         PlanError: when none is met; it names the best figure that was reached.
     """
-    made = _searched(make, first, slope, most, files=QUICK if refined else FILES, quick=True)
+    made = _searched(make, first, slope, most, files=QUICK if refined else FILES, quick=True, last=not refined)
     if refined:
         slope = _slope(made, slope)
-        made += _searched(make, next_size(made, slope), slope, most, files=FILES - QUICK, quick=False)
+        made += _searched(make, next_size(made, slope), slope, most, files=FILES - QUICK, quick=False, last=True)
     met = [one for one in made if one.quality.is_met]
     if not met:
         best = min((one.quality for one in made), key=lambda one: one.value + one.standard_error)
@@ -189,18 +191,33 @@ def smallest(
 
 
 def _searched(
-    make: Callable[[int, bool], list[Made]], first: float, slope: float, most: int, *, files: int, quick: bool
+    make: Callable[[int, bool], list[Made]],
+    first: float,
+    slope: float,
+    most: int,
+    *,
+    files: int,
+    quick: bool,
+    last: bool,
 ) -> list[Made]:
-    """Return files around the bound, the first of about so many bytes, until one is just within."""
+    """Return files around the bound, the first of about so many bytes, until one is just within.
+
+    Figures do not fall with every byte: where none of ``files`` is within, some larger ones are the ``last``.
+    """
     made, had, size = list[Made](), dict[int, int](), min(round(first), most)
-    for _ in range(files):
+    for number in range(files + (_LARGER if last else 0)):
         made += make(size, quick)
         had[size] = made[-1].trial.file_bytes
         wanted = next_size(made, _slope(made, slope))
         alike = min(had, key=lambda asked: abs(math.log(had[asked] / wanted)))
         size = max(1, min(round(wanted * alike / had[alike]), most))
-        if size in had or any(_NEAR <= one.excess <= 0 for one in made):
+        met = any(one.excess <= 0 for one in made)
+        if (met and (number + 1 >= files or size in had)) or any(_NEAR <= one.excess <= 0 for one in made):
             break
+        if not met and (number + 1 >= files or size in had):
+            size = min(math.ceil(_UP * max(had)), most)
+            if size in had:
+                break
     return made
 
 
