@@ -238,3 +238,30 @@ def test_what_is_wrong_is_said():
         at_rate(weights, moments, 0.0)
     with pytest.raises(WeightsError, match="none"):
         at_rate(weights[:0], moments, 1.0)
+
+
+@pytest.mark.parametrize("kind", ["rows", "inputs", "weights' columns"])
+def test_outliers_cost_what_theory_says_and_little_more(kind: str):
+    """Rows, inputs and columns 30 times the others have tables, and columns steps, of their own; they pay for these."""
+    weights, moments = layer(256, 64, decay=1.0)
+    odd = np.ones(256 if kind == "rows" else 64)
+    odd[[3, 40]] = 30.0
+    if kind == "inputs":
+        moments = moments * np.outer(odd, odd)
+        sigma, of_rows = moments, np.ones(256)
+    elif kind == "rows":
+        weights = (weights * odd[:, None]).astype(np.float32)
+        sigma, of_rows = moments, np.square(odd)
+    else:
+        weights = (weights * odd).astype(np.float32)
+        sigma, of_rows = moments * np.outer(odd, odd), np.ones(256)
+
+    def gap(weights: np.ndarray, moments: np.ndarray, sigma: np.ndarray, of_rows: np.ndarray) -> float:
+        found = quantize(weights, moments, 2e-4)
+        variances = np.outer(of_rows, np.linalg.eigvalsh(sigma)).ravel()
+        bound = water_filling(variances, np.ones(weights.size), found.error).rate / weights.size
+        assert 1.0 < bound < 5.0
+        return container.bits({"w": found.code}) / weights.size - bound
+
+    plain, usual = layer(256, 64, decay=1.0)
+    assert gap(weights, moments, sigma, of_rows) < gap(plain, usual, usual, np.ones(256)) + 0.06
