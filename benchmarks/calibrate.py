@@ -20,7 +20,7 @@ in nats an image; bits are 8 · bytes of the file / weights, everything counted.
     ours       `laconic.compress(net, bits=b, effort="calibrate")`
 
 The first three look at no sample: they are there once, not for each draw. All but "direct" have batch normalization
-folded, NNCodec by itself; from "rounding" on they have biases, file and coder of "ours", and no trellis. `--unfolded`
+folded, NNCodec by itself; from "rounding" on they have biases, file and coder of "ours", and neither trellis nor finer steps of rows. `--unfolded`
 leaves batch normalization alone.
 
 With --max-drop the smallest file is asked for whose error grows by no more than so many points, one standard error
@@ -117,7 +117,7 @@ class Original:
             "kl": distance(self.outputs, given, "classification"),
         }  # fmt: skip
 
-    def ready(self, draw: int, arguments: argparse.Namespace) -> tuple[Ready, float]:
+    def ready(self, draw: int, arguments: argparse.Namespace, *, rows: bool = True) -> tuple[Ready, float]:
         """Return the network ready to be calibrated on a draw of training images, and the seconds it took."""
         start, split = time.perf_counter(), 250
         held = [part.split(split) for part in self.images.split("validation")]
@@ -125,7 +125,8 @@ class Original:
         batches = drawn(*self.images.split("train"), arguments.samples, draw)
         calibration = Calibration.of(task, batches, arguments.samples)
         whole, buffers = untied(all_params_of(self.module)), buffers_of(self.module)
-        return Ready.of(whole, calibration, buffers=buffers, fold=not arguments.unfolded), time.perf_counter() - start
+        ready = Ready.of(whole, calibration, buffers=buffers, fold=not arguments.unfolded, rows=rows)
+        return ready, time.perf_counter() - start
 
 
 def network(name: str, folder: Path) -> nn.Module:
@@ -169,9 +170,12 @@ def measured(name: str, arguments: argparse.Namespace) -> Iterator[dict[str, Any
         methods = [method for method in arguments.methods if not (draw and method in UNSAMPLED)]
         if not methods:
             return
-        ready, prepared = original.ready(draw, arguments)
+        prepared_for = {
+            rows: original.ready(draw, arguments, rows=rows) for rows in {method == "ours" for method in methods}
+        }
         for bits in arguments.bits:
             for method in methods:
+                ready, prepared = prepared_for[method == "ours"]
                 start = time.perf_counter()
                 params, size = file(original.module, ready, method, int(bits * ready.weights / 8), arguments)
                 seconds = time.perf_counter() - start

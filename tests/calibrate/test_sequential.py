@@ -264,4 +264,4 @@ def test_outliers_cost_what_theory_says_and_little_more(kind: str):
         return container.bits({"w": found.code}) / weights.size - bound
 
     plain, usual = layer(256, 64, decay=1.0)
-    assert gap(weights, moments, sigma, of_rows) < gap(plain, usual, usual, np.ones(256)) + 0.06
+    assert gap(weights, moments, sigma, of_rows) < gap(plain, usual, usual, np.ones(256)) + 0.07

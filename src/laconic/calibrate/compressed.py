@@ -78,7 +78,8 @@ class Ready:
     @classmethod
     def of(
         cls, network: Untied, calibration: Calibration, *, lossless: Collection[str] = (),
-        buffers: Collection[str] = (), fold: bool = True, spectra: bool = False, tick: Tick = silent,
+        buffers: Collection[str] = (), fold: bool = True, spectra: bool = False, rows: bool = True,
+        tick: Tick = silent,
     ) -> "Ready":  # fmt: skip
         """Return a network ready to be calibrated.
 
@@ -89,6 +90,7 @@ class Ready:
             buffers: names that are a module's buffers, which are no weights.
             fold: whether batch normalization may be folded into the layers before it.
             spectra: whether weights have their `spectrum`, which takes time.
+            rows: whether those that the outputs feel more have finer steps (`laconic.calibrate.rows`).
             tick: told of the progress.
 
         Raises:
@@ -110,8 +112,9 @@ class Ready:
         survey = calibration.survey(params)
         how = TRIES["default"][0]
         whole = ready(
-            calibration, params, survey, folding, free, how, tick, positions=POSITIONS, still=kept, spectra=spectra
-        )
+            calibration, params, survey, folding, free, how, tick,
+            positions=POSITIONS, still=kept, spectra=spectra, rows=rows,
+        )  # fmt: skip
         every = {name: names[first] for name, first in network.names.items()}
         weights = sum(one.weights for one in seen.values())
         outputs = _outputs(calibration, params)

@@ -116,7 +116,7 @@ def alone(weight: Tensor) -> Statistics:
 
 def network(
     calibration: Calibration, params: Params, survey: Survey, folding: Folding, free: set[str], how: Recursion,
-    tick: Tick, *, positions: int | None = None, still: Collection[str] = (), spectra: bool = False,
+    tick: Tick, *, positions: int | None = None, still: Collection[str] = (), spectra: bool = False, rows: bool = True,
 ) -> Network:  # fmt: skip
     """Return a network ready to be calibrated.
 
@@ -131,10 +131,11 @@ def network(
         positions: of a sample, at most, that statistics are taken of.
         still: names of tensors that stay as they are: no bias of these makes up for errors.
         spectra: whether eigenvalues are taken, which cost O(n³) of a layer of n inputs.
+        rows: whether those that the outputs feel more have finer steps.
     """
     met = [place for place in survey.places if place.name in free and not place.diagonal]
     felt = calibration.sensitivities(params, by="weights")
-    finer = {place.name: _finer(params[place.name], felt.rows.get(place.name)) for place in met}
+    finer = {place.name: _finer(params[place.name], felt.rows.get(place.name) if rows else None) for place in met}
     moving = {name: tensor for name, tensor in params.items() if name not in still}
     biases = _biases(calibration, moving, {place.name: place for place in met}, folding)
     others = [name for name in params if name in free and name not in {place.name for place in met}]
