@@ -1,5 +1,7 @@
 """Whole networks within a size, by what their layers read: sizes, files, what is told, and what is refused."""
 
+import re
+import warnings
 from functools import cache
 
 import numpy as np
@@ -136,14 +138,19 @@ def test_biases_alone_fit_in_a_size_and_have_no_bits():
 
 def test_too_small_a_size_names_the_smallest_file():
     module, samples = net("mlp")
-    with pytest.raises(PlanError, match=r"300 bytes are not met; the smallest file that was made has (\d+)") as told:
+    said = r"300 bytes are not met; the smallest file that was made has (\d+), of which (\d+) are no integers"
+    with pytest.raises(PlanError, match=said) as told:
         laconic.compress(module, size=300, calibration=samples)
-    smallest = int(str(told.value).split()[-1])
+    smallest, beside = map(int, re.search(said, str(told.value)).groups())
+    assert smallest / 4 < beside < smallest
     assert laconic.compress(module, size=smallest + 200, calibration=samples).file_bytes <= smallest + 200
 
 
 def test_what_is_wrong_is_said():
     module, samples = net("mlp")
+
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+        scripted = torch.jit.script(module)
 
     def refused(error: type[Exception], why: str, **how: object) -> None:
         with pytest.raises(error, match=why):
@@ -157,6 +164,7 @@ def test_what_is_wrong_is_said():
     refused(PlanError, "at least 1", samples=-1)
     refused(PlanError, "give the module", network=dict(module.state_dict()))
     refused(PlanError, "0.weight: .*fewer bits", bits=30)
+    refused(DataError, "TorchScript .*give the module that it was made of", network=scripted)
     spoilt, _ = net("mlp")
     spoilt[4].weight.data[0, 0] = torch.nan
     refused(WeightsError, "4.weight: 1 of", network=spoilt)

@@ -19,7 +19,7 @@ from laconic.calibrate.vectors import rounded_vectors
 from laconic.errors import PlanError
 from laconic.format import container
 from laconic.format.codes import Code
-from laconic.format.codes.grid import Grid
+from laconic.format.codes.grid import Grid, GridCode
 from laconic.format.coding.fitting import smoothed_costs
 from laconic.format.lossless import lossless, together
 from laconic.models.params import Params, decompress, to_numpy
@@ -90,8 +90,13 @@ def fit(
             break
     within = [trial for trial in trials if trial.file_bytes <= size]
     if not within:
-        smallest = min(trial.file_bytes for trial in trials)
-        raise PlanError(f"{size:,} bytes are not met; the smallest file that was made has {smallest:,}")
+        least = min(trials, key=lambda trial: trial.file_bytes)
+        integers = sum(len(code.payload) for code in least.codes.values() if isinstance(code, GridCode))
+        raise PlanError(
+            f"{size:,} bytes are not met; the smallest file that was made has {least.file_bytes:,}, of which "
+            f"{least.file_bytes - integers:,} are no integers of weights: names, shapes and checksums of "
+            f"{len(least.codes)} tensors, tables, biases and whatever stays as it is"
+        )
     near = [trial for trial in within if _met(trial, size)]
     return min(near or within, key=lambda trial: trial.distance), len(trials)
 

@@ -82,7 +82,7 @@ class Calibration:
 
         Raises:
             PlanError: when ``samples`` is not positive.
-            DataError: when there is no source, or no samples, or inputs are NaN.
+            DataError: when there is no source, or no samples, or inputs are NaN, and for a TorchScript module.
 
         >>> calibration = Calibration.of(nn.Linear(2, 3), torch.ones(20, 2))
         >>> sum(map(len, calibration.seen)), sum(map(len, calibration.unseen))
@@ -94,6 +94,12 @@ class Calibration:
             raise DataError(f"calibration is of a torch.nn.Module or a Task, not of a {type(network).__name__}")
         if source is None and not isinstance(network, Task):
             raise DataError("a module brings no data: give a DataLoader, a list of batches or a tensor of samples")
+        module = network.module if isinstance(network, Task) else network
+        if any(isinstance(part, torch.jit.ScriptModule) for part in module.modules()):
+            raise DataError(
+                "a TorchScript module does not let its layers be watched: give the module that it was made of, or use "
+                "effort 'direct', which looks at weights alone"
+            )
         task = network if isinstance(network, Task) else Task(network, Batches(lambda seed: ()), _no_loss)
         if source is not None:
             given = [source] if isinstance(source, Tensor) else source

@@ -86,7 +86,8 @@ def _lines(
     figures = [
         f"{split}: " + ", ".join(f"{k} {v:.4g}" for k, v in measures.items()) for split, measures in measured.items()
     ]
-    return [first, *_calibration(result, seconds), *told(result.signals), *_recalibration(result), *figures]
+    signals = () if result.calibration else told(result.signals)  # calibration does not look at the SNR of weights
+    return [first, *_calibration(result, seconds), *signals, *_recalibration(result), *figures]
 
 
 def _calibration(result: Result, seconds: Mapping[str, float]) -> list[str]:
