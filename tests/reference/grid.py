@@ -1,7 +1,5 @@
 """Tag 4: levels times their step."""
 
-from itertools import islice
-
 import numpy as np
 
 from reference import tables
@@ -34,10 +32,8 @@ def grid(shape, dtype, facts, step, model, scales, payload):
     places = np.moveaxis(np.arange(len(v)).reshape(shape or 1), 0, -1 if transform == 2 else 0).ravel()
     v[places[np.argsort(np.array(classes)[places], kind="stable")]] = levels(payload, counts, nu, own, pairs)
     o = np.sign(v) * np.array([0, *offsets])[np.minimum(abs(v), len(offsets)).astype(int)]
-    turned, first = transform == 2 and len(step) > 1, (-1, *[1] * (len(shape) - 1))
-    step = step.reshape(shape[1:] or -1 if turned else first)
-    if mode & 8:
-        k = np.array(list(islice(symbols, shape[0])))
-        step = step * (np.where(k % 2, 181 / 256, 1) / 2.0 ** (k // 2)).reshape(first)
-    found = (v + o / 256).reshape(shape) * step
+    first = (-1, *[1] * (len(shape) - 1))
+    step = step.reshape(shape[1:] or -1 if transform == 2 and len(step) > 1 else first)
+    k = np.array([next(symbols) for _ in range(shape[0])] if mode & 8 else [0]).reshape(first)
+    found = (v + o / 256).reshape(shape) * (step * (np.where(k % 2, 181 / 256, 1) / 2.0 ** (k // 2)))
     return kernels(found) if transform == 1 else found

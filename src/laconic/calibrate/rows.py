@@ -31,7 +31,7 @@ def worths(felt: np.ndarray) -> np.ndarray:
         felt: s, what a squared error of what each row writes is to the outputs, not negative, shape (m,).
 
     >>> worths(np.array([1.0, 1.0, 32.0, 0.0])).tolist(), worths(np.ones(3)).tolist()
-    ([0, 0, 4, 0], [])
+    ([2, 2, 6, 0], [])
     """
     if not (felt > 0).any():
         return NONE
