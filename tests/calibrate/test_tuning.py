@@ -22,7 +22,7 @@ from laconic.training.judges import KINDS, distance, divergence
 
 from .trained import learned
 
-BITS = {"digits": 1.6, "conv": 3.6, "language": 4.0, "twice": 5.0}
+BITS = {"digits": 3.5, "conv": 3.6, "language": 4.0, "twice": 5.0}
 
 
 @cache
@@ -72,10 +72,11 @@ def test_a_tuned_file_is_no_worse_and_within_its_size_and_has_the_same_integers(
 
 
 def test_biases_that_are_wrong_are_repaired():
-    wrong = spoilt("digits", 1.5)
+    wrong = spoilt("digits", 1.3)
     found = ready("digits").tuned(wrong, wrong.file_bytes + 99, {})
-    assert wrong.distance > 1.5 * untuned("digits")[0].distance
-    assert found.distance < 0.7 * wrong.distance
+    right = untuned("digits")[0].distance
+    assert wrong.distance > 1.3 * right
+    assert found.distance - right < 0.2 * (wrong.distance - right)
 
 
 def test_a_first_step_follows_the_gradient_that_is_worked_out_by_hand(monkeypatch):
@@ -100,8 +101,8 @@ def test_what_does_not_help_on_held_out_samples_or_is_too_large_is_left_out():
 
     worse = tuning.tuned(of.network, trial, size, of.names, {}, lambda _: 2 * trial.distance, tick)
     assert worse is trial
-    assert begun == list(range(max(begun) + 1)), "it went on after an epoch that did not help"
-    assert 2 * len(begun) == tuning.EPOCHS * len(begun)
+    seen = sum(-(-len(batch[0]) // 8) for batch in of.network.calibration.seen)
+    assert begun == list(range(seen)), "an epoch that does not help is the last"
     assert of.tuned(trial, 100, {}) is trial
 
 
@@ -134,8 +135,7 @@ def test_it_is_on_unless_somebody_says_no_or_fast():
 
 
 def test_a_quality_is_met_by_a_file_no_larger():
-    bounds = {"kl": 0.01, "drop": 0.5}
-    for measure, bound in bounds.items():
+    for measure, bound in (("kl", 0.01), ("drop", 0.5)):
         on, off = (ready("digits").fitted(Budget(**{measure: bound}), "default", {}, tune=one) for one in (True, False))
         assert on[0].file_bytes <= off[0].file_bytes
         assert on[1].distance <= off[1].distance

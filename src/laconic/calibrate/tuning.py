@@ -2,10 +2,11 @@
 
     min over v   E over seen samples  d(original(x), compressed(x; v)),     integers and steps fixed
 
-d is `laconic.training.judges.divergence`: KL(original ‖ compressed) of logits, or a squared difference over the variance.
-Adam (Kingma & Ba, 2015) takes steps in units of each vector's root mean square, which fall linearly. After each epoch
-the vectors go back onto their grids, and samples that are held out say whether the file is a better one: of few numbers
-as of many, what is learned from a thousand samples need not be true of others.
+d is `laconic.training.judges.divergence`: KL(original ‖ compressed) of logits, or a squared difference over the
+variance. Adam (Kingma & Ba, 2015) takes steps in units of each vector's root mean square, which fall linearly. What an
+epoch gives are the means over its later half (Polyak & Juditsky, 1992): steps of few samples are noisy, and biases that have
+taken up the mean of errors are near to their best from the start. They go back onto their grids, and samples that are
+held out say whether the file is a better one.
 """
 
 import math
@@ -72,6 +73,7 @@ def _epochs(network: Network, params: Params, tick: Tick, seed: int) -> Iterator
     optimizer = torch.optim.Adam([{"params": [leaf], "unit": _size(leaf)} for leaf in leaves])
     generator, total = torch.Generator().manual_seed(seed), EPOCHS * len(parts)
     for epoch in range(EPOCHS):
+        means = [torch.zeros_like(leaf) for leaf in leaves]
         for done, place in enumerate(torch.randperm(len(parts), generator=generator).tolist(), epoch * len(parts)):
             tick("tuning", done, total)
             for group in optimizer.param_groups:
@@ -84,7 +86,10 @@ def _epochs(network: Network, params: Params, tick: Tick, seed: int) -> Iterator
             for leaf, slope in zip(leaves, torch.autograd.grad(lost, leaves, allow_unused=True), strict=True):
                 leaf.grad = slope
             optimizer.step()
-        found = {name: leaf.detach().to(params[name].dtype) for name, leaf in zip(names, leaves, strict=True)}
+            late = done - epoch * len(parts) - len(parts) // 2  # the first half of an epoch is on the way
+            for mean, leaf in zip(means, leaves, strict=True) if late >= 0 else ():
+                mean += (leaf.detach() - mean) / (late + 1)
+        found = {name: mean.to(params[name].dtype) for name, mean in zip(names, means, strict=True)}
         if not all(bool(vector.isfinite().all()) for vector in found.values()):
             return
         yield found
