@@ -4,9 +4,9 @@
 
 d is `laconic.training.judges.divergence`: KL(original ‖ compressed) of logits, or a squared difference over the
 variance. Adam (Kingma & Ba, 2015) takes steps in units of each vector's root mean square, which fall linearly. What an
-epoch gives are the means over its later half (Polyak & Juditsky, 1992): steps of few samples are noisy, and biases that have
-taken up the mean of errors are near to their best from the start. They go back onto their grids, and samples that are
-held out say whether the file is a better one.
+epoch gives are the means over its later half (Polyak & Juditsky, 1992): steps of few samples are noisy, and biases that
+have taken up the mean of errors are near to their best from the start. They go back onto their grids, and samples that
+are held out say whether the file is a better one.
 """
 
 import math
@@ -25,7 +25,7 @@ from laconic.training.judges import divergence
 EPOCHS = 2
 """Passes over the samples that are seen, at most."""
 
-RATE = 2e-3
+RATE = 4e-3
 """Of a vector's root mean square, the first steps."""
 
 _ROWS = 8
