@@ -1,7 +1,8 @@
 """What calibration makes of published networks: bytes of whole files, error on the test images, divergence of outputs.
 
     python benchmarks/calibrate.py --data FOLDER [--networks resnet20 resnet32] [--bits 1.5 1.85 2.1 2.4 3]
-        [--methods NAME ...] [--nncodec PYTHON] [--draws 3] [--samples N] [--quality default] [-o FILE.json]
+        [--methods NAME ...] [--nncodec PYTHON] [--draws 3] [--samples N] [--quality default] [--no-tune]
+        [-o FILE.json]
     python benchmarks/calibrate.py --data FOLDER --max-drop 0.2 0.5 1 [...]
 
 FOLDER has `models/` and `cifar10/`. Each draw is of other training images, without labels and as they are; all rows of
@@ -158,8 +159,9 @@ def file(module: nn.Module, ready: Ready, method: str, size: int, arguments: arg
         return decompress(codes), container.bits(codes) // 8
     if method == "nncodec":
         return nncodec(arguments.nncodec, all_params_of(module), ready.folding.pairs, size)
+    tune = method == "ours" and arguments.quality != "fast" and not arguments.no_tune
     with steps_of_columns() if method == "watersic" else nullcontext():
-        trial, _ = ready.within(size, METHODS.get(method) or TRIES[arguments.quality], {})
+        trial, _ = ready.within(size, METHODS.get(method) or TRIES[arguments.quality], {}, tune=tune)
     return decompress(trial.codes), trial.file_bytes
 
 
@@ -194,7 +196,7 @@ def bounded(name: str, arguments: argparse.Namespace) -> Iterator[dict[str, Any]
         for bound in arguments.max_drop:
             start = time.perf_counter()
             try:
-                fitted, told = ready.fitted(Budget(drop=bound), arguments.quality, {})
+                fitted, told = ready.fitted(Budget(drop=bound), arguments.quality, {}, tune=not arguments.no_tune)
             except PlanError as failure:
                 say(f"{name} draw {draw}, a drop of {bound:g}: {failure}")
                 continue
@@ -252,6 +254,7 @@ def asked() -> argparse.Namespace:
     parser.add_argument("--samples", type=int, default=SAMPLES)
     parser.add_argument("--quality", choices=list(TRIES), default="default")
     parser.add_argument("--unfolded", action="store_true", help="leave batch normalization as it is")
+    parser.add_argument("--no-tune", action="store_true", help="leave vectors as the passes leave them")
     parser.add_argument("-o", "--output", type=Path)
     arguments = parser.parse_args()
     arguments.methods = arguments.methods or [one for one in EVERY if one != "nncodec" or arguments.nncodec]

@@ -1,7 +1,7 @@
 """Bits that calibration takes for the same divergence as direct compression: LeNet-5, a character LSTM, a small Llama.
 
     python benchmarks/calibrate_small.py --data FOLDER [--subjects lenet5 lstm stories260K] [--quality default]
-        [-o FILE.json]
+        [--bits BITS ...] [--no-tune] [-o FILE.json]
 
 FOLDER has `models/`, `mnist/` and `lm/`. A row is a file: bits a weight, everything counted; KL(original ‖ compressed)
 of the outputs on test samples, in nats an image, character or token; and the loss there. The last column says how many
@@ -35,10 +35,10 @@ USUAL = (2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 7.0), (1.0, 1.5, 2.0, 2.5, 3.0, 4.0)
 
 
 @torch.no_grad()
-def row(subject: Subject, name: str, bits: float, quality: str, *, calibrated: bool) -> dict[str, Any]:
+def row(subject: Subject, name: str, bits: float, quality: str, *, calibrated: bool, tune: bool) -> dict[str, Any]:
     """Return the figures of one file."""
     start = time.perf_counter()
-    how: dict[str, Any] = {"effort": "calibrate", "calibration": subject.batches} if calibrated else {}
+    how: dict[str, Any] = {"effort": "calibrate", "calibration": subject.batches, "tune": tune} if calibrated else {}
     with torch.enable_grad():
         result = laconic.compress(subject.module, bits=bits, quality=quality, **how)
     seconds = time.perf_counter() - start
@@ -59,16 +59,19 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--subjects", nargs="+", choices=list(SUBJECTS), default=list(SUBJECTS))
     parser.add_argument("--quality", choices=["fast", "default", "max"], default="default")
+    parser.add_argument("--bits", nargs="+", type=float, help="of the calibrated files alone")
+    parser.add_argument("--no-tune", action="store_true", help="leave vectors as the passes leave them")
     parser.add_argument("-o", "--output", type=Path)
     arguments, rows = parser.parse_args(), list[dict[str, Any]]()
     for name in arguments.subjects:
         subject = SUBJECTS[name](arguments.data)
         direct = list[tuple[float, float]]()
-        for calibrated, asked in zip((False, True), ASKED.get(name, USUAL), strict=True):
+        asked_of = ((), arguments.bits) if arguments.bits else ASKED.get(name, USUAL)
+        for calibrated, asked in zip((False, True), asked_of, strict=True):
             for bits in asked:
-                one = row(subject, name, bits, arguments.quality, calibrated=calibrated)
+                one = row(subject, name, bits, arguments.quality, calibrated=calibrated, tune=not arguments.no_tune)
                 if calibrated:
-                    one["direct_bits"] = bits_at(direct, one["kl"])
+                    one["direct_bits"] = bits_at(direct, one["kl"]) if direct else None
                 else:
                     direct.append((one["bits"], one["kl"]))
                 rows.append(one)

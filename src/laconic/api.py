@@ -76,6 +76,7 @@ def compress(
     samples: int | None = None,
     fold: bool = True,
     meter: bool = True,
+    tune: bool = True,
 ) -> Result:
     """Compress a network; the one given stays as it is.
 
@@ -134,6 +135,8 @@ def compress(
         meter: whether calibration measures how far the file is from R(D) under what its layers read, and why, and the
             golden rules there: ``result.meter()``, and a record of at most 1 % of the file, which `inspect` shows. Not
             with ``quality="fast"``.
+        tune: whether calibration tunes biases and norms to the compressed weights at the end; the file has what comes
+            of it where outputs for samples that are held out are nearer. Not with ``quality="fast"``.
 
     Raises:
         PlanError: when the plan does not fit, or ``effort="train"``, an importance or ``recalibrate`` has no
@@ -162,8 +165,8 @@ def compress(
     if effort == "calibrate":
         others = {"importance": importance, "metrics": metrics, "training": training, "watch": watch}
         _require_calibratable(plan, others)
-    elif samples is not None or not fold or not meter:
-        raise PlanError(f"samples and fold go with effort 'calibrate', not {effort!r}, and so does meter")
+    elif samples is not None or not (fold and meter and tune):
+        raise PlanError(f"samples and fold go with effort 'calibrate', not {effort!r}, and so does meter, or tune")
     state, folder = _resumed(resume, effort)
     if training is not None and asked is None and effort == "direct":
         raise PlanError("training goes with effort 'train': a plan or a compression, and a task with training data")
@@ -190,7 +193,7 @@ def compress(
         source = Calibration.of(task or cast(nn.Module, module), calibration, how_many, seed)
         fitted, told = calibrated(
             whole, source, budget, quality, notes, lossless=plan.kept(whole), buffers=buffers, fold=fold,
-            reference_bytes=reference, meter=meter, resume=folder,
+            reference_bytes=reference, meter=meter, tune=tune, resume=folder,
         )  # fmt: skip
         notes |= told.record
         return Result(fitted.codes, notes, fitted=fitted, signals=fitted.signals, calibration=told)

@@ -21,7 +21,7 @@ from laconic.models import data
 
 from .trained import learned
 
-ASKED = SimpleNamespace(samples=500, quality="fast", unfolded=False, draws=2, nncodec=None, data=None)
+ASKED = SimpleNamespace(samples=500, quality="fast", unfolded=False, no_tune=False, draws=2, nncodec=None, data=None)
 
 
 @cache

@@ -1,12 +1,16 @@
 """`laconic compress --effort calibrate`: what layers read decides, what is said of it, and what does not go with it."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
 import laconic
 from laconic.calibrate.calibration import SAMPLES
+from laconic.calibrate.told import Told
 from laconic.cli import run
 from laconic.cli.jobs.calibrating import passing
+from laconic.cli.jobs.figures import _calibration
 from laconic.cli.jobs.tasks import load_factory, task_of
 from laconic.format import container
 from laconic.models.checkpoints import load_checkpoint
@@ -204,6 +208,23 @@ def test_the_bar_goes_from_pass_to_pass_and_never_past_the_end():
             tick("weights", done, 4)
     assert [done for done, _ in said] == [0, 0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.75, 2, 2, 2, 2]
     assert said[5][1] == "pass 2: 1/4 weights"
+    tick("tuning", 1, 9)
+    assert said[-1] == (2, "tuning: 1/9 batches")
+
+
+def test_what_tuning_has_come_to_is_said_and_it_can_be_left_out(call, net, tmp_path):
+    asked = ["compress", net, "--effort", "calibrate", "--samples", "640", "--data", "digits", "--bits"]
+    said = " ".join(call(*asked, "4", "-o", tmp_path / "a.lac").split())
+    told = parsed(call(*asked, "4", "-o", tmp_path / "b.lac", "--json"))["calibration"]
+    before, after = told["tuned"]
+    assert f"tuning: KL {before:.4g} -> {after:.4g} on 128 held-out samples" in said
+    assert after == told["distance"] < before
+    told = parsed(call(*asked, "4", "-o", tmp_path / "c.lac", "--json", "--no-tune"))["calibration"]
+    assert told["tuned"] is None
+    assert told["distance"] == before
+    assert told["seconds"].keys() == {"statistics", "weights", "meter"}
+    result = SimpleNamespace(calibration=Told(8, 2, (), {}, {}, {}, 0.1, "regression", 1))
+    assert "tuning did not help on held-out samples: left out" in _calibration(result, {"tuning": 1.0})
 
 
 def test_a_file_says_how_far_it_is_from_the_limit(call, net, tmp_path):
@@ -211,7 +232,7 @@ def test_a_file_says_how_far_it_is_from_the_limit(call, net, tmp_path):
     file, without, bad = (tmp_path / name for name in ("a.lac", "b.lac", "c.lac"))
     calibrate = ["--bits", "1.5", "--effort", "calibrate", "--samples", "200", "--data", "digits"]
     told = parsed(call("compress", net, "-o", file, *calibrate, "--json"))["calibration"]
-    assert told["seconds"].keys() == {"statistics", "weights", "meter"}
+    assert told["seconds"].keys() == {"statistics", "weights", "tuning", "meter"}
     record = parsed(call("inspect", file, "--json"))
     assert record["meter"] == told["meter"]
     assert sum(record["meter"]["parts"].values()) == pytest.approx(record["meter"]["above"])

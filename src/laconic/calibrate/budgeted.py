@@ -55,12 +55,16 @@ class Trial:
         file_bytes: of the file.
         distance: of the outputs from the original's, on samples that the pass has not seen.
         calibrated: the pass.
+        how: it quantized.
+        untuned: the distance before vectors were tuned, where they were (`laconic.calibrate.tuning`).
     """
 
     codes: Mapping[str, Code]
     file_bytes: int
     distance: float
     calibrated: Calibrated
+    how: Recursion
+    untuned: float | None = None
 
 
 def fit(
@@ -115,7 +119,7 @@ def around(
             expected_counts(how.nu) if aim.counts is None else aim.counts + expected_counts(how.nu, _PRIOR)
         )
         calibrated = passed(network, level, aim.wanted, costs, how, tick, aim.ratios)
-        trials.append(_trial(network, calibrated, how, names, metadata, judged))
+        trials.append(trial_of(network, calibrated, how, names, metadata, judged))
         yield trials[-1]
         aims = [*aims[:-1], aim]
         aims.append(_next(trials, aims, size, len(tries)))
@@ -182,17 +186,17 @@ def _beside(network: Network, names: Mapping[str, str], metadata: Mapping[str, s
     return container.bits(together(rest), metadata) // 8 + _RECORD * len(weights) + 2 * few + 16 * len(vectors)
 
 
-def _trial(
+def trial_of(
     network: Network, calibrated: Calibrated, how: Recursion, names: Mapping[str, str], metadata: Mapping[str, str],
     judged: Callable[[Params], float],
 ) -> Trial:  # fmt: skip
-    """Return the file of a pass."""
+    """Return the file of a pass; arguments as `fit`, but for ``how`` it quantized."""
     codes = coded(network, calibrated, how)
     ordered = {name: codes[first] for name, first in names.items()}
     others = decompress({name: code for name, code in codes.items() if name not in calibrated.rounded})
     decoded = {name: tensor.to(network.params[name].device) for name, tensor in others.items()}
     params = {name: decoded.get(name, calibrated.params[name]) for name in codes}
-    return Trial(ordered, container.bits(ordered, metadata) // 8, judged(params), calibrated)
+    return Trial(ordered, container.bits(ordered, metadata) // 8, judged(params), calibrated, how)
 
 
 def coded(network: Network, calibrated: Calibrated, how: Recursion) -> dict[str, Code]:

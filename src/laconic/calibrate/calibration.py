@@ -27,6 +27,7 @@ from laconic.calibrate.meeting import (
     copied,
     require_finite,
     surveyed,
+    tracing,
     uses_of,
     watching,
 )
@@ -142,6 +143,11 @@ class Calibration:
             WeightsError: as `Task.outputs`.
         """
         return output_rows(self.whole_outputs(params, batch), self.kind)[0]
+
+    def traced(self, params: Params, batch: Batch) -> Tensor:
+        """Return what `outputs` does, with gradients by those of ``params`` that ask for them."""
+        with tracing(self.module):
+            return output_rows(self._run(params, batch), self.kind)[0]
 
     def kind_with(self, params: Params) -> Kind:
         """Return what the outputs are: as the task says, or else as they are named."""

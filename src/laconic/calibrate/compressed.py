@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -20,6 +20,7 @@ from laconic.calibrate.network import network as ready
 from laconic.calibrate.quality import FILES, QUICK, Made, Quality, dropped, smallest, wrongs
 from laconic.calibrate.sequential import Recursion
 from laconic.calibrate.told import Told
+from laconic.calibrate.tuning import tuned
 from laconic.calibrate.vectors import TRIALS, tolerances, tried
 from laconic.errors import DataError, PlanError, listed
 from laconic.format.coding import FLOATS
@@ -146,8 +147,9 @@ class Ready:
         return distance(self.outputs, _outputs(calibration, params), calibration.kind_with(params))
 
     def within(
-        self, size: int, tries: Sequence[Recursion], metadata: Mapping[str, str], tick: Tick = silent
-    ) -> tuple[Trial, int]:
+        self, size: int, tries: Sequence[Recursion], metadata: Mapping[str, str], tick: Tick = silent,
+        *, tune: bool = False,
+    ) -> tuple[Trial, int]:  # fmt: skip
         """Return the network in ``size`` bytes, and the passes that it took.
 
         Args:
@@ -155,11 +157,17 @@ class Ready:
             tries: how each pass quantizes, such as those of `TRIES`.
             metadata: text that the file will have.
             tick: told of the progress.
+            tune: whether vectors are tuned at the end.
 
         Raises:
             PlanError: for a budget that is not met; it names the smallest file.
         """
-        return fit(self.network, size, tries, self.names, metadata, self.judged, tick)
+        trial, passes = fit(self.network, size, tries, self.names, metadata, self.judged, tick)
+        return self.tuned(trial, size, metadata, tick) if tune else trial, passes
+
+    def tuned(self, trial: Trial, size: int, metadata: Mapping[str, str], tick: Tick = silent) -> Trial:
+        """Return a file with tuned vectors: see `laconic.calibrate.tuning.tuned`."""
+        return tuned(self.network, trial, size, self.names, metadata, self.judged, tick)
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -206,6 +214,7 @@ class Ready:
         return Told(
             *self.samples, self.layers, self.alone, self.folding.pairs, self.folding.left,
             trial.distance, kind, passes, self.notes,
+            tuned=None if trial.untuned is None else (trial.untuned, trial.distance),
         )  # fmt: skip
 
     def signals(self, trial: Trial) -> dict[str, Signal]:
@@ -218,7 +227,7 @@ class Ready:
 
     def fitted(
         self, budget: Budget, quality: str, metadata: Mapping[str, str],
-        *, reference_bytes: int | None = None, meter: bool = False, tick: Tick = silent,
+        *, reference_bytes: int | None = None, meter: bool = False, tune: bool = True, tick: Tick = silent,
     ) -> tuple[Fitted, Told]:  # fmt: skip
         """Return the network within its budget, its weights chosen by what its layers read.
 
@@ -228,20 +237,21 @@ class Ready:
             metadata: text that the file will have, beside the `Told.record`.
             reference_bytes: of the uncompressed file, for a ratio.
             meter: whether it is measured how far the file is from the limit; not with quality "fast".
+            tune: whether vectors are tuned at the end; not with quality "fast".
             tick: told of the progress.
 
         Raises:
             PlanError: for a budget that is not met.
         """
         size, met = budget.bytes(self.weights, reference_bytes), None
-        meter = meter and quality != "fast"
+        meter, tune = meter and quality != "fast", tune and quality != "fast"
         whole = {**metadata, **(reserved(self.network, size, metadata) if meter else {})}
         if size is None:
-            trial, met, passes = self.meeting(budget, quality, whole, tick)
+            trial, met, passes = self.meeting(budget, quality, whole, tick, tune=tune)
         elif size < 1:
             raise PlanError(f"{budget} comes to no byte: the network has {self.weights} weights to count; give a size")
         else:
-            trial, passes = self.within(size, TRIES[quality], whole, tick)
+            trial, passes = self.within(size, TRIES[quality], whole, tick, tune=tune)
         told, file_bytes = replace(self.told(trial, passes), quality=met), trial.file_bytes
         if meter:
             found = meter_of(self.network, trial, self.names, self.weights, TRIES[quality][0].damping, tick)
@@ -252,7 +262,7 @@ class Ready:
         return fitted, told
 
     def meeting(
-        self, budget: Budget, quality: str, metadata: Mapping[str, str], tick: Tick = silent
+        self, budget: Budget, quality: str, metadata: Mapping[str, str], tick: Tick = silent, *, tune: bool = False
     ) -> tuple[Trial, Quality, int]:
         """Return the smallest file that was found to meet a KL or a drop, what it reaches, and the passes it took.
 
@@ -261,6 +271,7 @@ class Ready:
             quality: of `TRIES`.
             metadata: text that the file will have.
             tick: told of the progress.
+            tune: whether the vectors of the file are tuned at the end.
 
         Raises:
             PlanError: when none is met, which names the best figure, and for a KL of outputs that are no logits.
@@ -291,7 +302,11 @@ class Ready:
         first, finer, least = (expected(self.network, at, self.names, metadata) for at in (level, level / 4, math.inf))
         slope = -2.0 / max(math.log2(finer / first), _FLAT)
         most = least + _MOST * self.weights // 8
-        return smallest(make, first, slope, most, refined=TRIES[quality] != TRIES["fast"])
+        found, met, passes = smallest(make, first, slope, most, refined=TRIES[quality] != TRIES["fast"])
+        if tune and (better := self.tuned(found, found.file_bytes, metadata, tick)) is not found:
+            figure = replace(judged(better), files=met.files)
+            found, met = (better, figure) if figure.is_met else (found, met)
+        return found, met, passes
 
 
 def passes_of(quality: str) -> int:
@@ -302,7 +317,8 @@ def passes_of(quality: str) -> int:
 def calibrated(
     network: Untied, calibration: Calibration, budget: Budget, quality: str, metadata: Mapping[str, str],
     *, lossless: Collection[str] = (), buffers: Collection[str] = (), fold: bool = True,
-    reference_bytes: int | None = None, meter: bool = False, resume: Path | None = None, tick: Tick = silent,
+    reference_bytes: int | None = None, meter: bool = False, tune: bool = True, resume: Path | None = None,
+    tick: Tick = silent,
 ) -> tuple[Fitted, Told]:  # fmt: skip
     """Return a network within its budget, its weights chosen by what its layers read.
 
@@ -317,6 +333,7 @@ def calibrated(
         fold: whether batch normalization may be folded into the layers before it.
         reference_bytes: of the uncompressed file, for a ratio.
         meter: as for `Ready.fitted`.
+        tune: likewise.
         resume: a folder for what has been decided, which is removed at the end.
         tick: told of the progress.
 
@@ -335,7 +352,8 @@ def calibrated(
         texts = {key: str(value) for key, value in job.items()}
         journal = Journal.of(resume, texts, network.params, calibration.batches)
     whole = Ready.of(network, calibration, lossless=lossless, buffers=buffers, fold=fold, tick=tick).resuming(journal)
-    found = whole.fitted(budget, quality, metadata, reference_bytes=reference_bytes, meter=meter, tick=tick)
+    how: dict[str, Any] = {"reference_bytes": reference_bytes, "meter": meter, "tune": tune}
+    found = whole.fitted(budget, quality, metadata, **how, tick=tick)
     if resume is not None:
         remove(resume)
     return found

@@ -218,6 +218,20 @@ def watching(
                 handle.remove()
 
 
+@contextmanager
+def tracing(
+    module: nn.Module, after: Mapping[nn.Module, Callable[[Inputs, Any], Any]] | None = None
+) -> Iterator[None]:  # fmt: skip
+    """Hold ``module`` as `watching` does, with gradients, which cuDNN's recurrent layers lack in evaluation mode."""
+    recurrent = any(isinstance(layer, nn.RNNBase) for layer in module.modules())
+    with (
+        torch.enable_grad(),
+        torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled and not recurrent),
+        watching(module, after=after),
+    ):
+        yield
+
+
 def _before(hook: Callable[[Inputs], None], layer: nn.Module, given: Inputs, named: dict[str, Any]) -> None:
     hook(_bound(layer, given, named))
 

@@ -23,7 +23,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
-from laconic.calibrate.meeting import Inputs, Place, uses_of, watching
+from laconic.calibrate.meeting import Inputs, Place, tracing, uses_of
 from laconic.calibrate.samples import output_rows
 from laconic.errors import PlanError
 from laconic.models.params import Params, first_names
@@ -103,12 +103,7 @@ def slopes(
                 written.append((name, -1 - len(getattr(layer, "kernel_size", ())), get_gradient_edge(output)))
         return output.clone() if len(written) > before else output  # a view changed in place would lose its edge
 
-    recurrent = any(isinstance(layer, nn.RNNBase) for layer in uses)  # cuDNN's have no gradients in evaluation mode
-    with (
-        torch.enable_grad(),
-        torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled and not recurrent),
-        watching(task.module, after={layer: partial(listen, layer) for layer in uses}),
-    ):
+    with tracing(task.module, after={layer: partial(listen, layer) for layer in uses}):
         rows, kind = output_rows(run(tracked), task.kind)
         if not rows.requires_grad or not (written or read):
             return {}

@@ -28,6 +28,7 @@ class Told:
         notes: sentences on what was decided.
         quality: the figure that was asked for, where one was.
         meter: how far the file is from the limit, where that was measured.
+        tuned: the distance before vectors were tuned, and after, where that was for the better.
         record: what its metadata have of it.
     """
 
@@ -43,4 +44,5 @@ class Told:
     notes: tuple[str, ...] = ()
     quality: Quality | None = None
     meter: Meter | None = None
+    tuned: tuple[float, float] | None = None
     record: Mapping[str, str] = field(default_factory=dict)

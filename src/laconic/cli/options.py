@@ -267,6 +267,10 @@ class Calibrating:
         bool,
         typer.Option("--no-meter", help="With --effort calibrate: no record in the file of how far it is from R(D)."),
     ] = False
+    no_tune: Annotated[
+        bool,
+        typer.Option("--no-tune", help="With --effort calibrate: biases and norms are not tuned at the end."),
+    ] = False
 
 
 @dataclass(frozen=True)

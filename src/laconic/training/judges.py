@@ -167,7 +167,12 @@ def least_squares(outputs: Float[Tensor, "batch ..."], batch: Batch) -> Float[Te
 
 
 def distance(original: Tensor, other: Tensor, kind: Kind | None) -> float:
-    """Return how far outputs are from the original's.
+    """Return the `divergence`, in double precision."""
+    return float(divergence(original.double(), other.double(), kind))
+
+
+def divergence(original: Tensor, other: Tensor, kind: Kind | None) -> Float[Tensor, ""]:
+    """Return how far outputs are from the original's, with gradients by both.
 
     KL(original ‖ other) of their softmax for classification, in nats a row of logits; else their squared difference
     over the variance of the original's.
@@ -177,11 +182,10 @@ def distance(original: Tensor, other: Tensor, kind: Kind | None) -> float:
         other: the same shape.
         kind: of the outputs; where it is not known they are values.
     """
-    original, other = original.double(), other.double()
     if kind == "classification":
         p, q = (outputs.movedim(1, -1).flatten(0, -2).log_softmax(-1) for outputs in (original, other))
-        return float((p.exp() * (p - q)).sum(-1).mean())
+        return (p.exp() * (p - q)).sum(-1).mean()
     lost, variance = (original - other).square().mean(), original.var(0, correction=0).mean()
     whole = original.square().mean()
     scale = variance if variance > 1e-9 * whole else whole  # outputs that do not vary but for rounding
-    return float(lost / scale) if scale > 0 else float(lost)
+    return lost / scale if scale > 0 else lost

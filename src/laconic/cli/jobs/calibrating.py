@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Collection, Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 
 from laconic.calibrate.calibration import SAMPLES, Calibration
@@ -73,12 +74,10 @@ def calibrated(
     with say.progress("pass 1", passes) as bar:
         fitted, told = ready.fitted(
             budget, quality.value, notes, reference_bytes=int(notes[REFERENCE_BYTES]),
-            meter=not calibrating.no_meter, tick=timing(passing(bar, passes), stages),
+            meter=not calibrating.no_meter, tune=not calibrating.no_tune, tick=timing(passing(bar, passes), stages),
         )  # fmt: skip
-    ended = time.monotonic()
-    measured = stages.get("meter", ended)
-    seconds = {"statistics": prepared - began, "weights": measured - prepared}
-    seconds |= {"meter": ended - measured} if told.meter else {}
+    ended, later = time.monotonic(), {stage: began for stage, began in stages.items() if stage != "weights"}
+    seconds = {"statistics": prepared - began, **_lasted({"weights": prepared} | later, ended)}
     result = Result(fitted.codes, {**notes, **told.record}, fitted=fitted, signals=fitted.signals, calibration=told)
     return result, seconds
 
@@ -118,7 +117,8 @@ def passing(bar: console.Tick, passes: int) -> Tick:
         nonlocal number
         number += stage == "weights" and done == 0
         what = f"pass {number}" if stage == "weights" else stage
-        bar(min(number - (stage == "weights") + done / max(1, total), passes), f"{what}: {done}/{total} weights")
+        unit = "batches" if stage == "tuning" else "weights"
+        bar(min(number - (stage == "weights") + done / max(1, total), passes), f"{what}: {done}/{total} {unit}")
 
     return tick
 
@@ -131,6 +131,13 @@ def timing(tick: Tick, began: dict[str, float]) -> Tick:
         tick(stage, done, total)
 
     return timed
+
+
+def _lasted(began: Mapping[str, float], ended: float) -> dict[str, float]:
+    """Return the seconds of each stage, from when it began to when the next one did."""
+    return {
+        stage: after - before for stage, (before, after) in zip(began, pairwise([*began.values(), ended]), strict=True)
+    }
 
 
 def _said(ready: Ready) -> Iterator[str]:

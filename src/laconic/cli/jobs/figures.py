@@ -9,6 +9,7 @@ from typing import Any, final
 import numpy as np
 from rich.table import Table
 
+from laconic.calibrate.told import Told
 from laconic.cli.console import Output, in_bytes, table
 from laconic.cli.jobs.inspect import above
 from laconic.cli.jobs.running import is_written
@@ -101,7 +102,21 @@ def _calibration(result: Result, seconds: Mapping[str, float]) -> list[str]:
     asked = (
         [f"asked {of.quality.bound:g}: {of.quality}; the smallest of {of.quality.files} files"] if of.quality else []
     )
-    return [first, *asked, f"outputs {of.distance:.4g} ({unit}) from the original's on {of.unseen:,} samples held out"]
+    return [
+        first,
+        *asked,
+        *_tuning(of, seconds),
+        f"outputs {of.distance:.4g} ({unit}) from the original's on {of.unseen:,} samples held out",
+    ]
+
+
+def _tuning(of: Told, seconds: Mapping[str, float]) -> list[str]:
+    """Return what tuning has come to, if there was any."""
+    if of.tuned is None:
+        return ["tuning did not help on held-out samples: left out"] if "tuning" in seconds else []
+    before, after = (f"{one:.4g}" for one in of.tuned)
+    what = "KL" if of.kind == "classification" else "squared distance"
+    return [f"tuning: {what} {before} -> {after} on {of.unseen:,} held-out samples"]
 
 
 def _recalibration(result: Result) -> list[str]:

@@ -1,0 +1,116 @@
+"""Vectors tuned to what the integers have become: biases, and scales that follow no weight.
+
+    min over v   E over seen samples  d(original(x), compressed(x; v)),     integers and steps fixed
+
+d is `laconic.training.judges.divergence`: KL(original ‖ compressed) of logits, or a squared difference over the
+variance. Adam (Kingma & Ba, 2015) takes steps in units of each vector's root mean square, which fall linearly. What an
+epoch gives are the means over its later half (Polyak & Juditsky, 1992): steps of few samples are noisy, and biases that
+have taken up the mean of errors are near to their best from the start. They go back onto their grids, and samples that
+are held out say whether the file is a better one.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from laconic.calibrate.budgeted import Trial, trial_of
+from laconic.calibrate.network import Network, Tick
+from laconic.models.params import Params
+from laconic.training.batches import Batch, rows_of, size_of
+from laconic.training.judges import divergence
+
+EPOCHS = 2
+"""Passes over the samples that are seen, at most."""
+
+RATE = 4e-3
+"""Of a vector's root mean square, the first steps."""
+
+_ROWS = 8
+"""Samples of a step."""
+
+_GAIN = 0.01
+"""Of the distance, what an epoch has to bring for another to follow."""
+
+
+def tuned(
+    network: Network, trial: Trial, size: int, names: Mapping[str, str], metadata: Mapping[str, str],
+    judged: Callable[[Params], float], tick: Tick, seed: int = 0,
+) -> Trial:  # fmt: skip
+    """Return a trial with tuned vectors, or, where none is within the size and nearer on held-out samples, itself.
+
+    Args:
+        network: ready.
+        trial: the file.
+        size: bytes that it may have.
+        names: every name of the file, with that of its tensor in the network.
+        metadata: of the file.
+        judged: how far outputs are with these tensors, on samples that are held out.
+        tick: told of the progress, in batches.
+        seed: of the order of the samples.
+    """
+    best, last = trial, trial.distance
+    for vectors in _epochs(network, trial.calibrated.params, tick, seed):
+        calibrated = replace(trial.calibrated, params={**trial.calibrated.params, **vectors})
+        found = trial_of(network, calibrated, trial.how, names, metadata, judged)
+        if found.file_bytes <= size and found.distance < best.distance:
+            best = replace(found, untuned=trial.distance)
+        if not found.distance <= (1 - _GAIN) * last:
+            break
+        last = found.distance
+    return best
+
+
+def _epochs(network: Network, params: Params, tick: Tick, seed: int) -> Iterator[dict[str, Tensor]]:
+    """Yield the vectors after each epoch, as long as there are gradients and all numbers are finite."""
+    calibration, names = network.calibration, _vectors(network)
+    if not names or calibration.seen[0] is calibration.unseen[0]:  # nothing is held out
+        return
+    kind, parts = calibration.kind_with(network.params), [part for batch in calibration.seen for part in _parts(batch)]
+    leaves = [_wide(params[name]).clone().requires_grad_() for name in names]
+    optimizer = torch.optim.Adam([{"params": [leaf], "unit": _size(leaf)} for leaf in leaves])
+    generator, total = torch.Generator().manual_seed(seed), EPOCHS * len(parts)
+    for epoch in range(EPOCHS):
+        means = [torch.zeros_like(leaf) for leaf in leaves]
+        for done, place in enumerate(torch.randperm(len(parts), generator=generator).tolist(), epoch * len(parts)):
+            tick("tuning", done, total)
+            for group in optimizer.param_groups:
+                group["lr"] = RATE * group["unit"] * (1 - done / total)
+            own = {name: leaf.clone() for name, leaf in zip(names, leaves, strict=True)}  # may be changed in place
+            given = calibration.traced({**params, **own}, parts[place])
+            lost = divergence(_wide(calibration.outputs(network.params, parts[place])), _wide(given), kind)
+            if not (lost.requires_grad and bool(lost.isfinite())):
+                return
+            for leaf, slope in zip(leaves, torch.autograd.grad(lost, leaves, allow_unused=True), strict=True):
+                leaf.grad = slope
+            optimizer.step()
+            late = done - epoch * len(parts) - len(parts) // 2  # the first half of an epoch is on the way
+            for mean, leaf in zip(means, leaves, strict=True) if late >= 0 else ():
+                mean += (leaf.detach() - mean) / (late + 1)
+        found = {name: mean.to(params[name].dtype) for name, mean in zip(names, means, strict=True)}
+        if not all(bool(vector.isfinite().all()) for vector in found.values()):
+            return
+        yield found
+
+
+def _vectors(network: Network) -> list[str]:
+    """Return the names of all that is on a grid and no weight, in the order of the network."""
+    found = {subject.bias for subject in network.subjects} | network.vectors.keys()
+    return [name for name in network.params if name in found]
+
+
+def _parts(batch: Batch) -> list[Batch]:
+    """Return a batch in parts of a few samples each."""
+    return [rows_of(batch, start, start + _ROWS) for start in range(0, size_of(batch), _ROWS)]
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    """Return a tensor in float32 at least."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+def _size(vector: Tensor) -> float:
+    """Return the root mean square, or 1 for zeros."""
+    return math.sqrt(float(vector.detach().double().square().mean())) or 1.0
