@@ -93,6 +93,12 @@ def fit(
         if not network.subjects or (len(trials) >= len(tries) and any(_met(trial, size) for trial in trials)):
             break
     within = [trial for trial in trials if trial.file_bytes <= size]
+    if within and all(math.isnan(trial.distance) for trial in within):
+        raise PlanError(
+            f"in {size:,} bytes the network's outputs are NaN, whichever of {len(within)} files is taken: give more "
+            "bytes, or keep the tensors that it divides by as they are (lossless)"
+        )
+    within = [trial for trial in within if not math.isnan(trial.distance)]
     if not within:
         least = min(trials, key=lambda trial: trial.file_bytes)
         integers = sum(len(code.payload) for code in least.codes.values() if isinstance(code, GridCode))

@@ -24,7 +24,6 @@ from laconic.calibrate.meeting import (
     Place,
     Reached,
     Survey,
-    copied,
     require_finite,
     surveyed,
     tracing,
@@ -36,8 +35,9 @@ from laconic.calibrate.sensitivity import By, Sensitivities, slopes, together
 from laconic.errors import DataError, LaconicError, PlanError
 from laconic.models.params import Params, all_params_of, buffers_of, first_names
 from laconic.theory.importance.columns import obstacle
+from laconic.theory.importance.directions import random_signs, signed_classes
 from laconic.theory.importance.moments import Moments
-from laconic.training.batches import Batch, Batches, size_of
+from laconic.training.batches import Batch, Batches, copied, size_of
 from laconic.training.judges import Kind, described
 from laconic.training.task import Task
 
@@ -307,6 +307,32 @@ class Calibration:
         own = dict(self.module.named_parameters(remove_duplicate=False))
         sizes = {name: own[name].shape[int(place.diagonal)] for name, place in places.items()}
         return together(parts, sizes, by)
+
+    def felt(self, params: Params, names: Collection[str], seed: int = 0) -> dict[str, float]:
+        """Return what a squared error of one number of a tensor is to the outputs, E g² over its numbers and samples.
+
+        It asks for no layer that multiplies with it: one backward pass for each batch that is seen.
+
+        Args:
+            params: every parameter by its name.
+            names: of some; those that no gradient reaches are not in what is returned.
+            seed: of what is drawn, as for `sensitivities`.
+        """
+        generator, sums = torch.Generator().manual_seed(seed), dict.fromkeys(names, 0.0)
+        kind = self.kind_with(params) if names else None
+        draw = signed_classes(generator) if kind == "classification" else random_signs(1.0, 1, generator)
+        for batch in self.seen if names else ():
+            interrupts.check()
+            leaves = {name: params[name].detach().clone().requires_grad_() for name in names}
+            rows = self.traced({**params, **leaves}, batch)
+            if not rows.requires_grad:
+                return {}
+            direction = draw(rows.detach(), None)[0].to(rows.dtype)
+            slopes_of = torch.autograd.grad(rows, list(leaves.values()), direction, allow_unused=True)
+            for name, slope in zip(leaves, slopes_of, strict=True):
+                sums[name] += 0.0 if slope is None else float(slope.double().square().mean())
+        samples = sum(map(size_of, self.seen))
+        return {name: total / samples for name, total in sums.items() if total > 0}
 
     def _known(self, params: Params) -> Survey:
         """Return the first survey."""

@@ -48,6 +48,8 @@ POSITIONS = 64
 """Of a sample, at most, that statistics are taken of: those of one image tell nearly the same."""
 
 _MOST = 16  # bits a weight: no search for a quality asks for more
+_RANDOM = "outputs of the same samples differ from call to call, and so do files: is there dropout that is always on?"
+_LOST = "outputs are as far from the original's as constants would be: give more bits"
 _FEW = 8  # numbers of a vector
 _FLAT = 0.02  # log₂ of the bytes of files whose levels are 4 apart, at least
 _KL_OF_A_POINT = 0.04  # nats, about, where the error grows by one point: the search begins there
@@ -66,6 +68,7 @@ class Ready:
         kept: names of the tensors that stay as they are.
         weights: how many there are, which bits are counted for.
         outputs: of the original on samples that are not seen.
+        doubts: sentences on what is wrong with them.
     """
 
     network: Network
@@ -75,6 +78,7 @@ class Ready:
     kept: tuple[str, ...]
     weights: int
     outputs: torch.Tensor
+    doubts: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -121,7 +125,9 @@ class Ready:
         outputs = _outputs(calibration, params)
         if not bool(outputs.isfinite().all()):
             raise DataError("the network's outputs on the calibration samples that are held out are NaN or infinite")
-        return cls(whole, survey, folding, every, tuple(kept), weights, outputs)._with_vectors(roles)
+        again = calibration.outputs(params, (calibration.unseen or calibration.seen)[0])
+        doubts = () if torch.allclose(again, outputs[: len(again)], 1e-3, 1e-6) else (_RANDOM,)
+        return cls(whole, survey, folding, every, tuple(kept), weights, outputs, doubts)._with_vectors(roles)
 
     def _with_vectors(self, roles: Mapping[str, Role]) -> "Ready":
         """Return the same with vectors that follow no weight on a grid, as fine as the outputs ask for."""
@@ -187,7 +193,7 @@ class Ready:
         """Sentences on what was decided."""
         guessed = self.network.guessed
         lost = [f"no gradient reaches {listed(guessed)}: they count as others do in the mean"] if guessed else []
-        return (*self.network.calibration.notes, *self.survey.notes, *lost)
+        return (*self.network.calibration.notes, *self.survey.notes, *lost, *self.doubts)
 
     @property
     def unit(self) -> float:
@@ -211,9 +217,10 @@ class Ready:
     def told(self, trial: Trial, passes: int) -> Told:
         """Return what there is to say of a file."""
         kind = self.network.calibration.kind_with(self.network.params)
+        lost = (_LOST,) if kind != "classification" and trial.distance >= 1 else ()
         return Told(
             *self.samples, self.layers, self.alone, self.folding.pairs, self.folding.left,
-            trial.distance, kind, passes, self.notes,
+            trial.distance, kind, passes, (*self.notes, *lost),
             tuned=None if trial.untuned is None else (trial.untuned, trial.distance),
         )  # fmt: skip
 

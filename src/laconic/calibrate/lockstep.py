@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from laconic import interrupts
-from laconic.calibrate.meeting import Call, Inputs, Meeting, Place, Reached, copied, uses_of, watching
+from laconic.calibrate.meeting import Call, Inputs, Meeting, Place, Reached, uses_of, watching
 from laconic.errors import DataError
 from laconic.models.params import Params, first_names
-from laconic.training.batches import Batch, arguments_of, size_of, tensors_in
+from laconic.training.batches import Batch, arguments_of, copied, size_of, tensors_in
 from laconic.training.judges import described
 from laconic.training.task import Task
 

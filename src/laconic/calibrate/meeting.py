@@ -247,18 +247,6 @@ def _bound(layer: nn.Module, given: Inputs, named: Mapping[str, Any]) -> Inputs:
     return tuple(signature(layer.forward).bind(*given, **named).arguments.values()) if named else given
 
 
-def copied(part: Any) -> Any:
-    """Return the same with tensors of its own: what layers change in place stays as it was."""
-    if isinstance(part, Tensor):
-        return part.clone()
-    if isinstance(part, Mapping):
-        return {name: copied(value) for name, value in part.items()}
-    if not isinstance(part, tuple | list):
-        return part
-    parts = [copied(value) for value in part]
-    return type(part)(*parts) if hasattr(part, "_fields") else tuple(parts)
-
-
 def require_finite(layer: str, inputs: Inputs, batch: int) -> None:
     """Raise `DataError` when a layer reads a number that is NaN or infinite."""
     if not all(bool(tensor.isfinite().all()) for tensor in tensors_in(inputs)):

@@ -139,11 +139,16 @@ def network(
     moving = {name: tensor for name, tensor in params.items() if name not in still}
     biases = _biases(calibration, moving, {place.name: place for place in met}, folding)
     others = [name for name in params if name in free and name not in {place.name for place in met}]
-    rates, positions_of, found = _rates(calibration, params, survey, finer, biases, how, tick, positions, spectra)
+    rates, read, found = _rates(calibration, params, survey, finer, biases, how, tick, positions, spectra)
     subjects = list[Subject]()
     worths = {name: 0.5 * float(rows.mean()) for name, rows in felt.rows.items()}
-    known = [worths[place.name] for place in met if worths[place.name] > 0]
+    known = [worths[place.name] for place in met if worths[place.name] > 0 and place.name not in felt.guessed]
     least = _LEAST * float(np.median(known)) if known else 1.0
+    costs = [max(worths[name], least) * energy for name, (_, energy) in read.items() if name not in felt.guessed]
+    typical = float(np.median(costs)) if any(costs) else 1.0  # of an error in one number, where nothing is known of it
+    unmet = calibration.felt(params, [name for name in others if name not in worths])
+    worths |= {name: 0.5 * each for name, each in unmet.items()}
+    worths |= {name: typical / read[name][1] for name in felt.guessed if name in read and read[name][1] > 0}
     for name in others:
         how_alone = suited(how, len(params[name]), met=False)
         rates[name] = Rate.of(to_numpy(params[name]), alone(params[name]).moments, how_alone)
@@ -151,9 +156,9 @@ def network(
             found[name] = spectrum(to_numpy(params[name]), alone(params[name]).moments)
     for name in [*others, *(place.name for place in met)]:  # what comes later makes good the errors of others
         powers = finer.get(name, NONE)
-        own = max(worths.get(name, least), least) / (float(np.exp2(powers).mean()) if len(powers) else 1.0)
+        own = max(worths.get(name, typical), least) / (float(np.exp2(powers).mean()) if len(powers) else 1.0)
         waves = Sources(own * found[name].variances, found[name].counts) if spectra else None
-        met_at = positions_of.get(name, 1.0)
+        met_at, _ = read.get(name, (1.0, 1.0))
         subjects.append(Subject(name, name in finer, biases.get(name), own, rates[name], met_at, powers, waves))
     return Network(calibration, params, survey, tuple(subjects), positions, felt.guessed)
 
@@ -166,18 +171,18 @@ def _finer(weight: Tensor, felt: Tensor | None) -> np.ndarray:
 def _rates(
     calibration: Calibration, params: Params, survey: Survey, finer: Mapping[str, np.ndarray],
     biases: Mapping[str, str], how: Recursion, tick: Tick, positions: int | None, spectra: bool,
-) -> tuple[dict[str, Rate], dict[str, float], dict[str, Sources]]:  # fmt: skip
-    """Return the rate of each weight, how often a sample meets it, and its spectrum in units of its own, if asked."""
-    rates, positions_of, found = dict[str, Rate](), dict[str, float](), dict[str, Sources]()
+) -> tuple[dict[str, Rate], dict[str, tuple[float, float]], dict[str, Sources]]:  # fmt: skip
+    """Return the rate of each weight, how often a sample meets it and the mean of Σ_jj, and its spectrum, if asked."""
+    rates, read, found = dict[str, Rate](), dict[str, tuple[float, float]](), dict[str, Sources]()
     with following(calibration, params, survey, positions, drift=False) as follower:
         for name, powers in finer.items():
             tick("statistics", len(rates), len(finer))
             seen, weights = follower.statistics(name, biased=name in biases), to_numpy(params[name])
             rates[name] = Rate.of(stretched(weights, powers), seen.moments, suited(how, len(weights), met=True))
-            positions_of[name] = seen.positions
+            read[name] = seen.positions, float(np.diagonal(seen.moments, axis1=1, axis2=2).mean())
             if spectra:
                 found[name] = spectrum(weights, seen.moments, powers)
-    return rates, positions_of, found
+    return rates, read, found
 
 
 def spectrum(weights: np.ndarray, moments: np.ndarray, finer: np.ndarray = NONE) -> Sources:

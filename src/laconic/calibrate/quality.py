@@ -76,6 +76,8 @@ class Quality:
     def excess(self) -> float:
         """log₂ of figure and standard error over the bound: at most 0 where it is met; −4 stands for all below."""
         reached = (self.value + self.standard_error) / self.bound
+        if math.isnan(reached):
+            return -_FLOOR
         return max(math.log2(reached), _FLOOR) if reached > 0 else _FLOOR
 
     def __str__(self) -> str:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from laconic import interrupts
 from laconic.errors import DataError
-from laconic.training.batches import TARGETS, Batch, rows_of, size_of, tensors_in
+from laconic.training.batches import TARGETS, Batch, copied, rows_of, size_of, tensors_in
 from laconic.training.judges import Kind, described
 from laconic.training.task import Task
 
@@ -36,7 +36,8 @@ def drawn(task: Task, samples: int, seed: int) -> tuple[list[Batch], tuple[int, 
         if any(bool(tensor.isnan().any()) for tensor in tensors_in(batch)):
             raise DataError(f"batch {number} of the calibration data, {described(batch)}, has inputs that are NaN")
         size = min(size_of(batch), left)
-        drawn += [rows_of(batch, start, min(start + _ROWS, size)) for start in range(0, size, _ROWS)]
+        parts = (rows_of(batch, start, min(start + _ROWS, size)) for start in range(0, size, _ROWS))
+        drawn += [copied(part) for part in parts]  # a forward may change what it is given in place
         left -= size
         if not left:
             break

@@ -28,6 +28,7 @@ TRIAL = 1 / 32
 TRIALS = 4
 """Each with the grid elsewhere: errors are felt in few directions, so that one alone may say next to nothing."""
 
+_MOST = 1 << 20  # integers of a vector: where one number is so much larger than its step, all stay as they are
 _COARSEST = 1 / 4  # likewise, the step of what has not been felt when it was tried
 
 
@@ -66,15 +67,16 @@ def _size(vector: np.ndarray) -> float:
 
 
 def rounded_vectors(vectors: Mapping[str, np.ndarray], levels: Mapping[str, float]) -> dict[str, GridCode]:
-    """Return codes of vectors with tables of their own, integers without a price.
+    """Return codes of vectors with tables of their own, integers without a price; none of those that no grid suits.
 
     Args:
         vectors: by name, floats.
         levels: what a squared error may come to, by name, in the units of the vector squared: steps are √12 times its
             root, to a power of 2, so that few steps are stored.
     """
-    largest = {name: float(np.abs(vectors[name]).max(initial=0)) for name in levels}
+    largest = {name: float(np.abs(vectors[name].astype(np.float64)).max(initial=0)) for name in levels}
     steps = {name: min(math.sqrt(12 * SHARE * levels[name]), 4 * most) for name, most in largest.items() if most}
+    steps = {name: step for name, step in steps.items() if step * _MOST > largest[name]}  # NaN is no such step
     if not steps:
         return {}
     base = max(steps.values())

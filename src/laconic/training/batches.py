@@ -319,3 +319,15 @@ def tensors_in(part: Any) -> Iterator[Tensor]:
     elif isinstance(part, Mapping | tuple | list):
         for value in part.values() if isinstance(part, Mapping) else part:
             yield from tensors_in(value)
+
+
+def copied(part: Any) -> Any:
+    """Return the same with tensors of its own: what layers change in place stays as it was."""
+    if isinstance(part, Tensor):
+        return part.clone()
+    if isinstance(part, Mapping):
+        return {name: copied(value) for name, value in part.items()}
+    if not isinstance(part, tuple | list):
+        return part
+    parts = [copied(value) for value in part]
+    return type(part)(*parts) if hasattr(part, "_fields") else tuple(parts)
