@@ -79,7 +79,7 @@ def test_from_checkpoint_to_file_and_back(call, net, tmp_path):
     params, metadata = load_checkpoint(net)
     task = task_of(None, None, None, None, metadata)
     python = laconic.compress(params, task=task, effort="calibrate", bits=1.5, quality="fast", samples=200,
-                              metadata=metadata)  # fmt: skip
+                              metadata=account["metadata"])  # fmt: skip
     assert python.calibration.distance == told["distance"]
     decompressed, loaded = load_checkpoint(back)[0], laconic.load(file)
     for name, tensor in python.params.items():
