@@ -119,9 +119,13 @@ def test_a_trained_classifier_loses_less_than_half_of_what_it_loses_without_inpu
 
 
 def test_threads_do_not_change_a_file():
+    before = torch.get_num_threads()
     torch.set_num_threads(2)
-    module, samples = net("mlp")
-    result = laconic.compress(module, bits=3.0, calibration=samples, quality="fast")
+    try:
+        module, samples = net("mlp")
+        result = laconic.compress(module, bits=3.0, calibration=samples, quality="fast")
+    finally:
+        torch.set_num_threads(before)
     assert container.dumps(result.codes) == container.dumps(compressed("mlp").codes)
 
 

@@ -16,7 +16,7 @@ OPTIONS = ["--bits", "2", "--effort", "calibrate", "--samples", "200", "--thread
 
 
 def compressing(net, output, *more):
-    return ["compress", str(net), "-o", str(output), *OPTIONS, *more]
+    return ["compress", str(net), "-o", str(output), "--threads", "1", *OPTIONS, *more]
 
 
 @pytest.fixture(scope="module")
