@@ -6,6 +6,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+import threads  # noqa: F401  as long as no benchmark has been imported
 import torch
 
 from laconic.models import data

@@ -11,6 +11,7 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 
 import pytest
+from threads import AT_FIRST
 
 COMMAND = "import sys; from laconic.cli import run; sys.exit(run(sys.argv[1:]))"
 """The code of ``python -m laconic``."""
@@ -23,15 +24,15 @@ def server() -> ForkServerContext:
     """Start the server, once in a process of the tests."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["everything"])
-    path = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parent), *sys.path])
-    try:
+    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", path)
+        for name, value in AT_FIRST.items():  # the last bits of sums are those of as many threads
+            if value is None:
+                patch.delenv(name, raising=False)
+            else:
+                patch.setenv(name, value)
         forkserver.ensure_running()
-    finally:
-        if path is None:
-            del os.environ["PYTHONPATH"]
-        else:
-            os.environ["PYTHONPATH"] = path
     return context
 
 
