@@ -18,11 +18,12 @@ in nats an image; bits are 8 · bytes of the file / weights, everything counted.
     gptq       successive interference cancellation, one step a layer, entropy-coded ("HPTQ")
     watersic   the same with a step for each column, at the water level ("WaterSIC")
     cerwu      the same as gptq on a ridge that the rate asks for, and with the rate in the choice
+    alike      the same as ours, all rows of a weight with the same steps
     ours       `laconic.compress(net, bits=b, effort="calibrate")`
 
 The first three look at no sample: they are there once, not for each draw. All but "direct" have batch normalization
-folded, NNCodec by itself; from "rounding" on they have biases, file and coder of "ours", and neither trellis nor finer
-steps of rows. `--unfolded` leaves batch normalization alone.
+folded, NNCodec by itself; from "rounding" to "cerwu" they have biases, file and coder of "ours", and neither trellis nor
+finer steps of rows. `--unfolded` leaves batch normalization alone.
 
 With --max-drop the smallest file is asked for whose error grows by no more than so many points, one standard error
 included, on 5,000 training images that no pass has seen (the networks were trained on them); beside it is what the test
@@ -79,7 +80,7 @@ METHODS: dict[str, Sequence[Recursion]] = {
 """How each baseline quantizes in its passes."""
 
 UNSAMPLED = ("direct", "kmeans", "nncodec")
-EVERY = (*UNSAMPLED, *METHODS, "ours")
+EVERY = (*UNSAMPLED, *METHODS, "alike", "ours")
 
 
 @final
@@ -159,7 +160,7 @@ def file(module: nn.Module, ready: Ready, method: str, size: int, arguments: arg
         return decompress(codes), container.bits(codes) // 8
     if method == "nncodec":
         return nncodec(arguments.nncodec, all_params_of(module), ready.folding.pairs, size)
-    tune = method == "ours" and arguments.quality != "fast" and not arguments.no_tune
+    tune = method not in METHODS and arguments.quality != "fast" and not arguments.no_tune
     with steps_of_columns() if method == "watersic" else nullcontext():
         trial, _ = ready.within(size, METHODS.get(method) or TRIES[arguments.quality], {}, tune=tune)
     return decompress(trial.codes), trial.file_bytes

@@ -4,8 +4,9 @@
         [--bits BITS ...] [--no-tune] [-o FILE.json]
 
 FOLDER has `models/`, `mnist/` and `lm/`. A row is a file: bits a weight, everything counted; KL(original ‖ compressed)
-of the outputs on test samples, in nats an image, character or token; and the loss there. The last column says how many
-bits direct compression takes for that KL, between its own rows.
+of the outputs on test samples, in nats an image, character or token; the loss there; R(D) at the error of the file; and
+how many bits direct compression takes for that KL, between its own rows. The record has what is above R(D), part by
+part, and the KL on held-out samples before and after tuning.
 """
 # ruff: noqa: E402  thread counts are read when the libraries are imported
 
@@ -45,11 +46,15 @@ def row(subject: Subject, name: str, bits: float, quality: str, *, calibrated: b
     original, targets = subject.outputs(subject.module)
     given, _ = subject.outputs(result.apply_to(deepcopy(subject.module)).eval())
     assert result.fitted is not None, "a budget was named"
+    limits = {}
+    if (told := result.calibration) is not None and (gap := result.meter()) is not None:
+        limits = {"held_out": told.distance, "tuned": told.tuned, "limit": gap.limit, "above": dict(gap.parts)}
     return {
         "subject": name, "effort": "calibrate" if calibrated else "direct", "asked": bits, "bytes": result.file_bytes,
         "bits": 8 * result.file_bytes / result.fitted.weights, "kl": distance(original, given, "classification"),
         "loss": float(F.cross_entropy(given, targets)), "original_loss": float(F.cross_entropy(original, targets)),
         "error": 100 * float((given.argmax(1) != targets).double().mean()), "seconds": seconds, "unit": subject.unit,
+        **limits,
     }  # fmt: skip
 
 
@@ -76,7 +81,8 @@ def main() -> None:
                     direct.append((one["bits"], one["kl"]))
                 rows.append(one)
                 same = one.get("direct_bits")
-                beside = f", direct takes {same:.2f} ({one['bits'] / same:.2f})" if same else ""
+                beside = f", R(D) {one['limit']:.3f} bits" if "limit" in one else ""
+                beside += f", direct takes {same:.2f} ({one['bits'] / same:.2f})" if same else ""
                 say("{subject} {effort} {bits:.3f} bits: KL {kl:.5f}, loss {loss:.4f} of {original_loss:.4f}, "
                     "error {error:.2f} %, {seconds:.0f} s".format(**one) + beside)  # fmt: skip
                 record.save(arguments.output, {"environment": record.environment(0), "rows": rows})
