@@ -22,8 +22,8 @@ in nats an image; bits are 8 · bytes of the file / weights, everything counted.
     ours       `laconic.compress(net, bits=b, effort="calibrate")`
 
 The first three look at no sample: they are there once, not for each draw. All but "direct" have batch normalization
-folded, NNCodec by itself; from "rounding" to "cerwu" they have biases, file and coder of "ours", and neither trellis nor
-finer steps of rows. `--unfolded` leaves batch normalization alone.
+folded, NNCodec by itself; from "rounding" to "cerwu" they have biases, file and coder of "ours", and neither trellis
+nor finer steps of rows. `--unfolded` leaves batch normalization alone.
 
 With --max-drop the smallest file is asked for whose error grows by no more than so many points, one standard error
 included, on 5,000 training images that no pass has seen (the networks were trained on them); beside it is what the test

@@ -308,15 +308,19 @@ class Calibration:
         sizes = {name: own[name].shape[int(place.diagonal)] for name, place in places.items()}
         return together(parts, sizes, by)
 
-    def felt(self, params: Params, names: Collection[str], seed: int = 0) -> dict[str, float]:
-        """Return what a squared error of one number of a tensor is to the outputs, E g² over its numbers and samples.
+    def number_sensitivities(self, params: Params, names: Collection[str], seed: int = 0) -> dict[str, float]:
+        """Return how much the outputs move with one number of each tensor: E g², g the gradient by it, over a sample.
 
-        It asks for no layer that multiplies with it: one backward pass for each batch that is seen.
+        In the units of `sensitivities`, whatever is done with the tensor: one backward pass for each batch that is
+        seen.
 
         Args:
             params: every parameter by its name.
             names: of some; those that no gradient reaches are not in what is returned.
-            seed: of what is drawn, as for `sensitivities`.
+            seed: of what is drawn.
+
+        Raises:
+            DataError: as `outputs`.
         """
         generator, sums = torch.Generator().manual_seed(seed), dict.fromkeys(names, 0.0)
         kind = self.kind_with(params) if names else None

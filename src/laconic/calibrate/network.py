@@ -19,6 +19,7 @@ from laconic.calibrate.journal import Journal
 from laconic.calibrate.meeting import Place, Survey
 from laconic.calibrate.rates import Rate, suited
 from laconic.calibrate.rows import NONE, spread, stretched, worths
+from laconic.calibrate.sensitivity import Sensitivities
 from laconic.calibrate.sequential import Recursion
 from laconic.calibrate.statistics import Follower, Statistics, following
 from laconic.models.folding import Folding
@@ -140,27 +141,44 @@ def network(
     biases = _biases(calibration, moving, {place.name: place for place in met}, folding)
     others = [name for name in params if name in free and name not in {place.name for place in met}]
     rates, read, found = _rates(calibration, params, survey, finer, biases, how, tick, positions, spectra)
-    subjects = list[Subject]()
-    worths = {name: 0.5 * float(rows.mean()) for name, rows in felt.rows.items()}
-    known = [worths[place.name] for place in met if worths[place.name] > 0 and place.name not in felt.guessed]
-    least = _LEAST * float(np.median(known)) if known else 1.0
-    costs = [max(worths[name], least) * energy for name, (_, energy) in read.items() if name not in felt.guessed]
-    typical = float(np.median(costs)) if any(costs) else 1.0  # of an error in one number, where nothing is known of it
-    unmet = calibration.felt(params, [name for name in others if name not in worths])
-    worths |= {name: 0.5 * each for name, each in unmet.items()}
-    worths |= {name: typical / read[name][1] for name in felt.guessed if name in read and read[name][1] > 0}
+    subjects, every = list[Subject](), [*others, *(place.name for place in met)]
+    numbers = calibration.number_sensitivities(params, [name for name in others if name not in felt.rows])
+    worth = _worths(every, felt, numbers, {name: energy for name, (_, energy) in read.items()})
     for name in others:
         how_alone = suited(how, len(params[name]), met=False)
         rates[name] = Rate.of(to_numpy(params[name]), alone(params[name]).moments, how_alone)
         if spectra:
             found[name] = spectrum(to_numpy(params[name]), alone(params[name]).moments)
-    for name in [*others, *(place.name for place in met)]:  # what comes later makes good the errors of others
+    for name in every:  # what comes later makes good the errors of others
         powers = finer.get(name, NONE)
-        own = max(worths.get(name, typical), least) / (float(np.exp2(powers).mean()) if len(powers) else 1.0)
+        own = worth[name] / (float(np.exp2(powers).mean()) if len(powers) else 1.0)
         waves = Sources(own * found[name].variances, found[name].counts) if spectra else None
         met_at, _ = read.get(name, (1.0, 1.0))
         subjects.append(Subject(name, name in finer, biases.get(name), own, rates[name], met_at, powers, waves))
     return Network(calibration, params, survey, tuple(subjects), positions, felt.guessed)
+
+
+def _worths(
+    names: Collection[str], felt: Sensitivities, numbers: Mapping[str, float], energies: Mapping[str, float]
+) -> dict[str, float]:  # fmt: skip
+    """Return what a squared error in what each weight writes is worth, in the mean of its rows.
+
+    Half of what gradients say, for that is a divergence. Where none reaches, an error in one number costs what it does
+    in the median of others; no weight is worth less than `_LEAST` of the median.
+
+    Args:
+        names: of all weights.
+        felt: by what layers write.
+        numbers: of weights that no layer is known to multiply with, by their numbers themselves.
+        energies: the mean of Σ_jj of what each reads, where that is known; else 1.
+    """
+    known = {name: 0.5 * float(rows.mean()) for name, rows in felt.rows.items() if name not in felt.guessed}
+    known |= {name: 0.5 * each for name, each in numbers.items()}
+    positive = [known[name] for name in energies if known.get(name, 0.0) > 0]
+    least = _LEAST * float(np.median(positive)) if positive else 1.0
+    costs = [max(known[name], least) * energy for name, energy in energies.items() if name in known]
+    typical = float(np.median(costs)) if any(costs) else 1.0
+    return {name: max(known.get(name, typical / (energies.get(name) or 1.0)), least) for name in names}
 
 
 def _finer(weight: Tensor, felt: Tensor | None) -> np.ndarray:

@@ -5,7 +5,7 @@ from typing import final
 
 import numpy as np
 
-from laconic.format.codes.grid import FINER, Grid, GridCode, finer
+from laconic.format.codes.grid import FINER, Grid, GridCode, fineness
 from laconic.format.codes.rounding import rounded as to_dtype
 from laconic.format.codes.scales import Scales
 from laconic.format.codes.streams import Values
@@ -21,7 +21,7 @@ class Rounded:
         dtype: of what they stand for.
         scales: of its rows, columns and positions.
         steps: of each column of the tensor, or one of all.
-        finer: k of each row, or empty, whose steps are 2^(−k/2) times these.
+        finer: k of each row, whose steps are 2^(−k/2) times these, shape (rows,); empty where none is.
         levels: the integers in the order of the coder, int64.
     """
 
@@ -41,7 +41,7 @@ class Rounded:
         """Return what the integers stand for, in the tensor's shape and type: what its code decompresses to."""
         rows = self.shape[0]
         values = self.scales.unsorted(self.levels).reshape(rows, -1 if rows else 0).astype(np.float64)
-        steps = self.steps * finer(self.finer)[:, None] if len(self.finer) else self.steps
+        steps = self.steps * fineness(self.finer)[:, None] if len(self.finer) else self.steps
         return to_dtype((values * steps).reshape(self.shape), self.dtype)
 
     def code(self, shared: Grid, start: int = 0) -> GridCode:

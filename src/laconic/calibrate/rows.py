@@ -3,16 +3,19 @@
     min over Ŵ   Σ_r 2^k_r e_r Σ e_rᵀ + price · bits(Ŵ),     e = W − Ŵ
 
 Rows do not know of each other, so each is quantized as W_r 2^(k_r/2) would be if all were worth the same. Where s_r
-vary this saves up to ½ log₂ of their arithmetic over their geometric mean, in bits a weight: 1.6 for the gates of a
-character LSTM, 0.2 for a residual network. What a gradient says of a row is true of small errors and of the samples
-that were seen: so k follows s^`TRUST`, and no row is worth less than `LEAST` of the median.
+vary this saves up to ½ log₂ of their arithmetic over their geometric mean, in bits a weight (`benchmarks/rows.py`
+says how much in some networks). What a gradient says of a row is true of small errors and of the samples that were
+seen: so k follows s^`TRUST`, and no row is worth less than `LEAST` of the median.
+
+Source: the rows' share of a Fisher matrix that is a Kronecker product (Martens & Grosse, "Optimizing neural networks
+with Kronecker-factored approximate curvature", ICML 2015); power and floor are laconic's.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from laconic.format.codes.grid import finer as fineness
+from laconic.format.codes.grid import fineness
 
 TRUST = 0.7
 """The power of what is measured that is believed: see `docs/notes/calibration.md`."""

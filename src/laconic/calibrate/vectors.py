@@ -21,15 +21,14 @@ from laconic.quantize.lattice import Quantizer, prepare
 SHARE = 1 / 4
 """Of the water level: what an error in a bias may cost."""
 
-
 TRIAL = 1 / 32
 """Of its root mean square, the step of a vector when it is tried."""
 
 TRIALS = 4
 """Each with the grid elsewhere: errors are felt in few directions, so that one alone may say next to nothing."""
 
-_MOST = 1 << 20  # integers of a vector: where one number is so much larger than its step, all stay as they are
-_COARSEST = 1 / 4  # likewise, the step of what has not been felt when it was tried
+_COARSEST = 1 / 4  # of its root mean square, the step of a vector that was not felt when it was tried
+_MOST = 1 << 20  # steps: where one number of a vector is larger, all of it stays as it is
 
 
 def tried(vectors: Mapping[str, np.ndarray], trial: int) -> dict[str, np.ndarray]:
@@ -61,11 +60,6 @@ def tolerances(vectors: Mapping[str, np.ndarray], distance: float) -> dict[str, 
     }
 
 
-def _size(vector: np.ndarray) -> float:
-    """Return the root mean square."""
-    return math.sqrt(float(np.square(vector, dtype=np.float64).mean()))
-
-
 def rounded_vectors(vectors: Mapping[str, np.ndarray], levels: Mapping[str, float]) -> dict[str, GridCode]:
     """Return codes of vectors with tables of their own, integers without a price; none of those that no grid suits.
 
@@ -85,3 +79,8 @@ def rounded_vectors(vectors: Mapping[str, np.ndarray], levels: Mapping[str, floa
         finer = 2.0 ** math.ceil(math.log2(base / step))
         sources.append(replace(prepare(name, vectors[name], base / finer / 4, cosine=False, scales=0), finer=finer))
     return Quantizer(sources, rate=0.0, moving=False, stretching=False).first(base).codes()
+
+
+def _size(vector: np.ndarray) -> float:
+    """Return the root mean square."""
+    return math.sqrt(float(np.square(vector, dtype=np.float64).mean()))

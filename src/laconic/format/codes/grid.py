@@ -121,7 +121,7 @@ class GridCode(Code):
         if not self.mode & FINER:
             return np.ones((1, *ones))
         start = self.start + sum(symbol_counts(self.shape, self.mode & ~FINER))
-        return finer(self.scales.array[start : start + self.shape[0]].astype(np.int64)).reshape(-1, *ones)
+        return fineness(self.scales.array[start : start + self.shape[0]].astype(np.int64)).reshape(-1, *ones)
 
     @property
     def step_shape(self) -> tuple[int, ...]:
@@ -225,10 +225,10 @@ class GridCode(Code):
         return self.levels
 
 
-def finer(symbols: np.ndarray) -> np.ndarray:
+def fineness(symbols: np.ndarray) -> np.ndarray:
     """Return 2^(−k/2) of symbols k, to 9 bits.
 
-    >>> finer(np.arange(4)).tolist()
+    >>> fineness(np.arange(4)).tolist()
     [1.0, 0.70703125, 0.5, 0.353515625]
     """
     return np.asarray(np.ldexp(np.where(symbols % 2, _ROOT, 1.0), -(symbols // 2)))
