@@ -4,9 +4,13 @@ import signal
 from pathlib import Path
 
 import pytest
+import torch
 
+import laconic
 from laconic.calibrate import sequence
+from laconic.calibrate.analysis import Weight
 from laconic.cli import run
+from laconic.cli.jobs.analyze import planned
 from laconic.csteps.uniform_grid import UniformGrid
 from laconic.format.container import LacFile
 from laconic.plans.plan import load_plan
@@ -90,6 +94,17 @@ def test_weights_are_ranked_and_a_plan_is_written(call, net, tmp_path):
     opened = LacFile(file.read_bytes(), "a file")
     taken = sum(opened.code(one["name"]).index_bits for one in found["weights"])
     assert 0.95 < taken / (found["bits"] * sum(one["count"] for one in found["weights"])) <= 1
+
+
+@pytest.mark.parametrize("over", [0.3, 0.999, 1.002, 1.3, 4.0])
+@pytest.mark.parametrize("step", [0.3, 1.2])
+def test_steps_of_a_plan_are_found_wherever_the_search_begins(step: float, over: float):
+    """Also where the first steps take all but the bits that are asked for, and a little more."""
+    params = {"w": torch.randn(120, 80, generator=torch.Generator().manual_seed(0))}
+    grid = UniformGrid(step=step, rate=0.15, scales=True)
+    bits = laconic.compress(params, grid).codes["w"].index_bits / 9600 / over
+    plan = planned([Weight("w", 9600, 0.0, 1.0, 1.0, 1.0, 1.0, step)], params, bits)
+    assert 0.97 < laconic.compress(params, plan).codes["w"].index_bits / 9600 / bits <= 1
 
 
 @pytest.mark.parametrize("bits", ["a", "2,-1", "", "0", "nan"])

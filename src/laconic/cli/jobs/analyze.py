@@ -90,8 +90,8 @@ def planned(weights: Sequence[Weight], params: Params, bits: float) -> Plan:
         low, high = (octaves, high) if excess > 0 else (low, octaves)
         if -_NEAR * bits < excess <= 0:
             break
-        ahead = octaves + min(max(excess - _NEAR * bits / 2, -_FAR), _FAR)  # at high rates each octave is a bit
-        octaves = ahead if low < ahead < high else (low + high) / 2
+        ahead = octaves + min(max(excess + _NEAR * bits / 2, -_FAR), _FAR)  # at high rates each octave is a bit
+        octaves = (low + high) / 2 if math.isfinite(high - low) and not low < ahead < high else ahead
     wider = 2.0 ** (high if math.isfinite(high) else octaves)
     rows: dict[str, Compression] = {fnmatch_escape(name): _grid(wider * step) for name, step in steps.items()}
     return Plan(rows)
