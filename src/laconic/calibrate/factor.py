@@ -19,6 +19,9 @@ from laconic.format.coding.model import MAX_CLASSES
 PER_OCTAVE = 4
 """Classes of u in each factor of 2."""
 
+_BLOCK = 1024
+"""Columns that LAPACK factors at a time."""
+
 _ROUNDS = 4
 
 _STILL = 1 / 64
@@ -83,13 +86,23 @@ def ordered(moments: np.ndarray, marks: np.ndarray) -> np.ndarray:
 
 
 def upper(moments: np.ndarray) -> np.ndarray:
-    """Return U, upper triangular, with U Uᵀ = ``moments``.
+    """Return U, upper triangular, with U Uᵀ = ``moments``, in their place, so that one matrix is held: O(n³).
+
+    The last columns come first; what is before them loses their share, in products, which threads are good at.
 
     >>> upper(np.array([[2.0, 1.0], [1.0, 1.0]]))
     array([[1., 1.],
            [0., 1.]])
     """
-    return np.asarray(np.linalg.cholesky(moments[::-1, ::-1])[::-1, ::-1])
+    for end in range(len(moments), 0, -_BLOCK):
+        start = max(0, end - _BLOCK)
+        own, above, before = moments[start:end, start:end], moments[:start, start:end], moments[:start, :start]
+        own[:] = np.linalg.cholesky(own[::-1, ::-1])[::-1, ::-1]
+        above[:] = np.linalg.solve(own, above.T).T
+        moments[start:end, :start] = 0.0
+        for row in range(0, start, _BLOCK):
+            before[row : row + _BLOCK, row:] -= above[row : row + _BLOCK] @ above[row:].T
+    return moments
 
 
 def _ranks(marks: np.ndarray) -> np.ndarray:

@@ -191,8 +191,8 @@ def prepared(
     """
     check(weights, moments, level)
     rows, columns = len(weights), math.prod(weights.shape[1:])
-    grouped = _grouped(moments).astype(np.float64)
-    crossed = [None] * len(grouped) if cross is None else cross.reshape(grouped.shape).astype(np.float64)
+    grouped = np.asarray(_grouped(moments), np.float64)
+    crossed = [None] * len(grouped) if cross is None else np.asarray(cross.reshape(grouped.shape), np.float64)
     groups = (np.arange(rows) * len(grouped) // max(rows, 1)).astype(np.int32)
     plain = stretched(weights, finer).reshape(rows, columns)
     parts = [_Part.of(plain[groups == g], grouped[g], crossed[g], level, how) for g in range(len(grouped))]
@@ -206,9 +206,9 @@ def prepared(
         )
     scales = _scaled((targets / steps).reshape(weights.shape), parts[0], how)
     order = Order.of(scales)
-    factors = [part.factored(order.columns, fed=how.feedback) for part in parts]
-    feed = np.stack([own for own, _ in factors]) if how.feedback else np.zeros((0, columns, columns))
-    heights = np.stack([np.square(u * steps[order.columns]) / level for _, u in factors])
+    feed = np.zeros((len(parts) if how.feedback else 0, columns, columns))
+    scales_of = [part.factored(order.columns, feed[g : g + 1]) for g, part in enumerate(parts)]
+    heights = np.stack([np.square(u * steps[order.columns]) / level for u in scales_of])
     heights[heights == 0] = _NEVER  # an odd state has no 0: paths come to what is never read in an even one
     own = steps if water else steps[:1]
     layer = Layer(np.ascontiguousarray(targets[:, order.columns]), feed, steps[order.columns], heights, groups, order)
@@ -222,8 +222,8 @@ class _Part:
 
     Args:
         targets: T, shape (rows, n); 0 where nothing is ever read.
-        moments: H, shape (n, n).
-        alive: which columns are read, shape (n,).
+        moments: H of the columns that are read, shape (alive, alive).
+        alive: which these are, shape (n,).
         scales: u of each column in the order "weakest", shape (n,); of dead columns that of the mean.
         marks: classes of u, shape (n,).
     """
@@ -246,34 +246,38 @@ class _Part:
         if not variance:  # nothing is read, or it is 0
             alive = np.zeros(len(diagonal), np.bool_)
         targets, scales, marks = np.zeros(plain.shape), np.ones(len(diagonal)), np.zeros(len(diagonal), np.int64)
-        whole = np.zeros(moments.shape)
         if not alive.any():
-            return cls(targets, whole, alive, scales, marks)
+            return cls(targets, np.zeros((0, 0)), alive, scales, marks)
         here = np.ix_(alive, alive)
         damping = how.damping * float(diagonal[alive].mean())
         ridge = how.ridge * level / variance
         damped, factor = factored(_raised(moments[here], damping + ridge), strongest=how.order == "strongest")
         wanted = plain[:, alive]
         if ridge or cross is not None:
-            met_by = _raised((moments if cross is None else cross)[here], damping)
-            wanted = np.linalg.solve(damped, (wanted @ met_by).T).T
-        targets[:, alive], whole[here] = wanted, damped
+            wanted = wanted @ _raised((moments if cross is None else cross)[here], damping)
+            wanted = np.linalg.solve(damped, wanted.T).T
+        targets[:, alive] = wanted
         scales[alive], scales[~alive] = factor.scales, factor.scales.mean()
         marks[alive] = factor.classes + 1
-        return cls(targets, whole, alive, scales, marks)
+        return cls(targets, damped, alive, scales, marks)
 
-    def factored(self, columns: np.ndarray, *, fed: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Return G and u of the columns in an order; without feedback, what an error in each costs by itself."""
-        places = np.flatnonzero(self.alive[columns])
-        own = self.moments[np.ix_(columns[places], columns[places])]
-        u = np.zeros(len(columns))
-        if not fed:
-            u[places] = np.sqrt(np.diag(own))
-            return np.zeros((0, 0)), u
-        feed, root = np.zeros(self.moments.shape), upper(own)
+    def factored(self, columns: np.ndarray, feed: np.ndarray) -> np.ndarray:
+        """Return u of the columns in an order, and fill in G; without feedback, what an error in each costs by itself.
+
+        Args:
+            columns: in their order, shape (n,).
+            feed: zeros for G, shape (1, n, n); or (0, n, n) without feedback.
+        """
+        places, inner, u = np.flatnonzero(self.alive[columns]), np.cumsum(self.alive) - 1, np.zeros(len(columns))
+        own = inner[columns[places]]
+        if not len(feed):
+            u[places] = np.sqrt(np.diag(self.moments)[own])
+            return u
+        root = upper(self.moments[np.ix_(own, own)])
         u[places] = np.diag(root)
-        feed[np.ix_(places, places)] = root / np.diag(root)
-        return feed, u
+        root /= u[places]
+        feed[0][np.ix_(places, places)] = root
+        return u
 
 
 def weakness(weights: np.ndarray, moments: np.ndarray, how: Recursion) -> np.ndarray:

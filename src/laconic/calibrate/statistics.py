@@ -4,6 +4,8 @@ A bias that follows a weight takes up whatever its errors are in the mean, for n
 the inputs, not their second moment. In W x + b with x as it is in the original and x̂ in the compressed network,
 
     min over Ŵ, b̂  E‖W x + b − Ŵ x̂ − b̂‖²   =   min over Ŵ  E‖W (x − m) − Ŵ (x̂ − m̂)‖²,     b̂ = b + W m − Ŵ m̂
+
+For a weight of n columns two matrices n × n are held, in float64, of two networks; while they are made, twice as many.
 """
 
 from abc import ABC, abstractmethod
@@ -23,6 +25,9 @@ from laconic.theory.importance.moments import Moments
 
 _ROUNDING = 1e-6
 """An input whose variance is below this share of its second moment is a constant: the rest is rounding."""
+
+_BLOCK = 512
+"""Rows of moments that are worked on at a time."""
 
 _FEW = 16
 """Columns of fewer than so many say too little of a mean: the bias stays as it is."""
@@ -54,17 +59,26 @@ class Statistics:
         if not biased or gathered.positions * gathered.samples < _FEW:
             nothing = np.zeros(after.shape)
             return cls(moments, cross, (nothing, nothing), gathered.positions)
-        central = moments - gathered.positions * (after[:, :, None] * after[:, None, :])  # exactly symmetric
-        crossed = None if cross is None else cross - gathered.positions * (before[:, :, None] * after[:, None, :])
-        steady = np.diagonal(central, axis1=1, axis2=2) <= _ROUNDING * np.diagonal(moments, axis1=1, axis2=2)
-        central[steady[:, :, None] | steady[:, None, :]] = 0.0
-        return cls(central, crossed, (before, after), gathered.positions)
+        squares = np.diagonal(moments, axis1=1, axis2=2).copy()
+        _centre(moments, after, after, gathered.positions)  # exactly symmetric
+        if cross is not None:
+            _centre(cross, before, after, gathered.positions)
+        steady = np.diagonal(moments, axis1=1, axis2=2) <= _ROUNDING * squares
+        moments[steady[:, :, None] | steady[:, None, :]] = 0.0
+        return cls(moments, cross, (before, after), gathered.positions)
 
     def shift(self, weights: np.ndarray, compressed: np.ndarray) -> np.ndarray:
         """Return W m − Ŵ m̂, float64, shape (outputs,): what the bias has to take up."""
         groups, columns = self.means[0].shape
         before, after = (one.astype(np.float64).reshape(groups, -1, columns) for one in (weights, compressed))
         return np.asarray((before @ self.means[0][..., None] - after @ self.means[1][..., None]).reshape(-1))
+
+
+def _centre(moments: np.ndarray, left: np.ndarray, right: np.ndarray, positions: float) -> None:
+    """Take the product of the means (groups, n) off moments (groups, n, n), in their place."""
+    for start in range(0, moments.shape[1], _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        moments[:, rows] -= positions * (left[:, rows, None] * right[:, None, :])
 
 
 class Follower(ABC):

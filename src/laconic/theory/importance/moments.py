@@ -21,6 +21,9 @@ _ROWS = 64
 _AT_ONCE = 4096
 """Rows of one product in single precision: sums of more lose digits."""
 
+_BLOCK = 512
+"""Rows of large matrices that are worked on at a time, so that nothing as large as they are stands beside them."""
+
 
 @final
 class Moments:
@@ -92,8 +95,7 @@ class Moments:
         Raises:
             DataError: when there is none yet.
         """
-        mean = self._mean(self._second, "columns have")
-        return (mean + mean.transpose(1, 2)) / 2
+        return _symmetric(self._mean(self._second, "columns have"))
 
     @property
     def cross(self) -> Tensor:
@@ -130,6 +132,16 @@ def _added(total: Tensor | None, left: Tensor, right: Tensor, weight: float) -> 
         piece = slice(start, start + _AT_ONCE)
         total.add_(left[:, piece].transpose(1, 2) @ right[:, piece], alpha=weight)
     return total
+
+
+def _symmetric(moments: Tensor) -> Tensor:
+    """Return the means of matrices and their transposes, shape (groups, c, c), in their place."""
+    for start in range(0, moments.shape[1], _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        both = (moments[:, rows, start:] + moments[:, start:, rows].transpose(1, 2)) / 2
+        moments[:, rows, start:] = both
+        moments[:, start:, rows] = both.transpose(1, 2)
+    return moments
 
 
 def input_moments(
