@@ -167,7 +167,9 @@ def _next(trials: Sequence[Trial], aims: Sequence[_Aim], size: int, tries: int) 
         last = trials[nearest] if further == 0 else trials[-1]
         if further == 0 or misses[-1] <= max(_ASTRAY, misses[nearest]):
             beside = 8 * last.file_bytes - last.calibrated.bits
-            return _Aim(last.calibrated.counts, last.calibrated.ratios, wanted - beside)
+            aim = _Aim(last.calibrated.counts, last.calibrated.ratios, wanted - beside)
+            if not any(one.counts is aim.counts and one.wanted == aim.wanted for one in aims):  # the same pass again
+                return aim
     base = aims[nearest] if further < 0 or further == _MORE // 2 else aims[-1]
     alike = [
         (aim.wanted, 8 * one.file_bytes) for aim, one in zip(aims, trials, strict=True) if aim.counts is base.counts

@@ -44,11 +44,13 @@ class Chosen:
         rounded: its integers.
         counts: how often each size occurs in each class and of each parity, shape (classes, parities, sizes).
         changed: the tensors that change: the weight itself, and the bias that follows, if one does.
+        level: the water level of the outputs that it was quantized at.
     """
 
     rounded: Rounded
     counts: np.ndarray
     changed: Mapping[str, Tensor]
+    level: float
 
 
 @final
@@ -152,7 +154,7 @@ class Records:
         journal, path = self.journal, self._path(place)
         rounded, where = chosen.rounded, np.flatnonzero(chosen.counts)
         arrays = {
-            "levels": _narrow(rounded.levels), "symbols": rounded.scales.symbols, "steps": rounded.steps,
+            "levels": rounded.levels, "symbols": rounded.scales.symbols, "steps": rounded.steps,
             "finer": rounded.finer, "where": where, "counts": chosen.counts.reshape(-1)[where],
         }  # fmt: skip
         tensors = {key: to_torch(array) for key, array in arrays.items()}
@@ -160,6 +162,7 @@ class Records:
         outline = {
             "shape": rounded.shape, "dtype": rounded.dtype, "mode": rounded.scales.mode,
             "classes": rounded.scales.classes, "turned": rounded.scales.turned, "counts": chosen.counts.shape,
+            "level": chosen.level,
         }  # fmt: skip
         try:
             if not (journal.folder / _JOB).exists():
@@ -193,13 +196,12 @@ class Records:
         arrays = {key: to_numpy(tensor) for key, tensor in tensors.items() if not key.startswith("bias ")}
         shape = tuple(outline["shape"])
         scales = Scales(shape, outline["mode"], arrays["symbols"], outline["classes"], turned=outline["turned"])
-        rounded = Rounded(
-            shape, outline["dtype"], scales, arrays["steps"], arrays["finer"], arrays["levels"].astype(np.int64)
-        )
+        rounded = Rounded(shape, outline["dtype"], scales, arrays["steps"], arrays["finer"], arrays["levels"])
         counts = np.zeros(outline["counts"], np.int64)
         counts.reshape(-1)[arrays["where"]] = arrays["counts"]
         biases = {key.removeprefix("bias "): tensor for key, tensor in tensors.items() if key.startswith("bias ")}
-        return Chosen(rounded, counts, {name: to_torch(rounded.weights(), fresh=True), **biases})
+        changed = {name: to_torch(rounded.weights(), fresh=True), **biases}
+        return Chosen(rounded, counts, changed, float(outline["level"]))
 
 
 def remove(folder: Path) -> None:
@@ -237,10 +239,3 @@ def _version(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return "not known"
-
-
-def _narrow(levels: np.ndarray) -> np.ndarray:
-    """Return integers in the smallest type that has them all."""
-    least, most = int(levels.min(initial=0)), int(levels.max(initial=0))
-    kinds = (np.int8, np.int16, np.int32, np.int64)
-    return levels.astype(next(kind for kind in kinds if np.iinfo(kind).min <= least and most <= np.iinfo(kind).max))

@@ -167,9 +167,10 @@ class Lockstep:
         path, _, leaf = name.rpartition(".")
         owner = self.module.get_submodule(path)
         before = owner._parameters.get(leaf, owner._buffers.get(leaf))
-        own = tensor.detach().to(tensor.device if before is None else before.device, copy=True)
+        fixed = leaf in owner._parameters  # as where the module itself runs, it changes no more than its buffers
+        own = tensor.detach().to(tensor.device if before is None else before.device, copy=not fixed)
         # Set as an attribute: recurrent layers have a list of theirs, too.
-        setattr(owner, leaf, nn.Parameter(own, requires_grad=False) if leaf in owner._parameters else own)
+        setattr(owner, leaf, nn.Parameter(own, requires_grad=False) if fixed else own)
 
 
 @contextmanager

@@ -22,7 +22,7 @@ class Rounded:
         scales: of its rows, columns and positions.
         steps: of each column of the tensor, or one of all.
         finer: k of each row, whose steps are 2^(−k/2) times these, shape (rows,); empty where none is.
-        levels: the integers in the order of the coder, int64.
+        levels: the integers in the order of the coder, in the smallest type that has them all.
     """
 
     shape: tuple[int, ...]
@@ -37,6 +37,10 @@ class Rounded:
         """What its code has in the stream of scales."""
         return np.concatenate([self.scales.symbols, self.finer])
 
+    def beside(self) -> float:
+        """Return the bits of its symbols and steps, about: what each would take by how often it occurs."""
+        return sum(_entropy(values) for values in (self.symbols, self.steps))
+
     def weights(self) -> np.ndarray:
         """Return what the integers stand for, in the tensor's shape and type: what its code decompresses to."""
         rows = self.shape[0]
@@ -47,5 +51,18 @@ class Rounded:
     def code(self, shared: Grid, start: int = 0) -> GridCode:
         """Return the code with tables and symbols that others share, its own from ``start`` on."""
         own = Grid(Values(self.steps), shared.model, shared.scales)
-        mode = self.scales.mode | (FINER if len(self.finer) else 0)
-        return GridCode.of_sorted(self.shape, self.dtype, self.levels, own, transform="turned", mode=mode, start=start)
+        mode, levels = self.scales.mode | (FINER if len(self.finer) else 0), self.levels.astype(np.int64)
+        return GridCode.of_sorted(self.shape, self.dtype, levels, own, transform="turned", mode=mode, start=start)
+
+
+def narrow(levels: np.ndarray) -> np.ndarray:
+    """Return integers in the smallest type that has them all."""
+    least, most = int(levels.min(initial=0)), int(levels.max(initial=0))
+    kinds = (np.int8, np.int16, np.int32, np.int64)
+    return levels.astype(next(kind for kind in kinds if np.iinfo(kind).min <= least and most <= np.iinfo(kind).max))
+
+
+def _entropy(values: np.ndarray) -> float:
+    """Return the bits of all values by their own shares."""
+    counts = np.unique(values, return_counts=True)[1]
+    return float(counts @ np.log2(len(values) / counts)) if len(values) else 0.0

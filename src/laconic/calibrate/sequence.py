@@ -1,13 +1,16 @@
 """All weights of a network, one after the other: each for what it meets once those before it are compressed.
 
 The water level follows the bits: what weights have taken so far, beside what was expected of them, says what the level
-of the others must be for all to take what is asked.
+of the others must be for all to take what is asked. They have taken what a file has for them: integers by the tables
+that suit all of them so far, whatever they were chosen with, and scales and steps. Where one of the last weights takes
+so much more or less than expected that those that are left cannot make it good, it is quantized once more.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from typing import final
 
 import numpy as np
@@ -22,12 +25,19 @@ from laconic.calibrate.rounded import Rounded
 from laconic.calibrate.sequential import SLOPE, Recursion, prepared
 from laconic.calibrate.statistics import Follower
 from laconic.errors import LaconicError
+from laconic.format.coding.fitting import smoothed_costs
 from laconic.format.coding.levels import centre_of
 from laconic.format.coding.model import MAX_CLASSES
 from laconic.models.params import Params, to_numpy, to_torch
 
 _HELD = 0.5
-"""The level moves by no more than so many powers of 2 on the way."""
+"""The level moves by no more than so many powers of 2 on the way; twice as many where a weight is quantized again."""
+
+_LATE = 1 / 4
+"""Of all bits, those of the weights that are left where a weight may be quantized once more."""
+
+_OFF = 0.003
+"""Of all bits, what these may then be more or less than asked for."""
 
 _FALLEN = 1 / 16
 """Of what was expected of a weight, the least that is taken for what it will take."""
@@ -44,7 +54,7 @@ class Calibrated:
         counts: how often each size occurs in each class and of each parity, shape (128, parities, 128).
         level: the last water level.
         ratios: bits that each weight took, beside what its scales alone say.
-        bits: of the integers by the tables that they were chosen with.
+        bits: of the integers by tables of their own, and of their scales and steps, about.
     """
 
     rounded: dict[str, Rounded]
@@ -53,6 +63,41 @@ class Calibrated:
     level: float
     ratios: Mapping[str, float]
     bits: float
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _Account:
+    """What weights have taken so far.
+
+    Args:
+        counts: as `Calibrated.counts`.
+        beside: bits of their scales and steps.
+        planned: bits that were expected.
+    """
+
+    counts: np.ndarray
+    beside: float
+    planned: float
+
+    def after(self, one: Chosen, expected: float) -> "_Account":
+        """Return the same with a weight, of which so many bits were expected."""
+        return _Account(self.counts + one.counts, self.beside + one.rounded.beside(), self.planned + expected)
+
+    @cached_property
+    def costs(self) -> np.ndarray:
+        """Bits of each |v| in each class by tables that suit all integers so far."""
+        return smoothed_costs(self.counts)
+
+    @cached_property
+    def spent(self) -> float:
+        """Bits that have been taken."""
+        return bits_of(self.counts, self.costs) + self.beside
+
+    @property
+    def more(self) -> float:
+        """What weights have taken beside what was expected."""
+        return max(self.spent, 1.0) / self.planned if self.planned else 1.0
 
 
 def passed(
@@ -64,25 +109,30 @@ def passed(
     Args:
         network: ready.
         level: the water level of the outputs to begin with.
-        budget: bits that all integers may take.
+        budget: bits that all integers may take, with their scales and steps.
         costs: bits of each |v| in each class, float32, shape (128, 1024).
         how: the recursion.
         tick: told of the progress.
         ratios: what weights took in an earlier pass beside what was expected of them; 1 where nothing is known.
     """
     params, rounded = dict(network.params), dict[str, Rounded]()
-    counts = np.zeros((MAX_CLASSES, 2 if how.nu else 1, 128), np.int64)
-    spent, planned, now, found = 0.0, 0.0, level, dict[str, float]()
+    account = _Account(np.zeros((MAX_CLASSES, 2 if how.nu else 1, 128), np.int64), 0.0, 0.0)
+    now, found = level, dict[str, float]()
     records = network.journal and network.journal.records(level, budget, costs, how, ratios)
     known = records.read([subject.name for subject in network.subjects]) if records else []
     with nullcontext() if len(known) == len(network.subjects) else network.following() as follower:
         for done, subject in enumerate(network.subjects):
             interrupts.check()
             tick("weights", done, len(network.subjects))
+            rest, ratio = network.subjects[done + 1 :], ratios.get(subject.name, 1.0)
             if follower is None or done < len(known):
                 one = known[done]
             else:
                 one = quantized(network, subject, params, follower, now, costs, how)
+                after = account.after(one, subject.bits(now) * ratio)
+                again = _again(account, after, subject, rest, ratios, budget, level, now)
+                if again is not None:
+                    one = quantized(network, subject, params, follower, again, costs, how)
                 if records:
                     records.write(done, subject.name, one)
             for name, tensor in one.changed.items():
@@ -90,12 +140,38 @@ def passed(
                 if follower is not None:
                     follower.put(name, params[name])
             rounded[subject.name] = one.rounded
-            counts += one.counts
-            taken, scales = bits_of(one.counts, costs), subject.bits(now)
-            found[subject.name] = max(taken / max(scales, 1.0), _FALLEN)
-            spent, planned = spent + taken, planned + scales * ratios.get(subject.name, 1.0)
-            now = _level(network.subjects[done + 1 :], ratios, (budget - spent) * planned / max(spent, 1.0), level)
-    return Calibrated(rounded, params, counts, now, found, spent)
+            scales = subject.bits(one.level)
+            account = account.after(one, scales * ratio)
+            found[subject.name] = max(bits_of(one.counts, account.costs) / max(scales, 1.0), _FALLEN)
+            now = _level(rest, ratios, (budget - account.spent) / account.more, level) if rest else one.level
+    return Calibrated(rounded, params, account.counts, now, found, account.spent)
+
+
+def _again(
+    before: _Account, after: _Account, subject: Subject, rest: Sequence[Subject], ratios: Mapping[str, float],
+    budget: float, near: float, level: float,
+) -> float | None:  # fmt: skip
+    """Return the level at which a weight is to be quantized once more, now that it is known what it takes; or None.
+
+    Args:
+        before: the account without the weight.
+        after: with it.
+        subject: the weight.
+        rest: those after it.
+        ratios: of `passed`.
+        budget: likewise.
+        near: the level of the pass.
+        level: the weight was quantized at.
+    """
+    own = {one.name: ratios.get(one.name, 1.0) * after.more for one in rest}
+    left = budget - after.spent
+    later = _level(rest, own, left, near)
+    expected = sum(one.bits(later) * own[one.name] for one in rest)
+    if expected > _LATE * budget or abs(left - expected) <= _OFF * budget:
+        return None
+    own[subject.name] = (after.spent - before.spent) / max(subject.bits(level), 1.0)
+    again = _level([subject, *rest], own, budget - before.spent, near, 2 * _HELD)
+    return None if math.isclose(again, level, rel_tol=0.01) else again
 
 
 def quantized(
@@ -120,7 +196,8 @@ def quantized(
         met = alone(network.params[subject.name])
     how = suited(how, len(weights), met=subject.met)
     try:
-        ready = prepared(weights, met.moments, level / subject.worth, how, cross=met.cross, finer=subject.finer)
+        own = level / subject.worth
+        ready = prepared(weights, met.moments, own, how, cross=met.cross, finer=subject.finer, spoiled=True)
     except LaconicError as failure:
         raise type(failure)(f"{subject.name}: {failure}") from failure
     levels = ready.layer.quantized(costs, how.nu, how.price * SLOPE, how.window)
@@ -131,7 +208,7 @@ def quantized(
         before = params[subject.bias]
         shift = torch.from_numpy(met.shift(weights, compressed))
         changed[subject.bias] = (before.double() + shift.to(before.device)).to(before.dtype)
-    return Chosen(rounded, ready.layer.counts(levels, how.nu, MAX_CLASSES), changed)
+    return Chosen(rounded, ready.layer.counts(levels, how.nu, MAX_CLASSES), changed, level)
 
 
 def bits_of(counts: np.ndarray, costs: np.ndarray) -> float:
@@ -141,10 +218,11 @@ def bits_of(counts: np.ndarray, costs: np.ndarray) -> float:
     return float(sum((counts[:, p] * costs[:, magnitudes[p]]).sum() for p in range(parities)))
 
 
-def _level(rest: Sequence[Subject], ratios: Mapping[str, float], bits: float, near: float) -> float:
+def _level(
+    rest: Sequence[Subject], ratios: Mapping[str, float], bits: float, near: float, held: float = _HELD
+) -> float:  # fmt: skip
     """Return the level, not far from ``near``, at which the weights that are left take so many bits."""
-    low, high = math.log2(near) - _HELD, math.log2(near) + _HELD
-    return level_of(rest, ratios, bits, low, high)
+    return level_of(rest, ratios, bits, math.log2(near) - held, math.log2(near) + held)
 
 
 def level_of(

@@ -22,7 +22,7 @@ import numpy as np
 
 from laconic.calibrate.factor import factored, upper
 from laconic.calibrate.layer import Layer, Order
-from laconic.calibrate.rounded import Rounded
+from laconic.calibrate.rounded import Rounded, narrow
 from laconic.calibrate.rows import NONE, stretched
 from laconic.errors import DataError, PlanError, WeightsError
 from laconic.format.codes.grid import Grid, GridCode
@@ -39,6 +39,7 @@ SLOPE = 2 * math.log(2)
 DEAD = 1e-4
 """Inputs whose second moment is below this share of the median are never met: their weights are zeros."""
 
+_BLOCK = 1024  # columns of large moments that are put in order at a time
 _LARGEST = 1 << 24  # integers that are told from the errors that float32 numbers are
 CELLS = {True: 0.55, False: 1.0}  # of √(12 θ)/u, with a trellis, whose cells are two steps wide, and without
 _MANTISSAS = np.array([1, 1.1875, 1.40625, 1.6875])  # quarters of an octave, of 5 bits: a byte or less each in a file
@@ -120,7 +121,8 @@ class Prepared:
 
     def rounded(self, levels: np.ndarray) -> Rounded:
         """Return what is left when integers are chosen: shape (m, n), columns in the order of the layer."""
-        return Rounded(self.shape, self.dtype, self.scales, self.steps, self.finer, self.layer.coded(levels))
+        coded = narrow(self.layer.coded(levels))
+        return Rounded(self.shape, self.dtype, self.scales, self.steps, self.finer, coded)
 
 
 @final
@@ -173,7 +175,7 @@ def modelled(counts: np.ndarray, nu: int) -> Model:
 
 def prepared(
     weights: np.ndarray, moments: np.ndarray, level: float, how: Recursion, *, cross: np.ndarray | None = None,
-    finer: np.ndarray = NONE,
+    finer: np.ndarray = NONE, spoiled: bool = False,
 ) -> Prepared:  # fmt: skip
     """Return a layer ready to be quantized at a water level.
 
@@ -185,6 +187,8 @@ def prepared(
         cross: E[x x̂ᵀ] of what it reads in the original and in the compressed network, where these are not the same.
         finer: k of each row, whose errors cost 2^k times those of a row that has 0, shape (m,); empty where all cost
             the same.
+        spoiled: whether moments and cross may be written over: then, of n columns, one matrix n × n is held beside
+            them at a time, else three.
 
     Raises:
         WeightsError, DataError, PlanError: as `quantize`.
@@ -195,7 +199,7 @@ def prepared(
     crossed = [None] * len(grouped) if cross is None else np.asarray(cross.reshape(grouped.shape), np.float64)
     groups = (np.arange(rows) * len(grouped) // max(rows, 1)).astype(np.int32)
     plain = stretched(weights, finer).reshape(rows, columns)
-    parts = [_Part.of(plain[groups == g], grouped[g], crossed[g], level, how) for g in range(len(grouped))]
+    parts = [_Part.of(plain[groups == g], grouped[g], crossed[g], level, how, spoiled) for g in range(len(grouped))]
     targets = np.concatenate([part.targets for part in parts])
     cell = CELLS[how.nu > 0] * math.sqrt(12 * level)
     water = how.water and len(parts) == 1
@@ -236,8 +240,9 @@ class _Part:
 
     @classmethod
     def of(
-        cls, plain: np.ndarray, moments: np.ndarray, cross: np.ndarray | None, level: float, how: Recursion
-    ) -> "_Part":
+        cls, plain: np.ndarray, moments: np.ndarray, cross: np.ndarray | None, level: float, how: Recursion,
+        spoiled: bool = False,
+    ) -> "_Part":  # fmt: skip
         """Return the targets of some rows, and how much an error in each column costs."""
         diagonal = np.diag(moments)
         met = diagonal[diagonal > 0]
@@ -248,13 +253,15 @@ class _Part:
         targets, scales, marks = np.zeros(plain.shape), np.ones(len(diagonal)), np.zeros(len(diagonal), np.int64)
         if not alive.any():
             return cls(targets, np.zeros((0, 0)), alive, scales, marks)
-        here = np.ix_(alive, alive)
+        here, spoiled = np.ix_(alive, alive), spoiled and cross is not None and bool(alive.all())
         damping = how.damping * float(diagonal[alive].mean())
         ridge = how.ridge * level / variance
-        damped, factor = factored(_raised(moments[here], damping + ridge), strongest=how.order == "strongest")
+        damped = _raised(moments if spoiled else moments[here], damping + ridge)
+        damped, factor = factored(damped, strongest=how.order == "strongest")
         wanted = plain[:, alive]
         if ridge or cross is not None:
-            wanted = wanted @ _raised((moments if cross is None else cross)[here], damping)
+            met_by = moments if cross is None else cross
+            wanted = wanted @ _raised(met_by if spoiled else met_by[here], damping)
             wanted = np.linalg.solve(damped, wanted.T).T
         targets[:, alive] = wanted
         scales[alive], scales[~alive] = factor.scales, factor.scales.mean()
@@ -273,10 +280,15 @@ class _Part:
         if not len(feed):
             u[places] = np.sqrt(np.diag(self.moments)[own])
             return u
-        root = upper(self.moments[np.ix_(own, own)])
+        whole = len(own) == len(columns)
+        root = feed[0] if whole else np.zeros((len(own), len(own)))
+        for start in range(0, len(own), _BLOCK):
+            root[start : start + _BLOCK] = self.moments[np.ix_(own[start : start + _BLOCK], own)]
+        upper(root)
         u[places] = np.diag(root)
         root /= u[places]
-        feed[0][np.ix_(places, places)] = root
+        if not whole:
+            feed[0][np.ix_(places, places)] = root
         return u
 
 
@@ -354,7 +366,7 @@ def _is_symmetric(moments: np.ndarray) -> bool:
 
 
 def _raised(moments: np.ndarray, by: float) -> np.ndarray:
-    """Return moments, a copy already, with a number added along the diagonal."""
+    """Return moments, a copy or to be spoiled, with a number added along the diagonal."""
     moments[np.diag_indices(len(moments))] += by
     return moments
 

@@ -5,7 +5,7 @@ the inputs, not their second moment. In W x + b with x as it is in the original 
 
     min over Ŵ, b̂  E‖W x + b − Ŵ x̂ − b̂‖²   =   min over Ŵ  E‖W (x − m) − Ŵ (x̂ − m̂)‖²,     b̂ = b + W m − Ŵ m̂
 
-For a weight of n columns two matrices n × n are held, in float64, of two networks; while they are made, twice as many.
+For a weight of n columns two matrices n × n are held, in float64, of two networks: all is made in their place.
 """
 
 from abc import ABC, abstractmethod
@@ -52,9 +52,9 @@ class Statistics:
 
     @classmethod
     def of(cls, gathered: Moments, *, biased: bool) -> "Statistics":
-        """Return what moments of x̂, and of x where they have others, come to."""
-        moments, means = gathered.second.numpy(), [mean.numpy() for mean in gathered.means]
-        cross = gathered.cross.numpy().transpose(0, 2, 1) if len(means) > 1 else None
+        """Return what moments of x̂, and of x where they have others, come to; they are taken, `Moments.taken`."""
+        (second, crossed), means = gathered.taken(), [mean.numpy() for mean in gathered.means]
+        moments, cross = second.numpy(), None if crossed is None else crossed.numpy().transpose(0, 2, 1)
         after, before = means[0], means[-1]
         if not biased or gathered.positions * gathered.samples < _FEW:
             nothing = np.zeros(after.shape)

@@ -21,8 +21,8 @@ _ROWS = 64
 _AT_ONCE = 4096
 """Rows of one product in single precision: sums of more lose digits."""
 
-_BLOCK = 512
-"""Rows of large matrices that are worked on at a time, so that nothing as large as they are stands beside them."""
+_BLOCK = 1024
+"""Rows of large moments that are worked on at a time, so that nothing as large as they are stands beside them."""
 
 
 @final
@@ -106,6 +106,18 @@ class Moments:
         """
         return self._mean(self._cross, "others have")
 
+    def taken(self) -> tuple[Tensor, Tensor | None]:
+        """Return `second` and, where others were given, `cross`, in the place of the sums: these are no more then.
+
+        Raises:
+            DataError: when there is none yet.
+        """
+        if self._second is None or not self.samples:
+            return self.second, None
+        second, cross = self._second.div_(self.samples), self._cross
+        self._second = self._cross = None
+        return _symmetric(second), None if cross is None else cross.div_(self.samples)
+
     def _mean(self, total: Tensor | None, what: str) -> Tensor:
         """Return a sum over the samples as a mean."""
         if total is None or not self.samples:
@@ -130,7 +142,9 @@ def _added(total: Tensor | None, left: Tensor, right: Tensor, weight: float) -> 
         total = left.new_zeros((groups, columns, columns), dtype=torch.float64)
     for start in range(0, rows, _AT_ONCE):
         piece = slice(start, start + _AT_ONCE)
-        total.add_(left[:, piece].transpose(1, 2) @ right[:, piece], alpha=weight)
+        for first in range(0, columns, _BLOCK):
+            own = slice(first, first + _BLOCK)
+            total[:, own].add_(left[:, piece, own].transpose(1, 2) @ right[:, piece], alpha=weight)
     return total
 
 
