@@ -60,13 +60,14 @@ def test_statistics_stand_where_the_sums_stood():
     assert {found.moments.ctypes.data, found.cross.ctypes.data} == at
 
 
-def test_a_layer_is_prepared_in_one_matrix_beside_its_statistics(monkeypatch):
+@pytest.mark.parametrize("never", [[], [0, 5, 300, 638]])
+def test_a_layer_is_prepared_in_one_matrix_beside_its_statistics(monkeypatch, never):
     small_blocks(monkeypatch, 64)
-    columns = 640
-    found, weights = (
-        Statistics.of(met(columns, 800), biased=True),
-        np.random.default_rng(2).standard_normal((32, columns)),
-    )
+    columns, weights = 640, np.random.default_rng(2).standard_normal((32, 640))
+    found = Statistics.of(met(columns, 800), biased=True)
+    for one in (found.moments, found.cross):
+        one[:, never] = 0.0
+        one[:, :, never] = 0.0
     spare = prepared(weights, found.moments.copy(), 0.1, HOW, cross=found.cross.copy())
     tracemalloc.start()
     try:

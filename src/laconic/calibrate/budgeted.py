@@ -42,7 +42,7 @@ _ASTRAY = 0.05
 _LEAST = 1 / 64
 """Bits a weight that integers may take in any case."""
 
-_RECORD = 56  # bytes of a weight beside its integers, before any has been written
+_RECORD = 40  # bytes of a weight beside its integers, scales and steps, before any has been written
 
 
 @final

@@ -105,6 +105,33 @@ def upper(moments: np.ndarray) -> np.ndarray:
     return moments
 
 
+def compacted(matrix: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """Return some rows, and of these the same columns, in the place of the whole matrix, which is no more then.
+
+    Args:
+        matrix: shape (n, n), contiguous, or its transpose is.
+        kept: their places, ascending, shape (k,).
+    """
+    if not matrix.flags.c_contiguous:
+        return compacted(matrix.T, kept).T
+    flat, k = matrix.reshape(-1), len(kept)
+    for place, row in enumerate(kept):  # no row is written over before it is read
+        flat[place * k : (place + 1) * k] = matrix[row, kept]
+    return flat[: k * k].reshape(k, k)
+
+
+def scattered(matrix: np.ndarray, kept: np.ndarray) -> None:
+    """Invert `compacted`: what stands at the beginning of a matrix comes to its places, and all others are 0."""
+    k = len(kept)
+    small, place = matrix.reshape(-1)[: k * k].reshape(k, k), k - 1
+    for row in range(len(matrix) - 1, -1, -1):
+        own = small[place].copy() if place >= 0 and kept[place] == row else None
+        matrix[row] = 0.0
+        if own is not None:
+            matrix[row, kept] = own
+            place -= 1
+
+
 def _ranks(marks: np.ndarray) -> np.ndarray:
     """Return the place of each mark among those that occur."""
     return np.unique(marks, return_inverse=True)[1].astype(np.int64)

@@ -18,10 +18,11 @@ import torch
 from torch import Tensor
 
 from laconic import interrupts
+from laconic.calibrate.heap import trim
 from laconic.calibrate.journal import Chosen
 from laconic.calibrate.network import Network, Subject, Tick, alone
 from laconic.calibrate.rates import suited
-from laconic.calibrate.rounded import Rounded
+from laconic.calibrate.rounded import Rounded, entropy
 from laconic.calibrate.sequential import SLOPE, Recursion, prepared
 from laconic.calibrate.statistics import Follower
 from laconic.errors import LaconicError
@@ -72,17 +73,21 @@ class _Account:
 
     Args:
         counts: as `Calibrated.counts`.
-        beside: bits of their scales and steps.
+        symbols: how often each symbol of a scale occurs, which all have one table, shape (128,).
+        steps: bits of their steps, about.
         planned: bits that were expected.
     """
 
     counts: np.ndarray
-    beside: float
+    symbols: np.ndarray
+    steps: float
     planned: float
 
     def after(self, one: Chosen, expected: float) -> "_Account":
         """Return the same with a weight, of which so many bits were expected."""
-        return _Account(self.counts + one.counts, self.beside + one.rounded.beside(), self.planned + expected)
+        symbols = self.symbols + np.bincount(one.rounded.symbols, minlength=MAX_CLASSES)
+        steps = self.steps + entropy(np.unique(one.rounded.steps, return_counts=True)[1])
+        return _Account(self.counts + one.counts, symbols, steps, self.planned + expected)
 
     @cached_property
     def costs(self) -> np.ndarray:
@@ -92,7 +97,7 @@ class _Account:
     @cached_property
     def spent(self) -> float:
         """Bits that have been taken."""
-        return bits_of(self.counts, self.costs) + self.beside
+        return bits_of(self.counts, self.costs) + entropy(self.symbols) + self.steps
 
     @property
     def more(self) -> float:
@@ -116,7 +121,8 @@ def passed(
         ratios: what weights took in an earlier pass beside what was expected of them; 1 where nothing is known.
     """
     params, rounded = dict(network.params), dict[str, Rounded]()
-    account = _Account(np.zeros((MAX_CLASSES, 2 if how.nu else 1, 128), np.int64), 0.0, 0.0)
+    nothing = np.zeros((MAX_CLASSES, 2 if how.nu else 1, 128), np.int64)
+    account = _Account(nothing, np.zeros(MAX_CLASSES, np.int64), 0.0, 0.0)
     now, found = level, dict[str, float]()
     records = network.journal and network.journal.records(level, budget, costs, how, ratios)
     known = records.read([subject.name for subject in network.subjects]) if records else []
@@ -194,6 +200,7 @@ def quantized(
         met = follower.statistics(subject.name, biased=subject.bias is not None)
     else:
         met = alone(network.params[subject.name])
+    trim()  # what both networks have freed on their way: matrices come now
     how = suited(how, len(weights), met=subject.met)
     try:
         own = level / subject.worth

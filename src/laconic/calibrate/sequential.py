@@ -20,7 +20,7 @@ from typing import final
 
 import numpy as np
 
-from laconic.calibrate.factor import factored, upper
+from laconic.calibrate.factor import compacted, factored, scattered, upper
 from laconic.calibrate.layer import Layer, Order
 from laconic.calibrate.rounded import Rounded, narrow
 from laconic.calibrate.rows import NONE, stretched
@@ -188,7 +188,7 @@ def prepared(
         finer: k of each row, whose errors cost 2^k times those of a row that has 0, shape (m,); empty where all cost
             the same.
         spoiled: whether moments and cross may be written over: then, of n columns, one matrix n × n is held beside
-            them at a time, else three.
+            them at a time, else two or three.
 
     Raises:
         WeightsError, DataError, PlanError: as `quantize`.
@@ -253,15 +253,15 @@ class _Part:
         targets, scales, marks = np.zeros(plain.shape), np.ones(len(diagonal)), np.zeros(len(diagonal), np.int64)
         if not alive.any():
             return cls(targets, np.zeros((0, 0)), alive, scales, marks)
-        here, spoiled = np.ix_(alive, alive), spoiled and cross is not None and bool(alive.all())
+        kept, spoiled = np.flatnonzero(alive), spoiled and cross is not None
         damping = how.damping * float(diagonal[alive].mean())
         ridge = how.ridge * level / variance
-        damped = _raised(moments if spoiled else moments[here], damping + ridge)
+        damped = _raised(_living(moments, kept, spoiled), damping + ridge)
         damped, factor = factored(damped, strongest=how.order == "strongest")
         wanted = plain[:, alive]
         if ridge or cross is not None:
             met_by = moments if cross is None else cross
-            wanted = wanted @ _raised(met_by if spoiled else met_by[here], damping)
+            wanted = wanted @ _raised(_living(met_by, kept, spoiled), damping)
             wanted = np.linalg.solve(damped, wanted.T).T
         targets[:, alive] = wanted
         scales[alive], scales[~alive] = factor.scales, factor.scales.mean()
@@ -280,15 +280,13 @@ class _Part:
         if not len(feed):
             u[places] = np.sqrt(np.diag(self.moments)[own])
             return u
-        whole = len(own) == len(columns)
-        root = feed[0] if whole else np.zeros((len(own), len(own)))
+        root = feed[0].reshape(-1)[: len(own) ** 2].reshape(len(own), len(own))
         for start in range(0, len(own), _BLOCK):
             root[start : start + _BLOCK] = self.moments[np.ix_(own[start : start + _BLOCK], own)]
         upper(root)
         u[places] = np.diag(root)
         root /= u[places]
-        if not whole:
-            feed[0][np.ix_(places, places)] = root
+        scattered(feed[0], places)
         return u
 
 
@@ -363,6 +361,11 @@ def _is_symmetric(moments: np.ndarray) -> bool:
     """Whether moments of groups are symmetric but for rounding; mostly they are exactly, which is told soon."""
     turned = moments.transpose(0, 2, 1)
     return np.array_equal(moments, turned) or np.allclose(moments, turned, rtol=1e-6, atol=0)
+
+
+def _living(moments: np.ndarray, kept: np.ndarray, spoiled: bool) -> np.ndarray:
+    """Return the moments of columns that are read: a copy, or in the place of all."""
+    return compacted(moments, kept) if spoiled else moments[np.ix_(kept, kept)]
 
 
 def _raised(moments: np.ndarray, by: float) -> np.ndarray:
