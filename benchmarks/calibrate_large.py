@@ -114,7 +114,8 @@ def main() -> None:
         figures = "{passes} | {seconds:.0f} |".format(**row)
         sizes = [row[name] / _GIGABYTE for name in ("memory", "limit")]
         print(f"| {quality} | {figures} {sizes[0]:.2f} | {sizes[1]:.2f} | {row['bytes'] / 1e6:.2f} |", flush=True)
-        record.save(arguments.output, {"environment": record.environment(0, int(os.environ["OMP_NUM_THREADS"])), "rows": rows})
+        environment = record.environment(0, int(os.environ["OMP_NUM_THREADS"]))
+        record.save(arguments.output, {"environment": environment, "rows": rows})
 
 
 if __name__ == "__main__":
