@@ -27,7 +27,7 @@ from laconic.models.states import job_text, read_state, require_same, write_stat
 from laconic.training.batches import Batch, tensors_in
 
 _LOG = logging.getLogger(__name__)
-_KIND = "calibration journal 1"
+_KIND = "calibration journal 2"
 _WHAT = "journal of a calibration"
 _JOB = "job.safetensors"
 _RECORDS = "pass-*.safetensors"
