@@ -25,8 +25,12 @@ def columns(
     coarse: float = 0.7,
     mixed: bool = False,
     groups: int = 1,
+    across: bool = False,
 ) -> Layer:
-    """A layer of two or more classes and with steps of two widths; mixed, rows have classes of their own, too."""
+    """A layer of two or more classes and with steps of two widths.
+
+    Mixed, rows have classes of their own, too; across, what errors in them cost depends on those of other rows.
+    """
     rng = np.random.default_rng(seed)
     steps = np.where(np.arange(n) < n // 2, coarse, coarse / 2)
     feed, heights = [], []
@@ -36,11 +40,16 @@ def columns(
         feed.append(root / np.diag(root))
         heights.append((np.diag(root) * steps) ** 2)
     of_rows = rng.integers(0, 3, rows) if mixed else np.full(rows, 0)
+    if mixed and across:
+        of_rows = np.repeat(rng.integers(0, 3, rows // 2), 2)
+    others = rng.standard_normal((rows, 2 * rows)) + rng.standard_normal(2 * rows)
+    above = upper(others @ others.T / (2 * rows))
+    between = (above / np.diag(above), np.diag(above) ** 2) if across else (np.zeros((0, 0)), np.ones(rows))
     symbols = np.concatenate([of_rows + 1 if mixed else [1], (np.arange(n) < n // 2).astype(np.int64)])
     scales = Scales((rows, n), ROWS | COLUMNS if mixed else COLUMNS, symbols.astype(np.int64), 128, turned=True)
     targets = rng.standard_normal((rows, n)) * 1.5
     of_groups = (np.arange(rows) * groups // max(rows, 1)).astype(np.int32)
-    return Layer(targets, np.stack(feed), steps, np.stack(heights), of_groups, Order.of(scales))
+    return Layer(targets, np.stack(feed), steps, np.stack(heights), of_groups, *between, Order.of(scales))
 
 
 @dataclass
@@ -59,24 +68,26 @@ def candidates(x: float, subset: int) -> list[int]:
     return [v, nearer]
 
 
-def slow(layer: Layer, costs: np.ndarray, nu: int, price: float, window: int, lanes: int | None = None) -> np.ndarray:
+def slow(layer: Layer, costs: np.ndarray, nu: int, price: float, window: int) -> np.ndarray:
     """The walk with every path written out in full; what lies in another lane is that on its best path."""
-    size = layer.targets.size
-    lanes = lanes or lane_count(size)
-    shown = np.zeros(layer.targets.shape, np.int64)  # on the best path of each lane
-    places = layer.order.places
-    at = np.zeros(layer.targets.shape, np.int64)
-    at[places[0], places[1]] = np.arange(size)
+    size, order = layer.targets.size, layer.order
+    rows, columns, lanes = *order.places, order.lanes
+    shown, there = np.zeros(layer.targets.shape, np.int64), np.zeros(layer.targets.shape, bool)
+    turns = np.arange(size)
     alive = [[Path()] for _ in range(lanes)]
-    for place, (r, j, k) in enumerate(zip(*places.tolist(), layer.order.classes.tolist(), strict=True)):
-        lane, g, best = place % lanes, layer.groups[r], dict[int, Path]()
+    for place in turns.reshape(-1, lanes).T.reshape(-1) if order.apart else turns:
+        r, j, lane, best = rows[place], columns[place], place % lanes, dict[int, Path]()
+        feed, own = layer.feed[layer.groups[r]], np.arange(lane, place, lanes)
         for path in alive[lane]:
-            come = [i for i in range(j) if at[r, i] < place]
-            own = [path.levels[at[r, i] // lanes] if at[r, i] % lanes == lane else shown[r, i] for i in come]
-            missed = layer.targets[r, come] - np.array(own, np.int64) * layer.steps[come]
-            x = (layer.targets[r, j] + missed @ layer.feed[g, come, j]) / layer.steps[j]
+            levels = shown.copy()
+            levels[rows[own], columns[own]] = path.levels
+            missed = np.where(there, layer.targets - levels * layer.steps, 0)
+            x = layer.targets[r, j] + missed[r, :j] @ feed[:j, j]
+            if len(layer.across):
+                x += layer.across[:r, r] @ np.where(there[:r, j], missed[:r, : j + 1] @ feed[: j + 1, j], 0)
+            x, row = x / layer.steps[j], costs[order.classes[place]]
+            height = layer.heights[layer.groups[r], j] * layer.lifts[r]
             for subset in (path.state & 1, 2 + (path.state & 1)):
-                row, height = costs[k], layer.heights[g, j]
                 bills = [(height * (x - v) ** 2 + price * row[abs(v)], v) for v in candidates(x, subset)]
                 bill, v = min(bills, key=lambda pair: pair[0])
                 after = next_state(path.state, v, nu)
@@ -85,8 +96,9 @@ def slow(layer: Layer, costs: np.ndarray, nu: int, price: float, window: int, la
         first = min(best.values(), key=lambda path: path.cost)
         settled = first.levels[: max(len(first.levels) + 1 - window, 0)]
         alive[lane] = [path for path in best.values() if path.levels[: len(settled)] == settled]
+        there[r, j] = True
         for t, v in enumerate(first.levels):
-            shown[places[0][t * lanes + lane], places[1][t * lanes + lane]] = v
+            shown[rows[t * lanes + lane], columns[t * lanes + lane]] = v
     return shown
 
 
@@ -99,15 +111,17 @@ def bill(layer: Layer, levels: np.ndarray, costs: np.ndarray, price: float) -> f
     """What integers cost: error and rate."""
     missed = layer.targets - levels * layer.steps
     reached = missed @ layer.feed[0]  # column j: Σ_{i≤j} e_i G_ij
+    if len(layer.across):
+        reached = layer.across.T @ reached
     rate = costs[layer.order.classes, np.abs(layer.coded(levels))].sum()
-    return float((layer.heights[0] / layer.steps**2 * reached**2).sum() + price * rate)
+    return float((layer.lifts[:, None] * layer.heights[0] / layer.steps**2 * reached**2).sum() + price * rate)
 
 
 @pytest.mark.parametrize("nu", [2, 3, 6])
 @pytest.mark.parametrize("window", [3, 17, 1000])
-@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize("rows", [1, 3, 4])
 def test_against_paths_in_lists(nu, window, rows):
-    layer = columns(rows, 40, nu, mixed=rows > 1)
+    layer = columns(rows, 40, nu, mixed=rows > 1, across=rows == 4)
     costs = costs_of(layer, nu)
     assert (layer.quantized(costs, nu, 0.3, window) == slow(layer, costs, nu, 0.3, window)).all()
 
@@ -116,21 +130,34 @@ def test_lanes_are_those_of_the_coder():
     layer = columns(2048, 16)
     assert lane_count(2048 * 16) == 8
     some = layer.quantized(costs_of(layer, 3), 3, 0.3, 8)
-    for lane in range(8):
+    for lane, own in enumerate(np.split(some, 8)):
+        assert (layer.order.rows.reshape(8, -1)[lane] % 8 == lane).all()
         states = 0
-        for v in some[lane::8].T.reshape(-1).tolist():
+        for v in own.T.reshape(-1).tolist():
             assert (v - states) % 2 == 0
             states = next_state(states, v, 3)
 
 
-@pytest.mark.parametrize(("rows", "n", "lanes"), [(5, 40, 4), (7, 150, 3), (3, 30, 8), (12, 20, 8)])
+@pytest.mark.parametrize(("rows", "n", "lanes"), [(5, 40, 4), (7, 150, 3), (3, 30, 8), (12, 20, 8), (8, 40, 2)])
 @pytest.mark.parametrize("window", [4, 30])
 @pytest.mark.parametrize("how", [{}, {"mixed": True}])
-def test_lanes_that_cross_the_rows(rows, n, lanes, window, how, monkeypatch):
+def test_lanes_that_cross_the_rows_or_do_not(rows, n, lanes, window, how, monkeypatch):
     monkeypatch.setattr(layers, "lane_count", lambda _: lanes)
     layer = columns(rows, n, **how)
     costs = costs_of(layer, 3)
-    assert (layer.quantized(costs, 3, 0.3, window) == slow(layer, costs, 3, 0.3, window, lanes)).all()
+    assert (layer.quantized(costs, 3, 0.3, window) == slow(layer, costs, 3, 0.3, window)).all()
+
+
+@pytest.mark.parametrize("nu", [0, 3])
+@pytest.mark.parametrize("lanes", [1, 2, 4])
+@pytest.mark.parametrize("mixed", [False, True])
+def test_rows_make_good_the_errors_of_those_before(nu, lanes, mixed, monkeypatch):
+    monkeypatch.setattr(layers, "lane_count", lambda _: lanes)
+    layer = columns(8, 30, nu, mixed=mixed, across=True)
+    costs = costs_of(layer, nu)
+    levels, alone = (one.quantized(costs, nu, 0.0, 20) for one in (layer, replace(layer, across=np.zeros((0, 0)))))
+    assert bill(layer, levels, costs, 0.0) < 0.8 * bill(layer, alone, costs, 0.0)
+    assert not nu or (levels == slow(layer, costs, nu, 0.0, 20)).all()
 
 
 @pytest.mark.parametrize("lanes", [1, 3])
@@ -143,7 +170,7 @@ def test_columns_that_come_out_of_order_still_pass_their_errors_on(lanes, window
     places = np.stack([np.tile(np.arange(4), 40), np.repeat(turns, 4)]).astype(np.int32)
     layer = replace(layer, order=replace(layer.order, places=places))
     costs = costs_of(layer, 3)
-    assert (layer.quantized(costs, 3, 0.3, window) == slow(layer, costs, 3, 0.3, window, lanes)).all()
+    assert (layer.quantized(costs, 3, 0.3, window) == slow(layer, costs, 3, 0.3, window)).all()
 
 
 def test_groups_of_rows_have_inputs_of_their_own():

@@ -31,7 +31,7 @@ def level(y, odd, nu, symbol):
 def levels(payload, counts, nu, tables, pairs):
     """Return the levels, class by class; ``counts`` says how many each class has."""
     units = [c for c, n in enumerate(counts) for _ in range(0, n, 2 if pairs[c] else 1)]
-    number = 8 * (len(units) >> 15) or min(len(units), 1)
+    number = 1 << len(units).bit_length() - 13 if len(units) >> 15 else min(len(units), 1)
     found, states, (h0, h1) = [[] for _ in counts], [0] * number, TRELLISES[nu]
     for c, (lane, symbol) in zip(units, lanes(payload, number, len(units)), strict=True):
         odd, pair = states[lane] & 1, symbol(pairs[c]) if pairs[c] else 255

@@ -286,13 +286,16 @@ class Calibration:
         counts = [call.frequencies() for meeting in meetings for call in meeting.calls]
         return torch.stack(counts).sum(0) / sum(meeting.samples for meeting in meetings)
 
-    def sensitivities(self, params: Params, seed: int = 0, by: By = "outputs") -> Sensitivities:
+    def sensitivities(
+        self, params: Params, seed: int = 0, by: By = "outputs", *, products: bool = False
+    ) -> Sensitivities:
         """Return how much the outputs move with what each weight writes: one backward pass for each batch that is seen.
 
         Args:
             params: every parameter by its name.
             seed: of what is drawn.
             by: see `laconic.calibrate.sensitivity`: "outputs", or "weights", which costs more and says more.
+            products: whether it is told what outputs are together.
 
         Raises:
             DataError: as `survey` and `outputs`.
@@ -302,7 +305,8 @@ class Calibration:
         places = {place.name: place for place in self._known(params).places}
         generator = torch.Generator().manual_seed(seed)
         parts = [
-            slopes(self.task, params, places, partial(self._run, batch=batch), generator, by) for batch in self.seen
+            slopes(self.task, params, places, partial(self._run, batch=batch), generator, by, products=products)
+            for batch in self.seen
         ]
         own = dict(self.module.named_parameters(remove_duplicate=False))
         sizes = {name: own[name].shape[int(place.diagonal)] for name, place in places.items()}

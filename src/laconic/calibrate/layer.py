@@ -1,18 +1,18 @@
 """A layer ready to be quantized: its columns in the order in which the coder takes them, and what errors do to others.
 
-    min over v   Σ_g Σ_{r in g} Σ_j h_gj (x_rj − v_rj)² + price · Σ bits(v)
+    min over v   Σ_g Σ_{r in g} Σ_j h_gj l_r (x_rj − v_rj)² + price · Σ bits(v)
 
 with x and v as in `laconic.calibrate.walk`. The coder takes weights class by class, and those of a class column by
-column; so each row has its columns in the same order, whatever its own scale: by the scale of the column.
+column; so each row has its columns in the same order, whatever its own scale, and each column its rows: by their scale.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
 
 from laconic.calibrate.walk import rounded, walked
-from laconic.format.codes.scales import Scales
+from laconic.format.codes.scales import ROWS, Scales
 from laconic.format.coding.lanes import lane_count
 from laconic.format.coding.levels import SIZES, sizes_of
 from laconic.format.coding.packing import frozen
@@ -22,36 +22,61 @@ from laconic.format.coding.ungerboeck import feedback
 @final
 @dataclass(frozen=True, eq=False)
 class Order:
-    """The order in which the coder takes the weights of a matrix (m, n).
+    """The order in which the weights of a matrix (m, n) are chosen, and in which the coder takes them.
 
     Args:
+        rows: the row at each place of a column, shape (m,).
         columns: the column at each place of a row, shape (n,).
-        places: of the coder's order, row and place in the row, int32, shape (2, m n).
+        places: of the coder's order, place in the column and place in the row, int32, shape (2, m n).
         classes: of each of them, uint8, shape (m n,).
+        lanes: of the coder.
+        apart: whether `is_apart`, so that a lane can be gone through after the other.
     """
 
+    rows: np.ndarray
     columns: np.ndarray
     places: np.ndarray
     classes: np.ndarray
+    lanes: int
+    apart: bool
 
     @classmethod
     def of(cls, scales: Scales) -> "Order":
-        """Return the order of a tensor with these scales, turned: columns with the smallest scale first."""
-        marks = scales.taken()
-        columns = np.argsort(-marks, kind="stable")
-        rows, n = scales.shape[0], len(marks)
-        classes = scales.each().reshape(rows, n).T.reshape(-1)  # column by column
-        flat = np.argsort(classes, kind="stable")
-        place_of = np.empty(n, np.int64)
-        place_of[columns] = np.arange(n)
-        places = np.stack([flat % max(rows, 1), place_of[flat // max(rows, 1)]]).astype(np.int32)
-        return cls(columns, places, classes[flat])
+        """Return the order of a tensor with these scales, turned: columns with the smallest scale first.
+
+        Of rows likewise those with the smallest scale come first; where there are lanes, first those of the first lane.
+        """
+        taken, m = scales.taken(), scales.shape[0]
+        columns = np.argsort(-taken, kind="stable")
+        classes = scales.each().reshape(m, len(taken)).T.reshape(-1)  # column by column
+        flat, lanes = np.argsort(classes, kind="stable"), lane_count(classes.size)
+        marks = scales.symbols[:m] if scales.mode & ROWS else np.zeros(m, np.int64)
+        apart, rows = is_apart(np.bincount(marks), lanes), np.argsort(marks, kind="stable")
+        if apart:  # those of a mark are in the lanes 0, 1, …, L − 1, 0, …
+            rows = rows.reshape(-1, lanes).T.reshape(-1)
+        places = np.stack([_inverse(rows)[flat % max(m, 1)], _inverse(columns)[flat // max(m, 1)]]).astype(np.int32)
+        return cls(rows, columns, places, classes[flat], lanes, apart)
+
+
+def is_apart(rows: np.ndarray | int, lanes: int) -> bool:
+    """Return whether rows are each in one lane, given how many have each mark: they come column after column.
+
+    This is so of all weights but those of a class that is cut off, which rows of several marks may share.
+    """
+    return not np.any(np.asarray(rows) % lanes)
+
+
+def _inverse(order: np.ndarray) -> np.ndarray:
+    """Return the place of each number in a permutation."""
+    places = np.empty(len(order), np.int64)
+    places[order] = np.arange(len(order))
+    return places
 
 
 @final
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """The weights of a layer, columns in the order in which they are coded.
+    """The weights of a layer, rows and columns in the order in which they are coded.
 
     Args:
         targets: what the weights should be, shape (m, n), float64.
@@ -59,6 +84,8 @@ class Layer:
         steps: s, shape (n,).
         heights: what a squared step of error costs, in units of the water level, of each group: shape (groups, n).
         groups: the group of each row, int32, shape (m,).
+        across: what an error in a row is to later ones: K, shape (m, m); or (0, 0). Only of lanes that are apart.
+        lifts: how much more than others an error in a row costs, shape (m,).
         order: of the coder.
     """
 
@@ -67,6 +94,8 @@ class Layer:
     steps: np.ndarray
     heights: np.ndarray
     groups: np.ndarray
+    across: np.ndarray
+    lifts: np.ndarray
     order: Order
 
     def plain(self) -> np.ndarray:
@@ -95,19 +124,12 @@ class Layer:
             price: of a bit, in units of the water level.
             window: steps of a lane that stay open.
         """
-        levels, now = np.zeros(self.targets.shape, np.int32), self.targets.copy()
-        given = self.targets, self.feed, self.steps, self.heights, self.groups
-        fixed = (*map(frozen, given), frozen(costs), *map(frozen, self.order.places), frozen(self.order.classes))
+        levels, now, order = np.zeros(self.targets.shape, np.int32), self.targets.copy(), self.order
+        places = *order.places, order.classes
+        if order.apart and not nu:  # the kernel without a trellis knows no lanes
+            places = (*(one.reshape(-1, order.lanes).T.reshape(-1) for one in places),)
+        given = self.targets, self.feed, self.steps, self.heights, self.groups, self.across, self.lifts, costs
+        fixed = *map(frozen, given), *map(frozen, places), price
         kernel: Any = walked if nu else rounded
-        trellis = ((nu, *feedback(nu)), lane_count(levels.size), window) if nu else ()
-        kernel(now, *fixed, price, *trellis, levels)
+        kernel(now, *fixed, *(((nu, *feedback(nu)), order.lanes, order.apart, window) if nu else ()), levels)
         return levels
-
-    def of_rows(self, rows: np.ndarray) -> "Layer":
-        """Return some rows alone, in an order of the same kind: what stands for all in a trial."""
-        new = np.full(len(self.targets), -1, np.int32)
-        new[rows] = np.arange(len(rows))
-        there = new[self.order.places[0]] >= 0
-        places = np.stack([new[self.order.places[0][there]], self.order.places[1][there]])
-        order = replace(self.order, places=places, classes=self.order.classes[there])
-        return replace(self, targets=self.targets[rows], groups=self.groups[rows], order=order)

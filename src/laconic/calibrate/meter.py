@@ -28,9 +28,10 @@ from typing import final
 import numpy as np
 
 from laconic.calibrate.factor import upper
-from laconic.calibrate.rows import NONE, spread, stretched
+from laconic.calibrate.rows import ALL_ALIKE, NONE, Rows
 from laconic.calibrate.sequential import DEAD
 from laconic.errors import FormatError
+from laconic.format.codes.grid import fineness
 from laconic.theory.rate_distortion import Sources, network_rate
 
 METER = "bound_meter"
@@ -149,7 +150,7 @@ class Measured:
     @classmethod
     def of(
         cls, weights: np.ndarray, compressed: np.ndarray, moments: np.ndarray, columns: np.ndarray, steps: np.ndarray,
-        worth: float = 1.0, damping: float = 1e-8, finer: np.ndarray = NONE,
+        worth: float = 1.0, damping: float = 1e-8, rows: Rows = ALL_ALIKE, placed: np.ndarray = NONE,
     ) -> "Measured":  # fmt: skip
         """Measure a weight.
 
@@ -161,7 +162,8 @@ class Measured:
             steps: of each column, or one of all, shape (n,) or (1,).
             worth: s_l, by which its errors count, in rows whose k is 0.
             damping: of the moments that the coder had, in units of their mean.
-            finer: k of each row, whose errors count 2^k times as much, shape (m,); or none.
+            rows: what their errors cost beside each other.
+            placed: their order, shape (m,), where they make good each other's.
         """
         groups, n = moments.shape[:2]
         before, after = (np.asarray(one, np.float64).reshape(groups, -1, n) for one in (weights, compressed))
@@ -173,12 +175,16 @@ class Measured:
         if not (energy > 0 and variance * eigenvalues.any()):  # nothing is written, whatever stands there
             return cls(Sources(np.zeros(0), np.zeros(0)), 0.0, 0.0, 0.0, 0.0)
         objective = max(lost, _LEAST * energy) / energy
-        felt = stretched(apart.reshape(len(weights), n), finer).reshape(apart.shape)
-        error = max(float(np.vdot(felt @ moments, felt)), _LEAST * energy)
+        error = max(rows.felt(apart.reshape(len(weights), n), moments), _LEAST * energy)
         parts = [_channel(own, columns, np.broadcast_to(steps, (n,)), damping) for own in moments]
         gains, costs = (variance * np.stack(own) for own in zip(*parts, strict=True))
-        (gains, costs), many = spread([gains, costs], finer, len(weights))
-        (variances,), counts = spread([variance * eigenvalues], finer, len(weights))
+        variances, counts = rows.spread(variance * eigenvalues, len(weights))
+        if len(rows.between):
+            above = _channel(rows.whole(len(weights)), placed, fineness(rows.finer), _DAMPING)
+            gains, costs = (np.outer(*pair).reshape(-1) for pair in zip(above, (gains[0], costs[0]), strict=True))
+            many = np.ones(len(gains))
+        else:
+            (gains, many), (costs, _) = (rows.spread(own, len(weights)) for own in (gains, costs))
         bits = _information(gains, costs, many, error)
         return cls(Sources(worth * variances, counts), worth * error, bits, residual, objective)
 

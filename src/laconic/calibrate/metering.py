@@ -42,9 +42,10 @@ def meter_of(
                 moments = follower.statistics(subject.name, biased=subject.bias is not None).moments
             else:
                 moments = alone(original).moments
+            order = Order.of(rounded.scales)
             found[subject.name] = Measured.of(
                 to_numpy(original), to_numpy(trial.calibrated.params[subject.name]), moments,
-                Order.of(rounded.scales).columns, rounded.steps, subject.worth, damping, subject.finer,
+                order.columns, rounded.steps, subject.worth, damping, subject.rows, order.rows,
             )  # fmt: skip
     firsts = dict[str, str]()  # of each tensor the first name in the file, in the order of the file
     for name in trial.codes:

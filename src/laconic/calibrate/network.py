@@ -16,12 +16,14 @@ from torch import Tensor, nn
 
 from laconic.calibrate.calibration import Calibration
 from laconic.calibrate.journal import Journal
+from laconic.calibrate.layer import is_apart
 from laconic.calibrate.meeting import Place, Survey
 from laconic.calibrate.rates import Rate, suited
-from laconic.calibrate.rows import NONE, spread, stretched, worths
+from laconic.calibrate.rows import ALL_ALIKE, Rows
 from laconic.calibrate.sensitivity import Sensitivities
 from laconic.calibrate.sequential import Recursion
 from laconic.calibrate.statistics import Follower, Statistics, following
+from laconic.format.coding.lanes import lane_count
 from laconic.models.folding import Folding
 from laconic.models.params import Params, first_names, to_numpy
 from laconic.theory.importance.recurrence import recurrent_leaf
@@ -51,10 +53,10 @@ class Subject:
         name: of the weight.
         met: whether it is calibrated; else it is rounded by what it is itself.
         bias: name of the vector that is added to what it writes, where there is one.
-        worth: s, what a squared error of what it writes adds to that of the outputs; in a row whose k is 0.
+        worth: s, what a squared error of what it writes adds to that of the outputs; of `Rows.unit`.
         rate: its bits at a level, in units of its own: θ / s.
         positions: of a sample.
-        finer: k of each row, whose errors are worth 2^k times that; empty where all are worth the same.
+        rows: what their errors are worth beside each other.
         spectrum: the variances of what it writes, one for each eigenvalue of its inputs, in units of the outputs; None
             unless asked for.
     """
@@ -65,13 +67,13 @@ class Subject:
     worth: float
     rate: Rate
     positions: float
-    finer: np.ndarray
+    rows: Rows
     spectrum: Sources | None = None
 
     @property
     def mean_worth(self) -> float:
         """What a squared error is worth in the mean of the rows."""
-        return self.worth * (float(np.exp2(self.finer).mean()) if len(self.finer) else 1.0)
+        return self.worth * self.rows.mean()
 
     def bits(self, level: float) -> float:
         """Return about how many bits it takes at a water level of the network."""
@@ -135,12 +137,12 @@ def network(
         rows: whether those that the outputs feel more have finer steps.
     """
     met = [place for place in survey.places if place.name in free and not place.diagonal]
-    felt = calibration.sensitivities(params, by="weights")
-    finer = {place.name: _finer(params[place.name], felt.rows.get(place.name) if rows else None) for place in met}
+    felt = calibration.sensitivities(params, by="weights", products=rows)
+    told = {place.name: _rows(calibration, params[place.name], place, felt) if rows else ALL_ALIKE for place in met}
     moving = {name: tensor for name, tensor in params.items() if name not in still}
     biases = _biases(calibration, moving, {place.name: place for place in met}, folding)
     others = [name for name in params if name in free and name not in {place.name for place in met}]
-    rates, read, found = _rates(calibration, params, survey, finer, biases, how, tick, positions, spectra)
+    rates, read, found = _rates(calibration, params, survey, told, biases, how, tick, positions, spectra)
     subjects, every = list[Subject](), [*others, *(place.name for place in met)]
     numbers = calibration.number_sensitivities(params, [name for name in others if name not in felt.rows])
     worth = _worths(every, felt, numbers, {name: energy for name, (_, energy) in read.items()})
@@ -150,11 +152,11 @@ def network(
         if spectra:
             found[name] = spectrum(to_numpy(params[name]), alone(params[name]).moments)
     for name in every:  # what comes later makes good the errors of others
-        powers = finer.get(name, NONE)
-        own = worth[name] / (float(np.exp2(powers).mean()) if len(powers) else 1.0)
+        own_rows = told.get(name, ALL_ALIKE)
+        own = worth[name] * own_rows.unit
         waves = Sources(own * found[name].variances, found[name].counts) if spectra else None
         met_at, _ = read.get(name, (1.0, 1.0))
-        subjects.append(Subject(name, name in finer, biases.get(name), own, rates[name], met_at, powers, waves))
+        subjects.append(Subject(name, name in told, biases.get(name), own, rates[name], met_at, own_rows, waves))
     return Network(calibration, params, survey, tuple(subjects), positions, felt.guessed)
 
 
@@ -181,43 +183,48 @@ def _worths(
     return {name: max(known.get(name, typical / (energies.get(name) or 1.0)), least) for name in names}
 
 
-def _finer(weight: Tensor, felt: Tensor | None) -> np.ndarray:
-    """Return k of each row of a weight that is met; none where rows are not what its layer writes."""
-    return worths(felt.numpy()) if felt is not None and len(felt) == len(weight) else NONE
+def _rows(calibration: Calibration, weight: Tensor, place: Place, felt: Sensitivities) -> Rows:
+    """Return what errors in rows are worth; all the same where rows are not what the layer writes."""
+    each, products = felt.rows.get(place.name), felt.products.get(place.name)
+    if each is None or len(each) != len(weight):
+        return ALL_ALIKE
+    together = is_apart(len(weight), lane_count(weight.numel()))
+    if products is None or not together or getattr(calibration.module.get_submodule(place.layer), "groups", 1) > 1:
+        return Rows.of(each.numpy())
+    return Rows.of(each.numpy(), products.numpy())
 
 
 def _rates(
-    calibration: Calibration, params: Params, survey: Survey, finer: Mapping[str, np.ndarray],
+    calibration: Calibration, params: Params, survey: Survey, told: Mapping[str, Rows],
     biases: Mapping[str, str], how: Recursion, tick: Tick, positions: int | None, spectra: bool,
 ) -> tuple[dict[str, Rate], dict[str, tuple[float, float]], dict[str, Sources]]:  # fmt: skip
     """Return the rate of each weight, how often a sample meets it and the mean of Σ_jj, and its spectrum, if asked."""
     rates, read, found = dict[str, Rate](), dict[str, tuple[float, float]](), dict[str, Sources]()
     with following(calibration, params, survey, positions, drift=False) as follower:
-        for name, powers in finer.items():
-            tick("statistics", len(rates), len(finer))
+        for name, rows in told.items():
+            tick("statistics", len(rates), len(told))
             seen, weights = follower.statistics(name, biased=name in biases), to_numpy(params[name])
-            rates[name] = Rate.of(stretched(weights, powers), seen.moments, suited(how, len(weights), met=True))
+            rates[name] = Rate.of(rows.stretched(weights), seen.moments, suited(how, len(weights), met=True))
             read[name] = seen.positions, float(np.diagonal(seen.moments, axis1=1, axis2=2).mean())
             if spectra:
-                found[name] = spectrum(weights, seen.moments, powers)
+                found[name] = spectrum(weights, seen.moments, rows)
     return rates, read, found
 
 
-def spectrum(weights: np.ndarray, moments: np.ndarray, finer: np.ndarray = NONE) -> Sources:
+def spectrum(weights: np.ndarray, moments: np.ndarray, rows: Rows = ALL_ALIKE) -> Sources:
     """Return the variances of what Gaussian weights of this mean square write, and how many numbers have each.
 
     Args:
         weights: shape (outputs, ...).
         moments: of the inputs, shape (groups, n, n).
-        finer: k of each row, or none: what it writes counts 2^k times as much.
+        rows: what errors in them are worth beside each other.
 
     >>> spectrum(np.ones((6, 2)), np.diag([4.0, 1.0])[None]).variances.tolist()
     [1.0, 4.0]
     """
     eigenvalues = np.maximum(np.linalg.eigvalsh(moments), 0.0)
     variance = float(np.square(weights, dtype=np.float64).mean()) if weights.size else 0.0
-    (variances,), counts = spread([variance * eigenvalues], finer, len(weights))
-    return Sources(variances, counts)
+    return Sources(*rows.spread(variance * eigenvalues, len(weights)))
 
 
 def _biases(

@@ -15,7 +15,7 @@ either law.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, final
 
@@ -33,6 +33,9 @@ from laconic.theory.importance.reading import leaves_of, once, wide
 from laconic.theory.importance.recurrence import recurrent_leaf
 from laconic.training.task import Task
 
+_TALL = 4
+"""Times as many outputs as columns."""
+
 By = Literal["outputs", "weights"]
 """Which law: see above."""
 
@@ -45,10 +48,13 @@ class Sensitivities:
     Args:
         rows: s by the name of the weight, float64, shape (outputs of the weight,).
         guessed: weights whose layers have no gradient: they have the mean of all others, or 1 where there are none.
+        products: E g gᵀ in any unit, g the gradient by what is written, float32, shape (outputs, outputs): none unless
+            asked for, nor of weights that are `is_tall`, nor of recurrent products, which are written nowhere.
     """
 
     rows: Mapping[str, Tensor]
     guessed: tuple[str, ...]
+    products: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @final
@@ -61,17 +67,20 @@ class Slopes:
         positions: over how many positions.
         weight: ‖dL/dW_r‖², shape (outputs,); None where it is not asked for, or there is none.
         read: Σ ‖x‖² over the positions.
+        products: Σ g gᵀ by what is written, shape (outputs, outputs); None where nothing is, or not asked for.
     """
 
     written: Tensor | None
     positions: float
     weight: Tensor | None
     read: float
+    products: Tensor | None = None
 
 
 def slopes(
-    task: Task, params: Params, places: Mapping[str, Place], run: Callable[[Params], Any], generator: Generator, by: By
-) -> dict[str, Slopes]:
+    task: Task, params: Params, places: Mapping[str, Place], run: Callable[[Params], Any], generator: Generator, by: By,
+    *, products: bool = False,
+) -> dict[str, Slopes]:  # fmt: skip
     """Return the sums of one batch, by the name of the weight.
 
     Args:
@@ -81,6 +90,7 @@ def slopes(
         run: params → what the module gives for the batch.
         generator: draws the directions.
         by: the law that the sums are for.
+        products: whether outputs are looked at together.
 
     Raises:
         PlanError: when there is no such law.
@@ -120,22 +130,38 @@ def slopes(
             of_weights.get(name),
             int(places[name].diagonal),
             read.get(name, 0.0),
+            products=products and not places[name].diagonal and name in own and not is_tall(own[name]),
         )
         for name in places
     }
 
 
-def _summed(written: Sequence[tuple[int, Tensor]], weight: Tensor | None, axis: int, read: float) -> Slopes:
+def is_tall(weight: Tensor) -> bool:
+    """Return whether a weight has so many outputs that what these are together would take far more than itself."""
+    return len(weight) ** 2 > _TALL * weight.numel()
+
+
+def _summed(
+    written: Sequence[tuple[int, Tensor]], weight: Tensor | None, axis: int, read: float, *, products: bool
+) -> Slopes:
     """Return the squares of gradients by what calls wrote, with their axes of outputs, and by the weight."""
     squares = [_squares(slope, place) for place, slope in written]
     positions = sum(slope.numel() / slope.shape[place] for place, slope in written)
     by_weight = None if weight is None else _squares(weight, axis)
-    return Slopes(sum(squares[1:], squares[0]) if squares else None, positions, by_weight, read)
+    pairs = [_products(slope, place) for place, slope in written if products]
+    both = sum(pairs[1:], pairs[0]) if pairs else None
+    return Slopes(sum(squares[1:], squares[0]) if squares else None, positions, by_weight, read, both)
 
 
 def _squares(slope: Tensor, axis: int) -> Tensor:
     """Return the sum of squares over all axes but one, in float64."""
     return wide(slope).movedim(axis, 0).flatten(1).square().sum(1, dtype=torch.float64)
+
+
+def _products(slope: Tensor, axis: int) -> Tensor:
+    """Return the sums of products over all axes but one, in float64."""
+    flat = wide(slope).movedim(axis, 0).flatten(1)
+    return (flat @ flat.T).double()
 
 
 @torch.no_grad()
@@ -157,7 +183,7 @@ def together(parts: Sequence[Mapping[str, Slopes]], sizes: Mapping[str, int], by
         sizes: outputs of every weight, by its name.
         by: the law.
     """
-    means = {}
+    means, products = dict[str, Tensor](), dict[str, Tensor]()
     for name in sizes:
         own = [part[name] for part in parts if name in part]
         written, positions = [one.written for one in own if one.written is not None], sum(o.positions for o in own)
@@ -170,6 +196,8 @@ def together(parts: Sequence[Mapping[str, Slopes]], sizes: Mapping[str, int], by
             rows = rows * (whole.sum() / rows.sum())
         if rows is not None:
             means[name] = rows
+        if pairs := [one.products for one in own if one.products is not None]:
+            products[name] = torch.stack(pairs).mean(0).float()
     typical = float(torch.cat(list(means.values())).mean()) if means else 1.0
     guesses = {name: torch.full((size,), typical, dtype=torch.float64) for name, size in sizes.items()}
-    return Sensitivities({**guesses, **means}, tuple(name for name in sizes if name not in means))
+    return Sensitivities({**guesses, **means}, tuple(name for name in sizes if name not in means), products)

@@ -204,7 +204,7 @@ def quantized(
     how = suited(how, len(weights), met=subject.met)
     try:
         own = level / subject.worth
-        ready = prepared(weights, met.moments, own, how, cross=met.cross, finer=subject.finer, spoiled=True)
+        ready = prepared(weights, met.moments, own, how, cross=met.cross, rows=subject.rows, spoiled=True)
     except LaconicError as failure:
         raise type(failure)(f"{subject.name}: {failure}") from failure
     levels = ready.layer.quantized(costs, how.nu, how.price * SLOPE, how.window)

@@ -1,12 +1,14 @@
 """One matrix of weights quantized for the inputs that it meets: successive interference cancellation, entropy-coded.
 
-    min over Ŵ   tr((W − Ŵ) Σ (W − Ŵ)ᵀ) + 2 ln 2 · θ · bits(Ŵ),     Ŵ = integers times a step for each column
+    min over Ŵ   tr(F E Σ Eᵀ) + 2 ln 2 · θ · bits(Ŵ),     E = W − Ŵ,     Ŵ = integers times steps of columns and rows
 
 Method: columns are rounded one after the other, and the error of each is made good by those that come later, as far as
 they can (`laconic.calibrate.factor`, `laconic.calibrate.layer`). With ridge ρ the recursion runs on
 H = Σ + ρ θ/σ² I and T = W Σ H⁻¹: for Gaussian weights of variance σ² the bits of ŵ are ŵ²/(2 σ² ln 2) and a constant,
 which completes the square; ρ = 0 is zero forcing, T = W. At the water level θ each column has the step √(12 θ)/u_j,
-whose error costs θ whatever the column is; one step for the layer is GPTQ's. A local optimum, O(m n² + n³).
+whose error costs θ whatever the column is; one step for the layer is GPTQ's. Rows do the same under F, what errors of
+rows cost together (`laconic.calibrate.rows`): both recursions at once, for F ⊗ Σ has the product of their factors. A
+local optimum, O(m n (m + n) + m³ + n³).
 
 What comes of it is a turned `GridCode`, whose integers are coded column after column, as the recursion goes.
 
@@ -21,14 +23,15 @@ from typing import final
 import numpy as np
 
 from laconic.calibrate.factor import compacted, factored, scattered, upper
-from laconic.calibrate.layer import Layer, Order
+from laconic.calibrate.layer import Layer, Order, is_apart
 from laconic.calibrate.rounded import Rounded, narrow
-from laconic.calibrate.rows import NONE, stretched
+from laconic.calibrate.rows import ALL_ALIKE, APART, Rows
 from laconic.errors import DataError, PlanError, WeightsError
 from laconic.format.codes.grid import Grid, GridCode
-from laconic.format.codes.scales import COLUMNS, Scales
+from laconic.format.codes.scales import COLUMNS, ROWS, Scales
 from laconic.format.coding import FLOATS
 from laconic.format.coding.fitting import fitted, smoothed_costs
+from laconic.format.coding.lanes import lane_count
 from laconic.format.coding.model import MAX_CLASSES, Model
 from laconic.format.coding.ungerboeck import STATES
 from laconic.quantize.lattice.source import prepare
@@ -141,7 +144,10 @@ class Sequential:
     order: np.ndarray
 
 
-def quantize(weights: np.ndarray, moments: np.ndarray, level: float, how: Recursion | None = None) -> Sequential:
+def quantize(
+    weights: np.ndarray, moments: np.ndarray, level: float, how: Recursion | None = None, *,
+    rows: Rows = ALL_ALIKE,
+) -> Sequential:  # fmt: skip
     """Return ``weights`` quantized at a water level.
 
     Args:
@@ -149,6 +155,7 @@ def quantize(weights: np.ndarray, moments: np.ndarray, level: float, how: Recurs
         moments: Σ, shape (n ..., n ...), symmetric, not negative; of groups of rows: shape (groups, n ..., n ...).
         level: θ, about the error of one weight, in the units of Σ W².
         how: the recursion.
+        rows: what their errors cost beside each other.
 
     Raises:
         WeightsError: for weights that are no matrix or not finite.
@@ -156,7 +163,7 @@ def quantize(weights: np.ndarray, moments: np.ndarray, level: float, how: Recurs
         PlanError: for a level that is not positive.
     """
     how = how or Recursion()
-    ready = prepared(weights, moments, level, how)
+    ready = prepared(weights, moments, level, how, rows=rows)
     classes, layer, learning = _classes([ready]), ready.layer, min(how.states, _LEARNING)
     levels = layer.plain()
     for left in reversed(range(how.passes)):
@@ -175,7 +182,7 @@ def modelled(counts: np.ndarray, nu: int) -> Model:
 
 def prepared(
     weights: np.ndarray, moments: np.ndarray, level: float, how: Recursion, *, cross: np.ndarray | None = None,
-    finer: np.ndarray = NONE, spoiled: bool = False,
+    rows: Rows = ALL_ALIKE, spoiled: bool = False,
 ) -> Prepared:  # fmt: skip
     """Return a layer ready to be quantized at a water level.
 
@@ -185,8 +192,8 @@ def prepared(
         level: θ.
         how: the recursion.
         cross: E[x x̂ᵀ] of what it reads in the original and in the compressed network, where these are not the same.
-        finer: k of each row, whose errors cost 2^k times those of a row that has 0, shape (m,); empty where all cost
-            the same.
+        rows: what their errors cost beside each other. Where rows are in groups, or not each in one lane, they do not
+            make good each other's.
         spoiled: whether moments and cross may be written over: then, of n columns, one matrix n × n is held beside
             them at a time, else two or three.
 
@@ -194,11 +201,11 @@ def prepared(
         WeightsError, DataError, PlanError: as `quantize`.
     """
     check(weights, moments, level)
-    rows, columns = len(weights), math.prod(weights.shape[1:])
+    many, columns = len(weights), math.prod(weights.shape[1:])
     grouped = np.asarray(_grouped(moments), np.float64)
     crossed = [None] * len(grouped) if cross is None else np.asarray(cross.reshape(grouped.shape), np.float64)
-    groups = (np.arange(rows) * len(grouped) // max(rows, 1)).astype(np.int32)
-    plain = stretched(weights, finer).reshape(rows, columns)
+    groups = (np.arange(many) * len(grouped) // max(many, 1)).astype(np.int32)
+    plain = rows.stretched(weights).reshape(many, columns)
     parts = [_Part.of(plain[groups == g], grouped[g], crossed[g], level, how, spoiled) for g in range(len(grouped))]
     targets = np.concatenate([part.targets for part in parts])
     cell = CELLS[how.nu > 0] * math.sqrt(12 * level)
@@ -208,15 +215,22 @@ def prepared(
         raise PlanError(
             f"integers beyond {_LARGEST} would be needed: give fewer bits than these weights can use, or a larger level"
         )
-    scales = _scaled((targets / steps).reshape(weights.shape), parts[0], how)
+    scales = _scaled((targets / steps).reshape(weights.shape), parts[0], how, several=len(rows.between) > 0)
     order = Order.of(scales)
     feed = np.zeros((len(parts) if how.feedback else 0, columns, columns))
     scales_of = [part.factored(order.columns, feed[g : g + 1]) for g, part in enumerate(parts)]
     heights = np.stack([np.square(u * steps[order.columns]) / level for u in scales_of])
     heights[heights == 0] = _NEVER  # an odd state has no 0: paths come to what is never read in an even one
     own = steps if water else steps[:1]
-    layer = Layer(np.ascontiguousarray(targets[:, order.columns]), feed, steps[order.columns], heights, groups, order)
-    return Prepared(layer, weights.shape, weights.dtype.name, scales, own, finer)
+    across, lifts = APART, np.ones(many)
+    if len(rows.between):
+        lifts = np.diag(rows.between)[order.rows].astype(np.float64)
+        if how.feedback and order.apart and len(parts) == 1:
+            root = upper(np.asarray(rows.between, np.float64)[np.ix_(order.rows, order.rows)])
+            across, lifts = root / np.diag(root), np.square(np.diag(root))
+    placed = np.ascontiguousarray(targets[np.ix_(order.rows, order.columns)])
+    layer = Layer(placed, feed, steps[order.columns], heights, groups[order.rows], across, lifts, order)
+    return Prepared(layer, weights.shape, weights.dtype.name, scales, own, rows.finer)
 
 
 @final
@@ -308,11 +322,12 @@ def _root_mean_square(parts: list[_Part]) -> float:
     return math.sqrt(float(every.mean())) if every.size and every.any() else 1.0
 
 
-def _scaled(steps: np.ndarray, part: _Part, how: Recursion) -> Scales:
+def _scaled(steps: np.ndarray, part: _Part, how: Recursion, *, several: bool) -> Scales:
     """Return the scales of ``steps``, what is put on the grid: by them weights are ordered, and have their tables.
 
     Rows, columns and positions have symbols where these save more than they cost; or columns alone have the classes of
-    u. What is 0 for good comes first.
+    u. What is 0 for good comes first. Of ``several`` rows, which make good each other's errors, as many have a symbol
+    as let each be in one lane.
     """
     if how.order != "scale":
         if steps.ndim != 2:
@@ -320,8 +335,22 @@ def _scaled(steps: np.ndarray, part: _Part, how: Recursion) -> Scales:
         top = int(part.marks.max(initial=0))
         return Scales(steps.shape, COLUMNS, np.concatenate([[top], top - part.marks]), MAX_CLASSES, turned=True)
     cell = 2 if how.nu else 1
-    source = prepare("weights", steps, cell / 4, cosine=False)
-    return Scales(steps.shape, source.mode, source.symbols(math.log2(cell) - BELOW), MAX_CLASSES, turned=True)
+    source, lanes = prepare("weights", steps, cell / 4, cosine=False), lane_count(steps.size)
+    symbols = source.symbols(math.log2(cell) - BELOW)
+    if several and source.mode & ROWS and is_apart(len(steps), lanes):
+        symbols[: len(steps)] = _evened(symbols[: len(steps)], lanes)
+    return Scales(steps.shape, source.mode, symbols, MAX_CLASSES, turned=True)
+
+
+def _evened(symbols: np.ndarray, many: int) -> np.ndarray:
+    """Return symbols of which each occurs in so many rows, or a multiple: the mean of those that are next in size.
+
+    >>> _evened(np.array([3, 9, 4, 8]), 2).tolist()
+    [4, 8, 4, 8]
+    """
+    order, evened = np.argsort(symbols, kind="stable"), np.empty(len(symbols), np.int64)
+    evened[order] = np.repeat(np.rint(symbols[order].reshape(-1, many).mean(axis=1)).astype(np.int64), many)
+    return evened
 
 
 def _classes(layers: list[Prepared]) -> int:

@@ -4,8 +4,9 @@ Symbol i is taken from lane i mod L. Eight lanes make a group, and the lanes of 
 words, in the order of their symbols: a compiled decoder keeps the eight states of a group in registers, and one
 without a compiler decodes all groups at once, a step of L symbols at a time.
 
-L grows with what is coded, so that states stay a small share of it: with the number of levels, 4096 a lane, for a
-trellis must know its lanes before anything is coded; with the bytes, of other symbols. In the file: for each group the
+L grows with what is coded, so that states stay a small share of it: with the number of levels, 4096 to 8191 a lane, for
+a trellis must know its lanes before anything is coded; with the bytes, of other symbols. It is a power of 2, which most
+numbers of rows are multiples of: then each row of a turned grid stays in its lane. In the file: for each group the
 number of its words (varint), then the L states (u32), then the words (u16), a group after the other.
 """
 
@@ -30,10 +31,11 @@ SPARE = 64
 def lane_count(units: int) -> int:
     """Return L for so many levels, or pairs of them.
 
-    >>> lane_count(32767), lane_count(32768), lane_count(1 << 20)
-    (1, 8, 256)
+    >>> lane_count(32767), lane_count(32768), lane_count(120_000), lane_count(1 << 20)
+    (1, 8, 16, 256)
     """
-    return GROUP * (units >> 15) or 1
+    groups = units >> 15
+    return GROUP << groups.bit_length() - 1 if groups else 1
 
 
 WIDEST = 6
