@@ -57,7 +57,7 @@ import laconic
 from laconic.calibrate.calibration import SAMPLES, Calibration
 from laconic.calibrate.compressed import TRIES, Ready
 from laconic.calibrate.quality import dropped
-from laconic.calibrate.sequential import Recursion
+from laconic.calibrate.recursion import Recursion
 from laconic.errors import PlanError
 from laconic.format import container
 from laconic.models import data, nets

@@ -22,7 +22,7 @@ import record
 from record import say
 
 from laconic.calibrate.levels import at_rate, bits
-from laconic.calibrate.sequential import Recursion
+from laconic.calibrate.recursion import Recursion
 from laconic.format import container
 from laconic.quantize.budget.budget import Budget
 from laconic.quantize.budget.search import fit

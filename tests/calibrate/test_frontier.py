@@ -52,8 +52,8 @@ def test_the_bound_is_the_water_filling_of_what_layers_write():
         weights = to_numpy(whole.network.params[subject.name]).astype(np.float64)
         sigma = np.cov(read.detach().numpy().T, bias=True)
         own = subject.worth * np.square(weights).mean() * np.linalg.eigvalsh(sigma).clip(0)
-        assert len(subject.finer) == len(weights), "rows are not worth the same here"
-        values += [own * 2.0**k for k in subject.finer]
+        assert len(subject.rows.between) == len(weights), "rows make good each other's errors here"
+        values += [own * factor for factor in np.linalg.eigvalsh(subject.rows.whole(len(weights)))]
     v = np.concatenate(values)
     n = np.ones(len(v))
     for distance in (1e-4, 0.02, 0.3):

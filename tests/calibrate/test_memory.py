@@ -8,7 +8,8 @@ import torch
 
 from laconic.calibrate import factor, sequential, statistics
 from laconic.calibrate.factor import upper
-from laconic.calibrate.sequential import Recursion, prepared
+from laconic.calibrate.recursion import Recursion
+from laconic.calibrate.sequential import prepared
 from laconic.calibrate.statistics import Statistics
 from laconic.theory.importance import moments as gathering
 from laconic.theory.importance.moments import Moments

@@ -13,7 +13,7 @@ from laconic.calibrate.calibration import Calibration
 from laconic.calibrate.compressed import Ready
 from laconic.calibrate.levels import at_rate, bits
 from laconic.calibrate.meter import METER, Measured, Meter, Reading, blank, metered
-from laconic.calibrate.sequential import Recursion
+from laconic.calibrate.recursion import Recursion
 from laconic.errors import FormatError
 from laconic.format import container
 from laconic.insight.gap import GAINS, gap, shaping
@@ -191,16 +191,19 @@ def test_a_network_is_metered_and_its_file_says_so_within_the_budget():
     inputs = torch.cat([batch[0] for batch in seen]).flatten(1)
     with torch.no_grad():
         reads = {"1.weight": inputs, "3.weight": task.module[1:3](inputs)}
+    ready = Ready.of(untied(before, task.module), Calibration.of(task, samples=300))
+    felt = {one.name: one.rows for one in ready.network.subjects}
     for row in measured.rows:  # by hand: covariances, and the errors of what is in the file
         sigma = np.cov(reads[row.name].double().numpy().T, bias=True)
         w, c = (to_numpy(params[row.name]).astype(np.float64) for params in (before, after))
         energy, lost, kept = (np.trace(m @ sigma @ m.T) for m in (w, w - c, c))
         assert row.objective == pytest.approx(lost / energy, rel=1e-2)
         assert row.residual == pytest.approx(np.trace((w - c) @ sigma @ c.T) / kept, rel=1e-2, abs=1e-5)
-        felt = 2.0 ** np.rint(-2 * np.log2(result.codes[row.name].fineness)).ravel()  # of each row
-        assert len(felt) == len(w), "rows are not worth the same here"
-        variances = np.outer(felt, np.linalg.eigvalsh(sigma).clip(0)).ravel() * np.square(w).mean()
-        lost = felt @ ((w - c) @ sigma * (w - c)).sum(1)
+        together = felt[row.name].whole(len(w))
+        assert len(felt[row.name].between) == len(w), "rows make good each other's errors here"
+        factors = (np.linalg.eigvalsh(one).clip(0) for one in (together, sigma))
+        variances = np.outer(*factors).ravel() * np.square(w).mean()
+        lost = np.trace(together @ (w - c) @ sigma @ (w - c).T)
         theory = water_filling(variances, np.ones(w.size), lost).rate / w.size
         assert row.limit == pytest.approx(theory, rel=1e-2)
 

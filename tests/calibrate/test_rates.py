@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from laconic.calibrate.rates import Rate, expected_counts
-from laconic.calibrate.sequential import SLOPE, Recursion, modelled, prepared
+from laconic.calibrate.recursion import Recursion
+from laconic.calibrate.sequential import SLOPE, modelled, prepared
 from laconic.format.codes.grid import Grid
 from laconic.format.coding.fitting import smoothed_costs
 

@@ -10,14 +10,18 @@ from hypothesis import strategies as st
 from small_nets import net
 from torch import nn
 
+from laconic.calibrate import rows as trusted
 from laconic.calibrate.calibration import Calibration
 from laconic.calibrate.compressed import Ready
+from laconic.calibrate.factor import Factor, ordered
 from laconic.calibrate.rates import expected_counts
-from laconic.calibrate.rows import LEAST, NONE, TRUST, spread, stretched, worths
-from laconic.calibrate.sequential import SLOPE, Recursion, modelled, prepared
+from laconic.calibrate.recursion import Recursion
+from laconic.calibrate.rows import ALL_ALIKE, LEAST, TRUST, Rows
+from laconic.calibrate.sequential import SLOPE, modelled, prepared, quantize
 from laconic.calibrate.vectors import SHARE, TRIAL, TRIALS, rounded_vectors, tolerances, tried
-from laconic.format.codes.grid import Grid
+from laconic.format.codes.grid import Grid, fineness
 from laconic.format.coding.fitting import smoothed_costs
+from laconic.format.coding.lanes import lane_count
 from laconic.models.params import all_params_of, decompress
 from laconic.models.ties import untied
 
@@ -32,8 +36,8 @@ def test_a_row_worth_more_is_quantized_as_one_that_is_larger(shape: tuple[int, .
     inputs = rng.standard_normal((500, columns)) @ (rng.standard_normal((columns, columns)) / 3)
     moments, finer = inputs.T @ inputs / 500, 2 * rng.integers(0, 4, shape[0])
     costs = smoothed_costs(expected_counts(HOW.nu))
-    how, larger = HOW, stretched(weights, finer)
-    one = prepared(weights, moments, 1e-3, how, finer=finer)
+    how, larger = HOW, Rows(finer).stretched(weights)
+    one = prepared(weights, moments, 1e-3, how, rows=Rows(finer))
     other = prepared(larger.astype(np.float32), moments, 1e-3, how)
     levels = [ready.layer.quantized(costs, how.nu, how.price * SLOPE, how.window) for ready in (one, other)]
     assert np.array_equal(*levels)
@@ -47,7 +51,7 @@ def test_a_row_worth_more_is_quantized_as_one_that_is_larger(shape: tuple[int, .
 @given(st.lists(st.floats(0, 1e6, width=32), min_size=1, max_size=30), st.integers(-8, 8))
 def test_what_rows_are_worth_follows_what_is_felt_whatever_its_unit(felt: list[float], octaves: int):
     array = np.array(felt)
-    own = worths(array)
+    own = Rows.of(array).finer
     if not len(own):
         return
     assert own.min() == 0
@@ -55,7 +59,7 @@ def test_what_rows_are_worth_follows_what_is_felt_whatever_its_unit(felt: list[f
     floored = np.maximum(array, LEAST * np.median(array[array > 0]))
     apart = TRUST * np.log2(floored / floored.min())
     assert np.abs(own - apart).max() <= 1
-    scaled = worths(array * 2.0**octaves)
+    scaled = Rows.of(array * 2.0**octaves).finer
     assert np.abs((scaled if len(scaled) else 0 * own) - own).max() <= 1
 
 
@@ -63,11 +67,60 @@ def test_what_rows_are_worth_follows_what_is_felt_whatever_its_unit(felt: list[f
 def test_what_is_spread_over_rows_is_what_each_has_by_itself(groups: int):
     rng = np.random.default_rng(1)
     values, finer = rng.random((groups, 4)), rng.integers(0, 3, 12)
-    (found,), counts = spread([values], finer, 12)
-    every = [values[r * groups // 12] * 2.0 ** finer[r] for r in range(12)]
+    found, counts = Rows(finer).spread(values, 12)
+    every = [values[r * groups // 12] / fineness(finer)[r] ** 2 for r in range(12)]
     assert sorted(np.repeat(found, counts.astype(int))) == pytest.approx(sorted(np.concatenate(every)))
-    (plain,), counts = spread([values], NONE, 12)
+    plain, counts = ALL_ALIKE.spread(values, 12)
     assert np.repeat(plain, counts.astype(int)).sum() == pytest.approx(values.sum() * 12 / groups)
+
+
+def felt_together(m: int, seed: int = 0) -> np.ndarray:
+    """F of rows that are not worth the same, and know of each other."""
+    basis = np.linalg.qr(np.random.default_rng(seed).standard_normal((m, m)))[0]
+    return basis * np.arange(1.0, m + 1) ** -1 @ basis.T
+
+
+def test_what_rows_are_together_is_told_apart_into_steps_and_correlations(monkeypatch):
+    """F = D M D times the unit: whatever is measured, if all of it is believed; and M has no large or small factor."""
+    monkeypatch.setattr(trusted, "TRUST", 1.0)
+    monkeypatch.setattr(trusted, "LEAST", 0.0)
+    monkeypatch.setattr(trusted, "ALIKE", 1.0)
+    products = felt_together(40)
+    rows = Rows.of(np.diag(products), 7 * products)
+    mean = np.diag(products).mean()
+    assert rows.unit * rows.whole(40) == pytest.approx(products / mean)
+    assert rows.mean() * rows.unit == pytest.approx(1.0)
+    left = np.square(ordered(rows.between, Factor.of(rows.between).classes))
+    assert np.exp2(np.log2(left).mean()) == pytest.approx(1.0, rel=0.2)
+    assert np.exp2(np.log2(left).std()) < 2**0.7
+    values, counts = rows.spread(np.ones((1, 1)), 40)
+    assert counts.sum() == 40
+    assert values @ counts == pytest.approx(np.trace(rows.whole(40)))
+    assert np.log2(values) @ counts == pytest.approx(np.linalg.slogdet(rows.whole(40))[1] / np.log(2), abs=0.4)
+    errors, moments = np.random.default_rng(1).standard_normal((40, 6)), felt_together(6, 1)
+    assert rows.felt(errors, moments[None]) == pytest.approx(np.trace(rows.whole(40) @ errors @ moments @ errors.T))
+
+
+@pytest.mark.parametrize(("shape", "lanes"), [((48, 64), 1), ((64, 576), 8)])
+def test_rows_that_make_good_each_others_errors_save_what_theory_says(shape, lanes, monkeypatch):
+    """Beside steps that follow F_rr: half at least of ½ log₂ of the mean of F_rr over that of F's factors."""
+    for name, value in (("TRUST", 1.0), ("LEAST", 0.0), ("ALIKE", 1.0)):
+        monkeypatch.setattr(trusted, name, value)
+    m, n = shape
+    assert lane_count(m * n) == lanes
+    weights = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    felt, moments = felt_together(m, 1), felt_together(n, 2)
+    each, how = np.diag(felt), Recursion(states=8, ridge=0.0, price=0.0, window=64, water=False)
+    told = list[float]()
+    for rows in (Rows.of(each), Rows.of(each, felt)):
+        level = 2e-5 / rows.unit
+        found = quantize(weights, moments, level, how, rows=rows)
+        apart = weights - found.code.decompress().astype(np.float64)
+        lost = np.trace(felt @ apart @ moments @ apart.T)
+        told.append(8 * len(found.code.payload) / weights.size + 0.5 * np.log2(lost))
+    theory = 0.5 * (np.log2(each).mean() - np.linalg.slogdet(felt)[1] / m / np.log(2))
+    assert theory > 0.3
+    assert 0.5 * theory < told[0] - told[1] < 1.1 * theory
 
 
 @pytest.mark.parametrize(("kind", "second"), [(nn.LSTM, "ih"), (nn.RNN, "ih"), (nn.GRU, "hh")])

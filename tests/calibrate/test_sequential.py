@@ -7,7 +7,8 @@ import pytest
 
 from laconic.calibrate.factor import ordered
 from laconic.calibrate.levels import TOLERANCE, at_rate, bits
-from laconic.calibrate.sequential import Recursion, error, gridded, quantize
+from laconic.calibrate.recursion import Recursion
+from laconic.calibrate.sequential import error, gridded, quantize
 from laconic.errors import DataError, PlanError, WeightsError
 from laconic.format import container
 from laconic.format.coding.lanes import lane_count

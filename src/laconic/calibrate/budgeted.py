@@ -13,8 +13,9 @@ import numpy as np
 
 from laconic.calibrate.network import Network, Tick
 from laconic.calibrate.rates import expected_counts
+from laconic.calibrate.recursion import Recursion
 from laconic.calibrate.sequence import Calibrated, level_of, passed
-from laconic.calibrate.sequential import Recursion, modelled
+from laconic.calibrate.sequential import modelled
 from laconic.calibrate.vectors import rounded_vectors
 from laconic.errors import PlanError
 from laconic.format import container

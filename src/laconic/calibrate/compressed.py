@@ -18,7 +18,7 @@ from laconic.calibrate.metering import meter_of, recorded, reserved
 from laconic.calibrate.network import Network, Tick, silent
 from laconic.calibrate.network import network as ready
 from laconic.calibrate.quality import FILES, QUICK, Made, Quality, dropped, smallest, wrongs
-from laconic.calibrate.sequential import Recursion
+from laconic.calibrate.recursion import Recursion
 from laconic.calibrate.told import Told
 from laconic.calibrate.tuning import tuned
 from laconic.calibrate.vectors import TRIALS, tolerances, tried

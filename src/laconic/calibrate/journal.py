@@ -18,8 +18,8 @@ from typing import Any, final
 import numpy as np
 from torch import Tensor
 
+from laconic.calibrate.recursion import Recursion
 from laconic.calibrate.rounded import Rounded
-from laconic.calibrate.sequential import Recursion
 from laconic.errors import DataError
 from laconic.format.codes.scales import Scales
 from laconic.models.params import Params, to_numpy, to_torch

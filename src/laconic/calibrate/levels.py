@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from laconic.calibrate.sequential import Recursion, Sequential, check, quantize
+from laconic.calibrate.recursion import Recursion
+from laconic.calibrate.sequential import Sequential, check, quantize
 from laconic.errors import PlanError, WeightsError
 from laconic.format import container
 from laconic.theory.rate_distortion.gaussian import water_filling_rate

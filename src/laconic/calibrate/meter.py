@@ -31,7 +31,6 @@ from laconic.calibrate.factor import upper
 from laconic.calibrate.rows import ALL_ALIKE, NONE, Rows
 from laconic.calibrate.sequential import DEAD
 from laconic.errors import FormatError
-from laconic.format.codes.grid import fineness
 from laconic.theory.rate_distortion import Sources, network_rate
 
 METER = "bound_meter"
@@ -180,7 +179,7 @@ class Measured:
         gains, costs = (variance * np.stack(own) for own in zip(*parts, strict=True))
         variances, counts = rows.spread(variance * eigenvalues, len(weights))
         if len(rows.between):
-            above = _channel(rows.whole(len(weights)), placed, fineness(rows.finer), _DAMPING)
+            above = _channel(rows.whole(len(weights)), placed, rows.steps(len(weights)), _DAMPING)
             gains, costs = (np.outer(*pair).reshape(-1) for pair in zip(above, (gains[0], costs[0]), strict=True))
             many = np.ones(len(gains))
         else:

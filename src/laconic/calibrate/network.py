@@ -19,9 +19,9 @@ from laconic.calibrate.journal import Journal
 from laconic.calibrate.layer import is_apart
 from laconic.calibrate.meeting import Place, Survey
 from laconic.calibrate.rates import Rate, suited
+from laconic.calibrate.recursion import Recursion
 from laconic.calibrate.rows import ALL_ALIKE, Rows
 from laconic.calibrate.sensitivity import Sensitivities
-from laconic.calibrate.sequential import Recursion
 from laconic.calibrate.statistics import Follower, Statistics, following
 from laconic.format.coding.lanes import lane_count
 from laconic.models.folding import Folding

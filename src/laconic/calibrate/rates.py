@@ -13,7 +13,8 @@ from typing import final
 
 import numpy as np
 
-from laconic.calibrate.sequential import BELOW, CELLS, Recursion, weakness
+from laconic.calibrate.recursion import Recursion
+from laconic.calibrate.sequential import BELOW, CELLS, weakness
 from laconic.format.codes.scales import Scales
 from laconic.format.coding.levels import SIZES, raw_bits, sizes_of
 from laconic.format.coding.model import MAX_CLASSES

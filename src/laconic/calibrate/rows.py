@@ -79,9 +79,13 @@ class Rows:
         whole = _alike(products) * np.sqrt(np.outer(trusted, trusted)) / trusted.mean()
         left = np.square(ordered(whole, Factor.of(whole).classes))
         finer = _powers(left)
-        scales = np.exp2(0.5 * finer) if len(finer) else np.ones(len(left))
+        scales = 1 / cls(finer).steps(len(left))
         unit = float(np.exp2(np.log2(left / np.square(scales)).mean()))
-        return cls(finer, whole / np.outer(scales, scales) / unit, unit)
+        import os
+        pw = float(os.environ.get("CREDIT", "0"))
+        real = products / np.trace(products) * len(products)
+        rho = float(np.trace(np.linalg.solve(whole, real))) / len(products)
+        return cls(finer, whole / np.outer(scales, scales) / unit, unit * rho**pw)
 
     def stretched(self, weights: np.ndarray) -> np.ndarray:
         """Return weights in units of their rows, whose errors then are all worth the same, float64.
@@ -93,16 +97,20 @@ class Rows:
         [[1.0], [2.0]]
         """
         plain = np.asarray(weights, np.float64)
-        return plain / fineness(self.finer).reshape(-1, *[1] * (plain.ndim - 1)) if len(self.finer) else plain
+        return plain / self.steps(len(plain)).reshape(-1, *[1] * (plain.ndim - 1))
+
+    def steps(self, rows: int) -> np.ndarray:
+        """Return the step of each row beside that of one whose k is 0, shape (rows,)."""
+        return fineness(self.finer) if len(self.finer) else np.ones(rows)
 
     def whole(self, rows: int) -> np.ndarray:
         """Return F in units of a row whose k is 0, shape (rows, rows)."""
-        scales = np.exp2(0.5 * self.finer) if len(self.finer) else np.ones(rows)
-        return (self.between if len(self.between) else np.eye(rows)) * np.outer(scales, scales)
+        steps = self.steps(rows)
+        return (self.between if len(self.between) else np.eye(rows)) / np.outer(steps, steps)
 
     def mean(self) -> float:
         """Return what an error in a row is worth in the mean, in units of one whose k is 0."""
-        each = np.exp2(self.finer) if len(self.finer) else np.ones(1)
+        each = 1 / np.square(self.steps(max(len(self.between), 1)))
         return float((each * np.diag(self.between)).mean() if len(self.between) else each.mean())
 
     def felt(self, errors: np.ndarray, moments: np.ndarray) -> float:
@@ -134,7 +142,7 @@ class Rows:
     def _eigenvalues(self, rows: int, groups: int) -> list[tuple[np.ndarray, np.ndarray]]:
         """Return those of F of each group of rows, nearly equal ones as their mean, and how many these are."""
         if not len(self.between):
-            each = np.exp2(self.finer) if len(self.finer) else np.ones(rows)
+            each = 1 / np.square(self.steps(rows))
             parts = np.split(each[: rows // groups * groups], groups)
         else:
             parts = [np.maximum(np.linalg.eigvalsh(self.whole(rows)), 1e-300)]

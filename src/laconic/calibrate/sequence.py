@@ -22,8 +22,9 @@ from laconic.calibrate.heap import trim
 from laconic.calibrate.journal import Chosen
 from laconic.calibrate.network import Network, Subject, Tick, alone
 from laconic.calibrate.rates import suited
+from laconic.calibrate.recursion import Recursion
 from laconic.calibrate.rounded import Rounded, entropy
-from laconic.calibrate.sequential import SLOPE, Recursion, prepared
+from laconic.calibrate.sequential import SLOPE, prepared
 from laconic.calibrate.statistics import Follower
 from laconic.errors import LaconicError
 from laconic.format.coding.fitting import smoothed_costs
