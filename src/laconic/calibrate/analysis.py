@@ -77,7 +77,7 @@ def analysed(ready: Ready, bits: float, tick: Tick = silent) -> tuple[float, lis
         Weight(
             names[subject.name], network.params[subject.name].numel(), taken[subject.name],
             subject.mean_worth / ready.unit,
-            predicted(sources[subject.name], level) / ready.unit, measured[subject.name],
+            subject.rows.measured * predicted(sources[subject.name], level) / ready.unit, measured[subject.name],
             measured[subject.name] / total if total > 0 else 0.0,
             step(to_numpy(network.params[subject.name]), sources[subject.name], level),
         )

@@ -52,11 +52,13 @@ class Rows:
         finer: k of each row, from 0 on, int64, shape (m,); none where all are worth the same.
         between: M, shape (m, m), symmetric, positive definite; (0, 0) for 1.
         unit: what an error in a row whose k is 0 is worth, where rows are worth 1 in the mean.
+        measured: what errors under F as it is believed cost by what was measured: the share of it.
     """
 
     finer: np.ndarray = field(default_factory=lambda: NONE)
     between: np.ndarray = field(default_factory=lambda: APART)
     unit: float = 1.0
+    measured: float = 1.0
 
     @classmethod
     def of(cls, felt: np.ndarray, products: np.ndarray = APART) -> "Rows":
@@ -73,19 +75,17 @@ class Rows:
         if not (felt > 0).any():
             return cls()
         trusted = np.maximum(felt, LEAST * float(np.median(felt[felt > 0]))) ** TRUST
-        if not len(products):
+        if not (len(products) and np.trace(products) > 0):
             finer = _powers(trusted)
-            return cls(finer, APART, 1.0 / float(np.exp2(finer).mean()) if len(finer) else 1.0)
+            each = 1 / np.square(cls(finer).steps(len(felt)))
+            return cls(finer, APART, 1 / each.mean(), float((felt / each).mean() * each.mean() / felt.mean()))
         whole = _alike(products) * np.sqrt(np.outer(trusted, trusted)) / trusted.mean()
         left = np.square(ordered(whole, Factor.of(whole).classes))
         finer = _powers(left)
         scales = 1 / cls(finer).steps(len(left))
         unit = float(np.exp2(np.log2(left / np.square(scales)).mean()))
-        import os
-        pw = float(os.environ.get("CREDIT", "0"))
-        real = products / np.trace(products) * len(products)
-        rho = float(np.trace(np.linalg.solve(whole, real))) / len(products)
-        return cls(finer, whole / np.outer(scales, scales) / unit, unit * rho**pw)
+        measured = float(np.trace(np.linalg.solve(whole, products))) / float(np.trace(products))
+        return cls(finer, whole / np.outer(scales, scales) / unit, unit, measured)
 
     def stretched(self, weights: np.ndarray) -> np.ndarray:
         """Return weights in units of their rows, whose errors then are all worth the same, float64.
