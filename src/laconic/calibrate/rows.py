@@ -101,7 +101,7 @@ class Rows:
 
     def steps(self, rows: int) -> np.ndarray:
         """Return the step of each row beside that of one whose k is 0, shape (rows,)."""
-        return fineness(self.finer) if len(self.finer) else np.ones(rows)
+        return np.asarray(fineness(self.finer)) if len(self.finer) else np.ones(rows)
 
     def whole(self, rows: int) -> np.ndarray:
         """Return F in units of a row whose k is 0, shape (rows, rows)."""
