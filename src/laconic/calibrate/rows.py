@@ -97,7 +97,7 @@ class Rows:
         [[1.0], [2.0]]
         """
         plain = np.asarray(weights, np.float64)
-        return plain / self.steps(len(plain)).reshape(-1, *[1] * (plain.ndim - 1))
+        return np.asarray(plain / self.steps(len(plain)).reshape(-1, *[1] * (plain.ndim - 1)))
 
     def steps(self, rows: int) -> np.ndarray:
         """Return the step of each row beside that of one whose k is 0, shape (rows,)."""
