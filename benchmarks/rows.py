@@ -1,11 +1,12 @@
-"""How far what gradients say of rows is to be believed: `laconic.calibrate.rows.TRUST` and `LEAST`.
+"""How far what gradients say of rows is to be believed: `laconic.calibrate.rows.TRUST`, `ALIKE` and `LEAST`.
 
     python benchmarks/rows.py --data FOLDER [--subjects lstm stories260K] [--bits 2] [--trust 0 0.35 0.5 0.7 1]
-        [--least 0.1] [--quality fast] [-o FILE.json]
+        [--alike 0 0.5 0.8 0.95] [--least 0.1] [--quality fast] [-o FILE.json]
 
 FOLDER is that of `calibrate_small.py`. Each row is a file: TRUST 0 is one step for all rows, 1 takes gradients at their
-word. KL(original ‖ compressed) on the calibration samples that are held out, by which the choice is made, and on test
-samples, beside; the gain is ½ log₂ of the arithmetic over the geometric mean of what rows are worth, in bits a weight.
+word; ALIKE 0 is rows that do not make good each other's errors. KL(original ‖ compressed) on the calibration samples
+that are held out, by which the choice is made, and on test samples, beside; the gain is ½ log₂ of the arithmetic over
+the geometric mean of what the steps of rows say that these are worth, in bits a weight.
 """
 # ruff: noqa: E402  thread counts are read when the libraries are imported
 
@@ -60,18 +61,19 @@ def main() -> None:
     parser.add_argument("--subjects", nargs="+", choices=list(SUBJECTS), default=["lstm", "stories260K"])
     parser.add_argument("--bits", type=float, default=2.0)
     parser.add_argument("--trust", nargs="+", type=float, default=[0.0, 0.35, 0.5, 0.7, 1.0])
+    parser.add_argument("--alike", nargs="+", type=float, default=[trusted.ALIKE])
     parser.add_argument("--least", nargs="+", type=float, default=[trusted.LEAST])
     parser.add_argument("--quality", choices=["fast", "default", "max"], default="fast")
     parser.add_argument("-o", "--output", type=Path)
     arguments, found = parser.parse_args(), list[dict[str, Any]]()
     for name in arguments.subjects:
         subject = SUBJECTS[name](arguments.data)
-        for trust, least in product(arguments.trust, arguments.least):
-            trusted.TRUST, trusted.LEAST = trust, least
-            how = {"subject": name, "bits": arguments.bits, "trust": trust, "least": least}
+        for trust, alike, least in product(arguments.trust, arguments.alike, arguments.least):
+            trusted.TRUST, trusted.ALIKE, trusted.LEAST = trust, alike, least
+            how = {"subject": name, "bits": arguments.bits, "trust": trust, "alike": alike, "least": least}
             found.append({**how, **row(subject, arguments.bits, arguments.quality)})
-            say("{subject} trust {trust:g}, least {least:g}: held out {held_out:.4f}, test {test:.4f}, "
-                "gain {gain:.3f} bits".format(**found[-1]))  # fmt: skip
+            say("{subject} trust {trust:g}, alike {alike:g}, least {least:g}: held out {held_out:.4f}, "
+                "test {test:.4f}, gain {gain:.3f} bits".format(**found[-1]))  # fmt: skip
             record.save(arguments.output, {"environment": record.environment(0), "rows": found})
 
 
