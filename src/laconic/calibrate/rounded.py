@@ -1,6 +1,6 @@
 """What is left of a layer once its integers are chosen."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
@@ -43,6 +43,10 @@ class Rounded:
         values = self.scales.unsorted(self.levels).reshape(rows, -1 if rows else 0).astype(np.float64)
         steps = self.steps * fineness(self.finer)[:, None] if len(self.finer) else self.steps
         return to_dtype((values * steps).reshape(self.shape), self.dtype)
+
+    def times(self, factor: float) -> "Rounded":
+        """Return the same with all steps so many times as large."""
+        return replace(self, steps=self.steps * factor)
 
     def code(self, shared: Grid, start: int = 0) -> GridCode:
         """Return the code with tables and symbols that others share, its own from ``start`` on."""

@@ -167,7 +167,7 @@ def prepared(
         raise PlanError(
             f"integers beyond {_LARGEST} would be needed: give fewer bits than these weights can use, or a larger level"
         )
-    scales = _scaled((targets / steps).reshape(weights.shape), parts[0], how)
+    scales = _scaled((targets / steps).reshape(weights.shape), parts[0], how, together=len(rows.between) > 0)
     order = Order.of(scales)
     feed = np.zeros((len(parts) if how.feedback else 0, columns, columns))
     scales_of = [part.factored(order.columns, feed[g : g + 1]) for g, part in enumerate(parts)]
@@ -274,11 +274,12 @@ def _root_mean_square(parts: list[_Part]) -> float:
     return math.sqrt(float(every.mean())) if every.size and every.any() else 1.0
 
 
-def _scaled(steps: np.ndarray, part: _Part, how: Recursion) -> Scales:
+def _scaled(steps: np.ndarray, part: _Part, how: Recursion, *, together: bool) -> Scales:
     """Return the scales of ``steps``, what is put on the grid: by them weights are ordered, and have their tables.
 
     Rows, columns and positions have symbols where these save more than they cost; or columns alone have the classes of
-    u. What is 0 for good comes first. As many rows have a symbol as let each be in one lane, where there are so many.
+    u. What is 0 for good comes first. Of rows that make good each other's errors as many have a symbol as let each be
+    in one lane.
     """
     if how.order != "scale":
         if steps.ndim != 2:
@@ -288,7 +289,7 @@ def _scaled(steps: np.ndarray, part: _Part, how: Recursion) -> Scales:
     cell = 2 if how.nu else 1
     source, lanes = prepare("weights", steps, cell / 4, cosine=False), lane_count(steps.size)
     symbols = source.symbols(math.log2(cell) - BELOW)
-    if source.mode & ROWS and is_apart(len(steps), lanes):
+    if together and source.mode & ROWS and is_apart(len(steps), lanes):
         symbols[: len(steps)] = _evened(symbols[: len(steps)], lanes)
     return Scales(steps.shape, source.mode, symbols, MAX_CLASSES, turned=True)
 

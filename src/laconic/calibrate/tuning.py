@@ -1,6 +1,8 @@
-"""Vectors tuned to what the integers have become: biases, and scales that follow no weight.
+"""What is left free, tuned to what the integers have become: biases, scales that follow no weight, and steps.
 
-    min over v   E over seen samples  d(original(x), compressed(x; v)),     integers and steps fixed
+    min over v, s   E over seen samples  d(original(x), compressed(x; v, s)),     integers fixed
+
+A weight with one step has a factor s on it; steps of columns, which are told in few bits, stay.
 
 d is `laconic.training.judges.divergence`: KL(original ‖ compressed) of logits, or a squared difference over the
 variance. Adam (Kingma & Ba, 2015) takes steps in units of each vector's root mean square, which fall linearly. What an
@@ -18,7 +20,8 @@ from torch import Tensor
 
 from laconic.calibrate.budgeted import Trial, trial_of
 from laconic.calibrate.network import Network, Tick
-from laconic.models.params import Params
+from laconic.calibrate.sequence import Calibrated
+from laconic.models.params import Params, to_torch
 from laconic.training.batches import Batch, rows_of, size_of
 from laconic.training.judges import divergence
 
@@ -39,7 +42,7 @@ def tuned(
     network: Network, trial: Trial, size: int, names: Mapping[str, str], metadata: Mapping[str, str],
     judged: Callable[[Params], float], tick: Tick, seed: int = 0,
 ) -> Trial:  # fmt: skip
-    """Return a trial with tuned vectors, or, where none is within the size and nearer on held-out samples, itself.
+    """Return a trial with tuned vectors and steps, or itself where none is within the size and nearer on held-out ones.
 
     Args:
         network: ready.
@@ -52,8 +55,11 @@ def tuned(
         seed: of the order of the samples.
     """
     best, last = trial, trial.distance
-    for vectors in _epochs(network, trial.calibrated.params, tick, seed):
-        calibrated = replace(trial.calibrated, params={**trial.calibrated.params, **vectors})
+    for vectors, factors in _epochs(network, trial.calibrated, tick, seed):
+        moved = {name: trial.calibrated.rounded[name].times(factor) for name, factor in factors.items()}
+        weights = {name: to_torch(one.weights()).to(network.params[name].device) for name, one in moved.items()}
+        params, rounded = {**trial.calibrated.params, **vectors, **weights}, {**trial.calibrated.rounded, **moved}
+        calibrated = replace(trial.calibrated, params=params, rounded=rounded)
         found = trial_of(network, calibrated, trial.how, names, metadata, judged)
         if found.file_bytes <= size and found.distance < best.distance:
             best = replace(found, untuned=trial.distance)
@@ -63,13 +69,17 @@ def tuned(
     return best
 
 
-def _epochs(network: Network, params: Params, tick: Tick, seed: int) -> Iterator[dict[str, Tensor]]:
-    """Yield the vectors after each epoch, as long as there are gradients and all numbers are finite."""
-    calibration, names = network.calibration, _vectors(network)
-    if not names or calibration.seen[0] is calibration.unseen[0]:  # nothing is held out
+def _epochs(
+    network: Network, found: Calibrated, tick: Tick, seed: int
+) -> Iterator[tuple[dict[str, Tensor], dict[str, float]]]:
+    """Yield vectors and factors after each epoch, as long as there are gradients and all numbers are finite."""
+    calibration, names, params = network.calibration, _vectors(network), found.params
+    stepped = [name for name, one in found.rounded.items() if len(one.steps) == 1]
+    if not (names or stepped) or calibration.seen[0] is calibration.unseen[0]:  # nothing is held out
         return
     kind, parts = calibration.kind_with(network.params), [part for batch in calibration.seen for part in _parts(batch)]
     leaves = [_wide(params[name]).clone().requires_grad_() for name in names]
+    leaves += [torch.ones((), device=params[name].device, requires_grad=True) for name in stepped]
     optimizer = torch.optim.Adam([{"params": [leaf], "unit": _size(leaf)} for leaf in leaves])
     generator, total = torch.Generator().manual_seed(seed), EPOCHS * len(parts)
     for epoch in range(EPOCHS):
@@ -78,7 +88,8 @@ def _epochs(network: Network, params: Params, tick: Tick, seed: int) -> Iterator
             tick("tuning", done, total)
             for group in optimizer.param_groups:
                 group["lr"] = RATE * group["unit"] * (1 - done / total)
-            own = {name: leaf.clone() for name, leaf in zip(names, leaves, strict=True)}  # may be changed in place
+            own = {name: leaf.clone() for name, leaf in zip(names, leaves, strict=False)}  # may be changed in place
+            own |= {name: params[name] * leaf for name, leaf in zip(stepped, leaves[len(names) :], strict=True)}
             given = calibration.traced({**params, **own}, parts[place])
             lost = divergence(_wide(calibration.outputs(network.params, parts[place])), _wide(given), kind)
             if not (lost.requires_grad and bool(lost.isfinite())):
@@ -89,10 +100,10 @@ def _epochs(network: Network, params: Params, tick: Tick, seed: int) -> Iterator
             late = done - epoch * len(parts) - len(parts) // 2  # the first half of an epoch is on the way
             for mean, leaf in zip(means, leaves, strict=True) if late >= 0 else ():
                 mean += (leaf.detach() - mean) / (late + 1)
-        found = {name: mean.to(params[name].dtype) for name, mean in zip(names, means, strict=True)}
-        if not all(bool(vector.isfinite().all()) for vector in found.values()):
+        if not all(bool(mean.isfinite().all()) for mean in means):
             return
-        yield found
+        factors = {name: float(mean) for name, mean in zip(stepped, means[len(names) :], strict=True)}
+        yield {name: mean.to(params[name].dtype) for name, mean in zip(names, means, strict=False)}, factors
 
 
 def _vectors(network: Network) -> list[str]:
