@@ -9,7 +9,7 @@ so much more or less than expected that those that are left cannot make it good,
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import final
 
@@ -40,6 +40,15 @@ _LATE = 1 / 4
 
 _OFF = 0.003
 """Of all bits, what these may then be more or less than asked for."""
+
+_ALIKE = 0.5
+"""Octaves of bits a number within which weights take alike what is expected of them."""
+
+_ANY = 1e-3
+"""What others say, where there are none of these."""
+
+_FEW = 1e-3
+"""Bits a number, below which all are alike."""
 
 _FALLEN = 1 / 16
 """Of what was expected of a weight, the least that is taken for what it will take."""
@@ -76,19 +85,21 @@ class _Account:
         counts: as `Calibrated.counts`.
         symbols: how often each symbol of a scale occurs, which all have one table, shape (128,).
         steps: bits of their steps, about.
-        planned: bits that were expected.
+        each: of each weight the bits that were expected, these a number of it, and the bits that it took.
     """
 
     counts: np.ndarray
     symbols: np.ndarray
     steps: float
-    planned: float
+    each: tuple[tuple[float, float, float], ...] = ()
 
     def after(self, one: Chosen, expected: float) -> "_Account":
         """Return the same with a weight, of which so many bits were expected."""
         symbols = self.symbols + np.bincount(one.rounded.symbols, minlength=MAX_CLASSES)
         steps = self.steps + entropy(np.unique(one.rounded.steps, return_counts=True)[1])
-        return _Account(self.counts + one.counts, symbols, steps, self.planned + expected)
+        whole = _Account(self.counts + one.counts, symbols, steps)
+        rate = expected / max(len(one.rounded.levels), 1)
+        return replace(whole, each=(*self.each, (expected, rate, whole.spent - self.spent)))
 
     @cached_property
     def costs(self) -> np.ndarray:
@@ -100,10 +111,22 @@ class _Account:
         """Bits that have been taken."""
         return bits_of(self.counts, self.costs) + entropy(self.symbols) + self.steps
 
-    @property
-    def more(self) -> float:
-        """What weights have taken beside what was expected."""
-        return max(self.spent, 1.0) / self.planned if self.planned else 1.0
+    def ratios(self, rest: Sequence[Subject], level: float, known: Mapping[str, float]) -> dict[str, float]:
+        """Return what weights will take beside what their scales say: by those that have about as many bits a number.
+
+        Args:
+            rest: those that are left.
+            level: at which bits are counted.
+            known: what they took in an earlier pass beside what their scales say.
+        """
+        found = {one.name: known.get(one.name, 1.0) for one in rest}
+        expected, rates, taken = np.array(self.each or [(1.0, 1.0, 1.0)]).T
+        for one in rest:
+            rate = found[one.name] * one.bits(level) / max(one.rate.many.sum(), 1)
+            apart = np.log2(np.maximum(rates, _FEW) / max(rate, _FEW)) / _ALIKE
+            near = np.exp2(-np.square(apart)) + _ANY
+            found[one.name] *= max(float(near @ taken), 1.0) / max(float(near @ expected), 1.0)
+        return found
 
 
 def passed(
@@ -123,7 +146,7 @@ def passed(
     """
     params, rounded = dict(network.params), dict[str, Rounded]()
     nothing = np.zeros((MAX_CLASSES, 2 if how.nu else 1, 128), np.int64)
-    account = _Account(nothing, np.zeros(MAX_CLASSES, np.int64), 0.0, 0.0)
+    account = _Account(nothing, np.zeros(MAX_CLASSES, np.int64), 0.0)
     now, found = level, dict[str, float]()
     records = network.journal and network.journal.records(level, budget, costs, how, ratios)
     known = records.read([subject.name for subject in network.subjects]) if records else []
@@ -149,8 +172,10 @@ def passed(
             rounded[subject.name] = one.rounded
             scales = subject.bits(one.level)
             account = account.after(one, scales * ratio)
-            found[subject.name] = max(bits_of(one.counts, account.costs) / max(scales, 1.0), _FALLEN)
-            now = _level(rest, ratios, (budget - account.spent) / account.more, level) if rest else one.level
+            found[subject.name] = max(account.each[-1][-1] / max(scales, 1.0), _FALLEN)
+            now = one.level
+            if rest:
+                now = _level(rest, account.ratios(rest, now, ratios), budget - account.spent, level)
     return Calibrated(rounded, params, account.counts, now, found, account.spent)
 
 
@@ -170,7 +195,7 @@ def _again(
         near: the level of the pass.
         level: the weight was quantized at.
     """
-    own = {one.name: ratios.get(one.name, 1.0) * after.more for one in rest}
+    own = after.ratios(rest, level, ratios)
     left = budget - after.spent
     later = _level(rest, own, left, near)
     expected = sum(one.bits(later) * own[one.name] for one in rest)
