@@ -22,6 +22,7 @@ from laconic.format import container
 from laconic.format.codes import Code
 from laconic.format.codes.grid import Grid, GridCode
 from laconic.format.coding.fitting import smoothed_costs
+from laconic.format.coding.lanes import lane_count
 from laconic.format.lossless import lossless, together
 from laconic.models.params import Params, decompress, to_numpy
 
@@ -44,6 +45,7 @@ _LEAST = 1 / 64
 """Bits a weight that integers may take in any case."""
 
 _RECORD = 40  # bytes of a weight beside its integers, scales and steps, before any has been written
+_STATE = 3  # bytes of a lane: of the four of its state a half holds what has been coded, about
 
 
 @final
@@ -189,10 +191,12 @@ def _met(trial: Trial, size: int) -> bool:
 def _beside(network: Network, names: Mapping[str, str], metadata: Mapping[str, str]) -> int:
     """Return the bytes that a file takes beside the integers, about."""
     weights = {subject.name for subject in network.subjects}
+    lanes = sum(lane_count(network.params[name].numel()) for name in weights)
     vectors = {subject.bias for subject in network.subjects} | network.vectors.keys()
     rest = {name: lossless(to_numpy(network.params[name])) for name in network.params if name not in weights | vectors}
     few = sum(network.params[name].numel() for name in vectors if name)
-    return container.bits(together(rest), metadata) // 8 + _RECORD * len(weights) + 2 * few + 16 * len(vectors)
+    own = _RECORD * len(weights) + _STATE * lanes + 2 * few + 16 * len(vectors)
+    return container.bits(together(rest), metadata) // 8 + own
 
 
 def trial_of(
