@@ -2,7 +2,8 @@
 
     R(D) = min I(W; Ŵ)   subject to   Σ_l s_l tr(F_l E_l Σ_l E_lᵀ) ≤ D,     E = W − Ŵ
 
-with F what errors of rows cost together, as it is believed (`laconic.calibrate.rows`), by reverse water-filling, for Gaussian weights of each layer's mean square. What a file has above it, in bits a weight:
+with F what errors of rows cost together, as it is believed (`laconic.calibrate.rows`), by reverse water-filling, for
+Gaussian weights of each layer's mean square. What a file has above it, in bits a weight:
 
     levels    Σ_l R_l(D_l) − R(D): layers are not at one water level
     order     Σ_l [S_l(D_l) − R_l(D_l)]: columns come one after the other, on few steps, and moments are damped
@@ -12,10 +13,10 @@ with F what errors of rows cost together, as it is believed (`laconic.calibrate.
 is what cancellation with ideal quantizers needs in the order of the coder and with its steps s: the information of the
 channel Y = W + noise of precision M/κ, M = G diag(s⁻²) Gᵀ with G as in `laconic.calibrate.factor` of Σ and its damping,
 read by the best linear estimate; μ_k are the eigenvalues of M, c_k what Σ is along its eigenvectors. As W → Y is a
-channel of this error, S is never below R(D). For steps as 1/u and no damping M is Σ, in any order. Rows have a matrix of
-the same kind under F; where they make good each other's errors, μ and c are the products of both. The other parts are
-bytes of the file (`laconic.insight.gap`). Golden rules under Σ alone: the residual tr(E Σ Ŵᵀ) / tr(Ŵ Σ Ŵᵀ), 0 where Ŵ is
-orthogonal to its error, and the objective tr(E Σ Eᵀ) / tr(W Σ Wᵀ).
+channel of this error, S is never below R(D). For steps as 1/u and no damping M is Σ, in any order. Rows have a matrix
+of the same kind under F; where they make good each other's errors, μ and c are the products of both. The other parts
+are bytes of the file (`laconic.insight.gap`). Golden rules under Σ alone: the residual tr(E Σ Ŵᵀ) / tr(Ŵ Σ Ŵᵀ), 0 where
+Ŵ is orthogonal to its error, and the objective tr(E Σ Eᵀ) / tr(W Σ Wᵀ).
 
 Source: Gao, Liu, Wang & Oh, "Rate distortion for model compression" (2019), section 3 and theorem 2. The decomposition
 is laconic's.
