@@ -16,7 +16,7 @@ from laconic.calibrate.frontier import bound, curve, hull, point, spectra
 from laconic.models.params import decompress, params_of, to_numpy
 from laconic.models.ties import untied
 
-from .trained import learned
+from .trained import learned, shrunk
 
 
 @cache
@@ -50,7 +50,7 @@ def test_the_bound_is_the_water_filling_of_what_layers_write():
     values = list[np.ndarray]()
     for subject, read in zip(whole.network.subjects, (inputs, hidden), strict=True):
         weights = to_numpy(whole.network.params[subject.name]).astype(np.float64)
-        sigma = np.cov(read.detach().numpy().T, bias=True)
+        sigma = shrunk(read)
         own = subject.worth * np.square(weights).mean() * np.linalg.eigvalsh(sigma).clip(0)
         assert len(subject.rows.between) == len(weights), "rows make good each other's errors here"
         values += [own * factor for factor in np.linalg.eigvalsh(subject.rows.whole(len(weights)))]

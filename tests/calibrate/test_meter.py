@@ -27,6 +27,8 @@ from laconic.theory.metric import Kronecker
 from laconic.theory.rate_distortion.gaussian import water_filling
 from laconic.training.task import classification
 
+from .trained import shrunk
+
 
 def correlated(n: int, power: float, seed: int = 0) -> np.ndarray:
     """Second moments with eigenvalues i^−power."""
@@ -194,7 +196,7 @@ def test_a_network_is_metered_and_its_file_says_so_within_the_budget():
     ready = Ready.of(untied(before, task.module), Calibration.of(task, samples=300))
     felt = {one.name: one.rows for one in ready.network.subjects}
     for row in measured.rows:  # by hand: covariances, and the errors of what is in the file
-        sigma = np.cov(reads[row.name].double().numpy().T, bias=True)
+        sigma = shrunk(reads[row.name])
         w, c = (to_numpy(params[row.name]).astype(np.float64) for params in (before, after))
         energy, lost, kept = (np.trace(m @ sigma @ m.T) for m in (w, w - c, c))
         assert row.objective == pytest.approx(lost / energy, rel=1e-2)

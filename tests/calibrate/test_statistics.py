@@ -3,14 +3,22 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.covariance import OAS
 from small_nets import net
 from torch import nn
 
+from laconic.calibrate import statistics
 from laconic.calibrate.calibration import Calibration
 from laconic.calibrate.lockstep import is_straight
 from laconic.calibrate.statistics import Statistics, _Anew, following
 from laconic.models.params import all_params_of
 from laconic.theory.importance.moments import Moments
+
+
+@pytest.fixture
+def whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Correlations count as they are."""
+    monkeypatch.setattr(statistics, "shrinkage", lambda *_: 0.0)
 
 
 def read(rows: int, groups: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -29,6 +37,7 @@ def gathered(after: np.ndarray, before: np.ndarray | None, samples: int) -> Mome
 
 @pytest.mark.parametrize("groups", [1, 3])
 @pytest.mark.parametrize("drifted", [False, True])
+@pytest.mark.usefixtures("whole")
 def test_a_free_bias_is_the_centred_problem(groups, drifted):
     """For any Ŵ: the error with the best bias is that about the means, which `shift` adds to b."""
     before, after = read(40, groups)
@@ -51,6 +60,7 @@ def test_a_free_bias_is_the_centred_problem(groups, drifted):
     assert found.positions == 2
 
 
+@pytest.mark.usefixtures("whole")
 def test_without_a_bias_moments_are_those_about_zero():
     before, after = read(40)
     for samples, biased in ((20, False), (10, True)):
@@ -59,6 +69,22 @@ def test_without_a_bias_moments_are_those_about_zero():
         assert found.moments[0] == pytest.approx(after[0, few].T @ after[0, few] / samples)
         assert found.cross[0] == pytest.approx(before[0, few].T @ after[0, few] / samples)
         assert not found.shift(np.ones((2, 6)), np.zeros((2, 6))).any()
+
+
+@pytest.mark.parametrize(("rows", "columns", "alike"), [(60, 40, 0.0), (60, 40, 2.0), (30, 90, 0.5), (4000, 40, 2.0)])
+def test_correlations_of_few_samples_are_shrunk_as_the_oracle_would(rows, columns, alike):
+    """Beside scikit-learn's, which leaves terms of 2 / columns out, on columns of unit variance."""
+    rng = np.random.default_rng(2)
+    x = rng.standard_normal((rows, columns)) + alike * rng.standard_normal((rows, 1))
+    x = (x - x.mean(0)) / x.std(0)
+    theirs = OAS(assume_centered=True).fit(x).shrinkage_
+    units = np.exp(rng.standard_normal(columns))
+    found = Statistics.of(gathered((x * units)[None], None, rows), biased=True).moments[0]
+    plain = (x * units).T @ (x * units) / rows
+    ours = 1 - (found / plain)[~np.eye(columns, dtype=bool)]
+    assert ours.std() < 1e-9
+    assert ours.mean() == pytest.approx(theirs, rel=0.06)
+    assert np.diag(found) == pytest.approx(np.diag(plain))
 
 
 def test_what_never_changes_has_no_moments():

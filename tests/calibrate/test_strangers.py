@@ -95,3 +95,67 @@ def test_samples_stay_the_callers_and_random_outputs_are_said():
     result = laconic.compress(module, bits=4, effort="calibrate", calibration=samples, quality="fast")
     assert torch.equal(samples, X)
     assert any("differ from call to call" in note for note in result.calibration.notes)
+
+
+def mixed_units() -> tuple[nn.Module, Tensor]:
+    """Some inputs are a thousandth of the others, and matter as much."""
+    module, units = nn.Sequential(nn.Linear(20, 120), nn.ReLU(), nn.Linear(120, 8)), torch.ones(20)
+    units[::3] = 1e-3
+    with torch.no_grad():
+        module[0].weight.div_(units)
+    return module, X * units
+
+
+def loud(factor: float) -> tuple[nn.Module, Tensor]:
+    """The outputs are in a unit of their own."""
+    module = nn.Sequential(nn.Linear(20, 120), nn.ReLU(), nn.Linear(120, 8))
+    with torch.no_grad():
+        module[2].weight.mul_(factor)
+        module[2].bias.mul_(factor)
+    return module, X
+
+
+def few() -> tuple[nn.Module, Tensor]:
+    """Fewer samples than a layer has inputs, which are not alike."""
+    return nn.Sequential(nn.Linear(200, 60), nn.ReLU(), nn.Linear(60, 8)), torch.randn(130, 200)
+
+
+@pytest.mark.parametrize("make", [mixed_units, lambda: loud(1e8), lambda: loud(1e15), lambda: loud(1e-12), few])
+def test_units_and_few_samples_do_not_mislead(make):
+    torch.manual_seed(0)
+    module, samples = make()
+    ours = laconic.compress(module, bits=3.0, effort="calibrate", calibration=samples, quality="fast")
+    plain = laconic.compress(module, size=ours.file_bytes)
+    inputs = torch.randn(300, 200) if samples.shape[1] == 200 else samples
+    apart = []
+    for result in (ours, plain):
+        with torch.no_grad():
+            before = module(inputs).double()
+            after = torch.func.functional_call(module, dict(result.params), (inputs,)).double()
+        apart.append(float((after - before).square().sum() / (before - before.mean(0)).square().sum()))
+    assert apart[0] < 1.05 * apart[1]
+
+
+def test_gradients_that_are_not_finite_are_left_out():
+    class Rooted(nn.Module):
+        """Its gradient is infinite at 0, and NaN before."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(20, 100, bias=False), nn.Linear(100, 8)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.b(self.a(x).abs().sqrt())
+
+    torch.manual_seed(0)
+    module, padded = Rooted(), X.clone()
+    padded[7] = 0
+    found = laconic.compress(module, bits=4.0, effort="calibrate", calibration=list(padded.split(64)), quality="fast")
+    assert lost(module, found) < lost(module, laconic.compress(module, size=found.file_bytes))
+    assert not any("no gradient" in note for note in found.calibration.notes)
+
+
+def test_inputs_that_never_change_are_said():
+    module = nn.Sequential(nn.Linear(20, 60), nn.ReLU(), nn.Linear(60, 8))
+    found = laconic.compress(module, bits=3.0, effort="calibrate", calibration=torch.ones(40, 20), quality="fast")
+    assert any("does not vary" in note for note in found.calibration.notes)

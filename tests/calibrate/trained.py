@@ -2,6 +2,7 @@
 
 from functools import cache
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -22,3 +23,15 @@ def learned() -> Task:
             nn.functional.cross_entropy(net(inputs), targets).backward()
             optimizer.step()
     return task
+
+
+def shrunk(inputs: torch.Tensor) -> np.ndarray:
+    """Covariances of inputs, shape (samples, n), their correlations shrunk as calibration does."""
+    sigma = np.cov(inputs.detach().double().numpy().T, bias=True)
+    sizes = np.sqrt(np.diag(sigma))
+    there = sizes > 0
+    p, n = np.count_nonzero(there), len(inputs)
+    own = sigma[np.ix_(there, there)] / np.outer(sizes[there], sizes[there])
+    squares = np.square(own).sum()
+    rho = min(1.0, ((1 - 2 / p) * squares + p**2) / ((n + 1 - 2 / p) * (squares - p)))
+    return rho * np.diag(np.diag(sigma)) + (1 - rho) * sigma

@@ -33,7 +33,10 @@ SLACK = 0.008
 """How far below it is near enough."""
 
 _MORE = 9
-"""Passes beyond those that were asked for, at most: files of small networks leap."""
+"""Passes beyond those that were asked for, at most: files of small networks leap; of those twice as many."""
+
+_SMALL = 1 << 15
+"""Weights of a small network."""
 
 _PRIOR = 64
 """Weights of each class that are taken to be as expected, beside those that have been seen: a class may be new."""
@@ -76,7 +79,7 @@ def fit(
 ) -> tuple[Trial, int]:  # fmt: skip
     """Return the trial within ``size`` bytes whose outputs are nearest to the original's, and how many there were.
 
-    Those near the size come first, if there are any.
+    Where none is near the size it is the largest.
 
     Args:
         network: ready.
@@ -111,7 +114,9 @@ def fit(
             f"{len(least.codes)} tensors, tables, biases and whatever stays as it is"
         )
     near = [trial for trial in within if _met(trial, size)]
-    return min(near or within, key=lambda trial: trial.distance), len(trials)
+    if near:
+        return min(near, key=lambda trial: trial.distance), len(trials)
+    return max(within, key=lambda trial: trial.file_bytes), len(trials)
 
 
 def around(
@@ -121,7 +126,8 @@ def around(
     """Yield files of about ``size`` bytes: one for each of ``tries``, and some more by the last; arguments as `fit`."""
     trials, aims = list[Trial](), [_Aim(None, {}, 8 * (size * (1 - AIM) - _beside(network, names, metadata)))]
     least = _LEAST * sum(network.params[subject.name].numel() for subject in network.subjects)
-    for how in [*tries, *[tries[-1]] * _MORE]:
+    more = 2 * _MORE if least < _LEAST * _SMALL else _MORE
+    for how in [*tries, *[tries[-1]] * more]:
         aim = replace(aims[-1], wanted=max(aims[-1].wanted, least))
         level = level_of(network.subjects, aim.ratios, aim.wanted)
         costs = smoothed_costs(
@@ -173,7 +179,7 @@ def _next(trials: Sequence[Trial], aims: Sequence[_Aim], size: int, tries: int) 
             aim = _Aim(last.calibrated.counts, last.calibrated.ratios, wanted - beside)
             if not any(one.counts is aim.counts and one.wanted == aim.wanted for one in aims):  # the same pass again
                 return aim
-    base = aims[nearest] if further < 0 or further == _MORE // 2 else aims[-1]
+    base = aims[nearest] if further < 0 or further in (_MORE // 2, _MORE) else aims[-1]
     alike = [
         (aim.wanted, 8 * one.file_bytes) for aim, one in zip(aims, trials, strict=True) if aim.counts is base.counts
     ]

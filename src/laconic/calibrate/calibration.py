@@ -338,7 +338,8 @@ class Calibration:
             direction = draw(rows.detach(), None)[0].to(rows.dtype)
             slopes_of = torch.autograd.grad(rows, list(leaves.values()), direction, allow_unused=True)
             for name, slope in zip(leaves, slopes_of, strict=True):
-                sums[name] += 0.0 if slope is None else float(slope.double().square().mean())
+                known = slope is not None and bool(slope.isfinite().all())
+                sums[name] += float(slope.double().square().mean()) if known else 0.0
         samples = sum(map(size_of, self.seen))
         return {name: total / samples for name, total in sums.items() if total > 0}
 

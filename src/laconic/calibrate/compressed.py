@@ -217,7 +217,10 @@ class Ready:
     def told(self, trial: Trial, passes: int) -> Told:
         """Return what there is to say of a file."""
         kind = self.network.calibration.kind_with(self.network.params)
-        lost = (_LOST,) if kind != "classification" and trial.distance >= 1 else ()
+        lost = [_LOST] if kind != "classification" and trial.distance >= 1 else []
+        zeros = [name for name, one in trial.calibrated.rounded.items() if not one.levels.any()]
+        if wiped := [name for name in zeros if bool(self.network.params[name].any())]:
+            lost.append(f"all of {listed(wiped)} is 0 now: what it reads does not vary, or matters next to nothing")
         return Told(
             *self.samples, self.layers, self.alone, self.folding.pairs, self.folding.left,
             trial.distance, kind, passes, (*self.notes, *lost),

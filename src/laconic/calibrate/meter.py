@@ -31,7 +31,7 @@ import numpy as np
 
 from laconic.calibrate.factor import upper
 from laconic.calibrate.rows import ALL_ALIKE, NONE, Rows
-from laconic.calibrate.sequential import DEAD
+from laconic.calibrate.sequential import NEVER
 from laconic.errors import FormatError
 from laconic.theory.rate_distortion import Sources, network_rate
 
@@ -231,7 +231,7 @@ def _channel(
     Columns that are never read have 0.
     """
     diagonal = np.diag(moments)
-    least = DEAD * float(np.median(diagonal[diagonal > 0])) if diagonal.any() else np.inf
+    least = NEVER * float(diagonal.max(initial=0))
     read = columns[diagonal[columns] > least]
     gains, costs = np.zeros(len(diagonal)), np.zeros(len(diagonal))
     if not len(read):

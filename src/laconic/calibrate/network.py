@@ -41,7 +41,7 @@ _GATED = (nn.GRU, nn.GRUCell)
 """Layers that multiply what one product and its bias come to before they add the other."""
 
 _LEAST = 1e-3
-"""No layer matters less than this share of the median."""
+"""No layer that is lost costs less than this share of the median."""
 
 
 @final
@@ -145,7 +145,9 @@ def network(
     rates, read, found = _rates(calibration, params, survey, told, biases, how, tick, positions, spectra)
     subjects, every = list[Subject](), [*others, *(place.name for place in met)]
     numbers = calibration.number_sensitivities(params, [name for name in others if name not in felt.rows])
-    worth = _worths(every, felt, numbers, {name: energy for name, (_, energy) in read.items()})
+    worth = _worths(
+        {name: params[name] for name in every}, felt, numbers, {name: one for name, (_, one) in read.items()}
+    )
     for name in others:
         how_alone = suited(how, len(params[name]), met=False)
         rates[name] = Rate.of(to_numpy(params[name]), alone(params[name]).moments, how_alone)
@@ -161,26 +163,29 @@ def network(
 
 
 def _worths(
-    names: Collection[str], felt: Sensitivities, numbers: Mapping[str, float], energies: Mapping[str, float]
+    weights: Params, felt: Sensitivities, numbers: Mapping[str, float], energies: Mapping[str, float]
 ) -> dict[str, float]:  # fmt: skip
     """Return what a squared error in what each weight writes is worth, in the mean of its rows.
 
     Half of what gradients say, for that is a divergence. Where none reaches, an error in one number costs what it does
-    in the median of others; no weight is worth less than `_LEAST` of the median.
+    in the median of others; no weight costs less than `_LEAST` of the median, if all of it were lost.
 
     Args:
-        names: of all weights.
+        weights: all of them.
         felt: by what layers write.
         numbers: of weights that no layer is known to multiply with, by their numbers themselves.
         energies: the mean of Σ_jj of what each reads, where that is known; else 1.
     """
     known = {name: 0.5 * float(rows.mean()) for name, rows in felt.rows.items() if name not in felt.guessed}
     known |= {name: 0.5 * each for name, each in numbers.items()}
-    positive = [known[name] for name in energies if known.get(name, 0.0) > 0]
-    least = _LEAST * float(np.median(positive)) if positive else 1.0
-    costs = [max(known[name], least) * energy for name, energy in energies.items() if name in known]
+    each = {name: energies.get(name) or 1.0 for name in weights}
+    lost = {name: one * float(weights[name].double().square().mean()) for name, one in each.items()}
+    whole = [known[name] * lost[name] for name in energies if known.get(name, 0.0) * lost[name] > 0]
+    least = _LEAST * float(np.median(whole)) if whole else 0.0
+    floors = {name: least / one if one > 0 else 0.0 for name, one in lost.items()}
+    costs = [max(known[name], floors[name]) * energy for name, energy in energies.items() if name in known]
     typical = float(np.median(costs)) if any(costs) else 1.0
-    return {name: max(known.get(name, typical / (energies.get(name) or 1.0)), least) for name in names}
+    return {name: max(known.get(name, typical / each[name]), floors[name]) or 1.0 for name in weights}
 
 
 def _rows(calibration: Calibration, weight: Tensor, place: Place, felt: Sensitivities) -> Rows:

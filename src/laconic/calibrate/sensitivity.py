@@ -121,7 +121,8 @@ def slopes(
         direction = draw(rows.detach(), None)[0].to(rows.dtype)
         own = {firsts[name]: tensor for name, tensor in tracked.items() if name in leaves}
         targets: list[Any] = [edge for *_, edge in written] + [own[name] for name in read]
-        found = torch.autograd.grad(rows, targets, direction, allow_unused=True)
+        slopes_of = torch.autograd.grad(rows, targets, direction, allow_unused=True)
+    found = [None if slope is None or not bool(slope.isfinite().all()) else slope for slope in slopes_of]
     of_outputs = [(name, axis, slope) for (name, axis, _), slope in zip(written, found, strict=False)]
     of_weights = dict(zip(read, found[len(written) :], strict=True))
     return {
@@ -155,13 +156,21 @@ def _summed(
 
 def _squares(slope: Tensor, axis: int) -> Tensor:
     """Return the sum of squares over all axes but one, in float64."""
-    return wide(slope).movedim(axis, 0).flatten(1).square().sum(1, dtype=torch.float64)
+    flat, unit = _scaled(slope, axis)
+    return flat.square().sum(1, dtype=torch.float64) * unit**2
 
 
 def _products(slope: Tensor, axis: int) -> Tensor:
     """Return the sums of products over all axes but one, in float64."""
+    flat, unit = _scaled(slope, axis)
+    return (flat @ flat.T).double() * unit**2
+
+
+def _scaled(slope: Tensor, axis: int) -> tuple[Tensor, float]:
+    """Return a gradient with one axis before all others as one, divided by its largest number, and that number."""
     flat = wide(slope).movedim(axis, 0).flatten(1)
-    return (flat @ flat.T).double()
+    largest = float(flat.abs().max()) if flat.numel() else 0.0
+    return (flat / largest, largest) if largest > 0 else (flat, 1.0)
 
 
 @torch.no_grad()
@@ -187,7 +196,8 @@ def together(parts: Sequence[Mapping[str, Slopes]], sizes: Mapping[str, int], by
     for name in sizes:
         own = [part[name] for part in parts if name in part]
         written, positions = [one.written for one in own if one.written is not None], sum(o.positions for o in own)
-        weights, read = [one.weight for one in own if one.weight is not None], sum(one.read for one in own)
+        weights = [one.weight for one in own if one.weight is not None]
+        read = sum(one.read for one in own if one.weight is not None)
         rows = torch.stack(written).sum(0) / positions if positions else None
         whole = torch.stack(weights).sum(0) / read if weights and read else None
         if rows is None or (by == "weights" and whole is not None and not rows.any()):
@@ -197,7 +207,8 @@ def together(parts: Sequence[Mapping[str, Slopes]], sizes: Mapping[str, int], by
         if rows is not None:
             means[name] = rows
         if pairs := [one.products for one in own if one.products is not None]:
-            products[name] = torch.stack(pairs).mean(0).float()
+            total = torch.stack(pairs).sum(0)
+            products[name] = (total / (total.diagonal().mean() or 1.0)).float()
     typical = float(torch.cat(list(means.values())).mean()) if means else 1.0
     guesses = {name: torch.full((size,), typical, dtype=torch.float64) for name, size in sizes.items()}
     return Sensitivities({**guesses, **means}, tuple(name for name in sizes if name not in means), products)

@@ -40,8 +40,11 @@ from laconic.quantize.lattice.source import prepare
 SLOPE = 2 * math.log(2)
 """−dD/dR at the water level, in units of it: what a bit is worth."""
 
-DEAD = 1e-4
-"""Inputs whose second moment is below this share of the median are never met: their weights are zeros."""
+DEAD = 1e-2
+"""Of the water level: an input is dead if its weights lose less than this, each in the mean, when they are zeros."""
+
+NEVER = 1e-12
+"""Of the largest second moment: what is below is rounding, of inputs that are never met."""
 
 _BLOCK = 1024  # columns of large moments that are put in order at a time
 _LARGEST = 1 << 24  # integers that are told from the errors that float32 numbers are
@@ -211,8 +214,9 @@ class _Part:
     ) -> "_Part":  # fmt: skip
         """Return the targets of some rows, and how much an error in each column costs."""
         diagonal = np.diag(moments)
-        met = diagonal[diagonal > 0]
-        alive = diagonal > DEAD * float(np.median(met)) if len(met) else np.zeros(len(diagonal), np.bool_)
+        alive = diagonal > NEVER * float(diagonal.max(initial=0))
+        if len(plain):
+            alive &= diagonal * np.square(plain).mean(axis=0) > DEAD * level
         variance = float(np.square(plain[:, alive]).mean()) if plain[:, alive].size else 0.0
         if not variance:  # nothing is read, or it is 0
             alive = np.zeros(len(diagonal), np.bool_)

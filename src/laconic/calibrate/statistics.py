@@ -6,6 +6,13 @@ the inputs, not their second moment. In W x + b with x as it is in the original 
     min over Ŵ, b̂  E‖W x + b − Ŵ x̂ − b̂‖²   =   min over Ŵ  E‖W (x − m) − Ŵ (x̂ − m̂)‖²,     b̂ = b + W m − Ŵ m̂
 
 For a weight of n columns two matrices n × n are held, in float64, of two networks: all is made in their place.
+
+Of few samples correlations are larger than they are: those of Σ, and of the cross moments, count 1 − ρ, ρ by the oracle
+approximating shrinkage of the correlations, which takes samples for normal and independent. It is next to nothing
+where there are many, and 1 where columns are no more alike than chance would have them.
+
+Source: Chen, Wiesel, Eldar & Hero, "Shrinkage algorithms for MMSE covariance estimation" (IEEE Trans. Signal
+Processing 58, 2010), equation 23, here of correlations, for columns have units of their own.
 """
 
 from abc import ABC, abstractmethod
@@ -58,6 +65,7 @@ class Statistics:
         after, before = means[0], means[-1]
         if not biased or gathered.positions * gathered.samples < _FEW:
             nothing = np.zeros(after.shape)
+            _shrink(moments, cross, gathered.columns)
             return cls(moments, cross, (nothing, nothing), gathered.positions)
         squares = np.diagonal(moments, axis1=1, axis2=2).copy()
         _centre(moments, after, after, gathered.positions)  # exactly symmetric
@@ -65,6 +73,7 @@ class Statistics:
             _centre(cross, before, after, gathered.positions)
         steady = np.diagonal(moments, axis1=1, axis2=2) <= _ROUNDING * squares
         moments[steady[:, :, None] | steady[:, None, :]] = 0.0
+        _shrink(moments, cross, gathered.columns)
         return cls(moments, cross, (before, after), gathered.positions)
 
     def shift(self, weights: np.ndarray, compressed: np.ndarray) -> np.ndarray:
@@ -79,6 +88,44 @@ def _centre(moments: np.ndarray, left: np.ndarray, right: np.ndarray, positions:
     for start in range(0, moments.shape[1], _BLOCK):
         rows = slice(start, start + _BLOCK)
         moments[:, rows] -= positions * (left[:, rows, None] * right[:, None, :])
+
+
+def _shrink(moments: np.ndarray, cross: np.ndarray | None, many: int) -> None:
+    """Make what is beside the diagonals smaller by ρ, in their place.
+
+    Args:
+        moments: shape (groups, n, n).
+        cross: likewise, or None.
+        many: columns that they are of.
+    """
+    for g, own in enumerate(moments):
+        scales = np.sqrt(np.diag(own))
+        inverse = np.divide(1.0, scales, out=np.zeros(len(scales)), where=scales > 0)
+        blocks = [slice(start, start + _BLOCK) for start in range(0, len(own), _BLOCK)]
+        squares = sum(float(np.square(own[rows] * (inverse[rows, None] * inverse)).sum()) for rows in blocks)
+        rho = shrinkage(squares, int(np.count_nonzero(scales)), many)
+        for whole in (own,) if cross is None else (own, cross[g]):
+            diagonal = np.diag(whole).copy()
+            whole *= 1 - rho
+            whole[np.diag_indices(len(whole))] = diagonal
+
+
+def shrinkage(squares: float, columns: int, many: int) -> float:
+    """Return ρ.
+
+    Args:
+        squares: Σ of the squares of all correlations, those of columns with themselves among them.
+        columns: that are not constant.
+        many: samples that correlations are of.
+
+    >>> shrinkage(100.0, 10, 1_000_000) < 1e-5, shrinkage(10 + 90 / 20, 10, 20)
+    (True, 1.0)
+    """
+    apart = squares - columns
+    if apart <= 0 or many < 1:
+        return 0.0
+    share = 1 - 2 / columns
+    return min((share * squares + columns**2) / ((many + share) * apart), 1.0)
 
 
 class Follower(ABC):

@@ -45,6 +45,8 @@ class Moments:
             raise PlanError(f"positions must be at least 1, not {positions}; leave it out for all of them")
         self.samples = 0
         """Samples so far, those included that do not meet the weight."""
+        self.columns = 0
+        """Columns so far, of all calls, that sums are of."""
         self._rows = 0
         self._positions, self._chance = positions, torch.Generator().manual_seed(seed)
         self._sums: list[Tensor] = []
@@ -72,6 +74,7 @@ class Moments:
             kept, weight = self._chosen(x.shape[1], samples, len(columns))
             both = [x, others[call]] if others else [x]
             both = both if kept is None else [some[:, kept.to(some.device)] for some in both]
+            self.columns += both[0].shape[1]
             sums = [some.sum(1, dtype=torch.float64) * weight for some in both]
             self._sums = [a + b for a, b in zip(self._sums, sums, strict=True)] if self._sums else sums
             self._second = _added(self._second, both[0], both[0], weight)
