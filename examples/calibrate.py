@@ -38,7 +38,7 @@ def told(params: dict[str, torch.Tensor]) -> str:
         after = F.log_softmax(torch.func.functional_call(net, params, (images[test],)), 1)
     error = 100 * (after.argmax(1) != targets[test]).double().mean().item()
     distance = F.kl_div(after, before, reduction="batchmean", log_target=True).item()
-    return f"error {error:.1f} %, {distance:.4f} nats from the original"
+    return f"error {error:.1f} %, {distance:.6f} nats from the original"
 
 
 direct = laconic.compress(net, bits=2)

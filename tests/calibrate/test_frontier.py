@@ -51,7 +51,7 @@ def test_the_bound_is_the_water_filling_of_what_layers_write():
     for subject, read in zip(whole.network.subjects, (inputs, hidden), strict=True):
         weights = to_numpy(whole.network.params[subject.name]).astype(np.float64)
         sigma = shrunk(read)
-        own = subject.worth * np.square(weights).mean() * np.linalg.eigvalsh(sigma).clip(0)
+        own = subject.rows.measured * subject.worth * np.square(weights).mean() * np.linalg.eigvalsh(sigma).clip(0)
         assert len(subject.rows.between) == len(weights), "rows make good each other's errors here"
         values += [own * factor for factor in np.linalg.eigvalsh(subject.rows.whole(len(weights)))]
     v = np.concatenate(values)

@@ -63,11 +63,15 @@ def point(ready: Ready, bits: float, quality: str, metadata: Mapping[str, str], 
 def bound(ready: Ready, distance: float) -> float:
     """Return R(D) at a distance of outputs, in bits a weight.
 
+    What is believed of gradients says more than there is of small errors; it is taken for what was measured.
+
     Args:
         ready: the network, with spectra.
         distance: above 0, as `Told.distance`.
     """
-    return network_rate(spectra(ready), distance * ready.unit).rate / max(1, ready.weights)
+    measured = {one.name: one.rows.measured for one in ready.network.subjects}
+    sources = {name: Sources(measured[name] * one.variances, one.counts) for name, one in spectra(ready).items()}
+    return network_rate(sources, distance * ready.unit).rate / max(1, ready.weights)
 
 
 def spectra(ready: Ready) -> dict[str, Sources]:
