@@ -214,12 +214,12 @@ def test_the_bar_goes_from_pass_to_pass_and_never_past_the_end():
 
 def test_what_tuning_has_come_to_is_said_and_it_can_be_left_out(call, net, tmp_path):
     asked = ["compress", net, "--effort", "calibrate", "--samples", "640", "--data", "digits", "--bits"]
-    said = " ".join(call(*asked, "4", "-o", tmp_path / "a.lac").split())
-    told = parsed(call(*asked, "4", "-o", tmp_path / "b.lac", "--json"))["calibration"]
+    said = " ".join(call(*asked, "1.5", "-o", tmp_path / "a.lac").split())
+    told = parsed(call(*asked, "1.5", "-o", tmp_path / "b.lac", "--json"))["calibration"]
     before, after = told["tuned"]
     assert f"tuning: KL {before:.4g} -> {after:.4g} on 128 held-out samples" in said
     assert after == told["distance"] < before
-    told = parsed(call(*asked, "4", "-o", tmp_path / "c.lac", "--json", "--no-tune"))["calibration"]
+    told = parsed(call(*asked, "1.5", "-o", tmp_path / "c.lac", "--json", "--no-tune"))["calibration"]
     assert told["tuned"] is None
     assert told["distance"] == before
     assert told["seconds"].keys() == {"statistics", "weights", "meter"}
