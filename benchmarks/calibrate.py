@@ -18,7 +18,7 @@ in nats an image; bits are 8 · bytes of the file / weights, everything counted.
     gptq       successive interference cancellation, one step a layer, entropy-coded ("HPTQ")
     watersic   the same with a step for each column, at the water level ("WaterSIC")
     cerwu      the same as gptq on a ridge that the rate asks for, and with the rate in the choice
-    alike      the same as ours, all rows of a weight with the same steps
+    alike      the same as ours, rows of a weight with the same steps, which do not make good each other's errors
     ours       `laconic.compress(net, bits=b, effort="calibrate")`
 
 The first three look at no sample: they are there once, not for each draw. All but "direct" have batch normalization

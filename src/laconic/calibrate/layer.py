@@ -127,7 +127,7 @@ class Layer:
         levels, now, order = np.zeros(self.targets.shape, np.int32), self.targets.copy(), self.order
         places = *order.places, order.classes
         if order.apart and not nu:  # the kernel without a trellis knows no lanes
-            places = (*(one.reshape(-1, order.lanes).T.reshape(-1) for one in places),)
+            places = tuple(one.reshape(-1, order.lanes).T.reshape(-1) for one in places)
         given = self.targets, self.feed, self.steps, self.heights, self.groups, self.across, self.lifts, costs
         fixed = *map(frozen, given), *map(frozen, places), price
         kernel: Any = walked if nu else rounded
