@@ -16,10 +16,11 @@ from laconic.format import container
 from laconic.format.compact import compact
 from laconic.insight.ledger import REFERENCE_BYTES
 from laconic.lc.baselines import direct
-from laconic.lc.budgeted import buffers_told, within
+from laconic.lc.budgeted import buffers_told, shared_out, within
 from laconic.lc.damage import left
 from laconic.lc.finetune import FineTuning
 from laconic.lc.learning import Training
+from laconic.lc.points import finished
 from laconic.lc.schedule import Progress
 from laconic.lc.state import LCState
 from laconic.lc.steps import start
@@ -197,6 +198,12 @@ def compress(
         )  # fmt: skip
         notes |= told.record
         return Result(fitted.codes, notes, fitted=fitted, signals=fitted.signals, calibration=told)
+    if budget and effort == "train" and task is not None:
+        notes |= buffers_told(whole, buffers)
+        plan, moving = replace(plan, importance=None), trainable(task.module, whole.params)
+        plan = shared_out(whole, budget, plan, moving, notes, buffers=buffers, reference_bytes=reference)
+        result = _trained(whole, plan, task, metrics, training or Training(), notes, seed, state, watch)
+        return replace(result, asked=budget)
     if budget:
         notes |= buffers_told(whole, buffers)
         fitted = within(
@@ -231,7 +238,7 @@ def _trained(
         if watch is not None:
             watch(state)
     assert state.tuning is not None, "the path ends with fine-tuning"
-    codes = compact(FineTuning.of(task, state.all_codes).tuned(state.tuning))
+    codes = finished(state, FineTuning.of(task, state.chosen).tuned(state.tuning), task)
     kept = left(whole, codes, task.module, moved=True)
     return Result(whole.named(codes), notes, tuple(history), fixed=tuple(state.fixed), signals=kept)
 
@@ -317,11 +324,6 @@ def _effort(
     if recalibrate and (effort == "train" or not can_train):
         raise PlanError(
             "recalibrate needs a task with training data, and effort 'direct': training moves running statistics itself"
-        )
-    if effort == "train" and budget:
-        raise PlanError(
-            f"a budget ({budget}) is met from the weights alone: effort 'direct'. To train, give a plan or a "
-            "compression in its place, such as AdaptiveCodebook(4)"
         )
     if effort == "train" and not can_train:
         raise PlanError(

@@ -18,7 +18,7 @@ from laconic.lc.recalibrate import Recalibrated, recalibrate, with_statistics
 from laconic.lc.schedule import Progress
 from laconic.models.params import apply_to, decompress, unwrapped
 from laconic.models.ties import Untied
-from laconic.quantize.budget import Fitted
+from laconic.quantize.budget import Budget, Fitted
 from laconic.quantize.budget.signal import Signal, weak
 from laconic.training.task import Task
 
@@ -39,6 +39,7 @@ class Result:
             recalibration has moved count as they were before it.
         recalibration: what it has come to, where it was asked for.
         calibration: what it has looked at and come to, where weights were chosen by what layers read.
+        asked: the budget that training was to meet, if there was one.
     """
 
     codes: Mapping[str, Code]
@@ -49,6 +50,7 @@ class Result:
     signals: Mapping[str, Signal] = field(default_factory=dict)
     recalibration: Recalibrated | None = None
     calibration: Told | None = None
+    asked: Budget | None = None
 
     def __repr__(self) -> str:
         return f"Result({len(self.codes):,} tensors, {self.file_bytes:,} bytes)"

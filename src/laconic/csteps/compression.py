@@ -57,6 +57,15 @@ class Compression(ABC):
         """
         return self
 
+    def beside(self, codes: Codes) -> "Compression":
+        """Return the compression for a file whose other tensors have these codes: itself unless ``counts_others``."""
+        return self
+
+    @property
+    def counts_others(self) -> bool:
+        """Whether what the other tensors of the file take matters, which then have their codes before."""
+        return False
+
     def penalty(self, codes: Codes) -> float:
         """Return `price · C(Θ)` of feasible codes: what the objective has beside the distortion, 0 where no price is.
 

@@ -38,6 +38,15 @@ class Joint(Compression):
         """Scale the inner compression."""
         return Joint(self.of.scaled(factor))
 
+    def beside(self, codes: Codes) -> Compression:
+        """Tell the inner compression."""
+        return Joint(self.of.beside(codes))
+
+    @property
+    def counts_others(self) -> bool:
+        """Whether the inner compression does."""
+        return self.of.counts_others
+
     def penalty(self, codes: Codes) -> float:
         """Return the inner compression's."""
         return self.of.penalty(codes)

@@ -7,19 +7,19 @@ from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
-import torch
 
+from laconic.csteps.arrays import array_of, importances_of
 from laconic.csteps.compression import Codes, Compression
 from laconic.csteps.warm import distortion, of_kind
 from laconic.errors import PlanError, WeightsError
 from laconic.format.codes import Code, GridCode, Values
 from laconic.format.codes.scales import COLUMNS, POSITIONS, ROWS, folded
 from laconic.format.coding.ungerboeck import STATES
-from laconic.models.params import Params, dtype_name, require_finite, to_numpy
+from laconic.models.params import Params, dtype_name
 from laconic.quantize.lattice import Quantized, Quantizer, prepare
 from laconic.quantize.lattice.quantized import SLOPE
 from laconic.quantize.lattice.secant import next_step
-from laconic.theory.metric import Metrics, diagonal_of
+from laconic.theory.metric import Metrics
 
 FARTHEST = 2.0**30
 """Weights stay below so many steps."""
@@ -110,8 +110,8 @@ class UniformGrid(Compression):
         """
         if not weights:
             return {}
-        values = {name: _array(name, tensor) for name, tensor in weights.items()}
-        heavy = _importances(weights, metrics or {})
+        values = {name: array_of(name, tensor) for name, tensor in weights.items()}
+        heavy = importances_of(weights, metrics or {})
         sources = [(name, values[name], heavy[name], dtype_name(weights[name])) for name in weights]
         warm_codes = of_kind(GridCode, warm, weights)
         warm_step = next(iter(warm_codes.values())).step.array[0] if warm_codes and not self.rows else None
@@ -244,21 +244,6 @@ def _descent(quantizer: Quantizer, first: Quantized, rate: float) -> Iterator[Qu
 def _cost(quantized: Quantized, rate: float) -> float:
     """Return the objective of a quantization at a given step."""
     return quantized.distortion + rate * quantized.assignment.step**2 * quantized.bits
-
-
-def _array(name: str, tensor: torch.Tensor) -> np.ndarray:
-    """Return the weights as float32 or float64."""
-    require_finite(name, tensor)
-    array = to_numpy(tensor)
-    return array if array.dtype == np.float64 else array.astype(np.float32, copy=False)
-
-
-def _importances(weights: Params, metrics: Metrics) -> dict[str, np.ndarray]:
-    """Return h for each tensor as float64, or an empty array for the unit weight, which is also that of all zeros."""
-    given = {name: diagonal_of(metrics, name, tensor) for name, tensor in weights.items()}
-    arrays = {name: np.zeros(0) if h is None else to_numpy(h.double()) for name, h in given.items()}
-    plain = any(given[name] is None and tensor.numel() for name, tensor in weights.items())
-    return arrays if plain or any(h.any() for h in arrays.values()) else {name: np.zeros(0) for name in arrays}
 
 
 def _widths(array: np.ndarray) -> np.ndarray:

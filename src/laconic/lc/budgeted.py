@@ -1,14 +1,19 @@
 """A budget beside a plan: the plan's rows take their bytes first, and all other weights share what remains."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Container, Mapping
+from dataclasses import replace
 
+from laconic.csteps.joint import Joint
 from laconic.csteps.lossless import Lossless
+from laconic.csteps.within_bytes import WithinBytes
+from laconic.errors import PlanError
 from laconic.format.compact import compact
 from laconic.insight.ledger import BUFFERS
 from laconic.lc.baselines import projected
 from laconic.models.params import Arrays, is_float, to_numpy
 from laconic.models.ties import Untied
+from laconic.plans.patterns import fnmatch_escape
 from laconic.plans.plan import Plan, Row
 from laconic.quantize.budget import Apart, Budget, Fitted, Tools, fit, survey
 from laconic.quantize.budget.search import Watch
@@ -21,6 +26,52 @@ def buffers_told(network: Untied, buffers: Collection[str]) -> dict[str, str]:
     tensors = ((name, network.params[name]) for name in network.params if name in only)
     names = [name for name, tensor in tensors if tensor.ndim >= 2 and is_float(tensor)]
     return {BUFFERS: json.dumps(names, ensure_ascii=False)} if names else {}
+
+
+def shared_out(
+    network: Untied,
+    budget: Budget,
+    plan: Plan,
+    moving: Container[str],
+    metadata: Mapping[str, str],
+    *,
+    buffers: Collection[str] = (),
+    reference_bytes: int | None = None,
+) -> Plan:
+    """Return the plan for training within a budget: a row more takes all that training moves and no pattern names.
+
+    Its C step is the budget itself (`WithinBytes`): every point of the path is a file within it.
+
+    Args:
+        network: each tensor once.
+        budget: bytes, bits or a ratio of the whole file.
+        plan: what some tensors get.
+        moving: names of the tensors that training moves.
+        metadata: text that the file will have.
+        buffers: names that are a module's buffers, which are no weights.
+        reference_bytes: of the uncompressed file, for a ratio.
+
+    Raises:
+        PlanError: when the plan does not fit, names everything, or leaves weights that training does not move.
+    """
+    rows, (tensors, only) = plan.resolve(network.params, network.names), (Arrays(network.params), network.only(buffers))
+    sizes = {name: survey(name, tensors[name], "buffer" if name in only else "settled").weights for name in tensors}
+    size = budget.bytes(sum(sizes.values()), reference_bytes)
+    unnamed = [name for row in rows[len(plan.tensors) :] for name in row.names]
+    lossless = isinstance(plan.rest, Lossless)
+    free = [name for name in unnamed if is_float(network.params[name]) and name in moving and (lossless or sizes[name])]
+    still = [name for name in unnamed if sizes[name] and name not in moving]
+    if size is None:
+        raise PlanError(f"{budget} is no size: training meets bytes, bits or a ratio")
+    if still:
+        raise PlanError(
+            f"{', '.join(still)}: training does not move this, and the budget is met by training; give it a row of the "
+            "plan, such as { grid_bits = 4 }, or keep it lossless"
+        )
+    if not free:
+        raise PlanError(f"the plan leaves no tensor that training moves for {budget}; leave the budget out")
+    whole = Joint(WithinBytes(size, metadata=dict(metadata), names=network.names))
+    return replace(plan, tensors={**plan.tensors, ", ".join(map(fnmatch_escape, free)): whole})
 
 
 def within(

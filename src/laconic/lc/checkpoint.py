@@ -16,7 +16,7 @@ from torch import Tensor
 from laconic.errors import DataError
 from laconic.format import container
 from laconic.lc.schedule import Progress
-from laconic.lc.state import LCState
+from laconic.lc.state import LCState, Point
 from laconic.models.params import to_numpy
 from laconic.models.states import job_text, read_state, require_same, write_state
 from laconic.training.trainer import packed, unpacked
@@ -38,12 +38,15 @@ def save_state(path: Path, state: LCState, job: Mapping[str, str], history: list
     tensors = {f"{group}/{name}": tensor for group in _GROUPS for name, tensor in getattr(state, group).items()}
     codes = np.frombuffer(container.dumps(state.codes), np.uint8)
     tensors["codes"] = torch.from_numpy(codes.copy())
+    if state.best:
+        tensors["best"] = torch.from_numpy(np.frombuffer(container.dumps(state.best.codes), np.uint8).copy())
     tuning, marks = packed(state.tuning) if state.tuning else ({}, {})
     tensors |= {_TUNING + name: tensor for name, tensor in tuning.items()}
     metadata = {
         **marks,
         "job": job_text(job),
         "history": json.dumps([asdict(progress) for progress in history]),
+        "best": json.dumps(asdict(state.best.progress)) if state.best else "",
     }
     write_state(path, _KIND, tensors, metadata)
 
@@ -75,6 +78,10 @@ def load_state(path: Path, start: LCState, job: Mapping[str, str]) -> tuple[LCSt
         raise DataError(f"{path} is of another network, plan or metric: {', '.join(strange)} on one side only")
     ordered = {group: {name: groups[group][name] for name in getattr(start, group)} for group in _GROUPS}
     codes = {name: codes[name] for name in start.codes}
+    best = None
+    if "best" in tensors:
+        point = container.loads(to_numpy(tensors["best"]).tobytes()).codes
+        best = Point({name: point[name] for name in start.weights}, Progress(**json.loads(metadata["best"])))
     state = replace(
         start,
         progress=history[-1],
@@ -84,5 +91,6 @@ def load_state(path: Path, start: LCState, job: Mapping[str, str]) -> tuple[LCSt
         importance=ordered["importance"],
         compressed=ordered["compressed"],
         tuning=unpacked(tuning, metadata) if tuning else None,
+        best=best,
     )
     return state, history

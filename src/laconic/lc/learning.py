@@ -8,6 +8,7 @@ from laconic.errors import PlanError
 from laconic.lc.baselines import iterated_direct
 from laconic.lc.finetune import FINE_TUNING, FineTuning
 from laconic.lc.l_step import LearningStep
+from laconic.lc.points import looked_at
 from laconic.lc.schedule import Adaptive, Schedule
 from laconic.lc.state import LCState
 from laconic.lc.steps import run
@@ -67,12 +68,15 @@ class Training:
         return Adaptive(mu, self.steps, self.growth, self.fast, tolerance=self.tolerance)
 
     def path(self, state: LCState, task: Task, seed: int) -> Iterator[LCState]:
-        """Yield the states that ``method`` names and then those of fine-tuning, going on from ``state``."""
+        """Yield the states that ``method`` names and then those of fine-tuning, going on from ``state``.
+
+        Within a budget (`WithinBytes`) each is looked at on the validation split, and the best of them fine-tuned.
+        """
         if state.tuning is None:
             for reached in self._steps(state, task, seed):
-                state = reached
+                state = looked_at(replace(reached, best=state.best), task)
                 yield state
-        for tuning in FineTuning.of(task, state.all_codes).states(state.tuning, self.finetune, seed):
+        for tuning in FineTuning.of(task, state.chosen).states(state.tuning, self.finetune, seed):
             yield replace(state, tuning=tuning)
 
     def is_done(self, state: LCState) -> bool:

@@ -7,6 +7,7 @@ the last state's `Progress`, so that a resumed run takes the same path.
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import final
 
@@ -26,6 +27,9 @@ class Progress:
         changed: share of assignments and mask entries that the last C step changed; None where there are none.
         returned: share of the weights that were pruned before the last C step and no longer are; None where none were.
         last_gap: gap of the state before; infinite at direct compression.
+        file_bytes: of the feasible network, where there is a budget.
+        validation: the task's loss and measures of the feasible network on its validation split, where there is a
+            budget, and the split.
     """
 
     step: int
@@ -35,6 +39,8 @@ class Progress:
     changed: float | None
     returned: float | None
     last_gap: float = math.inf
+    file_bytes: int | None = None
+    validation: Mapping[str, float] | None = None
 
 
 class Schedule(ABC):

@@ -22,6 +22,20 @@ _FLOOR = 0.01
 
 @final
 @dataclass(frozen=True, eq=False)
+class Point:
+    """A feasible network on the path.
+
+    Args:
+        codes: of all its tensors.
+        progress: of the step that it is the result of.
+    """
+
+    codes: Mapping[str, Code]
+    progress: Progress
+
+
+@final
+@dataclass(frozen=True, eq=False)
 class LCState:
     """One point on the path: weights w, codes Θ with Δ(Θ), multipliers λ. Frozen; the L and C steps make new ones.
 
@@ -34,7 +48,9 @@ class LCState:
         multipliers: λ by name; all zero in the quadratic-penalty method.
         importance: M, the diagonal metric by name; a name that is missing has the unit metric.
         fixed: codes of the tensors that no L step moves: compressed once, no part of gap and penalty.
-        tuning: where fine-tuning of all codes stands, once the steps are done.
+        tuning: where fine-tuning of the chosen codes stands, once the steps are done.
+        best: of the points so far that a budget allows the one that is best on the validation split, where there is a
+            budget: that of this step, or an earlier one.
     """
 
     progress: Progress
@@ -46,6 +62,7 @@ class LCState:
     importance: Params
     fixed: Mapping[str, Code] = field(default_factory=dict)
     tuning: TrainState | None = None
+    best: "Point | None" = None
 
     @property
     def params(self) -> dict[str, Tensor]:
@@ -60,6 +77,11 @@ class LCState:
             name: codes[name] if name in codes else DenseCode.of(to_numpy(tensor))
             for name, tensor in self.weights.items()
         }
+
+    @property
+    def chosen(self) -> Mapping[str, Code]:
+        """The codes that the path has come to: the best of those within a budget, or else the last."""
+        return self.best.codes if self.best else self.all_codes
 
     def target(self, mu: float) -> dict[str, Tensor]:
         """Return Δ(Θ) + M⁻¹λ/μ by name: the point that the penalty pulls w to."""

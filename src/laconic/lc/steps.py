@@ -19,10 +19,11 @@ from laconic.csteps.compression import Codes, Compression
 from laconic.csteps.joint import Joint, project
 from laconic.csteps.lossless import Lossless
 from laconic.errors import PlanError
-from laconic.format.codes import Code
+from laconic.format.codes import Code, DenseCode
+from laconic.format.compact import compact
 from laconic.lc.schedule import Progress, Schedule
 from laconic.lc.state import LCState, normalised_importance
-from laconic.models.params import Params, decompress
+from laconic.models.params import Params, decompress, to_numpy
 from laconic.plans.plan import Plan, Row
 from laconic.theory.metric import Diagonal, Metrics
 
@@ -55,7 +56,7 @@ def start(params: Params, plan: Plan, metrics: Metrics | None = None, moving: Co
     importance = normalised_importance(metrics or {}, names, weights)
     zeros = {name: torch.zeros_like(weights[name]) for name in names}
     blank = LCState(Progress(0, 0.0, math.nan, 0.0, None, None), rows, weights, {}, {}, zeros, importance, fixed)
-    codes = _project(blank, {name: weights[name] for name in names}, warm=None)
+    codes = _project(blank, weights, {name: weights[name] for name in names}, warm=None)
     compressed = _decompress(codes, weights)
     progress = replace(blank.progress, gap=_gap(weights, compressed))
     return replace(blank, codes=codes, compressed=compressed, progress=progress)
@@ -75,7 +76,7 @@ def c_step(state: LCState, weights: Params, mu: float, *, loss: float = math.nan
         The next state, with step counted up.
     """
     weights = {**state.weights, **{name: _own(tensor) for name, tensor in weights.items()}}
-    codes = _project(state, state.shifted(weights, mu), warm=state.codes, mu=mu)
+    codes = _project(state, weights, state.shifted(weights, mu), warm=state.codes, mu=mu)
     compressed = _decompress(codes, weights)
     multipliers = state.multipliers
     if augmented:
@@ -143,15 +144,22 @@ def _is_free(compression: Compression) -> bool:
     return isinstance(compression.of if isinstance(compression, Joint) else compression, Lossless)
 
 
-def _project(state: LCState, points: Params, warm: Codes | None, mu: float = 0.0) -> dict[str, Code]:
-    """Solve the C step row by row; prices, which are in units of the loss, are 2/μ times as high there."""
+def _project(state: LCState, weights: Params, points: Params, warm: Codes | None, mu: float = 0.0) -> dict[str, Code]:
+    """Solve the C step row by row, those last that look at what others take.
+
+    Prices, which are in units of the loss, are 2/μ times as high there.
+    """
     metrics = {name: Diagonal(importance) for name, importance in state.importance.items()}
     codes: dict[str, Code] = {}
-    for row in state.rows:
+    constrained = {name for row in state.rows for name in row.names}
+    free = {name: DenseCode.of(to_numpy(tensor)) for name, tensor in weights.items() if name not in constrained}
+    for row in sorted(state.rows, key=lambda row: row.compression.counts_others):
         own = None if warm is None else {name: warm[name] for name in row.names}
         compression = row.compression.scaled(2 / mu) if mu else row.compression
+        if compression.counts_others:
+            compression = compression.beside(compact({**free, **state.fixed, **codes}))
         codes.update(project(compression, {name: points[name] for name in row.names}, metrics, own))
-    return codes
+    return {name: codes[name] for row in state.rows for name in row.names}
 
 
 def _decompress(codes: Codes, like: Params) -> dict[str, Tensor]:

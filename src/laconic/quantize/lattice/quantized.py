@@ -10,7 +10,7 @@ offsets and, with a trellis, for paths.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -61,6 +61,7 @@ class Quantized:
         bits: of the levels by the tables; what the tables, lanes, scale symbols and names take is beside them.
         assignment: how the integers were chosen.
         lost: Σ (w − ŵ)² of each tensor, whatever its weights count.
+        stretches: of each tensor, the factor of its own step that is best for its integers.
     """
 
     sources: Sequence[Source]
@@ -73,6 +74,7 @@ class Quantized:
     bits: float
     assignment: Assignment
     lost: Sequence[float] = ()
+    stretches: Sequence[float] = ()
 
     @property
     def error(self) -> float:
@@ -144,6 +146,7 @@ class Quantizer:
         stretching: whether the step is refitted to the integers.
         keeping: whether the integers are kept.
         workers: threads that take one tensor after the other.
+        prices: of each tensor what a bit costs, in units of its own step², in place of ``rate``; or none.
     """
 
     sources: Sequence[Source]
@@ -154,6 +157,7 @@ class Quantizer:
     stretching: bool = True
     keeping: bool = True
     workers: Workers = ONE
+    prices: Sequence[float] = ()
 
     def first(self, step: float) -> Quantized:
         """Return the first round: with the code lengths of plain rounding."""
@@ -167,11 +171,12 @@ class Quantizer:
     def round(self, scales: Sequence[Scales], how: Assignment) -> Quantized:
         """Return the best integers for the code lengths, and then the best of all else for these."""
 
-        def rounded(pair: tuple[Source, Scales]) -> Assigned:
-            found = how(*_piece(*pair))
+        def rounded(place: int) -> Assigned:
+            found = self.how(place, how)(*_piece(self.sources[place], scales[place]))
             return found.packed() if self.keeping else replace(found, levels=found.levels[:0])
 
-        return self._settled(scales, self._mapped(rounded, scales), how)
+        places, sizes = range(len(self.sources)), [source.size for source in self.sources]
+        return self._settled(scales, self.workers.map(rounded, places, sizes), how)
 
     def between(self, fine: Quantized, coarse: Quantized, share: float) -> Quantized:
         """Return ``share`` of the finer of two rounds with the same scales and kept integers, then the coarser."""
@@ -248,12 +253,9 @@ class Quantizer:
         price = self.rate * (4 if self.nu else 1)
         return Assignment(step, self.nu, price, smoothed_costs(counts), np.zeros(OFFSETS + 1))
 
-    def _mapped(
-        self, function: Callable[[tuple[Source, Scales]], Assigned], scales: Sequence[Scales]
-    ) -> Iterator[Assigned]:
-        """Give ``function`` of each tensor with its scales."""
-        pairs = list(zip(self.sources, scales, strict=True))
-        return self.workers.map(function, pairs, [source.size for source in self.sources])
+    def how(self, place: int, how: Assignment) -> Assignment:
+        """Return how the integers of one tensor are chosen."""
+        return replace(how, rate=self.prices[place]) if self.prices else how
 
     def _zero(self, step: float) -> float:
         """Return log₂ of the scale of class 0 around a step."""
@@ -290,7 +292,7 @@ class Quantizer:
         alike = all(source.finer == 1 for source in self.sources)
         return Quantized(
             self.sources, scales, levels if self.keeping else None, counts, how.step * stretch, model,
-            distortion * how.step**2 if alike else math.fsum(each), bits, how, lost,
+            distortion * how.step**2 if alike else math.fsum(each), bits, how, lost, _stretches(weighed, offsets),
         )  # fmt: skip
 
 
@@ -319,7 +321,7 @@ class Rehearsal:
         """Return a round, its counts those of the few, bits and distortion those of all."""
         few, sizes = replace(self.quantizer, keeping=False), [len(piece[0]) for piece in self.pieces]
         found = few._settled(
-            self.scales, self.quantizer.workers.map(lambda piece: how(*piece), self.pieces, sizes), how
+            self.scales, few.workers.map(lambda at: few.how(at, how)(*self.pieces[at]), range(len(sizes)), sizes), how
         )
         shares = [source.size / max(size, 1) for source, size in zip(self.quantizer.sources, sizes, strict=True)]
         lost = [share * lost for share, lost in zip(shares, found.lost, strict=True)]
@@ -357,13 +359,26 @@ def missed(moments: np.ndarray, offsets: np.ndarray, stretch: float) -> float:
 
 def _missed_each(moments: Sequence[np.ndarray], offsets: np.ndarray, stretch: float) -> list[float]:
     """Return what `missed` does, for each of several tensors at once."""
-    o = np.zeros(OFFSETS + 1)
-    o[1 : 1 + len(offsets)] = offsets / UNIT
-    left, reached, aligned = _products(np.array(moments).reshape(-1, OFFSETS + 1, 6), o)
+    left, reached, aligned = _products(np.array(moments).reshape(-1, OFFSETS + 1, 6), _moved(offsets))
     each: list[float] = np.maximum(
         left - 2 * (stretch - 1) * (aligned - reached) + (stretch - 1) ** 2 * reached, 0.0
     ).tolist()
     return each
+
+
+def _stretches(moments: Sequence[np.ndarray], offsets: np.ndarray) -> list[float]:
+    """Return for each tensor the factor of its step that is best for its integers; 1 where all of them are 0."""
+    _, reached, aligned = _products(np.array(moments).reshape(-1, OFFSETS + 1, 6), _moved(offsets))
+    good = (reached > 0) & (aligned > 0)
+    stretches: list[float] = np.divide(aligned, reached, out=np.ones(len(reached)), where=good).tolist()
+    return stretches
+
+
+def _moved(offsets: np.ndarray) -> np.ndarray:
+    """Return the offset of each |v| = 0 to 6, in steps."""
+    o = np.zeros(OFFSETS + 1)
+    o[1 : 1 + len(offsets)] = offsets / UNIT
+    return o
 
 
 def _products(moments: np.ndarray, o: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,0 +1,133 @@
+"""Several tensors in so many bytes, each on a step of its own: one price of a bit for all of them.
+
+    min over v, o, tables   Σ_t Σ_i h_ti (w_ti − ŵ_ti)²   subject to   bytes of the file ≤ size
+
+Where the error is least for its bytes, a bit buys the same everywhere: that is the price, and what is searched for.
+Equal steps follow from it where cells are small. Where nearly all weights are 0 the price of a bit is many times the
+square of a step, and steps are those of the weights that are left: they are given, and refitted to the integers.
+
+Source: Chou, Lookabaugh & Gray, "Entropy-constrained vector quantization" (IEEE Trans. ASSP 37, 1989).
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from operator import itemgetter
+
+import numpy as np
+
+from laconic.format.codes.grid import GridCode
+from laconic.format.codes.streams import Values
+from laconic.quantize.lattice.quantized import SLOPE, Quantized, Quantizer
+from laconic.quantize.lattice.source import Source
+
+Measure = Callable[[Mapping[str, GridCode]], int]
+"""Codes of the tensors → bytes of the file with them."""
+
+SAMPLE = 1 << 19
+"""Weights on which prices and steps are tried; of fewer all."""
+
+_ROUNDS, _TRIALS, _MOST = 3, 6, 20  # that learn code lengths; files that are written, and until one is small enough
+_HALVINGS = 12  # of the octaves that hold a price, or a step
+_FARTHEST = 64.0  # octaves that are gone at a time until there are such
+_NEAR = 0.002  # of the size: near enough from below
+
+
+def level_step(sources: Sequence[Source], size: int, measure: Measure, nu: int) -> float:
+    """Return the one step of all tensors whose file has ``size`` bytes, at the price of small cells: the water level.
+
+    Args:
+        sources: tensors with weights.
+        size: bytes that the file may have.
+        measure: of codes.
+        nu: 2^ν states of the trellis; 0 for none.
+    """
+    count = max(sum(source.size for source in sources), 1)
+    mean = sum(float(s.importances.sum()) if len(s.importances) else s.size for s in sources) / count
+    price = SLOPE * (mean or 1.0) * (4 if nu else 1)
+
+    def over(octaves: float) -> float:
+        step = 2.0**octaves
+        rehearsal = Quantizer(sources, nu, price).rehearsal(step, SAMPLE)
+        how = rehearsal.first(step).learned(step)
+        trial = rehearsal.round(replace(how, rate=price))
+        return float(trial.file_bytes + _beside(trial, measure) - size)
+
+    return float(2.0 ** _least(over, 0.0))
+
+
+def within(
+    sources: Sequence[Source], steps: Sequence[float], size: int, measure: Measure, nu: int
+) -> dict[str, GridCode]:
+    """Return nearly the best codes whose file has at most ``size`` bytes, or those of zeros where these take more.
+
+    Args:
+        sources: tensors with weights.
+        steps: the width of a level of each; the codes have those next to them that are best for the integers.
+        size: bytes that the file may have.
+        measure: of codes.
+        nu: 2^ν states of the trellis; 0 for none.
+    """
+    narrowed = [replace(source, finer=1 / step) for source, step in zip(sources, steps, strict=True)]
+    plain = Quantizer(narrowed, nu, stretching=False)
+    rehearsal = plain.rehearsal(1.0, SAMPLE)
+    how = plain.rounding(rehearsal.scales, rehearsal.pieces, 1.0)
+
+    def at(octaves: float) -> Quantizer:
+        return replace(plain, prices=[2.0**octaves / step**2 for step in steps])
+
+    def tried(octaves: float) -> Quantized:
+        return replace(rehearsal, quantizer=at(octaves)).round(how)
+
+    def excess(beside: float, octaves: float) -> float:
+        return float(tried(octaves).file_bytes + beside - size)
+
+    octaves, beyond, trials = math.log2(SLOPE * min(steps) ** 2), 0.0, list[tuple[int, dict[str, GridCode]]]()
+    for number in range(_MOST):
+        beside = _beside(tried(octaves), measure) + beyond
+        octaves = _least(partial(excess, beside), octaves)
+        quantized, expected = at(octaves).round(rehearsal.scales, how), size + excess(beside, octaves)
+        codes = _coded(quantized)
+        taken = measure(codes)
+        trials.append((taken, codes))
+        if number >= _ROUNDS and size * (1 - _NEAR) <= taken <= size:
+            break
+        inside = [trial for trial in trials if trial[0] <= size]
+        if number >= _TRIALS and inside:
+            break
+        beyond += taken - expected + (0 if inside else number)
+        how = quantized.learned(1.0) if number < _ROUNDS else how
+    inside = [trial for trial in trials if trial[0] <= size]
+    return (max(inside, key=itemgetter(0)) if inside else min(trials, key=itemgetter(0)))[1]
+
+
+def _coded(quantized: Quantized) -> dict[str, GridCode]:
+    """Return the codes, with the step for each tensor that is best for its integers."""
+    steps = (s / source.finer for s, source in zip(quantized.stretches, quantized.sources, strict=True))
+    codes = quantized.codes()
+    return {
+        n: replace(code, step=Values(np.array([step]))) for (n, code), step in zip(codes.items(), steps, strict=True)
+    }
+
+
+def _beside(quantized: Quantized, measure: Measure) -> float:
+    """Return the bytes of the file that are neither levels nor their tables."""
+    return float(measure(quantized.frames()) - len(quantized.model.pack()))
+
+
+def _least(excess: Callable[[float], float], start: float) -> float:
+    """Return nearly the least number at which a falling function is not above 0, looked for from ``start`` on."""
+    near, stretch, above = start, 1.0, excess(start) > 0
+    while True:
+        far = near + stretch if above else near - stretch
+        if (excess(far) > 0) != above:
+            break
+        near, stretch = far, 2 * stretch
+        if stretch > _FARTHEST:
+            return far
+    low, high = min(near, far), max(near, far)
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if excess(middle) > 0 else (low, middle)
+    return high
