@@ -33,6 +33,7 @@ _HOME = {
     "NuclearNorm": "csteps.nuclear_norm",
     "Tucker": "csteps.tucker",
     "UniformGrid": "csteps.uniform_grid",
+    "WithinBytes": "csteps.within_bytes",
     "Diagonal": "theory.metric",
     "Unit": "theory.metric",
     "LaconicError": "errors",
@@ -86,6 +87,7 @@ if TYPE_CHECKING:
     from laconic.csteps.priced_pruning import PricedPruning as PricedPruning
     from laconic.csteps.tucker import Tucker as Tucker
     from laconic.csteps.uniform_grid import UniformGrid as UniformGrid
+    from laconic.csteps.within_bytes import WithinBytes as WithinBytes
     from laconic.errors import LaconicError as LaconicError
     from laconic.format.container import open as open
     from laconic.lc.learning import Training as Training

@@ -16,7 +16,7 @@ from laconic.format import container
 from laconic.format.compact import compact
 from laconic.insight.ledger import REFERENCE_BYTES
 from laconic.lc.baselines import direct
-from laconic.lc.budgeted import buffers_told, shared_out, within
+from laconic.lc.budgeted import buffers_told, notes_of, shared_out, within
 from laconic.lc.damage import left
 from laconic.lc.finetune import FineTuning
 from laconic.lc.learning import Training
@@ -171,15 +171,18 @@ def compress(
     state, folder = _resumed(resume, effort)
     if training is not None and asked is None and effort == "direct":
         raise PlanError("training goes with effort 'train': a plan or a compression, and a task with training data")
-    if quality not in QUALITIES or (quality != "default" and not budget):
-        raise PlanError(f"quality is one of {', '.join(QUALITIES)}, and goes with a budget; not {quality!r}")
+    if quality not in QUALITIES or (quality != "default" and (not budget or effort == "train")):
+        raise PlanError(
+            f"quality is one of {', '.join(QUALITIES)}, and goes with a budget that is met without training; "
+            f"not {quality!r}"
+        )
     given = all_params_of(network) if isinstance(network, nn.Module) else dict(network)
     for name, tensor in given.items():
         require_storable(name, tensor)
     module = network if isinstance(network, nn.Module) else task and task.module
     whole = untied(given, task.module if task else None)
     reference = checkpoint_size(whole.params)
-    notes = {REFERENCE_BYTES: str(reference), **(task.metadata if task else {}), **(metadata or {})}
+    notes = notes_of(task, {REFERENCE_BYTES: str(reference), **(metadata or {})})
     buffers = buffers_of(module) if module else set[str]()
     plan = plan.on(module) if isinstance(plan, Plan) else weights_only(plan, whole.params, buffers)
     if importance is not None:
@@ -198,13 +201,7 @@ def compress(
         )  # fmt: skip
         notes |= told.record
         return Result(fitted.codes, notes, fitted=fitted, signals=fitted.signals, calibration=told)
-    if budget and effort == "train" and task is not None:
-        notes |= buffers_told(whole, buffers)
-        plan, moving = replace(plan, importance=None), trainable(task.module, whole.params)
-        plan = shared_out(whole, budget, plan, moving, notes, buffers=buffers, reference_bytes=reference)
-        result = _trained(whole, plan, task, metrics, training or Training(), notes, seed, state, watch)
-        return replace(result, asked=budget)
-    if budget:
+    if budget and effort == "direct":
         notes |= buffers_told(whole, buffers)
         fitted = within(
             whole, budget, plan, QUALITIES[quality], notes, buffers=buffers,
@@ -213,9 +210,13 @@ def compress(
         kept = left(whole, fitted.codes, module, fitted.signals)
         result = Result(fitted.codes, notes, fitted=fitted, signals=kept)
         return recalibrated(result, whole, task, recalibrate, seed)
+    if budget and task is not None:
+        notes |= buffers_told(whole, buffers)
+        plan = shared_out(whole, budget, plan, task, notes, buffers=buffers)
     plan, whole = plan.settled(whole, metrics, alike=effort == "direct")
     if effort == "train" and task is not None:
-        return _trained(whole, plan, task, metrics, training or Training(), notes, seed, state, watch)
+        result = _trained(whole, plan, task, metrics, training or Training(), notes, seed, state, watch)
+        return replace(result, asked=budget)
     with plan.advising():
         codes = {name: code for group in direct(whole.params, plan, metrics) for name, code in group.items()}
     codes = compact({name: codes[name] for name in whole.params})

@@ -2,7 +2,16 @@
 
 import numpy as np
 
-from laconic import AdaptiveCodebook, FixedAssignments, FixedCodebook, Joint, KeepLargest, LowRank, UniformGrid
+from laconic import (
+    AdaptiveCodebook,
+    FixedAssignments,
+    FixedCodebook,
+    Joint,
+    KeepLargest,
+    LowRank,
+    UniformGrid,
+    WithinBytes,
+)
 from laconic.csteps.fixed_assignments import Hashed
 from laconic.csteps.fixed_codebook import BINARY, TERNARY, powers_of_two
 
@@ -92,6 +101,12 @@ QUANTIZATION: tuple[Case, ...] = (
     *alone("grid-rows", UniformGrid(bits=3, rows=True), TENSORS, weighted=True, **SOUGHT),
     *together("joint-trellis-rows", Joint(UniformGrid(bits=2, states=8, rows=True)), SEVERAL, **SOUGHT),
     *together("joint-trellis", Joint(UniformGrid(bits=2, states=8, scales=True)), SEVERAL, **SOUGHT),
+    *alone("within300", WithinBytes(300), TENSORS, weighted=True, **SOUGHT),
+    *alone("within300-trellis", WithinBytes(300, states=4), FEW, weighted=False, **SOUGHT),
+    *together("each-within", WithinBytes(250), SEVERAL, **SOUGHT),
+    *together("joint-within", Joint(WithinBytes(300)), SEVERAL, **SOUGHT),
+    *together("joint-within-mixed", Joint(WithinBytes(400)), MIXED, **SOUGHT),
+    Case("no-tensors-within", Joint(WithinBytes(100)), {}, **SOUGHT),
     Case("no-tensors-grid", Joint(UniformGrid(bits=3)), {}, **SOUGHT),
     Case("no-tensors", Joint(AdaptiveCodebook(2)), {}),
 )

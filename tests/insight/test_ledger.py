@@ -29,6 +29,7 @@ from laconic import (
     PricedPruning,
     Tucker,
     UniformGrid,
+    WithinBytes,
 )
 from laconic.csteps.catalogue import COMPRESSIONS
 from laconic.csteps.fixed_assignments import Hashed
@@ -55,6 +56,7 @@ COMPRESSED = {
     "rank": LowRank(7),
     "rank and more": LowRank(7, left=AdaptiveCodebook(8), right=KeepLargest(0.5)),
     "grid": UniformGrid(bits=2.5),
+    "within": Joint(WithinBytes(20_000)),
     "shared grid": Joint(UniformGrid(step=0.02, rate=0.1)),
     "sum": Additive((AdaptiveCodebook(2), KeepLargest(0.01))),
     "given values": FixedCodebook((-1.0, 0.0, 1.0)),

@@ -34,6 +34,7 @@ from laconic import (
     Lossless,
     LowRank,
     UniformGrid,
+    WithinBytes,
 )
 from laconic.errors import PlanError, WeightsError
 from laconic.format.codes import Code, CodebookCode, DenseCode, LowRankCode, SparseCode, Symbols, Values
@@ -84,6 +85,7 @@ COMPRESSIONS = {
     "rank of codebooks": LowRank(2, left=AdaptiveCodebook(3), right=AdaptiveCodebook(3)),
     "rank of sparse codebooks": LowRank(2, left=KeepLargest(0.6, values=AdaptiveCodebook(2)), right=KeepLargest(0.8)),
     "grid": UniformGrid(bits=2),
+    "within": WithinBytes(140),
     "scaled": FixedCodebook((-1, 0, 1)),
     "scaled groups": FixedCodebook((-1, 0, 1), group=4),
     "codebooks of rows": AdaptiveCodebook(2, rows=True),

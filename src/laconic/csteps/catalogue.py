@@ -22,6 +22,7 @@ from laconic.csteps.nuclear_norm import NuclearNorm
 from laconic.csteps.priced_pruning import PricedPruning
 from laconic.csteps.tucker import Tucker
 from laconic.csteps.uniform_grid import UniformGrid
+from laconic.csteps.within_bytes import WithinBytes
 
 COMPRESSIONS: tuple[type[Compression], ...] = (
     Lossless,
@@ -38,6 +39,7 @@ COMPRESSIONS: tuple[type[Compression], ...] = (
     KeepNOfM,
     LowRank,
     UniformGrid,
+    WithinBytes,
     Joint,
     Additive,
     Choice,

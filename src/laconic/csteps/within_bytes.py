@@ -20,8 +20,24 @@ from laconic.quantize.lattice import Source, prepare
 from laconic.quantize.lattice.priced import level_step, within
 from laconic.theory.metric import Metrics
 
-_FINEST = 2.0**-28
-"""Of the largest weight: no integer has more than 30 bits."""
+_FINEST = 2.0**-10
+"""Of the largest weight: what larger integers cost has no price (`laconic.format.coding.fitting.MAGNITUDES`)."""
+
+
+@final
+@dataclass(frozen=True)
+class Rest:
+    """What a file holds beside the tensors that are quantized.
+
+    Args:
+        codes: of its other tensors; `WithinBytes.beside` gives them.
+        metadata: text.
+        names: every name of the file, in its order, with the one of its tensor, where a tensor has several.
+    """
+
+    codes: Mapping[str, Code] = field(default_factory=dict)
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
 
 
 @final
@@ -47,11 +63,9 @@ class WithinBytes(Compression):
     quantization" (IEEE Trans. ASSP 37, 1989), for the C step at a price.
 
     Args:
-        size: bytes of the file.
+        size: bytes of the file: of one with these tensors alone, or of that which ``rest`` says.
         states: of the trellis: 4, 8, 16, 32 or 64; 1 for none, which is as good below a bit a weight.
-        metadata: text that the file has.
-        names: every name of the file, in its order, with the one of its tensor, where a tensor has several.
-        others: codes of the other tensors of the file (`beside`).
+        rest: what else the file holds, where it is to be counted.
 
     Raises:
         PlanError: when an argument is out of range.
@@ -64,9 +78,7 @@ class WithinBytes(Compression):
 
     size: int
     states: int = 1
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    names: Mapping[str, str] = field(default_factory=dict)
-    others: Mapping[str, Code] = field(default_factory=dict)
+    rest: Rest | None = None
 
     def __post_init__(self) -> None:
         if self.size < 1:
@@ -110,7 +122,7 @@ class WithinBytes(Compression):
         else:
             spread = dict.fromkeys(scaled, _spread(scaled))
             steps = dict.fromkeys(scaled, level_step(sources(spread), self.size, measure, nu))
-        steps = {name: max(step, _FINEST) for name, step in steps.items()}
+        steps = {name: max(step, _FINEST * float(np.abs(scaled[name]).max(initial=0))) for name, step in steps.items()}
         new = wide(within(sources(steps), list(steps.values()), self.size, measure, nu))
         if (taken := self.bytes(new)) > self.size:
             raise PlanError(
@@ -124,18 +136,19 @@ class WithinBytes(Compression):
 
     def beside(self, codes: Codes) -> "WithinBytes":
         """Return the same for a file that holds these codes, too."""
-        return replace(self, others=codes)
+        return self if self.rest is None else replace(self, rest=replace(self.rest, codes=codes))
 
     @property
     def counts_others(self) -> bool:
-        """Whether what other tensors take matters: it does."""
-        return True
+        """Whether the size is that of the whole file."""
+        return self.rest is not None
 
     def bytes(self, codes: Codes) -> int:
         """Return the bytes of the file with these codes."""
-        whole = {**self.others, **codes}
-        named = {name: whole[first] for name, first in self.names.items() if first in whole} if self.names else whole
-        return container.bits(named, self.metadata) // 8
+        rest = self.rest or Rest()
+        whole = {**rest.codes, **codes}
+        named = {name: whole[first] for name, first in rest.names.items() if first in whole} if rest.names else whole
+        return container.bits(named, rest.metadata) // 8
 
 
 def _exponent(arrays: Mapping[str, np.ndarray]) -> int:

@@ -1,15 +1,15 @@
 """A budget beside a plan: the plan's rows take their bytes first, and all other weights share what remains."""
 
 import json
-from collections.abc import Collection, Container, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from laconic.csteps.joint import Joint
 from laconic.csteps.lossless import Lossless
-from laconic.csteps.within_bytes import WithinBytes
+from laconic.csteps.within_bytes import Rest, WithinBytes
 from laconic.errors import PlanError
 from laconic.format.compact import compact
-from laconic.insight.ledger import BUFFERS
+from laconic.insight.ledger import BUFFERS, REFERENCE_BYTES
 from laconic.lc.baselines import projected
 from laconic.models.params import Arrays, is_float, to_numpy
 from laconic.models.ties import Untied
@@ -18,6 +18,8 @@ from laconic.plans.plan import Plan, Row
 from laconic.quantize.budget import Apart, Budget, Fitted, Tools, fit, survey
 from laconic.quantize.budget.search import Watch
 from laconic.theory.metric import Metrics, importances_of
+from laconic.training.loop import trainable
+from laconic.training.task import Task
 
 
 def buffers_told(network: Untied, buffers: Collection[str]) -> dict[str, str]:
@@ -28,15 +30,20 @@ def buffers_told(network: Untied, buffers: Collection[str]) -> dict[str, str]:
     return {BUFFERS: json.dumps(names, ensure_ascii=False)} if names else {}
 
 
+def notes_of(task: Task | None, metadata: Mapping[str, str]) -> dict[str, str]:
+    """Return the metadata of the file, always in one order, for its bytes are counted."""
+    first = {REFERENCE_BYTES: metadata[REFERENCE_BYTES], **(task.metadata if task else {})}
+    return {**first, **metadata}
+
+
 def shared_out(
     network: Untied,
     budget: Budget,
     plan: Plan,
-    moving: Container[str],
+    task: Task,
     metadata: Mapping[str, str],
     *,
     buffers: Collection[str] = (),
-    reference_bytes: int | None = None,
 ) -> Plan:
     """Return the plan for training within a budget: a row more takes all that training moves and no pattern names.
 
@@ -46,17 +53,17 @@ def shared_out(
         network: each tensor once.
         budget: bytes, bits or a ratio of the whole file.
         plan: what some tensors get.
-        moving: names of the tensors that training moves.
-        metadata: text that the file will have.
+        task: what it is trained on.
+        metadata: text that the file will have, with the size of the uncompressed one.
         buffers: names that are a module's buffers, which are no weights.
-        reference_bytes: of the uncompressed file, for a ratio.
 
     Raises:
         PlanError: when the plan does not fit, names everything, or leaves weights that training does not move.
     """
     rows, (tensors, only) = plan.resolve(network.params, network.names), (Arrays(network.params), network.only(buffers))
     sizes = {name: survey(name, tensors[name], "buffer" if name in only else "settled").weights for name in tensors}
-    size = budget.bytes(sum(sizes.values()), reference_bytes)
+    size = budget.bytes(sum(sizes.values()), int(metadata[REFERENCE_BYTES]))
+    moving = set(trainable(task.module, network.params))
     unnamed = [name for row in rows[len(plan.tensors) :] for name in row.names]
     lossless = isinstance(plan.rest, Lossless)
     free = [name for name in unnamed if is_float(network.params[name]) and name in moving and (lossless or sizes[name])]
@@ -70,7 +77,7 @@ def shared_out(
         )
     if not free:
         raise PlanError(f"the plan leaves no tensor that training moves for {budget}; leave the budget out")
-    whole = Joint(WithinBytes(size, metadata=dict(metadata), names=network.names))
+    whole = Joint(WithinBytes(size, rest=Rest(metadata=dict(metadata), names=network.names)))
     return replace(plan, tensors={**plan.tensors, ", ".join(map(fnmatch_escape, free)): whole})
 
 

@@ -8,8 +8,8 @@ from laconic.errors import PlanError
 from laconic.lc.baselines import iterated_direct
 from laconic.lc.finetune import FINE_TUNING, FineTuning
 from laconic.lc.l_step import LearningStep
-from laconic.lc.points import looked_at
-from laconic.lc.schedule import Adaptive, Schedule
+from laconic.lc.points import budget_of, looked_at
+from laconic.lc.schedule import Adaptive, Geometric, Schedule
 from laconic.lc.state import LCState
 from laconic.lc.steps import run
 from laconic.training.optimization import Optimization
@@ -58,13 +58,21 @@ class Training:
         if self.method not in METHODS:
             raise PlanError(f"method is one of {', '.join(METHODS)}, not {self.method!r}")
 
-    def schedule(self, task: Task) -> Schedule:
-        """Return the schedule of μ; with ``mu`` not given, it goes by the number of training batches."""
+    def schedule(self, task: Task, *, within: bool = False) -> Schedule:
+        """Return the schedule of μ; with ``mu`` not given, it goes by the number of training batches.
+
+        Args:
+            task: what is trained.
+            within: whether a budget is met: then nearly all weights are 0, and few choices that move are the ones that
+                matter, so that μ always grows slowly.
+        """
         mu = self.mu
         if mu is None:
             batches = task.count("train")
             time = self.l_step.epochs * batches * self.l_step.lr / (1 - _MOMENTUM)
             mu = self.pull / max(time, self.l_step.lr)
+        if within:
+            return Geometric(mu, self.growth, self.steps, self.tolerance)
         return Adaptive(mu, self.steps, self.growth, self.fast, tolerance=self.tolerance)
 
     def path(self, state: LCState, task: Task, seed: int) -> Iterator[LCState]:
@@ -90,7 +98,7 @@ class Training:
             return iter([state])
         if self.method == "idc":
             return iterated_direct(state, l_step, self.steps - state.progress.step)
-        return run(state, l_step, self.schedule(task), augmented=self.augmented)
+        return run(state, l_step, self.schedule(task, within=budget_of(state) is not None), augmented=self.augmented)
 
 
 _MOMENTUM = 0.9

@@ -17,7 +17,7 @@ def looked_at(state: LCState, task: Task) -> LCState:
 
     A path without a budget is returned as it is; where the task has no validation split, the last point is the best.
     """
-    budget = _budget(state)
+    budget = budget_of(state)
     if budget is None:
         return state
     codes = compact(state.all_codes)
@@ -34,7 +34,7 @@ def finished(state: LCState, tuned: Mapping[str, Code], task: Task) -> dict[str,
 
     Within a budget they may be too large, too, for the numbers that are tuned are not those that were counted.
     """
-    codes, budget = compact(tuned), _budget(state)
+    codes, budget = compact(tuned), budget_of(state)
     if budget is None or state.best is None:
         return codes
     if budget.bytes(codes) > budget.size:
@@ -45,10 +45,10 @@ def finished(state: LCState, tuned: Mapping[str, Code], task: Task) -> dict[str,
     return codes if better else dict(state.best.codes)
 
 
-def _budget(state: LCState) -> WithinBytes | None:
+def budget_of(state: LCState) -> WithinBytes | None:
     """Return the compression that the file's size is asked of, if there is one, beside nothing."""
     inner = (row.compression.of for row in state.rows if isinstance(row.compression, Joint))
-    return next((one.beside({}) for one in inner if isinstance(one, WithinBytes)), None)
+    return next((one.beside({}) for one in inner if isinstance(one, WithinBytes) and one.counts_others), None)
 
 
 def _score(validation: Mapping[str, float] | None) -> tuple[float, float]:

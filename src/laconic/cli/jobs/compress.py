@@ -25,7 +25,7 @@ from laconic.format.files import sha256
 from laconic.format.signatures import kind_of_file
 from laconic.insight.ledger import REFERENCE_BYTES
 from laconic.lc.baselines import direct
-from laconic.lc.budgeted import buffers_told, within
+from laconic.lc.budgeted import buffers_told, notes_of, shared_out, within
 from laconic.lc.damage import left
 from laconic.lc.finetune import FINE_TUNING
 from laconic.lc.learning import Training
@@ -118,8 +118,7 @@ def compress(job: Job, say: Output) -> None:
     plan = plan and plan.on(task and task.module)
     whole = untied(params, task.module if task else None)
     if task is not None and job.effort is options.Effort.train:
-        assert plan is not None, "a budget is for direct compression"
-        _by_training(job, say, plan, whole, task, notes)
+        _by_training(job, say, budget, plan or Plan({}), whole, task, notes)
         return
     if task is not None and budget and calibrating:
         _by_calibration(job, say, budget, whole, task, notes)
@@ -193,10 +192,15 @@ def _by_calibration(
 
 
 def _by_training(
-    job: Job, say: Output, plan: Plan, network: Untied, task: Task, notes: Mapping[str, str]
+    job: Job, say: Output, budget: Budget | None, plan: Plan, network: Untied, task: Task, notes: Mapping[str, str]
 ) -> None:  # fmt: skip
     """Compress by training, from the start or from a checkpoint on."""
     of, run = job.training, job.run
+    notes = notes_of(task, notes)
+    if budget:
+        buffers = buffers_of(task.module)
+        notes |= buffers_told(network, buffers)
+        plan = shared_out(network, budget, plan.keeping(job.which.lossless or []), task, notes, buffers=buffers)
     network = replace(network, params=typed_as(task.module, network.params))
     how = Training(
         of.method.value, of.steps, Optimization(of.epochs, of.lr, weight_decay=of.weight_decay), of.lr_decay, mu=of.mu,
@@ -207,12 +211,13 @@ def _by_training(
     if not resume and job.checkpoint.is_dir():  # of a calibration; a file is replaced by the first state
         cleared(job.checkpoint)
     chosen = {**values(job.rows), **values(of), "--plan": "" if job.rows.plan is None else repr(plan)}
+    chosen |= {**values(job.budget), "--lossless": job.which.lossless} if budget else {}
     chosen |= {"--importance": repr(plan.importance)} if plan.importance else {}
     running = Run(say, job.checkpoint, job.labels(task, chosen), resume, job.output, run.force)
     with resumable(job.output, job.checkpoint):
         metrics = _metrics(say, plan, task, network.params)
         plan, network = plan.settled(network, alike=False)
-        result = running.compress(network.params, plan, task, how, notes, run.seed, metrics)
+        result = replace(running.compress(network.params, plan, task, how, notes, run.seed, metrics), asked=budget)
         report(say, result, Written(job.output, run.force, run.resume), task, table=job.table)
         interrupts.finish()
     cleared(job.checkpoint)  # not before all is said: who is interrupted has not seen the figures
@@ -271,9 +276,14 @@ def _budget(job: Job) -> Budget | None:
     training = job.effort is options.Effort.train
     if len(named) > 1:
         raise PlanError(f"{', '.join(named)}: a budget is named once")
-    if named and not planned and not training:
+    if training and not named and not planned and not job.rows.plan:
+        raise PlanError("--effort train needs to know what to make: a size, as --size 10KB, or --codebook, --keep, ...")
+    if named and not planned:
         if job.effort is not options.Effort.calibrate and {"--max-kl", "--max-drop"} & {*named}:
             raise PlanError(f"{named[0]} needs --effort calibrate, which runs the network; weights alone do not tell")
+        if training and ("--snr" in named or job.budget != limits):
+            option = "--snr" if "--snr" in named else "--quality"
+            raise PlanError(f"{option} is of the weights as they are, which --effort train moves: name a size, or bits")
         return Budget(
             bits=limits.bits,
             size=limits.size,
@@ -284,9 +294,8 @@ def _budget(job: Job) -> Budget | None:
         )
     if planned or job.rows.plan or training:
         idle = [*named, *(["--quality"] if job.budget != limits else [])]
-        if idle and (planned or training):
-            beside = ", ".join(planned) or "--effort train"
-            raise PlanError(f"{idle[0]} does not go with {beside}: a budget says it all")
+        if idle and planned:
+            raise PlanError(f"{idle[0]} does not go with {', '.join(planned)}: a budget says it all")
         if idle or job.which.lossless:
             alone = idle[0] if idle else "--lossless"
             raise PlanError(f"{alone} goes with a budget: name one, as --bits 4; or give what stays a row in a --plan")

@@ -61,6 +61,7 @@ def report(
             "meter": measure and measure.record(),
         },
         "recalibration": result.recalibration and vars(result.recalibration),
+        "asked": result.asked and str(result.asked),
     }  # fmt: skip
     fitted = result.fitted
     if fitted:
@@ -79,6 +80,8 @@ def _lines(
     first = f"wrote {path}: {in_bytes(account.file_bytes)}, "
     first += f"{account.ratio:.2f}× smaller" if account.ratio else ""
     fitted = result.fitted
+    if result.asked:
+        first += f"; asked {result.asked}"
     if fitted:
         first += f"; asked {fitted.budget}, {fitted.bits_per_weight or 0:.3f} bits per weight"
         first += "" if result.calibration else f" at {fitted.snr:.2f} dB"  # it is not what calibration looks at

@@ -151,7 +151,9 @@ def described(state: LCState, how: Training) -> str:
     if state.tuning is not None:
         return f"fine-tuning, epoch {state.tuning.epoch}/{how.finetune.epochs}, loss {state.tuning.loss:.4f}"
     text = f"step {progress.step}/{how.steps}, μ {progress.mu:.2g}, loss {progress.loss:.4f}, gap {progress.gap:.3f}"
-    return text + ("" if progress.changed is None else f", {progress.changed:.2%} moved")
+    text += "" if progress.changed is None else f", {progress.changed:.2%} moved"
+    judged = [f"{name} {value:.4g}" for name, value in (progress.validation or {}).items()]
+    return text + (f"; on validation {', '.join(judged)}" if judged else "")
 
 
 def _epochs(state: LCState, how: Training) -> int:

@@ -6,6 +6,7 @@ from laconic.csteps.adaptive_codebook import AdaptiveCodebook
 from laconic.csteps.fixed_assignments import FixedAssignments, Hashed
 from laconic.csteps.fixed_codebook import BINARY, TERNARY, FixedCodebook, powers_of_two
 from laconic.csteps.uniform_grid import UniformGrid
+from laconic.csteps.within_bytes import WithinBytes
 from laconic.plans.techniques.technique import Option, Technique
 from laconic.theory.metric import Diagonal, Quartic, Unit
 
@@ -139,5 +140,15 @@ QUANTIZATION = (
         },
         example={"grid_bits": 3.0},
         exact=False,
+    ),
+    Technique(
+        key="within_bytes",
+        line="tensors take so many bytes together: integers on steps of their own, at one price of a bit",
+        compression=WithinBytes,
+        build=lambda options: WithinBytes(options.pop("within_bytes"), **options),
+        options={"within_bytes": Option(int, "bytes of a file"), "states": _LATTICE["states"]},
+        example={"within_bytes": 500},
+        exact=False,
+        say=lambda one: None if one.rest else {"within_bytes": one.size, "states": one.states},
     ),
 )

@@ -30,7 +30,7 @@ SAMPLE = 1 << 19
 
 _ROUNDS, _TRIALS, _MOST = 3, 6, 20  # that learn code lengths; files that are written, and until one is small enough
 _HALVINGS = 12  # of the octaves that hold a price, or a step
-_FARTHEST = 64.0  # octaves that are gone at a time until there are such
+_STEPS, _PRICES = (-9.0, 4.0), (-80.0, 60.0)  # octaves between which they lie: larger integers have no price
 _NEAR = 0.002  # of the size: near enough from below
 
 
@@ -54,7 +54,7 @@ def level_step(sources: Sequence[Source], size: int, measure: Measure, nu: int) 
         trial = rehearsal.round(replace(how, rate=price))
         return float(trial.file_bytes + _beside(trial, measure) - size)
 
-    return float(2.0 ** _least(over, 0.0))
+    return float(2.0 ** _least(over, 0.0, _STEPS))
 
 
 def within(
@@ -86,7 +86,7 @@ def within(
     octaves, beyond, trials = math.log2(SLOPE * min(steps) ** 2), 0.0, list[tuple[int, dict[str, GridCode]]]()
     for number in range(_MOST):
         beside = _beside(tried(octaves), measure) + beyond
-        octaves = _least(partial(excess, beside), octaves)
+        octaves = _least(partial(excess, beside), octaves, _PRICES)
         quantized, expected = at(octaves).round(rehearsal.scales, how), size + excess(beside, octaves)
         codes = _coded(quantized)
         taken = measure(codes)
@@ -116,16 +116,22 @@ def _beside(quantized: Quantized, measure: Measure) -> float:
     return float(measure(quantized.frames()) - len(quantized.model.pack()))
 
 
-def _least(excess: Callable[[float], float], start: float) -> float:
-    """Return nearly the least number at which a falling function is not above 0, looked for from ``start`` on."""
+def _least(excess: Callable[[float], float], start: float, ends: tuple[float, float]) -> float:
+    """Return nearly the least number at which a falling function is not above 0, or the end that is nearest to it.
+
+    Args:
+        excess: the function.
+        start: where it is looked for first.
+        ends: between which it is.
+    """
     near, stretch, above = start, 1.0, excess(start) > 0
     while True:
-        far = near + stretch if above else near - stretch
+        far = min(max(near + stretch if above else near - stretch, ends[0]), ends[1])
         if (excess(far) > 0) != above:
             break
-        near, stretch = far, 2 * stretch
-        if stretch > _FARTHEST:
+        if far in ends:
             return far
+        near, stretch = far, 2 * stretch
     low, high = min(near, far), max(near, far)
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
