@@ -97,7 +97,8 @@ def compress(
             modules in a plan are those of the network, or else of the task's module.
         task: loss and training data; ``effort="train"`` needs both.
         effort: "direct" projects the weights once (seconds); "calibrate" meets a budget by what layers read in some
-            inputs, without labels (minutes); "train" runs the LC algorithm. What the arguments allow, without:
+            inputs, without labels (minutes); "train" runs the LC algorithm, of which with a budget (a size, bits or a
+            ratio) every C step is a file within it. What the arguments allow, without:
             "calibrate" where there is a ``calibration``, "train" for a plan or a compression and a task with training
             data, and "direct" else.
         bits: a budget by its own name: ``bits=3`` is ``budget=Budget(bits=3)``.
@@ -141,8 +142,8 @@ def compress(
 
     Raises:
         PlanError: when the plan does not fit, or ``effort="train"``, an importance or ``recalibrate`` has no
-            task, or when there are no running statistics to recalibrate; for two budgets, and for a budget and
-            ``effort="train"``.
+            task, or when there are no running statistics to recalibrate; for two budgets, and for one that cannot be
+            met: it says what can.
         DataError: when the task has fewer than two times ``recalibrate`` training samples, or the folder to resume from
             is that of a run with other arguments.
         UnsupportedMetric: when a compression, or a budget, cannot honour the metric of its tensor.
@@ -171,11 +172,7 @@ def compress(
     state, folder = _resumed(resume, effort)
     if training is not None and asked is None and effort == "direct":
         raise PlanError("training goes with effort 'train': a plan or a compression, and a task with training data")
-    if quality not in QUALITIES or (quality != "default" and (not budget or effort == "train")):
-        raise PlanError(
-            f"quality is one of {', '.join(QUALITIES)}, and goes with a budget that is met without training; "
-            f"not {quality!r}"
-        )
+    _require_quality(quality, budget, effort)
     given = all_params_of(network) if isinstance(network, nn.Module) else dict(network)
     for name, tensor in given.items():
         require_storable(name, tensor)
@@ -189,8 +186,8 @@ def compress(
         plan = replace(plan, importance=Importance(importance) if isinstance(importance, str) else importance)
     metrics = plan.metrics(task, whole.params) if metrics is None and state is None else metrics
     metrics = metrics and {whole.names.get(name, name): metric for name, metric in metrics.items()}
+    notes |= buffers_told(whole, buffers) if budget else {}
     if budget and effort == "calibrate":
-        notes |= buffers_told(whole, buffers)
         if task is None and module is None:
             raise PlanError("effort 'calibrate' runs the network: give the module, not its weights alone, or a task")
         how_many = SAMPLES if samples is None else samples
@@ -202,7 +199,6 @@ def compress(
         notes |= told.record
         return Result(fitted.codes, notes, fitted=fitted, signals=fitted.signals, calibration=told)
     if budget and effort == "direct":
-        notes |= buffers_told(whole, buffers)
         fitted = within(
             whole, budget, plan, QUALITIES[quality], notes, buffers=buffers,
             metrics=metrics, reference_bytes=reference, threads=threads,
@@ -211,7 +207,6 @@ def compress(
         result = Result(fitted.codes, notes, fitted=fitted, signals=kept)
         return recalibrated(result, whole, task, recalibrate, seed)
     if budget and task is not None:
-        notes |= buffers_told(whole, buffers)
         plan = shared_out(whole, budget, plan, task, notes, buffers=buffers)
     plan, whole = plan.settled(whole, metrics, alike=effort == "direct")
     if effort == "train" and task is not None:
@@ -259,6 +254,17 @@ def _resumed(resume: LCState | str | Path | None, effort: Effort) -> tuple[LCSta
     if resume is not None and effort == "calibrate":
         raise PlanError("resume is a folder for effort 'calibrate', no state: what has been decided is kept there")
     return resume, None
+
+
+def _require_quality(quality: str, budget: Budget | None, effort: Effort) -> None:
+    """Check that a quality is one, and heeded.
+
+    Raises:
+        PlanError: for one that is not.
+    """
+    if quality not in QUALITIES or (quality != "default" and (not budget or effort == "train")):
+        what = "goes with a budget that is met without training"
+        raise PlanError(f"quality is one of {', '.join(QUALITIES)}, and {what}; not {quality!r}")
 
 
 def _require_calibratable(plan: Plan | Compression, given: Mapping[str, Any]) -> None:

@@ -20,8 +20,8 @@ from laconic.quantize.lattice import Source, prepare
 from laconic.quantize.lattice.priced import level_step, within
 from laconic.theory.metric import Metrics
 
-_FINEST = 2.0**-10
-"""Of the largest weight: what larger integers cost has no price (`laconic.format.coding.fitting.MAGNITUDES`)."""
+_DOUBLINGS = 32
+"""Of the steps: from the finest there is to one of which all integers are 0."""
 
 
 @final
@@ -122,9 +122,12 @@ class WithinBytes(Compression):
         else:
             spread = dict.fromkeys(scaled, _spread(scaled))
             steps = dict.fromkeys(scaled, level_step(sources(spread), self.size, measure, nu))
-        steps = {name: max(step, _FINEST * float(np.abs(scaled[name]).max(initial=0))) for name, step in steps.items()}
-        new = wide(within(sources(steps), list(steps.values()), self.size, measure, nu))
-        if (taken := self.bytes(new)) > self.size:
+        for _ in range(_DOUBLINGS):
+            new = wide(within(sources(steps), list(steps.values()), self.size, measure, nu))
+            if (taken := self.bytes(new)) <= self.size:
+                break
+            steps = {name: 2 * step for name, step in steps.items()}  # large integers may have no price
+        else:
             raise PlanError(
                 f"{self.size:,} bytes are too few: with {', '.join(new)} set to 0 the file takes {taken:,}; ask for "
                 f"{math.ceil(1.02 * taken):,} or more"

@@ -30,7 +30,7 @@ SAMPLE = 1 << 19
 
 _ROUNDS, _TRIALS, _MOST = 3, 6, 20  # that learn code lengths; files that are written, and until one is small enough
 _HALVINGS = 12  # of the octaves that hold a price, or a step
-_STEPS, _PRICES = (-9.0, 4.0), (-80.0, 60.0)  # octaves between which they lie: larger integers have no price
+_STEPS, _PRICES = (-26.0, 4.0), (-80.0, 60.0)  # octaves between which they lie: integers have 32 bits
 _NEAR = 0.002  # of the size: near enough from below
 
 

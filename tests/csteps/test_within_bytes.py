@@ -1,0 +1,120 @@
+"""All tensors in so many bytes: what is promised of the size, and of the price that all of them share."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from cases import heavy, importance, normal, twin_of
+
+from laconic import Joint, UniformGrid, WithinBytes
+from laconic.csteps.joint import project
+from laconic.csteps.warm import distortion
+from laconic.csteps.within_bytes import Rest
+from laconic.errors import PlanError
+from laconic.format import container
+from laconic.format.codes import DenseCode, GridCode
+from laconic.format.coding.payload import moved
+from laconic.theory.metric import Diagonal
+
+
+def sparse(*shape: int, seed: int = 0) -> torch.Tensor:
+    return heavy(*shape, seed=seed) * (normal(*shape, seed=seed + 5) > 1)
+
+
+SPARSE = {"a": sparse(80, 60), "b": 0.3 * sparse(40, 30, seed=1), "c": normal(40, seed=2)}
+
+
+def slopes(code: GridCode, values: np.ndarray, h: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What an error costs for each bit saved, and saves for each bit spent, where one integer moves by one."""
+    step, levels = float(code.step.array[0]), code.levels.reshape(-1).astype(int)
+    classes = code.own_scales.each().astype(int)
+    lengths = 12 - np.log2(np.maximum(code.coder.frequencies, 1e-9))
+
+    def bits(v: np.ndarray) -> np.ndarray:
+        return lengths[classes, np.where(v == 0, 0, 2 * abs(v) - (v > 0))]
+
+    def error(v: np.ndarray) -> np.ndarray:
+        return h * (values - moved(v, code.coder.model.offsets) * step) ** 2
+
+    saved, spent = [], []
+    for by in (-1, 1):
+        other = levels + by
+        more = bits(other) - bits(levels)
+        less = error(levels) - error(other)
+        known = np.isfinite(more) & (abs(more) < 12)
+        saved.append((-less / -more)[known & (more < -0.05)])
+        spent.append((less / more)[known & (more > 0.05)])
+    return np.concatenate(saved), np.concatenate(spent)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@twin_of(WithinBytes)
+def test_a_bit_is_worth_the_same_in_every_tensor(weighted):
+    metrics = {name: importance(SPARSE[name]) for name in ("a", "b", "c")} if weighted else {}
+    codes = Joint(WithinBytes(900)).project(SPARSE, metrics)
+    below, above = 0.0, np.inf
+    for name, tensor in SPARSE.items():
+        h = metrics[name].importance.numpy().reshape(-1) if weighted else np.ones(tensor.numel())
+        saved, spent = slopes(codes[name], tensor.numpy().reshape(-1).astype(np.float64), h)
+        above = min(above, float(np.quantile(saved, 0.02)))  # tables and steps are refitted after the last choice
+        below = max(below, float(np.quantile(spent, 0.98)))
+    assert below < 1.25 * above
+
+
+@pytest.mark.parametrize("size", [250, 700, 2500, 12_000])
+def test_a_size_is_met_from_below(size):
+    codes = Joint(WithinBytes(size)).project(SPARSE)
+    taken = container.bits(codes) // 8
+    assert 0.99 * size - 4 <= taken <= size
+    wild = {name: tensor**3 for name, tensor in SPARSE.items()}
+    assert 0.9 * size <= container.bits(Joint(WithinBytes(size)).project(wild)) // 8 <= size
+
+
+def test_what_else_is_in_the_file_is_counted():
+    others = {"norm": DenseCode.of(normal(60).numpy())}
+    rest = Rest(metadata={"net": "toy"}, names={"norm": "norm", "a": "a", "again": "a"})
+    codes = Joint(WithinBytes(900, rest=rest)).beside(others).project({"a": SPARSE["a"]})
+    file = {"norm": others["norm"], "a": codes["a"], "again": codes["a"]}
+    assert 890 <= container.bits(file, {"net": "toy"}) // 8 <= 900
+    assert WithinBytes(900).beside(others) == WithinBytes(900)
+
+
+def test_steps_of_their_own_and_one_price_are_better_than_one_step():
+    """On weights of which nearly all are 0."""
+    grid = Joint(UniformGrid(bits=0.7, scales=True)).project(SPARSE)
+    size = container.bits(grid) // 8
+    assert distortion(Joint(WithinBytes(size)).project(SPARSE), SPARSE) < distortion(grid, SPARSE)
+
+
+def test_the_steps_of_warm_codes_are_where_the_next_ones_are_looked_for():
+    compression = Joint(WithinBytes(900))
+    first = project(compression, SPARSE)
+    near = {name: tensor + 1e-3 * normal(*tensor.shape, seed=9) for name, tensor in SPARSE.items()}
+    again = project(compression, near, warm=first)
+    for name in SPARSE:
+        assert float(again[name].step.array[0]) == pytest.approx(float(first[name].step.array[0]), rel=0.1)
+    coarser = {name: replace(code, step=type(code.step)(code.step.array * 1.5)) for name, code in first.items()}
+    far = project(compression, near, warm=coarser)
+    assert float(far["a"].step.array[0]) > 1.2 * float(first["a"].step.array[0])
+
+
+def test_a_size_that_zeros_exceed_is_refused_and_the_least_one_named():
+    with pytest.raises(
+        PlanError, match=r"60 bytes are too few: with a set to 0 the file takes (\d+); ask for"
+    ) as error:
+        WithinBytes(60).project({"a": SPARSE["a"]})
+    enough = int(str(error.value).split("ask for ")[1].split()[0])
+    WithinBytes(enough).project({"a": SPARSE["a"]})
+    with pytest.raises(PlanError, match="above 0"):
+        WithinBytes(0)
+    with pytest.raises(PlanError, match="states"):
+        WithinBytes(100, states=3)
+
+
+def test_importances_say_which_weights_are_kept():
+    h = torch.ones(80, 60)
+    h[:40] = 100.0
+    code = WithinBytes(500).project({"w": SPARSE["a"]}, {"w": Diagonal(h)})["w"]
+    kept = code.levels != 0
+    assert kept[:2400].sum() > 3 * kept[2400:].sum()
