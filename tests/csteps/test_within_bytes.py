@@ -29,10 +29,10 @@ def slopes(code: GridCode, values: np.ndarray, h: np.ndarray) -> tuple[np.ndarra
     """What an error costs for each bit saved, and saves for each bit spent, where one integer moves by one."""
     step, levels = float(code.step.array[0]), code.levels.reshape(-1).astype(int)
     classes = code.own_scales.each().astype(int)
-    lengths = 12 - np.log2(np.maximum(code.coder.frequencies, 1e-9))
+    lengths = 12 - np.log2(np.maximum(code.coder.frequencies, 2.0**-12))
 
     def bits(v: np.ndarray) -> np.ndarray:
-        return lengths[classes, np.where(v == 0, 0, 2 * abs(v) - (v > 0))]
+        return np.where(abs(v) < 8, lengths[classes, np.where(v == 0, 0, 2 * abs(v) - (v > 0)) % 256], np.inf)
 
     def error(v: np.ndarray) -> np.ndarray:
         return h * (values - moved(v, code.coder.model.offsets) * step) ** 2
@@ -40,11 +40,11 @@ def slopes(code: GridCode, values: np.ndarray, h: np.ndarray) -> tuple[np.ndarra
     saved, spent = [], []
     for by in (-1, 1):
         other = levels + by
-        more = bits(other) - bits(levels)
-        less = error(levels) - error(other)
-        known = np.isfinite(more) & (abs(more) < 12)
-        saved.append((-less / -more)[known & (more < -0.05)])
-        spent.append((less / more)[known & (more > 0.05)])
+        known = (abs(levels) < 7) & (bits(other) < 14)
+        more = (bits(other) - bits(levels))[known]
+        less = (error(levels) - error(other))[known]
+        saved.append((less / more)[more < -0.05])
+        spent.append((less / more)[more > 0.05])
     return np.concatenate(saved), np.concatenate(spent)
 
 
@@ -62,13 +62,13 @@ def test_a_bit_is_worth_the_same_in_every_tensor(weighted):
     assert below < 1.25 * above
 
 
-@pytest.mark.parametrize("size", [250, 700, 2500, 12_000])
+@pytest.mark.parametrize("size", [250, 700, 2500])
 def test_a_size_is_met_from_below(size):
     codes = Joint(WithinBytes(size)).project(SPARSE)
     taken = container.bits(codes) // 8
     assert 0.99 * size - 4 <= taken <= size
     wild = {name: tensor**3 for name, tensor in SPARSE.items()}
-    assert 0.9 * size <= container.bits(Joint(WithinBytes(size)).project(wild)) // 8 <= size
+    assert 0.95 * size <= container.bits(Joint(WithinBytes(size)).project(wild)) // 8 <= size
 
 
 def test_what_else_is_in_the_file_is_counted():
@@ -80,11 +80,16 @@ def test_what_else_is_in_the_file_is_counted():
     assert WithinBytes(900).beside(others) == WithinBytes(900)
 
 
-def test_steps_of_their_own_and_one_price_are_better_than_one_step():
-    """On weights of which nearly all are 0."""
-    grid = Joint(UniformGrid(bits=0.7, scales=True)).project(SPARSE)
-    size = container.bits(grid) // 8
-    assert distortion(Joint(WithinBytes(size)).project(SPARSE), SPARSE) < distortion(grid, SPARSE)
+@pytest.mark.parametrize("axis", [0, 1])
+def test_rows_and_columns_that_hold_next_to_nothing_take_next_to_nothing(axis):
+    """Better than a grid whose classes are those of the weights, among which small ones hide which columns matter."""
+    full = torch.rand(300 if axis == 0 else 200, generator=torch.Generator().manual_seed(1)) < 0.2
+    full = full[:, None] if axis == 0 else full
+    weights = {"w": sparse(300, 200) * full + 0.1 * normal(300, 200, seed=3)}
+    grid = UniformGrid(bits=0.16, scales=True).project(weights)
+    codes = WithinBytes(container.bits(grid) // 8).project(weights)
+    assert codes["w"].mode == 1 + axis
+    assert distortion(codes, weights) < 0.9 * distortion(grid, weights)
 
 
 def test_the_steps_of_warm_codes_are_where_the_next_ones_are_looked_for():

@@ -13,15 +13,12 @@ from laconic.csteps.warm import distortion, of_kind
 from laconic.errors import PlanError
 from laconic.format import container
 from laconic.format.codes import Code, GridCode, Values
-from laconic.format.codes.scales import COLUMNS, POSITIONS, ROWS
 from laconic.format.coding.ungerboeck import STATES
 from laconic.models.params import Params, dtype_name
 from laconic.quantize.lattice import Source, prepare
-from laconic.quantize.lattice.priced import level_step, within
+from laconic.quantize.lattice.contexts import contexts
+from laconic.quantize.lattice.priced import first_codes, within
 from laconic.theory.metric import Metrics
-
-_DOUBLINGS = 32
-"""Of the steps: from the finest there is to one of which all integers are 0."""
 
 
 @final
@@ -102,14 +99,13 @@ class WithinBytes(Compression):
         heavy = importances_of(weights, metrics or {})
         warm_codes, nu = of_kind(GridCode, warm, weights), STATES[self.states]
 
-        def sources(steps: Mapping[str, float]) -> list[Source]:
-            return [
-                prepare(
-                    name, array, steps[name], cosine=False, scales=ROWS | COLUMNS | POSITIONS,
-                    importances=heavy[name] if heavy[name].size else None, dtype=dtype_name(weights[name]),
-                )
-                for name, array in scaled.items()
-            ]  # fmt: skip
+        sources = {
+            name: prepare(
+                name, array, 1.0, cosine=False, scales=0, dtype=dtype_name(weights[name]),
+                importances=heavy[name] if heavy[name].size else None,
+            )
+            for name, array in scaled.items()
+        }  # fmt: skip
 
         def wide(codes: Mapping[str, GridCode]) -> dict[str, GridCode]:
             return {name: replace(code, step=Values(np.ldexp(code.step.array, shift))) for name, code in codes.items()}
@@ -117,17 +113,16 @@ class WithinBytes(Compression):
         def measure(codes: Mapping[str, GridCode]) -> int:
             return self.bytes(wide(codes))
 
+        def like(codes: Mapping[str, GridCode]) -> dict[str, GridCode]:
+            return wide(within(_alike(sources, codes, -shift), self.size, measure, nu))
+
         if warm_codes:
-            steps = {name: float(np.ldexp(code.step.array[0], -shift)) for name, code in warm_codes.items()}
+            new = like(warm_codes)
         else:
-            spread = dict.fromkeys(scaled, _spread(scaled))
-            steps = dict.fromkeys(scaled, level_step(sources(spread), self.size, measure, nu))
-        for _ in range(_DOUBLINGS):
-            new = wide(within(sources(steps), list(steps.values()), self.size, measure, nu))
-            if (taken := self.bytes(new)) <= self.size:
-                break
-            steps = {name: 2 * step for name, step in steps.items()}  # large integers may have no price
-        else:
+            first = wide(first_codes(list(sources.values()), self.size, measure, nu))
+            both = [one for one in (first, like(first)) if self.bytes(one) <= self.size] or [first]
+            new = min(both, key=lambda codes: distortion(codes, weights, metrics))
+        if (taken := self.bytes(new)) > self.size:
             raise PlanError(
                 f"{self.size:,} bytes are too few: with {', '.join(new)} set to 0 the file takes {taken:,}; ask for "
                 f"{math.ceil(1.02 * taken):,} or more"
@@ -160,8 +155,8 @@ def _exponent(arrays: Mapping[str, np.ndarray]) -> int:
     return math.frexp(largest)[1] - 1 if largest else 0
 
 
-def _spread(arrays: Mapping[str, np.ndarray]) -> float:
-    """Return the root mean square over all tensors; 1 where all are 0."""
-    count = sum(array.size for array in arrays.values())
-    squares = sum(float(np.square(array, dtype=np.float64).sum()) for array in arrays.values())
-    return math.sqrt(squares / count) if squares else 1.0
+def _alike(sources: Mapping[str, Source], codes: Mapping[str, GridCode], shift: int) -> list[Source]:
+    """Return the sources with the steps of codes, times 2^shift, and the scales that are best for their integers."""
+    steps = {name: math.ldexp(float(code.step.array[0]), shift) for name, code in codes.items()}
+    finer = {name: replace(source, finer=1 / steps[name]) for name, source in sources.items()}
+    return [contexts(source, codes[name].levels.reshape(-1)) for name, source in finer.items()]

@@ -19,6 +19,7 @@ import numpy as np
 
 from laconic.format.codes.grid import GridCode
 from laconic.format.codes.streams import Values
+from laconic.quantize.lattice.contexts import BELOW
 from laconic.quantize.lattice.quantized import SLOPE, Quantized, Quantizer
 from laconic.quantize.lattice.source import Source
 
@@ -31,18 +32,29 @@ SAMPLE = 1 << 19
 _ROUNDS, _TRIALS, _MOST = 3, 6, 20  # that learn code lengths; files that are written, and until one is small enough
 _HALVINGS = 12  # of the octaves that hold a price, or a step
 _STEPS, _PRICES = (-26.0, 4.0), (-80.0, 60.0)  # octaves between which they lie: integers have 32 bits
+_COARSER = 0.25  # octaves by which steps grow where no price is high enough
 _NEAR = 0.002  # of the size: near enough from below
 
 
-def level_step(sources: Sequence[Source], size: int, measure: Measure, nu: int) -> float:
-    """Return the one step of all tensors whose file has ``size`` bytes, at the price of small cells: the water level.
+def first_codes(sources: Sequence[Source], size: int, measure: Measure, nu: int) -> dict[str, GridCode]:
+    """Return codes within ``size`` bytes of which nothing is known yet: with one step, that of the water level.
 
     Args:
-        sources: tensors with weights.
+        sources: tensors with weights, the largest of which is 1 to 2.
         size: bytes that the file may have.
         measure: of codes.
         nu: 2^ν states of the trellis; 0 for none.
     """
+    octaves = _level(sources, size, measure, nu)
+    while True:
+        codes = within([replace(source, finer=2.0**-octaves) for source in sources], size, measure, nu)
+        if octaves >= _STEPS[1] or measure(codes) <= size:
+            return codes
+        octaves += _COARSER  # integers may have been so large that their bits have no price
+
+
+def _level(sources: Sequence[Source], size: int, measure: Measure, nu: int) -> float:
+    """Return log₂ of the one step of all tensors whose file has ``size`` bytes at the price of small cells."""
     count = max(sum(source.size for source in sources), 1)
     mean = sum(float(s.importances.sum()) if len(s.importances) else s.size for s in sources) / count
     price = SLOPE * (mean or 1.0) * (4 if nu else 1)
@@ -54,23 +66,21 @@ def level_step(sources: Sequence[Source], size: int, measure: Measure, nu: int) 
         trial = rehearsal.round(replace(how, rate=price))
         return float(trial.file_bytes + _beside(trial, measure) - size)
 
-    return float(2.0 ** _least(over, 0.0, _STEPS))
+    return _least(over, 0.0, _STEPS)
 
 
-def within(
-    sources: Sequence[Source], steps: Sequence[float], size: int, measure: Measure, nu: int
-) -> dict[str, GridCode]:
+def within(sources: Sequence[Source], size: int, measure: Measure, nu: int) -> dict[str, GridCode]:
     """Return nearly the best codes whose file has at most ``size`` bytes, or those of zeros where these take more.
 
     Args:
-        sources: tensors with weights.
-        steps: the width of a level of each; the codes have those next to them that are best for the integers.
+        sources: tensors with weights, each as many times finer as its step is below 1; the codes have the steps next
+            to these that are best for the integers.
         size: bytes that the file may have.
         measure: of codes.
         nu: 2^ν states of the trellis; 0 for none.
     """
-    narrowed = [replace(source, finer=1 / step) for source, step in zip(sources, steps, strict=True)]
-    plain = Quantizer(narrowed, nu, stretching=False)
+    steps = [1 / source.finer for source in sources]
+    plain = Quantizer(sources, nu, stretching=False, below=BELOW)
     rehearsal = plain.rehearsal(1.0, SAMPLE)
     how = plain.rounding(rehearsal.scales, rehearsal.pieces, 1.0)
 

@@ -147,6 +147,7 @@ class Quantizer:
         keeping: whether the integers are kept.
         workers: threads that take one tensor after the other.
         prices: of each tensor what a bit costs, in units of its own step², in place of ``rate``; or none.
+        below: octaves below the cell at which the classes of scale begin.
     """
 
     sources: Sequence[Source]
@@ -158,6 +159,7 @@ class Quantizer:
     keeping: bool = True
     workers: Workers = ONE
     prices: Sequence[float] = ()
+    below: float = _BELOW
 
     def first(self, step: float) -> Quantized:
         """Return the first round: with the code lengths of plain rounding."""
@@ -259,7 +261,7 @@ class Quantizer:
 
     def _zero(self, step: float) -> float:
         """Return log₂ of the scale of class 0 around a step."""
-        return math.log2(step * (2 if self.nu else 1)) - _BELOW
+        return math.log2(step * (2 if self.nu else 1)) - self.below
 
     def _blank(self, classes: int) -> np.ndarray:
         """Return counts of nothing yet."""

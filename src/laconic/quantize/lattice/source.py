@@ -151,10 +151,9 @@ def _scales(values: np.ndarray, floor: float, allowed: int) -> tuple[int, np.nda
     shift = int(np.frexp(largest)[1]) if not 2.0**-8 < largest < 2.0**8 else 0  # lest squares and inverses leave floats
     values = np.ldexp(values, -shift) if shift else values
     floor = max(math.ldexp(floor, -shift) if shift > -900 else floor, 1e-300)
-    flat = values.reshape(rows, -1)
-    means, best = np.einsum("ij,ij->i", flat, flat).astype(np.float64) / (columns * positions), None
+    best = None
     for mode in candidates:
-        logs = _fitted(values, means, mode)
+        logs = fitted_scales(values, mode)
         bits = _SYMBOL_BITS * sum(symbol_counts(values.shape, mode))
         if len(candidates) > 1:
             bits += _ideal(logs, floor)
@@ -177,18 +176,18 @@ def _ideal(logs: tuple[np.ndarray, np.ndarray, np.ndarray], floor: float) -> flo
     return float((above[first] + (len(inner) - first) * rest).sum())
 
 
-def _fitted(values: np.ndarray, means: np.ndarray, mode: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def fitted_scales(values: np.ndarray, mode: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return log₂ of the standard deviations of rows, columns and positions, whose sum is that of a weight.
 
     Method: each in turn the mean of what the others leave (the maximum of a Gaussian likelihood, one axis at a time).
 
     Args:
         values: shape (rows, columns, positions).
-        means: mean square of each row.
         mode: which axes have scales of their own.
     """
     rows, columns, positions = values.shape
     flat = values.reshape(rows, -1)
+    means = np.einsum("ij,ij->i", flat, flat).astype(np.float64) / (columns * positions)
     tiny = max(float(means.mean()), 1e-300) * 2.0 ** (2 * LOWEST)
     a, b, c = np.maximum(means, tiny), np.ones(columns), np.ones(positions)
     if not mode & ROWS:
