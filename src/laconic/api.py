@@ -156,10 +156,7 @@ def compress(
     >>> laconic.compress(torch.nn.Linear(64, 64), bits=3).file_bytes <= 64 * 64 * 3 / 8
     True
     """
-    if not isinstance(network, nn.Module | Mapping):
-        raise WeightsError(f"a network is a module, or its tensors by name, not a {type(network).__name__}")
-    if not isinstance(task, Task | None):
-        raise DataError(f"task is a laconic.Task, not a {type(task).__name__}")
+    _require_kinds(network, task)
     network = unwrapped(network) if isinstance(network, nn.Module) else network
     named = {"bits": bits, "size": size, "ratio": ratio, "snr": snr, "kl": kl, "drop": drop}
     plan, budget = _parted(plan, _one_budget(plan, budget, named, effort), lossless)
@@ -254,6 +251,19 @@ def _resumed(resume: LCState | str | Path | None, effort: Effort) -> tuple[LCSta
     if resume is not None and effort == "calibrate":
         raise PlanError("resume is a folder for effort 'calibrate', no state: what has been decided is kept there")
     return resume, None
+
+
+def _require_kinds(network: object, task: object) -> None:
+    """Check that a network is one, and a task.
+
+    Raises:
+        WeightsError: for what is no network.
+        DataError: for what is no task.
+    """
+    if not isinstance(network, nn.Module | Mapping):
+        raise WeightsError(f"a network is a module, or its tensors by name, not a {type(network).__name__}")
+    if not isinstance(task, Task | None):
+        raise DataError(f"task is a laconic.Task, not a {type(task).__name__}")
 
 
 def _require_quality(quality: str, budget: Budget | None, effort: Effort) -> None:

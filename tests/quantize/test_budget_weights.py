@@ -173,7 +173,7 @@ REFUSED = {
     "nothing": ({"budget": Budget(bits=9), "lossless": ["x*"]}, r"pattern 'x\*' matches no tensor"),
     "no budget": ({"lossless": ["head*"]}, "lossless goes with a budget"),
     "no list": ({"budget": Budget(bits=9), "lossless": "head*"}, r"lossless is a list of patterns: \['head\*'\]"),
-    "train": ({"budget": Budget(bits=9), "effort": "train"}, "effort 'direct'"),
+    "train": ({"budget": Budget(bits=9), "effort": "train"}, "effort 'train' needs a task"),
 }
 
 
