@@ -3,15 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar, cast, overload
+from typing import Any, TypeVar, cast, overload
 
 from torch import Tensor, nn
 
 from laconic.calibrate.calibration import SAMPLES, Calibration
 from laconic.calibrate.compressed import calibrated
 from laconic.csteps.compression import Compression
-from laconic.csteps.lossless import Lossless
-from laconic.errors import DataError, PlanError, WeightsError
+from laconic.errors import PlanError, WeightsError
 from laconic.format import container
 from laconic.format.compact import compact
 from laconic.insight.ledger import REFERENCE_BYTES
@@ -38,13 +37,22 @@ from laconic.models.params import (
 from laconic.models.ties import Untied, untied
 from laconic.plans.plan import Plan, weights_only
 from laconic.quantize.budget import QUALITIES, Budget
+from laconic.request import (
+    Effort,
+    effort_of,
+    one_budget,
+    parted,
+    require_calibratable,
+    require_kinds,
+    require_quality,
+    resumed,
+)
 from laconic.result import Result, recalibrated
 from laconic.theory.importance import Importance
 from laconic.theory.metric import Metrics
 from laconic.training.loop import trainable
 from laconic.training.task import Task
 
-Effort = Literal["direct", "calibrate", "train"]
 Watch = Callable[[LCState], None]
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -156,20 +164,20 @@ def compress(
     >>> laconic.compress(torch.nn.Linear(64, 64), bits=3).file_bytes <= 64 * 64 * 3 / 8
     True
     """
-    _require_kinds(network, task)
+    require_kinds(network, task)
     network = unwrapped(network) if isinstance(network, nn.Module) else network
     named = {"bits": bits, "size": size, "ratio": ratio, "snr": snr, "kl": kl, "drop": drop}
-    plan, budget = _parted(plan, _one_budget(plan, budget, named, effort), lossless)
-    asked, effort = effort, _effort(effort, task, budget, recalibrate, calibration is not None)
+    plan, budget = parted(plan, one_budget(plan, budget, named, effort), lossless)
+    asked, effort = effort, effort_of(effort, task, budget, recalibrate, calibration is not None)
     if effort == "calibrate":
         others = {"importance": importance, "metrics": metrics, "training": training, "watch": watch}
-        _require_calibratable(plan, others)
+        require_calibratable(plan, others)
     elif samples is not None or not (fold and meter and tune):
         raise PlanError(f"samples and fold go with effort 'calibrate', not {effort!r}, and so does meter, or tune")
-    state, folder = _resumed(resume, effort)
+    state, folder = resumed(resume, effort)
     if training is not None and asked is None and effort == "direct":
         raise PlanError("training goes with effort 'train': a plan or a compression, and a task with training data")
-    _require_quality(quality, budget, effort)
+    require_quality(quality, budget, effort)
     given = all_params_of(network) if isinstance(network, nn.Module) else dict(network)
     for name, tensor in given.items():
         require_storable(name, tensor)
@@ -234,148 +242,6 @@ def _trained(
     codes = finished(state, FineTuning.of(task, state.chosen).tuned(state.tuning), task)
     kept = left(whole, codes, task.module, moved=True)
     return Result(whole.named(codes), notes, tuple(history), fixed=tuple(state.fixed), signals=kept)
-
-
-def _resumed(resume: LCState | str | Path | None, effort: Effort) -> tuple[LCState | None, Path | None]:
-    """Return the state, or the folder, to go on from, if either.
-
-    Raises:
-        PlanError: for one of another effort.
-    """
-    if isinstance(resume, str | Path):
-        if effort != "calibrate":
-            raise PlanError(
-                f"resume is a folder for effort 'calibrate', not {effort!r}, which takes a state: see watch"
-            )
-        return None, Path(resume)
-    if resume is not None and effort == "calibrate":
-        raise PlanError("resume is a folder for effort 'calibrate', no state: what has been decided is kept there")
-    return resume, None
-
-
-def _require_kinds(network: object, task: object) -> None:
-    """Check that a network is one, and a task.
-
-    Raises:
-        WeightsError: for what is no network.
-        DataError: for what is no task.
-    """
-    if not isinstance(network, nn.Module | Mapping):
-        raise WeightsError(f"a network is a module, or its tensors by name, not a {type(network).__name__}")
-    if not isinstance(task, Task | None):
-        raise DataError(f"task is a laconic.Task, not a {type(task).__name__}")
-
-
-def _require_quality(quality: str, budget: Budget | None, effort: Effort) -> None:
-    """Check that a quality is one, and heeded.
-
-    Raises:
-        PlanError: for one that is not.
-    """
-    if quality not in QUALITIES or (quality != "default" and (not budget or effort == "train")):
-        what = "goes with a budget that is met without training"
-        raise PlanError(f"quality is one of {', '.join(QUALITIES)}, and {what}; not {quality!r}")
-
-
-def _require_calibratable(plan: Plan | Compression, given: Mapping[str, Any]) -> None:
-    """Check that nothing is asked that calibration would not heed.
-
-    Raises:
-        PlanError: for rows of a plan that leave nothing lossless, and for arguments of other efforts.
-    """
-    if named := [name for name, value in given.items() if value is not None]:
-        raise PlanError(f"{', '.join(named)}: effort 'calibrate' finds out by itself what matters, in one go")
-    if isinstance(plan, Plan) and (
-        plan.importance or set(map(type, [*plan.tensors.values(), plan.rest])) != {Lossless}
-    ):
-        raise PlanError("calibration chooses for all weights itself; leave out the plan's rows and its importance")
-
-
-def _one_budget(plan: object, budget: Budget | None, named: Mapping[str, Any], effort: Effort | None) -> Budget | None:
-    """Return the budget that one of the arguments names, or that of a call that names nothing.
-
-    Raises:
-        PlanError: for two budgets, or what is none.
-    """
-    given = {name: value for name, value in named.items() if value is not None}
-    for one in (budget, plan if isinstance(plan, Budget) else None):
-        if one is not None and not isinstance(one, Budget):
-            raise PlanError(f"budget is a laconic.Budget, such as Budget(bits=3), not {one!r}")
-        if one and given:
-            raise PlanError(f"two budgets, {one} and {', '.join(given)}: a budget is named once")
-    if given:
-        return Budget(**given)
-    if plan is None and budget is None and effort != "train":
-        return Budget(bits=4, asked=False)
-    return budget
-
-
-def _effort(
-    effort: Effort | None, task: Task | None, budget: Budget | None, recalibrate: int, has_calibration: bool
-) -> Effort:
-    """Return the effort that is asked for, or else what the arguments allow.
-
-    Raises:
-        PlanError: when it is none, or lacks what it needs.
-    """
-    if effort not in (None, "direct", "calibrate", "train"):
-        raise PlanError(f"effort is 'direct', 'calibrate' or 'train', not {effort!r}")
-    effort = "calibrate" if effort is None and has_calibration else effort
-    if has_calibration and effort != "calibrate":
-        raise PlanError(f"calibration goes with effort 'calibrate', not {effort!r}")
-    can_train = task is not None and task.train is not None
-    if effort is None:
-        effort = "train" if can_train and not budget and not recalibrate else "direct"
-    if budget and effort != "calibrate":
-        budget.require_of_weights()
-    if effort == "calibrate":
-        if not budget:
-            raise PlanError("effort 'calibrate' meets a budget: name one, such as bits=2, size=100_000 or ratio=20")
-        if recalibrate:
-            raise PlanError(
-                "recalibrate goes with effort 'direct': calibration takes care of running statistics itself"
-            )
-        if not (has_calibration or can_train):
-            raise PlanError("effort 'calibrate' needs inputs: calibration=..., a DataLoader, batches or a tensor")
-        return effort
-    if recalibrate and (effort == "train" or not can_train):
-        raise PlanError(
-            "recalibrate needs a task with training data, and effort 'direct': training moves running statistics itself"
-        )
-    if effort == "train" and not can_train:
-        raise PlanError(
-            "effort 'train' needs a task: the loss and the data to train on, Task(module, train=..., loss=...)"
-        )
-    return effort
-
-
-def _parted(
-    plan: Plan | Compression | Budget | None, budget: Budget | None, lossless: Sequence[str]
-) -> tuple[Plan | Compression, Budget | None]:
-    """Return what some tensors get, and the budget of all, if there is one.
-
-    Raises:
-        PlanError: for what does not go together.
-    """
-    if isinstance(lossless, str):
-        raise PlanError(f"lossless is a list of patterns: [{lossless!r}]")
-    if plan is None and not budget:
-        raise PlanError("nothing to train: give a plan or a compression, such as AdaptiveCodebook(4)")
-    if isinstance(plan, Budget):
-        if budget:
-            raise PlanError(f"two budgets, {plan} and {budget}: a budget is named once")
-        plan, budget = None, plan
-    if not isinstance(plan, Plan | Compression | None):
-        raise PlanError(f"plan is a Plan, a compression such as AdaptiveCodebook(4), or a Budget, not {plan!r}")
-    if plan is None:
-        return Plan({}).keeping(lossless), budget
-    if lossless and not budget:
-        raise PlanError(f"lossless goes with a budget; in a plan, give {', '.join(lossless)} a row: Lossless()")
-    if budget and not isinstance(plan, Plan):
-        raise PlanError(
-            "a compression alone takes every weight, and leaves a budget none; say in a Plan which it takes"
-        )
-    return (plan.keeping(lossless) if isinstance(plan, Plan) else plan), budget
 
 
 @overload

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
-from laconic.api import Effort, compress, load
+from laconic.api import compress, load
 from laconic.csteps.adaptive_codebook import AdaptiveCodebook
 from laconic.csteps.compression import Compression
 from laconic.csteps.joint import Joint
@@ -21,6 +21,7 @@ from laconic.lc.schedule import Progress
 from laconic.models import data, nets
 from laconic.models.checkpoints import save_checkpoint
 from laconic.models.params import Params, params_of
+from laconic.request import Effort
 from laconic.result import Result
 from laconic.training.optimization import Optimization, cosine
 from laconic.training.task import Task, classification

@@ -1,0 +1,159 @@
+"""What a call of `laconic.compress` asks for: one budget at most, one effort, and nothing that nobody would heed."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from torch import nn
+
+from laconic.csteps.compression import Compression
+from laconic.csteps.lossless import Lossless
+from laconic.errors import DataError, PlanError, WeightsError
+from laconic.lc.state import LCState
+from laconic.plans.plan import Plan
+from laconic.quantize.budget import QUALITIES, Budget
+from laconic.training.task import Task
+
+Effort = Literal["direct", "calibrate", "train"]
+
+
+def resumed(resume: LCState | str | Path | None, effort: Effort) -> tuple[LCState | None, Path | None]:
+    """Return the state, or the folder, to go on from, if either.
+
+    Raises:
+        PlanError: for one of another effort.
+    """
+    if isinstance(resume, str | Path):
+        if effort != "calibrate":
+            raise PlanError(
+                f"resume is a folder for effort 'calibrate', not {effort!r}, which takes a state: see watch"
+            )
+        return None, Path(resume)
+    if resume is not None and effort == "calibrate":
+        raise PlanError("resume is a folder for effort 'calibrate', no state: what has been decided is kept there")
+    return resume, None
+
+
+def require_kinds(network: object, task: object) -> None:
+    """Check that a network is one, and a task.
+
+    Raises:
+        WeightsError: for what is no network.
+        DataError: for what is no task.
+    """
+    if not isinstance(network, nn.Module | Mapping):
+        raise WeightsError(f"a network is a module, or its tensors by name, not a {type(network).__name__}")
+    if not isinstance(task, Task | None):
+        raise DataError(f"task is a laconic.Task, not a {type(task).__name__}")
+
+
+def require_quality(quality: str, budget: Budget | None, effort: Effort) -> None:
+    """Check that a quality is one, and heeded.
+
+    Raises:
+        PlanError: for one that is not.
+    """
+    if quality not in QUALITIES or (quality != "default" and (not budget or effort == "train")):
+        what = "goes with a budget that is met without training"
+        raise PlanError(f"quality is one of {', '.join(QUALITIES)}, and {what}; not {quality!r}")
+
+
+def require_calibratable(plan: Plan | Compression, given: Mapping[str, Any]) -> None:
+    """Check that nothing is asked that calibration would not heed.
+
+    Raises:
+        PlanError: for rows of a plan that leave nothing lossless, and for arguments of other efforts.
+    """
+    if named := [name for name, value in given.items() if value is not None]:
+        raise PlanError(f"{', '.join(named)}: effort 'calibrate' finds out by itself what matters, in one go")
+    if isinstance(plan, Plan) and (
+        plan.importance or set(map(type, [*plan.tensors.values(), plan.rest])) != {Lossless}
+    ):
+        raise PlanError("calibration chooses for all weights itself; leave out the plan's rows and its importance")
+
+
+def one_budget(plan: object, budget: Budget | None, named: Mapping[str, Any], effort: Effort | None) -> Budget | None:
+    """Return the budget that one of the arguments names, or that of a call that names nothing.
+
+    Raises:
+        PlanError: for two budgets, or what is none.
+    """
+    given = {name: value for name, value in named.items() if value is not None}
+    for one in (budget, plan if isinstance(plan, Budget) else None):
+        if one is not None and not isinstance(one, Budget):
+            raise PlanError(f"budget is a laconic.Budget, such as Budget(bits=3), not {one!r}")
+        if one and given:
+            raise PlanError(f"two budgets, {one} and {', '.join(given)}: a budget is named once")
+    if given:
+        return Budget(**given)
+    if plan is None and budget is None and effort != "train":
+        return Budget(bits=4, asked=False)
+    return budget
+
+
+def effort_of(
+    effort: Effort | None, task: Task | None, budget: Budget | None, recalibrate: int, has_calibration: bool
+) -> Effort:
+    """Return the effort that is asked for, or else what the arguments allow.
+
+    Raises:
+        PlanError: when it is none, or lacks what it needs.
+    """
+    if effort not in (None, "direct", "calibrate", "train"):
+        raise PlanError(f"effort is 'direct', 'calibrate' or 'train', not {effort!r}")
+    effort = "calibrate" if effort is None and has_calibration else effort
+    if has_calibration and effort != "calibrate":
+        raise PlanError(f"calibration goes with effort 'calibrate', not {effort!r}")
+    can_train = task is not None and task.train is not None
+    if effort is None:
+        effort = "train" if can_train and not budget and not recalibrate else "direct"
+    if budget and effort != "calibrate":
+        budget.require_of_weights()
+    if effort == "calibrate":
+        if not budget:
+            raise PlanError("effort 'calibrate' meets a budget: name one, such as bits=2, size=100_000 or ratio=20")
+        if recalibrate:
+            raise PlanError(
+                "recalibrate goes with effort 'direct': calibration takes care of running statistics itself"
+            )
+        if not (has_calibration or can_train):
+            raise PlanError("effort 'calibrate' needs inputs: calibration=..., a DataLoader, batches or a tensor")
+        return effort
+    if recalibrate and (effort == "train" or not can_train):
+        raise PlanError(
+            "recalibrate needs a task with training data, and effort 'direct': training moves running statistics itself"
+        )
+    if effort == "train" and not can_train:
+        raise PlanError(
+            "effort 'train' needs a task: the loss and the data to train on, Task(module, train=..., loss=...)"
+        )
+    return effort
+
+
+def parted(
+    plan: Plan | Compression | Budget | None, budget: Budget | None, lossless: Sequence[str]
+) -> tuple[Plan | Compression, Budget | None]:
+    """Return what some tensors get, and the budget of all, if there is one.
+
+    Raises:
+        PlanError: for what does not go together.
+    """
+    if isinstance(lossless, str):
+        raise PlanError(f"lossless is a list of patterns: [{lossless!r}]")
+    if plan is None and not budget:
+        raise PlanError("nothing to train: give a plan or a compression, such as AdaptiveCodebook(4)")
+    if isinstance(plan, Budget):
+        if budget:
+            raise PlanError(f"two budgets, {plan} and {budget}: a budget is named once")
+        plan, budget = None, plan
+    if not isinstance(plan, Plan | Compression | None):
+        raise PlanError(f"plan is a Plan, a compression such as AdaptiveCodebook(4), or a Budget, not {plan!r}")
+    if plan is None:
+        return Plan({}).keeping(lossless), budget
+    if lossless and not budget:
+        raise PlanError(f"lossless goes with a budget; in a plan, give {', '.join(lossless)} a row: Lossless()")
+    if budget and not isinstance(plan, Plan):
+        raise PlanError(
+            "a compression alone takes every weight, and leaves a budget none; say in a Plan which it takes"
+        )
+    return (plan.keeping(lossless) if isinstance(plan, Plan) else plan), budget
