@@ -11,12 +11,18 @@ Source: Sullivan, "Efficient scalar quantization of exponential and Laplacian ra
 1996); the weights near 0 that go to 0 although ±1 is nearer are its dead zone.
 """
 
+import math
+
 import numpy as np
 
 from laconic.compiled import compiled, inlined
 
 FINE = 32
 """Places in each step where the envelope is looked up: so many that what is found there is mostly the answer."""
+
+
+_BESIDE = 3
+"""Steps from a weight to the nearest integer, with its offset, at most."""
 
 
 def nearest(
@@ -26,7 +32,10 @@ def nearest(
     """Fill and return the best integers. Arguments are those of `laconic.quantize.lattice.viterbi.paths`."""
     if len(weights) and rate > 0:  # without a rate the nearest is the best for every h
         return np.asarray(_weighted(values, weights, classes, inverse, costs, rate, offsets, out))
-    first, ends, following = _envelopes(costs.astype(np.float64) * rate, offsets)
+    most = float(max(values.max(), -values.min())) * inverse if len(values) else 0.0
+    farthest = most + math.sqrt(rate * float(costs.max())) + _BESIDE  # nobody goes farther for cheaper bits
+    near = costs[:, : int(min(farthest, costs.shape[1] - 1)) + 1]
+    first, ends, following = _envelopes(near.astype(np.float64) * rate, offsets)
     return np.asarray(_looked_up(values, classes, inverse, first, ends, following, offsets[-1], out))
 
 

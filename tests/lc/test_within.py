@@ -1,0 +1,137 @@
+"""LC within a budget: every point of the path is a file of the size, and the best of them is what comes out."""
+
+from dataclasses import replace
+from functools import cache
+
+import pytest
+import torch
+from toys import classifier, digits, trained
+
+import laconic
+from laconic import AdaptiveCodebook, Lossless, Plan, Training
+from laconic.errors import PlanError
+from laconic.lc.checkpoint import load_state, save_state
+from laconic.lc.points import finished
+from laconic.lc.state import LCState
+from laconic.models.data import Dataset
+from laconic.training.optimization import Optimization, adam
+from laconic.training.task import Task, classification
+
+SIZE = 1500
+HOW = Training(steps=12, l_step=Optimization(1, 0.05), growth=1.3, finetune=Optimization(2, 1e-3, optimizer=adam))
+
+
+@cache
+def network() -> tuple[Task, dict[str, torch.Tensor]]:
+    """Two layers on digits, batch normalization between them: 13 kB as it is."""
+    pixels, labels = digits(1500)
+    parts = {"train": (pixels[:1200], labels[:1200]), "validation": (pixels[1200:], labels[1200:])}
+    task = classification(classifier(samples=50, hidden=40).module, Dataset("digits", parts, classes=10), batch=50)
+    return task, trained(task, 12, 0.05)
+
+
+@cache
+def path(**options) -> tuple[laconic.Result, list[LCState]]:
+    task, params = network()
+    states = list[LCState]()
+    result = laconic.compress(
+        params, Plan({}), task, "train", size=SIZE, training=replace(HOW, **options), watch=states.append
+    )
+    return result, states
+
+
+def validation(params) -> dict[str, float]:
+    return network()[0].evaluate(params, "validation")
+
+
+def test_every_point_of_the_path_is_a_file_within_the_size_and_is_listed():
+    result, states = path()
+    assert [one.step for one in result.history] == list(range(len(result.history)))
+    for state, progress in zip(states, result.history, strict=False):
+        assert state.progress == progress
+        assert 0.98 * SIZE <= progress.file_bytes <= SIZE
+        assert progress.validation == validation(state.params)
+    assert result.file_bytes <= SIZE
+    assert result.asked == laconic.Budget(size=SIZE)
+
+
+def test_what_comes_out_is_the_best_point_or_what_tuning_has_made_of_it():
+    result, states = path()
+    best = min(result.history, key=lambda one: (one.validation["error"], one.validation["loss"]))
+    assert states[-1].best.progress == best
+    ours, direct = validation(result.params), result.history[0].validation
+    assert (ours["error"], ours["loss"]) <= (best.validation["error"], best.validation["loss"])
+    assert ours["error"] < direct["error"] / 2
+
+
+def test_tuning_that_makes_it_worse_or_too_large_is_left_out():
+    _, states = path()
+    task, state = network()[0], states[-1]
+    wild = {
+        name: AdaptiveCodebook(1).project({name: torch.randn(code.shape)})[name]
+        for name, code in state.best.codes.items()
+    }
+    assert finished(state, wild, task) == state.best.codes
+    large = Lossless().project(network()[1])
+    assert finished(state, large, task) == state.best.codes
+
+
+def test_biases_and_norms_are_on_the_grid_and_running_statistics_are_not():
+    result, _ = path()
+    kinds = {name: type(code).__name__ for name, code in result.codes.items()}
+    assert {kinds[name] for name in ("0.weight", "0.bias", "1.weight", "1.bias", "4.weight", "4.bias")} == {"GridCode"}
+    assert kinds["1.running_var"] == "DenseCode"
+
+
+def test_bits_and_ratios_are_sizes():
+    task, params = network()
+    short = replace(HOW, steps=1, finetune=Optimization(0))
+    weights = params["0.weight"].numel() + params["4.weight"].numel()
+    by_bits = laconic.compress(params, task=task, effort="train", bits=8 * SIZE / weights, training=short)
+    by_size = laconic.compress(params, task=task, effort="train", size=SIZE, training=short)
+    assert {name: code.decompress().tobytes() for name, code in by_bits.codes.items()} == {
+        name: code.decompress().tobytes() for name, code in by_size.codes.items()
+    }
+    tenth = laconic.compress(params, task=task, effort="train", ratio=8, training=short)
+    assert 0.97 / 8 < tenth.file_bytes / int(tenth.metadata["reference_bytes"]) <= 1 / 8
+
+
+def test_a_plan_has_its_rows_and_the_budget_counts_them():
+    task, params = network()
+    plan = Plan({"4.weight": AdaptiveCodebook(4), "0.bias": Lossless()})
+    result = laconic.compress(params, plan, task, "train", size=SIZE, training=replace(HOW, steps=3))
+    assert result.file_bytes <= SIZE
+    assert len(result.params["4.weight"].unique()) == 4
+    assert type(result.codes["0.bias"]).__name__ == "DenseCode"
+    assert type(result.codes["0.weight"]).__name__ == "GridCode"
+
+
+@pytest.mark.parametrize("at", [5, -2])
+def test_a_run_that_is_resumed_ends_with_the_same_file(tmp_path, at):
+    """From a C step, and from an epoch of fine-tuning."""
+    task, params = network()
+    whole, states = path()
+    file, job = tmp_path / "a.checkpoint", {"job": "this"}
+    save_state(file, states[at], job, [states[at].progress])
+    state, _ = load_state(file, states[0], job)
+    assert state.best.progress == states[at].best.progress
+    result = laconic.compress(params, Plan({}), task, "train", size=SIZE, training=HOW, resume=state)
+    result.save(tmp_path / "a.lac"), whole.save(tmp_path / "b.lac")
+    assert (tmp_path / "a.lac").read_bytes() == (tmp_path / "b.lac").read_bytes()
+
+
+def test_what_training_does_not_move_is_refused_and_so_is_what_is_no_size():
+    task, params = network()
+    frozen = classifier(samples=100, hidden=40)
+    frozen.module[4].weight.requires_grad_(False)
+    with pytest.raises(PlanError, match=r"4.weight: training does not move this.*a row of the plan"):
+        laconic.compress(params, task=frozen, effort="train", size=SIZE)
+    kept = laconic.compress(
+        params, task=frozen, effort="train", size=4000, lossless=["4.weight"], training=replace(HOW, steps=1)
+    )
+    assert torch.equal(kept.params["4.weight"], params["4.weight"])
+    for budget, words in (({"snr": 20}, "no size"), ({"drop": 1}, "calibrate"), ({"size": 300}, "too few")):
+        with pytest.raises(PlanError, match=words):
+            laconic.compress(params, task=task, effort="train", **budget)
+    with pytest.raises(PlanError, match="quality"):
+        laconic.compress(params, task=task, effort="train", size=SIZE, quality="max")
