@@ -17,7 +17,7 @@ from laconic.models.data import Dataset
 from laconic.training.optimization import Optimization, adam
 from laconic.training.task import Task, classification
 
-SIZE = 1500
+SIZE = 1000
 HOW = Training(steps=12, l_step=Optimization(1, 0.05), growth=1.3, finetune=Optimization(2, 1e-3, optimizer=adam))
 
 

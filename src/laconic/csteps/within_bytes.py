@@ -48,13 +48,14 @@ class WithinBytes(Compression):
 
     Everything is counted: integers, tables, steps, names, headers, and what the file holds beside these tensors. Where
     a byte is worth most is one question for all of them: rows, columns, filters and tensors that are not worth their
-    bytes become 0 by themselves.
+    bytes become 0 by themselves. All tensors have one step where that is better than to store several.
 
     Method: at one price of a bit, the same for all tensors, integers and code lengths in turn, and then the price that
-    takes the size (`laconic.quantize.lattice.priced`); steps are refitted to the integers. Not exact. O(P) a round,
-    some 60 of them on at most 2¹⁹ of the weights, and 6 on all. The first steps are those of one water level; with
-    ``warm`` they are those of its codes, so that on the path of the LC algorithm steps follow the weights.
-    ``warm`` is kept where it is nearer and no larger.
+    takes the size (`laconic.quantize.lattice.priced`); steps are refitted to the integers, and classes of rows and
+    columns are those of the last integers (`laconic.quantize.lattice.contexts`). Not exact. O(P) a round, some 60 of
+    them on at most 2¹⁹ of the weights, and 6 on all. The first steps are those of one water level; with ``warm`` steps
+    and classes are those of its codes, so that on the path of the LC algorithm they follow the weights. ``warm`` is
+    kept where it is nearer and no larger.
 
     Source: the constrained form of `min L(w) + λ R(Θ)`; Chou, Lookabaugh & Gray, "Entropy-constrained vector
     quantization" (IEEE Trans. ASSP 37, 1989), for the C step at a price.
@@ -108,20 +109,22 @@ class WithinBytes(Compression):
         }  # fmt: skip
 
         def wide(codes: Mapping[str, GridCode]) -> dict[str, GridCode]:
-            return {name: replace(code, step=Values(np.ldexp(code.step.array, shift))) for name, code in codes.items()}
+            steps = {id(code.step): Values(np.ldexp(code.step.array, shift)) for code in codes.values()}
+            return {name: replace(code, step=steps[id(code.step)]) for name, code in codes.items()}
 
         def measure(codes: Mapping[str, GridCode]) -> int:
             return self.bytes(wide(codes))
 
-        def like(codes: Mapping[str, GridCode]) -> dict[str, GridCode]:
-            return wide(within(_alike(sources, codes, -shift), self.size, measure, nu))
+        def like(codes: Mapping[str, GridCode], *, one_step: bool) -> dict[str, GridCode]:
+            return wide(within(_alike(sources, codes, -shift), self.size, measure, nu, one_step=one_step))
 
         if warm_codes:
-            new = like(warm_codes)
+            new = like(warm_codes, one_step=len({code.step.array.tobytes() for code in warm_codes.values()}) == 1)
         else:
             first = wide(first_codes(list(sources.values()), self.size, measure, nu))
-            both = [one for one in (first, like(first)) if self.bytes(one) <= self.size] or [first]
-            new = min(both, key=lambda codes: distortion(codes, weights, metrics))
+            several = first, like(first, one_step=True), like(first, one_step=False)
+            small = [codes for codes in several if self.bytes(codes) <= self.size] or [first]
+            new = min(small, key=lambda codes: distortion(codes, weights, metrics))
         if (taken := self.bytes(new)) > self.size:
             raise PlanError(
                 f"{self.size:,} bytes are too few: with {', '.join(new)} set to 0 the file takes {taken:,}; ask for "

@@ -283,7 +283,7 @@ def _budget(job: Job) -> Budget | None:
             raise PlanError(f"{named[0]} needs --effort calibrate, which runs the network; weights alone do not tell")
         if training and ("--snr" in named or job.budget != limits):
             option = "--snr" if "--snr" in named else "--quality"
-            raise PlanError(f"{option} is of the weights as they are, which --effort train moves: name a size, or bits")
+            raise PlanError(f"{option} does not go with --effort train, which moves the weights: name a size, or bits")
         return Budget(
             bits=limits.bits,
             size=limits.size,

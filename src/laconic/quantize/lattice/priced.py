@@ -47,7 +47,8 @@ def first_codes(sources: Sequence[Source], size: int, measure: Measure, nu: int)
     """
     octaves = _level(sources, size, measure, nu)
     while True:
-        codes = within([replace(source, finer=2.0**-octaves) for source in sources], size, measure, nu)
+        narrowed = [replace(source, finer=2.0**-octaves) for source in sources]
+        codes = within(narrowed, size, measure, nu, one_step=True)
         if octaves >= _STEPS[1] or measure(codes) <= size:
             return codes
         octaves += _COARSER  # integers may have been so large that their bits have no price
@@ -69,7 +70,9 @@ def _level(sources: Sequence[Source], size: int, measure: Measure, nu: int) -> f
     return _least(over, 0.0, _STEPS)
 
 
-def within(sources: Sequence[Source], size: int, measure: Measure, nu: int) -> dict[str, GridCode]:
+def within(
+    sources: Sequence[Source], size: int, measure: Measure, nu: int, *, one_step: bool = False
+) -> dict[str, GridCode]:
     """Return nearly the best codes whose file has at most ``size`` bytes, or those of zeros where these take more.
 
     Args:
@@ -78,9 +81,10 @@ def within(sources: Sequence[Source], size: int, measure: Measure, nu: int) -> d
         size: bytes that the file may have.
         measure: of codes.
         nu: 2^ν states of the trellis; 0 for none.
+        one_step: whether the tensors share one step, which is then in the file once; it is the same for all sources.
     """
     steps = [1 / source.finer for source in sources]
-    plain = Quantizer(sources, nu, stretching=False, below=BELOW)
+    plain = Quantizer(sources, nu, stretching=one_step, below=BELOW)
     rehearsal = plain.rehearsal(1.0, SAMPLE)
     how = plain.rounding(rehearsal.scales, rehearsal.pieces, 1.0)
 
@@ -98,7 +102,7 @@ def within(sources: Sequence[Source], size: int, measure: Measure, nu: int) -> d
         beside = _beside(tried(octaves), measure) + beyond
         octaves = _least(partial(excess, beside), octaves, _PRICES)
         quantized, expected = at(octaves).round(rehearsal.scales, how), size + excess(beside, octaves)
-        codes = _coded(quantized)
+        codes = quantized.codes() if one_step else _coded(quantized)
         taken = measure(codes)
         trials.append((taken, codes))
         if number >= _ROUNDS and size * (1 - _NEAR) <= taken <= size:
