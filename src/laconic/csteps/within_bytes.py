@@ -20,6 +20,9 @@ from laconic.quantize.lattice.contexts import contexts
 from laconic.quantize.lattice.priced import first_codes, within
 from laconic.theory.metric import Metrics
 
+_FINER, _WORTH = 1.2, 0.99
+"""Steps are tried so many times finer, and taken where what is left of the error is less than that."""
+
 
 @final
 @dataclass(frozen=True)
@@ -94,45 +97,16 @@ class WithinBytes(Compression):
         """
         if not weights:
             return {}
-        arrays = {name: array_of(name, tensor) for name, tensor in weights.items()}
-        shift = _exponent(arrays)  # taken off, lest squares overflow
-        scaled = {name: np.asarray(np.ldexp(array, -shift)) for name, array in arrays.items()}
-        heavy = importances_of(weights, metrics or {})
-        warm_codes, nu = of_kind(GridCode, warm, weights), STATES[self.states]
-
-        sources = {
-            name: prepare(
-                name, array, 1.0, cosine=False, scales=0, dtype=dtype_name(weights[name]),
-                importances=heavy[name] if heavy[name].size else None,
-            )
-            for name, array in scaled.items()
-        }  # fmt: skip
-
-        def wide(codes: Mapping[str, GridCode]) -> dict[str, GridCode]:
-            steps = {id(code.step): Values(np.ldexp(code.step.array, shift)) for code in codes.values()}
-            return {name: replace(code, step=steps[id(code.step)]) for name, code in codes.items()}
-
-        def measure(codes: Mapping[str, GridCode]) -> int:
-            return self.bytes(wide(codes))
-
-        def like(codes: Mapping[str, GridCode], *, one_step: bool) -> dict[str, GridCode]:
-            return wide(within(_alike(sources, codes, -shift), self.size, measure, nu, one_step=one_step))
-
-        if warm_codes:
-            new = like(warm_codes, one_step=len({code.step.array.tobytes() for code in warm_codes.values()}) == 1)
-        else:
-            first = wide(first_codes(list(sources.values()), self.size, measure, nu))
-            several = first, like(first, one_step=True), like(first, one_step=False)
-            small = [codes for codes in several if self.bytes(codes) <= self.size] or [first]
-            new = min(small, key=lambda codes: distortion(codes, weights, metrics))
+        problem = _Problem.of(self, weights, metrics or {})
+        warm_codes = of_kind(GridCode, warm, weights)
+        new = problem.following(warm_codes) if warm_codes else problem.first()
         if (taken := self.bytes(new)) > self.size:
             raise PlanError(
                 f"{self.size:,} bytes are too few: with {', '.join(new)} set to 0 the file takes {taken:,}; ask for "
                 f"{math.ceil(1.02 * taken):,} or more"
             )
-        if warm_codes and self.bytes(warm_codes) <= self.size:
-            worse = distortion(warm_codes, weights, metrics) < distortion(new, weights, metrics)
-            return dict(warm_codes if worse else new)
+        if warm_codes and self.bytes(warm_codes) <= self.size and problem.error(warm_codes) < problem.error(new):
+            return dict(warm_codes)
         return dict(new)
 
     def beside(self, codes: Codes) -> "WithinBytes":
@@ -152,14 +126,76 @@ class WithinBytes(Compression):
         return container.bits(named, rest.metadata) // 8
 
 
-def _exponent(arrays: Mapping[str, np.ndarray]) -> int:
-    """Return the power of two below the largest magnitude; 0 where all are 0."""
-    largest = max((float(np.abs(array).max()) for array in arrays.values() if array.size), default=0.0)
-    return math.frexp(largest)[1] - 1 if largest else 0
+@final
+@dataclass(frozen=True, eq=False)
+class _Problem:
+    """Tensors to be quantized together.
 
+    Args:
+        compression: says how large the file may be, and is.
+        weights: the tensors.
+        metrics: what their errors count.
+        sources: the tensors as they are quantized, over 2^shift, lest squares overflow.
+        shift: the power of two below the largest weight.
+    """
 
-def _alike(sources: Mapping[str, Source], codes: Mapping[str, GridCode], shift: int) -> list[Source]:
-    """Return the sources with the steps of codes, times 2^shift, and the scales that are best for their integers."""
-    steps = {name: math.ldexp(float(code.step.array[0]), shift) for name, code in codes.items()}
-    finer = {name: replace(source, finer=1 / steps[name]) for name, source in sources.items()}
-    return [contexts(source, codes[name].levels.reshape(-1)) for name, source in finer.items()]
+    compression: WithinBytes
+    weights: Params
+    metrics: Metrics
+    sources: Mapping[str, Source]
+    shift: int
+
+    @classmethod
+    def of(cls, compression: WithinBytes, weights: Params, metrics: Metrics) -> "_Problem":
+        arrays, heavy = {n: array_of(n, tensor) for n, tensor in weights.items()}, importances_of(weights, metrics)
+        largest = max((float(np.abs(array).max()) for array in arrays.values() if array.size), default=0.0)
+        shift = math.frexp(largest)[1] - 1 if largest else 0
+        sources = {
+            name: prepare(
+                name, np.asarray(np.ldexp(array, -shift)), 1.0, cosine=False, scales=0,
+                dtype=dtype_name(weights[name]), importances=heavy[name] if heavy[name].size else None,
+            )
+            for name, array in arrays.items()
+        }  # fmt: skip
+        return cls(compression, weights, metrics, sources, shift)
+
+    def error(self, codes: Codes) -> float:
+        """Return what is least."""
+        return distortion(codes, self.weights, self.metrics)
+
+    def first(self) -> dict[str, GridCode]:
+        """Return codes of which nothing is known yet: one step, and finer ones while these are better, or several."""
+        size, nu = self.compression.size, STATES[self.compression.states]
+        best = self._wide(first_codes(list(self.sources.values()), size, self._measure, nu))
+        plain = self.following(best)
+        if self._is_better(plain, best, 1.0):
+            best = plain
+        while self._is_better(finer := self.following(best, finer=_FINER), best, _WORTH):
+            best = finer
+        several = self.following(best, one_step=False)
+        return several if self._is_better(several, best, _WORTH) else best
+
+    def following(
+        self, codes: Mapping[str, GridCode], *, finer: float = 1.0, one_step: bool | None = None
+    ) -> dict[str, GridCode]:
+        """Return the codes for these tensors with the steps of others, and classes that are best for their integers."""
+        if one_step is None:
+            one_step = len({code.step.array.tobytes() for code in codes.values()}) == 1
+        near = list[Source]()
+        for name, source in self.sources.items():
+            step = math.ldexp(float(codes[name].step.array[0]), -self.shift) / finer
+            near.append(contexts(replace(source, finer=1 / step), codes[name].levels.reshape(-1)))
+        size, nu = self.compression.size, STATES[self.compression.states]
+        return self._wide(within(near, size, self._measure, nu, one_step=one_step))
+
+    def _is_better(self, new: Codes, old: Codes, share: float) -> bool:
+        """Say whether new codes are small enough, and have less than that share of the error of old ones."""
+        return self.compression.bytes(new) <= self.compression.size and self.error(new) < share * self.error(old)
+
+    def _measure(self, codes: Mapping[str, GridCode]) -> int:
+        return self.compression.bytes(self._wide(codes))
+
+    def _wide(self, codes: Mapping[str, GridCode]) -> dict[str, GridCode]:
+        """Return the codes of the tensors as they are."""
+        steps = {id(code.step): Values(np.ldexp(code.step.array, self.shift)) for code in codes.values()}
+        return {name: replace(code, step=steps[id(code.step)]) for name, code in codes.items()}
