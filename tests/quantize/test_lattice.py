@@ -14,7 +14,8 @@ from laconic.quantize.budget import Budget, Tools, fit
 from laconic.quantize.lattice import Assigned, Quantizer, prepare
 from laconic.quantize.lattice.abreast import abreast
 from laconic.quantize.lattice.assigned import OFFSETS
-from laconic.quantize.lattice.quantized import SLOPE, refitted
+from laconic.quantize.lattice.moments import refitted
+from laconic.quantize.lattice.quantized import SLOPE
 from laconic.quantize.lattice.scalar import nearest
 from laconic.quantize.lattice.splice import spliced
 from laconic.quantize.lattice.viterbi import paths

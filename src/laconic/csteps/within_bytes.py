@@ -186,7 +186,8 @@ class _Problem:
             step = math.ldexp(float(codes[name].step.array[0]), -self.shift) / finer
             near.append(contexts(replace(source, finer=1 / step), codes[name].levels.reshape(-1)))
         size, nu = self.compression.size, STATES[self.compression.states]
-        return self._wide(within(near, size, self._measure, nu, one_step=one_step))
+        levels = [codes[name].levels.reshape(-1) for name in self.sources]
+        return self._wide(within(near, size, self._measure, nu, levels=levels, one_step=one_step))
 
     def _is_better(self, new: Codes, old: Codes, share: float) -> bool:
         """Say whether new codes are small enough, and have less than that share of the error of old ones."""

@@ -71,8 +71,9 @@ def _level(sources: Sequence[Source], size: int, measure: Measure, nu: int) -> f
 
 
 def within(
-    sources: Sequence[Source], size: int, measure: Measure, nu: int, *, one_step: bool = False
-) -> dict[str, GridCode]:
+    sources: Sequence[Source], size: int, measure: Measure, nu: int, *,
+    levels: Sequence[np.ndarray] | None = None, one_step: bool = False,
+) -> dict[str, GridCode]:  # fmt: skip
     """Return nearly the best codes whose file has at most ``size`` bytes, or those of zeros where these take more.
 
     Args:
@@ -81,12 +82,17 @@ def within(
         size: bytes that the file may have.
         measure: of codes.
         nu: 2^ν states of the trellis; 0 for none.
+        levels: integers of each tensor, row-major, whose code lengths are the first: where nearly all are 0, those of
+            the nearest integers may have so many others that 0 is not the cheapest. These are taken where there are
+            none.
         one_step: whether the tensors share one step, which is then in the file once; it is the same for all sources.
     """
     steps = [1 / source.finer for source in sources]
     plain = Quantizer(sources, nu, stretching=one_step, below=BELOW)
     rehearsal = plain.rehearsal(1.0, SAMPLE)
     how = plain.rounding(rehearsal.scales, rehearsal.pieces, 1.0)
+    if levels is not None:
+        how = plain.assigned(rehearsal.scales, levels, how).learned(1.0)
 
     def at(octaves: float) -> Quantizer:
         return replace(plain, prices=[2.0**octaves / step**2 for step in steps])

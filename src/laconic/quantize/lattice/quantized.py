@@ -26,6 +26,7 @@ from laconic.format.coding.model import UNIT, Model
 from laconic.format.coding.packing import frozen
 from laconic.format.coding.ungerboeck import feedback
 from laconic.quantize.lattice.assigned import OFFSETS, Assigned, Assignment
+from laconic.quantize.lattice.moments import missed_each, refitted, stretches_of
 from laconic.quantize.lattice.source import PER_OCTAVE, Source
 from laconic.quantize.lattice.splice import spliced
 from laconic.quantize.lattice.workers import Workers
@@ -36,7 +37,6 @@ SLOPE = math.log(2) / 6
 _BELOW = 2.0  # octaves below the cell at which the classes of scale begin: such weights cost next to nothing
 _POPULATION = 256  # weights that the class of the largest scales has at least
 _SAMPLE = 1 << 18  # weights of a tensor whose rounding tells enough of the first code lengths
-_LARGEST_OFFSET = 127
 
 ONE = Workers(1)
 """The thread that asks, and no other."""
@@ -180,6 +180,15 @@ class Quantizer:
         places, sizes = range(len(self.sources)), [source.size for source in self.sources]
         return self._settled(scales, self.workers.map(rounded, places, sizes), how)
 
+    def assigned(self, scales: Sequence[Scales], levels: Sequence[np.ndarray], how: Assignment) -> Quantized:
+        """Return the round whose integers are given, those of each tensor row-major."""
+        parities = 2 if self.nu else 1
+        found = (
+            Assigned.of(own.sorted(of.astype(np.int32)), *piece, how.step, (len(how.costs), parities))
+            for of, own, piece in zip(levels, scales, self.pieces(scales), strict=True)
+        )
+        return self._settled(scales, found, how)
+
     def between(self, fine: Quantized, coarse: Quantized, share: float) -> Quantized:
         """Return ``share`` of the finer of two rounds with the same scales and kept integers, then the coarser."""
         assert fine.levels is not None, "integers of both are kept"
@@ -288,13 +297,13 @@ class Quantizer:
         model = Model(self.nu, self.pairs and not self.nu, offsets, tables)
         units = [(how.step / source.finer) ** 2 for source in self.sources]
         lost, each = (
-            [own * unit for own, unit in zip(_missed_each(of, offsets, stretch), units, strict=True)]
+            [own * unit for own, unit in zip(missed_each(of, offsets, stretch), units, strict=True)]
             for of in (plain, weighed)
         )
         alike = all(source.finer == 1 for source in self.sources)
         return Quantized(
             self.sources, scales, levels if self.keeping else None, counts, how.step * stretch, model,
-            distortion * how.step**2 if alike else math.fsum(each), bits, how, lost, _stretches(weighed, offsets),
+            distortion * how.step**2 if alike else math.fsum(each), bits, how, lost, stretches_of(weighed, offsets),
         )  # fmt: skip
 
 
@@ -337,58 +346,6 @@ def _piece(source: Source, scales: Scales) -> Piece:
     weights = scales.sorted(source.importances) if len(source.importances) else source.importances
     weights = weights.astype(np.float64, copy=False)
     return frozen(scales.sorted(source.values())), frozen(weights), frozen(classes)
-
-
-def refitted(moments: np.ndarray, *, moving: bool, stretching: bool) -> tuple[np.ndarray, float, float]:
-    """Return the best offsets (int8, in units of 1/256 step), the factor of the step that is best then, the distortion.
-
-    Offsets are weighted means of what is left, to the nearest unit; the factor is Σ h x r / Σ h r², r the levels moved.
-    """
-    mass, first = moments[:, 0], moments[:, 1]
-    means = np.divide(first, mass, out=np.zeros(len(mass)), where=mass > 0)
-    units = np.clip(np.rint(means * UNIT), -_LARGEST_OFFSET, _LARGEST_OFFSET) * moving
-    units[0] = 0
-    _, reached, aligned = map(float, _products(moments, units / UNIT))
-    stretch = aligned / reached if stretching and reached > 0 and aligned > 0 else 1.0
-    offsets = units[1:].astype(np.int8)
-    return (offsets if offsets.any() else offsets[:0]), stretch, missed(moments, offsets, stretch)
-
-
-def missed(moments: np.ndarray, offsets: np.ndarray, stretch: float) -> float:
-    """Return the distortion, in steps², of integers with these moments, offsets (units of 1/256) and factor."""
-    return _missed_each([moments], offsets, stretch)[0]
-
-
-def _missed_each(moments: Sequence[np.ndarray], offsets: np.ndarray, stretch: float) -> list[float]:
-    """Return what `missed` does, for each of several tensors at once."""
-    left, reached, aligned = _products(np.array(moments).reshape(-1, OFFSETS + 1, 6), _moved(offsets))
-    each: list[float] = np.maximum(
-        left - 2 * (stretch - 1) * (aligned - reached) + (stretch - 1) ** 2 * reached, 0.0
-    ).tolist()
-    return each
-
-
-def _stretches(moments: Sequence[np.ndarray], offsets: np.ndarray) -> list[float]:
-    """Return for each tensor the factor of its step that is best for its integers; 1 where all of them are 0."""
-    _, reached, aligned = _products(np.array(moments).reshape(-1, OFFSETS + 1, 6), _moved(offsets))
-    good = (reached > 0) & (aligned > 0)
-    stretches: list[float] = np.divide(aligned, reached, out=np.ones(len(reached)), where=good).tolist()
-    return stretches
-
-
-def _moved(offsets: np.ndarray) -> np.ndarray:
-    """Return the offset of each |v| = 0 to 6, in steps."""
-    o = np.zeros(OFFSETS + 1)
-    o[1 : 1 + len(offsets)] = offsets / UNIT
-    return o
-
-
-def _products(moments: np.ndarray, o: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return Σ h (x − r)² where the step stays, Σ h r² and Σ h x r, r the levels moved by ``o``; shape (tensors,)."""
-    mass, first, second, level, square, cross = np.moveaxis(moments, -1, 0)
-    left = (second - 2 * o * first + o * o * mass).sum(axis=-1)
-    reached = (square + 2 * o * level + o * o * mass).sum(axis=-1)
-    return left, reached, (square + o * level + cross + o * first)[..., 1:].sum(axis=-1)
 
 
 def _rebased(source: Source, scales: Scales, low: int, top: int) -> np.ndarray:
