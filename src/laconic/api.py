@@ -213,6 +213,7 @@ def compress(
         return recalibrated(result, whole, task, recalibrate, seed)
     if budget and task is not None:
         plan = shared_out(whole, budget, plan, task, notes, buffers=buffers)
+        training = (training or Training()).within(task)
     plan, whole = plan.settled(whole, metrics, alike=effort == "direct")
     if effort == "train" and task is not None:
         result = _trained(whole, plan, task, metrics, training or Training(), notes, seed, state, watch)

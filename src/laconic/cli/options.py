@@ -318,7 +318,9 @@ class Training:
         Method, typer.Option(help="With --effort train: lc, or the baselines idc (iterated direct) and retrain.")
     ] = Method.lc
     steps: Annotated[int, typer.Option(min=0, help="LC steps at most; the gap stops it before.")] = 120
-    epochs: Annotated[int, typer.Option(min=0, help="Epochs of one L step.")] = 1
+    epochs: Annotated[
+        int, typer.Option(min=0, help="Epochs of one L step; with a budget repeated until it has 400 batches.")
+    ] = 1
     lr: Annotated[float, typer.Option(help="Learning rate of the first L step.")] = 0.1
     lr_decay: Annotated[float, typer.Option(help="Its factor from step to step.")] = 0.98
     weight_decay: Annotated[float, typer.Option(min=0, help="α of (α/2)‖w‖² in the L steps.")] = 0.0
@@ -329,6 +331,12 @@ class Training:
     tolerance: Annotated[float, typer.Option(min=0, help="Stop when ‖w − Δ(Θ)‖/‖w‖ is below.")] = 0.01
     quadratic_penalty: Annotated[bool, typer.Option("--quadratic-penalty", help="Without multipliers.")] = False
     finetune: Annotated[int, typer.Option(min=0, help="Epochs of fine-tuning what stays free at the end.")] = 20
+    log: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="JSONL", help="With --effort train: write each step to this file, for laconic log; it is replaced."
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)

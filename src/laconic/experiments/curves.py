@@ -1,4 +1,4 @@
-"""Figures of calibration: files beside the least bits at their quality, and what weights do to the outputs."""
+"""Figures of what people look at: files beside the least bits, what weights do to the outputs, the path of a run."""
 
 import io
 from collections.abc import Sequence
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 
 from laconic.calibrate.analysis import Weight
+from laconic.lc.schedule import Progress
 
 SHOWN = 30
 """Weights of a figure, the worst ones."""
@@ -56,6 +57,32 @@ def damage_figure(weights: Sequence[Weight], unit: str) -> bytes:
     if shown and min(min(one.measured, one.predicted) for one in shown) > 0:
         axes.set_xscale("log")
     axes.legend()
+    return _png(figure)
+
+
+def path_figure(history: Sequence[Progress]) -> bytes:
+    """Return a PNG of a path of the LC algorithm: loss, gap and, within a budget, the validation error by step.
+
+    Args:
+        history: the steps.
+    """
+    figure = Figure(figsize=(8, 6), layout="constrained")
+    upper, lower = figure.subplots(2, sharex=True)
+    steps = [one.step for one in history]
+    upper.plot(steps, [one.loss for one in history], color="tab:orange", label="loss of the L step")
+    upper.plot(steps, [one.gap for one in history], color="tab:green", label="gap ‖w − Δ(Θ)‖ / ‖w‖")
+    upper.set(yscale="log")
+    upper.legend()
+    for measure in dict.fromkeys(name for one in history for name in one.validation or {}):
+        points = [
+            (one.step, one.validation[measure]) for one in history if one.validation and measure in one.validation
+        ]
+        lower.plot(*zip(*points, strict=True), label=f"validation {measure}")
+    lower.plot(steps[1:], [one.mu for one in history[1:]], color="grey", lw=0.8, label="μ")
+    lower.set(xlabel="LC step", yscale="log")
+    lower.legend()
+    for axes in (upper, lower):
+        axes.grid(visible=True, which="both", lw=0.3)
     return _png(figure)
 
 

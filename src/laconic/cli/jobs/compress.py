@@ -207,13 +207,18 @@ def _by_training(
         growth=of.growth, tolerance=of.tolerance, augmented=not of.quadratic_penalty,
         finetune=replace(FINE_TUNING, epochs=of.finetune),
     )  # fmt: skip
+    how = how.within(task) if budget else how
     resume = going_on(say, job.checkpoint, resume=run.resume, force=run.force)
     if not resume and job.checkpoint.is_dir():  # of a calibration; a file is replaced by the first state
         cleared(job.checkpoint)
-    chosen = {**values(job.rows), **values(of), "--plan": "" if job.rows.plan is None else repr(plan)}
+    chosen = {
+        **values(job.rows),
+        **values(replace(of, log=None)),
+        "--plan": "" if job.rows.plan is None else repr(plan),
+    }
     chosen |= {**values(job.budget), "--lossless": job.which.lossless} if budget else {}
     chosen |= {"--importance": repr(plan.importance)} if plan.importance else {}
-    running = Run(say, job.checkpoint, job.labels(task, chosen), resume, job.output, run.force)
+    running = Run(say, job.checkpoint, job.labels(task, chosen), resume, job.output, run.force, of.log)
     with resumable(job.output, job.checkpoint):
         metrics = _metrics(say, plan, task, network.params)
         plan, network = plan.settled(network, alike=False)

@@ -16,6 +16,7 @@ from laconic.errors import OutputExists
 from laconic.format.files import require_absent
 from laconic.lc.checkpoint import load_state, save_state
 from laconic.lc.learning import Training
+from laconic.lc.log import append_to_log, write_log
 from laconic.lc.schedule import Progress
 from laconic.lc.state import LCState
 from laconic.lc.steps import start
@@ -87,6 +88,7 @@ class Run:
         say: where progress goes.
         checkpoint: replaced after every LC step.
         job: what must be the same when it is resumed.
+        log: where each step is written, too, if anywhere.
         resume: go on from the checkpoint, which exists.
         output: what will be written; once all else is done it may be there already.
         force: it may be there in any case.
@@ -98,6 +100,7 @@ class Run:
     resume: bool
     output: Path
     force: bool
+    log: Path | None = None
 
     def compress(
         self, params: Mapping[str, torch.Tensor], plan: Plan, task: Task, how: Training,
@@ -113,6 +116,8 @@ class Run:
             tuned = f" and epoch {state.tuning.epoch} of fine-tuning" if state.tuning else ""
             self.say.note(f"resuming after step {state.progress.step}{tuned}")
         past = history[:-1]
+        if self.log is not None:
+            write_log(self.log, past)
         per_epoch = batches_per_epoch(task)
         epochs = how.steps * how.l_step.epochs * (how.method != "retrain") + how.finetune.epochs
         done = _epochs(state, how) if state else 0
@@ -127,6 +132,8 @@ class Run:
                     )
                 if reached.tuning is None or not new:
                     new.append(reached.progress)
+                    if self.log is not None:
+                        append_to_log(self.log, reached.progress)
                 save_state(self.checkpoint, reached, self.job, [*past, *new])
                 tick(_epochs(reached, how), described(reached, how))
 
