@@ -139,7 +139,7 @@ def test_more_effort_is_less_error(call, checkpoint, tmp_path):
         (["--quality", "max", "--plan", "a.toml"], "--quality goes with a budget"),
         (["--bits", "3", "--lossless", "none*"], "pattern 'none*' matches no tensor"),
         (["--bits", "3", "--lossless", "fc*"], "the lossless tensors with all names"),
-        (["--bits", "3", "--effort", "train"], "--bits does not go with --effort train"),
+        (["--bits", "3", "--effort", "train"], "give --data"),
         (["--quality", "max", "--codebook", "4"], "--quality does not go with --codebook"),
         (["--size", "0"], "size is above 0 and finite, not 0"),
         (["--bits", "-1"], "bits is above 0 and finite, not -1"),

@@ -1,0 +1,66 @@
+"""`laconic compress --effort train` with a budget: a file of the size, a log of the path, and the same after a stop."""
+
+import pytest
+
+from laconic.cli import run
+from laconic.lc import checkpoint
+from laconic.lc.log import read_log
+
+from .commands import parsed
+
+WITHIN = ["--effort", "train", "--size", "4KB", "--steps", "3", "--finetune", "1", "--data", "digits", "--threads", "1"]
+
+
+def test_a_size_is_met_and_the_path_is_logged_and_shown(call, net, tmp_path):
+    file, log, figure = tmp_path / "a.lac", tmp_path / "run.jsonl", tmp_path / "run.png"
+    record = parsed(call("compress", net, "-o", file, *WITHIN, "--log", log, "--json"))
+    assert record["bytes"] == file.stat().st_size <= 4000
+    assert record["asked"] == "4,000 bytes"
+    assert [step["file_bytes"] <= 4000 for step in record["history"]] == [True] * 4
+    assert record["history"][0]["validation"]["error"] > record["validation"]["error"]
+    shown = parsed(call("log", log, "-o", figure, "--json"))
+    assert [step["step"] for step in shown["steps"]] == [0, 1, 2, 3]
+    assert [step["mu"] for step in shown["steps"]] == [step["mu"] for step in record["history"]]
+    assert figure.read_bytes().startswith(b"\x89PNG")
+    text = call("log", log)
+    assert "validation error" in text.replace("\n", " ") or "validation" in text
+    assert "too few" in text
+
+
+def test_a_run_that_is_stopped_goes_on_to_the_same_file_and_log(net, tmp_path, monkeypatch, capsys):
+    whole, stopped, logs = tmp_path / "a.lac", tmp_path / "b.lac", (tmp_path / "a.jsonl", tmp_path / "b.jsonl")
+    assert run(["compress", str(net), "-o", str(whole), *WITHIN, "--log", str(logs[0])]) == 0
+    steps = []
+
+    def dying(*arguments):
+        checkpoint.save_state(*arguments)
+        steps.append(1)
+        if len(steps) == 3:
+            raise KeyboardInterrupt
+
+    again = ["compress", str(net), "-o", str(stopped), *WITHIN, "--log", str(logs[1])]
+    with monkeypatch.context() as patch:
+        patch.setattr("laconic.cli.jobs.running.save_state", dying)
+        assert run(again) == 130
+    assert "--resume" in capsys.readouterr().err
+    assert not stopped.exists()
+    assert run([*again, "--resume"]) == 0
+    assert stopped.read_bytes() == whole.read_bytes()
+    assert logs[1].read_text() == logs[0].read_text()
+    assert len(read_log(logs[1])) == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--size", "200"], "200 bytes are too few"),
+        (["--snr", "10"], "--snr does not go with --effort train"),
+        (["--size", "4KB", "--quality", "max"], "--quality does not go with --effort train"),
+        (["--size", "4KB", "--codebook", "4"], "--size does not go with --codebook"),
+        (["--max-drop", "1"], "needs --effort calibrate"),
+        ([], "--effort train needs to know what to make"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_trained(net, tmp_path, capsys, options, words):
+    assert run(["compress", str(net), "-o", str(tmp_path / "a.lac"), "--effort", "train", *options]) == 1
+    assert words in capsys.readouterr().err
