@@ -64,7 +64,9 @@ def command(
     what the weights have become, where that helps. Needs network and data (or a --task).
 
     train: the LC algorithm, which trains the network towards its compressed form; minutes to days, for the smallest
-    file of an accuracy. Needs network and data (or a --task), and --codebook, --keep, --rank or a --plan.
+    file of an accuracy. Needs network and data (or a --task), and either a size (--size, --bits, --ratio), which every
+    step of the path is within, or --codebook, --keep, --rank or a --plan. The best step on the validation split is
+    written. --log writes each step to a file that laconic log shows.
 
     A run of calibrate or train that is stopped or killed goes on with the same command and --resume, where it was, and
     ends with the same bytes: what it has come to is kept beside the output, as .checkpoint, until all is done.
@@ -112,6 +114,8 @@ def command(
       laconic compress net.pt -o a.lac --max-drop 0.5 --effort calibrate
 
       laconic compress train.ckpt -o net.lac --key ema.state_dict
+
+      laconic compress a.safetensors -o a.lac --size 10KB --effort train
 
       laconic compress a.safetensors -o a.lac --codebook 2 --effort train
 
