@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from laconic.calibrate.calibration import SAMPLES, Calibration
 from laconic.calibrate.compressed import calibrated
 from laconic.csteps.compression import Compression
+from laconic.csteps.joint import Joint
+from laconic.csteps.within_bytes import WithinBytes
 from laconic.errors import PlanError, WeightsError
 from laconic.format import container
 from laconic.format.compact import compact
@@ -19,7 +21,7 @@ from laconic.lc.budgeted import buffers_told, notes_of, shared_out, within
 from laconic.lc.damage import left
 from laconic.lc.finetune import FineTuning
 from laconic.lc.learning import Training
-from laconic.lc.points import finished
+from laconic.lc.points import budget_of, finished
 from laconic.lc.schedule import Progress
 from laconic.lc.state import LCState
 from laconic.lc.steps import start
@@ -231,6 +233,7 @@ def _trained(
 ) -> Result:  # fmt: skip
     """Return the result of training: arguments and errors are those of `compress`, the plan being settled."""
     whole = replace(whole, params=typed_as(task.module, whole.params))
+    _require_same_budget(plan, resume)
     with plan.advising():
         first = resume or start(whole.params, plan, metrics, trainable(task.module, whole.params))
     history = list[Progress]()
@@ -243,6 +246,21 @@ def _trained(
     codes = finished(state, FineTuning.of(task, state.chosen).tuned(state.tuning), task)
     kept = left(whole, codes, task.module, moved=True)
     return Result(whole.named(codes), notes, tuple(history), fixed=tuple(state.fixed), signals=kept)
+
+
+def _require_same_budget(plan: Plan, resume: LCState | None) -> None:
+    """Check that a state to go on from is of the budget that is asked now.
+
+    Raises:
+        PlanError: when it is of another.
+    """
+    asked: set[int | None] = {
+        row.of.size for row in plan.tensors.values() if isinstance(row, Joint) and isinstance(row.of, WithinBytes)
+    }
+    had = budget_of(resume) if resume else None
+    if resume and (had.size if had else None) not in (asked or {None}):
+        of = f"{had.size:,} bytes" if had else "no budget"
+        raise PlanError(f"the state to resume from is of {of}: ask for that, or begin anew without it")
 
 
 @overload

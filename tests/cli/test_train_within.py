@@ -24,7 +24,7 @@ def test_a_size_is_met_and_the_path_is_logged_and_shown(call, net, tmp_path):
     assert figure.read_bytes().startswith(b"\x89PNG")
     text = call("log", log)
     assert "validation error" in text.replace("\n", " ") or "validation" in text
-    assert "too few" in text
+    assert "nothing can be told yet" in text
 
 
 def test_a_run_that_is_stopped_goes_on_to_the_same_file_and_log(net, tmp_path, monkeypatch, capsys):
@@ -58,9 +58,15 @@ def test_a_run_that_is_stopped_goes_on_to_the_same_file_and_log(net, tmp_path, m
         (["--size", "4KB", "--quality", "max"], "--quality does not go with --effort train"),
         (["--size", "4KB", "--codebook", "4"], "--size does not go with --codebook"),
         (["--max-drop", "1"], "needs --effort calibrate"),
+        (["--size", "4KB", "--data", "digits", "--log", "{net}"], "that is a file of this run already"),
+        (["--size", "4KB", "--data", "digits", "--log", "{other}"], "exists"),
         ([], "--effort train needs to know what to make"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_trained(net, tmp_path, capsys, options, words):
+    other = tmp_path / "thesis.txt"
+    other.write_text("two years of work")
+    options = [option.format(net=net, other=other) for option in options]
     assert run(["compress", str(net), "-o", str(tmp_path / "a.lac"), "--effort", "train", *options]) == 1
+    assert other.read_text() == "two years of work"
     assert words in capsys.readouterr().err

@@ -108,7 +108,7 @@ def test_the_steps_of_warm_codes_are_where_the_next_ones_are_looked_for():
 
 def test_a_size_that_zeros_exceed_is_refused_and_the_least_one_named():
     with pytest.raises(
-        PlanError, match=r"60 bytes are too few: with a set to 0 the file takes (\d+); ask for"
+        PlanError, match=r"60 bytes are too few: with next to nothing of a the file takes \d+; ask for"
     ) as error:
         WithinBytes(60).project({"a": SPARSE["a"]})
     enough = int(str(error.value).split("ask for ")[1].split()[0])
@@ -125,3 +125,31 @@ def test_importances_say_which_weights_are_kept():
     code = WithinBytes(500).project({"w": SPARSE["a"]}, {"w": Diagonal(h)})["w"]
     kept = code.levels != 0
     assert kept[:2400].sum() > 3 * kept[2400:].sum()
+
+
+@pytest.mark.parametrize("factor", [1e-6, 0.03, 0.5, 3.0, 1e6])
+def test_weights_that_have_grown_or_shrunk_do_not_keep_the_steps_that_they_had(factor):
+    compression, weights = WithinBytes(300), {"a": normal(32, 12)}
+    warm = compression.project(weights)
+    others = {"a": factor * weights["a"]}
+    ours, cold = compression.project(others, warm=warm), compression.project(others)
+    assert container.bits(ours) // 8 <= 300
+    assert distortion(ours, others) < 1.1 * distortion(cold, others)
+
+
+def test_codes_of_another_size_or_of_nothing_are_no_worse_than_none():
+    weights = {"a": normal(32, 12)}
+    nothing = WithinBytes(300).project({"a": torch.zeros(32, 12)})
+    large = WithinBytes(3000).project(weights)
+    for size, warm in ((300, nothing), (150, large), (450, WithinBytes(200).project(weights))):
+        ours, cold = WithinBytes(size).project(weights, warm=warm), WithinBytes(size).project(weights)
+        assert container.bits(ours) // 8 <= size
+        assert distortion(ours, weights) < 1.1 * distortion(cold, weights)
+
+
+def test_only_the_ratios_of_importances_matter():
+    h = importance(SPARSE["a"]).importance
+    codes = [
+        WithinBytes(500).project({"w": SPARSE["a"]}, {"w": Diagonal(scale * h)})["w"] for scale in (1.0, 1e-30, 1e30)
+    ]
+    assert len({code.decompress().tobytes() for code in codes}) == 1

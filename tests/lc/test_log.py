@@ -32,13 +32,31 @@ def test_a_log_gives_back_its_steps_while_it_is_written_and_after(tmp_path):
     assert len(read_log(file)) == 3, "a line that is being written"
 
 
-@pytest.mark.parametrize("text", ["{}\n", "[1]\n", "no\n", '{"step": 1, "wild": 2}\n', '{"step": "a"}\n'])
+SOUND_LINE = '{"step": 1, "mu": 1, "loss": 1, "gap": 1, "last_gap": null, "changed": null, "returned": null'
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{}\n", "[1]\n", "no\n", '{"step": 1, "wild": 2}\n', '{"step": "a"}\n', "[" * 100_000 + "\n"]
+    + [SOUND_LINE.replace('"gap": 1', f'"gap": {value}') + "}\n" for value in ("true", '"x"')]
+    + [
+        f"{SOUND_LINE}, {more}}}\n" for more in ('"validation": 7', '"validation": {"error": "x"}', '"file_bytes": "x"')
+    ],
+)
 def test_what_is_no_log_is_refused_and_the_line_named(tmp_path, text):
     file = tmp_path / "a.jsonl"
     write_log(file, path([0.5]))
     file.write_text(file.read_text() + text)
     with pytest.raises(DataError, match="line 2: not a step"):
         read_log(file)
+
+
+def test_what_is_not_finite_is_null_and_comes_back(tmp_path):
+    file = tmp_path / "a.jsonl"
+    (step,) = path([0.5], errors=[math.inf])
+    write_log(file, [step])
+    assert "Infinity" not in file.read_text()
+    assert math.isnan(read_log(file)[0].validation["error"])
 
 
 def test_no_file_and_no_step_are_refused(tmp_path):
@@ -55,7 +73,7 @@ SOUND = [0.7 * 0.9**step for step in range(40)]
 @pytest.mark.parametrize(
     ("steps", "words"),
     [
-        (path([0.5, 0.4]), "too few"),
+        (path([0.5, 0.4]), "nothing can be told yet"),
         (path([0.04] * 20, changed=1e-4), "stayed at direct compression"),
         (path([0.5] * 20), "has not arrived"),
         (path([0.5] * 20, losses=[0.1] * 10 + [0.5] * 10), "diverges"),

@@ -11,7 +11,7 @@ import laconic
 from laconic import AdaptiveCodebook, Lossless, Plan, Training
 from laconic.errors import PlanError
 from laconic.lc.checkpoint import load_state, save_state
-from laconic.lc.points import finished
+from laconic.lc.points import finished, looked_at
 from laconic.lc.state import LCState
 from laconic.models.data import Dataset
 from laconic.training.optimization import Optimization, adam
@@ -74,6 +74,23 @@ def test_tuning_that_makes_it_worse_or_too_large_is_left_out():
     assert finished(state, wild, task) == state.best.codes
     large = Lossless().project(network()[1])
     assert finished(state, large, task) == state.best.codes
+
+
+def test_a_measure_that_is_nan_is_worse_than_any():
+    _, states = path()
+    first, second = (replace(state, best=None) for state in states[:2])
+    bad = replace(
+        looked_at(first, network()[0]).best.progress, validation={"loss": float("nan"), "error": float("nan")}
+    )
+    kept = looked_at(replace(second, best=replace(states[0].best, progress=bad)), network()[0])
+    assert kept.best.progress.step == 1
+
+
+def test_a_state_of_another_size_is_not_gone_on_from():
+    task, params = network()
+    state = path()[1][2]
+    with pytest.raises(PlanError, match="is of 1,000 bytes"):
+        laconic.compress(params, task=task, effort="train", size=900, training=HOW, resume=state)
 
 
 def test_biases_and_norms_are_on_the_grid_and_running_statistics_are_not():

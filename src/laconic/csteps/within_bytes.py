@@ -20,6 +20,10 @@ from laconic.quantize.lattice.contexts import contexts
 from laconic.quantize.lattice.priced import first_codes, within
 from laconic.theory.metric import Metrics
 
+_SPENT, _GROWN = 0.97, 1.5
+"""Of the bytes, and times the mean integer: where steps that follow leave more unspent, or integers have grown or
+shrunk by as much, others are looked for."""
+
 _FINER, _WORTH = 1.2, 0.99
 """Steps are tried so many times finer, and taken where what is left of the error is less than that."""
 
@@ -99,11 +103,11 @@ class WithinBytes(Compression):
             return {}
         problem = _Problem.of(self, weights, metrics or {})
         warm_codes = of_kind(GridCode, warm, weights)
-        new = problem.following(warm_codes) if warm_codes else problem.first()
+        new = problem.new(warm_codes)
         if (taken := self.bytes(new)) > self.size:
             raise PlanError(
-                f"{self.size:,} bytes are too few: with {', '.join(new)} set to 0 the file takes {taken:,}; ask for "
-                f"{math.ceil(1.02 * taken):,} or more"
+                f"{self.size:,} bytes are too few: with next to nothing of {', '.join(new)} the file takes {taken:,}; "
+                f"ask for {math.ceil(1.02 * taken):,} or more"
             )
         if warm_codes and self.bytes(warm_codes) <= self.size and problem.error(warm_codes) < problem.error(new):
             return dict(warm_codes)
@@ -148,6 +152,10 @@ class _Problem:
     @classmethod
     def of(cls, compression: WithinBytes, weights: Params, metrics: Metrics) -> "_Problem":
         arrays, heavy = {n: array_of(n, tensor) for n, tensor in weights.items()}, importances_of(weights, metrics)
+        sizes = [h.size for h in heavy.values()]
+        mean = sum(float(h.sum()) for h in heavy.values()) / max(sum(sizes), 1)
+        if mean > 0 and all(size or not arrays[n].size for n, size in zip(heavy, sizes, strict=True)):
+            heavy = {name: h / mean for name, h in heavy.items()}  # only their ratios matter
         largest = max((float(np.abs(array).max()) for array in arrays.values() if array.size), default=0.0)
         shift = math.frexp(largest)[1] - 1 if largest else 0
         sources = {
@@ -162,6 +170,18 @@ class _Problem:
     def error(self, codes: Codes) -> float:
         """Return what is least."""
         return distortion(codes, self.weights, self.metrics)
+
+    def new(self, warm: Mapping[str, GridCode] | None) -> dict[str, GridCode]:
+        """Return new codes, with the steps of ``warm`` where these fit the weights as they are now."""
+        if not warm:
+            return self.first()
+        near, size = self.following(warm), self.compression.size
+        taken = self.compression.bytes(near)
+        grown = _magnitude(near) / _magnitude(warm)
+        if _SPENT * size <= taken <= size and 1 / _GROWN < grown < _GROWN:
+            return near
+        cold = self.first()  # the weights have grown or shrunk beyond what these steps can tell
+        return cold if taken > size or self._is_better(cold, near, 1.0) else near
 
     def first(self) -> dict[str, GridCode]:
         """Return codes of which nothing is known yet: one step, and finer ones while these are better, or several."""
@@ -200,3 +220,10 @@ class _Problem:
         """Return the codes of the tensors as they are."""
         steps = {id(code.step): Values(np.ldexp(code.step.array, self.shift)) for code in codes.values()}
         return {name: replace(code, step=steps[id(code.step)]) for name, code in codes.items()}
+
+
+def _magnitude(codes: Mapping[str, GridCode]) -> float:
+    """Return the mean magnitude of the integers that are not 0; 1 where all are."""
+    levels = [np.abs(code.levels) for code in codes.values()]
+    count = sum(int(np.count_nonzero(one)) for one in levels)
+    return sum(int(one.sum()) for one in levels) / count if count else 1.0

@@ -21,10 +21,11 @@ def diagnosis(history: Sequence[Progress]) -> list[str]:
     """
     steps = [one for one in history if one.step > 0]
     if len(steps) < _FEW:
-        return [f"{len(steps)} steps are too few to tell anything."]
+        return [f"Of {len(steps)} LC steps nothing can be told yet; from {_FEW} on there is more to say."]
     said, last = list[str](), steps[-1]
     losses = [one.loss for one in steps if math.isfinite(one.loss)]
-    if len(losses) < len(steps) or (len(losses) > _FEW and losses[-1] > _ROSE * min(losses) and last.gap > _OPEN):
+    risen = len(losses) > _FEW and losses[-1] > _ROSE * min(losses) and last.gap > _OPEN
+    if risen or not math.isfinite(last.loss):
         said.append(
             f"It diverges: the loss has been {min(losses, default=math.nan):.3g} and is {last.loss:.3g}, with the gap "
             "still open. The learning rate is too large for this μ: a smaller --lr, or a slower --growth."

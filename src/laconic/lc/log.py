@@ -5,8 +5,8 @@ Each line is a JSON object: what `laconic.lc.schedule.Progress` has of the step;
 
 import json
 import math
-from collections.abc import Iterable
-from dataclasses import asdict, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,15 @@ def line(progress: Progress) -> str:
     >>> line(Progress(0, 0.0, math.nan, 0.5, None, None))[:42]
     '{"step": 0, "mu": 0.0, "loss": null, "gap"'
     """
-    values = asdict(progress)
-    for name in _NUMBERS:
-        values[name] = values[name] if math.isfinite(values[name]) else None
+    values = {name: _finite(value) for name, value in asdict(progress).items()}
     return json.dumps(values, allow_nan=False) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    """Return a number, or None where it is not finite; of a mapping all its numbers."""
+    if isinstance(value, Mapping):
+        return {name: _finite(one) for name, one in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def write_log(path: Path, history: Iterable[Progress]) -> None:
@@ -60,18 +65,41 @@ def read_log(path: Path) -> list[Progress]:
     return history
 
 
+def is_log(path: Path) -> bool:
+    """Say whether a file is a log, or an empty one, that a run may replace."""
+    try:
+        return path.is_file() and (path.stat().st_size == 0 or bool(read_log(path)))
+    except DataError:
+        return False
+
+
 def _progress(path: Path, number: int, text: str) -> Progress:
     """Return the step of a line."""
     try:
         values: dict[str, Any] = json.loads(text)
-        known = {field.name for field in fields(Progress)}
         filled: dict[str, Any] = {
             name: _NUMBERS[name] if name in _NUMBERS and value is None else value for name, value in values.items()
         }
-        if values.keys() - known or not all(isinstance(filled[name], (int, float)) for name in ("step", *_NUMBERS)):
-            raise ValueError
+        validation = filled.get("validation")
+        if validation is not None:
+            filled["validation"] = {name: math.nan if one is None else one for name, one in validation.items()}
+        _require_sound(filled)
         return Progress(**filled)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise DataError(
             f"{path}, line {number}: not a step of a run that laconic compress --log has written"
         ) from error
+
+
+def _require_sound(values: Mapping[str, Any]) -> None:
+    """Check that a step has what it should.
+
+    Raises:
+        ValueError: when it has not.
+    """
+    whole = [values["step"], values.get("file_bytes") or 0]
+    numbers = [values[name] for name in _NUMBERS]
+    numbers += [values[name] for name in ("changed", "returned") if values.get(name) is not None]
+    numbers += list((values.get("validation") or {}).values())
+    if any(type(one) is not int for one in whole) or any(type(one) not in (int, float) for one in numbers):
+        raise ValueError

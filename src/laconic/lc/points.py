@@ -1,5 +1,6 @@
 """Of the feasible networks on a path the best: within a budget each C step gives a file, and any of them will do."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -53,5 +54,6 @@ def budget_of(state: LCState) -> WithinBytes | None:
 
 def _score(validation: Mapping[str, float] | None) -> tuple[float, float]:
     """Return what is least for the best point: the error, where the task has one, and then the loss."""
-    measures = validation or {}
-    return measures.get("error", 0.0), measures.get("loss", 0.0)
+    measures = [(validation or {}).get(name, 0.0) for name in ("error", "loss")]
+    error, loss = (math.inf if math.isnan(value) else value for value in measures)
+    return error, loss

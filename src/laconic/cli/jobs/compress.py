@@ -21,7 +21,7 @@ from laconic.cli.jobs.tasks import batches_per_epoch, counted, doubts, fitting, 
 from laconic.errors import DataError, PlanError
 from laconic.format.codes import Code
 from laconic.format.compact import compact
-from laconic.format.files import sha256
+from laconic.format.files import require_absent, sha256
 from laconic.format.signatures import kind_of_file
 from laconic.insight.ledger import REFERENCE_BYTES
 from laconic.lc.baselines import direct
@@ -29,6 +29,7 @@ from laconic.lc.budgeted import buffers_told, notes_of, shared_out, within
 from laconic.lc.damage import left
 from laconic.lc.finetune import FINE_TUNING
 from laconic.lc.learning import Training
+from laconic.lc.log import is_log
 from laconic.models.checkpoints import checkpoint_size
 from laconic.models.params import Params, buffers_of, typed_as
 from laconic.models.ties import Untied, untied
@@ -208,6 +209,7 @@ def _by_training(
         finetune=replace(FINE_TUNING, epochs=of.finetune),
     )  # fmt: skip
     how = how.within(task) if budget else how
+    _require_log(job)
     resume = going_on(say, job.checkpoint, resume=run.resume, force=run.force)
     if not resume and job.checkpoint.is_dir():  # of a calibration; a file is replaced by the first state
         cleared(job.checkpoint)
@@ -226,6 +228,22 @@ def _by_training(
         report(say, result, Written(job.output, run.force, run.resume), task, table=job.table)
         interrupts.finish()
     cleared(job.checkpoint)  # not before all is said: who is interrupted has not seen the figures
+
+
+def _require_log(job: Job) -> None:
+    """Check that the log takes the place of no file of another kind.
+
+    Raises:
+        PlanError: when it is one of the files of this run.
+        OutputExists: when there is something else, and it is not to be replaced.
+    """
+    log = job.training.log
+    if log is None:
+        return
+    if log.resolve() in {one.resolve() for one in (job.weights, job.output, job.checkpoint)}:
+        raise PlanError(f"--log {log}: that is a file of this run already; name another")
+    if log.exists() and not is_log(log):
+        require_absent(log, force=job.run.force)
 
 
 def _weighed(plan: Plan | None, matters: options.Matters) -> Plan | None:

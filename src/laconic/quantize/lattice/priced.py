@@ -30,10 +30,10 @@ SAMPLE = 1 << 19
 """Weights on which prices and steps are tried; of fewer all."""
 
 _ROUNDS, _TRIALS, _MOST = 3, 6, 20  # that learn code lengths; files that are written, and until one is small enough
-_HALVINGS = 12  # of the octaves that hold a price, or a step
+_EXACT = 2.0**-7  # octaves to which a price, or a step, is found
 _STEPS, _PRICES = (-26.0, 4.0), (-80.0, 60.0)  # octaves between which they lie: integers have 32 bits
-_COARSER = 0.25  # octaves by which steps grow where no price is high enough
-_NEAR = 0.002  # of the size: near enough from below
+_COARSER = 0.5  # octaves by which steps grow where no price is high enough
+_NEAR, _WORD = 0.002, 4  # of the size, and bytes: near enough from below; the coder writes words of two
 
 
 def first_codes(sources: Sequence[Source], size: int, measure: Measure, nu: int) -> dict[str, GridCode]:
@@ -67,7 +67,7 @@ def _level(sources: Sequence[Source], size: int, measure: Measure, nu: int) -> f
         trial = rehearsal.round(replace(how, rate=price))
         return float(trial.file_bytes + _beside(trial, measure) - size)
 
-    return _least(over, 0.0, _STEPS)
+    return _least(over, 0.0, _STEPS, 2.0)
 
 
 def within(
@@ -106,15 +106,15 @@ def within(
     octaves, beyond, trials = math.log2(SLOPE * min(steps) ** 2), 0.0, list[tuple[int, dict[str, GridCode]]]()
     for number in range(_MOST):
         beside = _beside(tried(octaves), measure) + beyond
-        octaves = _least(partial(excess, beside), octaves, _PRICES)
+        octaves = _least(partial(excess, beside), octaves, _PRICES, 0.25 if number else 2.0)
         quantized, expected = at(octaves).round(rehearsal.scales, how), size + excess(beside, octaves)
         codes = quantized.codes() if one_step else _coded(quantized)
         taken = measure(codes)
         trials.append((taken, codes))
-        if number >= _ROUNDS and size * (1 - _NEAR) <= taken <= size:
+        if number >= _ROUNDS and size - max(_NEAR * size, _WORD) <= taken <= size:
             break
         inside = [trial for trial in trials if trial[0] <= size]
-        if number >= _TRIALS and inside:
+        if (number >= _TRIALS and inside) or (not inside and octaves >= _PRICES[1]):
             break
         beyond += taken - expected + (0 if inside else number)
         how = quantized.learned(1.0) if number < _ROUNDS else how
@@ -136,15 +136,16 @@ def _beside(quantized: Quantized, measure: Measure) -> float:
     return float(measure(quantized.frames()) - len(quantized.model.pack()))
 
 
-def _least(excess: Callable[[float], float], start: float, ends: tuple[float, float]) -> float:
+def _least(excess: Callable[[float], float], start: float, ends: tuple[float, float], stretch: float) -> float:
     """Return nearly the least number at which a falling function is not above 0, or the end that is nearest to it.
 
     Args:
         excess: the function.
         start: where it is looked for first.
         ends: between which it is.
+        stretch: how far from ``start`` it is looked for next; then twice as far, and so on.
     """
-    near, stretch, above = start, 1.0, excess(start) > 0
+    near, above = start, excess(start) > 0
     while True:
         far = min(max(near + stretch if above else near - stretch, ends[0]), ends[1])
         if (excess(far) > 0) != above:
@@ -153,7 +154,7 @@ def _least(excess: Callable[[float], float], start: float, ends: tuple[float, fl
             return far
         near, stretch = far, 2 * stretch
     low, high = min(near, far), max(near, far)
-    for _ in range(_HALVINGS):
+    while high - low > _EXACT:
         middle = (low + high) / 2
         low, high = (middle, high) if excess(middle) > 0 else (low, middle)
     return high
