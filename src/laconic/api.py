@@ -237,7 +237,7 @@ def _trained(
     with plan.advising():
         first = resume or start(whole.params, plan, metrics, trainable(task.module, whole.params))
     history = list[Progress]()
-    for state in how.path(first, task, seed):
+    for state in how.path(first, task, seed, whole.params):
         if state.tuning is None or not history:
             history.append(state.progress)
         if watch is not None:

@@ -331,6 +331,10 @@ class Training:
     tolerance: Annotated[float, typer.Option(min=0, help="Stop when ‖w − Δ(Θ)‖/‖w‖ is below.")] = 0.01
     quadratic_penalty: Annotated[bool, typer.Option("--quadratic-penalty", help="Without multipliers.")] = False
     finetune: Annotated[int, typer.Option(min=0, help="Epochs of fine-tuning what stays free at the end.")] = 20
+    alike: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Share of the loss that is the KL from the original's outputs; 1: no targets."),
+    ] = 0.0
     log: Annotated[
         Path | None,
         typer.Option(

@@ -13,6 +13,8 @@ from laconic.lc.points import budget_of, looked_at
 from laconic.lc.schedule import Adaptive, Geometric, Schedule
 from laconic.lc.state import LCState
 from laconic.lc.steps import run
+from laconic.models.params import Params
+from laconic.training.likeness import alike
 from laconic.training.optimization import Optimization
 from laconic.training.task import Task
 
@@ -39,9 +41,11 @@ class Training:
         tolerance: gap ‖w − Δ(Θ)‖/‖w‖ at which to stop.
         augmented: augmented Lagrangian, or the quadratic-penalty method.
         finetune: training of what stays free at the end; 0 epochs for none.
+        alike: share of the loss that is the divergence from the original's outputs, on the same training samples
+            (`laconic.training.likeness`): 0 for none, 1 for nothing else.
 
     Raises:
-        PlanError: for a method that there is not.
+        PlanError: for a method that there is not, and a share that is none.
     """
 
     method: str = "lc"
@@ -55,8 +59,11 @@ class Training:
     tolerance: float = 0.01
     augmented: bool = True
     finetune: Optimization = FINE_TUNING
+    alike: float = 0.0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.alike <= 1:
+            raise PlanError(f"alike is a share of the loss, from 0 to 1, not {self.alike}")
         if self.method not in METHODS:
             raise PlanError(f"method is one of {', '.join(METHODS)}, not {self.method!r}")
 
@@ -88,16 +95,23 @@ class Training:
             return Geometric(mu, self.growth, self.steps, self.tolerance)
         return Adaptive(mu, self.steps, self.growth, self.fast, tolerance=self.tolerance)
 
-    def path(self, state: LCState, task: Task, seed: int) -> Iterator[LCState]:
+    def path(self, state: LCState, task: Task, seed: int, reference: Params) -> Iterator[LCState]:
         """Yield the states that ``method`` names and then those of fine-tuning, going on from ``state``.
 
         Within a budget (`WithinBytes`) each is looked at on the validation split, and the best of them fine-tuned.
+
+        Args:
+            state: `laconic.lc.steps.start`'s, or a later one.
+            task: what is trained.
+            seed: of batches.
+            reference: the network before, for ``alike``.
         """
+        taught = alike(task, reference, self.alike)
         if state.tuning is None:
-            for reached in self._steps(state, task, seed):
+            for reached in self._steps(state, taught, seed):
                 state = looked_at(replace(reached, best=state.best), task)
                 yield state
-        for tuning in FineTuning.of(task, state.chosen).states(state.tuning, self.finetune, seed):
+        for tuning in FineTuning.of(taught, state.chosen).states(state.tuning, self.finetune, seed):
             yield replace(state, tuning=tuning)
 
     def is_done(self, state: LCState) -> bool:

@@ -56,7 +56,7 @@ class Effort:
             "sizes": list(self.sizes), "seeds": self.seeds,
             "LC": {
                 "steps": how.steps, "epochs": how.l_step.epochs, "lr": how.l_step.lr, "decay": how.decay,
-                "mu": how.mu, "growth": how.growth, "tolerance": how.tolerance,
+                "alike": how.alike, "mu": how.mu, "growth": how.growth, "tolerance": how.tolerance,
                 "fine-tuning epochs": how.finetune.epochs, "optimizer": "SGD, Nesterov momentum 0.9", "batch": 128,
             },
         }  # fmt: skip
@@ -94,10 +94,16 @@ def dropped(module: nn.Module, batch: Any) -> Tensor:
     return outputs
 
 
+_ALIKE = 0.5
+"""Share of the loss that is the divergence from the reference: chosen on the validation images of seed 0."""
+
+
 def _learning(steps: int, mu: float | None, growth: float, decay: float, tuned: int, epochs: int = 1) -> Training:
     """Return LC by SGD."""
     fine_tuning, l_step = replace(FINE_TUNING, epochs=tuned), Optimization(epochs=epochs)
-    return Training(steps=steps, l_step=l_step, mu=mu, growth=growth, decay=decay, finetune=fine_tuning)
+    return Training(
+        steps=steps, l_step=l_step, mu=mu, growth=growth, decay=decay, finetune=fine_tuning, alike=_ALIKE
+    )  # fmt: skip
 
 
 _SMALL = Effort(
