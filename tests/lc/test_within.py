@@ -55,13 +55,14 @@ def test_every_point_of_the_path_is_a_file_within_the_size_and_is_listed():
     assert result.asked == laconic.Budget(size=SIZE)
 
 
-def test_what_comes_out_is_the_best_point_or_what_tuning_has_made_of_it():
+def test_what_comes_out_is_the_last_point_next_to_the_best_or_what_tuning_has_made_of_it():
     result, states = path()
-    best = min(result.history, key=lambda one: (one.validation["error"], one.validation["loss"]))
+    errors = [one.validation["error"] for one in result.history]
+    allowed = min(errors) + (min(errors) * (100 - min(errors)) / 300) ** 0.5
+    best = [one for one in result.history if one.validation["error"] <= allowed][-1]
     assert states[-1].best.progress == best
-    ours, direct = validation(result.params), result.history[0].validation
-    assert (ours["error"], ours["loss"]) <= (best.validation["error"], best.validation["loss"])
-    assert ours["error"] < direct["error"] / 2
+    assert validation(result.params)["error"] <= best.validation["error"]
+    assert validation(result.params)["error"] < errors[0] / 2
 
 
 def test_tuning_that_makes_it_worse_or_too_large_is_left_out():
@@ -78,12 +79,9 @@ def test_tuning_that_makes_it_worse_or_too_large_is_left_out():
 
 def test_a_measure_that_is_nan_is_worse_than_any():
     _, states = path()
-    first, second = (replace(state, best=None) for state in states[:2])
-    bad = replace(
-        looked_at(first, network()[0]).best.progress, validation={"loss": float("nan"), "error": float("nan")}
-    )
-    kept = looked_at(replace(second, best=replace(states[0].best, progress=bad)), network()[0])
-    assert kept.best.progress.step == 1
+    nan = {"loss": math.nan, "error": math.nan}
+    bad = replace(states[0].best, progress=replace(states[0].progress, validation=nan), least=math.inf)
+    assert looked_at(replace(states[1], best=bad), network()[0], 300).best.progress.step == 1
 
 
 def test_a_state_of_another_size_is_not_gone_on_from():

@@ -42,7 +42,8 @@ def test_the_loss_is_the_tasks_and_the_divergence_from_the_reference(kind, share
     other = {name: tensor + 0.1 for name, tensor in reference.items() if tensor.is_floating_point()}
     batch = next(of.batches("train", 0))
     of.module.train()
-    outputs = of.outputs({**reference, **{name: tensor.clone() for name, tensor in other.items()}}, batch)
+    moved = {name: other.get(name, tensor).clone() for name, tensor in reference.items()}
+    outputs = of.outputs(moved, batch)
     of.module.eval()
     wanted = of.outputs(reference, batch)
     of.module.train()

@@ -46,7 +46,7 @@ def save_state(path: Path, state: LCState, job: Mapping[str, str], history: list
         **marks,
         "job": job_text(job),
         "history": json.dumps([asdict(progress) for progress in history]),
-        "best": json.dumps(asdict(state.best.progress)) if state.best else "",
+        "best": json.dumps([asdict(state.best.progress), state.best.least]) if state.best else "",
     }
     write_state(path, _KIND, tensors, metadata)
 
@@ -81,7 +81,8 @@ def load_state(path: Path, start: LCState, job: Mapping[str, str]) -> tuple[LCSt
     best = None
     if "best" in tensors:
         point = container.loads(to_numpy(tensors["best"]).tobytes()).codes
-        best = Point({name: point[name] for name in start.weights}, Progress(**json.loads(metadata["best"])))
+        progress, least = json.loads(metadata["best"])
+        best = Point({name: point[name] for name in start.weights}, Progress(**progress), least)
     state = replace(
         start,
         progress=history[-1],

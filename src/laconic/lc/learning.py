@@ -9,7 +9,7 @@ from laconic.errors import PlanError
 from laconic.lc.baselines import iterated_direct
 from laconic.lc.finetune import FINE_TUNING, FineTuning
 from laconic.lc.l_step import LearningStep
-from laconic.lc.points import budget_of, looked_at
+from laconic.lc.points import budget_of, looked_at, samples_of
 from laconic.lc.schedule import Adaptive, Geometric, Schedule
 from laconic.lc.state import LCState
 from laconic.lc.steps import run
@@ -108,8 +108,9 @@ class Training:
         """
         taught = alike(task, reference, self.alike)
         if state.tuning is None:
+            samples = samples_of(task) if budget_of(state) else 0
             for reached in self._steps(state, taught, seed):
-                state = looked_at(replace(reached, best=state.best), task)
+                state = looked_at(replace(reached, best=state.best), task, samples)
                 yield state
         for tuning in FineTuning.of(taught, state.chosen).states(state.tuning, self.finetune, seed):
             yield replace(state, tuning=tuning)

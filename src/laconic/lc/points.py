@@ -10,24 +10,42 @@ from laconic.format.codes import Code
 from laconic.format.compact import compact
 from laconic.lc.state import LCState, Point
 from laconic.models.params import decompress
+from laconic.training.batches import size_of
 from laconic.training.task import Task
 
 
-def looked_at(state: LCState, task: Task) -> LCState:
+def looked_at(state: LCState, task: Task, samples: int) -> LCState:
     """Return the state with the bytes and the validation measures of its point, and the best point so far.
 
-    A path without a budget is returned as it is; where the task has no validation split, the last point is the best.
+    The best is the last one whose error is within one standard error of the least: of a hundred points the one with
+    the least error has it by chance, and later ones have w nearer to Δ(Θ) (Breiman et al., Classification and
+    regression trees, 1984, section 3.4.3). A path without a budget is returned as it is; where the task has no
+    validation split, the last point is the best.
+
+    Args:
+        state: after a C step.
+        task: says how good its point is.
+        samples: of the validation split; 0 where there is none.
     """
     budget = budget_of(state)
     if budget is None:
         return state
     codes = compact(state.all_codes)
-    validation = task.evaluate(state.params, "validation") if task.validation is not None else None
+    validation = task.evaluate(state.params, "validation") if samples else None
     file_bytes, best = budget.bytes(codes), state.best
     progress = replace(state.progress, file_bytes=file_bytes, validation=validation)
-    if file_bytes <= budget.size and (best is None or _score(validation) <= _score(best.progress.validation)):
-        best = Point(codes, progress)
+    figure = _figure(validation)
+    least = min(figure, best.least) if best else figure
+    if file_bytes <= budget.size and (best is None or figure <= least + _standard_error(validation, least, samples)):
+        best = Point(codes, progress, least)
     return replace(state, progress=progress, best=best)
+
+
+def samples_of(task: Task) -> int:
+    """Return how many samples the validation split has; 0 where there is none."""
+    if task.validation is None:
+        return 0
+    return sum(size_of(batch) for batch in task.batches("validation", 0))
 
 
 def finished(state: LCState, tuned: Mapping[str, Code], task: Task) -> dict[str, Code]:
@@ -42,7 +60,7 @@ def finished(state: LCState, tuned: Mapping[str, Code], task: Task) -> dict[str,
         return dict(state.best.codes)
     if task.validation is None:
         return codes
-    better = _score(task.evaluate(decompress(codes), "validation")) <= _score(state.best.progress.validation)
+    better = _figure(task.evaluate(decompress(codes), "validation")) <= _figure(state.best.progress.validation)
     return codes if better else dict(state.best.codes)
 
 
@@ -52,8 +70,15 @@ def budget_of(state: LCState) -> WithinBytes | None:
     return next((one.beside({}) for one in inner if isinstance(one, WithinBytes) and one.counts_others), None)
 
 
-def _score(validation: Mapping[str, float] | None) -> tuple[float, float]:
-    """Return what is least for the best point: the error, where the task has one, and then the loss."""
-    measures = [(validation or {}).get(name, 0.0) for name in ("error", "loss")]
-    error, loss = (math.inf if math.isnan(value) else value for value in measures)
-    return error, loss
+def _figure(validation: Mapping[str, float] | None) -> float:
+    """Return what is least for the best point: the error, where the task has one, or else the loss."""
+    measures = validation or {}
+    value = measures.get("error", measures.get("loss", 0.0))
+    return math.inf if math.isnan(value) else value
+
+
+def _standard_error(validation: Mapping[str, float] | None, percent: float, samples: int) -> float:
+    """Return that of an error in percent on so many samples; 0 for what is none."""
+    if "error" not in (validation or {}) or not 0 <= percent <= 100 or not samples:
+        return 0.0
+    return math.sqrt(percent * (100 - percent) / samples)

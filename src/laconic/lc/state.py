@@ -28,10 +28,12 @@ class Point:
     Args:
         codes: of all its tensors.
         progress: of the step that it is the result of.
+        least: the least validation error of all points so far.
     """
 
     codes: Mapping[str, Code]
     progress: Progress
+    least: float
 
 
 @final
