@@ -1,5 +1,6 @@
 """LC within a budget: every point of the path is a file of the size, and the best of them is what comes out."""
 
+import math
 from dataclasses import replace
 from functools import cache
 
