@@ -66,7 +66,8 @@ def command(
     train: the LC algorithm, which trains the network towards its compressed form; minutes to days, for the smallest
     file of an accuracy. Needs network and data (or a --task), and either a size (--size, --bits, --ratio), which every
     step of the path is within, or --codebook, --keep, --rank or a --plan. What is written is the last step whose error
-    on the validation split is within one standard error of the least. --log writes each step to a file that laconic log shows.
+    on the validation split is within one standard error of the least. --log writes each step to a file that laconic log
+    shows.
 
     A run of calibrate or train that is stopped or killed goes on with the same command and --resume, where it was, and
     ends with the same bytes: what it has come to is kept beside the output, as .checkpoint, until all is done.
