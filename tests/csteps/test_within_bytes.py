@@ -64,13 +64,16 @@ def test_a_bit_is_worth_the_same_in_every_tensor(weighted):
     assert max(least) < 1.6 * min(least)
 
 
-@pytest.mark.parametrize("size", [250, 700, 2500])
+@pytest.mark.parametrize("size", [250, 2500])
 def test_a_size_is_met_from_below(size):
     codes = Joint(WithinBytes(size)).project(SPARSE)
     taken = container.bits(codes) // 8
     assert 0.99 * size - 4 <= taken <= size
+
+
+def test_a_size_is_met_where_weights_differ_by_a_million():
     wild = {name: tensor**3 for name, tensor in SPARSE.items()}
-    assert container.bits(Joint(WithinBytes(size)).project(wild)) // 8 <= size  # integers of 26 bits may be fewer
+    assert 0.9 * 700 <= container.bits(Joint(WithinBytes(700)).project(wild)) // 8 <= 700
 
 
 def test_what_else_is_in_the_file_is_counted():

@@ -19,7 +19,7 @@ from laconic.training.optimization import Optimization, adam
 from laconic.training.task import Task, classification
 
 SIZE = 1000
-HOW = Training(steps=12, l_step=Optimization(1, 0.05), growth=1.3, finetune=Optimization(2, 1e-3, optimizer=adam))
+HOW = Training(steps=6, l_step=Optimization(1, 0.05), growth=1.3, finetune=Optimization(2, 1e-3, optimizer=adam))
 
 
 @cache
@@ -101,7 +101,7 @@ def test_biases_and_norms_are_on_the_grid_and_running_statistics_are_not():
 
 def test_bits_and_ratios_are_sizes():
     task, params = network()
-    short = replace(HOW, steps=1, finetune=Optimization(0))
+    short = replace(HOW, steps=0, finetune=Optimization(0))
     weights = params["0.weight"].numel() + params["4.weight"].numel()
     by_bits = laconic.compress(params, task=task, effort="train", bits=8 * SIZE / weights, training=short)
     by_size = laconic.compress(params, task=task, effort="train", size=SIZE, training=short)
@@ -115,7 +115,7 @@ def test_bits_and_ratios_are_sizes():
 def test_a_plan_has_its_rows_and_the_budget_counts_them():
     task, params = network()
     plan = Plan({"4.weight": AdaptiveCodebook(4), "0.bias": Lossless()})
-    result = laconic.compress(params, plan, task, "train", size=SIZE, training=replace(HOW, steps=3))
+    result = laconic.compress(params, plan, task, "train", size=SIZE, training=replace(HOW, steps=1))
     assert result.file_bytes <= SIZE
     assert len(result.params["4.weight"].unique()) == 4
     assert type(result.codes["0.bias"]).__name__ == "DenseCode"
@@ -143,7 +143,7 @@ def test_what_training_does_not_move_is_refused_and_so_is_what_is_no_size():
     with pytest.raises(PlanError, match=r"4.weight: training does not move this.*a row of the plan"):
         laconic.compress(params, task=frozen, effort="train", size=SIZE)
     kept = laconic.compress(
-        params, task=frozen, effort="train", size=4000, lossless=["4.weight"], training=replace(HOW, steps=1)
+        params, task=frozen, effort="train", size=4000, lossless=["4.weight"], training=replace(HOW, steps=0)
     )
     assert torch.equal(kept.params["4.weight"], params["4.weight"])
     for budget, words in (({"snr": 20}, "no size"), ({"drop": 1}, "calibrate"), ({"size": 300}, "too few")):

@@ -24,8 +24,8 @@ _SPENT, _GROWN = 0.97, 1.5
 """Of the bytes, and times the mean integer: where steps that follow leave more unspent, or integers have grown or
 shrunk by as much, others are looked for."""
 
-_FINER, _WORTH = 1.2, 0.99
-"""Steps are tried so many times finer, and taken where what is left of the error is less than that."""
+_FINER, _WORTH, _TRIES = 1.2, 0.99, 6
+"""Steps are tried so many times finer, and taken where what is left of the error is less than that, so often."""
 
 
 @final
@@ -190,7 +190,10 @@ class _Problem:
         plain = self.following(best)
         if self._is_better(plain, best, 1.0):
             best = plain
-        while self._is_better(finer := self.following(best, finer=_FINER), best, _WORTH):
+        for _ in range(_TRIES):
+            finer = self.following(best, finer=_FINER)
+            if not self._is_better(finer, best, _WORTH):
+                break
             best = finer
         several = self.following(best, one_step=False)
         return several if self._is_better(several, best, _WORTH) else best

@@ -114,7 +114,8 @@ def within(
         if number >= _ROUNDS and size - max(_NEAR * size, _WORD) <= taken <= size:
             break
         inside = [trial for trial in trials if trial[0] <= size]
-        if (number >= _TRIALS and inside) or (not inside and octaves >= _PRICES[1]):
+        bits_are_free, nothing_helps = octaves <= _PRICES[0], octaves >= _PRICES[1]
+        if (inside and (number >= _TRIALS or (number and bits_are_free))) or (not inside and nothing_helps):
             break
         beyond += taken - expected + (0 if inside else number)
         how = quantized.learned(1.0) if number < _ROUNDS else how
