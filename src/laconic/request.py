@@ -141,7 +141,9 @@ def parted(
     if isinstance(lossless, str):
         raise PlanError(f"lossless is a list of patterns: [{lossless!r}]")
     if plan is None and not budget:
-        raise PlanError("nothing to train: give a plan or a compression, such as AdaptiveCodebook(4)")
+        raise PlanError(
+            "nothing to make: give a plan, a compression such as AdaptiveCodebook(4), or a size, as size=10_000"
+        )
     if isinstance(plan, Budget):
         if budget:
             raise PlanError(f"two budgets, {plan} and {budget}: a budget is named once")

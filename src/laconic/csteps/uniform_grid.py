@@ -73,6 +73,7 @@ class UniformGrid(Compression):
     Raises:
         PlanError: when an argument is out of range, or not exactly one of ``step`` and ``bits`` is given.
 
+    >>> import torch
     >>> UniformGrid(step=0.5).project({"w": torch.tensor([0.1, 0.5, -1.0])})["w"].decompress()
     array([ 0. ,  0.5, -1. ], dtype=float32)
     """

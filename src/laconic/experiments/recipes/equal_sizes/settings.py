@@ -106,6 +106,8 @@ _QUANTIZATION = (
     Setting("hashed", "hashed", "quantization", "groups", lambda k: {"hashed": k}, (2, 4096), whole=True),
     Setting("grid", "grid", "quantization", "step", lambda s: {"grid": s}, (10.0, 1e-3)),
     Setting("grid_bits", "grid_bits", "quantization", "bits", lambda b: {"grid_bits": b}, (0.01, 8.0)),
+    Setting("within_bytes", "within_bytes", "quantization", "bytes",
+            lambda b: {"within_bytes": b, "joint": True}, (1_000, 200_000), whole=True),
 )  # fmt: skip
 
 _PRUNING = (
