@@ -174,7 +174,7 @@ class Quantizer:
         """Return the best integers for the code lengths, and then the best of all else for these."""
 
         def rounded(place: int) -> Assigned:
-            found = self.how(place, how)(*_piece(self.sources[place], scales[place]))
+            found = self.priced(place, how)(*_piece(self.sources[place], scales[place]))
             return found.packed() if self.keeping else replace(found, levels=found.levels[:0])
 
         places, sizes = range(len(self.sources)), [source.size for source in self.sources]
@@ -264,8 +264,8 @@ class Quantizer:
         price = self.rate * (4 if self.nu else 1)
         return Assignment(step, self.nu, price, smoothed_costs(counts), np.zeros(OFFSETS + 1))
 
-    def how(self, place: int, how: Assignment) -> Assignment:
-        """Return how the integers of one tensor are chosen."""
+    def priced(self, place: int, how: Assignment) -> Assignment:
+        """Return how the integers of one tensor are chosen, at its own price of a bit where there is one."""
         return replace(how, rate=self.prices[place]) if self.prices else how
 
     def _zero(self, step: float) -> float:
@@ -332,7 +332,9 @@ class Rehearsal:
         """Return a round, its counts those of the few, bits and distortion those of all."""
         few, sizes = replace(self.quantizer, keeping=False), [len(piece[0]) for piece in self.pieces]
         found = few._settled(
-            self.scales, few.workers.map(lambda at: few.how(at, how)(*self.pieces[at]), range(len(sizes)), sizes), how
+            self.scales,
+            few.workers.map(lambda at: few.priced(at, how)(*self.pieces[at]), range(len(sizes)), sizes),
+            how,
         )
         shares = [source.size / max(size, 1) for source, size in zip(self.quantizer.sources, sizes, strict=True)]
         lost = [share * lost for share, lost in zip(shares, found.lost, strict=True)]
