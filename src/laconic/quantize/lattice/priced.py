@@ -82,9 +82,8 @@ def within(
         size: bytes that the file may have.
         measure: of codes.
         nu: 2^ν states of the trellis; 0 for none.
-        levels: integers of each tensor, row-major, whose code lengths are the first: where nearly all are 0, those of
-            the nearest integers may have so many others that 0 is not the cheapest. These are taken where there are
-            none.
+        levels: integers of each tensor, row-major, whose code lengths the search begins with. Without, it begins with
+            those of the nearest integers, which may be other than 0 so often that 0 is not the cheapest.
         one_step: whether the tensors share one step, which is then in the file once; it is the same for all sources.
     """
     steps = [1 / source.finer for source in sources]
