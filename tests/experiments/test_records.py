@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from laconic.errors import DataError
 from laconic.experiments.recipes import recipe, records, reproduce
 from laconic.experiments.recipes.records import subject
 from laconic.experiments.recipes.records.page import _verdicts, page
@@ -74,3 +75,8 @@ def test_a_record_is_reached_by_the_mean_over_the_seeds():
     shown = page(subject.LENET300, "mnist", subject.LENET300.full, found, "a.png")
     assert "1.85 ± 0.05" in shown
     assert "EPR | 8,560 | 1.9" in shown
+
+
+def test_a_network_that_digits_are_too_small_for_asks_for_mnist(tmp_path):
+    with pytest.raises(DataError, match="records-lenet5 needs MNIST"):
+        reproduce(recipe("records-lenet5"), tmp_path / "run", lambda done, text: None)

@@ -151,6 +151,7 @@ class _Problem:
 
     @classmethod
     def of(cls, compression: WithinBytes, weights: Params, metrics: Metrics) -> "_Problem":
+        """Return the problem of ``weights``; errors are those of `WithinBytes.project`."""
         arrays, heavy = {n: array_of(n, tensor) for n, tensor in weights.items()}, importances_of(weights, metrics)
         sizes = [h.size for h in heavy.values()]
         mean = sum(float(h.sum()) for h in heavy.values()) / max(sum(sizes), 1)
@@ -204,12 +205,11 @@ class _Problem:
         """Return the codes for these tensors with the steps of others, and classes that are best for their integers."""
         if one_step is None:
             one_step = len({code.step.array.tobytes() for code in codes.values()}) == 1
-        near = list[Source]()
-        for name, source in self.sources.items():
+        near, levels = list[Source](), [codes[name].levels.reshape(-1) for name in self.sources]
+        for (name, source), own in zip(self.sources.items(), levels, strict=True):
             step = math.ldexp(float(codes[name].step.array[0]), -self.shift) / finer
-            near.append(contexts(replace(source, finer=1 / step), codes[name].levels.reshape(-1)))
+            near.append(contexts(replace(source, finer=1 / step), own))
         size, nu = self.compression.size, STATES[self.compression.states]
-        levels = [codes[name].levels.reshape(-1) for name in self.sources]
         return self._wide(within(near, size, self._measure, nu, levels=levels, one_step=one_step))
 
     def _is_better(self, new: Codes, old: Codes, share: float) -> bool:

@@ -37,10 +37,9 @@ def diagnosis(history: Sequence[Progress]) -> list[str]:
             "or grew too fast: a smaller --mu, or a --growth nearer to 1 with more --steps."
         )
     elif last.gap > _OPEN:
-        again = f"{last.mu:.2g}"
         said.append(
             f"It has not arrived: the gap is {last.gap:.3f}, and what the loss has found is not in Δ(Θ) yet. More "
-            f"--steps, or a larger --growth; at the end μ was {again}."
+            f"--steps, or a larger --growth; at the end μ was {last.mu:.2g}."
         )
     idle = next((at for at, one in enumerate(steps) if one.gap < _CLOSED and one.changed is not None), None)
     if idle is not None and len(steps) - idle > len(steps) // 2:

@@ -9,6 +9,7 @@ from typing import Any, final
 from torch import Tensor
 
 from laconic.api import compress
+from laconic.errors import DataError
 from laconic.experiments.recipes.gao2019.experiment import holds
 from laconic.experiments.recipes.recipe import Context, Outcome, Recipe
 from laconic.experiments.recipes.records.page import curve, page
@@ -29,6 +30,8 @@ def _run(subject: Subject, context: Context) -> Outcome:
     """Train, compress and judge, seed by seed."""
     there = holds(context.data_dir, "mnist", "train-images*")
     effort, name = (subject.full, "mnist") if there else (subject.small, "digits")
+    if effort is None:
+        raise DataError(f"records-{subject.net} needs MNIST, for digits of 8 x 8 are too small for it: give --data-dir")
     seeds = range(context.seed, context.seed + (1 if context.fast else effort.seeds))
     rows = list[dict[str, Any]]()
     for number, seed in enumerate(seeds):
@@ -120,7 +123,7 @@ RECIPES = tuple(
         f"records-{subject.net}",
         f"the smallest files of {title} on MNIST, beside the best published ones",
         _SOURCE,
-        "mnist in --data-dir; runs on built-in digits without",
+        "mnist in --data-dir" + ("; runs on built-in digits without" if subject.small else ""),
         time,
         partial(_run, subject),
     )
