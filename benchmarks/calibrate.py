@@ -1,7 +1,7 @@
 """What calibration makes of published networks: bytes of whole files, error on the test images, divergence of outputs.
 
     python benchmarks/calibrate.py --data FOLDER [--networks resnet20 resnet32] [--bits 1.5 1.85 2.1 2.4 3]
-        [--methods NAME ...] [--nncodec PYTHON] [--draws 3] [--samples N] [--quality default] [--no-tune]
+        [--methods NAME ...] [--nncodec PYTHON] [--draws 3] [--first-draw 0] [--samples N] [--quality default] [--no-tune]
         [-o FILE.json]
     python benchmarks/calibrate.py --data FOLDER --max-drop 0.2 0.5 1 [...]
 
@@ -169,7 +169,7 @@ def file(module: nn.Module, ready: Ready, method: str, size: int, arguments: arg
 def measured(name: str, arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Yield a row for each draw, budget and method of a network."""
     original = Original.of(name, arguments.data)
-    for draw in range(arguments.draws):
+    for draw in range(arguments.first_draw, arguments.draws):
         methods = [method for method in arguments.methods if not (draw and method in UNSAMPLED)]
         if not methods:
             return
@@ -192,7 +192,7 @@ def measured(name: str, arguments: argparse.Namespace) -> Iterator[dict[str, Any
 def bounded(name: str, arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """Yield a row for each draw and bound of a network's drop; a bound that is not met has none."""
     original = Original.of(name, arguments.data)
-    for draw in range(arguments.draws):
+    for draw in range(arguments.first_draw, arguments.draws):
         ready, prepared = original.ready(draw, arguments)
         for bound in arguments.max_drop:
             start = time.perf_counter()
@@ -252,6 +252,7 @@ def asked() -> argparse.Namespace:
     parser.add_argument("--methods", nargs="+", choices=EVERY, help="all, but nncodec only with --nncodec")
     parser.add_argument("--nncodec", type=Path, metavar="PYTHON", help="an interpreter that has NNCodec")
     parser.add_argument("--draws", type=int, default=3)
+    parser.add_argument("--first-draw", type=int, default=0, help="go on from this one; those before it are on record")
     parser.add_argument("--samples", type=int, default=SAMPLES)
     parser.add_argument("--quality", choices=list(TRIES), default="default")
     parser.add_argument("--unfolded", action="store_true", help="leave batch normalization as it is")
