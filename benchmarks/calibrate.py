@@ -1,8 +1,8 @@
 """What calibration makes of published networks: bytes of whole files, error on the test images, divergence of outputs.
 
     python benchmarks/calibrate.py --data FOLDER [--networks resnet20 resnet32] [--bits 1.5 1.85 2.1 2.4 3]
-        [--methods NAME ...] [--nncodec PYTHON] [--draws 3] [--first-draw 0] [--samples N] [--quality default] [--no-tune]
-        [-o FILE.json]
+        [--methods NAME ...] [--nncodec PYTHON] [--draws 3] [--first-draw 0] [--samples N] [--quality default]
+        [--no-tune] [-o FILE.json]
     python benchmarks/calibrate.py --data FOLDER --max-drop 0.2 0.5 1 [...]
 
 FOLDER has `models/` and `cifar10/`. Each draw is of other training images, without labels and as they are; all rows of

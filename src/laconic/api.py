@@ -235,7 +235,8 @@ def _trained(
     whole = replace(whole, params=typed_as(task.module, whole.params))
     _require_same_budget(plan, resume)
     with plan.advising():
-        first = resume or start(whole.params, plan, metrics, trainable(task.module, whole.params))
+        moving = trainable(task.module, whole.params)
+        first = resume or start(whole.params, plan, metrics, moving, how.first_mu(task))
     history = list[Progress]()
     for state in how.path(first, task, seed, whole.params):
         if state.tuning is None or not history:

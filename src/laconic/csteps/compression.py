@@ -73,6 +73,22 @@ class Compression(ABC):
         """
         return 0.0
 
+    def relaxed(self, codes: Codes) -> Mapping[tuple[str, ...], "Compression"]:
+        """Return what projects on the choices of ``codes`` alone, by the tensors that each takes together.
+
+        A price or a bound on sizes chooses what becomes zero, and shrinks what stays, too. Once the choice is made
+        that is undone: the LC algorithm goes on with these compressions, which have no price. Without such shrinkage
+        it is this compression itself.
+
+        Source: Meinshausen, "Relaxed Lasso" (Computational Statistics & Data Analysis 52, 2007), of the ℓ1 price.
+        """
+        return {tuple(codes): self}
+
+    @property
+    def annealed(self) -> bool:
+        """Whether a price must grow on the path of the LC algorithm, as what it once takes away does not come back."""
+        return False
+
     @property
     def assigns_each_weight_alone(self) -> bool:
         """Whether Δ(Θ)_i depends on w_i alone, the feasible set being a product of sets, one a weight.

@@ -2,14 +2,14 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import final
 
 import numpy as np
 
 from laconic.csteps.compression import Codes, Compression
 from laconic.csteps.groups import Groups, Tiling
-from laconic.csteps.keep_groups import tile_sparse
+from laconic.csteps.keep_groups import KeepGroups, tile_sparse
 from laconic.csteps.lossless import Lossless
 from laconic.csteps.survivors import cheaper
 from laconic.csteps.warm import distortion, of_kind
@@ -41,6 +41,8 @@ class GroupPenalty(Compression):
     Args:
         groups: what goes together.
         price: of a group of norm 1, in units of the distortion over those of the weights; 0 or more.
+        values: how the groups that stay are compressed: after they have shrunk, and, once the LC algorithm has chosen
+            (`relaxed`), as they are. Of filters and channels they are a tensor of fewer; else flat.
 
     Raises:
         PlanError: when ``price`` is negative or no number.
@@ -54,16 +56,17 @@ class GroupPenalty(Compression):
 
     groups: Groups
     price: float
+    values: Compression = field(default_factory=Lossless)
 
     def __post_init__(self) -> None:
         if not self.price >= 0:
             raise PlanError(f"price is what a group of norm 1 costs, 0 or more, not {self.price}")
 
     def project(self, weights: Params, metrics: Metrics | None = None, warm: Codes | None = None) -> dict[str, Code]:
-        """Return one `TileSparseCode` a tensor, its values dense.
+        """Return one `TileSparseCode` a tensor, its values a code of ``values``.
 
         Raises:
-            UnsupportedMetric: for a metric that is neither unit nor diagonal.
+            UnsupportedMetric: for a metric that is neither unit nor diagonal, or that ``values`` cannot honour.
             WeightsError: for NaN and infinite weights, and shapes without such groups.
         """
         shrunk, tilings, masks = dict(weights), dict[str, Tiling](), dict[str, np.ndarray]()
@@ -76,8 +79,10 @@ class GroupPenalty(Compression):
             shrunken = shrink(to_numpy(tensor.double()).reshape(-1), heavy, self.price / 2, tilings[name])
             shrunk[name] = to_torch(shrunken.reshape(shape)).to(tensor)
             masks[name] = tilings[name].sums(to_numpy(shrunk[name].double() != 0)) > 0
-        new = tile_sparse(shrunk, tilings, masks, {}, Lossless(), None)
         warm_codes = of_kind(TileSparseCode, warm, weights)
+        inner: Codes | None = warm_codes and {name: code.values for name, code in warm_codes.items()}
+        given = {} if isinstance(self.values, Lossless) else metrics or {}
+        new = tile_sparse(shrunk, tilings, masks, given, self.values, inner)
         if warm_codes and any(warm_codes[name].facts() != code.facts() for name, code in new.items()):
             return dict(new)
 
@@ -87,16 +92,24 @@ class GroupPenalty(Compression):
         return cheaper(new, warm_codes, objective)
 
     def penalty(self, codes: Codes) -> float:
-        """Return the price of the norms."""
+        """Return the price of the norms, and what the compression of what stays says."""
         total = 0.0
         for name, code in codes.items():
             tiling = Tiling(code.shape, *self.groups.tile(name, code.shape))
             total += float(np.sqrt(tiling.sums(np.square(code.decompress().astype(np.float64)))).sum())
-        return self.price * total
+        kept = {name: code.values for name, code in codes.items() if isinstance(code, TileSparseCode)}
+        return self.price * total + self.values.penalty(kept)
 
     def scaled(self, factor: float) -> Compression:
-        """Scale the price."""
-        return replace(self, price=self.price * factor)
+        """Scale the price, and the compression of what stays."""
+        return replace(self, price=self.price * factor, values=self.values.scaled(factor))
+
+    def relaxed(self, codes: Codes) -> Mapping[tuple[str, ...], Compression]:
+        """Return what keeps the groups that are not zero."""
+        masks = {name: code.mask.array != 0 for name, code in codes.items() if isinstance(code, TileSparseCode)}
+        scores = {name: tuple(map(float, mask)) for name, mask in masks.items()}
+        count = sum(int(mask.sum()) for mask in masks.values())
+        return {tuple(codes): KeepGroups(self.groups, count=count, scores=scores, values=self.values)}
 
 
 def shrink(weights: np.ndarray, importance: np.ndarray | None, half: float, tiling: Tiling) -> np.ndarray:

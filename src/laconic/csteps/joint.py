@@ -1,6 +1,6 @@
 """Several tensors under one constraint, or each under its own."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import final
 
@@ -46,6 +46,15 @@ class Joint(Compression):
     def counts_others(self) -> bool:
         """Whether the inner compression does."""
         return self.of.counts_others
+
+    def relaxed(self, codes: Codes) -> Mapping[tuple[str, ...], Compression]:
+        """Return those of the inner compression."""
+        return {names: Joint(compression) for names, compression in self.of.relaxed(codes).items()}
+
+    @property
+    def annealed(self) -> bool:
+        """Whether the inner compression's price is."""
+        return self.of.annealed
 
     def penalty(self, codes: Codes) -> float:
         """Return the inner compression's."""

@@ -11,7 +11,7 @@ from laconic.csteps.compression import Codes, Compression
 from laconic.csteps.flat import flat
 from laconic.csteps.joint import Joint
 from laconic.csteps.lossless import Lossless
-from laconic.csteps.survivors import joined, root_losses, sparse, split
+from laconic.csteps.survivors import Support, joined, root_losses, sparse, split
 from laconic.csteps.warm import better, distortion, feasible, of_kind
 from laconic.errors import PlanError
 from laconic.format.codes import Code, SparseCode
@@ -34,12 +34,15 @@ class KeepLargest(Compression):
     optimal in itself: the composition need not be the joint optimum. Ties go to the earlier tensor and the lower
     index; a zero is never kept, so that fewer than κ survive where fewer are there.
 
+    With a ``support`` in place of κ the weights that stay are given, and `min Σ h (w − θ)²` is over their values alone.
+
     Source: Carreira-Perpiñán & Idelbayev, "Learning-compression algorithms for neural net pruning" (CVPR 2018),
     section 3.2. Departures: importances; κ = 0 prunes everything.
 
     Args:
         keep: κ as a share of all elements, 0 to 1; κ is rounded to the nearest integer.
-        count: κ itself, not negative. Exactly one of the two is given.
+        count: κ itself, not negative.
+        support: the weights that stay, of every tensor. Exactly one of the three is given.
         values: how the survivors are compressed, as one flat tensor for each weight tensor; `Joint` over all.
 
     Raises:
@@ -53,10 +56,11 @@ class KeepLargest(Compression):
     keep: float | None = None
     count: int | None = None
     values: Compression = field(default_factory=Lossless)
+    support: Support | None = None
 
     def __post_init__(self) -> None:
-        if (self.keep is None) == (self.count is None):
-            raise PlanError("give exactly one of keep (a share of the weights) and count (a number of weights)")
+        if sum(given is not None for given in (self.keep, self.count, self.support)) != 1:
+            raise PlanError("give exactly one of keep (a share of the weights), count (of weights) and support (which)")
         if self.keep is not None and not 0 <= self.keep <= 1:
             raise PlanError(f"keep is the share of weights that stay, 0 to 1, not {self.keep}")
         if self.count is not None and self.count < 0:
@@ -72,7 +76,10 @@ class KeepLargest(Compression):
         metrics = metrics or {}
         scores = {name: root_losses(name, tensor, metrics) for name, tensor in weights.items()}
         kappa = self.kappa(sum(tensor.numel() for tensor in weights.values()))
-        masks = split(largest(joined(scores), kappa), scores)
+        if self.support is None:
+            masks = split(largest(joined(scores), kappa), scores)
+        else:
+            masks = {name: self.support.mask(name, len(root)) for name, root in scores.items()}
         # nothing beats lossless survivors: there is no need to look
         warm_codes = None if isinstance(self.values, Lossless) else of_kind(SparseCode, warm, weights)
         new = sparse(weights, masks, metrics, self.values, warm_codes)
@@ -85,7 +92,7 @@ class KeepLargest(Compression):
     def _masks_of_the_optimum(self, weights: Params, metrics: Metrics, kappa: int) -> dict[str, np.ndarray] | None:
         """Return which weights stay in the optimum with one learned codebook; None where it cannot be told."""
         inner = self.values.of if isinstance(self.values, Joint) else self.values
-        alone = len(weights) == 1 or isinstance(self.values, Joint)
+        alone = self.support is None and (len(weights) == 1 or isinstance(self.values, Joint))
         if not (isinstance(inner, AdaptiveCodebook) and inner == AdaptiveCodebook(inner.entries) and alone):
             return None
         if not all(isinstance(metrics.get(name, Unit()), Unit) for name in weights):
@@ -110,11 +117,15 @@ class KeepLargest(Compression):
 
     def kappa(self, total: int) -> int:
         """Return how many of ``total`` weights may stay."""
+        if self.support is not None:
+            return self.support.count
         return self.count if self.count is not None else round((self.keep or 0) * total)
 
     def _allows(self, codes: Mapping[str, SparseCode], kappa: int) -> bool:
         """Say whether ``codes`` lie in the feasible set."""
         kept = sum(code.values.size for code in codes.values())
+        if self.support is not None and Support.of(codes) != self.support:
+            return False
         return kept <= kappa and feasible(self.values, {name: code.values for name, code in codes.items()})
 
 

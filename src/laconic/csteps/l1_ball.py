@@ -1,16 +1,18 @@
 """Pruning by a bound on the sum of sizes: the Euclidean projection on the ℓ1 ball."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import final
 
 import numpy as np
 import torch
 
 from laconic.csteps.compression import Codes, Compression
+from laconic.csteps.keep_largest import KeepLargest
 from laconic.csteps.l1_penalty import soft_threshold
-from laconic.csteps.survivors import joined, sparse_of
-from laconic.csteps.warm import better, of_kind
+from laconic.csteps.lossless import Lossless
+from laconic.csteps.survivors import Support, joined, sparse_in
+from laconic.csteps.warm import better, feasible, of_kind
 from laconic.errors import PlanError
 from laconic.format.codes import Code, SparseCode
 from laconic.models.params import Params, require_finite, to_numpy
@@ -36,6 +38,8 @@ class L1Ball(Compression):
         radius: of the ball, 0 or more, in the units of the weights.
         share: the radius as a share of ‖w‖₁ of the tensors given, 0 or more: the ball then follows the weights, and
             the last codes may lie outside it. Exactly one of the two is given.
+        values: how what stays is compressed, as one flat tensor for each weight tensor: after it has shrunk, and, once
+            the LC algorithm has chosen (`relaxed`), as it is.
 
     Raises:
         PlanError: when an argument is negative or no number, or not exactly one is given.
@@ -46,6 +50,7 @@ class L1Ball(Compression):
 
     radius: float | None = None
     share: float | None = None
+    values: Compression = field(default_factory=Lossless)
 
     def __post_init__(self) -> None:
         if (self.radius is None) == (self.share is None):
@@ -55,10 +60,10 @@ class L1Ball(Compression):
                 raise PlanError(f"{name} is 0 or more, not {value}")
 
     def project(self, weights: Params, metrics: Metrics | None = None, warm: Codes | None = None) -> dict[str, Code]:
-        """Return one `SparseCode` a tensor, its values dense.
+        """Return one `SparseCode` a tensor, its values a code of ``values``.
 
         Raises:
-            UnsupportedMetric: for a metric that is neither unit nor diagonal.
+            UnsupportedMetric: for a metric that is neither unit nor diagonal, or that ``values`` cannot honour.
             WeightsError: for NaN and infinite weights.
         """
         sizes: dict[str, np.ndarray] = {}
@@ -70,11 +75,29 @@ class L1Ball(Compression):
         flat = joined(sizes)
         total = float(flat.sum(dtype=np.float64))
         radius = self.radius if self.radius is not None else (self.share or 0.0) * total
-        if total <= radius:
-            return {name: sparse_of(tensor.detach()) for name, tensor in weights.items()}
-        tau = multiplier_of(flat, _slopes(given, sizes), radius)
-        new = {name: sparse_of(soft_threshold(tensor, tau, given[name])) for name, tensor in weights.items()}
-        return better(new, of_kind(SparseCode, warm, weights), weights, metrics, lambda codes: _within(codes, radius))
+        inside = {name: tensor.detach() for name, tensor in weights.items()}
+        if total > radius:
+            tau = multiplier_of(flat, _slopes(given, sizes), radius)
+            inside = {name: soft_threshold(tensor, tau, given[name]) for name, tensor in weights.items()}
+        warm_codes = of_kind(SparseCode, warm, weights)
+        new = sparse_in(inside, metrics, self.values, warm_codes)
+        return better(new, warm_codes, weights, metrics, lambda codes: self._allows(codes, radius))
+
+    def scaled(self, factor: float) -> Compression:
+        """Scale the compression of what stays."""
+        return replace(self, values=self.values.scaled(factor))
+
+    def penalty(self, codes: Codes) -> float:
+        """Return what the compression of what stays says."""
+        return self.values.penalty({name: code.values for name, code in codes.items() if isinstance(code, SparseCode)})
+
+    def relaxed(self, codes: Codes) -> Mapping[tuple[str, ...], Compression]:
+        """Return what keeps the weights that are not zero."""
+        return {tuple(codes): KeepLargest(support=Support.of(codes), values=self.values)}
+
+    def _allows(self, codes: Mapping[str, SparseCode], radius: float) -> bool:
+        """Say whether ``codes`` lie in the feasible set."""
+        return _within(codes, radius) and feasible(self.values, {name: code.values for name, code in codes.items()})
 
 
 def multiplier_of(sizes: np.ndarray, slopes: np.ndarray | None, radius: float) -> float:

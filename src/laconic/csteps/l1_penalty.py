@@ -1,6 +1,7 @@
 """Pruning at a price for the size of each weight: soft thresholding."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import final
 
 import numpy as np
@@ -8,9 +9,12 @@ import torch
 from torch import Tensor
 
 from laconic.csteps.compression import Codes, Compression
-from laconic.csteps.survivors import sparse_of
+from laconic.csteps.keep_largest import KeepLargest
+from laconic.csteps.lossless import Lossless
+from laconic.csteps.survivors import Support, cheaper, sparse_in
+from laconic.csteps.warm import distortion, of_kind
 from laconic.errors import PlanError
-from laconic.format.codes import Code
+from laconic.format.codes import Code, SparseCode
 from laconic.models.params import Params, require_finite
 from laconic.theory.metric import Metrics, diagonal_of
 
@@ -24,13 +28,15 @@ class L1Penalty(Compression):
 
     Method: `θ = sgn(w) max(|w| − price/(2h), 0)`, in O(P). Exact but for the rounding to the tensor's dtype, the
     nearest value of which is the best of them. A weight without importance becomes zero. Projecting twice shrinks
-    twice: a penalty has no feasible set.
+    twice: a penalty has no feasible set. With ``values`` that quantize, it is pruning and then quantization.
 
     Source: Carreira-Perpiñán & Idelbayev, "Learning-compression algorithms for neural net pruning" (CVPR 2018): the
     threshold α/μ of the penalty α‖θ‖₁ at μ, where the price is 2α/μ. Departure: importances.
 
     Args:
         price: of a weight of size 1, in units of the distortion; 0 or more.
+        values: how what stays is compressed, as one flat tensor for each weight tensor: after it has shrunk, and, once
+            the LC algorithm has chosen (`relaxed`), as it is.
 
     Raises:
         PlanError: when ``price`` is negative or no number.
@@ -40,31 +46,44 @@ class L1Penalty(Compression):
     """
 
     price: float
+    values: Compression = field(default_factory=Lossless)
 
     def __post_init__(self) -> None:
         if not self.price >= 0:
             raise PlanError(f"price is what a weight of size 1 costs, 0 or more, not {self.price}")
 
     def project(self, weights: Params, metrics: Metrics | None = None, warm: Codes | None = None) -> dict[str, Code]:
-        """Return one `SparseCode` a tensor, its values dense.
+        """Return one `SparseCode` a tensor, its values a code of ``values``.
 
         Raises:
-            UnsupportedMetric: for a metric that is neither unit nor diagonal.
+            UnsupportedMetric: for a metric that is neither unit nor diagonal, or that ``values`` cannot honour.
             WeightsError: for NaN and infinite weights.
         """
-        codes: dict[str, Code] = {}
+        shrunk = dict(weights)
         for name, tensor in weights.items():
             require_finite(name, tensor)
-            codes[name] = sparse_of(soft_threshold(tensor, self.price / 2, diagonal_of(metrics or {}, name, tensor)))
-        return codes
+            shrunk[name] = soft_threshold(tensor, self.price / 2, diagonal_of(metrics or {}, name, tensor))
+        warm_codes = None if isinstance(self.values, Lossless) else of_kind(SparseCode, warm, weights)
+        new = sparse_in(shrunk, metrics, self.values, warm_codes)
+
+        def objective(codes: Codes) -> float:
+            return distortion(codes, weights, metrics) + self.penalty(codes)
+
+        return cheaper(new, warm_codes, objective)
 
     def penalty(self, codes: Codes) -> float:
-        """Return the price of the sizes."""
-        return self.price * sum(float(np.abs(code.decompress().astype(np.float64)).sum()) for code in codes.values())
+        """Return the price of the sizes, and what the compression of what stays says."""
+        kept = {name: code.values for name, code in codes.items() if isinstance(code, SparseCode)}
+        sizes = sum(float(np.abs(code.decompress().astype(np.float64)).sum()) for code in codes.values())
+        return self.price * sizes + self.values.penalty(kept)
 
     def scaled(self, factor: float) -> Compression:
-        """Scale the price."""
-        return replace(self, price=self.price * factor)
+        """Scale the price, and the compression of what stays."""
+        return replace(self, price=self.price * factor, values=self.values.scaled(factor))
+
+    def relaxed(self, codes: Codes) -> Mapping[tuple[str, ...], Compression]:
+        """Return what keeps the weights that are not zero."""
+        return {tuple(codes): KeepLargest(support=Support.of(codes), values=self.values)}
 
 
 def soft_threshold(tensor: Tensor, multiplier: float, importance: Tensor | None) -> Tensor:

@@ -10,7 +10,9 @@ from torch import Tensor
 from laconic.csteps.compression import Codes, Compression
 from laconic.csteps.costs import Cost, Parameters
 from laconic.csteps.factors import kronecker_of, require_matrix, to_matrix, truncated, whitened
-from laconic.csteps.warm import distortion
+from laconic.csteps.lossless import Lossless
+from laconic.csteps.low_rank import LowRank
+from laconic.csteps.warm import distortion, feasible
 from laconic.csteps.weighted_low_rank import nested, weighted
 from laconic.errors import PlanError, UnsupportedMetric
 from laconic.format.codes import VIEWS, Code, DenseCode, LowRankCode, Values
@@ -31,7 +33,8 @@ class LearnedRank(Compression):
     diagonal metric it is approximate: ranks are compared by the factors that are best for the separable weights next to
     it, and those of the rank that is chosen are then fitted (`laconic.csteps.weighted_low_rank`). At a
     tie the lowest rank wins, and any rank over the dense tensor. A cost that looks at values (the bits of a file) is
-    asked for the factors of each rank.
+    asked for the factors of each rank. With ``left``, ``right`` and ``full`` that quantize, ranks are compared as if
+    they were stored as they are, and what is chosen is then compressed.
 
     Source: Idelbayev & Carreira-Perpiñán, "Low-rank compression of neural nets: learning the rank of each layer" (CVPR
     2020). Departures: the dense tensor is a choice, without which a flat spectrum gets all ranks at twice the cost; any
@@ -41,6 +44,9 @@ class LearnedRank(Compression):
         price: α, what a unit of the cost is worth in the objective; not negative.
         cost: C, of the codes that could result; `laconic.csteps.costs`.
         view: how a tensor is a matrix, one of `laconic.format.codes.VIEWS`.
+        left: compression of L,
+        right: of R, and
+        full: of a tensor that has more than any rank is worth.
 
     Raises:
         PlanError: for a price that is negative or not finite, or an unknown view.
@@ -54,6 +60,9 @@ class LearnedRank(Compression):
     price: float
     cost: Cost = field(default_factory=Parameters)
     view: str = VIEWS[0]
+    left: Compression = field(default_factory=Lossless)
+    right: Compression = field(default_factory=Lossless)
+    full: Compression = field(default_factory=Lossless)
 
     def __post_init__(self) -> None:
         if not 0 <= self.price < np.inf:
@@ -62,29 +71,52 @@ class LearnedRank(Compression):
             raise PlanError(f"view must be one of {', '.join(VIEWS)}, not {self.view!r}")
 
     def project(self, weights: Params, metrics: Metrics | None = None, warm: Codes | None = None) -> dict[str, Code]:
-        """Return a `LowRankCode` or a `DenseCode` a tensor.
+        """Return a `LowRankCode` or a code of ``full`` a tensor, which is a `DenseCode` where that is lossless.
 
         Raises:
-            UnsupportedMetric: for a metric that is not unit, diagonal or Kronecker.
+            UnsupportedMetric: for a metric that is not unit, diagonal or Kronecker, or that ``full`` cannot honour.
             WeightsError: for NaN and infinite weights, tensors that ``view`` does not take, metrics of another shape.
         """
         codes: dict[str, Code] = {}
         for name, tensor in weights.items():
             require_matrix(name, tensor, self.view)
             metric = (metrics or {}).get(name, Unit())
-            codes[name] = self._chosen(name, tensor, metric)
             warm_code = (warm or {}).get(name)
+            codes[name] = self._coded(name, tensor, metric, self._chosen(name, tensor, metric), warm_code)
             if warm_code is not None and self._allows(warm_code, tensor):
                 codes[name] = min(codes[name], warm_code, key=lambda code: self._objective(name, code, tensor, metric))
         return codes
 
     def penalty(self, codes: Codes) -> float:
-        """Return the price of what the codes cost."""
-        return self.price * sum(self.cost(name, code) for name, code in codes.items())
+        """Return the price of what the codes cost, and what the compressions within say."""
+        full = {name: code for name, code in codes.items() if not isinstance(code, LowRankCode)}
+        within = self._of_rank(0).penalty(codes) + self.full.penalty(full)
+        return self.price * sum(self.cost(name, code) for name, code in codes.items()) + within
 
     def scaled(self, factor: float) -> Compression:
-        """Scale the price."""
-        return replace(self, price=self.price * factor)
+        """Scale the price, and the compressions within."""
+        inner = {key: getattr(self, key).scaled(factor) for key in ("left", "right", "full")}
+        return replace(self, price=self.price * factor, **inner)
+
+    @property
+    def annealed(self) -> bool:
+        """True: of a direction that is gone the loss has no gradient in the factors, and the weights are pulled off it.
+
+        At the small μ with which the LC algorithm begins, 2α/μ would be worth more than any direction.
+        """
+        return True
+
+    def _of_rank(self, rank: int) -> LowRank:
+        """Return what a rank that is given asks for."""
+        return LowRank(rank, self.view, self.left, self.right)
+
+    def _coded(self, name: str, tensor: Tensor, metric: Metric, chosen: Code, warm_code: Code | None) -> Code:
+        """Return what has been chosen, compressed in turn."""
+        inner = self._of_rank(chosen.rank) if isinstance(chosen, LowRankCode) else self.full
+        plain = inner == LowRank(inner.rank, self.view) if isinstance(inner, LowRank) else inner == Lossless()
+        if plain:
+            return chosen
+        return inner.project({name: tensor}, {name: metric}, {name: warm_code} if warm_code else None)[name]
 
     def _chosen(self, name: str, tensor: Tensor, metric: Metric) -> Code:
         """Return the best code."""
@@ -152,7 +184,12 @@ class LearnedRank(Compression):
         """Say whether ``code`` is one that could result for a tensor of this shape and dtype."""
         if (code.shape, code.dtype) != (tuple(tensor.shape), dtype_name(tensor)):
             return False
-        if isinstance(code, DenseCode):
-            return True
-        plain = isinstance(code, LowRankCode) and code.view == self.view
-        return plain and all(isinstance(part, DenseCode) for part in code.streams().values())
+        if isinstance(code, LowRankCode):
+            parts = (self.left, code.left), (self.right, code.right)
+            return code.view == self.view and all(_is_of(how, part) for how, part in parts)
+        return _is_of(self.full, code)
+
+
+def _is_of(compression: Compression, code: Code) -> bool:
+    """Say whether ``code`` is one that ``compression`` makes."""
+    return isinstance(code, DenseCode) if isinstance(compression, Lossless) else feasible(compression, {"": code})

@@ -1,16 +1,19 @@
 """Low rank by a price on the nuclear norm: singular values shrink, and the small ones vanish."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import final
 
 import numpy as np
 
 from laconic.csteps.compression import Codes, Compression
 from laconic.csteps.factors import require_matrix, to_matrix, truncated
+from laconic.csteps.lossless import Lossless
+from laconic.csteps.low_rank import LowRank
 from laconic.csteps.warm import distortion
 from laconic.errors import PlanError, UnsupportedMetric
 from laconic.format.codes import VIEWS, Code, DenseCode, LowRankCode
-from laconic.models.params import Params, dtype_name, to_numpy
+from laconic.models.params import Params, dtype_name, to_numpy, to_torch
 from laconic.theory.metric import Metrics, Unit
 
 
@@ -22,8 +25,8 @@ class NuclearNorm(Compression):
         min over Θ   ‖W − Θ‖_F² + price · ‖Θ‖_*
 
     Method: `Θ = U (S − price/2)₊ Vᵀ` from the singular value decomposition `W = U S Vᵀ`, stored as a product of the
-    rank that is left, O(mn·min(m, n)). Exact, and the problem is convex: where the loss is, so is the whole of
-    `min L(W) + α ‖W‖_*`.
+    rank that is left, O(mn·min(m, n)). Exact where the factors are stored as they are, and the problem is convex: where
+    the loss is, so is the whole of `min L(W) + α ‖W‖_*`.
 
     Source: Cai, Candès & Shen, "A singular value thresholding algorithm for matrix completion" (SIAM J. Optimization
     20, 2010), theorem 2.1, whose objective is half of this one.
@@ -31,6 +34,9 @@ class NuclearNorm(Compression):
     Args:
         price: what a unit of the nuclear norm is worth in the objective; not negative.
         view: how a tensor is a matrix, one of `laconic.format.codes.VIEWS`.
+        left: compression of the first factor, and
+        right: of the second: after singular values have shrunk, and, once the LC algorithm has chosen (`relaxed`), of
+            those that are best for the rank.
 
     Raises:
         PlanError: for a price that is negative or not finite, or an unknown view.
@@ -43,6 +49,8 @@ class NuclearNorm(Compression):
 
     price: float
     view: str = VIEWS[0]
+    left: Compression = field(default_factory=Lossless)
+    right: Compression = field(default_factory=Lossless)
 
     def __post_init__(self) -> None:
         if not 0 <= self.price < np.inf:
@@ -72,8 +80,12 @@ class NuclearNorm(Compression):
                 DenseCode.of(to_numpy(f.to(tensor.dtype)))
                 for f in (left[:, kept] * shrunk, right[kept] * shrunk[:, None])
             )
-            codes[name] = LowRankCode(tuple(tensor.shape), dtype_name(tensor), self.view, *factors)
+            codes[name] = plain = LowRankCode(tuple(tensor.shape), dtype_name(tensor), self.view, *factors)
             warm_code = (warm or {}).get(name)
+            if not isinstance(self.left, Lossless) or not isinstance(self.right, Lossless):
+                product = to_torch(plain.decompress()).to(tensor)
+                last = {name: warm_code} if warm_code else None
+                codes |= self._of_rank(plain.rank).project({name: product}, None, last)
             if isinstance(warm_code, LowRankCode) and (warm_code.shape, warm_code.dtype, warm_code.view) == (
                 codes[name].shape,
                 codes[name].dtype,
@@ -83,12 +95,23 @@ class NuclearNorm(Compression):
         return codes
 
     def penalty(self, codes: Codes) -> float:
-        """Return the price of the norms."""
-        return self.price * sum(nuclear_norm(code) for code in codes.values())
+        """Return the price of the norms, and what the compressions of the factors say."""
+        norms = sum(nuclear_norm(code) for code in codes.values())
+        return self.price * norms + self._of_rank(0).penalty(codes)
 
     def scaled(self, factor: float) -> Compression:
-        """Scale the price."""
-        return replace(self, price=self.price * factor)
+        """Scale the price, and the compressions of the factors."""
+        left, right = self.left.scaled(factor), self.right.scaled(factor)
+        return replace(self, price=self.price * factor, left=left, right=right)
+
+    def relaxed(self, codes: Codes) -> Mapping[tuple[str, ...], Compression]:
+        """Return for each tensor what keeps its rank."""
+        products = {name: code for name, code in codes.items() if isinstance(code, LowRankCode)}
+        return {(name,): self._of_rank(code.rank) for name, code in products.items()}
+
+    def _of_rank(self, rank: int) -> LowRank:
+        """Return what a rank that is given asks for."""
+        return LowRank(rank, self.view, self.left, self.right)
 
     def _objective(self, code: Code, name: str, weights: Params) -> float:
         """Return what is minimised."""

@@ -1,7 +1,8 @@
 """What prunings share: what it costs to leave a weight out, and the codes of those that stay."""
 
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import TypeVar, final
 
 import numpy as np
 import torch
@@ -15,6 +16,43 @@ from laconic.models.params import Params, dtype_name, require_finite, to_numpy
 from laconic.theory.metric import Diagonal, Metric, Metrics, Quartic, diagonal_of
 
 Kind = TypeVar("Kind", bound=Code)
+
+
+@final
+@dataclass(frozen=True)
+class Support:
+    """Which weights may differ from zero, bit by bit.
+
+    Args:
+        bits: by tensor, its weights in row-major order, eight to a byte.
+
+    >>> Support.of({"w": sparse_of(torch.tensor([0.0, 2.0, 0.0, 1.0]))}).mask("w", 4)
+    array([False,  True, False,  True])
+    """
+
+    bits: Mapping[str, bytes]
+
+    @classmethod
+    def of(cls, codes: Codes) -> "Support":
+        """Return that of codes: the weights that they store, and of codes that are not sparse all that are not zero."""
+        masks = {n: c.mask.array if isinstance(c, SparseCode) else c.decompress() for n, c in codes.items()}
+        return cls({name: np.packbits(mask.reshape(-1) != 0).tobytes() for name, mask in masks.items()})
+
+    @property
+    def count(self) -> int:
+        """How many weights it has."""
+        return sum(int(np.unpackbits(np.frombuffer(bits, np.uint8)).sum()) for bits in self.bits.values())
+
+    def mask(self, name: str, size: int) -> np.ndarray:
+        """Return which of the ``size`` weights of a tensor it has, bool of shape (size,).
+
+        Raises:
+            WeightsError: when it knows no such tensor, or one of another size.
+        """
+        bits = self.bits.get(name)
+        if bits is None or len(bits) != -(-size // 8):
+            raise WeightsError(f"{name}: the support is of other tensors: {', '.join(self.bits) or 'none'}")
+        return np.unpackbits(np.frombuffer(bits, np.uint8), count=size).astype(bool)
 
 
 def root_losses(name: str, tensor: Tensor, metrics: Metrics) -> np.ndarray:
@@ -102,6 +140,14 @@ def sparse(
         name: SparseCode(tuple(tensor.shape), dtype_name(tensor), Symbols(masks[name].view(np.uint8), 2), codes[name])
         for name, tensor in weights.items()
     }
+
+
+def sparse_in(
+    weights: Params, metrics: Metrics | None, values: Compression, warm_codes: Mapping[str, SparseCode] | None
+) -> dict[str, SparseCode]:
+    """Return one `SparseCode` a tensor, of the weights that are not zero; arguments as `compress_survivors`."""
+    masks = {name: to_numpy(tensor != 0).reshape(-1) for name, tensor in weights.items()}
+    return sparse(weights, masks, metrics or {}, values, warm_codes)
 
 
 def sparse_of(tensor: Tensor) -> SparseCode:

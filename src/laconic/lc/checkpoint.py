@@ -17,11 +17,12 @@ from laconic.errors import DataError
 from laconic.format import container
 from laconic.lc.schedule import Progress
 from laconic.lc.state import LCState, Point
+from laconic.lc.steps import relaxed_rows
 from laconic.models.params import to_numpy
 from laconic.models.states import job_text, read_state, require_same, write_state
 from laconic.training.trainer import packed, unpacked
 
-_KIND = "lc state 1"
+_KIND = "lc state 2"
 _GROUPS = ("weights", "multipliers", "importance", "compressed")
 _TUNING = "tuning/"
 
@@ -40,11 +41,14 @@ def save_state(path: Path, state: LCState, job: Mapping[str, str], history: list
     tensors["codes"] = torch.from_numpy(codes.copy())
     if state.best:
         tensors["best"] = torch.from_numpy(np.frombuffer(container.dumps(state.best.codes), np.uint8).copy())
+    if state.choices is not None:
+        tensors["choices"] = torch.from_numpy(np.frombuffer(container.dumps(state.choices), np.uint8).copy())
     tuning, marks = packed(state.tuning) if state.tuning else ({}, {})
     tensors |= {_TUNING + name: tensor for name, tensor in tuning.items()}
     metadata = {
         **marks,
         "job": job_text(job),
+        "began": json.dumps(state.began),
         "history": json.dumps([asdict(progress) for progress in history]),
         "best": json.dumps([asdict(state.best.progress), state.best.least]) if state.best else "",
     }
@@ -83,8 +87,15 @@ def load_state(path: Path, start: LCState, job: Mapping[str, str]) -> tuple[LCSt
         point = container.loads(to_numpy(tensors["best"]).tobytes()).codes
         progress, least = json.loads(metadata["best"])
         best = Point({name: point[name] for name in start.weights}, Progress(**progress), least)
+    choices = None
+    if "choices" in tensors:
+        chosen = container.loads(to_numpy(tensors["choices"]).tobytes()).codes
+        choices = {name: chosen[name] for name in start.codes}
     state = replace(
         start,
+        rows=start.rows if choices is None else relaxed_rows(start.rows, choices),
+        choices=choices,
+        began=json.loads(metadata["began"]),
         progress=history[-1],
         codes=codes,
         weights=ordered["weights"],

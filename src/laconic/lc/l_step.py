@@ -46,9 +46,9 @@ class LearningStep:
 
     def __call__(self, state: LCState, mu: float) -> tuple[Params, float]:
         """Return the trained weights and the mean loss of the last epoch. At μ = 0 there is no penalty."""
-        step = state.progress.step
+        step = state.since_began.step
         how = replace(self.how, lr=self.how.lr * self.decay**step)
-        seed = derive_seed(self.seed, step)
+        seed = derive_seed(self.seed, state.progress.step)
         if mu == 0:
             return minimise(self.task, state.weights, how, seed)
         penalty, bound = QuadraticPenalty(state, mu), 1 / (mu * state.max_importance())

@@ -10,9 +10,9 @@ from laconic.lc.baselines import iterated_direct
 from laconic.lc.finetune import FINE_TUNING, FineTuning
 from laconic.lc.l_step import LearningStep
 from laconic.lc.points import budget_of, looked_at, samples_of
-from laconic.lc.schedule import Adaptive, Geometric, Schedule
+from laconic.lc.schedule import Adaptive, Geometric
 from laconic.lc.state import LCState
-from laconic.lc.steps import run
+from laconic.lc.steps import relaxed, relaxed_rows, run
 from laconic.models.params import Params
 from laconic.training.likeness import alike
 from laconic.training.optimization import Optimization
@@ -78,7 +78,7 @@ class Training:
         epochs = self.l_step.epochs * math.ceil(_ANSWERED / batches)
         return replace(self, l_step=replace(self.l_step, epochs=epochs))
 
-    def schedule(self, task: Task, *, within: bool = False) -> Schedule:
+    def schedule(self, task: Task, *, within: bool = False) -> Adaptive | Geometric:
         """Return the schedule of μ; with ``mu`` not given, it goes by the number of training batches.
 
         Args:
@@ -86,14 +86,17 @@ class Training:
             within: whether a budget is met: then nearly all weights are 0, and few choices that move are the ones that
                 matter, so that μ always grows slowly.
         """
-        mu = self.mu
-        if mu is None:
-            batches = task.count("train")
-            time = self.l_step.epochs * batches * self.l_step.lr / (1 - _MOMENTUM)
-            mu = self.pull / max(time, self.l_step.lr)
+        mu = self.first_mu(task)
         if within:
             return Geometric(mu, self.growth, self.steps, self.tolerance)
         return Adaptive(mu, self.steps, self.growth, self.fast, tolerance=self.tolerance)
+
+    def first_mu(self, task: Task) -> float:
+        """Return the first μ."""
+        if self.mu is not None:
+            return self.mu
+        time = self.l_step.epochs * task.count("train") * self.l_step.lr / (1 - _MOMENTUM)
+        return self.pull / max(time, self.l_step.lr)
 
     def path(self, state: LCState, task: Task, seed: int, reference: Params) -> Iterator[LCState]:
         """Yield the states that ``method`` names and then those of fine-tuning, going on from ``state``.
@@ -126,7 +129,25 @@ class Training:
             return iter([state])
         if self.method == "idc":
             return iterated_direct(state, l_step, self.steps - state.progress.step)
-        return run(state, l_step, self.schedule(task, within=budget_of(state) is not None), augmented=self.augmented)
+        return self._relaxing(state, l_step, self.schedule(task, within=budget_of(state) is not None))
+
+    def _relaxing(self, state: LCState, l_step: LearningStep, schedule: Adaptive | Geometric) -> Iterator[LCState]:
+        """Yield the states of the LC algorithm, and where a price or a bound shrinks what stays, those without it.
+
+        The choice is then made in half of the steps.
+        """
+        if state.choices is None:
+            shrinks = relaxed_rows(state.rows, state.codes) != state.rows
+            choosing = replace(schedule, steps=math.ceil(self.steps / 2)) if shrinks else schedule
+            for reached in run(state, l_step, choosing, augmented=self.augmented):
+                state = reached
+                yield state
+            begun = relaxed(state) if shrinks else None
+            if begun is None:
+                return
+            state = begun
+        rest = replace(schedule, steps=self.steps - state.began + 1)
+        yield from run(state, l_step, rest, augmented=self.augmented)
 
 
 _ANSWERED = 400

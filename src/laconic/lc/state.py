@@ -1,7 +1,7 @@
 """Where the LC algorithm stands, and its penalty: everything the L step needs to know of the compression."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import final
 
 import torch
@@ -53,6 +53,9 @@ class LCState:
         tuning: where fine-tuning of the chosen codes stands, once the steps are done.
         best: of the points so far that a budget allows the one that is best on the validation split, where there is a
             budget: that of this step, or an earlier one.
+        choices: the codes whose choices the rows keep, where they had a price or a bound that shrinks (`relaxed`).
+        began: the step at which the path began, or began anew.
+        whole_price: μ from which prices that must grow are whole.
     """
 
     progress: Progress
@@ -65,6 +68,14 @@ class LCState:
     fixed: Mapping[str, Code] = field(default_factory=dict)
     tuning: TrainState | None = None
     best: "Point | None" = None
+    choices: Mapping[str, Code] | None = None
+    began: int = 0
+    whole_price: float = 0.0
+
+    @property
+    def since_began(self) -> Progress:
+        """The progress, its steps counted from where the path began."""
+        return replace(self.progress, step=self.progress.step - self.began)
 
     @property
     def params(self) -> dict[str, Tensor]:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from laconic.csteps.compression import Codes, Compression
-from laconic.csteps.joint import Joint, project
+from laconic.csteps.joint import Joint, project, together
 from laconic.csteps.lossless import Lossless
 from laconic.errors import PlanError
 from laconic.format.codes import Code, DenseCode
@@ -31,7 +31,17 @@ LStep = Callable[[LCState, float], tuple[Params, float]]
 """(state, μ) → new weights (all of them) and the mean loss: an optimizer over a task, or a solver of one's own."""
 
 
-def start(params: Params, plan: Plan, metrics: Metrics | None = None, moving: Container[str] | None = None) -> LCState:
+_ANNEALED = 400.0
+"""Times the first μ: what a price that must grow has to wait for."""
+
+
+def start(
+    params: Params,
+    plan: Plan,
+    metrics: Metrics | None = None,
+    moving: Container[str] | None = None,
+    mu: float = 0.0,
+) -> LCState:
     """Return direct compression, where the path begins: w is the reference, Θ its projection, λ = 0.
 
     A tensor that no L step moves can never close its gap: it is projected once, w becomes Δ(Θ), and the others are
@@ -42,6 +52,9 @@ def start(params: Params, plan: Plan, metrics: Metrics | None = None, moving: Co
         plan: what each tensor gets.
         metrics: diagonal metrics by name; the unit metric where there is none.
         moving: names of the tensors that L steps move (`laconic.training.loop.trainable`); all unless given.
+        mu: of the first L step, where it is known: prices that must grow (`Compression.annealed`) are then lower, in
+            proportion to μ, until that is 400 times as high, so that what they are in the C step is the same until
+            then, and in direct compression.
 
     Raises:
         PlanError: when the plan does not fit, or constrains tensors that move and others jointly.
@@ -56,6 +69,7 @@ def start(params: Params, plan: Plan, metrics: Metrics | None = None, moving: Co
     importance = normalised_importance(metrics or {}, names, weights)
     zeros = {name: torch.zeros_like(weights[name]) for name in names}
     blank = LCState(Progress(0, 0.0, math.nan, 0.0, None, None), rows, weights, {}, {}, zeros, importance, fixed)
+    blank = replace(blank, whole_price=_ANNEALED * mu)
     codes = _project(blank, weights, {name: weights[name] for name in names}, warm=None)
     compressed = _decompress(codes, weights)
     progress = replace(blank.progress, gap=_gap(weights, compressed))
@@ -92,8 +106,37 @@ def c_step(state: LCState, weights: Params, mu: float, *, loss: float = math.nan
     )
 
 
+def relaxed(state: LCState) -> LCState | None:
+    """Return the state from which the path goes on once choices are made, or None where no price or bound has shrunk.
+
+    Tensors that a compression has shrunk get what projects on its choices alone (`Compression.relaxed`); λ is 0 again,
+    and the path begins anew from the weights as they are.
+    """
+    rows = relaxed_rows(state.rows, state.codes)
+    if rows == state.rows:
+        return None
+    step = state.progress.step + 1
+    zeros = {name: torch.zeros_like(multiplier) for name, multiplier in state.multipliers.items()}
+    begun = replace(state, rows=rows, choices=state.codes, began=step, multipliers=zeros)
+    codes = _project(begun, state.weights, begun.shifted(state.weights, 0.0), warm=None)
+    compressed = _decompress(codes, state.weights)
+    progress = Progress(step, 0.0, math.nan, _gap(state.weights, compressed), *_moves(state.codes, codes))
+    return replace(begun, progress=progress, codes=codes, compressed=compressed)
+
+
+def relaxed_rows(rows: Sequence[Row], choices: Codes) -> tuple[Row, ...]:
+    """Return the rows with what projects on these choices alone; those that nothing shrinks are as they were."""
+    new = list[Row]()
+    for row in rows:
+        groups = [{name: choices[name] for name in names} for names in together(row.compression, row.names)]
+        parts = [part for group in groups for part in row.compression.relaxed(group).items()]
+        same = all(compression == row.compression for _, compression in parts)
+        new += [row] if same else [replace(row, names=names, compression=one) for names, one in parts]
+    return tuple(new)
+
+
 def run(state: LCState, l_step: LStep, schedule: Schedule, *, augmented: bool = True) -> Iterator[LCState]:
-    """Yield ``state``, and then the state after each C step until the schedule says stop.
+    """Yield ``state``, and then the state after each C step until the schedule says stop; none without constraints.
 
     Logging, early stopping, plots and checkpoints live outside, in the loop that takes the states. The generator
     goes on from any state that it has yielded, and the path is the same as without the interruption.
@@ -101,14 +144,22 @@ def run(state: LCState, l_step: LStep, schedule: Schedule, *, augmented: bool = 
     Args:
         state: `start`'s, or a later one.
         l_step: see `LStep`; `LearningStep` trains a task.
-        schedule: gives μ of each step.
+        schedule: gives μ of each step, counted from where the path began.
         augmented: augmented Lagrangian, or the quadratic-penalty method.
     """
     yield state
-    while (mu := schedule.next_mu(state.progress)) is not None:
+    while state.codes and (mu := schedule.next_mu(_seen(state))) is not None:
         weights, loss = l_step(state, mu)
         state = c_step(state, weights, mu, loss=loss, augmented=augmented)
         yield state
+
+
+def _seen(state: LCState) -> Progress:
+    """Return what the schedule looks at: before the first step the gap of a price says nothing, for μ changes it."""
+    progress = state.since_began
+    if progress.step == 0 and any(row.compression.scaled(2.0) != row.compression for row in state.rows):
+        return replace(progress, gap=math.inf)
+    return progress
 
 
 def _own(tensor: Tensor) -> Tensor:
@@ -147,7 +198,8 @@ def _is_free(compression: Compression) -> bool:
 def _project(state: LCState, weights: Params, points: Params, warm: Codes | None, mu: float = 0.0) -> dict[str, Code]:
     """Solve the C step row by row, those last that look at what others take.
 
-    Prices, which are in units of the loss, are 2/μ times as high there.
+    Prices, which are in units of the loss, are 2/μ times as high there; those that must grow no higher than for the μ
+    from which they are whole.
     """
     metrics = {name: Diagonal(importance) for name, importance in state.importance.items()}
     codes: dict[str, Code] = {}
@@ -155,7 +207,8 @@ def _project(state: LCState, weights: Params, points: Params, warm: Codes | None
     free = {name: DenseCode.of(to_numpy(tensor)) for name, tensor in weights.items() if name not in constrained}
     for row in sorted(state.rows, key=lambda row: row.compression.counts_others):
         own = None if warm is None else {name: warm[name] for name in row.names}
-        compression = row.compression.scaled(2 / mu) if mu else row.compression
+        at = max(mu, state.whole_price) if row.compression.annealed else mu
+        compression = row.compression.scaled(2 / at) if at else row.compression
         if compression.counts_others:
             compression = compression.beside(compact({**free, **state.fixed, **codes}))
         codes.update(project(compression, {name: points[name] for name in row.names}, metrics, own))

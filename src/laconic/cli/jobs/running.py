@@ -110,7 +110,8 @@ class Run:
         state, history, moving = None, list[Progress](), trainable(task.module, params)
         if self.resume:
             with plan.advising():
-                state, history = load_state(self.checkpoint, start(params, plan, metrics, moving), self.job)
+                first = start(params, plan, metrics, moving, how.first_mu(task))
+                state, history = load_state(self.checkpoint, first, self.job)
             if not how.is_done(state):
                 require_absent(self.output, force=self.force)
             tuned = f" and epoch {state.tuning.epoch} of fine-tuning" if state.tuning else ""

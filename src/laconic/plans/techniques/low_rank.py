@@ -16,6 +16,10 @@ from laconic.theory.metric import Diagonal, Kronecker, Unit
 
 _VIEW = Option(str, "how a tensor is a matrix: out|in.kh.kw, out.kh|in.kw or out.kw|in.kh")
 
+_SIDES = {
+    "left": Option(Compression, "what becomes of the first factor"),
+    "right": Option(Compression, "what becomes of the second factor"),
+}
 _FACTORS = Option(Compression, "what becomes of the factors")
 
 
@@ -29,7 +33,9 @@ def _said_learned_rank(compression: LearnedRank) -> dict[str, Any] | None:
     """Invert `_learned_rank`."""
     cost = said_cost(compression.cost, "parameters")
     view = {} if compression.view == VIEWS[0] else {"view": compression.view}
-    return None if cost is None else {"learned_rank": compression.price, **cost, **view}
+    inner = {key: getattr(compression, key) for key in ("left", "right", "full")}
+    said = {key: compression for key, compression in inner.items() if compression != Lossless()}
+    return None if cost is None else {"learned_rank": compression.price, **cost, **view, **said}
 
 
 def _said_components(compression: LowRank) -> dict[str, Any] | None:
@@ -50,8 +56,7 @@ LOW_RANK = (
         options={
             "rank": Option(int, "of the product"),
             "view": _VIEW,
-            "left": Option(Compression, "what becomes of the first factor"),
-            "right": Option(Compression, "what becomes of the second factor"),
+            **_SIDES,
             "tolerance": Option(float, "share of the least error that a fast solution may lose; 0: none"),
         },
         example={"rank": 8},
@@ -83,6 +88,8 @@ LOW_RANK = (
             "learned_rank": Option(float, "price of a unit of the cost, in squared error (in LC, in the loss)"),
             **COST_OPTIONS,
             "view": _VIEW,
+            **_SIDES,
+            "full": Option(Compression, "what becomes of a tensor that stays as it is"),
         },
         example={"learned_rank": 1e-6},
         say=_said_learned_rank,
@@ -99,6 +106,7 @@ LOW_RANK = (
                 float, "price of a unit of the nuclear norm, in squared error (in LC, in the loss)"
             ),
             "view": _VIEW,
+            **_SIDES,
         },
         example={"nuclear_price": 0.1},
         metrics=(Unit,),

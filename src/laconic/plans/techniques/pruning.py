@@ -74,6 +74,11 @@ def _said_kept(kept: KeepGroups, key: str, field: str) -> dict[str, Any] | None:
     return None if value is None else {key: value, **_said_groups(kept.groups), **_beside(kept)}
 
 
+def _said_values(compression: KeepNOfM | GroupPenalty) -> dict[str, Any]:
+    """Return what becomes of those that stay, where it is said."""
+    return {"values": compression.values} if compression.values != Lossless() else {}
+
+
 def _share_of(kind: str, line: str) -> Technique:
     """Return the technique that keeps a share of the groups of a kind without a size."""
     return Technique(
@@ -120,24 +125,24 @@ PRUNING = (
         key="l1_price",
         line="each weight has a price in proportion to its size; small ones are zero, others shrink (ℓ1 penalty)",
         compression=L1Penalty,
-        build=lambda options: L1Penalty(price=options["l1_price"]),
-        options={"l1_price": Option(float, "of a weight of size 1, in units of the distortion")},
+        build=lambda options: L1Penalty(price=options.pop("l1_price"), **options),
+        options={"l1_price": Option(float, "of a weight of size 1, in units of the distortion"), **_VALUES},
         example={"l1_price": 1e-2},
     ),
     Technique(
         key="l1_radius",
         line="the sizes of the weights sum to so much at most; small ones are zero, others shrink (ℓ1 constraint)",
         compression=L1Ball,
-        build=lambda options: L1Ball(radius=options["l1_radius"]),
-        options={"l1_radius": Option(float, "of the ball, in the units of the weights")},
+        build=lambda options: L1Ball(radius=options.pop("l1_radius"), **options),
+        options={"l1_radius": Option(float, "of the ball, in the units of the weights"), **_VALUES},
         example={"l1_radius": 100.0},
     ),
     Technique(
         key="l1_share",
         line="the sizes of the weights sum to a share at most of what they are given with (ℓ1 constraint)",
         compression=L1Ball,
-        build=lambda options: L1Ball(share=options["l1_share"]),
-        options={"l1_share": Option(float, "of the sum of sizes")},
+        build=lambda options: L1Ball(share=options.pop("l1_share"), **options),
+        options={"l1_share": Option(float, "of the sum of sizes"), **_VALUES},
         example={"l1_share": 0.5},
     ),
     Technique(
@@ -161,7 +166,7 @@ PRUNING = (
         options={"n_of_m": Option(list, "n and m, weights"), **_VALUES},
         example={"n_of_m": [2, 4]},
         metrics=_SEPARABLE,
-        say=lambda c: {"n_of_m": [c.n, c.m], **({"values": c.values} if c.values != Lossless() else {})},
+        say=lambda c: {"n_of_m": [c.n, c.m], **_said_values(c)},
     ),
     _share_of("filters", "the filters (rows of dimension 0) that matter most stay, a share of them"),
     _share_of("channels", "the input channels (dimension 1) that matter most stay, a share of them"),
@@ -218,9 +223,9 @@ PRUNING = (
         key="group_price",
         line="each group has a price in proportion to its norm; small ones are zero, others shrink (group lasso)",
         compression=GroupPenalty,
-        build=lambda options: GroupPenalty(_groups(options), price=options["group_price"]),
-        options={"group_price": Option(float, "of a group of norm 1, in units of the distortion"), **_KIND},
+        build=lambda options: GroupPenalty(_groups(options), price=options.pop("group_price"), **options),
+        options={"group_price": Option(float, "of a group of norm 1, in units of the distortion"), **_KIND, **_VALUES},
         example={"group_price": 1e-2, "kind": "filters"},
-        say=lambda c: {"group_price": c.price, **_said_groups(c.groups)},
+        say=lambda c: {"group_price": c.price, **_said_groups(c.groups), **_said_values(c)},
     ),
 )
