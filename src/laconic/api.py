@@ -11,6 +11,7 @@ from laconic.calibrate.calibration import SAMPLES, Calibration
 from laconic.calibrate.compressed import calibrated
 from laconic.csteps.compression import Compression
 from laconic.csteps.joint import Joint
+from laconic.csteps.parametrisations import Plain
 from laconic.csteps.within_bytes import WithinBytes
 from laconic.errors import PlanError, WeightsError
 from laconic.format import container
@@ -214,8 +215,13 @@ def compress(
         result = Result(fitted.codes, notes, fitted=fitted, signals=kept)
         return recalibrated(result, whole, task, recalibrate, seed)
     if budget and task is not None:
-        plan = shared_out(whole, budget, plan, task, notes, buffers=buffers)
         training = (training or Training()).within(task)
+        plan = shared_out(whole, budget, plan, task, notes, buffers=buffers, made=training.parametrisation)
+    elif training is not None and training.parametrisation != Plain():
+        raise PlanError(
+            f"{training.parametrisation!r} is of what a budget takes: name a size, or say it in a row of the plan, "
+            "such as { within_bytes = 5000, shared = 8.0 }"
+        )
     plan, whole = plan.settled(whole, metrics, alike=effort == "direct")
     if effort == "train" and task is not None:
         result = _trained(whole, plan, task, metrics, training or Training(), notes, seed, state, watch)

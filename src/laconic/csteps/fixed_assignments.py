@@ -64,8 +64,9 @@ class FixedAssignments(Compression):
 
     Method: c_k is the mean of its group, weighted by h, rounded to the dtype of the tensors. Exact, O(P). Where a group
     weighs nothing its plain mean is taken. Values that are compressed in turn are these means, each weighed by the sum
-    of its group's h, which is the same problem: as exact as that compression is. Training the c_k themselves, each by the sum of its weights' gradients,
-    needs no C step: `laconic.lc.finetune` does that, or `laconic.models.forms.free_parameters` in a loop of one's own.
+    of its group's h, which is the same problem: as exact as that compression is. Training the c_k themselves, each by
+    the sum of its weights' gradients, needs no C step: `laconic.lc.finetune` does that, or
+    `laconic.models.forms.free_parameters` in a loop of one's own.
 
     Source: Carreira-Perpiñán & Idelbayev 2017 (arXiv 1707.04319): quantization with the assignment known.
 
@@ -163,7 +164,7 @@ class FixedAssignments(Compression):
         return better(new, warm_codes, weights, metrics, lambda codes: self._allows(codes, new, first))
 
     def _allows(self, codes: Mapping[str, HashedCode], new: Mapping[str, HashedCode], first: str) -> bool:
-        """Say whether ``codes`` have the keys and as many groups as ``new``, and one code of values that is feasible."""
+        """Say whether ``codes`` have the keys and the groups of ``new``, and one code of values that is feasible."""
         keys = all((code.key, code.values.shape) == (new[n].key, new[n].values.shape) for n, code in codes.items())
         one = codes[first].values
         alike = all(c.values is one or _contents(c.values) == _contents(one) for c in codes.values())

@@ -90,6 +90,9 @@ class Plain(Parametrisation):
         return (code,) if isinstance(code, GridCode) and code.transform == "none" else None
 
 
+_PLAIN: Parametrisation = Plain()
+
+
 @final
 @dataclass(frozen=True)
 class Cosine(Parametrisation):
@@ -115,7 +118,7 @@ class Cosine(Parametrisation):
         """Return the coefficients."""
         shape = self._kernels(array.shape)
         if shape is None or not array.size:
-            return Plain().numbers(name, array, importances, warm)
+            return _PLAIN.numbers(name, array, importances, warm)
         coefficients = forward(array.reshape(shape))
         if not importances.size:
             return (Numbers(coefficients, importances),)
@@ -137,7 +140,7 @@ class Cosine(Parametrisation):
         inner = code.values if isinstance(code, TileSparseCode) and len(code.mask) == 1 else code
         wanted = self._kernels(code.shape) if code.size else None
         if wanted is None:
-            return Plain().grids(name, code)
+            return _PLAIN.grids(name, code)
         fits = isinstance(inner, GridCode) and (inner.shape, inner.transform) == (wanted, "cosine")
         return (replace(inner, transform="none"),) if isinstance(inner, GridCode) and fits else None
 
@@ -175,13 +178,15 @@ class Shared(Parametrisation):
 
     def __post_init__(self) -> None:
         if not 1 < self.weights < math.inf or self.fewest < 1:
-            raise PlanError(f"shared is a number of weights a value, above 1, not {self.weights}, by {self.fewest} values")
+            raise PlanError(
+                f"shared is a number of weights a value, above 1, not {self.weights}, by {self.fewest} values"
+            )
 
     def numbers(self, name: str, array: np.ndarray, importances: np.ndarray, warm: Code | None) -> tuple[Numbers, ...]:
         """Return the mean of each group, and how much it counts; 0 of a group without weights."""
         count = self._values(array.shape)
         if not count:
-            return Plain().numbers(name, array, importances, warm)
+            return _PLAIN.numbers(name, array, importances, warm)
         groups = groups_of(Hashed(count, self.seed).key(name), count, 0, array.size)
         used, indices = np.unique(groups, return_inverse=True)
         heavy = importances.reshape(-1) if importances.size else None
@@ -199,7 +204,7 @@ class Shared(Parametrisation):
         """Return the grid of the values."""
         count = self._values(code.shape)
         if not count:
-            return Plain().grids(name, code)
+            return _PLAIN.grids(name, code)
         fits = isinstance(code, HashedCode) and code.key == Hashed(count, self.seed).key(name)
         inner = code.values if isinstance(code, HashedCode) and fits else None
         return (inner,) if isinstance(inner, GridCode) and inner.shape == (count,) else None
@@ -214,7 +219,7 @@ class Shared(Parametrisation):
 @final
 @dataclass(frozen=True)
 class Factors(Parametrisation):
-    """The numbers are two factors of the matrix, w = L R, of rank r: what is worth its bytes decides how much of r is used.
+    """The numbers are two factors of the matrix, w = L R, of rank r, of which as much is used as is worth its bytes.
 
     To first order, and but for products of errors, an error in L_ik costs Σ_j h_ij R_kj², one in R_kj Σ_i h_ij L_ik².
 
@@ -240,7 +245,7 @@ class Factors(Parametrisation):
         """Return both factors, float64."""
         rank = self._rank(array.shape)
         if not rank:
-            return Plain().numbers(name, array, importances, warm)
+            return _PLAIN.numbers(name, array, importances, warm)
         matrix = torch.from_numpy(array.reshape(array.shape[0], -1)).double()
         h = torch.from_numpy(importances.reshape(matrix.shape)) if importances.size else None
         last = (warm.left, warm.right) if isinstance(warm, LowRankCode) else None
@@ -262,7 +267,7 @@ class Factors(Parametrisation):
         """Return the grids of the factors."""
         rank = self._rank(code.shape)
         if not rank:
-            return Plain().grids(name, code)
+            return _PLAIN.grids(name, code)
         if not isinstance(code, LowRankCode) or (code.view, code.rank) != (VIEWS[0], rank):
             return None
         left, right = code.left, code.right

@@ -4,6 +4,7 @@ import math
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import final
 
 import numpy as np
@@ -182,8 +183,8 @@ class _Blocks:
         step = max(1, _AT_ONCE // self.length)
         for first in range(0, len(indices), step):
             some = slice(first, first + step)
-            counters = indices[some].astype(np.uint64)[:, None] * np.uint64(self.length)
-            counters = counters + np.arange(self.length, dtype=np.uint64)
+            firsts = indices[some].astype(np.uint64)[:, None] * np.uint64(self.length)
+            counters = firsts + np.arange(self.length, dtype=np.uint64)
             z = normals(self.seed, counters.reshape(-1)).reshape(counters.shape) / _UNIT
             weighted = self.importances[some] * z
             products += float((weighted * self.weights[some]).sum())
@@ -199,15 +200,14 @@ class _Blocks:
     def _some(self, candidates: int) -> list[tuple[int, slice]]:
         """Return runs of blocks whose scores fit in memory, those in which weights count the same apart."""
         step, ends = max(1, _AT_ONCE // candidates), (0, self._full, len(self.weights))
-        spans = [(start, stop) for start, stop in zip(ends, ends[1:], strict=False) if start < stop]
+        spans = [(start, stop) for start, stop in pairwise(ends) if start < stop]
         return [(at, slice(at, min(at + step, stop))) for start, stop in spans for at in range(start, stop, step)]
 
     def _heavy(self) -> np.ndarray:
-        """Return the importances in float32, the largest of which is 1 in each block: only their ratios matter there."""
+        """Return the importances in float32, the largest of a block 1: only their ratios matter within it."""
         largest = self.importances.max(axis=1, keepdims=True)
-        return np.divide(self.importances, largest, out=np.ones_like(self.importances), where=largest > 0).astype(
-            np.float32
-        )
+        ratios = np.divide(self.importances, largest, out=np.ones_like(self.importances), where=largest > 0)
+        return np.asarray(ratios, np.float32)
 
 
 def _descent(blocks: list[_Blocks], start: float, bits: int) -> tuple[float, list[np.ndarray]]:

@@ -111,7 +111,7 @@ class WithinBytes(Compression):
             return {}
         warm_codes = self._known(of_kind(Code, warm, weights))
         problem = _Problem.of(self, weights, metrics or {}, warm_codes)
-        new = problem.codes(problem.new(warm_codes and problem.grids(warm_codes)))
+        new = problem.codes(problem.new(problem.grids(warm_codes) if warm_codes else None))
         if (taken := self.bytes(new)) > self.size:
             raise PlanError(
                 f"{self.size:,} bytes are too few: with next to nothing of {', '.join(new)} the file takes {taken:,}; "

@@ -85,7 +85,9 @@ class DrawnCode(Code):
     ) -> "DrawnCode":
         """Invert `streams`."""
         scale, indices = part(streams, "scale", Values), part(streams, "indices", Symbols)
-        require(len(facts) == 2 and facts[0] < 1 << 32, f"facts {facts} of a drawn code, a seed below 2^32 and a length")
+        require(
+            len(facts) == 2 and facts[0] < 1 << 32, f"facts {facts} of a drawn code, a seed below 2^32 and a length"
+        )
         code = cls(shape, dtype, facts[0], facts[1], scale, indices)
         require(1 <= code.length <= max(code.size, 1), f"blocks of {code.length} of {code.size} elements")
         kinds = {dtype, scale.array.dtype.name}

@@ -3,6 +3,7 @@
 from typing import Any
 
 from laconic.csteps.adaptive_codebook import AdaptiveCodebook
+from laconic.csteps.compression import Compression
 from laconic.csteps.fixed_assignments import FixedAssignments, Hashed
 from laconic.csteps.fixed_codebook import BINARY, TERNARY, FixedCodebook, powers_of_two
 from laconic.csteps.lossless import Lossless
@@ -10,7 +11,6 @@ from laconic.csteps.parametrisations import parametrisation_of, said
 from laconic.csteps.random_vectors import RandomVectors
 from laconic.csteps.uniform_grid import UniformGrid
 from laconic.csteps.within_bytes import WithinBytes
-from laconic.csteps.compression import Compression
 from laconic.plans.techniques.technique import Option, Technique
 from laconic.theory.metric import Diagonal, Quartic, Unit
 
@@ -45,9 +45,7 @@ def _said_hashed(compression: FixedAssignments) -> dict[str, Any] | None:
 
 def _within_bytes(options: dict[str, Any]) -> WithinBytes:
     """Return the compression of a row."""
-    return WithinBytes(
-        options["within_bytes"], options.get("states", 1), parametrisation=parametrisation_of(options)
-    )
+    return WithinBytes(options["within_bytes"], options.get("states", 1), parametrisation=parametrisation_of(options))
 
 
 def _said_within_bytes(compression: WithinBytes) -> dict[str, Any] | None:
