@@ -84,7 +84,8 @@ def _run(names: Sequence[str], context: Context) -> Outcome:
     for number, name in enumerate(wanted):
         trial, part = TRIALS[name], context.part(number / len(wanted), (number + 1) / len(wanted))
         effort = trial.effort(there, context.fast)
-        task, params = prepared(trial.subject, data, effort.reference, context.seed, part.part(0.0, 0.05))
+        key = f"seed {context.seed}/{name}"
+        task, params = prepared(trial.subject, data, effort.reference, context.seed, key, part.part(0.0, 0.05))
         network = _Network(task, params, effort, context.seed, part.part(0.05, 1.0))
         settings = settings_of(name, trial.maps[0 if there else 1])
         rows = network.rows(settings)

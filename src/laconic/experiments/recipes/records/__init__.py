@@ -46,7 +46,7 @@ def _run(subject: Subject, context: Context) -> Outcome:
 
 def _of_seed(subject: Subject, effort: Effort, name: str, seed: int, context: Context) -> list[dict[str, Any]]:
     """Return the rows of one seed: the reference, and a file of each size."""
-    task, params = prepared(subject, name, effort.reference, seed, context.part(0.0, 0.1))
+    task, params = prepared(subject, name, effort.reference, seed, f"seed {seed}", context.part(0.0, 0.1))
     one = _Seed(task, seed, context)
     rows = [one.row("uncompressed", lambda: (params, {}))]
     sizes = effort.sizes[-1:] if context.fast else effort.sizes

@@ -13,7 +13,7 @@ from laconic.training.task import Task, classification
 
 
 def prepared(
-    subject: Subject, name: str, how: Optimization, seed: int, context: Context
+    subject: Subject, name: str, how: Optimization, seed: int, key: str, context: Context
 ) -> tuple[Task, Mapping[str, Tensor]]:
     """Return what is trained and judged, and the weights of the reference.
 
@@ -22,6 +22,7 @@ def prepared(
         name: of the data set.
         how: the reference is trained.
         seed: of its first weights.
+        key: of the reference in the cache.
         context: of this share of the work.
     """
     ready = data.load(name, context.data_dir, nets.preprocessing_of(subject.net, name))
@@ -30,4 +31,4 @@ def prepared(
     teaching = Task(
         module, task.train, task.loss, validation=task.validation, forward=subject.forward, measures=task.measures
     )
-    return task, trained(context, f"seed {seed}", teaching, how)
+    return task, trained(context, key, teaching, how)
