@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 
@@ -96,7 +96,7 @@ class RandomVectors(Compression):
         }  # fmt: skip
         return better(new, warm_codes, weights, metrics, lambda codes: self._allows(codes, new))
 
-    def _blocks(self, name: str, array: np.ndarray, importances: np.ndarray) -> "_Blocks":
+    def _blocks(self, name: str, array: np.ndarray, importances: np.ndarray) -> "Blocks":
         """Return the blocks of one tensor."""
         seed = zlib.crc32(f"{self.seed} {name}".encode())
         length = min(self.length, max(array.size, 1))
@@ -109,9 +109,9 @@ class RandomVectors(Compression):
             return padded.reshape(count, length)
 
         given = importances if importances.size else np.ones(array.size)
-        return _Blocks(seed, length, laid_out(array.reshape(-1)), laid_out(given.reshape(-1)), not importances.size)
+        return Blocks(seed, length, laid_out(array.reshape(-1)), laid_out(given.reshape(-1)), not importances.size)
 
-    def _first(self, blocks: list["_Blocks"]) -> float:
+    def _first(self, blocks: list["Blocks"]) -> float:
         """Return the scale that is best for a Gaussian source at this rate, of which 1 − 2^(−2R) is told."""
         energy = sum(block.energy for block in blocks)
         mass = sum(float(block.importances.sum()) for block in blocks)
@@ -127,7 +127,7 @@ class RandomVectors(Compression):
 
 @final
 @dataclass(frozen=True, eq=False)
-class _Blocks:
+class Blocks:
     """The blocks of one tensor.
 
     Args:
@@ -144,6 +144,9 @@ class _Blocks:
     importances: np.ndarray
     alike: bool
 
+    UNIT: ClassVar[float] = _UNIT
+    """Scales are of vectors of integers over this."""
+
     @property
     def energy(self) -> float:
         """Σ h w²."""
@@ -157,7 +160,7 @@ class _Blocks:
         return (flat / _UNIT).astype(np.float32).reshape(count, self.length)
 
     def nearest(self, scale: float, bits: int) -> np.ndarray:
-        """Return for each block the index of the nearest of 2^bits candidates, the first of equals."""
+        """Return for each block the index of the nearest of 2^bits candidates times ``scale``, the first of equals."""
         best, least = np.zeros(len(self.weights), np.int64), np.full(len(self.weights), np.inf, np.float32)
         if not scale or not self.weights.size:
             return best
@@ -210,7 +213,7 @@ class _Blocks:
         return np.asarray(ratios, np.float32)
 
 
-def _descent(blocks: list[_Blocks], start: float, bits: int) -> tuple[float, list[np.ndarray]]:
+def _descent(blocks: list[Blocks], start: float, bits: int) -> tuple[float, list[np.ndarray]]:
     """Return the scale and the indices that indices and scale in turn come to."""
     scale, energy, before = start, sum(block.energy for block in blocks), math.inf
     best = 0.0, [np.zeros(len(block.weights), np.int64) for block in blocks]

@@ -19,11 +19,16 @@ from laconic.experiments.recipes.recipe import Context, Outcome, Recipe
 from laconic.experiments.recipes.records.network import prepared
 from laconic.experiments.recipes.records.subject import LENET5, LENET300, Effort, Subject
 from laconic.format import container
+from laconic.format.codes import Code
 from laconic.insight.ledger import REFERENCE_BYTES
+from laconic.lc.block_by_block import BlockByBlock
 from laconic.lc.budgeted import notes_of
+from laconic.lc.finetune import finetune
 from laconic.lc.state import LCState
 from laconic.models.checkpoints import checkpoint_size
 from laconic.models.params import decompress
+from laconic.training.likeness import alike
+from laconic.training.optimization import Optimization, adam
 from laconic.training.task import Task
 
 _SOURCE = (
@@ -147,15 +152,19 @@ class _Network:
 
         def compute() -> tuple[dict[str, Any], dict[str, Tensor]]:
             began, how = perf_counter(), replace(self.effort.learning, parametrisation=setting.parametrisation)
+            how = replace(how, method="retrain", finetune=replace(how.finetune, epochs=0)) if setting.in_turn else how
             try:
                 plan = setting.plan(self.params, size, self._notes)
                 result = compress(
                     self.params, plan, self.task, "train", size=size, training=how, seed=self.seed, watch=watch
                 )
+                codes = self._in_turn(result.codes, context, label) if setting.in_turn else result.codes
             except LaconicError as error:
                 return {"reason": str(error)}, {}
-            file = container.dumps(result.codes, result.metadata)
-            validation = self.task.evaluate(result.params, "validation")["error"]
+            file = container.dumps(codes, result.metadata)
+            if len(file) > size:
+                return {"reason": f"the file has {len(file):,} bytes"}, {}
+            validation = self.task.evaluate(decompress(codes), "validation")["error"]
             path = [[at.step, at.gap, *(at.validation or {}).values()] for at in result.history]
             figures = {
                 "bytes": len(file), "validation": validation, "seconds": round(perf_counter() - began, 1), "path": path,
@@ -164,6 +173,19 @@ class _Network:
 
         figures, _ = self.context.cache.point(self._key(setting.variant, setting.label, size), compute)
         return {"variant": setting.variant, "setting": setting.label, "size": size, **figures}
+
+    def _in_turn(self, direct: Mapping[str, Code], context: Context, label: str) -> Mapping[str, Code]:
+        """Return the codes whose blocks are encoded in turn, in as many epochs as LC has, and then tuned."""
+        learning = self.effort.learning
+        epochs = learning.steps * learning.within(self.task).l_step.epochs
+        task = alike(self.task, self.params, learning.alike)
+        encoder = BlockByBlock(task, self.params, direct)
+        for stage in encoder.stages(Optimization(epochs, 2e-3, _falling, optimizer=adam), self.seed):
+            context.say(stage.epoch / (epochs + 1), f"{label}: {stage.share:.1%} encoded, loss {stage.loss:.4f}")
+        codes = encoder.codes()
+        tuned = finetune(task, codes, learning.finetune, self.seed)
+        errors = [self.task.evaluate(decompress(one), "validation")["error"] for one in (tuned, codes)]
+        return tuned if errors[0] <= errors[1] else codes
 
     def _judged(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """Return a chosen row with its error on the test images, which are read for it once."""
@@ -184,6 +206,11 @@ class _Network:
     def _notes(self) -> dict[str, str]:
         """The text that files have."""
         return notes_of(self.task, {REFERENCE_BYTES: str(checkpoint_size(self.params))})
+
+
+def _falling(progress: float) -> float:
+    """Return the factor of the learning rate: it falls to a tenth, and not to 0, for what is left has to make good."""
+    return float(0.1**progress)
 
 
 def _missing() -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -38,12 +38,14 @@ class Setting:
         label: names it among those of the variant.
         parametrisation: of what is on the grid.
         drawn: weights that share a value which is drawn in blocks, 1 for none that do; 0 where nothing is drawn.
+        in_turn: whether these blocks are encoded one after the other (`laconic.lc.block_by_block`), not by LC.
     """
 
     variant: str
     label: str
     parametrisation: Parametrisation = field(default=Plain())
     drawn: float = 0.0
+    in_turn: bool = False
 
     def plan(self, params: Mapping[str, Tensor], size: int, notes: Mapping[str, str]) -> Plan:
         """Return the rows beside the budget: of weights that are drawn, so long as the file leaves room for the rest.
@@ -57,7 +59,7 @@ class Setting:
 
 
 def settings_of(net: str, maps: tuple[int, int]) -> tuple[Setting, ...]:
-    """Return what is compared on a network: the baseline, and three settings of each other variant.
+    """Return what is compared on a network: the baseline, and three settings or four of each other variant.
 
     Args:
         net: "lenet300" or "lenet5".
@@ -72,8 +74,9 @@ def settings_of(net: str, maps: tuple[int, int]) -> tuple[Setting, ...]:
         *(Setting("cosine", _said(one), one) for one in forms),
         *(Setting("shared", f"{number} weights a value", Shared(float(number))) for number in shared),
         *(Setting("factors", f"rank {rank} at most", Factors(rank)) for rank in ranks),
-        Setting("drawn", "blocks of weights", drawn=1.0),
-        *(Setting("drawn", f"blocks of values, {n} weights a value", drawn=float(n)) for n in shared[1:]),
+        Setting("drawn", "blocks of weights, by LC", drawn=1.0),
+        Setting("drawn", "blocks of weights, in turn", drawn=1.0, in_turn=True),
+        *(Setting("drawn", f"{n} weights a value, in turn", drawn=float(n), in_turn=True) for n in shared[1:]),
     )  # fmt: skip
 
 
