@@ -310,7 +310,7 @@ def parametrisation_of(options: Mapping[str, Any]) -> Parametrisation:
     Raises:
         PlanError: for more than one of them, and for maps without a transform or that are no two integers.
     """
-    named = [key for key in ("cosine", "shared", "factors") if options.get(key)]
+    named = [key for key in ("cosine", "shared", "factors") if options.get(key, False) is not False]
     if len(named) > 1:
         raise PlanError(f"one of {' and '.join(named)}: a tensor is made in one way")
     maps = tuple(options.get("maps", (0, 0)))

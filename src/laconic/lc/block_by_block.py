@@ -26,6 +26,7 @@ from laconic.csteps.random_vectors import Blocks
 from laconic.errors import PlanError
 from laconic.format.codes import Code, DrawnCode, HashedCode, Symbols
 from laconic.format.codes.hashing import normals, order_of
+from laconic.lc.finetune import updated
 from laconic.models.params import Params, beside, to_numpy, to_torch
 from laconic.training.optimization import Optimization
 from laconic.training.task import Task
@@ -102,8 +103,10 @@ class BlockByBlock:
         return {**self._fixed, **beside(self._task.module, made)}
 
     def codes(self) -> dict[str, Code]:
-        """Return the codes, once all blocks are encoded."""
-        return {n: self._tensors[n].code() if n in self._tensors else code for n, code in self._codes.items()}
+        """Return the codes, once all blocks are encoded, with running statistics as training has left them."""
+        fixed = {name: updated(self._codes[name], to_numpy(tensor)) for name, tensor in self._fixed.items()}
+        made = {name: tensor.code() for name, tensor in self._tensors.items()}
+        return {name: made[name] if name in made else fixed[name] for name in self._codes}
 
 
 @final

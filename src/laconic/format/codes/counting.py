@@ -20,8 +20,8 @@ from laconic.format.codes.tile_sparse import TileSparseCode
 from laconic.format.codes.tucker import TuckerCode
 from laconic.format.coding import entropy_bits, itemsize
 
-Charged = WeakSet[Values | Code]
-"""Codebooks, scales, steps and shared values that have been counted, as long as they are in memory."""
+Charged = WeakSet[Values | Symbols]
+"""Codebooks, scales, steps and streams of shared values that have been counted, as long as they are in memory."""
 
 
 def ideal_bits(code: Code) -> float:
@@ -87,8 +87,9 @@ def published(code: Code, charged: Charged) -> int:
         charged.add(code.step)
         return code.size * _index_bits(high - low + 1) + step
     if isinstance(code, HashedCode):
-        values = 0 if code.values in charged else published(code.values, charged)
-        charged.add(code.values)
+        streams = _streams(code.values)
+        values = 0 if all(stream in charged for stream in streams) else published(code.values, charged)
+        charged.update(streams)
         return values
     if isinstance(code, DrawnCode):
         scale = 0 if code.scale in charged else 32
@@ -98,6 +99,12 @@ def published(code: Code, charged: Charged) -> int:
         return sum(published(term, charged) for term in code.terms)
     assert isinstance(code, LowRankCode | TuckerCode | CanonicalCode), f"no published count of {type(code).__name__}"
     return sum(published(part, charged) for part in code.streams().values() if isinstance(part, Code))
+
+
+def _streams(code: Code) -> list[Values | Symbols]:
+    """Return all streams of a code and of those within it."""
+    parts = [_streams(part) if isinstance(part, Code) else [part] for part in code.streams().values()]
+    return [stream for streams in parts for stream in streams]
 
 
 def _tile_bits(code: TileSparseCode) -> int:

@@ -82,4 +82,4 @@ class HashedCode(Code):
     def labels(self) -> np.ndarray | None:
         """Return the label of each weight's value, or None where values have none: groups are no choice."""
         labels = self.values.labels()
-        return labels if labels is None or not self.size else labels[self.groups]
+        return None if labels is None else labels[self.groups if self.size else np.zeros(0, np.int64)]

@@ -27,6 +27,7 @@ from laconic.lc.finetune import finetune
 from laconic.lc.state import LCState
 from laconic.models.checkpoints import checkpoint_size
 from laconic.models.params import decompress
+from laconic.result import Result
 from laconic.training.likeness import alike
 from laconic.training.optimization import Optimization, adam
 from laconic.training.task import Task
@@ -35,6 +36,9 @@ _SOURCE = (
     "Chen et al., hashing trick, ICML 2015; Oktay et al. (EPR), ICLR 2020; Havasi et al. (MIRACLE), ICLR 2019; "
     "Carreira-Perpiñán & Idelbayev, the LC papers, 2017 to 2021"
 )
+
+_SLACK = 16
+"""Bytes left for what a deflated table grows by when other checksums are in it."""
 
 
 @final
@@ -153,12 +157,13 @@ class _Network:
         def compute() -> tuple[dict[str, Any], dict[str, Tensor]]:
             began, how = perf_counter(), replace(self.effort.learning, parametrisation=setting.parametrisation)
             how = replace(how, method="retrain", finetune=replace(how.finetune, epochs=0)) if setting.in_turn else how
+            room = size - _SLACK if setting.in_turn else size
             try:
                 plan = setting.plan(self.params, size, self._notes)
                 result = compress(
-                    self.params, plan, self.task, "train", size=size, training=how, seed=self.seed, watch=watch
+                    self.params, plan, self.task, "train", size=room, training=how, seed=self.seed, watch=watch
                 )
-                codes = self._in_turn(result.codes, context, label) if setting.in_turn else result.codes
+                codes = self._in_turn(result, size, context, label) if setting.in_turn else result.codes
             except LaconicError as error:
                 return {"reason": str(error)}, {}
             file = container.dumps(codes, result.metadata)
@@ -174,18 +179,19 @@ class _Network:
         figures, _ = self.context.cache.point(self._key(setting.variant, setting.label, size), compute)
         return {"variant": setting.variant, "setting": setting.label, "size": size, **figures}
 
-    def _in_turn(self, direct: Mapping[str, Code], context: Context, label: str) -> Mapping[str, Code]:
-        """Return the codes whose blocks are encoded in turn, in as many epochs as LC has, and then tuned."""
+    def _in_turn(self, direct: Result, size: int, context: Context, label: str) -> Mapping[str, Code]:
+        """Return the codes whose blocks are encoded in turn, in as many epochs as LC has, and tuned where that fits."""
         learning = self.effort.learning
         epochs = learning.steps * learning.within(self.task).l_step.epochs
         task = alike(self.task, self.params, learning.alike)
-        encoder = BlockByBlock(task, self.params, direct)
+        encoder = BlockByBlock(task, self.params, direct.codes)
         for stage in encoder.stages(Optimization(epochs, 2e-3, _falling, optimizer=adam), self.seed):
             context.say(stage.epoch / (epochs + 1), f"{label}: {stage.share:.1%} encoded, loss {stage.loss:.4f}")
         codes = encoder.codes()
         tuned = finetune(task, codes, learning.finetune, self.seed)
         errors = [self.task.evaluate(decompress(one), "validation")["error"] for one in (tuned, codes)]
-        return tuned if errors[0] <= errors[1] else codes
+        fits = len(container.dumps(tuned, direct.metadata)) <= size
+        return tuned if fits and errors[0] <= errors[1] else codes
 
     def _judged(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """Return a chosen row with its error on the test images, which are read for it once."""
