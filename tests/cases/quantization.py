@@ -41,6 +41,8 @@ from .case import (
 
 BITS = {"exact": False, "idempotent": "no", "penalty": index_bits_at(0.05)}
 
+RARE = SOUGHT | {"usual": False}
+
 NARROW = {name: TENSORS[name] for name in ("normal", "conv", "ties")}
 
 QUANTIZATION: tuple[Case, ...] = (
@@ -107,9 +109,9 @@ QUANTIZATION: tuple[Case, ...] = (
     *alone("within300-trellis", WithinBytes(300, states=4), {"ties": TENSORS["ties"]}, weighted=False, **SOUGHT),
     *together("joint-within", Joint(WithinBytes(300)), SEVERAL, **SOUGHT),
     *together("joint-within-mixed", Joint(WithinBytes(400)), MIXED, **SOUGHT),
-    *together("joint-within-cosine", Joint(WithinBytes(300, parametrisation=Cosine((2, 5)))), SEVERAL, **SOUGHT),
-    *together("joint-within-shared", Joint(WithinBytes(300, parametrisation=Shared(3, fewest=9))), SEVERAL, **SOUGHT),
-    *together("joint-within-factors", Joint(WithinBytes(300, parametrisation=Factors(2))), SEVERAL, **SOUGHT),
+    *together("joint-within-cosine", Joint(WithinBytes(300, parametrisation=Cosine((2, 5)))), SEVERAL, **RARE),
+    *together("joint-within-shared", Joint(WithinBytes(300, parametrisation=Shared(3, fewest=9))), SEVERAL, **RARE),
+    *together("joint-within-factors", Joint(WithinBytes(300, parametrisation=Factors(2))), SEVERAL, **RARE),
     *alone("within-cosine", WithinBytes(300, parametrisation=Cosine()), NARROW, weighted=True, **SOUGHT),
     *alone("within-factors", WithinBytes(300, parametrisation=Factors(1)), NARROW, weighted=True, **SOUGHT),
     *alone("random3", RandomVectors(3, index_bits=6), FEW, weighted=True, **SOUGHT),

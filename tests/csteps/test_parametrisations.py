@@ -1,5 +1,7 @@
 """What goes on a grid within bytes: numbers of a transform, shared ones, factors."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 from cases import heavy, importance, normal
@@ -25,10 +27,15 @@ WAYS = {
 }
 
 
+@cache
+def compressed(way):
+    return Joint(WithinBytes(900, parametrisation=WAYS[way][0])).project(WEIGHTS)
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_a_size_is_met_and_codes_are_of_the_way_that_was_asked_for(way):
     made, kinds = WAYS[way]
-    codes = Joint(WithinBytes(900, parametrisation=made)).project(WEIGHTS)
+    codes = compressed(way)
     assert 850 <= container.bits(codes) // 8 <= 900
     assert tuple(type(codes[name]) for name in ("fc", "conv")) == kinds
     assert isinstance(codes["bias"], GridCode)
@@ -40,8 +47,7 @@ def test_a_size_is_met_and_codes_are_of_the_way_that_was_asked_for(way):
 @pytest.mark.parametrize("way", WAYS)
 def test_weights_near_their_code_keep_it(way):
     """As at the end of LC: steps, factors and choices follow the weights, so that w and Δ(Θ) can meet."""
-    compression = Joint(WithinBytes(900, parametrisation=WAYS[way][0]))
-    codes = compression.project(WEIGHTS)
+    compression, codes = Joint(WithinBytes(900, parametrisation=WAYS[way][0])), compressed(way)
     near = {name: to_torch(code.decompress()) + 1e-4 * normal(*code.shape, seed=5) for name, code in codes.items()}
     noise = 1e-8 * sum(tensor.numel() for tensor in near.values())
     assert distortion(compression.project(near, warm=codes), near) < 1.2 * noise
