@@ -67,7 +67,7 @@ class Trial:
             raise DataError(
                 f"{self.subject.net} needs MNIST, for digits of 8 x 8 are too small for it: give --data-dir"
             )
-        steps = self.steps if there else 12
+        steps = self.steps if there else 8
         times = full.learning.steps / steps  # the path of μ is the same, in fewer steps
         how = replace(
             full.learning, steps=steps, growth=full.learning.growth**times, decay=full.learning.decay**times,
