@@ -11,7 +11,6 @@ from laconic.calibrate.calibration import SAMPLES, Calibration
 from laconic.calibrate.compressed import calibrated
 from laconic.csteps.compression import Compression
 from laconic.csteps.joint import Joint
-from laconic.csteps.parametrisations import Plain
 from laconic.csteps.within_bytes import WithinBytes
 from laconic.errors import PlanError, WeightsError
 from laconic.format import container
@@ -46,6 +45,7 @@ from laconic.request import (
     one_budget,
     parted,
     require_calibratable,
+    require_heeded,
     require_kinds,
     require_quality,
     resumed,
@@ -181,6 +181,7 @@ def compress(
     if training is not None and asked is None and effort == "direct":
         raise PlanError("training goes with effort 'train': a plan or a compression, and a task with training data")
     require_quality(quality, budget, effort)
+    require_heeded(training, budget)
     given = all_params_of(network) if isinstance(network, nn.Module) else dict(network)
     for name, tensor in given.items():
         require_storable(name, tensor)
@@ -217,11 +218,6 @@ def compress(
     if budget and task is not None:
         training = (training or Training()).within(task)
         plan = shared_out(whole, budget, plan, task, notes, buffers=buffers, made=training.parametrisation)
-    elif training is not None and training.parametrisation != Plain():
-        raise PlanError(
-            f"{training.parametrisation!r} is of what a budget takes: name a size, or say it in a row of the plan, "
-            "such as { within_bytes = 5000, shared = 8.0 }"
-        )
     plan, whole = plan.settled(whole, metrics, alike=effort == "direct")
     if effort == "train" and task is not None:
         result = _trained(whole, plan, task, metrics, training or Training(), notes, seed, state, watch)

@@ -56,11 +56,11 @@ def curve(net: str, data: str, rows: Rows, reference: Mapping[str, float]) -> Fi
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
     for mark, variant in zip("os^Dv", MEANINGS, strict=True):
-        points = sorted((row["bytes"], row["test"]) for row in rows if row["variant"] == variant and "test" in row)
+        points = sorted((row["size"], row["test"]) for row in rows if row["variant"] == variant and "test" in row)
         wide = 2.0 if variant == BASELINE else 1.0
         axes.plot([size for size, _ in points], [error for _, error in points], f"{mark}-", lw=wide, label=variant)
     axes.axhline(reference["test"], color="grey", ls="--", lw=1, label="reference")
-    axes.set(xscale="log", xlabel="bytes of the file", ylabel="test error, %", title=f"{net}, {data}")
+    axes.set(xscale="log", xlabel="bytes that the file may have", ylabel="test error, %", title=f"{net}, {data}")
     axes.grid(visible=True, which="both", lw=0.3)
     axes.legend(fontsize="small")
     return figure

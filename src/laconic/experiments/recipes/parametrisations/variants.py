@@ -68,7 +68,7 @@ def settings_of(net: str, maps: tuple[int, int]) -> tuple[Setting, ...]:
     height, width = maps
     convolutional = net == "lenet5"
     forms = [Cosine((height, width)), Cosine((1, width)), Cosine() if convolutional else Cosine((height // 4, width))]
-    shared, ranks = ((4, 16, 64), (4, 8, 16)) if convolutional else ((2, 8, 32), (8, 16, 32))
+    shared, ranks = ((4, 16, 64), (2, 4, 8, 16)) if convolutional else ((2, 8, 32), (4, 8, 16, 32))
     return (
         Setting(BASELINE, "weights"),
         *(Setting("cosine", _said(one), one) for one in forms),
