@@ -241,8 +241,8 @@ RECIPES = tuple(
         partial(_run, names),
     )
     for suffix, names, title, time in (
-        ("", tuple(TRIALS), "LeNet-300-100 and LeNet-5", "four hours on one core"),
+        ("", tuple(TRIALS), "LeNet-300-100 and LeNet-5", "some ten hours on one core, a third with --fast"),
         ("-lenet300", ("lenet300",), "LeNet-300-100", "an hour and a half on one core, half an hour with --fast"),
-        ("-lenet5", ("lenet5",), "LeNet-5", "two and a half hours on one core"),
+        ("-lenet5", ("lenet5",), "LeNet-5", "some ten hours on one core, three with --fast"),
     )
 )

@@ -21,8 +21,8 @@ from laconic.plans.plan import Plan
 BASELINE = "within_bytes"
 """The variant that others are held against: integers of the weights themselves."""
 
-_LONGEST = 400
-"""Weights of a block at most: below 12/400 bit a weight a block says nothing."""
+_LONGEST = 2000
+"""Weights of a block at most: below 12/2000 bit a weight a block says next to nothing."""
 
 _BIAS, _TENSOR, _TABLE = 0.5, 30, 80
 """Bytes that are left for each bias, for the name and the record of its tensor, and for the tables of all of these."""
