@@ -90,8 +90,8 @@ def test_rates_of_what_is_drawn_are_of_one_water_level_and_fit_the_size():
     energies = {name: float(params[name].square().mean()) for name in lengths}
     assert sorted(lengths, key=lengths.get) == sorted(energies, key=energies.get, reverse=True)
     assert sum(12 / 8 * params[n].numel() / length for n, length in lengths.items()) < 9_700
-    with pytest.raises(PlanError, match="500 bytes are too few"):
-        variants.drawn_within(params, 500, 1, {})
+    with pytest.raises(PlanError, match="400 bytes are too few"):
+        variants.drawn_within(params, 400, 1, {})
 
 
 def test_lenet5_alone_asks_for_mnist(tmp_path):

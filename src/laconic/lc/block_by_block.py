@@ -9,8 +9,9 @@ fault that the others make good. What is left to encode falls by the same factor
 the less they can make good. In the LC algorithm with `RandomVectors` all blocks choose at once, and its choices freeze.
 
 Source: Havasi, Peharz & Hernández-Lobato, "Minimal random code learning" (ICLR 2019), Algorithm 2. Departures: weights
-are numbers and not distributions, and the vector is the nearest, not one drawn by importance weights; the scale is that
-of direct compression, and some blocks are encoded at a time.
+are numbers and not distributions, and the vector is the nearest, not one drawn by importance weights; some blocks
+are encoded at a time. As there, the scale is that of the weights: the least error would ask for a smaller one, but a
+layer would then say less to the next than it did.
 """
 
 import math
@@ -24,8 +25,8 @@ from torch import Tensor
 
 from laconic.csteps.random_vectors import Blocks
 from laconic.errors import PlanError
-from laconic.format.codes import Code, DrawnCode, HashedCode, Symbols
-from laconic.format.codes.hashing import normals, order_of
+from laconic.format.codes import Code, DrawnCode, HashedCode, Symbols, Values
+from laconic.format.codes.hashing import NORMAL_DEVIATION, normals, order_of
 from laconic.lc.finetune import updated
 from laconic.models.params import Params, beside, to_numpy, to_torch
 from laconic.training.optimization import Optimization
@@ -60,7 +61,7 @@ class BlockByBlock:
         task: what to minimise.
         params: the network before.
         codes: of all its tensors, by direct compression: `DrawnCode`, or `HashedCode` of one, where `RandomVectors`
-            was asked for. They say blocks, seeds and scales.
+            was asked for. They say blocks and seeds, and which tensors share a scale.
 
     Raises:
         PlanError: when no code has drawn blocks.
@@ -72,6 +73,13 @@ class BlockByBlock:
         if not drawn:
             raise PlanError(f"no drawn blocks among {', '.join(codes)}; give weights a row such as random_vectors = 20")
         self._tensors = {name: _Encoded(code, params[name]) for name, code in drawn.items()}
+        for scale in {id(tensor.scale): tensor.scale for tensor in self._tensors.values()}.values():
+            own = [tensor for tensor in self._tensors.values() if tensor.scale is scale]
+            energy = sum(float(tensor.free.detach().double().square().sum()) for tensor in own)
+            deviation = math.sqrt(energy / max(sum(tensor.free.numel() for tensor in own), 1))
+            wide = Values(np.array([deviation / NORMAL_DEVIATION], scale.array.dtype))
+            for tensor in own:
+                tensor.scale = wide
         fixed = {name: to_torch(code.decompress()) for name, code in codes.items() if name not in drawn}
         self._fixed = beside(task.module, fixed)
 
@@ -121,7 +129,7 @@ class _Encoded:
     def __init__(self, code: Code, tensor: Tensor) -> None:
         inner = _drawn(code)
         assert inner is not None, "a code with drawn blocks"
-        self._code, self._inner, self._shape = code, inner, tensor.shape
+        self._code, self._inner, self._shape, self.scale = code, inner, tensor.shape, inner.scale
         self._groups = torch.from_numpy(code.groups) if isinstance(code, HashedCode) else None
         flat = tensor.detach().cpu().float().reshape(-1)
         if self._groups is not None:
@@ -148,7 +156,7 @@ class _Encoded:
         blocks = np.zeros((2, (stop - self._done) * length))
         blocks[:, : len(places)] = to_numpy(self.free.detach())[places], np.ones(len(places))
         weights, ones = blocks.reshape(2, -1, length)
-        unit, bits = float(inner.scale.array[0]), (inner.indices.alphabet - 1).bit_length()
+        unit, bits = float(self.scale.array[0]), (inner.indices.alphabet - 1).bit_length()
         found = Blocks(inner.seed, length, weights, ones, alike=True).nearest(unit * Blocks.UNIT, bits)
         counters = found.astype(np.uint64)[:, None] * np.uint64(length) + np.arange(length, dtype=np.uint64)
         drawn = normals(inner.seed, counters.reshape(-1))[: len(places)] * unit
@@ -160,7 +168,7 @@ class _Encoded:
     def code(self) -> Code:
         """Return the code."""
         assert self._done == len(self._indices), "all blocks are encoded"
-        inner = replace(self._inner, indices=Symbols(self._indices, self._inner.indices.alphabet))
+        inner = replace(self._inner, scale=self.scale, indices=Symbols(self._indices, self._inner.indices.alphabet))
         return replace(self._code, values=inner) if isinstance(self._code, HashedCode) else inner
 
 

@@ -21,8 +21,8 @@ from laconic.plans.plan import Plan
 BASELINE = "within_bytes"
 """The variant that others are held against: integers of the weights themselves."""
 
-_LONGEST = 2000
-"""Weights of a block at most: below 12/2000 bit a weight a block says next to nothing."""
+_LEAST = 1 / 3
+"""Of the mean rate, that of any tensor at least: a layer of which nothing is told says nothing to the next."""
 
 _BIAS, _TENSOR, _TABLE = 0.5, 30, 80
 """Bytes that are left for each bias, for the name and the record of its tensor, and for the tables of all of these."""
@@ -88,10 +88,10 @@ def _said(cosine: Cosine) -> str:
 def drawn_within(params: Mapping[str, Tensor], size: int, share: float, notes: Mapping[str, str]) -> Plan:
     """Return the rows of weights that are drawn, the tensors at rates of one water level.
 
-        R_t = max(½ log₂(σ_t² / D), least),   D so that the file has room for the biases
+        R_t = max(½ log₂(σ_t² / D), R / 3),   D so that the file has room for the biases
 
-    σ_t² is the variance of what is drawn: of the weights, or of the means of weights that share a value. Rates are of
-    whole numbers of weights a block of 12 bits.
+    σ_t² is the variance of what is drawn: of the weights, or of the means of weights that share a value; R is the mean
+    rate. Rates are those of whole numbers of weights a block of 12 bits.
 
     Args:
         params: the network before.
@@ -112,9 +112,11 @@ def drawn_within(params: Mapping[str, Tensor], size: int, share: float, notes: M
         values = shared.numbers(name, array, np.zeros(0), None)[0].array if share > 1 else array
         counts[name], variances[name] = values.size, float(np.square(values).mean())
 
+    least = max(_LEAST * 8 * room / max(sum(counts.values()), 1), 1e-9)
+
     def lengths(octaves: float) -> dict[str, int]:
         rates = {n: 0.5 * (math.log2(v) - octaves) if v > 0 else 0.0 for n, v in variances.items()}
-        return {n: min(max(round(12 / max(rate, 12 / _LONGEST)), 1), counts[n]) for n, rate in rates.items()}
+        return {n: min(max(round(12 / max(rate, least)), 1), counts[n]) for n, rate in rates.items()}
 
     def fits(octaves: float) -> bool:
         codes = {
@@ -123,8 +125,8 @@ def drawn_within(params: Mapping[str, Tensor], size: int, share: float, notes: M
         return container.bits(codes, notes) // 8 <= room
 
     low, high = -60.0, 20.0
-    if not fits(high):
-        raise PlanError(f"{size:,} bytes are too few for blocks of {_LONGEST} weights beside the biases")
+    if room <= 0 or not fits(high):
+        raise PlanError(f"{size:,} bytes are too few for drawn blocks beside the biases")
     while high - low > 1e-3:
         middle = (low + high) / 2
         low, high = (low, middle) if fits(middle) else (middle, high)
