@@ -75,7 +75,7 @@ def test_every_variant_has_three_settings_at_the_sizes_of_the_records_and_twice_
         settings = settings_of(net, maps)
         found = {s.variant: [other.label for other in settings if other.variant == s.variant] for s in settings}
         assert {variant: len(set(labels)) for variant, labels in found.items()} == {
-            BASELINE: 1, "cosine": 3, "shared": 3, "factors": 4, "drawn": 4,
+            BASELINE: 1, "cosine": 3, "shared": 3, "factors": 4, "drawn": 5,
         }  # fmt: skip
     assert [TRIALS[net].sizes for net in TRIALS] == [(20_000, 10_000, 5_000), (6_000, 3_000, 1_500)]
     long, short = TRIALS["lenet300"].subject.full.learning, TRIALS["lenet300"].effort(there=True, fast=False).learning

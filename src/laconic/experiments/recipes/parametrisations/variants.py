@@ -59,7 +59,7 @@ class Setting:
 
 
 def settings_of(net: str, maps: tuple[int, int]) -> tuple[Setting, ...]:
-    """Return what is compared on a network: the baseline, and three settings or four of each other variant.
+    """Return what is compared on a network: the baseline, and three settings or more of each other variant.
 
     Args:
         net: "lenet300" or "lenet5".
@@ -76,7 +76,7 @@ def settings_of(net: str, maps: tuple[int, int]) -> tuple[Setting, ...]:
         *(Setting("factors", f"rank {rank} at most", Factors(rank)) for rank in ranks),
         Setting("drawn", "blocks of weights, by LC", drawn=1.0),
         Setting("drawn", "blocks of weights, in turn", drawn=1.0, in_turn=True),
-        *(Setting("drawn", f"{n} weights a value, in turn", drawn=float(n), in_turn=True) for n in shared[1:]),
+        *(Setting("drawn", f"{n} weights a value, in turn", drawn=float(n), in_turn=True) for n in shared),
     )  # fmt: skip
 
 
