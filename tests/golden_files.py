@@ -9,8 +9,10 @@ from laconic.format.codes import (
     CanonicalCode,
     CodebookCode,
     DenseCode,
+    DrawnCode,
     GridCode,
     GroupedCode,
+    HashedCode,
     LowRankCode,
     SparseCode,
     SumCode,
@@ -252,6 +254,25 @@ def tensors():
     }
 
 
+def seeded():
+    """What a hash and a seed give: values of several codes, blocks of one weight to all, the first key and the last."""
+    book = Values(np.float32([-1.5, 0.25, 3]))
+    values = DenseCode.of((numbers(12, 3) / 65536 - 0.5).astype(np.float32))
+    scale = Values(np.float32([1.5e-6]))
+    few = DrawnCode((50,), "float32", 5, 4, Values(np.float64([-1e-6])), Symbols(numbers(13) % 1024, 1024))
+    return {
+        "hashed": HashedCode((6, 5), "float32", 0, values),
+        "hashed too": HashedCode((3, 4, 2), "bfloat16", (1 << 32) - 1, values),
+        "hashed codebook": HashedCode((40,), "float64", 123456, CodebookCode((7,), "float32", book, skewed(7, 3))),
+        "hashed and drawn": HashedCode((9, 20), "float32", 99, few),
+        "none hashed": HashedCode((0, 5), "float16", 1, DenseCode.of(np.zeros(0, np.float32))),
+        "drawn": DrawnCode((7, 5), "float32", 0, 3, scale, Symbols(numbers(12, 4) % 4096, 4096)),
+        "drawn too": DrawnCode((2, 3, 4), "float16", (1 << 32) - 1, 1, scale, Symbols(numbers(24) % 2, 2)),
+        "drawn at once": DrawnCode((33,), "bfloat16", 77, 33, scale, Symbols(np.array([1 << 19]), 1 << 20)),
+        "none drawn": DrawnCode((0,), "float32", 3, 1, scale, Symbols(np.zeros(0), 0)),
+    }
+
+
 def ties():
     """Tensors of several codes with further names, in a row and apart; two that share all streams and are not tied."""
     book = Values(np.float32([-1.5, 0.25, 3]))
@@ -296,4 +317,5 @@ FILES = {
     "kept": (kept, {}),
     "turned": (turned, {}),
     "finer": (finer, {}),
+    "seeded": (seeded, {}),
 }

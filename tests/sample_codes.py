@@ -10,7 +10,9 @@ from laconic.format.codes import (
     CanonicalCode,
     CodebookCode,
     DenseCode,
+    DrawnCode,
     GroupedCode,
+    HashedCode,
     LowRankCode,
     SparseCode,
     SumCode,
@@ -116,6 +118,17 @@ def grouped(shape, length=0, own=False, entries=3, scaled=True, dtype="float32",
     return GroupedCode(shape, dtype, length, own, codebook, scales, Symbols(rng.integers(0, entries, count), entries))
 
 
+def hashed(shape, groups=5, inner=dense, dtype="float32", key=7, seed=0):
+    return HashedCode(shape, dtype, key, inner((groups,), seed=seed))
+
+
+def drawn(shape, length=3, bits=6, dtype="float32", scale=1e-6, seed=0):
+    """Blocks of a seed near the largest, with indices of noise."""
+    blocks = -(-int(np.prod(shape)) // length)
+    indices = Symbols(np.random.default_rng(seed).integers(0, 1 << bits, blocks), 1 << bits)
+    return DrawnCode(shape, dtype, (1 << 32) - 1 - seed, length, Values(np.array([scale], "float32")), indices)
+
+
 def cases():
     shared = Values(np.float32([-1, 0, 1]))
     yield from ((f"dense {dtype}", dense((3, 5), dtype)) for dtype in DTYPES)
@@ -181,6 +194,18 @@ def cases():
     yield "canonical of codebooks", canonical((6, 5), 3, codebook)
     yield "no terms", canonical((3, 4, 2), 0)
     yield "empty canonical", canonical((0, 4), 0)
+    yield "hashed", hashed((6, 5, 3), 8)
+    yield "hashed by the last key", hashed((200,), 30, codebook, "bfloat16", key=(1 << 32) - 1)
+    yield "hashed grid", hashed((12, 7), 20, lambda shape, seed: grid(shape))
+    yield "hashed and drawn", hashed((9, 9), 20, lambda shape, seed: drawn(shape, 4))
+    yield "hashed, one value", hashed((), 1)
+    yield "hashed, nothing", hashed((0, 3), 0)
+    yield "drawn", drawn((7, 5))
+    yield "drawn one by one", drawn((4, 3, 2), 1, 20, "float16")
+    yield "drawn at once", drawn((30,), 30, 1, "bfloat16")
+    yield "drawn, one weight", drawn((), 1, dtype="float64")
+    yield "drawn, nothing", drawn((0, 4), 1)
+    yield "pruned and drawn", sparse((30, 4), lambda shape, seed: drawn(shape, 2))
     yield "", low_rank((4, 5), 2, left=lambda s, seed: low_rank(s, 1), right=lambda s, seed: sparse(s, codebook))
 
 

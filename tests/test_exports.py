@@ -77,6 +77,8 @@ def test_the_format_page_names_every_tag_and_dtype():
         7: "tile sparse",
         8: "tucker",
         9: "canonical",
+        10: "hashed",
+        11: "drawn",
     }
     assert CODES.keys() == words.keys()
     for tag, word in words.items():

@@ -29,6 +29,7 @@ _HOME = {
     "Lossless": "csteps.lossless",
     "LowRank": "csteps.low_rank",
     "PricedPruning": "csteps.priced_pruning",
+    "RandomVectors": "csteps.random_vectors",
     "LearnedRank": "csteps.learned_rank",
     "NuclearNorm": "csteps.nuclear_norm",
     "Tucker": "csteps.tucker",
@@ -85,6 +86,7 @@ if TYPE_CHECKING:
     from laconic.csteps.low_rank import LowRank as LowRank
     from laconic.csteps.nuclear_norm import NuclearNorm as NuclearNorm
     from laconic.csteps.priced_pruning import PricedPruning as PricedPruning
+    from laconic.csteps.random_vectors import RandomVectors as RandomVectors
     from laconic.csteps.tucker import Tucker as Tucker
     from laconic.csteps.uniform_grid import UniformGrid as UniformGrid
     from laconic.csteps.within_bytes import WithinBytes as WithinBytes

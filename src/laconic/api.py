@@ -45,6 +45,7 @@ from laconic.request import (
     one_budget,
     parted,
     require_calibratable,
+    require_heeded,
     require_kinds,
     require_quality,
     resumed,
@@ -180,6 +181,7 @@ def compress(
     if training is not None and asked is None and effort == "direct":
         raise PlanError("training goes with effort 'train': a plan or a compression, and a task with training data")
     require_quality(quality, budget, effort)
+    require_heeded(training, budget)
     given = all_params_of(network) if isinstance(network, nn.Module) else dict(network)
     for name, tensor in given.items():
         require_storable(name, tensor)
@@ -214,8 +216,8 @@ def compress(
         result = Result(fitted.codes, notes, fitted=fitted, signals=kept)
         return recalibrated(result, whole, task, recalibrate, seed)
     if budget and task is not None:
-        plan = shared_out(whole, budget, plan, task, notes, buffers=buffers)
         training = (training or Training()).within(task)
+        plan = shared_out(whole, budget, plan, task, notes, buffers=buffers, made=training.parametrisation)
     plan, whole = plan.settled(whole, metrics, alike=effort == "direct")
     if effort == "train" and task is not None:
         result = _trained(whole, plan, task, metrics, training or Training(), notes, seed, state, watch)

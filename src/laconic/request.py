@@ -8,7 +8,9 @@ from torch import nn
 
 from laconic.csteps.compression import Compression
 from laconic.csteps.lossless import Lossless
+from laconic.csteps.parametrisations import Plain
 from laconic.errors import DataError, PlanError, WeightsError
+from laconic.lc.learning import Training
 from laconic.lc.state import LCState
 from laconic.plans.plan import Plan
 from laconic.quantize.budget import QUALITIES, Budget
@@ -56,6 +58,19 @@ def require_quality(quality: str, budget: Budget | None, effort: Effort) -> None
     if quality not in QUALITIES or (quality != "default" and (not budget or effort == "train")):
         what = "goes with a budget that is met without training"
         raise PlanError(f"quality is one of {', '.join(QUALITIES)}, and {what}; not {quality!r}")
+
+
+def require_heeded(training: Training | None, budget: Budget | None) -> None:
+    """Check that what training says of a budget's tensors is of some use.
+
+    Raises:
+        PlanError: where there is a parametrisation and no budget.
+    """
+    if training is not None and budget is None and training.parametrisation != Plain():
+        raise PlanError(
+            f"{training.parametrisation!r} is of what a budget takes: name a size, or say it in a row of the plan, "
+            "such as { within_bytes = 5000, shared = 8.0 }"
+        )
 
 
 def require_calibratable(plan: Plan | Compression, given: Mapping[str, Any]) -> None:

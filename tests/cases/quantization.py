@@ -9,11 +9,13 @@ from laconic import (
     Joint,
     KeepLargest,
     LowRank,
+    RandomVectors,
     UniformGrid,
     WithinBytes,
 )
 from laconic.csteps.fixed_assignments import Hashed
 from laconic.csteps.fixed_codebook import BINARY, TERNARY, powers_of_two
+from laconic.csteps.parametrisations import Cosine, Factors, Shared
 
 from .case import (
     COMPOSED,
@@ -38,6 +40,8 @@ from .case import (
 )
 
 BITS = {"exact": False, "idempotent": "no", "penalty": index_bits_at(0.05)}
+
+RARE = SOUGHT | {"usual": False}
 
 NARROW = {name: TENSORS[name] for name in ("normal", "conv", "ties")}
 
@@ -105,6 +109,19 @@ QUANTIZATION: tuple[Case, ...] = (
     *alone("within300-trellis", WithinBytes(300, states=4), {"ties": TENSORS["ties"]}, weighted=False, **SOUGHT),
     *together("joint-within", Joint(WithinBytes(300)), SEVERAL, **SOUGHT),
     *together("joint-within-mixed", Joint(WithinBytes(400)), MIXED, **SOUGHT),
+    *together("joint-within-cosine", Joint(WithinBytes(300, parametrisation=Cosine((2, 5)))), SEVERAL, **RARE),
+    *together("joint-within-shared", Joint(WithinBytes(300, parametrisation=Shared(3, fewest=9))), SEVERAL, **RARE),
+    *together("joint-within-factors", Joint(WithinBytes(300, parametrisation=Factors(2))), SEVERAL, **RARE),
+    *alone("within-cosine", WithinBytes(300, parametrisation=Cosine()), NARROW, weighted=True, **SOUGHT),
+    *alone("within-factors", WithinBytes(300, parametrisation=Factors(1)), NARROW, weighted=True, **SOUGHT),
+    *alone("random3", RandomVectors(3, index_bits=6), FEW, weighted=True, **SOUGHT),
+    *alone("random50", RandomVectors(50, index_bits=8, seed=1), TENSORS, weighted=True, **SOUGHT),
+    *together("joint-random", Joint(RandomVectors(4, index_bits=5)), SEVERAL, **SOUGHT),
+    *together("joint-random-mixed", Joint(RandomVectors(4, index_bits=5)), MIXED, **SOUGHT),
+    *alone("hashed9-grid", FixedAssignments(Hashed(9), values=UniformGrid(bits=3)), FEW, weighted=True, **SOUGHT),
+    *together("joint-hashed-codebook", Joint(FixedAssignments(Hashed(9), values=AdaptiveCodebook(3))), SEVERAL),
+    *alone("hashed9-random", FixedAssignments(Hashed(9), values=RandomVectors(3)), NARROW, weighted=True, **SOUGHT),
+    Case("no-tensors-random", Joint(RandomVectors(2)), {}, **SOUGHT),
     Case("no-tensors-within", Joint(WithinBytes(100)), {}, **SOUGHT),
     Case("no-tensors-grid", Joint(UniformGrid(bits=3)), {}, **SOUGHT),
     Case("no-tensors", Joint(AdaptiveCodebook(2)), {}),

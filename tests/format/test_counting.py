@@ -1,8 +1,22 @@
 """Sizes of codes other than the file's: entropies, and bits as publications count them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from sample_codes import added, canonical, codebook, dense, grouped, low_rank, sparse, tiles, tucker
+from sample_codes import (
+    added,
+    canonical,
+    codebook,
+    dense,
+    drawn,
+    grouped,
+    hashed,
+    low_rank,
+    sparse,
+    tiles,
+    tucker,
+)
 
 from laconic.format import container
 from laconic.format.codes import (
@@ -40,13 +54,17 @@ def test_published_bits_by_hand():
         "k": added(codebook((10,), shared=book), dense((10,), "float64")),
         "l": tucker((8, 6, 3, 3), (2, 3)),
         "m": canonical((8, 6, 5), 4),
+        "n": hashed((30,), 5, codebook),
+        "o": drawn((30,), 4, 6),
     }
+    codes["p"] = replace(codes["n"], key=3)
     mask = int(codes["d"].mask.array.sum())
     expected = [10 * 2 + 96, 20, count * (2 + 3 + 6) + 4 * 32, mask * (32 + 4), 16 * 32 + 12 * 2 + 128, 80]
     expected += [30 * 2 + 4 * 32, 30 * 2 + 16 * 32]
     filters, places = int(codes["i"].mask.array.sum()), codes["j"].values.size
     expected += [filters * (4 + 6 * 32), places * (2 + 32), 20 + 640, 32 * (16 + 54 + 18), 32 * 76]
-    assert published_bits(codes) == dict(zip("abcdefghijklm", expected, strict=True))
+    expected += [5 * 2 + 4 * 32, 8 * 6 + 32, 0]
+    assert published_bits(codes) == dict(zip("abcdefghijklmnop", expected, strict=True))
 
 
 def test_ideal_bits_is_below_the_file_and_near_it():
@@ -66,6 +84,8 @@ def test_descriptions():
     assert describe(tiles((10, 6), (1, 6), codebook, keep=1)) == "tiles 100.0% of codebook 4"
     assert describe(tucker((8, 6, 3, 3), (2, 3))) == "Tucker 2 x 3 of (dense, dense, dense)"
     assert describe(canonical((8, 6, 5), 4, codebook)) == "canonical 4 of codebook 4"
+    assert describe(hashed((30,), 5, codebook)) == "hashed 5 of codebook 4"
+    assert describe(drawn((30,), 4)) == "drawn in 8 blocks"
     assert describe(SparseCode((20,), "float32", Symbols(np.arange(20) == 3, 2), codebook((1,), 16))) == (
         "sparse 5.0% of codebook 16"
     )

@@ -8,7 +8,20 @@ import pytest
 from crossing import crossed, usually
 from fuzz.check import check
 from fuzz.repair import repaired
-from sample_codes import added, canonical, codebook, dense, grid, grouped, low_rank, sparse, tiles, tucker
+from sample_codes import (
+    added,
+    canonical,
+    codebook,
+    dense,
+    drawn,
+    grid,
+    grouped,
+    hashed,
+    low_rank,
+    sparse,
+    tiles,
+    tucker,
+)
 
 from laconic.errors import FormatError
 from laconic.format import container
@@ -45,6 +58,11 @@ FILES = {
     "tucker and canonical": {
         "kernel": tucker((4, 3, 2, 2), (2, 2), codebook),
         "sum": canonical((4, 3, 2), 2),
+    },
+    "hashed and drawn": {
+        "hashed": hashed((9, 5), 6, codebook),
+        "drawn": drawn((7, 5), 4),
+        "both": hashed((6, 4), 9, lambda shape, seed: drawn(shape, 2)),
     },
 }  # fmt: skip
 DATA = {name: container.dumps(codes, {"net": "x"}) for name, codes in FILES.items()}
@@ -117,6 +135,7 @@ def test_an_empty_tensor_takes_no_memory_whatever_its_other_axes_are(shape):
     codes += [SparseCode(shape, "float32", Symbols(np.zeros(0), 2), nothing)]
     codes += [TileSparseCode(shape, "float32", 1, 1, Symbols(np.zeros(0), 2), nothing)]
     codes += [replace(grouped((0,)), shape=shape), added(replace(nothing, shape=shape), replace(nothing, shape=shape))]
+    codes += [replace(hashed((0,)), shape=shape), replace(drawn((0,), 1), shape=shape)]
     codes += [CanonicalCode(shape, "float32", replace(nothing, shape=(sum(shape), 0)))]
     tracemalloc.start()
     for code in codes:

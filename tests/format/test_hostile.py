@@ -105,6 +105,7 @@ TWO_STEPS = Values(np.float64([0.5, 2]))
 MODEL = Values(np.frombuffer(levels.Model(0, False, np.int8([]), ((levels.Table((0, 8)),),)).pack(), np.uint8))
 BYTES = Values(np.frombuffer(grid((5,), spread=1.0).payload.array.tobytes(), np.uint8))
 EIGHT = Values(np.uint8([1, 2, 3]))
+HALF = Values(np.float32([0.5]))
 THREE = Record(0, "float32", (3,), (0,), (V,))
 ROW = Record(0, "float32", (1, 3), (0,), (V,))
 COLUMN = Record(0, "float32", (3, 1), (0,), (V,))
@@ -182,6 +183,23 @@ WRONG_PARTS = {
     "a sum of another shape": Record(6, "float32", (1, 3), (2,), (THREE, THREE)),
     "a sum of integers": Record(6, "int32", (3,), (2,), (THREE, THREE)),
     "integers in a sum": Record(6, "float32", (3,), (2,), (THREE, Record(0, "uint8", (3,), (0,), (EIGHT,)))),
+    "no key of a hash": Record(10, "float32", (5,), (), (THREE,)),
+    "two keys of a hash": Record(10, "float32", (5,), (1, 2), (THREE,)),
+    "a key of 2^32": Record(10, "float32", (5,), (1 << 32,), (THREE,)),
+    "hashed integers": Record(10, "int32", (5,), (1,), (THREE,)),
+    "hashed values that are integers": Record(10, "float32", (5,), (1,), (Record(0, "uint8", (3,), (0,), (EIGHT,)),)),
+    "hashed values of two axes": Record(10, "float32", (5,), (1,), (ROW,)),
+    "no hashed values": Record(10, "float32", (5,), (1,), (Record(0, "float32", (0,), (0,), (V,)),)),
+    "no length of blocks": Record(11, "float32", (5,), (1,), (HALF, M)),
+    "blocks of nothing": Record(11, "float32", (5,), (1, 0), (HALF, M)),
+    "blocks longer than the tensor": Record(11, "float32", (5,), (1, 6), (HALF, ONE)),
+    "blocks of 2^63": Record(11, "float32", (5,), (1, 1 << 63), (HALF, ONE)),
+    "a seed of 2^32": Record(11, "float32", (5,), (1 << 32, 1), (HALF, M)),
+    "too few blocks": Record(11, "float32", (5,), (1, 1), (HALF, ONE)),
+    "too many blocks": Record(11, "float32", (5,), (1, 2), (HALF, M)),
+    "drawn integers": Record(11, "int32", (5,), (1, 1), (HALF, M)),
+    "a scale that is an integer": Record(11, "float32", (5,), (1, 1), (EIGHT, M)),
+    "three scales": Record(11, "float32", (5,), (1, 1), (V, M)),
     "factors that are no matrices": Record(3, "float32", (3, 3), (0,), (THREE, THREE)),
 }
 

@@ -21,8 +21,10 @@ from laconic.format.codes import (
     CanonicalCode,
     CodebookCode,
     DenseCode,
+    DrawnCode,
     GridCode,
     GroupedCode,
+    HashedCode,
     LowRankCode,
     SparseCode,
     SumCode,
@@ -167,6 +169,8 @@ def test_multiply_adds_are_those_of_the_formulas():
     assert work_of(terms) == 0
     assert work_of(level_zero((2, 3, 4, 5), "float32", "cosine")) == 2 * 3 * 4 * 5 * 32 * (4 + 5)
     assert work_of(level_zero((2, 3, 4, 5), "float32", "turned")) == 2 * 3 * 4 * 5 * 32
+    assert work_of(HashedCode((6, 5), "float32", 1, one((4,), "float32"))) == 30 * 128
+    assert work_of(DrawnCode((6,), "float32", 1, 6, constant(1)[0], Symbols(np.zeros(1), 1))) == 6 * 1024
     assert work_of(level_zero((6,), "float32", "turned")) == work_of(level_zero((2, 3), "float32")) == 0
 
 
@@ -210,6 +214,8 @@ LARGE = {
         (2 * N,), FLOAT8, 1, True, Values(np.ones(2 * N, FLOAT8)), Values(np.ones(2 * N, FLOAT8)),
         Symbols(np.zeros(2 * N), 1),
     ),
+    "hashed": HashedCode((8 * N,), FLOAT8, 1, one((N,))),
+    "drawn": DrawnCode((2 * N,), FLOAT8, 1, 2 * N, Values(np.ones(1, np.float32)), Symbols(np.zeros(1), 1)),
     "turned grid": replace(level_zero((2048, 1024), FLOAT8, "turned"), step=Values(np.full(1024, 0.5))),
 }  # fmt: skip
 

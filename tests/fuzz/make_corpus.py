@@ -15,6 +15,8 @@ from laconic.format.codes import (
     CanonicalCode,
     Code,
     CodebookCode,
+    DrawnCode,
+    HashedCode,
     LowRankCode,
     Symbols,
     TuckerCode,
@@ -50,6 +52,8 @@ def greedy() -> dict[str, dict[str, Code]]:
             "w": TuckerCode((256, 256, 1), "float32", square, replace(square, shape=(256, 256, 1)), square)
         },
         "greedy-canonical": {"w": CanonicalCode((128, 128), "float32", tall)},
+        "greedy-hashed": {"w": HashedCode(((1 << 20) - (1 << 17),), "float32", 1, replace(tall, shape=(1 << 15,)))},
+        "greedy-drawn": {"w": DrawnCode((1 << 17,), "float32", 1, 1 << 17, book, Symbols(np.zeros(1), 1))},
     }
 
 

@@ -25,6 +25,7 @@ from toys import (
 from laconic import (
     AdaptiveCodebook,
     Additive,
+    FixedAssignments,
     FixedCodebook,
     Groups,
     Joint,
@@ -33,9 +34,12 @@ from laconic import (
     KeepNOfM,
     Lossless,
     LowRank,
+    RandomVectors,
     UniformGrid,
     WithinBytes,
 )
+from laconic.csteps.fixed_assignments import Hashed
+from laconic.csteps.parametrisations import Cosine, Factors
 from laconic.errors import PlanError, WeightsError
 from laconic.format.codes import Code, CodebookCode, DenseCode, LowRankCode, SparseCode, Symbols, Values
 from laconic.lc.finetune import finetune
@@ -86,6 +90,12 @@ COMPRESSIONS = {
     "rank of sparse codebooks": LowRank(2, left=KeepLargest(0.6, values=AdaptiveCodebook(2)), right=KeepLargest(0.8)),
     "grid": UniformGrid(bits=2),
     "within": WithinBytes(140),
+    "within factors": WithinBytes(400, parametrisation=Factors(2)),
+    "within a transform": WithinBytes(140, parametrisation=Cosine((1, 5))),
+    "hashed": FixedAssignments(Hashed(7)),
+    "hashed grid": FixedAssignments(Hashed(11), values=UniformGrid(bits=2)),
+    "hashed and drawn": FixedAssignments(Hashed(7), values=RandomVectors(3, index_bits=5)),
+    "drawn": RandomVectors(5, index_bits=6),
     "scaled": FixedCodebook((-1, 0, 1)),
     "scaled groups": FixedCodebook((-1, 0, 1), group=4),
     "codebooks of rows": AdaptiveCodebook(2, rows=True),

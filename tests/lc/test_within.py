@@ -10,7 +10,9 @@ from toys import classifier, digits, trained
 
 import laconic
 from laconic import AdaptiveCodebook, Lossless, Plan, Training
+from laconic.csteps.parametrisations import Factors
 from laconic.errors import PlanError
+from laconic.format.codes import LowRankCode
 from laconic.lc.checkpoint import load_state, save_state
 from laconic.lc.points import finished, looked_at
 from laconic.lc.state import LCState
@@ -151,3 +153,13 @@ def test_what_training_does_not_move_is_refused_and_so_is_what_is_no_size():
             laconic.compress(params, task=task, effort="train", **budget)
     with pytest.raises(PlanError, match="quality"):
         laconic.compress(params, task=task, effort="train", size=SIZE, quality="max")
+
+
+def test_a_budget_takes_numbers_of_another_parametrisation_and_nothing_else_does():
+    task, params = network()
+    how = replace(HOW, steps=1, l_step=Optimization(1, 0.05), parametrisation=Factors(2))
+    result = laconic.compress(params, Plan({}), task, "train", size=SIZE, training=how)
+    assert result.file_bytes <= SIZE
+    assert any(isinstance(code, LowRankCode) for code in result.codes.values())
+    with pytest.raises(PlanError, match=r"Factors\(rank=2\) is of what a budget takes: name a size"):
+        laconic.compress(params, AdaptiveCodebook(2), task, "train", training=how)

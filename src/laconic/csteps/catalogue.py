@@ -20,6 +20,7 @@ from laconic.csteps.lossless import Lossless
 from laconic.csteps.low_rank import LowRank
 from laconic.csteps.nuclear_norm import NuclearNorm
 from laconic.csteps.priced_pruning import PricedPruning
+from laconic.csteps.random_vectors import RandomVectors
 from laconic.csteps.tucker import Tucker
 from laconic.csteps.uniform_grid import UniformGrid
 from laconic.csteps.within_bytes import WithinBytes
@@ -40,6 +41,7 @@ COMPRESSIONS: tuple[type[Compression], ...] = (
     LowRank,
     UniformGrid,
     WithinBytes,
+    RandomVectors,
     Joint,
     Additive,
     Choice,

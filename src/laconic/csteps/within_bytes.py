@@ -9,6 +9,7 @@ import numpy as np
 
 from laconic.csteps.arrays import array_of, importances_of
 from laconic.csteps.compression import Codes, Compression
+from laconic.csteps.parametrisations import Numbers, Parametrisation, Plain
 from laconic.csteps.warm import distortion, of_kind
 from laconic.errors import PlanError
 from laconic.format import container
@@ -57,6 +58,11 @@ class WithinBytes(Compression):
     a byte is worth most is one question for all of them: rows, columns, filters and tensors that are not worth their
     bytes become 0 by themselves. All tensors have one step where that is better than to store several.
 
+    What is on the grid is the weights, or what ``parametrisation`` makes them of (`laconic.csteps.parametrisations`):
+    a transform of kernels, values that weights share by a hash, or two factors. The bytes are then shared out over
+    these numbers, each counting as much as its errors do in the weights: exactly for a transform and for shared values
+    (under importances a transform takes their means), to first order for factors.
+
     Method: at one price of a bit, the same for all tensors, integers and code lengths in turn, and then the price that
     takes the size (`laconic.quantize.lattice.priced`); steps are refitted to the integers, and classes of rows and
     columns are those of the last integers (`laconic.quantize.lattice.contexts`). Not exact. O(P) a round, some 60 of
@@ -71,6 +77,7 @@ class WithinBytes(Compression):
         size: bytes of the file: of one with these tensors alone, or of that which ``rest`` says.
         states: of the trellis: 4, 8, 16, 32 or 64; 1 for none, which is as good below a bit a weight.
         rest: what else the file holds, where it is to be counted.
+        parametrisation: how tensors are made of what is on the grid.
 
     Raises:
         PlanError: when an argument is out of range.
@@ -84,6 +91,7 @@ class WithinBytes(Compression):
     size: int
     states: int = 1
     rest: Rest | None = None
+    parametrisation: Parametrisation = field(default=Plain())
 
     def __post_init__(self) -> None:
         if self.size < 1:
@@ -92,7 +100,7 @@ class WithinBytes(Compression):
             raise PlanError(f"states are one of {', '.join(map(str, STATES))}, not {self.states}")
 
     def project(self, weights: Params, metrics: Metrics | None = None, warm: Codes | None = None) -> dict[str, Code]:
-        """Return one `GridCode` a tensor, all with the same offsets and tables.
+        """Return one code a tensor, a `GridCode` or what is made of one or two, all with the same offsets and tables.
 
         Raises:
             PlanError: when nothing is left for these tensors in a file of this size; it says what would do.
@@ -101,9 +109,9 @@ class WithinBytes(Compression):
         """
         if not weights:
             return {}
-        problem = _Problem.of(self, weights, metrics or {})
-        warm_codes = of_kind(GridCode, warm, weights)
-        new = problem.new(warm_codes)
+        warm_codes = self._known(of_kind(Code, warm, weights))
+        problem = _Problem.of(self, weights, metrics or {}, warm_codes)
+        new = problem.codes(problem.new(problem.grids(warm_codes) if warm_codes else None))
         if (taken := self.bytes(new)) > self.size:
             raise PlanError(
                 f"{self.size:,} bytes are too few: with next to nothing of {', '.join(new)} the file takes {taken:,}; "
@@ -112,6 +120,11 @@ class WithinBytes(Compression):
         if warm_codes and self.bytes(warm_codes) <= self.size and problem.error(warm_codes) < problem.error(new):
             return dict(warm_codes)
         return dict(new)
+
+    def _known(self, codes: Codes | None) -> Codes | None:
+        """Return codes of which each is made of grids in the way that is asked for; None where one is not."""
+        made = codes and all(self.parametrisation.grids(name, code) for name, code in codes.items())
+        return codes if made else None
 
     def beside(self, codes: Codes) -> "WithinBytes":
         """Return the same for a file that holds these codes, too."""
@@ -139,20 +152,28 @@ class _Problem:
         compression: says how large the file may be, and is.
         weights: the tensors.
         metrics: what their errors count.
-        sources: the tensors as they are quantized, over 2^shift, lest squares overflow.
-        shift: the power of two below the largest weight.
+        parts: of each tensor the names of its numbers among ``sources``.
+        sources: the numbers as they are quantized, over 2^shift, lest squares overflow.
+        shift: the power of two below the largest of them.
     """
 
     compression: WithinBytes
     weights: Params
     metrics: Metrics
+    parts: Mapping[str, tuple[str, ...]]
     sources: Mapping[str, Source]
     shift: int
 
     @classmethod
-    def of(cls, compression: WithinBytes, weights: Params, metrics: Metrics) -> "_Problem":
+    def of(cls, compression: WithinBytes, weights: Params, metrics: Metrics, warm: Codes | None) -> "_Problem":
         """Return the problem of ``weights``; errors are those of `WithinBytes.project`."""
-        arrays, heavy = {n: array_of(n, tensor) for n, tensor in weights.items()}, importances_of(weights, metrics)
+        made = _made(compression.parametrisation, weights, metrics, warm)
+        parts = {name: tuple(_part_name(name, k) for k in range(len(own))) for name, own in made.items()}
+        named = {part: one for n, own in made.items() for part, one in zip(parts[n], own, strict=True)}
+        arrays, heavy = ({part: getattr(one, key) for part, one in named.items()} for key in ("array", "importances"))
+        if any(h.size for h in heavy.values()):
+            heavy = {n: h if h.size else np.ones(arrays[n].shape) for n, h in heavy.items()}
+        dtypes = {part: dtype_name(weights[name]) for name, own in parts.items() for part in own}
         sizes = [h.size for h in heavy.values()]
         mean = sum(float(h.sum()) for h in heavy.values()) / max(sum(sizes), 1)
         if mean > 0 and all(size or not arrays[n].size for n, size in zip(heavy, sizes, strict=True)):
@@ -162,11 +183,23 @@ class _Problem:
         sources = {
             name: prepare(
                 name, np.asarray(np.ldexp(array, -shift)), 1.0, cosine=False, scales=0,
-                dtype=dtype_name(weights[name]), importances=heavy[name] if heavy[name].size else None,
+                dtype=dtypes[name], importances=heavy[name] if heavy[name].size else None,
             )
             for name, array in arrays.items()
         }  # fmt: skip
-        return cls(compression, weights, metrics, sources, shift)
+        return cls(compression, weights, metrics, parts, sources, shift)
+
+    def codes(self, grids: Mapping[str, GridCode]) -> dict[str, Code]:
+        """Return the codes of the tensors whose numbers are on these grids."""
+        make, shapes = self.compression.parametrisation.code, {n: tuple(t.shape) for n, t in self.weights.items()}
+        return {n: make(n, shapes[n], tuple(grids[part] for part in own)) for n, own in self.parts.items()}
+
+    def grids(self, codes: Codes) -> dict[str, GridCode]:
+        """Return the grids of such codes."""
+        found = {name: self.compression.parametrisation.grids(name, codes[name]) or () for name in self.weights}
+        return {
+            part: grid for n, own in self.parts.items() for part, grid in zip(own, found[n], strict=True)
+        }  # fmt: skip
 
     def error(self, codes: Codes) -> float:
         """Return what is least."""
@@ -177,7 +210,7 @@ class _Problem:
         if not warm:
             return self.first()
         near, size = self.following(warm), self.compression.size
-        taken = self.compression.bytes(near)
+        taken = self.compression.bytes(self.codes(near))
         grown = _magnitude(near) / _magnitude(warm)
         if _SPENT * size <= taken <= size and 1 / _GROWN < grown < _GROWN:
             return near
@@ -212,17 +245,35 @@ class _Problem:
         size, nu = self.compression.size, STATES[self.compression.states]
         return self._wide(within(near, size, self._measure, nu, levels=levels, one_step=one_step))
 
-    def _is_better(self, new: Codes, old: Codes, share: float) -> bool:
+    def _is_better(self, new: Mapping[str, GridCode], old: Mapping[str, GridCode], share: float) -> bool:
         """Say whether new codes are small enough, and have less than that share of the error of old ones."""
-        return self.compression.bytes(new) <= self.compression.size and self.error(new) < share * self.error(old)
+        codes = self.codes(new)
+        within_size = self.compression.bytes(codes) <= self.compression.size
+        return within_size and self.error(codes) < share * self.error(self.codes(old))
 
     def _measure(self, codes: Mapping[str, GridCode]) -> int:
-        return self.compression.bytes(self._wide(codes))
+        return self.compression.bytes(self.codes(self._wide(codes)))
 
     def _wide(self, codes: Mapping[str, GridCode]) -> dict[str, GridCode]:
         """Return the codes of the tensors as they are."""
         steps = {id(code.step): Values(np.ldexp(code.step.array, self.shift)) for code in codes.values()}
         return {name: replace(code, step=steps[id(code.step)]) for name, code in codes.items()}
+
+
+def _made(
+    parametrisation: Parametrisation, weights: Params, metrics: Metrics, warm: Codes | None
+) -> dict[str, tuple[Numbers, ...]]:
+    """Return the numbers of each tensor."""
+    heavy, known = importances_of(weights, metrics), warm or {}
+    return {
+        name: parametrisation.numbers(name, array_of(name, tensor), heavy[name], known.get(name))
+        for name, tensor in weights.items()
+    }
+
+
+def _part_name(name: str, number: int) -> str:
+    """Return a name for the numbers of a tensor: its own for the first, one that no tensor has for others."""
+    return f"{name}\0{number}" if number else name
 
 
 def _magnitude(codes: Mapping[str, GridCode]) -> float:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from laconic.csteps.joint import Joint
 from laconic.csteps.lossless import Lossless
+from laconic.csteps.parametrisations import Parametrisation, Plain
 from laconic.csteps.within_bytes import Rest, WithinBytes
 from laconic.errors import PlanError
 from laconic.format.compact import compact
@@ -44,6 +45,7 @@ def shared_out(
     metadata: Mapping[str, str],
     *,
     buffers: Collection[str] = (),
+    made: Parametrisation | None = None,
 ) -> Plan:
     """Return the plan for training within a budget: a row more takes all that training moves and no pattern names.
 
@@ -56,6 +58,7 @@ def shared_out(
         task: what it is trained on.
         metadata: text that the file will have, with the size of the uncompressed one.
         buffers: names that are a module's buffers, which are no weights.
+        made: how these tensors are made of what is on the grid; plain unless given.
 
     Raises:
         PlanError: when the plan does not fit, names everything, or leaves weights that training does not move.
@@ -77,7 +80,8 @@ def shared_out(
         )
     if not free:
         raise PlanError(f"the plan leaves no tensor that training moves for {budget}; leave the budget out")
-    whole = Joint(WithinBytes(size, rest=Rest(metadata=dict(metadata), names=network.names)))
+    rest = Rest(metadata=dict(metadata), names=network.names)
+    whole = Joint(WithinBytes(size, rest=rest, parametrisation=made or Plain()))
     return replace(plan, tensors={**plan.tensors, ", ".join(map(fnmatch_escape, free)): whole})
 
 

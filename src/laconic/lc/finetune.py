@@ -80,7 +80,7 @@ class FineTuning:
         self._restore(state)
         tuned = self.freed.codes()
         return {
-            name: tuned[name] if name in tuned else _updated(code, to_numpy(self.fixed[name]))
+            name: tuned[name] if name in tuned else updated(code, to_numpy(self.fixed[name]))
             for name, code in self.codes.items()
         }
 
@@ -121,6 +121,6 @@ def finetune(task: Task, codes: Mapping[str, Code], how: Optimization = FINE_TUN
     return tuning.tuned(last)
 
 
-def _updated(code: Code, array: np.ndarray) -> Code:
+def updated(code: Code, array: np.ndarray) -> Code:
     """Return ``code``, or what holds ``array`` where a forward pass has moved it: running statistics of BatchNorm."""
     return code if code.decompress().tobytes() == array.tobytes() else DenseCode.of(array)

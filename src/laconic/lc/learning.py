@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import final
 
+from laconic.csteps.parametrisations import Parametrisation, Plain
 from laconic.errors import PlanError
 from laconic.lc.baselines import iterated_direct
 from laconic.lc.finetune import FINE_TUNING, FineTuning
@@ -43,6 +44,8 @@ class Training:
         finetune: training of what stays free at the end; 0 epochs for none.
         alike: share of the loss that is the divergence from the original's outputs, on the same training samples
             (`laconic.training.likeness`): 0 for none, 1 for nothing else.
+        parametrisation: within a budget, how tensors are made of what is on the grid
+            (`laconic.csteps.parametrisations`).
 
     Raises:
         PlanError: for a method that there is not, and a share that is none.
@@ -60,6 +63,7 @@ class Training:
     augmented: bool = True
     finetune: Optimization = FINE_TUNING
     alike: float = 0.0
+    parametrisation: Parametrisation = field(default=Plain())
 
     def __post_init__(self) -> None:
         if not 0 <= self.alike <= 1:

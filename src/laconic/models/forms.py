@@ -7,7 +7,7 @@ What trains these numbers, and what runs a compressed network in torch, needs a 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial, reduce, singledispatch
+from functools import cache, partial, reduce, singledispatch
 from typing import final
 
 import numpy as np
@@ -19,8 +19,10 @@ from laconic.format.codes import (
     Code,
     CodebookCode,
     DenseCode,
+    DrawnCode,
     GridCode,
     GroupedCode,
+    HashedCode,
     LowRankCode,
     SparseCode,
     SumCode,
@@ -80,6 +82,7 @@ class Leaves:
         self._made: dict[int, tuple[Values, Tensor]] = {}
         self._factors: dict[int, tuple[Values, Tensor]] = {}
         self._frozen: dict[int, Values] = {}
+        self._nested: dict[int, tuple[Code, Form]] = {}
 
     def leaf(self, values: Values) -> Tensor:
         """Return the leaf of ``values``, in float32 at least."""
@@ -88,6 +91,13 @@ class Leaves:
             wide = tensor.to(torch.promote_types(tensor.dtype, torch.float32)) if tensor.is_floating_point() else tensor
             self._made[id(values)] = values, wide.requires_grad_(wide.is_floating_point())
         return self._made[id(values)][1]
+
+    def nested(self, code: Code) -> "Form":
+        """Return the form of a code within others: one form, and in the end one code, for all that share it."""
+        if id(code) not in self._nested:
+            form = free(code, self)
+            self._nested[id(code)] = code, Form(form.build, cache(form.freeze))
+        return self._nested[id(code)][1]
 
     def scaled(self, values: Values) -> Tensor:
         """Return ``values`` times a leaf that begins at 1: for a step, of which a learning rate should be a share."""
@@ -201,6 +211,25 @@ def _scattered(code: SparseCode | TileSparseCode, mask: np.ndarray, leaves: Leav
         return torch.zeros(code.size, dtype=values.dtype).index_copy(0, positions, values).view(code.shape)
 
     return Form(build, lambda: replace(code, values=inner.freeze()))
+
+
+@free.register
+def _hashed(code: HashedCode, leaves: Leaves) -> Form:
+    values, groups = leaves.nested(code.values), torch.from_numpy(code.groups)
+    return Form(
+        lambda: values.build().index_select(0, groups).view(code.shape),
+        lambda: replace(code, values=values.freeze()),
+    )
+
+
+@free.register
+def _drawn(code: DrawnCode, leaves: Leaves) -> Form:
+    leaves.scaled(code.scale)
+    integers = torch.from_numpy(code.integers()).view(code.shape)
+    return Form(
+        lambda: leaves.scaled(code.scale) * integers,
+        lambda: replace(code, scale=leaves.frozen(code.scale)),
+    )
 
 
 @free.register

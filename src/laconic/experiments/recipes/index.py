@@ -9,13 +9,16 @@ from types import MappingProxyType
 import torch
 
 from laconic.errors import DataError
-from laconic.experiments.recipes import equal_sizes, gao2019, records
+from laconic.experiments.recipes import equal_sizes, gao2019, parametrisations, records
 from laconic.experiments.recipes.cache import Cache
 from laconic.experiments.recipes.recipe import Context, Outcome, Recipe, Say
 from laconic.format.files import replace_file
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
-    {recipe_.name: recipe_ for recipe_ in (*gao2019.RECIPES, *equal_sizes.RECIPES, *records.RECIPES)}
+    {
+        recipe_.name: recipe_
+        for recipe_ in (*gao2019.RECIPES, *equal_sizes.RECIPES, *records.RECIPES, *parametrisations.RECIPES)
+    }
 )
 """Name → recipe."""
 

@@ -4,8 +4,10 @@ from laconic.format.codes.canonical import CanonicalCode
 from laconic.format.codes.code import Code, Part
 from laconic.format.codes.codebook import CodebookCode
 from laconic.format.codes.dense import DenseCode
+from laconic.format.codes.drawn import DrawnCode
 from laconic.format.codes.grid import GridCode
 from laconic.format.codes.grouped import GroupedCode
+from laconic.format.codes.hashed import HashedCode
 from laconic.format.codes.low_rank import VIEWS, LowRankCode
 from laconic.format.codes.sharing import shared
 from laconic.format.codes.sparse import SparseCode
@@ -25,6 +27,8 @@ CODES: dict[int, type[Code]] = {
     7: TileSparseCode,
     8: TuckerCode,
     9: CanonicalCode,
+    10: HashedCode,
+    11: DrawnCode,
 }
 """Every code, by its tag in the file (`docs/format.md`)."""
 
@@ -36,8 +40,10 @@ __all__ = [
     "Code",
     "CodebookCode",
     "DenseCode",
+    "DrawnCode",
     "GridCode",
     "GroupedCode",
+    "HashedCode",
     "LowRankCode",
     "Part",
     "SparseCode",

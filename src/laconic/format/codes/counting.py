@@ -8,8 +8,10 @@ from laconic.format.codes.canonical import CanonicalCode
 from laconic.format.codes.code import Code
 from laconic.format.codes.codebook import CodebookCode
 from laconic.format.codes.dense import DenseCode
+from laconic.format.codes.drawn import DrawnCode
 from laconic.format.codes.grid import GridCode
 from laconic.format.codes.grouped import GroupedCode
+from laconic.format.codes.hashed import HashedCode
 from laconic.format.codes.low_rank import LowRankCode
 from laconic.format.codes.sparse import SparseCode
 from laconic.format.codes.streams import Symbols, Values
@@ -18,8 +20,8 @@ from laconic.format.codes.tile_sparse import TileSparseCode
 from laconic.format.codes.tucker import TuckerCode
 from laconic.format.coding import entropy_bits, itemsize
 
-Charged = WeakSet[Values]
-"""Codebooks, scales and steps that have been counted, as long as they are in memory."""
+Charged = WeakSet[Values | Symbols]
+"""Codebooks, scales, steps and streams of shared values that have been counted, as long as they are in memory."""
 
 
 def ideal_bits(code: Code) -> float:
@@ -52,7 +54,8 @@ def published_bits(codes: Mapping[str, Code]) -> dict[str, int]:
     ⌈log₂ tiles⌉ for each tile that is kept, or ⌈log₂ of the weights of a tile⌉ for each survivor. Low rank, Tucker,
     CP: the factors. Sum: its parts. Grid: ⌈log₂ of the levels from the smallest to the largest⌉ an element, and 32 bits
     for the step, charged once. Grouped: ⌈log₂ K⌉ an element, and b for each scale and each entry that belongs to a
-    group, once; a codebook that is given is free.
+    group, once; a codebook that is given is free. Hashed: the shared values, once. Drawn: ⌈log₂ K⌉ for each block, and
+    32 bits for the scale, once.
 
     Source: Carreira-Perpiñán & Idelbayev, "Model compression as constrained optimization, with application to neural
     nets. Part II: quantization" (arXiv:1707.04319), whose compression ratios are test vectors.
@@ -83,10 +86,25 @@ def published(code: Code, charged: Charged) -> int:
         (low, high), step = code.extremes, 0 if code.step in charged else 32
         charged.add(code.step)
         return code.size * _index_bits(high - low + 1) + step
+    if isinstance(code, HashedCode):
+        streams = _streams(code.values)
+        values = 0 if all(stream in charged for stream in streams) else published(code.values, charged)
+        charged.update(streams)
+        return values
+    if isinstance(code, DrawnCode):
+        scale = 0 if code.scale in charged else 32
+        charged.add(code.scale)
+        return len(code.indices) * _index_bits(code.indices.alphabet) + scale
     if isinstance(code, SumCode):
         return sum(published(term, charged) for term in code.terms)
     assert isinstance(code, LowRankCode | TuckerCode | CanonicalCode), f"no published count of {type(code).__name__}"
     return sum(published(part, charged) for part in code.streams().values() if isinstance(part, Code))
+
+
+def _streams(code: Code) -> list[Values | Symbols]:
+    """Return all streams of a code and of those within it."""
+    parts = [_streams(part) if isinstance(part, Code) else [part] for part in code.streams().values()]
+    return [stream for streams in parts for stream in streams]
 
 
 def _tile_bits(code: TileSparseCode) -> int:

@@ -9,8 +9,10 @@ from laconic.format.codes.canonical import CanonicalCode
 from laconic.format.codes.code import Code
 from laconic.format.codes.codebook import CodebookCode
 from laconic.format.codes.dense import DenseCode
+from laconic.format.codes.drawn import DrawnCode
 from laconic.format.codes.grid import GridCode
 from laconic.format.codes.grouped import GroupedCode
+from laconic.format.codes.hashed import HashedCode
 from laconic.format.codes.low_rank import LowRankCode
 from laconic.format.codes.sparse import SparseCode
 from laconic.format.codes.sum import SumCode
@@ -72,6 +74,11 @@ def describe(code: Code | Outline) -> str:
     if outlined.kind is GroupedCode:
         groups = f", {outlined.parts['scales']} scales" if outlined.parts["scales"] else ""
         return f"codebook {outlined.parts['codebook']}{groups}"
+    if outlined.kind is HashedCode:
+        values = _nested(outlined, "values")
+        return f"hashed {math.prod(values.shape)} of {describe(values)}"
+    if outlined.kind is DrawnCode:
+        return f"drawn in {outlined.parts['indices']} blocks"
     if outlined.kind is SumCode:
         return f"sum of ({', '.join(describe(_nested(outlined, name)) for name in outlined.parts)})"
     return outlined.kind.__name__

@@ -6,8 +6,10 @@ from laconic.format.codes import (
     CODES,
     CanonicalCode,
     CodebookCode,
+    DrawnCode,
     GridCode,
     GroupedCode,
+    HashedCode,
     LowRankCode,
     TileSparseCode,
     TuckerCode,
@@ -18,6 +20,9 @@ from laconic.format.container.table import Record, Stream
 
 PLAIN, ROUNDING = 32, 64
 """Multiply-adds of the compiled kernel in the time of one that is left to NumPy, and of rounding to an 8-bit float."""
+
+HASHED, DRAWN = 128, 1024
+"""Multiply-adds in the time of hashing a position, and of drawing a number and putting it in its place."""
 
 _COSINE, _TURNED = 1, 2  # numbers of transforms of a grid
 
@@ -36,6 +41,10 @@ def multiply_adds(record: Record) -> int:
 def _multiply_adds(record: Record, nested: list[Record]) -> int:
     """Return those of a tensor itself."""
     kind, shape, size = CODES[record.tag], record.shape, math.prod(record.shape)
+    if kind is HashedCode:
+        return HASHED * size
+    if kind is DrawnCode:
+        return DRAWN * size
     if not size or len(shape) < 2:
         return 0
     if kind is GridCode:
@@ -83,6 +92,10 @@ def working_bytes(record: Record, streams: tuple[Stream, ...]) -> int:
         own = 8 * counts[0]
     elif kind is GroupedCode:  # codebook and scales as float64
         own = 8 * (counts[0] + counts[1])
+    elif kind is HashedCode:  # the values are rounded
+        own = itemsize(record.dtype) * sum(math.prod(part.shape) for part in record.parts if isinstance(part, Record))
+    elif kind is DrawnCode:  # the order of the weights, their keys, and what sorting takes
+        own = 24 * size
     elif kind is LowRankCode and record.facts != (0,):  # the matrix and the tensor
         own = size * itemsize(record.dtype)
     elif kind is TuckerCode:  # the core, some positions at a time

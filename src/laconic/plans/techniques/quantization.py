@@ -3,8 +3,12 @@
 from typing import Any
 
 from laconic.csteps.adaptive_codebook import AdaptiveCodebook
+from laconic.csteps.compression import Compression
 from laconic.csteps.fixed_assignments import FixedAssignments, Hashed
 from laconic.csteps.fixed_codebook import BINARY, TERNARY, FixedCodebook, powers_of_two
+from laconic.csteps.lossless import Lossless
+from laconic.csteps.parametrisations import parametrisation_of, said
+from laconic.csteps.random_vectors import RandomVectors
 from laconic.csteps.uniform_grid import UniformGrid
 from laconic.csteps.within_bytes import WithinBytes
 from laconic.plans.techniques.technique import Option, Technique
@@ -34,7 +38,23 @@ def _said_hashed(compression: FixedAssignments) -> dict[str, Any] | None:
     hashed = compression.labels
     if not isinstance(hashed, Hashed):
         return None
-    return {"hashed": hashed.groups, **({"seed": hashed.seed} if hashed.seed else {})}
+    seed = {"seed": hashed.seed} if hashed.seed else {}
+    values = {} if isinstance(compression.values, Lossless) else {"values": compression.values}
+    return {"hashed": hashed.groups, **seed, **values}
+
+
+def _within_bytes(options: dict[str, Any]) -> WithinBytes:
+    """Return the compression of a row."""
+    return WithinBytes(options["within_bytes"], options.get("states", 1), parametrisation=parametrisation_of(options))
+
+
+def _said_within_bytes(compression: WithinBytes) -> dict[str, Any] | None:
+    """Invert `_within_bytes`."""
+    made = said(compression.parametrisation)
+    if compression.rest or made is None:
+        return None
+    states = {} if compression.states == 1 else {"states": compression.states}
+    return {"within_bytes": compression.size, **states, **made}
 
 
 QUANTIZATION = (
@@ -110,8 +130,14 @@ QUANTIZATION = (
         key="hashed",
         line="weights whose positions hash to one of so many groups share a value, which is learned",
         compression=FixedAssignments,
-        build=lambda options: FixedAssignments(Hashed(options["hashed"], options.get("seed", 0))),
-        options={"hashed": Option(int, "groups"), "seed": Option(int, "of the hash")},
+        build=lambda options: FixedAssignments(
+            Hashed(options["hashed"], options.get("seed", 0)), options.get("values", Lossless())
+        ),
+        options={
+            "hashed": Option(int, "groups"),
+            "seed": Option(int, "of the hash"),
+            "values": Option(Compression, "what becomes of the shared values"),
+        },
         example={"hashed": 64},
         say=_said_hashed,
     ),
@@ -145,10 +171,35 @@ QUANTIZATION = (
         key="within_bytes",
         line="tensors take so many bytes together: integers on steps of their own, at one price of a bit",
         compression=WithinBytes,
-        build=lambda options: WithinBytes(options.pop("within_bytes"), **options),
-        options={"within_bytes": Option(int, "bytes of a file"), "states": _LATTICE["states"]},
+        build=_within_bytes,
+        options={
+            "within_bytes": Option(int, "bytes of a file"),
+            "states": _LATTICE["states"],
+            "cosine": Option(bool, "on the grid is the cosine transform of kernels"),
+            "maps": Option(list, "height and width of the maps that a matrix reads, to transform it too"),
+            "shared": Option(float, "on the grid are values that so many weights share by a hash"),
+            "factors": Option(int, "on the grid are two factors of this rank at most"),
+        },
         example={"within_bytes": 500},
         exact=False,
-        say=lambda one: None if one.rest else {"within_bytes": one.size, "states": one.states},
+        say=_said_within_bytes,
+    ),
+    Technique(
+        key="random_vectors",
+        line="a block of so many weights is a scale times one of 2^b vectors that a seed gives",
+        compression=RandomVectors,
+        build=lambda options: RandomVectors(options.pop("random_vectors"), **options),
+        options={
+            "random_vectors": Option(int, "weights a block"),
+            "index_bits": Option(int, "b, of the index of a block; 12 unless told"),
+            "seed": Option(int, "of the vectors"),
+        },
+        example={"random_vectors": 6},
+        exact=False,
+        say=lambda one: {
+            "random_vectors": one.length,
+            **({} if one.index_bits == 12 else {"index_bits": one.index_bits}),
+            **({"seed": one.seed} if one.seed else {}),
+        },
     ),
 )

@@ -108,6 +108,8 @@ _QUANTIZATION = (
     Setting("grid_bits", "grid_bits", "quantization", "bits", lambda b: {"grid_bits": b}, (0.01, 8.0)),
     Setting("within_bytes", "within_bytes", "quantization", "bytes",
             lambda b: {"within_bytes": b, "joint": True}, (1_000, 200_000), whole=True),
+    Setting("random_vectors", "random_vectors", "quantization", "weights a block",
+            lambda n: {"random_vectors": n}, (1_000, 2), whole=True),
 )  # fmt: skip
 
 _PRUNING = (

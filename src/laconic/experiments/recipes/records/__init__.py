@@ -12,12 +12,11 @@ from laconic.api import compress
 from laconic.errors import DataError
 from laconic.experiments.recipes.gao2019.experiment import holds
 from laconic.experiments.recipes.recipe import Context, Outcome, Recipe
+from laconic.experiments.recipes.records.network import prepared
 from laconic.experiments.recipes.records.page import curve, page
 from laconic.experiments.recipes.records.subject import LENET5, LENET300, Effort, Subject
-from laconic.experiments.recipes.reference import trained
 from laconic.lc.state import LCState
-from laconic.models import data, nets
-from laconic.training.task import Task, classification
+from laconic.training.task import Task
 
 _SOURCE = (
     "Carreira-Perpiñán & Idelbayev, the LC papers, 2017 to 2021; Oktay et al. (EPR), ICLR 2020; "
@@ -47,15 +46,8 @@ def _run(subject: Subject, context: Context) -> Outcome:
 
 def _of_seed(subject: Subject, effort: Effort, name: str, seed: int, context: Context) -> list[dict[str, Any]]:
     """Return the rows of one seed: the reference, and a file of each size."""
-    ready = data.load(name, context.data_dir, nets.preprocessing_of(subject.net, name))
-    module = nets.build(subject.net, ready.shape, ready.classes, seed)
-    notes = nets.identity(subject.net, name, ready.preprocessing)
-    task = classification(module, ready, notes)
-    teaching = Task(
-        module, task.train, task.loss, validation=task.validation, forward=subject.forward, measures=task.measures
-    )
+    task, params = prepared(subject, name, effort.reference, seed, f"seed {seed}", context.part(0.0, 0.1))
     one = _Seed(task, seed, context)
-    params = trained(context.part(0.0, 0.1), f"seed {seed}", teaching, effort.reference)
     rows = [one.row("uncompressed", lambda: (params, {}))]
     sizes = effort.sizes[-1:] if context.fast else effort.sizes
     for place, size in enumerate(sizes):
