@@ -122,10 +122,10 @@ _PRUNING = (
     Setting("l0_price", "l0_price", "pruning", "price",
             lambda p: {"l0_price": p, **_VALUES, "joint": True}, _PRICES, priced=True),
     Setting("l1_price", "l1_price", "pruning", "price",
-            lambda p: {"l1_price": p, "joint": True}, _PRICES, priced=True),
+            lambda p: {"l1_price": p, **_VALUES, "joint": True}, _PRICES, priced=True),
     Setting("l1_radius", "l1_radius", "pruning", "radius",
-            lambda r: {"l1_radius": r, "joint": True}, (1.0, 1e5)),
-    Setting("l1_share", "l1_share", "pruning", "share", lambda s: {"l1_share": s, "joint": True}, (1e-4, 1.0)),
+            lambda r: {"l1_radius": r, **_VALUES, "joint": True}, (1.0, 1e5)),
+    Setting("l1_share", "l1_share", "pruning", "share", lambda s: {"l1_share": s, **_VALUES, "joint": True}, (1e-4, 1.0)),
     Setting("prune_bit_price", "prune_bit_price", "pruning", "price",
             lambda p: {"prune_bit_price": p, "value_bits": 4.0, **_VALUES, "joint": True}, _PRICES, priced=True),
     Setting("n_of_m", "n_of_m", "pruning", "m, n = 1", lambda m: {"n_of_m": [1, m], **_VALUES}, (256, 1), whole=True),
@@ -144,16 +144,16 @@ _GROUPS = (
     Setting("group_budget", "group_budget", "groups", "share",
             lambda s: {"group_budget": s, "kind": "channels", **_VALUES, "joint": True}, (1e-3, 1.0)),
     Setting("group_price", "group_price", "groups", "price",
-            lambda p: {"group_price": p, "kind": "blocks", "size": [4, 4], "joint": True}, _PRICES, priced=True),
+            lambda p: {"group_price": p, "kind": "blocks", "size": [4, 4], **_VALUES, "joint": True}, _PRICES, priced=True),
 )  # fmt: skip
 
 _LOW_RANK = (
     Setting("rank", "rank", "low rank", "rank", lambda r: {"rank": r, **_SIDES}, (1, 256), whole=True),
     Setting("two_components", "two_components", "low rank", "rank",
             lambda r: {"two_components": r}, (1, 256), whole=True),
-    Setting("learned_rank", "learned_rank", "low rank", "price", lambda p: {"learned_rank": p}, _PRICES, priced=True),
+    Setting("learned_rank", "learned_rank", "low rank", "price", lambda p: {"learned_rank": p, **_SIDES, "full": _FEW}, _PRICES, priced=True),
     Setting("nuclear_price", "nuclear_price", "low rank", "price",
-            lambda p: {"nuclear_price": p}, _PRICES, priced=True),
+            lambda p: {"nuclear_price": p, **_SIDES}, _PRICES, priced=True),
     Setting("tucker", "tucker", "low rank", "rank", lambda r: {"tucker": r, "factors": _FEW}, (1, 256), whole=True),
     Setting("cp", "cp", "low rank", "products", lambda r: {"cp": r, "factors": _FEW}, (1, 256), whole=True),
 )  # fmt: skip
