@@ -261,7 +261,10 @@ class Calibrating:
     ] = None
     no_fold: Annotated[
         bool,
-        typer.Option("--no-fold", help="With --effort calibrate: batch normalization is not folded into layers."),
+        typer.Option(
+            "--no-fold",
+            help="With --effort calibrate, or train and a size: batch normalization is not folded into layers.",
+        ),
     ] = False
     no_meter: Annotated[
         bool,

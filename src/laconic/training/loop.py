@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from laconic import interrupts
@@ -43,13 +43,17 @@ def derive_seed(*numbers: int) -> int:
     return int(words[0]) | int(words[1] & 0x7FFFFFFF) << 32
 
 
-def trainable(module: nn.Module, names: Container[str]) -> list[str]:
+def trainable(task: Task, names: Container[str]) -> list[str]:
     """Return the names that training moves: the module's parameters that require gradients, in its order.
 
-    A tied parameter goes by whichever of them ``names`` holds.
+    What `Task.folded` makes constants is none of them. A tied parameter goes by whichever of them ``names`` holds.
     """
-    named = module.named_parameters(remove_duplicate=False)
-    return [name for name, parameter in named if parameter.requires_grad and name in names]
+    named, constants = task.module.named_parameters(remove_duplicate=False), task.constants
+    return [
+        name
+        for name, parameter in named
+        if parameter.requires_grad and name in names and id(parameter) not in constants
+    ]
 
 
 def train_epoch(
@@ -150,10 +154,10 @@ def minimise(
         WeightsError: when training diverges.
     """
     weights = {name: tensor.detach().clone() for name, tensor in params.items()}
-    leaves = {name: weights[name].requires_grad_() for name in trainable(task.module, params)}
+    leaves = {name: weights[name].requires_grad_() for name in trainable(task, params)}
     optimizer = how.optimizer(list(leaves.values()), how.lr)  # each epoch sets its own rate
     loss = math.nan
-    with mode(task.module, training=True):
+    with mode(task.module, training=True, still=task.folded):
         for epoch in range(how.epochs):
             set_lr(optimizer, min(how.lr * how.anneal(epoch / how.epochs), max_lr))
             loss = train_epoch(

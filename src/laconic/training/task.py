@@ -1,6 +1,6 @@
 """What a network is for: its module, its data, its loss. Weights come in by name; the module's own stay untouched."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
@@ -74,6 +74,9 @@ class Task:
             of the targets' shape: what importance is measured by. Known for torch's usual losses.
         seed: of the choice of what is held out.
         notes: sentences on what was decided for the caller.
+        folded: name of a batch normalization → name of the layer that it has been folded into
+            (`laconic.models.folding`). All of it but its bias is constant: it is in evaluation mode in training, too,
+            and neither its scale is trained nor a bias of the layer beside its own.
 
     Raises:
         DataError: when a part is not what it should be, or the trial fails.
@@ -95,6 +98,7 @@ class Task:
     kind: Kind | None = None
     seed: int = 0
     notes: tuple[str, ...] = ()
+    folded: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not isinstance(self.module, nn.Module):
@@ -162,6 +166,14 @@ class Task:
     def count(self, split: str) -> int:
         """Return how many batches a pass over a split has; where nothing tells, one is made to count them."""
         return self.split(split).count
+
+    @property
+    def constants(self) -> frozenset[int]:
+        """The ids of the module's parameters that are constants in training, for what they do is done elsewhere."""
+        pairs = [(self.module.get_submodule(norm), self.module.get_submodule(of)) for norm, of in self.folded.items()]
+        scales = {id(norm.weight) for norm, _ in pairs if norm.weight is not None}
+        shifts = {id(layer.bias) for norm, layer in pairs if norm.bias is not None and layer.bias is not None}
+        return frozenset(scales | shifts)
 
     def split(self, name: str) -> Batches:
         """Return the batches of a split.
@@ -278,10 +290,18 @@ def _require_names(module: nn.Module, kept: Mapping[str, str], buffers: Mapping[
 
 
 @contextmanager
-def mode(module: nn.Module, *, training: bool) -> Iterator[None]:
-    """Hold every part of ``module`` in training or evaluation mode, then give each its own mode back."""
+def mode(module: nn.Module, *, training: bool, still: Iterable[str] = ()) -> Iterator[None]:
+    """Hold every part of ``module`` in training or evaluation mode, then give each its own mode back.
+
+    Args:
+        module: whose parts they are.
+        training: in which mode.
+        still: names of parts that are in evaluation mode in any case.
+    """
     modes = {part: part.training for part in module.modules()}
     module.train(training)
+    for name in still:
+        module.get_submodule(name).eval()
     try:
         yield
     finally:

@@ -62,6 +62,7 @@ def report(
         },
         "recalibration": result.recalibration and vars(result.recalibration),
         "asked": result.asked and str(result.asked),
+        "folding": result.folding and {"folded": dict(result.folding.pairs), "unfolded": dict(result.folding.left)},
     }  # fmt: skip
     fitted = result.fitted
     if fitted:
