@@ -21,7 +21,7 @@ from laconic.lc.budgeted import buffers_told, notes_of, shared_out, within
 from laconic.lc.damage import left
 from laconic.lc.finetune import FineTuning
 from laconic.lc.learning import Training
-from laconic.lc.normalization import with_constant_norms
+from laconic.lc.normalization import with_constant_statistics
 from laconic.lc.points import budget_of, finished
 from laconic.lc.schedule import Progress
 from laconic.lc.state import LCState
@@ -144,9 +144,9 @@ def compress(
         calibration: for ``effort="calibrate"``: inputs, as a `DataLoader`, a list of batches, whatever gives batches,
             or one tensor; the task's training data unless given (`laconic.calibrate.calibration.Calibration.of`).
         samples: of these, how many are looked at, a fifth of them to judge by: 1280 unless told.
-        fold: whether calibration, or training within a budget, may fold batch normalization into the layers before it,
-            which changes no output. What is left of it is constant then, but for its bias (`laconic.lc.normalization`);
-            ``result.folding`` tells.
+        fold: whether calibration may fold batch normalization into the layers before it, and training within a budget
+            may put its statistics into its own scale and shift; neither changes an output. What is left of it takes
+            next to nothing of the file (``result.calibration``, ``result.norms``).
         meter: whether calibration measures how far the file is from R(D) under what its layers read, and why, and the
             golden rules there: ``result.meter()``, and a record of at most 1 % of the file, which `inspect` shows. Not
             with ``quality="fast"``.
@@ -197,9 +197,9 @@ def compress(
     plan = plan.on(module) if isinstance(plan, Plan) else weights_only(plan, whole.params, buffers)
     if importance is not None:
         plan = replace(plan, importance=Importance(importance) if isinstance(importance, str) else importance)
-    folding = None
+    norms = None
     if budget and effort == "train" and task is not None and fold:
-        whole, task, folding = with_constant_norms(whole, task, plan, metrics or ())
+        whole, task, norms = with_constant_statistics(whole, task, plan, metrics or ())
     metrics = plan.metrics(task, whole.params) if metrics is None and state is None else metrics
     metrics = metrics and {whole.names.get(name, name): metric for name, metric in metrics.items()}
     notes |= buffers_told(whole, buffers) if budget else {}
@@ -228,7 +228,7 @@ def compress(
     plan, whole = plan.settled(whole, metrics, alike=effort == "direct")
     if effort == "train" and task is not None:
         result = _trained(whole, plan, task, metrics, training or Training(), notes, seed, state, watch)
-        return replace(result, asked=budget, folding=folding)
+        return replace(result, asked=budget, norms=norms)
     with plan.advising():
         codes = {name: code for group in direct(whole.params, plan, metrics) for name, code in group.items()}
     codes = compact({name: codes[name] for name in whole.params})
@@ -244,7 +244,7 @@ def _trained(
     whole = replace(whole, params=typed_as(task.module, whole.params))
     _require_same_budget(plan, resume)
     with plan.advising():
-        first = resume or start(whole.params, plan, metrics, trainable(task, whole.params))
+        first = resume or start(whole.params, plan, metrics, trainable(task.module, whole.params))
     history = list[Progress]()
     for state in how.path(first, task, seed, whole.params):
         if state.tuning is None or not history:

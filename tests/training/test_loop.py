@@ -168,7 +168,7 @@ def test_frozen_parameters_and_buffers_are_not_trained():
     task = classifier()
     task.module.get_parameter("0.weight").requires_grad_(False)
     params = params_of(task.module)
-    assert trainable(task, params) == ["0.bias", "1.weight", "1.bias", "4.weight", "4.bias"]
+    assert trainable(task.module, params) == ["0.bias", "1.weight", "1.bias", "4.weight", "4.bias"]
     new, _ = minimise(task, params, Optimization(1, 0.1, weight_decay=0.1), 0)
     assert exactly(new["0.weight"], params["0.weight"])
     assert not torch.equal(new["4.weight"], params["4.weight"])

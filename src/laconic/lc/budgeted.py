@@ -63,7 +63,7 @@ def shared_out(
     rows, (tensors, only) = plan.resolve(network.params, network.names), (Arrays(network.params), network.only(buffers))
     sizes = {name: survey(name, tensors[name], "buffer" if name in only else "settled").weights for name in tensors}
     size = budget.bytes(sum(sizes.values()), int(metadata[REFERENCE_BYTES]))
-    moving = set(trainable(task, network.params))
+    moving = set(trainable(task.module, network.params))
     unnamed = [name for row in rows[len(plan.tensors) :] for name in row.names]
     lossless = isinstance(plan.rest, Lossless)
     free = [name for name in unnamed if is_float(network.params[name]) and name in moving and (lossless or sizes[name])]

@@ -50,7 +50,7 @@ class FineTuning:
     def of(cls, task: Task, codes: Mapping[str, Code]) -> "FineTuning":
         """Return codes before their first epoch."""
         apart = unshared(codes)
-        moving = set(trainable(task, apart))
+        moving = set(trainable(task.module, apart))
         freed = free_parameters({name: code for name, code in apart.items() if name in moving})
         fixed = {name: to_torch(code.decompress()) for name, code in apart.items() if name not in moving}
         return cls(task, codes, freed, beside(task.module, fixed))

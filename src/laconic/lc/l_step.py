@@ -69,5 +69,5 @@ class LearningStep:
         with mode(self.task.module, training=False):
             batches = islice(self.task.batches("train", self.seed), _LOOKED_AT)
             losses = [float(self.task.loss(self.task.outputs(weights, batch), batch)) for batch in batches]
-        leaves = {name: weights[name] for name in trainable(self.task, weights)}
+        leaves = {name: weights[name] for name in trainable(self.task.module, weights)}
         return sum(losses) / max(1, len(losses)) + float(penalty.value(leaves))

@@ -10,13 +10,14 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from laconic import interrupts
 from laconic.errors import WeightsError
 from laconic.models.params import Params
 from laconic.training.batches import Batch
+from laconic.training.clipping import clip_rows
 from laconic.training.optimization import Optimization
 from laconic.training.task import Task, mode
 
@@ -43,17 +44,13 @@ def derive_seed(*numbers: int) -> int:
     return int(words[0]) | int(words[1] & 0x7FFFFFFF) << 32
 
 
-def trainable(task: Task, names: Container[str]) -> list[str]:
+def trainable(module: nn.Module, names: Container[str]) -> list[str]:
     """Return the names that training moves: the module's parameters that require gradients, in its order.
 
-    What `Task.folded` makes constants is none of them. A tied parameter goes by whichever of them ``names`` holds.
+    A tied parameter goes by whichever of them ``names`` holds.
     """
-    named, constants = task.module.named_parameters(remove_duplicate=False), task.constants
-    return [
-        name
-        for name, parameter in named
-        if parameter.requires_grad and name in names and id(parameter) not in constants
-    ]
+    named = module.named_parameters(remove_duplicate=False)
+    return [name for name, parameter in named if parameter.requires_grad and name in names]
 
 
 def train_epoch(
@@ -64,6 +61,7 @@ def train_epoch(
     seed: int,
     penalty: Penalty | None = None,
     weight_decay: float = 0.0,
+    clip: float | None = None,
 ) -> float:
     """Pass once over the training batches and return the mean loss, without penalty and decay.
 
@@ -75,6 +73,7 @@ def train_epoch(
         seed: of the order of the batches and of dropout.
         penalty: term added to the loss.
         weight_decay: see `Optimization`.
+        clip: likewise.
 
     Raises:
         WeightsError: when the loss or a leaf is NaN or infinite: the learning rate is too large.
@@ -91,6 +90,8 @@ def train_epoch(
                 loss = task.loss(task.outputs(params_of_leaves(), batch), batch)
                 loss.backward()  # type: ignore[no-untyped-call]
                 losses.append(loss.detach())
+                if clip is not None:
+                    clip_rows(leaves.values(), clip)
                 _add_gradients(leaves, penalty, weight_decay)
                 if type(optimizer) in _READ_NO_VALUE:
                     return losses[-1]
@@ -154,14 +155,14 @@ def minimise(
         WeightsError: when training diverges.
     """
     weights = {name: tensor.detach().clone() for name, tensor in params.items()}
-    leaves = {name: weights[name].requires_grad_() for name in trainable(task, params)}
+    leaves = {name: weights[name].requires_grad_() for name in trainable(task.module, params)}
     optimizer = how.optimizer(list(leaves.values()), how.lr)  # each epoch sets its own rate
     loss = math.nan
-    with mode(task.module, training=True, still=task.folded):
+    with mode(task.module, training=True, still=task.still):
         for epoch in range(how.epochs):
             set_lr(optimizer, min(how.lr * how.anneal(epoch / how.epochs), max_lr))
             loss = train_epoch(
-                task, leaves, lambda: weights, optimizer, derive_seed(seed, epoch), penalty, how.weight_decay
+                task, leaves, lambda: weights, optimizer, derive_seed(seed, epoch), penalty, how.weight_decay, how.clip
             )
     return {name: tensor.detach() for name, tensor in weights.items()}, loss
 

@@ -74,9 +74,8 @@ class Task:
             of the targets' shape: what importance is measured by. Known for torch's usual losses.
         seed: of the choice of what is held out.
         notes: sentences on what was decided for the caller.
-        folded: name of a batch normalization → name of the layer that it has been folded into
-            (`laconic.models.folding`). All of it but its bias is constant: it is in evaluation mode in training, too,
-            and neither its scale is trained nor a bias of the layer beside its own.
+        still: names of parts that are in evaluation mode in training, too, such as batch normalizations whose
+            statistics are constants (`laconic.models.absorption`).
 
     Raises:
         DataError: when a part is not what it should be, or the trial fails.
@@ -98,7 +97,7 @@ class Task:
     kind: Kind | None = None
     seed: int = 0
     notes: tuple[str, ...] = ()
-    folded: Mapping[str, str] = field(default_factory=dict)
+    still: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.module, nn.Module):
@@ -166,14 +165,6 @@ class Task:
     def count(self, split: str) -> int:
         """Return how many batches a pass over a split has; where nothing tells, one is made to count them."""
         return self.split(split).count
-
-    @property
-    def constants(self) -> frozenset[int]:
-        """The ids of the module's parameters that are constants in training, for what they do is done elsewhere."""
-        pairs = [(self.module.get_submodule(norm), self.module.get_submodule(of)) for norm, of in self.folded.items()]
-        scales = {id(norm.weight) for norm, _ in pairs if norm.weight is not None}
-        shifts = {id(layer.bias) for norm, layer in pairs if norm.bias is not None and layer.bias is not None}
-        return frozenset(scales | shifts)
 
     def split(self, name: str) -> Batches:
         """Return the batches of a split.

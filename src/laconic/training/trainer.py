@@ -67,7 +67,7 @@ def train(task: Task, state: TrainState, how: Optimization, seed: int) -> Iterat
         WeightsError: when training diverges.
     """
     weights = {name: tensor.detach().clone() for name, tensor in state.weights.items()}
-    leaves = {name: weights[name].requires_grad_() for name in trainable(task, weights)}
+    leaves = {name: weights[name].requires_grad_() for name in trainable(task.module, weights)}
     return train_leaves(task, state, leaves, weights, lambda: weights, how, seed)
 
 
@@ -98,8 +98,9 @@ def train_leaves(
         optimizer.state[leaf].update(held)
     for epoch in range(state.epoch, how.epochs):
         set_lr(optimizer, how.lr * how.anneal(epoch / how.epochs))
-        with mode(task.module, training=True, still=task.folded):
-            loss = train_epoch(task, leaves, weights, optimizer, derive_seed(seed, epoch), None, how.weight_decay)
+        with mode(task.module, training=True, still=task.still):
+            shuffled = derive_seed(seed, epoch)
+            loss = train_epoch(task, leaves, weights, optimizer, shuffled, None, how.weight_decay, how.clip)
         momentum = {
             f"{name}/{key}": value.detach().clone()
             for name, leaf in leaves.items()

@@ -12,7 +12,7 @@ from laconic import interrupts
 from laconic.cli import options
 from laconic.cli.console import Output, in_bytes
 from laconic.cli.groups import values
-from laconic.cli.jobs.calibrating import calibrated, folds, require_calibratable
+from laconic.cli.jobs.calibrating import absorptions, calibrated, require_calibratable
 from laconic.cli.jobs.figures import Written, report
 from laconic.cli.jobs.metadata import carried
 from laconic.cli.jobs.planning import plan_of
@@ -30,7 +30,7 @@ from laconic.lc.damage import left
 from laconic.lc.finetune import FINE_TUNING
 from laconic.lc.learning import Training
 from laconic.lc.log import is_log
-from laconic.lc.normalization import with_constant_norms
+from laconic.lc.normalization import with_constant_statistics
 from laconic.models.checkpoints import checkpoint_size
 from laconic.models.params import Params, buffers_of, typed_as
 from laconic.models.ties import Untied, untied
@@ -202,13 +202,13 @@ def _by_training(
 ) -> None:  # fmt: skip
     """Compress by training, from the start or from a checkpoint on."""
     of, run = job.training, job.run
-    notes, folding = notes_of(task, notes), None
+    notes, norms = notes_of(task, notes), None
     if budget:
         buffers, plan = buffers_of(task.module), plan.keeping(job.which.lossless or [])
         notes |= buffers_told(network, buffers)
         if not job.calibrating.no_fold:
-            network, task, folding = with_constant_norms(network, task, plan)
-            say.note(*folds(folding))
+            network, task, norms = with_constant_statistics(network, task, plan)
+            say.note(*absorptions(norms))
         plan = shared_out(network, budget, plan, task, notes, buffers=buffers)
     network = replace(network, params=typed_as(task.module, network.params))
     how = Training(
@@ -226,14 +226,14 @@ def _by_training(
         **values(replace(of, log=None)),
         "--plan": "" if job.rows.plan is None else repr(plan),
     }
-    chosen |= {**values(job.budget), "--lossless": job.which.lossless, "--no-fold": folding is None} if budget else {}
+    chosen |= {**values(job.budget), "--lossless": job.which.lossless, "--no-fold": norms is None} if budget else {}
     chosen |= {"--importance": repr(plan.importance)} if plan.importance else {}
     running = Run(say, job.checkpoint, job.labels(task, chosen), resume, job.output, run.force, of.log)
     with resumable(job.output, job.checkpoint):
         metrics = _metrics(say, plan, task, network.params)
         plan, network = plan.settled(network, alike=False)
         result = running.compress(network.params, plan, task, how, notes, run.seed, metrics)
-        result = replace(result, asked=budget, folding=folding)
+        result = replace(result, asked=budget, norms=norms)
         report(say, result, Written(job.output, run.force, run.resume), task, table=job.table)
         interrupts.finish()
     cleared(job.checkpoint)  # not before all is said: who is interrupted has not seen the figures

@@ -62,7 +62,7 @@ def report(
         },
         "recalibration": result.recalibration and vars(result.recalibration),
         "asked": result.asked and str(result.asked),
-        "folding": result.folding and {"folded": dict(result.folding.pairs), "unfolded": dict(result.folding.left)},
+        "norms": result.norms and {"constant": list(result.norms.norms), "left": dict(result.norms.left)},
     }  # fmt: skip
     fitted = result.fitted
     if fitted:

@@ -107,7 +107,7 @@ class Run:
         metadata: Mapping[str, str], seed: int, metrics: Metrics | None = None,
     ) -> Result:  # fmt: skip
         """Return the result with the history of the whole run."""
-        state, history, moving = None, list[Progress](), trainable(task, params)
+        state, history, moving = None, list[Progress](), trainable(task.module, params)
         if self.resume:
             with plan.advising():
                 state, history = load_state(self.checkpoint, start(params, plan, metrics, moving), self.job)
