@@ -14,7 +14,7 @@ from laconic.training.optimization import Optimization
 def slowly(weight: torch.Tensor, gradient: torch.Tensor, share: float) -> torch.Tensor:
     """Equation 3, row by row."""
     new = gradient.clone()
-    rows = range(len(weight)) if weight.ndim > 1 else [slice(None)]
+    rows = range(len(weight)) if weight.ndim > 1 else [...]
     for row in rows:
         most = share * max(float(weight[row].square().sum() ** 0.5), 1e-3)
         length = float(gradient[row].square().sum() ** 0.5)
