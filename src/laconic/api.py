@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar, cast, overload
 
+import torch
 from torch import Tensor, nn
 
 from laconic.calibrate.calibration import SAMPLES, Calibration
@@ -26,6 +27,7 @@ from laconic.lc.points import budget_of, finished
 from laconic.lc.schedule import Progress
 from laconic.lc.state import LCState
 from laconic.lc.steps import start
+from laconic.models.absorption import Absorbed
 from laconic.models.checkpoints import checkpoint_size
 from laconic.models.params import (
     Params,
@@ -46,6 +48,7 @@ from laconic.request import (
     one_budget,
     parted,
     require_calibratable,
+    require_heeded,
     require_kinds,
     require_quality,
     resumed,
@@ -177,11 +180,8 @@ def compress(
     if effort == "calibrate":
         others = {"importance": importance, "metrics": metrics, "training": training, "watch": watch}
         require_calibratable(plan, others)
-    elif samples is not None or not (meter and tune and (fold or (budget and effort == "train"))):
-        within_it = "; fold with a budget and effort 'train', too"
-        raise PlanError(
-            f"samples and fold go with effort 'calibrate', not {effort!r}, and so does meter, or tune{within_it}"
-        )
+    else:
+        require_heeded(effort, budget, fold=fold, others=samples is None and meter and tune)
     state, folder = resumed(resume, effort)
     if training is not None and asked is None and effort == "direct":
         raise PlanError("training goes with effort 'train': a plan or a compression, and a task with training data")
@@ -197,9 +197,7 @@ def compress(
     plan = plan.on(module) if isinstance(plan, Plan) else weights_only(plan, whole.params, buffers)
     if importance is not None:
         plan = replace(plan, importance=Importance(importance) if isinstance(importance, str) else importance)
-    norms = None
-    if budget and effort == "train" and task is not None and fold:
-        whole, task, norms = with_constant_statistics(whole, task, plan, metrics or ())
+    whole, task, norms = _held(whole, task, plan, metrics, bool(budget and effort == "train" and fold))
     metrics = plan.metrics(task, whole.params) if metrics is None and state is None else metrics
     metrics = metrics and {whole.names.get(name, name): metric for name, metric in metrics.items()}
     notes |= buffers_told(whole, buffers) if budget else {}
@@ -236,6 +234,15 @@ def compress(
     return recalibrated(result, whole, task, recalibrate, seed)
 
 
+def _held(
+    whole: Untied, task: Task | None, plan: Plan, metrics: Metrics | None, asked: bool
+) -> tuple[Untied, Task | None, Absorbed | None]:
+    """Return what `with_constant_statistics` does where it is asked for; else all as it is."""
+    if task is None or not asked:
+        return whole, task, None
+    return with_constant_statistics(whole, task, plan, metrics or ())
+
+
 def _trained(
     whole: Untied, plan: Plan, task: Task, metrics: Metrics | None, how: Training, notes: Mapping[str, str], seed: int,
     resume: LCState | None, watch: Watch | None,
@@ -243,6 +250,7 @@ def _trained(
     """Return the result of training: arguments and errors are those of `compress`, the plan being settled."""
     whole = replace(whole, params=typed_as(task.module, whole.params))
     _require_same_budget(plan, resume)
+    _require_same_statistics(whole, task, resume)
     with plan.advising():
         first = resume or start(whole.params, plan, metrics, trainable(task.module, whole.params))
     history = list[Progress]()
@@ -270,6 +278,22 @@ def _require_same_budget(plan: Plan, resume: LCState | None) -> None:
     if resume and (had.size if had else None) not in (asked or {None}):
         of = f"{had.size:,} bytes" if had else "no budget"
         raise PlanError(f"the state to resume from is of {of}: ask for that, or begin anew without it")
+
+
+def _require_same_statistics(whole: Untied, task: Task, resume: LCState | None) -> None:
+    """Check that what is constant in training is the same in a state to go on from.
+
+    Raises:
+        PlanError: when it is not.
+    """
+    kinds = ("running_mean", "running_var")
+    names = [".".join(filter(None, (norm, kind))) for norm in task.still for kind in kinds]
+    firsts = {whole.names[name] for name in names if name in whole.names}
+    if resume and any(not torch.equal(resume.weights[name].cpu(), whole.params[name].cpu()) for name in firsts):
+        raise PlanError(
+            "the state to resume from is of a run whose statistics of batch normalization were trained: go on with "
+            "fold=False, or begin anew without it"
+        )
 
 
 @overload

@@ -58,6 +58,25 @@ def require_quality(quality: str, budget: Budget | None, effort: Effort) -> None
         raise PlanError(f"quality is one of {', '.join(QUALITIES)}, and {what}; not {quality!r}")
 
 
+def require_heeded(effort: Effort, budget: Budget | None, *, fold: bool, others: bool) -> None:
+    """Check that no argument of calibration goes with another effort; ``fold`` goes with training within a budget, too.
+
+    Args:
+        effort: not "calibrate".
+        budget: if there is one.
+        fold: as it was given.
+        others: whether ``samples``, ``meter`` and ``tune`` are what they are where nobody names them.
+
+    Raises:
+        PlanError: when one does.
+    """
+    if not others or not (fold or (budget and effort == "train")):
+        raise PlanError(
+            f"samples and fold go with effort 'calibrate', not {effort!r}, and so does meter, or tune; fold goes with "
+            "effort 'train' and a budget, too"
+        )
+
+
 def require_calibratable(plan: Plan | Compression, given: Mapping[str, Any]) -> None:
     """Check that nothing is asked that calibration would not heed.
 

@@ -95,7 +95,7 @@ def test_norms_with_constant_statistics_are_said_and_a_run_goes_on_as_it_was_beg
     (tmp_path / "normed_digits.py").write_text(FACTORY)
     weights, file = tmp_path / "mine.pt", tmp_path / "a.lac"
     torch.save(load_factory("normed_digits:make").module.state_dict(), weights)
-    within = ["--effort", "train", "--size", "1200", "--steps", "0", "--finetune", "0", "--task", "normed_digits:make"]
+    within = ["--effort", "train", "--size", "700", "--steps", "0", "--finetune", "0", "--task", "normed_digits:make"]
     command = ["compress", str(weights), "-o", str(file), *within, "--json"]
     assert run(command) == 0
     out, err = capsys.readouterr()

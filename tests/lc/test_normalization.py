@@ -9,6 +9,7 @@ from toys import classifier, digits, seeded_module, trained
 
 import laconic
 from laconic import AdaptiveCodebook, Plan, Training
+from laconic.errors import PlanError
 from laconic.lc.normalization import with_constant_statistics
 from laconic.models.absorption import Absorbed
 from laconic.models.data import Dataset
@@ -119,3 +120,13 @@ def test_gradients_are_clipped_where_statistics_are_constant_unless_an_l_step_sa
     assert own.within(still).l_step.clip == 0.2
     free, held = (minimise(still, one.params, Optimization(3, 3.0, clip=clip), 0)[1] for clip in (None, 0.01))
     assert held < 0.3 < free
+
+
+def test_a_state_with_statistics_that_were_trained_is_not_gone_on_from():
+    task, params = network()
+    states = []
+    how = replace(SHORT, steps=1, finetune=Optimization(0))
+    options = {"task": task, "effort": "train", "size": SIZE, "training": how}
+    laconic.compress(params, **options, fold=False, watch=states.append)
+    with pytest.raises(PlanError, match=r"statistics of batch normalization were trained: go on with fold=False"):
+        laconic.compress(params, **options, resume=states[-1])

@@ -60,14 +60,15 @@ def _chosen(subject: Subject, context: Context) -> tuple[Effort, str]:
         if holds(context.data_dir, "mnist", "train-images*"):
             return subject.full, "mnist"
         if subject.small is None:
-            needs = f"records-{subject.net} needs MNIST, for digits of 8 x 8 are too small for it"
-            raise DataError(f"{needs}: give --data-dir")
+            raise DataError(
+                f"records-{subject.net} needs MNIST, for digits of 8 x 8 are too small for it: give --data-dir"
+            )
         return subject.small, "digits"
     if context.data_dir is None:
         needs = f"records-{subject.net} needs CIFAR-10" + (f" and {subject.weights}" if subject.weights else "")
         raise DataError(f"{needs}: name the folder that holds cifar10/ by --data-dir DIR")
-    in_earnest = subject.small is None or context.train or torch.cuda.is_available()
-    return subject.full if in_earnest else subject.small or subject.full, subject.data
+    in_earnest = context.train or torch.cuda.is_available()
+    return subject.full if in_earnest or subject.small is None else subject.small, subject.data
 
 
 def _of_seed(subject: Subject, effort: Effort, name: str, seed: int, context: Context) -> list[dict[str, Any]]:
@@ -175,6 +176,7 @@ class _Seed:
         }  # fmt: skip
 
 
+_MNIST, _CIFAR = "mnist in --data-dir", "cifar10 in --data-dir"
 _ON = {"mnist": "MNIST", "cifar10": "CIFAR-10"}
 
 RECIPES = tuple(
@@ -187,13 +189,9 @@ RECIPES = tuple(
         partial(_run, subject),
     )
     for subject, needs, time in (
-        (
-            LENET300,
-            "mnist in --data-dir; runs on built-in digits without",
-            "half an hour on two cores, 5 minutes with --fast",
-        ),
-        (LENET5, "mnist in --data-dir", "three hours on two cores, half an hour with --fast"),
-        (RESNET20, "cifar10 and models/ in --data-dir; a GPU, or --train, for the full scale", "TIME"),
-        (VGG16, "cifar10 in --data-dir; a GPU, or --train, for the full scale", "TIME"),
+        (LENET300, f"{_MNIST}; runs on built-in digits without", "half an hour on two cores, 5 minutes with --fast"),
+        (LENET5, _MNIST, "three hours on two cores, half an hour with --fast"),
+        (RESNET20, f"{_CIFAR}, and {RESNET20.weights} there", "an hour on one core (--fast: half); days with a GPU"),
+        (VGG16, _CIFAR, "three hours on one core; days with a GPU, or --train"),
     )
 )

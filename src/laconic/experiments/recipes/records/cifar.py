@@ -2,8 +2,8 @@
 
 The small scale is for a processor: 10,000 images an epoch, others in each, and some 30 epochs a file, in batches so
 small that an epoch is an L step. The full scale has the schedules of Idelbayev & Carreira-Perpiñán 2020 ("Low-rank
-compression of neural nets: learning the rank of each layer", CVPR): number and length of L steps, growth of μ, and the
-training of VGG-16. μ, rates and clipping are ours at both, for their C step is another.
+compression of neural nets: learning the rank of each layer", CVPR): number and length of L steps, and the training of
+VGG-16. μ, its growth, rates and clipping are ours at both, for their C step is another.
 """
 
 from dataclasses import replace
@@ -42,7 +42,7 @@ def _vgg_reference(epochs: int) -> Optimization:
 
 _SLIDES = "Carreira-Perpiñán, Model compression as constrained optimization, slides"
 _SGD = "SGD, Nesterov momentum 0.9, rate 0.97716 an epoch of 300"
-_SMALL = _learning(25, 1, 5, mu=1e-4, growth=1.5, lr=0.03, decay=0.95)
+_SMALL = _learning(25, 1, 5, mu=2e-3, growth=1.1, lr=0.03, decay=0.97)
 
 RESNET20 = Subject(
     net="resnet20",
@@ -55,7 +55,7 @@ RESNET20 = Subject(
     ),
     aims=((35_962, 8.77), (53_944, 8.27)),
     full=Effort(
-        None, (53_944, 35_962), _learning(50, 15, 20, mu=1e-4, growth=1.25, lr=0.03, decay=0.97), 3, augment=_AUGMENTED
+        None, (53_944, 35_962), _learning(50, 15, 20, mu=3e-4, growth=1.1, lr=0.03, decay=0.97), 3, augment=_AUGMENTED
     ),
     small=Effort(None, (53_944, 35_962), _SMALL, 1, batch=25, images=10_000, augment=_AUGMENTED),
     weights="models/resnet20_cifar10.safetensors",
@@ -81,7 +81,7 @@ VGG16 = Subject(
     ),
     aims=((120_000, 7.4),),
     full=Effort(
-        _vgg_reference(300), (76_000, 120_000), _learning(60, 15, 20, mu=2e-5, growth=1.2, lr=0.03, decay=0.97), 3,
+        _vgg_reference(300), (76_000, 120_000), _learning(60, 15, 20, mu=1e-4, growth=1.1, lr=0.03, decay=0.97), 3,
         optimizer=_SGD, augment=_AUGMENTED,
     ),
     small=Effort(
