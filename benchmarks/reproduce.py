@@ -21,6 +21,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--fast", action="store_true")
+    parser.add_argument("--train", action="store_true")
     parser.add_argument("-o", "--output", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -32,6 +33,7 @@ def main() -> None:
         data_dir=options.data_dir,
         seed=options.seed,
         fast=options.fast,
+        train=options.train,
     )
     print(outcome.page)
     record.save(options.output, {**environment, **outcome.record})

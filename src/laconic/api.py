@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar, cast, overload
 
+import torch
 from torch import Tensor, nn
 
 from laconic.calibrate.calibration import SAMPLES, Calibration
@@ -21,10 +22,12 @@ from laconic.lc.budgeted import buffers_told, notes_of, shared_out, within
 from laconic.lc.damage import left
 from laconic.lc.finetune import FineTuning
 from laconic.lc.learning import Training
+from laconic.lc.normalization import with_constant_statistics
 from laconic.lc.points import budget_of, finished
 from laconic.lc.schedule import Progress
 from laconic.lc.state import LCState
 from laconic.lc.steps import start
+from laconic.models.absorption import Absorbed
 from laconic.models.checkpoints import checkpoint_size
 from laconic.models.params import (
     Params,
@@ -48,6 +51,7 @@ from laconic.request import (
     require_heeded,
     require_kinds,
     require_quality,
+    require_size_for,
     resumed,
 )
 from laconic.result import Result, recalibrated
@@ -144,7 +148,9 @@ def compress(
         calibration: for ``effort="calibrate"``: inputs, as a `DataLoader`, a list of batches, whatever gives batches,
             or one tensor; the task's training data unless given (`laconic.calibrate.calibration.Calibration.of`).
         samples: of these, how many are looked at, a fifth of them to judge by: 1280 unless told.
-        fold: whether calibration may fold batch normalization into the layers before it, which changes no output.
+        fold: whether calibration may fold batch normalization into the layers before it, and training within a budget
+            may put its statistics into its own scale and shift; neither changes an output. What is left of it takes
+            next to nothing of the file (``result.calibration``, ``result.norms``).
         meter: whether calibration measures how far the file is from R(D) under what its layers read, and why, and the
             golden rules there: ``result.meter()``, and a record of at most 1 % of the file, which `inspect` shows. Not
             with ``quality="fast"``.
@@ -175,13 +181,13 @@ def compress(
     if effort == "calibrate":
         others = {"importance": importance, "metrics": metrics, "training": training, "watch": watch}
         require_calibratable(plan, others)
-    elif samples is not None or not (fold and meter and tune):
-        raise PlanError(f"samples and fold go with effort 'calibrate', not {effort!r}, and so does meter, or tune")
+    else:
+        require_heeded(effort, budget, fold=fold, others=samples is None and meter and tune)
     state, folder = resumed(resume, effort)
     if training is not None and asked is None and effort == "direct":
         raise PlanError("training goes with effort 'train': a plan or a compression, and a task with training data")
     require_quality(quality, budget, effort)
-    require_heeded(training, budget)
+    require_size_for(training, budget)
     given = all_params_of(network) if isinstance(network, nn.Module) else dict(network)
     for name, tensor in given.items():
         require_storable(name, tensor)
@@ -193,6 +199,7 @@ def compress(
     plan = plan.on(module) if isinstance(plan, Plan) else weights_only(plan, whole.params, buffers)
     if importance is not None:
         plan = replace(plan, importance=Importance(importance) if isinstance(importance, str) else importance)
+    whole, task, norms = _held(whole, task, plan, metrics, bool(budget and effort == "train" and fold))
     metrics = plan.metrics(task, whole.params) if metrics is None and state is None else metrics
     metrics = metrics and {whole.names.get(name, name): metric for name, metric in metrics.items()}
     notes |= buffers_told(whole, buffers) if budget else {}
@@ -221,12 +228,21 @@ def compress(
     plan, whole = plan.settled(whole, metrics, alike=effort == "direct")
     if effort == "train" and task is not None:
         result = _trained(whole, plan, task, metrics, training or Training(), notes, seed, state, watch)
-        return replace(result, asked=budget)
+        return replace(result, asked=budget, norms=norms)
     with plan.advising():
         codes = {name: code for group in direct(whole.params, plan, metrics) for name, code in group.items()}
     codes = compact({name: codes[name] for name in whole.params})
     result = Result(whole.named(codes), notes, signals=left(whole, codes, module))
     return recalibrated(result, whole, task, recalibrate, seed)
+
+
+def _held(
+    whole: Untied, task: Task | None, plan: Plan, metrics: Metrics | None, asked: bool
+) -> tuple[Untied, Task | None, Absorbed | None]:
+    """Return what `with_constant_statistics` does where it is asked for; else all as it is."""
+    if task is None or not asked:
+        return whole, task, None
+    return with_constant_statistics(whole, task, plan, metrics or ())
 
 
 def _trained(
@@ -236,6 +252,7 @@ def _trained(
     """Return the result of training: arguments and errors are those of `compress`, the plan being settled."""
     whole = replace(whole, params=typed_as(task.module, whole.params))
     _require_same_budget(plan, resume)
+    _require_same_statistics(whole, task, resume)
     with plan.advising():
         moving = trainable(task.module, whole.params)
         first = resume or start(whole.params, plan, metrics, moving, how.first_mu(task))
@@ -264,6 +281,22 @@ def _require_same_budget(plan: Plan, resume: LCState | None) -> None:
     if resume and (had.size if had else None) not in (asked or {None}):
         of = f"{had.size:,} bytes" if had else "no budget"
         raise PlanError(f"the state to resume from is of {of}: ask for that, or begin anew without it")
+
+
+def _require_same_statistics(whole: Untied, task: Task, resume: LCState | None) -> None:
+    """Check that what is constant in training is the same in a state to go on from.
+
+    Raises:
+        PlanError: when it is not.
+    """
+    kinds = ("running_mean", "running_var")
+    names = [".".join(filter(None, (norm, kind))) for norm in task.still for kind in kinds]
+    firsts = {whole.names[name] for name in names if name in whole.names}
+    if resume and any(not torch.equal(resume.weights[name].cpu(), whole.params[name].cpu()) for name in firsts):
+        raise PlanError(
+            "the state to resume from is of a run whose statistics of batch normalization were trained: go on with "
+            "fold=False, or begin anew without it"
+        )
 
 
 @overload

@@ -60,7 +60,7 @@ def require_quality(quality: str, budget: Budget | None, effort: Effort) -> None
         raise PlanError(f"quality is one of {', '.join(QUALITIES)}, and {what}; not {quality!r}")
 
 
-def require_heeded(training: Training | None, budget: Budget | None) -> None:
+def require_size_for(training: Training | None, budget: Budget | None) -> None:
     """Check that what training says of a budget's tensors is of some use.
 
     Raises:
@@ -70,6 +70,25 @@ def require_heeded(training: Training | None, budget: Budget | None) -> None:
         raise PlanError(
             f"{training.parametrisation!r} is of what a budget takes: name a size, or say it in a row of the plan, "
             "such as { within_bytes = 5000, shared = 8.0 }"
+        )
+
+
+def require_heeded(effort: Effort, budget: Budget | None, *, fold: bool, others: bool) -> None:
+    """Check that no argument of calibration goes with another effort; ``fold`` goes with training within a budget, too.
+
+    Args:
+        effort: not "calibrate".
+        budget: if there is one.
+        fold: as it was given.
+        others: whether ``samples``, ``meter`` and ``tune`` are what they are where nobody names them.
+
+    Raises:
+        PlanError: when one does.
+    """
+    if not others or not (fold or (budget and effort == "train")):
+        raise PlanError(
+            f"samples and fold go with effort 'calibrate', not {effort!r}, and so does meter, or tune; fold goes with "
+            "effort 'train' and a budget, too"
         )
 
 

@@ -16,6 +16,7 @@ from laconic.insight.gap import Gap, gap
 from laconic.insight.ledger import REFERENCE_BYTES, Ledger, ledger
 from laconic.lc.recalibrate import Recalibrated, recalibrate, with_statistics
 from laconic.lc.schedule import Progress
+from laconic.models.absorption import Absorbed
 from laconic.models.params import apply_to, decompress, unwrapped
 from laconic.models.ties import Untied
 from laconic.quantize.budget import Budget, Fitted
@@ -40,6 +41,8 @@ class Result:
         recalibration: what it has come to, where it was asked for.
         calibration: what it has looked at and come to, where weights were chosen by what layers read.
         asked: the budget that training was to meet, if there was one.
+        norms: which batch normalizations had constant statistics in such training, and why each other one had not; None
+            where nobody was to look.
     """
 
     codes: Mapping[str, Code]
@@ -51,6 +54,7 @@ class Result:
     recalibration: Recalibrated | None = None
     calibration: Told | None = None
     asked: Budget | None = None
+    norms: Absorbed | None = None
 
     def __repr__(self) -> str:
         return f"Result({len(self.codes):,} tensors, {self.file_bytes:,} bytes)"

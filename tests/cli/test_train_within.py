@@ -1,8 +1,12 @@
 """`laconic compress --effort train` with a budget: a file of the size, a log of the path, and the same after a stop."""
 
 import pytest
+import torch
 
 from laconic.cli import run
+from laconic.cli.jobs.folds import folded_norms
+from laconic.cli.jobs.tasks import load_factory
+from laconic.format import container
 from laconic.lc import checkpoint
 from laconic.lc.log import read_log
 
@@ -70,3 +74,45 @@ def test_what_cannot_be_is_refused_before_anything_is_trained(net, tmp_path, cap
     assert run(["compress", str(net), "-o", str(tmp_path / "a.lac"), "--effort", "train", *options]) == 1
     assert other.read_text() == "two years of work"
     assert words in capsys.readouterr().err
+
+
+FACTORY = """
+import torch
+from torch import nn
+from laconic.models import data
+from laconic.training.task import classification
+
+def make():
+    torch.manual_seed(0)
+    norms = nn.BatchNorm2d(8), nn.BatchNorm1d(32, affine=False)
+    layers = nn.Conv2d(1, 8, 3, padding=1), norms[0], nn.ReLU(), nn.MaxPool2d(4), nn.Flatten(), norms[1]
+    return classification(nn.Sequential(*layers, nn.Linear(32, 10)), data.load("digits", None, "pixels/16"))
+"""
+
+
+def test_norms_with_constant_statistics_are_said_and_a_run_goes_on_as_it_was_begun(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "normed_digits.py").write_text(FACTORY)
+    weights, file = tmp_path / "mine.pt", tmp_path / "a.lac"
+    torch.save(load_factory("normed_digits:make").module.state_dict(), weights)
+    within = ["--effort", "train", "--size", "700", "--steps", "0", "--finetune", "0", "--task", "normed_digits:make"]
+    command = ["compress", str(weights), "-o", str(file), *within, "--json"]
+    assert run(command) == 0
+    out, err = capsys.readouterr()
+    assert "batch normalizations whose statistics are in their own scale and shift: 1\n" in err
+    assert "batch normalization left as it is: 5 (lacks weight, bias: a scale and a shift of its own" in err
+    norms = parsed(out)["norms"]
+    assert (norms["constant"], norms["left"].keys()) == (["1"], {"5"})
+    with container.open(file) as written:
+        assert folded_norms(load_factory("normed_digits:make").module.state_dict(), written) == frozenset()
+
+    def stopped(*arguments, **options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("laconic.cli.jobs.compress.report", stopped)
+        assert run([*command, "--force"]) == 130
+    assert run([*command, "--resume", "--no-fold"]) == 1
+    assert "--no-fold was False, is True" in capsys.readouterr().err
+    assert run([*command, "--force", "--no-fold"]) == 0
+    assert parsed(capsys.readouterr().out)["norms"] is None

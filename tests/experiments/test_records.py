@@ -2,21 +2,31 @@
 
 import json
 from dataclasses import replace
+from functools import partial
+from importlib import import_module
 
+import numpy as np
 import pytest
 
 from laconic.errors import DataError
-from laconic.experiments.recipes import recipe, records, reproduce
-from laconic.experiments.recipes.records import subject
+from laconic.experiments.recipes import Cache, Context, recipe, records, reproduce
+from laconic.experiments.recipes.records import cifar, mnist
 from laconic.experiments.recipes.records.page import _verdicts, page
+from laconic.lc import checkpoint
+from laconic.models import nets
+from laconic.models.checkpoints import save_checkpoint
+from laconic.models.data.cifar import read_cifar10
+from laconic.models.nets import vgg, zoo
+from laconic.models.nets.resnet import ResNet
+from laconic.models.params import params_of
 from laconic.training.optimization import Optimization, adam
 from laconic.training.task import Task
 
 TINY = replace(
-    subject.LENET300.small,
+    mnist.LENET300.small,
     reference=Optimization(2, 1e-3, optimizer=adam),
     sizes=(4_000,),
-    learning=subject._learning(1, 1e-2, 1.1, 0.98, 1),
+    learning=mnist.learning(1, 1e-2, 1.1, 0.98, 1),
     seeds=2,
 )
 
@@ -31,7 +41,7 @@ def whole(tmp_path_factory):
         return evaluate(self, params, split)
 
     with pytest.MonkeyPatch.context() as patch:
-        tiny = replace(subject.LENET300, small=TINY)
+        tiny = replace(mnist.LENET300, small=TINY)
         patch.setattr(Task, "evaluate", counting)
         outcome = replace(recipe("records-lenet300"), run=lambda context: records._run(tiny, context))
         for _ in range(2):  # the second time everything is there
@@ -64,15 +74,19 @@ def rows(*errors):
     ]
 
 
+def verdicts(subject, found):
+    return _verdicts(subject, "mnist", subject.full, found)
+
+
 def test_a_record_is_reached_by_the_mean_over_the_seeds():
     found = rows(("5000 bytes", 4_990, [1.8, 1.9, 1.85]), ("10000 bytes", 9_990, [1.6, 1.7, 1.5]))
-    assert _verdicts(subject.LENET300, found) == [
+    assert verdicts(mnist.LENET300, found) == [
         "- 5,000 bytes at 1.9 % or less: reached: 1.85 %.",
         "- 10,000 bytes at 1.6 % or less: reached: 1.60 %.",
     ]
-    assert "missed: 2.00 %" in _verdicts(subject.LENET300, rows(("5000 bytes", 5_000, [2.0])))[0]
-    assert "nothing was run" in _verdicts(subject.LENET5, rows(("9000 bytes", 9_000, [2.0])))[0]
-    shown = page(subject.LENET300, "mnist", subject.LENET300.full, found, "a.png")
+    assert "missed: 2.00 %" in verdicts(mnist.LENET300, rows(("5000 bytes", 5_000, [2.0])))[0]
+    assert "nothing was run" in verdicts(mnist.LENET5, rows(("9000 bytes", 9_000, [2.0])))[0]
+    shown = page(mnist.LENET300, "mnist", mnist.LENET300.full, found, "a.png")
     assert "1.85 ± 0.05" in shown
     assert "EPR | 8,560 | 1.9" in shown
 
@@ -80,3 +94,104 @@ def test_a_record_is_reached_by_the_mean_over_the_seeds():
 def test_a_network_that_digits_are_too_small_for_asks_for_mnist(tmp_path):
     with pytest.raises(DataError, match="records-lenet5 needs MNIST"):
         reproduce(recipe("records-lenet5"), tmp_path / "run", lambda done, text: None)
+
+
+@pytest.fixture(scope="module")
+def cifar10(tmp_path_factory):
+    """Random images in the official layout, 10 a file, and random weights for the published network.
+
+    Networks have the layers of a stage once: a file of 50 small tensors takes its time.
+    """
+    folder, source = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
+    (folder / "cifar10").mkdir()
+    for name in [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]:
+        records = source.integers(0, 256, (10, 3073), dtype=np.uint8)
+        records[:, 0] = np.arange(10)
+        (folder / "cifar10" / f"{name}.bin").write_bytes(records.tobytes())
+    (folder / "models").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(zoo, "ResNet", lambda shape, classes, blocks: ResNet(shape, classes, 1))
+        weights = params_of(nets.build("resnet20", seed=1))
+        save_checkpoint(folder / "models" / "resnet20_cifar10.safetensors", weights, {})
+        patch.setattr(import_module("laconic.models.data.load"), "read_cifar10", partial(read_cifar10, records=10))
+        patch.setattr(vgg, "_CHANNELS", ((8,), (8,), (16,), (16,), (16,)))
+        patch.setattr("laconic.lc.learning._ANSWERED", 2)
+        patch.setattr("torch.cuda.is_available", lambda: False)
+        yield folder
+
+
+def tiny(subject, size):
+    """Two steps over 20 images, and an epoch of fine-tuning."""
+    effort = subject.small
+    how = effort.learning
+    short = replace(how, steps=2, finetune=replace(how.finetune, epochs=1))
+    before = effort.reference and replace(effort.reference, epochs=1)
+    small = replace(effort, reference=before, sizes=(size,), learning=short, batch=10, images=20, validation=10)
+    return replace(recipe(f"records-{subject.net}"), run=partial(records._run, replace(subject, small=small)))
+
+
+def test_resnet20_starts_from_the_published_network_and_goes_on_where_it_was_stopped(cifar10, tmp_path, monkeypatch):
+    chosen, quiet = tiny(cifar.RESNET20, 10_000), lambda done, text: None
+    reproduce(chosen, tmp_path / "whole", quiet, data_dir=cifar10)
+    saved = []
+
+    def dying(*arguments):
+        checkpoint.save_state(*arguments)
+        saved.append(arguments[1].progress.step)
+        if len(saved) == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("laconic.experiments.recipes.records.running.save_state", dying)
+        with pytest.raises(KeyboardInterrupt):
+            reproduce(chosen, tmp_path / "run", quiet, data_dir=cifar10)
+    steps = []
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            "laconic.experiments.recipes.records.running.save_state",
+            lambda path, state, *others: steps.append(state.progress.step),
+        )
+        reproduce(chosen, tmp_path / "run", quiet, data_dir=cifar10)
+    assert steps == [1, 2, 2, 2], "from the second point on, and then fine-tuning"
+    stopped, whole = (json.loads((tmp_path / name / "result.json").read_text()) for name in ("run", "whole"))
+    for record in (stopped, whole):
+        (reference, row) = record["rows"]
+        row.pop("seconds")
+        assert "bytes" not in reference
+        assert row["bytes"] <= 10_000
+        assert row["constant norms"] == 7
+        assert record["scale"] == "small"
+    assert stopped == whole
+    assert len(list((tmp_path / "run" / "kept").glob("*"))) == 0, "no state is left over"
+    shown = (tmp_path / "run" / "report.md").read_text(encoding="utf-8")
+    assert "No record is claimed at the small scale" in shown
+    assert "the validation split too" in shown
+    assert "about no loss" in shown
+
+
+def test_vgg16_is_trained_and_compressed(cifar10, tmp_path):
+    reproduce(tiny(cifar.VGG16, 5_000), tmp_path / "run", lambda done, text: None, data_dir=cifar10)
+    record = json.loads((tmp_path / "run" / "result.json").read_text(encoding="utf-8"))
+    assert [row["label"] for row in record["rows"]] == ["uncompressed", "5000 bytes"]
+    assert record["rows"][1]["constant norms"] == 5
+    assert record["settings"]["LC"]["images an epoch"] == 20
+    assert "LilNetX | 129,000 | 7.4" in (tmp_path / "run" / "report.md").read_text(encoding="utf-8")
+
+
+def test_the_full_scale_is_for_who_asks_for_it_and_claims_are_of_that_alone(tmp_path):
+    for subject in (cifar.RESNET20, cifar.VGG16):
+        context = Context(Cache(tmp_path / subject.net, {}), tmp_path)
+        assert records._chosen(subject, replace(context, train=True)) == (subject.full, "cifar10")
+        found = rows(("small", 120_000, [7.3]))
+        assert "No record is claimed" in _verdicts(subject, "cifar10", subject.small, found)[0]
+    assert "reached: 7.30 %" in _verdicts(cifar.VGG16, "cifar10", cifar.VGG16.full, found)[0]
+
+
+def test_without_its_data_a_recipe_says_what_to_give(cifar10, tmp_path):
+    for name in ("records-resnet20", "records-vgg16"):
+        with pytest.raises(DataError, match=rf"{name} needs CIFAR-10.*--data-dir DIR"):
+            reproduce(recipe(name), tmp_path / name, lambda done, text: None)
+    (cifar10 / "models" / "resnet20_cifar10.safetensors").rename(cifar10 / "away")
+    with pytest.raises(DataError, match=r"published network .*resnet20_cifar10.safetensors, which is missing: add it"):
+        reproduce(tiny(cifar.RESNET20, 10_000), tmp_path / "run", lambda done, text: None, data_dir=cifar10)
+    (cifar10 / "away").rename(cifar10 / "models" / "resnet20_cifar10.safetensors")

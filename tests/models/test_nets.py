@@ -19,6 +19,7 @@ PARAMETERS = {
     "mlp256": 269_322,
     "conv5-fc3": 2_342_602,
     "conv7-fc1": 9_303_434,
+    "vgg16": 14_728_266,
     "resnet20": 269_722,
     "resnet32": 464_154,
     "resnet44": 658_586,
@@ -48,7 +49,7 @@ def test_shapes_that_do_not_suit():
             nets.build("lenet5", shape)
     with pytest.raises(DataError, match="takes images"):
         nets.build("resnet20", (784,))
-    for name in ("conv5-fc3", "conv7-fc1"):
+    for name in ("conv5-fc3", "conv7-fc1", "vgg16"):
         with pytest.raises(DataError, match=f"{name} takes images of 32x32"):
             nets.build(name, (3, 28, 28))
 

@@ -261,7 +261,11 @@ class Calibrating:
     ] = None
     no_fold: Annotated[
         bool,
-        typer.Option("--no-fold", help="With --effort calibrate: batch normalization is not folded into layers."),
+        typer.Option(
+            "--no-fold",
+            help="With --effort calibrate: batch normalization is not folded into layers. With train and a size: its "
+            "statistics stay as they are.",
+        ),
     ] = False
     no_meter: Annotated[
         bool,
@@ -281,7 +285,8 @@ class Subject:
     net: Annotated[
         str | None,
         typer.Option(
-            help="A reference network: lenet300, lenet300-tanh, lenet5, mlp256, conv5-fc3, conv7-fc1, resnet20 to 110."
+            help="A reference network: lenet300, lenet300-tanh, lenet5, mlp256, conv5-fc3, conv7-fc1, resnet20 to 110, "
+            "vgg16."
         ),
     ] = None
     data: Annotated[

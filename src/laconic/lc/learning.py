@@ -15,6 +15,7 @@ from laconic.lc.schedule import Adaptive, Geometric
 from laconic.lc.state import LCState
 from laconic.lc.steps import relaxed, relaxed_rows, run
 from laconic.models.params import Params
+from laconic.training.clipping import SHARE
 from laconic.training.likeness import alike
 from laconic.training.optimization import Optimization
 from laconic.training.task import Task
@@ -77,10 +78,14 @@ class Training:
         Choices that matter change by hundreds in a C step within a budget; where the weights do not follow, the next
         one changes them back, and multipliers grow. With 12 batches an L step that is what LeNet-300-100 does on the
         1,437 digits of scikit-learn, with 400 it is not.
+
+        Where parts of the network are held still (`Task.still`), gradients are clipped (`laconic.training.clipping`),
+        unless the L step says how.
         """
         batches = max(1, self.l_step.epochs * task.count("train"))
         epochs = self.l_step.epochs * math.ceil(_ANSWERED / batches)
-        return replace(self, l_step=replace(self.l_step, epochs=epochs))
+        clip = SHARE if task.still and self.l_step.clip is None else self.l_step.clip
+        return replace(self, l_step=replace(self.l_step, epochs=epochs, clip=clip))
 
     def schedule(self, task: Task, *, within: bool = False) -> Adaptive | Geometric:
         """Return the schedule of μ; with ``mu`` not given, it goes by the number of training batches.

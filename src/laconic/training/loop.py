@@ -17,6 +17,7 @@ from laconic import interrupts
 from laconic.errors import WeightsError
 from laconic.models.params import Params
 from laconic.training.batches import Batch
+from laconic.training.clipping import clip_rows
 from laconic.training.optimization import Optimization
 from laconic.training.task import Task, mode
 
@@ -60,6 +61,7 @@ def train_epoch(
     seed: int,
     penalty: Penalty | None = None,
     weight_decay: float = 0.0,
+    clip: float | None = None,
 ) -> float:
     """Pass once over the training batches and return the mean loss, without penalty and decay.
 
@@ -71,6 +73,7 @@ def train_epoch(
         seed: of the order of the batches and of dropout.
         penalty: term added to the loss.
         weight_decay: see `Optimization`.
+        clip: likewise.
 
     Raises:
         WeightsError: when the loss or a leaf is NaN or infinite: the learning rate is too large.
@@ -87,6 +90,8 @@ def train_epoch(
                 loss = task.loss(task.outputs(params_of_leaves(), batch), batch)
                 loss.backward()  # type: ignore[no-untyped-call]
                 losses.append(loss.detach())
+                if clip is not None:
+                    clip_rows(leaves.values(), clip)
                 _add_gradients(leaves, penalty, weight_decay)
                 if type(optimizer) in _READ_NO_VALUE:
                     return losses[-1]
@@ -153,11 +158,11 @@ def minimise(
     leaves = {name: weights[name].requires_grad_() for name in trainable(task.module, params)}
     optimizer = how.optimizer(list(leaves.values()), how.lr)  # each epoch sets its own rate
     loss = math.nan
-    with mode(task.module, training=True):
+    with mode(task.module, training=True, still=task.still):
         for epoch in range(how.epochs):
             set_lr(optimizer, min(how.lr * how.anneal(epoch / how.epochs), max_lr))
             loss = train_epoch(
-                task, leaves, lambda: weights, optimizer, derive_seed(seed, epoch), penalty, how.weight_decay
+                task, leaves, lambda: weights, optimizer, derive_seed(seed, epoch), penalty, how.weight_decay, how.clip
             )
     return {name: tensor.detach() for name, tensor in weights.items()}, loss
 

@@ -46,6 +46,8 @@ class Optimization:
         anneal: factor of the learning rate as a function of the share of epochs done.
         weight_decay: α of an added `(α/2)‖w‖²` on the leaves with two or more axes.
         optimizer: makes the optimizer; one that needs a closure, such as L-BFGS, is as good.
+        clip: longest gradient of the loss for a row of a weight, as a share of the row's length
+            (`laconic.training.clipping`); None for no limit.
     """
 
     epochs: int = 1
@@ -53,7 +55,10 @@ class Optimization:
     anneal: Callable[[float], float] = constant
     weight_decay: float = 0.0
     optimizer: MakeOptimizer = nesterov
+    clip: float | None = None
 
     def __post_init__(self) -> None:
         if self.epochs < 0 or not (math.isfinite(self.lr) and self.lr > 0) or self.weight_decay < 0:
             raise PlanError(f"epochs and weight decay must not be negative, and lr must be above 0: {self}")
+        if self.clip is not None and not self.clip > 0:
+            raise PlanError(f"clip is a share of a row's length above 0, or None, not {self.clip}")

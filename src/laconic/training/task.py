@@ -1,6 +1,6 @@
 """What a network is for: its module, its data, its loss. Weights come in by name; the module's own stay untouched."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
@@ -74,6 +74,8 @@ class Task:
             of the targets' shape: what importance is measured by. Known for torch's usual losses.
         seed: of the choice of what is held out.
         notes: sentences on what was decided for the caller.
+        still: names of parts that are in evaluation mode in training, too, such as batch normalizations whose
+            statistics are constants (`laconic.models.absorption`).
 
     Raises:
         DataError: when a part is not what it should be, or the trial fails.
@@ -95,6 +97,7 @@ class Task:
     kind: Kind | None = None
     seed: int = 0
     notes: tuple[str, ...] = ()
+    still: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.module, nn.Module):
@@ -278,10 +281,18 @@ def _require_names(module: nn.Module, kept: Mapping[str, str], buffers: Mapping[
 
 
 @contextmanager
-def mode(module: nn.Module, *, training: bool) -> Iterator[None]:
-    """Hold every part of ``module`` in training or evaluation mode, then give each its own mode back."""
+def mode(module: nn.Module, *, training: bool, still: Iterable[str] = ()) -> Iterator[None]:
+    """Hold every part of ``module`` in training or evaluation mode, then give each its own mode back.
+
+    Args:
+        module: whose parts they are.
+        training: in which mode.
+        still: names of parts that are in evaluation mode in any case.
+    """
     modes = {part: part.training for part in module.modules()}
     module.train(training)
+    for name in still:
+        module.get_submodule(name).eval()
     try:
         yield
     finally:

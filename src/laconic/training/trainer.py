@@ -98,8 +98,9 @@ def train_leaves(
         optimizer.state[leaf].update(held)
     for epoch in range(state.epoch, how.epochs):
         set_lr(optimizer, how.lr * how.anneal(epoch / how.epochs))
-        with mode(task.module, training=True):
-            loss = train_epoch(task, leaves, weights, optimizer, derive_seed(seed, epoch), None, how.weight_decay)
+        with mode(task.module, training=True, still=task.still):
+            shuffled = derive_seed(seed, epoch)
+            loss = train_epoch(task, leaves, weights, optimizer, shuffled, None, how.weight_decay, how.clip)
         momentum = {
             f"{name}/{key}": value.detach().clone()
             for name, leaf in leaves.items()

@@ -15,6 +15,8 @@ from laconic.cli.groups import values
 from laconic.errors import PlanError, listed
 from laconic.insight.ledger import REFERENCE_BYTES
 from laconic.lc.budgeted import buffers_told
+from laconic.models.absorption import Absorbed
+from laconic.models.folding import Folding
 from laconic.models.params import buffers_of
 from laconic.models.ties import Untied
 from laconic.plans.plan import Plan
@@ -147,10 +149,27 @@ def _said(ready: Ready) -> Iterator[str]:
     yield from ready.notes
     for why, names in _by_reason(ready.alone):
         yield f"rounded by what they are, not by what they read: {listed(names)} ({why})"
-    if ready.folding.pairs:
-        yield f"batch normalizations folded into the layer before them: {len(ready.folding.pairs)}"
-    for why, names in _by_reason(ready.folding.left):
-        yield f"batch normalization left as it is: {listed(names)} ({why})"
+    yield from folds(ready.folding)
+
+
+def folds(folding: Folding) -> Iterator[str]:
+    """Yield what there is to say of the normalizations that are folded, and of the others."""
+    if folding.pairs:
+        yield f"batch normalizations folded into the layer before them: {len(folding.pairs)}"
+    yield from _left(folding.left)
+
+
+def absorptions(norms: Absorbed) -> Iterator[str]:
+    """Yield what there is to say of the normalizations whose statistics are constants, and of the others."""
+    if norms.norms:
+        yield f"batch normalizations whose statistics are in their own scale and shift: {len(norms.norms)}"
+    yield from _left(norms.left)
+
+
+def _left(why: Mapping[str, str]) -> Iterator[str]:
+    """Yield the normalizations that stay as they are, by the reason."""
+    for reason, names in _by_reason(why):
+        yield f"batch normalization left as it is: {listed(names)} ({reason})"
 
 
 def _by_reason(why: Mapping[str, str]) -> Iterator[tuple[str, list[str]]]:

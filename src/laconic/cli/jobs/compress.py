@@ -12,7 +12,7 @@ from laconic import interrupts
 from laconic.cli import options
 from laconic.cli.console import Output, in_bytes
 from laconic.cli.groups import values
-from laconic.cli.jobs.calibrating import calibrated, require_calibratable
+from laconic.cli.jobs.calibrating import absorptions, calibrated, require_calibratable
 from laconic.cli.jobs.figures import Written, report
 from laconic.cli.jobs.metadata import carried
 from laconic.cli.jobs.planning import plan_of
@@ -30,6 +30,7 @@ from laconic.lc.damage import left
 from laconic.lc.finetune import FINE_TUNING
 from laconic.lc.learning import Training
 from laconic.lc.log import is_log
+from laconic.lc.normalization import with_constant_statistics
 from laconic.models.checkpoints import checkpoint_size
 from laconic.models.params import Params, buffers_of, typed_as
 from laconic.models.ties import Untied, untied
@@ -148,7 +149,11 @@ def _require_fitting(job: Job) -> None:
         raise PlanError(f"{', '.join(idle)}: only --effort train takes this")
     if calibrate:
         require_calibratable(job.rows, job.matters, job.budget.snr, job.recalibrate)
-    elif named := [option for option, value in values(job.calibrating).items() if value]:
+        return
+    named = [option for option, value in values(job.calibrating).items() if value]
+    if train and any(limit is not None for limit in (job.budget.size, job.budget.bits, job.budget.ratio)):
+        named = [option for option in named if option != "--no-fold"]
+    if named:
         raise PlanError(f"{', '.join(named)}: only --effort calibrate takes this")
 
 
@@ -197,11 +202,14 @@ def _by_training(
 ) -> None:  # fmt: skip
     """Compress by training, from the start or from a checkpoint on."""
     of, run = job.training, job.run
-    notes = notes_of(task, notes)
+    notes, norms = notes_of(task, notes), None
     if budget:
-        buffers = buffers_of(task.module)
+        buffers, plan = buffers_of(task.module), plan.keeping(job.which.lossless or [])
         notes |= buffers_told(network, buffers)
-        plan = shared_out(network, budget, plan.keeping(job.which.lossless or []), task, notes, buffers=buffers)
+        if not job.calibrating.no_fold:
+            network, task, norms = with_constant_statistics(network, task, plan)
+            say.note(*absorptions(norms))
+        plan = shared_out(network, budget, plan, task, notes, buffers=buffers)
     network = replace(network, params=typed_as(task.module, network.params))
     how = Training(
         of.method.value, of.steps, Optimization(of.epochs, of.lr, weight_decay=of.weight_decay), of.lr_decay, mu=of.mu,
@@ -218,13 +226,14 @@ def _by_training(
         **values(replace(of, log=None)),
         "--plan": "" if job.rows.plan is None else repr(plan),
     }
-    chosen |= {**values(job.budget), "--lossless": job.which.lossless} if budget else {}
+    chosen |= {**values(job.budget), "--lossless": job.which.lossless, "--no-fold": norms is None} if budget else {}
     chosen |= {"--importance": repr(plan.importance)} if plan.importance else {}
     running = Run(say, job.checkpoint, job.labels(task, chosen), resume, job.output, run.force, of.log)
     with resumable(job.output, job.checkpoint):
         metrics = _metrics(say, plan, task, network.params)
         plan, network = plan.settled(network, alike=False)
-        result = replace(running.compress(network.params, plan, task, how, notes, run.seed, metrics), asked=budget)
+        result = running.compress(network.params, plan, task, how, notes, run.seed, metrics)
+        result = replace(result, asked=budget, norms=norms)
         report(say, result, Written(job.output, run.force, run.resume), task, table=job.table)
         interrupts.finish()
     cleared(job.checkpoint)  # not before all is said: who is interrupted has not seen the figures

@@ -62,6 +62,7 @@ def report(
         },
         "recalibration": result.recalibration and vars(result.recalibration),
         "asked": result.asked and str(result.asked),
+        "norms": result.norms and {"constant": list(result.norms.norms), "left": dict(result.norms.left)},
     }  # fmt: skip
     fitted = result.fitted
     if fitted:

@@ -20,13 +20,21 @@ _VARIANCE = "running_var"
 
 
 def folded_norms(params: Params, file: Mapping[str, Any]) -> frozenset[str]:
-    """Return the names of the normalizations whose variances are one constant in ``file``, and others in ``params``."""
+    """Return the names of the normalizations whose variances are one constant in ``file``, and others in ``params``.
+
+    Those with a scale that is not 1 are none of them: their statistics are in scale and shift, and no layer has changed
+    (`laconic.models.absorption`).
+    """
     norms = set[str]()
     for name in params:
         norm, _, kind = name.rpartition(".")
         if kind == _VARIANCE and name in file:
-            variances = np.asarray(file[name])
-            if variances.size and (variances == variances[0]).all() and (variances != to_numpy(params[name])).any():
+            variances, scale = (
+                np.asarray(file[name]),
+                np.asarray(file.get(name.removesuffix(_VARIANCE) + "weight", 1.0)),
+            )
+            constant = variances.size and (variances == variances[0]).all() and (scale == 1).all()
+            if constant and (variances != to_numpy(params[name])).any():
                 norms.add(norm)
     return frozenset(norms)
 

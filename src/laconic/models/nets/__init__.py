@@ -4,11 +4,13 @@ from laconic.models.nets.identity import check_identity, identity, preprocessing
 from laconic.models.nets.lenet import LeNet5, LeNet300
 from laconic.models.nets.mlp import MLP256
 from laconic.models.nets.resnet import ResNet
+from laconic.models.nets.vgg import VGG16
 from laconic.models.nets.zoo import NETS, Net, build
 
 __all__ = [
     "MLP256",
     "NETS",
+    "VGG16",
     "LeNet5",
     "LeNet300",
     "Net",

@@ -16,8 +16,9 @@ from laconic.experiments.recipes.gao2019.experiment import holds
 from laconic.experiments.recipes.parametrisations.page import curve, page
 from laconic.experiments.recipes.parametrisations.variants import Setting, settings_of
 from laconic.experiments.recipes.recipe import Context, Outcome, Recipe
+from laconic.experiments.recipes.records.mnist import LENET5, LENET300
 from laconic.experiments.recipes.records.network import prepared
-from laconic.experiments.recipes.records.subject import LENET5, LENET300, Effort, Subject
+from laconic.experiments.recipes.records.subject import Effort, Subject
 from laconic.format import container
 from laconic.format.codes import Code
 from laconic.insight.ledger import REFERENCE_BYTES
@@ -94,7 +95,7 @@ def _run(names: Sequence[str], context: Context) -> Outcome:
         trial, part = TRIALS[name], context.part(number / len(wanted), (number + 1) / len(wanted))
         effort = trial.effort(there, context.fast)
         key = f"seed {context.seed}/{name}"
-        task, params = prepared(trial.subject, data, effort.reference, context.seed, key, part.part(0.0, 0.05))
+        task, params = prepared(trial.subject, data, effort, context.seed, key, part.part(0.0, 0.05))
         network = _Network(task, params, effort, context.seed, part.part(0.05, 1.0))
         settings = settings_of(name, trial.maps[0 if there else 1])
         rows = network.rows(settings)

@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from laconic.experiments.recipes.records.subject import Effort, Subject
+from laconic.experiments.recipes.records.subject import Effort, Published, Subject
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -21,25 +21,42 @@ def page(subject: Subject, name: str, effort: Effort, rows: Rows, figure: str) -
         rows: of all seeds.
         figure: name of its file.
     """
-    learning = effort.record()["LC"]
-    settings = ", ".join(f"{key} {value}" for key, value in learning.items())
+    settings = effort.record()
     lines = [
         f"# The smallest files of {subject.net}", "",
-        f"On {name}. Reference: {effort.reference.epochs} epochs of Adam. Settings, and the point of each path that",
-        "comes out, are chosen on training images that are held out. Test images are read once a row. Bytes are those",
-        "of the file, with everything in it.", "",
-        f"LC within a size: {settings}.", "", f"![error against bytes]({figure})", "",
+        f"On {name}{_scale(subject, name, effort)}. Settings, and the point of each path that comes out, are chosen on",
+        "training images that are held out. Test images are read once a row. Bytes are those of the file, with",
+        "everything in it.", "", *([subject.note, ""] if subject.note else []),
+        f"Reference: {_listed(settings['reference'] or {'published': subject.weights})}.", "",
+        f"LC within a size: {_listed(settings['LC'])}.", "", f"![error against bytes]({figure})", "",
         "| file | bytes | validation error, % | test error, % | by seed |", "|---|---:|---:|---:|---|",
         *(_line(label, [row for row in rows if row["label"] == label]) for label in _labels(rows)),
         "", "| published | bytes | test error, % | source |", "|---|---:|---:|---|",
-        *(f"| {one.name} | {one.size:,} | {one.error:g} | {one.source} |" for one in subject.published),
-        *(["", *_verdicts(subject, rows)] if name == "mnist" else ["", "Published points are of MNIST, not of these."]),
+        *(f"| {one.name} | {one.size:,} | {_figure(one)} | {one.source} |" for one in subject.published),
+        "", *_verdicts(subject, name, effort, rows),
     ]  # fmt: skip
     return "\n".join(lines) + "\n"
 
 
+def _scale(subject: Subject, name: str, effort: Effort) -> str:
+    """Return the scale in words; that of MNIST tells by the name of the data."""
+    if name != subject.data or subject.data == "mnist":
+        return ""
+    return ", full scale" if effort is subject.full else ", small scale"
+
+
+def _listed(settings: Mapping[str, Any]) -> str:
+    """Return settings in a line."""
+    return ", ".join(f"{key} {value}" for key, value in settings.items())
+
+
+def _figure(one: Published) -> str:
+    """Return the error of a published point, or what is said of it."""
+    return one.said if one.error is None else f"{one.error:g}"
+
+
 def curve(subject: Subject, name: str, rows: Rows) -> Figure:
-    """Return error against bytes: every seed as a dot, the means as a line, and what is published on MNIST."""
+    """Return error against bytes: every seed as a dot, the means as a line, and what is published on these data."""
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
     files = [row for row in rows if "bytes" in row]
@@ -52,17 +69,24 @@ def curve(subject: Subject, name: str, rows: Rows) -> Figure:
     axes.plot([size for size, _ in points], [error for _, error in points], "o-", color="tab:blue", label="laconic")
     reference = [_error(row) for row in rows if row["label"] == "uncompressed"]
     axes.axhline(fmean(reference), color="grey", ls="--", lw=1, label="reference")
-    if name == "mnist":
+    if name == subject.data:
         for mark, one in zip("s^Dv*P", subject.published, strict=False):
-            axes.plot([one.size], [one.error], mark, color="tab:red", label=f"{one.name}, {one.size:,} B")
+            if one.error is None:
+                axes.axvline(one.size, color="tab:red", ls=":", lw=1, label=f"{one.name}: {one.said}")
+            else:
+                axes.plot([one.size], [one.error], mark, color="tab:red", label=f"{one.name}, {one.size:,} B")
     axes.set(xscale="log", xlabel="bytes of the file", ylabel="test error, %", title=f"{subject.net}, {name}")
     axes.grid(visible=True, which="both", lw=0.3)
     axes.legend(fontsize="small")
     return figure
 
 
-def _verdicts(subject: Subject, rows: Rows) -> list[str]:
-    """Return what became of each aim: whether the mean over the seeds is there."""
+def _verdicts(subject: Subject, name: str, effort: Effort, rows: Rows) -> list[str]:
+    """Return what became of each aim: whether the mean over the seeds is there, where this was run in earnest."""
+    if name != subject.data:
+        return [f"Published points are of {subject.data.upper()}, not of these."]
+    if effort is not subject.full:
+        return ["No record is claimed at the small scale: it shows that all of it runs, and about where it leads."]
     lines = []
     for size, error in subject.aims:
         own = [row for row in rows if row.get("bytes", size + 1) <= size]

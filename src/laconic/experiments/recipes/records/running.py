@@ -1,0 +1,72 @@
+"""One file within a size, so that an interrupt costs one step at most."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from torch import Tensor
+
+from laconic.api import compress
+from laconic.experiments.recipes.records.subject import Effort
+from laconic.insight.ledger import REFERENCE_BYTES
+from laconic.lc.budgeted import buffers_told, notes_of, shared_out
+from laconic.lc.checkpoint import load_state, save_state
+from laconic.lc.normalization import with_constant_statistics
+from laconic.lc.schedule import Progress
+from laconic.lc.state import LCState
+from laconic.lc.steps import start
+from laconic.models.checkpoints import checkpoint_size
+from laconic.models.params import buffers_of, typed_as
+from laconic.models.ties import untied
+from laconic.plans.plan import Plan
+from laconic.quantize.budget import Budget
+from laconic.result import Result
+from laconic.training.loop import trainable
+from laconic.training.task import Task
+
+
+def resumed_within(
+    size: int, params: Mapping[str, Tensor], task: Task, effort: Effort, seed: int, checkpoint: Path,
+    watch: Callable[[LCState], None],
+) -> Result:  # fmt: skip
+    """Return what `laconic.compress(params, size=size, task=task, effort="train", ...)` does, from where it stands.
+
+    Args:
+        size: of the file, in bytes.
+        params: the reference network.
+        task: what it is trained and judged by.
+        effort: the settings, which must be the same when a run goes on.
+        seed: of batches.
+        checkpoint: the state is kept here after each step; it is for the caller to remove.
+        watch: told of every state.
+
+    Raises:
+        PlanError: for a size that cannot be met.
+        DataError: when the state that is there is one of other settings.
+    """
+    whole, buffers = untied(params, task.module), buffers_of(task.module)
+    notes = notes_of(task, {REFERENCE_BYTES: str(checkpoint_size(whole.params))})
+    notes |= buffers_told(whole, buffers)
+    whole, task, norms = with_constant_statistics(whole, task, Plan({}))
+    budget = Budget(size=size)
+    plan, how = shared_out(whole, budget, Plan({}), task, notes, buffers=buffers), effort.learning.within(task)
+    whole, moving = replace(whole, params=typed_as(task.module, whole.params)), trainable(task.module, whole.params)
+    job = {"size": str(size), "seed": str(seed), "settings": json.dumps(effort.record())}
+    state, past = None, list[Progress]()
+    if checkpoint.exists():
+        first = start(whole.params, plan, moving=moving, mu=how.first_mu(task))
+        state, (*past, _) = load_state(checkpoint, first, job)
+    new = list[Progress]()
+
+    def keeping(reached: LCState) -> None:
+        if reached.tuning is None or not new:
+            new.append(reached.progress)
+        save_state(checkpoint, reached, job, [*past, *new])
+        watch(reached)
+
+    result = compress(
+        whole.params, plan, task, "train",
+        training=how, metadata=notes, seed=seed, resume=state, watch=keeping,
+    )  # fmt: skip
+    return replace(result, history=(*past, *new), asked=budget, norms=norms)
