@@ -214,12 +214,15 @@ def test_the_bar_goes_from_pass_to_pass_and_never_past_the_end():
 
 def test_what_tuning_has_come_to_is_said_and_it_can_be_left_out(call, net, tmp_path):
     asked = ["compress", net, "--effort", "calibrate", "--samples", "640", "--data", "digits", "--bits"]
-    said = " ".join(call(*asked, "1.5", "-o", tmp_path / "a.lac").split())
-    told = parsed(call(*asked, "1.5", "-o", tmp_path / "b.lac", "--json"))["calibration"]
+    for rate in ("1.5", "1.2", "1.8", "1"):  # at any one of them tuning may not help, by rounding of this machine
+        told = parsed(call(*asked, rate, "-o", tmp_path / f"{rate}.lac", "--json"))["calibration"]
+        if told["tuned"] is not None:
+            break
+    said = " ".join(call(*asked, rate, "-o", tmp_path / "a.lac").split())
     before, after = told["tuned"]
     assert f"tuning: KL {before:.4g} -> {after:.4g} on 128 held-out samples" in said
     assert after == told["distance"] < before
-    told = parsed(call(*asked, "1.5", "-o", tmp_path / "c.lac", "--json", "--no-tune"))["calibration"]
+    told = parsed(call(*asked, rate, "-o", tmp_path / "c.lac", "--json", "--no-tune"))["calibration"]
     assert told["tuned"] is None
     assert told["distance"] == before
     assert told["seconds"].keys() == {"statistics", "weights", "meter"}
