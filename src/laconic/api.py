@@ -17,13 +17,14 @@ from laconic.format import container
 from laconic.format.compact import compact
 from laconic.insight.ledger import REFERENCE_BYTES
 from laconic.lc.baselines import direct
+from laconic.lc.bounds import Bound
 from laconic.lc.budgeted import buffers_told, notes_of, shared_out, within
 from laconic.lc.damage import left
 from laconic.lc.finetune import FineTuning
 from laconic.lc.learning import Training
-from laconic.lc.points import budget_of, finished
+from laconic.lc.points import finished
 from laconic.lc.schedule import Progress
-from laconic.lc.state import LCState
+from laconic.lc.state import LCState, budget_of
 from laconic.lc.steps import start
 from laconic.models.checkpoints import checkpoint_size
 from laconic.models.params import (
@@ -108,16 +109,17 @@ def compress(
         task: loss and training data; ``effort="train"`` needs both.
         effort: "direct" projects the weights once (seconds); "calibrate" meets a budget by what layers read in some
             inputs, without labels (minutes); "train" runs the LC algorithm, of which with a budget (a size, bits or a
-            ratio) every C step is a file within it. What the arguments allow, without:
-            "calibrate" where there is a ``calibration``, "train" for a plan or a compression and a task with training
-            data, and "direct" else.
+            ratio) every C step is a file within it; for a drop or a KL there is a path for each of several sizes. What
+            the arguments allow, without: "calibrate" where there is a ``calibration``, "train" for a plan or a
+            compression and a task with training data, and "direct" else.
         bits: a budget by its own name: ``bits=3`` is ``budget=Budget(bits=3)``.
         size: in bytes, likewise.
         ratio: of the uncompressed file to this one, likewise.
         snr: in dB, likewise.
-        kl: KL(original ‖ compressed) in nats a row of logits on calibration samples that are held out, likewise; for
-            ``effort="calibrate"``: the smallest file that was found within it.
+        kl: KL(original ‖ compressed) in nats a row of logits, likewise: the smallest file that was found within it; for
+            ``effort="calibrate"`` on calibration samples that are held out, for "train" on the task's validation split.
         drop: points by which the task's error on its validation split may grow, likewise, one standard error included.
+            By training it takes some eight paths, each of a third of the steps.
         budget: beside a `Plan`: its rows take their bytes first, and all other weights share what remains. What is no
             weight gets ``rest``.
         lossless: with a budget: patterns of tensors that stay as they are, such as ``["*.mask", "head.*"]``.
@@ -216,10 +218,10 @@ def compress(
     if budget and task is not None:
         plan = shared_out(whole, budget, plan, task, notes, buffers=buffers)
         training = (training or Training()).within(task)
+        training = training.of_sizes() if budget.is_of_outputs else training
     plan, whole = plan.settled(whole, metrics, alike=effort == "direct")
     if effort == "train" and task is not None:
-        result = _trained(whole, plan, task, metrics, training or Training(), notes, seed, state, watch)
-        return replace(result, asked=budget)
+        return trained(whole, plan, task, budget, metrics, training or Training(), notes, seed, state, watch)
     with plan.advising():
         codes = {name: code for group in direct(whole.params, plan, metrics) for name, code in group.items()}
     codes = compact({name: codes[name] for name in whole.params})
@@ -227,40 +229,52 @@ def compress(
     return recalibrated(result, whole, task, recalibrate, seed)
 
 
-def _trained(
-    whole: Untied, plan: Plan, task: Task, metrics: Metrics | None, how: Training, notes: Mapping[str, str], seed: int,
-    resume: LCState | None, watch: Watch | None,
+def trained(
+    whole: Untied, plan: Plan, task: Task, budget: Budget | None, metrics: Metrics | None, how: Training,
+    notes: Mapping[str, str], seed: int, resume: LCState | None, watch: Watch | None,
 ) -> Result:  # fmt: skip
-    """Return the result of training: arguments and errors are those of `compress`, the plan being settled."""
+    """Return the result of training.
+
+    Arguments and errors are those of `compress`; the plan is settled, has the row of the budget, if there is one
+    (`laconic.lc.budgeted.shared_out`), and ``how`` is as long as that asks for.
+    """
     whole = replace(whole, params=typed_as(task.module, whole.params))
-    _require_same_budget(plan, resume)
+    _require_same_budget(plan, budget, resume)
     with plan.advising():
         first = resume or start(whole.params, plan, metrics, trainable(task.module, whole.params))
     history = list[Progress]()
-    for state in how.path(first, task, seed, whole.params):
+    for state in how.path(first, task, seed, whole.params, budget):
         if state.tuning is None or not history:
             history.append(state.progress)
         if watch is not None:
             watch(state)
     assert state.tuning is not None, "the path ends with fine-tuning"
-    codes = finished(state, FineTuning.of(task, state.chosen).tuned(state.tuning), task)
+    tuned, judge = FineTuning.of(task, state.chosen).tuned(state.tuning), None
+    if budget and budget.is_of_outputs:
+        judge = Bound.of(task, whole.params, budget)
+    codes, reached = finished(state, tuned, task, judge)
+    quality = reached and replace(reached, files=state.progress.step + 1)
     kept = left(whole, codes, task.module, moved=True)
-    return Result(whole.named(codes), notes, tuple(history), fixed=tuple(state.fixed), signals=kept)
+    fixed = tuple(state.fixed)
+    return Result(whole.named(codes), notes, tuple(history), fixed=fixed, signals=kept, asked=budget, quality=quality)
 
 
-def _require_same_budget(plan: Plan, resume: LCState | None) -> None:
+def _require_same_budget(plan: Plan, budget: Budget | None, resume: LCState | None) -> None:
     """Check that a state to go on from is of the budget that is asked now.
 
     Raises:
         PlanError: when it is of another.
     """
-    asked: set[int | None] = {
-        row.of.size for row in plan.tensors.values() if isinstance(row, Joint) and isinstance(row.of, WithinBytes)
-    }
-    had = budget_of(resume) if resume else None
-    if resume and (had.size if had else None) not in (asked or {None}):
-        of = f"{had.size:,} bytes" if had else "no budget"
-        raise PlanError(f"the state to resume from is of {of}: ask for that, or begin anew without it")
+    if resume is None:
+        return
+    sizes = [row.of.size for row in plan.tensors.values() if isinstance(row, Joint) and isinstance(row.of, WithinBytes)]
+    asked = [str(budget)] if budget and budget.is_of_outputs else [f"{size:,} bytes" for size in sizes] or ["no budget"]
+    within, reached = budget_of(resume), resume.best and resume.best.quality
+    had = f"{within.size:,} bytes" if within else "no budget"
+    if reached:
+        had = str(Budget(drop=reached.bound) if reached.measure == "drop" else Budget(kl=reached.bound))
+    if had not in asked:
+        raise PlanError(f"the state to resume from is of {had}: ask for that, or begin anew without it")
 
 
 @overload

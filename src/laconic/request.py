@@ -107,7 +107,7 @@ def effort_of(
     can_train = task is not None and task.train is not None
     if effort is None:
         effort = "train" if can_train and not budget and not recalibrate else "direct"
-    if budget and effort != "calibrate":
+    if budget and effort == "direct":
         budget.require_of_weights()
     if effort == "calibrate":
         if not budget:

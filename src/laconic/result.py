@@ -8,6 +8,7 @@ from typing import Any, final
 
 from torch import Tensor, nn
 
+from laconic.calibrate.quality import Quality
 from laconic.calibrate.told import Told
 from laconic.format import container
 from laconic.format.codes import Code
@@ -40,6 +41,7 @@ class Result:
         recalibration: what it has come to, where it was asked for.
         calibration: what it has looked at and come to, where weights were chosen by what layers read.
         asked: the budget that training was to meet, if there was one.
+        quality: what training has reached of the drop or the KL that was asked, if one was.
     """
 
     codes: Mapping[str, Code]
@@ -51,6 +53,7 @@ class Result:
     recalibration: Recalibrated | None = None
     calibration: Told | None = None
     asked: Budget | None = None
+    quality: Quality | None = None
 
     def __repr__(self) -> str:
         return f"Result({len(self.codes):,} tensors, {self.file_bytes:,} bytes)"

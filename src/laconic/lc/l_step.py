@@ -35,7 +35,7 @@ class LearningStep:
     Args:
         task: gives loss and batches.
         how: epochs, learning rate at step 0, weight decay, optimizer of one L step.
-        decay: factor of the learning rate from one LC step to the next.
+        decay: factor of the learning rate from one LC step of a path to the next.
         seed: of the run; the batches of an epoch derive from (seed, step, epoch).
     """
 
@@ -46,9 +46,9 @@ class LearningStep:
 
     def __call__(self, state: LCState, mu: float) -> tuple[Params, float]:
         """Return the trained weights and the mean loss of the last epoch. At μ = 0 there is no penalty."""
-        step = state.progress.step
+        step = state.progress.step - (state.sizes.began if state.sizes else 0)
         how = replace(self.how, lr=self.how.lr * self.decay**step)
-        seed = derive_seed(self.seed, step)
+        seed = derive_seed(self.seed, state.progress.step)
         if mu == 0:
             return minimise(self.task, state.weights, how, seed)
         penalty, bound = QuadraticPenalty(state, mu), 1 / (mu * state.max_importance())

@@ -7,13 +7,17 @@ from typing import final
 
 from laconic.errors import PlanError
 from laconic.lc.baselines import iterated_direct
+from laconic.lc.bounds import Bound
 from laconic.lc.finetune import FINE_TUNING, FineTuning
 from laconic.lc.l_step import LearningStep
-from laconic.lc.points import budget_of, looked_at, samples_of
+from laconic.lc.points import looked_at, samples_of
 from laconic.lc.schedule import Adaptive, Geometric, Schedule
-from laconic.lc.state import LCState
+from laconic.lc.sizes import Sizes
+from laconic.lc.smallest import require_met, smallest
+from laconic.lc.state import LCState, budget_of
 from laconic.lc.steps import run
 from laconic.models.params import Params
+from laconic.quantize.budget import Budget
 from laconic.training.likeness import alike
 from laconic.training.optimization import Optimization
 from laconic.training.task import Task
@@ -78,6 +82,16 @@ class Training:
         epochs = self.l_step.epochs * math.ceil(_ANSWERED / batches)
         return replace(self, l_step=replace(self.l_step, epochs=epochs))
 
+    def of_sizes(self) -> "Training":
+        """Return the same for each size of a search: a third of the steps, in which μ grows by twice the octaves.
+
+        Raises:
+            PlanError: for another method than "lc".
+        """
+        if self.method != "lc":
+            raise PlanError(f"a drop or a KL is met by the LC algorithm, not by method {self.method!r}: name a size")
+        return replace(self, steps=math.ceil(self.steps / _SHORTER), growth=self.growth**2)
+
     def schedule(self, task: Task, *, within: bool = False) -> Schedule:
         """Return the schedule of μ; with ``mu`` not given, it goes by the number of training batches.
 
@@ -95,19 +109,31 @@ class Training:
             return Geometric(mu, self.growth, self.steps, self.tolerance)
         return Adaptive(mu, self.steps, self.growth, self.fast, tolerance=self.tolerance)
 
-    def path(self, state: LCState, task: Task, seed: int, reference: Params) -> Iterator[LCState]:
+    def path(
+        self, state: LCState, task: Task, seed: int, reference: Params, budget: Budget | None = None
+    ) -> Iterator[LCState]:
         """Yield the states that ``method`` names and then those of fine-tuning, going on from ``state``.
 
         Within a budget (`WithinBytes`) each is looked at on the validation split, and the best of them fine-tuned.
+        Where a drop or a KL is asked there is a path for each of several sizes (`laconic.lc.smallest`).
 
         Args:
             state: `laconic.lc.steps.start`'s, or a later one.
             task: what is trained.
             seed: of batches.
-            reference: the network before, for ``alike``.
+            reference: the network before, for ``alike`` and for what is asked.
+            budget: that is asked, if any.
+
+        Raises:
+            PlanError: when no size meets a drop or a KL; it names the nearest.
         """
         taught = alike(task, reference, self.alike)
-        if state.tuning is None:
+        if state.tuning is None and budget and budget.is_of_outputs:
+            for reached in self._search(state, taught, seed, Bound.of(task, reference, budget), reference):
+                state = reached
+                yield state
+            require_met(state)
+        elif state.tuning is None:
             samples = samples_of(task) if budget_of(state) else 0
             for reached in self._steps(state, taught, seed):
                 state = looked_at(replace(reached, best=state.best), task, samples)
@@ -118,6 +144,17 @@ class Training:
     def is_done(self, state: LCState) -> bool:
         """Tell whether ``state`` is the last of the path."""
         return state.tuning is not None and state.tuning.epoch >= self.finetune.epochs
+
+    def _search(self, state: LCState, task: Task, seed: int, bound: Bound, reference: Params) -> Iterator[LCState]:
+        """Return the generator of the states of paths of several sizes."""
+        if state.sizes is None:
+            within = budget_of(state)
+            assert within is not None, "a quality is asked of files of some size"
+            weights = sum(tensor.numel() for tensor in state.multipliers.values())
+            state = replace(state, sizes=Sizes(within.size, within.size + _MOST * weights // 8))
+        l_step = LearningStep(task, self.l_step, self.decay, seed)
+        schedule = self.schedule(task, within=True)
+        return smallest(state, reference, l_step, schedule, bound.task, bound, augmented=self.augmented)
 
     def _steps(self, state: LCState, task: Task, seed: int) -> Iterator[LCState]:
         """Return the generator of the states before fine-tuning."""
@@ -131,6 +168,13 @@ class Training:
 
 _ANSWERED = 400
 """Batches of an L step within a budget at least."""
+
+_SHORTER = 3
+"""Times fewer steps has the path of each of several sizes."""
+
+_MOST = 16
+"""Bits of a weight: no search asks for more."""
+
 
 _MOMENTUM = 0.9
 """Of the default optimizer: a constant gradient moves the weights by lr/(1 − momentum) a batch."""

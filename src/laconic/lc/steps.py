@@ -92,6 +92,26 @@ def c_step(state: LCState, weights: Params, mu: float, *, loss: float = math.nan
     )
 
 
+def begun_anew(state: LCState, rows: tuple[Row, ...], weights: Params) -> LCState:
+    """Return direct compression of ``weights`` by other rows for the same tensors, λ = 0, with step counted up.
+
+    Args:
+        state: of the path that is left.
+        rows: such as those of another size.
+        weights: w to begin from: all of them.
+
+    Raises:
+        PlanError, WeightsError: when they cannot be compressed so.
+    """
+    zeros = {name: torch.zeros_like(multiplier) for name, multiplier in state.multipliers.items()}
+    blank = replace(state, rows=rows, weights=weights, multipliers=zeros)
+    codes = _project(blank, weights, {name: weights[name] for name in zeros}, warm=None)
+    compressed, last = _decompress(codes, weights), state.progress
+    changed, returned = _moves(state.codes, codes)
+    progress = Progress(last.step + 1, 0.0, math.nan, _gap(weights, compressed), changed, returned)
+    return replace(blank, progress=progress, codes=codes, compressed=compressed)
+
+
 def run(state: LCState, l_step: LStep, schedule: Schedule, *, augmented: bool = True) -> Iterator[LCState]:
     """Yield ``state``, and then the state after each C step until the schedule says stop.
 

@@ -209,6 +209,7 @@ def _by_training(
         finetune=replace(FINE_TUNING, epochs=of.finetune), alike=of.alike,
     )  # fmt: skip
     how = how.within(task) if budget else how
+    how = how.of_sizes() if budget and budget.is_of_outputs else how
     _require_log(job)
     resume = going_on(say, job.checkpoint, resume=run.resume, force=run.force)
     if not resume and job.checkpoint.is_dir():  # of a calibration; a file is replaced by the first state
@@ -224,7 +225,7 @@ def _by_training(
     with resumable(job.output, job.checkpoint):
         metrics = _metrics(say, plan, task, network.params)
         plan, network = plan.settled(network, alike=False)
-        result = replace(running.compress(network.params, plan, task, how, notes, run.seed, metrics), asked=budget)
+        result = running.compress(network, plan, task, budget, how, notes, run.seed, metrics)
         report(say, result, Written(job.output, run.force, run.resume), task, table=job.table)
         interrupts.finish()
     cleared(job.checkpoint)  # not before all is said: who is interrupted has not seen the figures
@@ -302,8 +303,10 @@ def _budget(job: Job) -> Budget | None:
     if training and not named and not planned and not job.rows.plan:
         raise PlanError("--effort train needs to know what to make: a size, as --size 10KB, or --codebook, --keep, ...")
     if named and not planned:
-        if job.effort is not options.Effort.calibrate and {"--max-kl", "--max-drop"} & {*named}:
-            raise PlanError(f"{named[0]} needs --effort calibrate, which runs the network; weights alone do not tell")
+        if job.effort is options.Effort.direct and {"--max-kl", "--max-drop"} & {*named}:
+            raise PlanError(
+                f"{named[0]} needs --effort calibrate or train, which run the network; weights alone do not tell"
+            )
         if training and ("--snr" in named or job.budget != limits):
             option = "--snr" if "--snr" in named else "--quality"
             raise PlanError(f"{option} does not go with --effort train, which moves the weights: name a size, or bits")
