@@ -1,10 +1,13 @@
 """`laconic compress --effort train` with a budget: a file of the size, a log of the path, and the same after a stop."""
 
 import pytest
+import torch
+from torch import nn
 
 from laconic.cli import run
 from laconic.lc import checkpoint
 from laconic.lc.log import read_log
+from laconic.models.checkpoints import save_checkpoint
 
 from .commands import parsed
 
@@ -57,7 +60,7 @@ def test_a_run_that_is_stopped_goes_on_to_the_same_file_and_log(net, tmp_path, m
         (["--snr", "10"], "--snr does not go with --effort train"),
         (["--size", "4KB", "--quality", "max"], "--quality does not go with --effort train"),
         (["--size", "4KB", "--codebook", "4"], "--size does not go with --codebook"),
-        (["--max-drop", "1"], "needs --effort calibrate"),
+        (["--max-drop", "1", "--method", "idc", "--data", "digits"], "met by the LC algorithm, not by method 'idc'"),
         (["--size", "4KB", "--data", "digits", "--log", "{net}"], "that is a file of this run already"),
         (["--size", "4KB", "--data", "digits", "--log", "{other}"], "exists"),
         ([], "--effort train needs to know what to make"),
@@ -70,3 +73,50 @@ def test_what_cannot_be_is_refused_before_anything_is_trained(net, tmp_path, cap
     assert run(["compress", str(net), "-o", str(tmp_path / "a.lac"), "--effort", "train", *options]) == 1
     assert other.read_text() == "two years of work"
     assert words in capsys.readouterr().err
+
+
+TINY = """
+import torch
+from sklearn.datasets import load_digits
+from torch import nn
+import laconic
+
+def make():
+    torch.manual_seed(0)
+    data = load_digits()
+    inputs, labels = torch.from_numpy(data.data).float() / 16, torch.from_numpy(data.target)
+    parts = {"train": slice(0, 1200), "validation": slice(1200, 1500)}
+    batches = {split: [(inputs[rows], labels[rows])] for split, rows in parts.items()}
+    return laconic.Task(nn.Linear(64, 10), **batches, loss=nn.CrossEntropyLoss())
+"""
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch):
+    """Function: options → exit code of compression of a network of one layer, as a task of one's own."""
+    (tmp_path / "tiny_digits.py").write_text(TINY)
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    save_checkpoint(tmp_path / "tiny.safetensors", nn.Linear(64, 10).state_dict(), {})
+    asked = ["--effort", "train", "--task", "tiny_digits:make", "--steps", "3", "--finetune", "1", "--threads", "1"]
+    return lambda *options: run(["compress", "tiny.safetensors", "-o", "a.lac", *asked, *options])
+
+
+def test_a_kl_is_met_by_the_smallest_of_several_sizes_and_each_step_is_logged(tiny, tmp_path, capsys, call):
+    assert tiny("--max-kl", "0.2", "--log", "a.jsonl", "--json") == 0
+    record = parsed(capsys.readouterr().out)
+    assert record["quality"]["value"] <= record["quality"]["bound"] == 0.2
+    assert record["quality"]["files"] == len(record["history"])
+    assert record["bytes"] == (tmp_path / "a.lac").stat().st_size < 1000
+    shown = parsed(call("log", "a.jsonl", "--json"))
+    assert [step["met"] for step in shown["steps"]] == [step["validation"]["kl"] <= 0.2 for step in record["history"]]
+    assert "steps meet what is asked; the smallest" in " ".join(shown["diagnosis"])
+    assert "validation kl" in call("log", "a.jsonl").replace("\n", " ") or "yes" in call("log", "a.jsonl")
+
+
+def test_where_nothing_meets_it_the_nearest_is_named_and_the_checkpoint_kept(tiny, tmp_path, capsys):
+    for again in ([], ["--resume"]):
+        assert tiny("--max-kl", "1e-15", *again) == 1
+        assert "is within the bound of 1e-15; the nearest point, of " in capsys.readouterr().err
+        assert (tmp_path / "a.lac.checkpoint").exists()
+        assert not (tmp_path / "a.lac").exists()

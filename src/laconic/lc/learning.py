@@ -127,7 +127,8 @@ class Training:
         Raises:
             PlanError: when no size meets a drop or a KL; it names the nearest.
         """
-        taught = alike(task, reference, self.alike)
+        of_outputs = budget is not None and budget.kl is not None  # targets would lead away from what is asked
+        taught = alike(task, reference, self.alike or float(of_outputs))
         if state.tuning is None and budget and budget.is_of_outputs:
             for reached in self._search(state, taught, seed, Bound.of(task, reference, budget), reference):
                 state = reached

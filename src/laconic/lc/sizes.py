@@ -5,10 +5,16 @@ from dataclasses import dataclass, replace
 from typing import final
 
 RUN = 2
-"""So many points one after the other have to meet the quality: one of many does by chance."""
+"""So many points of a path one after the other have to meet the quality: one of many does by chance."""
 
-_NEAR = 1.05
+_NEAR = 1.07
 """A size that meets the quality over one that does not: near enough to stop."""
+
+_CLEAR = math.log2(1.5)
+"""log₂ of the figure over its bound, above which a size has failed for good."""
+
+_FIRST = 0.6
+"""Where between the two, by logarithm, the first size after the halving is: the middle may have been tried."""
 
 
 @final
@@ -16,15 +22,18 @@ _NEAR = 1.05
 class Sizes:
     """Where the search stands: bisection of the logarithm of the size, each size with a path of its own.
 
-    The halving ends with two sizes in a row that fail, for now and then one fails where half of it does not.
+    What a size reaches is a figure of some samples, which does not rise with every byte that is taken away. So the
+    halving goes on where a size fails, and ends with one that fails clearly after another has failed.
 
     Args:
         size: bytes of the file on the path that runs.
         most: bytes beyond which no file is asked for.
         began: the step that its path began with.
         run: how many of its last points meet the quality, one after the other.
+        excess: log₂ of the figure over its bound at the point of the path that is nearest to it.
         met: the smallest size so far whose path has met the quality, if any.
-        failed: the largest below it whose path has not, if any.
+        failed: the size between which and ``met`` the smallest is looked for, once there is one.
+        missed: whether the last size of the halving has failed.
         ended: how many paths lie behind.
     """
 
@@ -32,8 +41,10 @@ class Sizes:
     most: int
     began: int = 0
     run: int = 0
+    excess: float = math.inf
     met: int | None = None
     failed: int | None = None
+    missed: bool = False
     ended: int = 0
 
     @property
@@ -46,32 +57,43 @@ class Sizes:
         """The smallest size whose path has met the quality, that of the one that runs included."""
         return self.size if self.is_met else self.met
 
+    def seen(self, excess: float, *, direct: bool) -> "Sizes":
+        """Return the search after one more point of the path.
+
+        Args:
+            excess: log₂ of its figure over the bound, at most 0 where that is met.
+            direct: whether it is direct compression, of which there is one for each size: nothing of many.
+        """
+        run = 0 if excess > 0 else RUN if direct else self.run + 1
+        return replace(self, run=run, excess=min(excess, self.excess))
+
     def after(self, step: int) -> "Sizes | None":
         """Return the search once the path of this size has ended, or None where the smallest size is found.
 
         Args:
             step: the first of the next path.
 
-        >>> met = Sizes(4000, most=8000, run=RUN).after(2)
+        >>> met = Sizes(4000, most=8000).seen(-0.1, direct=True).after(1)
         >>> met.size, met.after(9).size, met.after(9).after(12).size
-        (2000, 1000, 2828)
+        (2000, 1000, 2297)
         """
-        high, low, halved = self.smallest, self.failed, self.failed is None
-        if self.is_met:
-            low = low if low is not None and low < self.size else None
-        elif low is None or low < self.size:
-            low = self.size
-        search = replace(self, began=step, run=0, met=high, failed=low, ended=self.ended + 1)
+        high, failed = self.smallest, self.failed
+        search = replace(self, began=step, run=0, excess=math.inf, met=high, ended=self.ended + 1)
         if high is None:
-            return replace(search, size=min(2 * self.size, self.most)) if self.size < self.most else None
-        if low is None or halved:
-            return replace(search, size=self.size // 2) if self.size > 1 else None
-        return replace(search, size=math.isqrt(low * high)) if high > _NEAR * low else None
+            larger = replace(search, failed=self.size, size=min(2 * self.size, self.most))
+            return larger if self.size < self.most else None
+        if failed is None:
+            if self.size > 1 and (self.is_met or not self.missed or self.excess < _CLEAR):
+                return replace(search, missed=not self.is_met, size=self.size // 2)
+        share = _FIRST if failed is None else 0.5
+        failed = self.size if failed is None or not self.is_met else failed
+        between = replace(search, failed=failed, size=max(failed + 1, int(failed * (high / failed) ** share)))
+        return between if high > max(_NEAR * failed, failed + 1) else None
 
     @property
     def to_come(self) -> int:
-        """How many paths there are at most, this one among them, where the next smaller sizes are met by none."""
-        between = self.met is not None and self.failed is not None and self.failed < self.size
-        ratio = self.met / self.failed if between and self.met and self.failed else 2.0
-        halvings = 0 if between else 2 if self.failed is None else 1
-        return halvings + math.ceil(math.log2(math.log(ratio) / math.log(_NEAR)))
+        """How many paths there are, this one among them, where all smaller sizes of the halving fail clearly."""
+        halvings = 0 if self.failed is not None else 1 if self.missed else 2
+        low = self.size / 2 ** (halvings - 1) if halvings else float(self.failed or 1)
+        high = float(self.met or 2 * self.size)
+        return max(1, halvings + math.ceil(math.log2(max(math.log(high / low), 1e-9) / math.log(_NEAR))))

@@ -5,8 +5,8 @@
 Each size has a path of its own: from the original's weights, direct compression, λ = 0 and a small μ on. A size that
 shrinks while weights lie on the grid takes whole classes of them at once; and weights that have been pulled to the grid
 of a larger size come to a smaller one later than the original's, or not at all (`docs/notes/within.md`). A path ends
-where two points in a row meet the bound, or with the schedule. Sizes are those of `laconic.lc.sizes`. A step is a
-function of the last state and the original.
+where direct compression meets the bound, or two points in a row do, or with the schedule. Sizes are those of
+`laconic.lc.sizes`. A step is a function of the last state and the original.
 """
 
 from collections.abc import Iterator
@@ -72,7 +72,7 @@ def judged(state: LCState, task: Task, judge: Judge) -> LCState:
     assert state.sizes is not None, "the search has begun"
     codes, params = compact(state.all_codes), state.params
     quality = judge(params)
-    sizes = replace(state.sizes, run=state.sizes.run + 1 if quality.is_met else 0)
+    sizes = state.sizes.seen(quality.excess, direct=state.progress.mu == 0)
     validation = {**task.evaluate(params, "validation"), **told(quality)}
     progress = replace(state.progress, file_bytes=budget.bytes(codes), validation=validation, met=quality.is_met)
     best = state.best and state.best.quality
