@@ -26,6 +26,7 @@ from laconic.lc.points import finished
 from laconic.lc.schedule import Progress
 from laconic.lc.state import LCState, budget_of
 from laconic.lc.steps import start
+from laconic.lc.unlabelled import unlabelled
 from laconic.models.checkpoints import checkpoint_size
 from laconic.models.params import (
     Params,
@@ -106,7 +107,7 @@ def compress(
         plan: what each tensor gets; a `Compression` alone is applied to every tensor with two or more axes. A
             `Budget` puts all of these on one grid, at the step that meets it; see it for what a weight is. Classes of
             modules in a plan are those of the network, or else of the task's module.
-        task: loss and training data; ``effort="train"`` needs both.
+        task: loss and training data; ``effort="train"`` needs both, or ``calibration``.
         effort: "direct" projects the weights once (seconds); "calibrate" meets a budget by what layers read in some
             inputs, without labels (minutes); "train" runs the LC algorithm, of which with a budget (a size, bits or a
             ratio) every C step is a file within it; for a drop or a KL there is a path for each of several sizes. What
@@ -143,7 +144,9 @@ def compress(
             follow what compression has done to their inputs (`laconic.lc.recalibrate`); as many further ones say
             whether the outputs come closer to the original's. ``result.recalibration`` tells; 0 for none.
         calibration: for ``effort="calibrate"``: inputs, as a `DataLoader`, a list of batches, whatever gives batches,
-            or one tensor; the task's training data unless given (`laconic.calibrate.calibration.Calibration.of`).
+            or one tensor; the task's training data unless given (`laconic.calibrate.calibration.Calibration.of`). For
+            ``effort="train"``, in place of a task's data and loss: the network is trained to say what it says now
+            (`laconic.lc.unlabelled.unlabelled`).
         samples: of these, how many are looked at, a fifth of them to judge by: 1280 unless told.
         fold: whether calibration may fold batch normalization into the layers before it, which changes no output.
         meter: whether calibration measures how far the file is from R(D) under what its layers read, and why, and the
@@ -186,6 +189,8 @@ def compress(
     for name, tensor in given.items():
         require_storable(name, tensor)
     module = network if isinstance(network, nn.Module) else task and task.module
+    if calibration is not None and effort == "train":
+        task = _of_inputs(task or module, calibration, given, seed)
     whole = untied(given, task.module if task else None)
     reference = checkpoint_size(whole.params)
     notes = notes_of(task, {REFERENCE_BYTES: str(reference), **(metadata or {})})
@@ -217,8 +222,7 @@ def compress(
         return recalibrated(result, whole, task, recalibrate, seed)
     if budget and task is not None:
         plan = shared_out(whole, budget, plan, task, notes, buffers=buffers)
-        training = (training or Training()).within(task)
-        training = training.of_sizes() if budget.is_of_outputs else training
+        training = (training or Training()).within(task, budget)
     plan, whole = plan.settled(whole, metrics, alike=effort == "direct")
     if effort == "train" and task is not None:
         return trained(whole, plan, task, budget, metrics, training or Training(), notes, seed, state, watch)
@@ -227,6 +231,14 @@ def compress(
     codes = compact({name: codes[name] for name in whole.params})
     result = Result(whole.named(codes), notes, signals=left(whole, codes, module))
     return recalibrated(result, whole, task, recalibrate, seed)
+
+
+def _of_inputs(of: Task | nn.Module | None, inputs: Any, params: Params, seed: int) -> Task:
+    """Return the task to say what the network says now."""
+    if of is None:
+        raise PlanError("effort 'train' runs the network: give the module, not its weights alone, or a task")
+    owner = of.module if isinstance(of, Task) else of
+    return unlabelled(of, inputs, typed_as(owner, untied(params, owner).params), seed)
 
 
 def trained(

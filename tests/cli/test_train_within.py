@@ -98,7 +98,7 @@ def tiny(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
     save_checkpoint(tmp_path / "tiny.safetensors", nn.Linear(64, 10).state_dict(), {})
-    asked = ["--effort", "train", "--task", "tiny_digits:make", "--steps", "3", "--finetune", "1", "--threads", "1"]
+    asked = ["--effort", "train", "--task", "tiny_digits:make", "--steps", "2", "--finetune", "1", "--threads", "1"]
     return lambda *options: run(["compress", "tiny.safetensors", "-o", "a.lac", *asked, *options])
 
 

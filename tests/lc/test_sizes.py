@@ -60,6 +60,11 @@ def test_what_nothing_meets_ends_at_the_largest_size():
     assert found[-1].smallest is None
 
 
+def test_a_size_that_fails_by_far_ends_the_halving():
+    found = searched(lambda size: -1.0 if size >= 1500 else 5.0)
+    assert [one.size for one in found][:4] == [4000, 2000, 1000, 1515]
+
+
 def test_what_everything_meets_ends_at_one_byte():
     assert searched(lambda size: -1.0)[-1].smallest == 1
 

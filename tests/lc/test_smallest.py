@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 import torch
 from torch import nn
-from toys import classifier, digits, same_state, trained
+from toys import classifier, digits, trained
 
 import laconic
 from laconic import Budget, Plan, Training
@@ -124,17 +124,6 @@ def test_what_no_size_meets_names_the_nearest_point():
         PlanError, match=r"none of \d sizes is within the bound of 1; the nearest point, of [\d,]+ bytes at step 1: "
     ):
         require_met(last)
-
-
-def test_a_step_depends_on_the_last_state_alone():
-    task, params = network()
-    judge = Bound.of(task, params, Budget(kl=0.3))
-    state, schedule = made(300, 3000, Budget(kl=0.3)), Geometric(0.05, 1.5, 2)
-    halfway = lambda state, mu: ({n: (w + state.params[n]) / 2 for n, w in state.weights.items()}, 0.1)  # noqa: E731
-    whole = list(smallest(state, params, halfway, schedule, task, judge))
-    again = list(smallest(whole[len(whole) // 2], params, halfway, schedule, task, judge))
-    assert all(same_state(a, b) for a, b in zip(again, whole[len(whole) // 2 :], strict=True))
-    assert 0 < whole[-1].best.quality.value <= 0.3
 
 
 def test_the_bound_of_the_original_itself_is_nothing_and_a_kl_is_torchs():

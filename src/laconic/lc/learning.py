@@ -71,26 +71,25 @@ class Training:
         if self.method not in METHODS:
             raise PlanError(f"method is one of {', '.join(METHODS)}, not {self.method!r}")
 
-    def within(self, task: Task) -> "Training":
+    def within(self, task: Task, budget: Budget) -> "Training":
         """Return the same for a budget: each L step is so long that the weights can answer to what the C step has done.
 
         Choices that matter change by hundreds in a C step within a budget; where the weights do not follow, the next
         one changes them back, and multipliers grow. With 12 batches an L step that is what LeNet-300-100 does on the
-        1,437 digits of scikit-learn, with 400 it is not.
+        1,437 digits of scikit-learn, with 400 it is not. For a drop or a KL the path of each size has a third of the
+        steps, and μ grows by twice the octaves in each.
+
+        Raises:
+            PlanError: for a drop or a KL by another method than "lc".
         """
         batches = max(1, self.l_step.epochs * task.count("train"))
         epochs = self.l_step.epochs * math.ceil(_ANSWERED / batches)
-        return replace(self, l_step=replace(self.l_step, epochs=epochs))
-
-    def of_sizes(self) -> "Training":
-        """Return the same for each size of a search: a third of the steps, in which μ grows by twice the octaves.
-
-        Raises:
-            PlanError: for another method than "lc".
-        """
+        how = replace(self, l_step=replace(self.l_step, epochs=epochs))
+        if not budget.is_of_outputs:
+            return how
         if self.method != "lc":
-            raise PlanError(f"a drop or a KL is met by the LC algorithm, not by method {self.method!r}: name a size")
-        return replace(self, steps=math.ceil(self.steps / _SHORTER), growth=self.growth**2)
+            raise PlanError(f"{budget} is met by the LC algorithm, not by method {self.method!r}: name a size")
+        return replace(how, steps=math.ceil(self.steps / _SHORTER), growth=self.growth**2)
 
     def schedule(self, task: Task, *, within: bool = False) -> Schedule:
         """Return the schedule of μ; with ``mu`` not given, it goes by the number of training batches.
@@ -136,8 +135,9 @@ class Training:
             require_met(state)
         elif state.tuning is None:
             samples = samples_of(task) if budget_of(state) else 0
+            judge = taught if self.alike == 1 else task  # what needs no targets is judged by none
             for reached in self._steps(state, taught, seed):
-                state = looked_at(replace(reached, best=state.best), task, samples)
+                state = looked_at(replace(reached, best=state.best), judge, samples)
                 yield state
         for tuning in FineTuning.of(taught, state.chosen).states(state.tuning, self.finetune, seed):
             yield replace(state, tuning=tuning)

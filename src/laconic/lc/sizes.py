@@ -10,8 +10,8 @@ RUN = 2
 _NEAR = 1.07
 """A size that meets the quality over one that does not: near enough to stop."""
 
-_CLEAR = math.log2(1.5)
-"""log₂ of the figure over its bound, above which a size has failed for good."""
+_CLEAR, _FAR = math.log2(1.5), 2.0
+"""log₂ of the figure over its bound, above which a size fails clearly, and by far."""
 
 _FIRST = 0.6
 """Where between the two, by logarithm, the first size after the halving is: the middle may have been tried."""
@@ -23,7 +23,7 @@ class Sizes:
     """Where the search stands: bisection of the logarithm of the size, each size with a path of its own.
 
     What a size reaches is a figure of some samples, which does not rise with every byte that is taken away. So the
-    halving goes on where a size fails, and ends with one that fails clearly after another has failed.
+    halving goes on where a size fails, and ends with one that fails by far, or clearly after another has failed.
 
     Args:
         size: bytes of the file on the path that runs.
@@ -74,7 +74,8 @@ class Sizes:
             step: the first of the next path.
 
         >>> met = Sizes(4000, most=8000).seen(-0.1, direct=True).after(1)
-        >>> met.size, met.after(9).size, met.after(9).after(12).size
+        >>> failed = met.seen(1.0, direct=True).after(9)
+        >>> met.size, failed.size, failed.seen(1.0, direct=True).after(12).size
         (2000, 1000, 2297)
         """
         high, failed = self.smallest, self.failed
@@ -83,7 +84,7 @@ class Sizes:
             larger = replace(search, failed=self.size, size=min(2 * self.size, self.most))
             return larger if self.size < self.most else None
         if failed is None:
-            if self.size > 1 and (self.is_met or not self.missed or self.excess < _CLEAR):
+            if self.size > 1 and (self.is_met or self.excess < (_CLEAR if self.missed else _FAR)):
                 return replace(search, missed=not self.is_met, size=self.size // 2)
         share = _FIRST if failed is None else 0.5
         failed = self.size if failed is None or not self.is_met else failed

@@ -208,8 +208,7 @@ def _by_training(
         growth=of.growth, tolerance=of.tolerance, augmented=not of.quadratic_penalty,
         finetune=replace(FINE_TUNING, epochs=of.finetune), alike=of.alike,
     )  # fmt: skip
-    how = how.within(task) if budget else how
-    how = how.of_sizes() if budget and budget.is_of_outputs else how
+    how = how.within(task, budget) if budget else how
     _require_log(job)
     resume = going_on(say, job.checkpoint, resume=run.resume, force=run.force)
     if not resume and job.checkpoint.is_dir():  # of a calibration; a file is replaced by the first state
