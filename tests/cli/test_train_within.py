@@ -1,5 +1,7 @@
 """`laconic compress --effort train` with a budget: a file of the size, a log of the path, and the same after a stop."""
 
+import shutil
+
 import pytest
 import torch
 from torch import nn
@@ -16,7 +18,8 @@ WITHIN = ["--effort", "train", "--size", "4KB", "--steps", "2", "--finetune", "1
 
 def test_a_size_is_met_and_the_path_is_logged_and_shown(call, net, tmp_path):
     file, log, figure = tmp_path / "a.lac", tmp_path / "run.jsonl", tmp_path / "run.png"
-    record = parsed(call("compress", net, "-o", file, *WITHIN, "--log", log, "--json"))
+    kept = tmp_path / "points"
+    record = parsed(call("compress", net, "-o", file, *WITHIN, "--log", log, "--keep-points", kept, "--json"))
     assert record["bytes"] == file.stat().st_size <= 4000
     assert record["asked"] == "4,000 bytes"
     assert [step["file_bytes"] <= 4000 for step in record["history"]] == [True] * 3
@@ -28,11 +31,25 @@ def test_a_size_is_met_and_the_path_is_logged_and_shown(call, net, tmp_path):
     text = call("log", log)
     assert "4,000" in text or "3,9" in text, "bytes of each file"
     assert "nothing can be told yet" in text
+    assert "kept as" in text
+    assert [step["kept"] for step in shown["steps"]] == [step["kept"] for step in record["history"]]
+    named = {step["kept"]: step for step in record["history"] if step["kept"]}
+    assert named.keys() == {path.name for path in kept.iterdir()}
+    assert len(named) > 1
+    for name, step in named.items():
+        assert name == f"step-{step['step']:03d}-{(kept / name).stat().st_size}B.lac"
+        assert parsed(call("evaluate", kept / name, "--split", "validation", "--json"))["error"] == pytest.approx(
+            step["validation"]["error"]
+        )
 
 
 def test_a_run_that_is_stopped_goes_on_to_the_same_file_and_log(net, tmp_path, monkeypatch, capsys):
     whole, stopped, logs = tmp_path / "a.lac", tmp_path / "b.lac", (tmp_path / "a.jsonl", tmp_path / "b.jsonl")
-    assert run(["compress", str(net), "-o", str(whole), *WITHIN, "--log", str(logs[0])]) == 0
+    monkeypatch.chdir(tmp_path)
+    kept = ["--keep-points", "points"]
+    assert run(["compress", str(net), "-o", str(whole), *WITHIN, "--log", str(logs[0]), *kept]) == 0
+    points = {path.name: path.read_bytes() for path in (tmp_path / "points").iterdir()}
+    shutil.rmtree(tmp_path / "points")
     steps = []
 
     def dying(*arguments):
@@ -41,7 +58,7 @@ def test_a_run_that_is_stopped_goes_on_to_the_same_file_and_log(net, tmp_path, m
         if len(steps) == 2:
             raise KeyboardInterrupt
 
-    again = ["compress", str(net), "-o", str(stopped), *WITHIN, "--log", str(logs[1])]
+    again = ["compress", str(net), "-o", str(stopped), *WITHIN, "--log", str(logs[1]), *kept]
     with monkeypatch.context() as patch:
         patch.setattr("laconic.cli.jobs.running.save_state", dying)
         assert run(again) == 130
@@ -51,6 +68,7 @@ def test_a_run_that_is_stopped_goes_on_to_the_same_file_and_log(net, tmp_path, m
     assert stopped.read_bytes() == whole.read_bytes()
     assert logs[1].read_text() == logs[0].read_text()
     assert len(read_log(logs[1])) == 3
+    assert {path.name: path.read_bytes() for path in (tmp_path / "points").iterdir()} == points
 
 
 @pytest.mark.parametrize(
@@ -64,12 +82,15 @@ def test_a_run_that_is_stopped_goes_on_to_the_same_file_and_log(net, tmp_path, m
         (["--size", "4KB", "--data", "digits", "--log", "{net}"], "that is a file of this run already"),
         (["--size", "4KB", "--data", "digits", "--log", "{other}"], "exists"),
         ([], "--effort train needs to know what to make"),
+        (["--codebook", "2", "--data", "digits", "--keep-points", "new"], "--keep-points goes with a budget"),
+        (["--size", "4KB", "--data", "digits", "--keep-points", "{other}"], "is no folder"),
+        (["--size", "4KB", "--data", "digits", "--keep-points", "{folder}"], "has something in it"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_is_trained(net, tmp_path, capsys, options, words):
     other = tmp_path / "thesis.txt"
     other.write_text("two years of work")
-    options = [option.format(net=net, other=other) for option in options]
+    options = [option.format(net=net, other=other, folder=tmp_path) for option in options]
     assert run(["compress", str(net), "-o", str(tmp_path / "a.lac"), "--effort", "train", *options]) == 1
     assert other.read_text() == "two years of work"
     assert words in capsys.readouterr().err

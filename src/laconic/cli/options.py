@@ -344,6 +344,14 @@ class Training:
             metavar="JSONL", help="With --effort train: write each step to this file, for laconic log; it is replaced."
         ),
     ] = None
+    keep_points: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="With a budget: keep each step that is smaller or better on the validation split than all before it, "
+            "and within what is asked, as FOLDER/step-012-4990B.lac.",
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,14 @@
 """Of the feasible networks on a path the best: within a budget each C step gives a file, and any of them will do."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from laconic.calibrate.quality import Quality
 from laconic.format.codes import Code
 from laconic.format.compact import compact
 from laconic.lc.bounds import Judge
+from laconic.lc.schedule import Progress
 from laconic.lc.state import LCState, Point, budget_of
 from laconic.models.params import decompress
 from laconic.training.batches import size_of
@@ -75,6 +76,24 @@ def finished(
     better = _figure(task.evaluate(params, "validation")) <= _figure(best.progress.validation)
     quality = judge(params) if judge and better else best.quality
     return (codes, quality) if better and (quality is None or quality.is_met) else untuned
+
+
+def stands_out(progress: Progress, before: Iterable[Progress]) -> bool:
+    """Say whether a point is smaller or better on the validation split than each of those before that are feasible.
+
+    Args:
+        progress: of the point; one without a budget, or that misses the drop or the KL that is asked, does not.
+        before: of the points before it.
+
+    >>> first = Progress(0, 0.0, 0.0, 0.5, None, None, file_bytes=900, validation={"error": 3.0})
+    >>> stands_out(replace(first, file_bytes=950), [first]), stands_out(replace(first, file_bytes=899), [first])
+    (False, True)
+    """
+    if progress.file_bytes is None or progress.met is False:
+        return False
+    feasible = [one for one in before if one.file_bytes is not None and one.met is not False]
+    size, figure = progress.file_bytes, _figure(progress.validation)
+    return not any((one.file_bytes or 0) <= size and _figure(one.validation) <= figure for one in feasible)
 
 
 def _figure(validation: Mapping[str, float] | None) -> float:

@@ -18,7 +18,7 @@ from laconic.cli.jobs.metadata import carried
 from laconic.cli.jobs.planning import plan_of
 from laconic.cli.jobs.running import Run, cleared, going_on, resumable
 from laconic.cli.jobs.tasks import batches_per_epoch, counted, doubts, fitting, opened, task_for
-from laconic.errors import DataError, PlanError
+from laconic.errors import DataError, OutputExists, PlanError
 from laconic.format.codes import Code
 from laconic.format.compact import compact
 from laconic.format.files import require_absent, sha256
@@ -210,6 +210,7 @@ def _by_training(
     )  # fmt: skip
     how = how.within(task, budget) if budget else how
     _require_log(job)
+    _require_points(job, budget)
     resume = going_on(say, job.checkpoint, resume=run.resume, force=run.force)
     if not resume and job.checkpoint.is_dir():  # of a calibration; a file is replaced by the first state
         cleared(job.checkpoint)
@@ -220,7 +221,7 @@ def _by_training(
     }
     chosen |= {**values(job.budget), "--lossless": job.which.lossless} if budget else {}
     chosen |= {"--importance": repr(plan.importance)} if plan.importance else {}
-    running = Run(say, job.checkpoint, job.labels(task, chosen), resume, job.output, run.force, of.log)
+    running = Run(say, job.checkpoint, job.labels(task, chosen), resume, job.output, run.force, of.log, of.keep_points)
     with resumable(job.output, job.checkpoint):
         metrics = _metrics(say, plan, task, network.params)
         plan, network = plan.settled(network, alike=False)
@@ -244,6 +245,24 @@ def _require_log(job: Job) -> None:
         raise PlanError(f"--log {log}: that is a file of this run already; name another")
     if log.exists() and not is_log(log):
         require_absent(log, force=job.run.force)
+
+
+def _require_points(job: Job, budget: Budget | None) -> None:
+    """Check that there are points to keep, and that the folder holds nothing that they would replace.
+
+    Raises:
+        PlanError: where no file is within anything.
+        OutputExists: when there is something, and it is not to be replaced.
+    """
+    folder = job.training.keep_points
+    if folder is None:
+        return
+    if budget is None:
+        raise PlanError("--keep-points goes with a budget: name one, as --size 10KB or --max-drop 1")
+    if folder.exists() and not folder.is_dir():
+        raise OutputExists(f"--keep-points {folder} is no folder; name another")
+    if not (job.run.resume or job.run.force) and folder.exists() and any(folder.iterdir()):
+        raise OutputExists(f"{folder} has something in it; name another folder, or write there anyway: --force")
 
 
 def _weighed(plan: Plan | None, matters: options.Matters) -> Plan | None:

@@ -11,10 +11,13 @@ from laconic.calibrate.journal import remove
 from laconic.cli.console import Output, interruptible
 from laconic.cli.jobs.tasks import batches_per_epoch, counted
 from laconic.errors import OutputExists
+from laconic.format import container
+from laconic.format.compact import compact
 from laconic.format.files import require_absent
 from laconic.lc.checkpoint import load_state, save_state
 from laconic.lc.learning import Training
 from laconic.lc.log import append_to_log, write_log
+from laconic.lc.points import stands_out
 from laconic.lc.schedule import Progress
 from laconic.lc.state import LCState
 from laconic.lc.steps import start
@@ -89,6 +92,7 @@ class Run:
         checkpoint: replaced after every LC step.
         job: what must be the same when it is resumed.
         log: where each step is written, too, if anywhere.
+        points: the folder for the files of steps that stand out, if they are kept.
         resume: go on from the checkpoint, which exists.
         output: what will be written; once all else is done it may be there already.
         force: it may be there in any case.
@@ -101,6 +105,7 @@ class Run:
     output: Path
     force: bool
     log: Path | None = None
+    points: Path | None = None
 
     def compress(
         self, network: Untied, plan: Plan, task: Task, budget: Budget | None, how: Training,
@@ -132,15 +137,27 @@ class Run:
                         f"training does not move {', '.join(reached.fixed)}: compressed once, from the weights"
                     )
                 if reached.tuning is None or not new:
-                    new.append(reached.progress)
+                    new.append(self._kept(reached, network, metadata, [*past, *new]))
                     if self.log is not None:
-                        append_to_log(self.log, reached.progress)
+                        append_to_log(self.log, new[-1])
                 save_state(self.checkpoint, reached, self.job, [*past, *new])
                 whole = _whole(reached, how)
                 tick(_epochs(reached, how) / whole, described(reached, how))
 
             result = trained(network, plan, watched, budget, metrics, how, metadata, seed, state, watch)
         return replace(result, history=(*past, *new))
+
+    def _kept(
+        self, state: LCState, network: Untied, metadata: Mapping[str, str], before: list[Progress]
+    ) -> Progress:  # fmt: skip
+        """Return the progress of a state, with the name of the file that it is kept in, where it stands out."""
+        progress = state.progress
+        if self.points is None or state.tuning is not None or not stands_out(progress, before):
+            return progress
+        name = f"step-{progress.step:03d}-{progress.file_bytes}B.lac"
+        self.points.mkdir(parents=True, exist_ok=True)
+        container.write(self.points / name, network.named(compact(state.all_codes)), metadata, force=True)
+        return replace(progress, kept=name)
 
 
 def described(state: LCState, how: Training) -> str:
