@@ -7,13 +7,14 @@ from typing import final
 
 from laconic.errors import PlanError
 from laconic.lc.baselines import iterated_direct
+from laconic.lc.beginning import begun
 from laconic.lc.bounds import Bound
 from laconic.lc.finetune import FINE_TUNING, FineTuning
 from laconic.lc.l_step import LearningStep
 from laconic.lc.points import looked_at, samples_of
 from laconic.lc.schedule import Adaptive, Geometric, Schedule
 from laconic.lc.sizes import Sizes
-from laconic.lc.smallest import require_met, smallest
+from laconic.lc.smallest import judged, require_met, smallest
 from laconic.lc.state import LCState, budget_of
 from laconic.lc.steps import run
 from laconic.models.params import Params
@@ -129,7 +130,7 @@ class Training:
         of_outputs = budget is not None and budget.kl is not None  # targets would lead away from what is asked
         taught = alike(task, reference, self.alike or float(of_outputs))
         if state.tuning is None and budget and budget.is_of_outputs:
-            for reached in self._search(state, taught, seed, Bound.of(task, reference, budget), reference):
+            for reached in self._search(state, taught, task, seed, budget, reference):
                 state = reached
                 yield state
             require_met(state)
@@ -146,16 +147,19 @@ class Training:
         """Tell whether ``state`` is the last of the path."""
         return state.tuning is not None and state.tuning.epoch >= self.finetune.epochs
 
-    def _search(self, state: LCState, task: Task, seed: int, bound: Bound, reference: Params) -> Iterator[LCState]:
+    def _search(
+        self, state: LCState, task: Task, judged_by: Task, seed: int, budget: Budget, reference: Params
+    ) -> Iterator[LCState]:
         """Return the generator of the states of paths of several sizes."""
+        bound = Bound.of(judged_by, reference, budget)
         if state.sizes is None:
             within = budget_of(state)
             assert within is not None, "a quality is asked of files of some size"
             weights = sum(tensor.numel() for tensor in state.multipliers.values())
             state = replace(state, sizes=Sizes(within.size, within.size + _MOST * weights // 8))
-        l_step = LearningStep(task, self.l_step, self.decay, seed)
-        schedule = self.schedule(task, within=True)
-        return smallest(state, reference, l_step, schedule, bound.task, bound, augmented=self.augmented)
+            state = begun(judged(state, judged_by, bound), judged_by, reference, budget, bound, seed)
+        l_step, schedule = LearningStep(task, self.l_step, self.decay, seed), self.schedule(task, within=True)
+        return smallest(state, reference, l_step, schedule, judged_by, bound, augmented=self.augmented)
 
     def _steps(self, state: LCState, task: Task, seed: int) -> Iterator[LCState]:
         """Return the generator of the states before fine-tuning."""

@@ -55,7 +55,8 @@ class Sizes:
     @property
     def smallest(self) -> int | None:
         """The smallest size whose path has met the quality, that of the one that runs included."""
-        return self.size if self.is_met else self.met
+        met = [size for size in (self.met, self.size if self.is_met else None) if size is not None]
+        return min(met, default=None)
 
     def seen(self, excess: float, *, direct: bool) -> "Sizes":
         """Return the search after one more point of the path.
@@ -84,8 +85,8 @@ class Sizes:
             larger = replace(search, failed=self.size, size=min(2 * self.size, self.most))
             return larger if self.size < self.most else None
         if failed is None:
-            if self.size > 1 and (self.is_met or self.excess < (_CLEAR if self.missed else _FAR)):
-                return replace(search, missed=not self.is_met, size=self.size // 2)
+            if min(self.size, high) > 1 and (self.is_met or self.excess < (_CLEAR if self.missed else _FAR)):
+                return replace(search, missed=not self.is_met, size=min(self.size, high) // 2)
         share = _FIRST if failed is None else 0.5
         failed = self.size if failed is None or not self.is_met else failed
         between = replace(search, failed=failed, size=max(failed + 1, int(failed * (high / failed) ** share)))

@@ -36,7 +36,7 @@ def smallest(
     """Yield ``state``, and then the states of the paths until no smaller size is found to meet the quality.
 
     Args:
-        state: `laconic.lc.steps.start`'s, with `Sizes`, or a later one.
+        state: `laconic.lc.steps.start`'s, with `Sizes` and `judged`, or a later one.
         reference: the original's parameters and buffers, which each path begins from.
         l_step: see `LStep`.
         schedule: of each path: it is given steps counted from the beginning of the path.
@@ -44,8 +44,6 @@ def smallest(
         judge: says what it reaches of the quality.
         augmented: augmented Lagrangian, or the quadratic-penalty method.
     """
-    if state.progress.met is None:
-        state = judged(state, task, judge)
     yield state
     while True:
         search, progress = state.sizes, state.progress
