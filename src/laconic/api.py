@@ -120,7 +120,7 @@ def compress(
         kl: KL(original ‖ compressed) in nats a row of logits, likewise: the smallest file that was found within it; for
             ``effort="calibrate"`` on calibration samples that are held out, for "train" on the task's validation split.
         drop: points by which the task's error on its validation split may grow, likewise, one standard error included.
-            By training it takes some eight paths, each of a third of the steps.
+            By training it takes the file of calibration first, and then some eight paths of a third of the steps.
         budget: beside a `Plan`: its rows take their bytes first, and all other weights share what remains. What is no
             weight gets ``rest``.
         lossless: with a budget: patterns of tensors that stay as they are, such as ``["*.mask", "head.*"]``.
