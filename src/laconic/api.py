@@ -18,15 +18,17 @@ from laconic.format import container
 from laconic.format.compact import compact
 from laconic.insight.ledger import REFERENCE_BYTES
 from laconic.lc.baselines import direct
+from laconic.lc.bounds import Bound
 from laconic.lc.budgeted import buffers_told, notes_of, shared_out, within
 from laconic.lc.damage import left
 from laconic.lc.finetune import FineTuning
 from laconic.lc.learning import Training
 from laconic.lc.normalization import with_constant_statistics
-from laconic.lc.points import budget_of, finished
+from laconic.lc.points import finished
 from laconic.lc.schedule import Progress
-from laconic.lc.state import LCState
+from laconic.lc.state import LCState, budget_of
 from laconic.lc.steps import start
+from laconic.lc.unlabelled import unlabelled
 from laconic.models.absorption import Absorbed
 from laconic.models.checkpoints import checkpoint_size
 from laconic.models.params import (
@@ -110,19 +112,20 @@ def compress(
         plan: what each tensor gets; a `Compression` alone is applied to every tensor with two or more axes. A
             `Budget` puts all of these on one grid, at the step that meets it; see it for what a weight is. Classes of
             modules in a plan are those of the network, or else of the task's module.
-        task: loss and training data; ``effort="train"`` needs both.
+        task: loss and training data; ``effort="train"`` needs both, or ``calibration``.
         effort: "direct" projects the weights once (seconds); "calibrate" meets a budget by what layers read in some
             inputs, without labels (minutes); "train" runs the LC algorithm, of which with a budget (a size, bits or a
-            ratio) every C step is a file within it. What the arguments allow, without:
-            "calibrate" where there is a ``calibration``, "train" for a plan or a compression and a task with training
-            data, and "direct" else.
+            ratio) every C step is a file within it; for a drop or a KL there is a path for each of several sizes. What
+            the arguments allow, without: "calibrate" where there is a ``calibration``, "train" for a plan or a
+            compression and a task with training data, and "direct" else.
         bits: a budget by its own name: ``bits=3`` is ``budget=Budget(bits=3)``.
         size: in bytes, likewise.
         ratio: of the uncompressed file to this one, likewise.
         snr: in dB, likewise.
-        kl: KL(original ‖ compressed) in nats a row of logits on calibration samples that are held out, likewise; for
-            ``effort="calibrate"``: the smallest file that was found within it.
+        kl: KL(original ‖ compressed) in nats a row of logits, likewise: the smallest file that was found within it; for
+            ``effort="calibrate"`` on calibration samples that are held out, for "train" on the task's validation split.
         drop: points by which the task's error on its validation split may grow, likewise, one standard error included.
+            By training it takes the file of calibration first, and then some eight paths of a third of the steps.
         budget: beside a `Plan`: its rows take their bytes first, and all other weights share what remains. What is no
             weight gets ``rest``.
         lossless: with a budget: patterns of tensors that stay as they are, such as ``["*.mask", "head.*"]``.
@@ -146,7 +149,9 @@ def compress(
             follow what compression has done to their inputs (`laconic.lc.recalibrate`); as many further ones say
             whether the outputs come closer to the original's. ``result.recalibration`` tells; 0 for none.
         calibration: for ``effort="calibrate"``: inputs, as a `DataLoader`, a list of batches, whatever gives batches,
-            or one tensor; the task's training data unless given (`laconic.calibrate.calibration.Calibration.of`).
+            or one tensor; the task's training data unless given (`laconic.calibrate.calibration.Calibration.of`). For
+            ``effort="train"``, in place of a task's data and loss: the network is trained to say what it says now
+            (`laconic.lc.unlabelled.unlabelled`).
         samples: of these, how many are looked at, a fifth of them to judge by: 1280 unless told.
         fold: whether calibration may fold batch normalization into the layers before it, and training within a budget
             may put its statistics into its own scale and shift; neither changes an output. What is left of it takes
@@ -192,6 +197,8 @@ def compress(
     for name, tensor in given.items():
         require_storable(name, tensor)
     module = network if isinstance(network, nn.Module) else task and task.module
+    if calibration is not None and effort == "train":
+        task = _of_inputs(task or module, calibration, given, seed)
     whole = untied(given, task.module if task else None)
     reference = checkpoint_size(whole.params)
     notes = notes_of(task, {REFERENCE_BYTES: str(reference), **(metadata or {})})
@@ -223,12 +230,12 @@ def compress(
         result = Result(fitted.codes, notes, fitted=fitted, signals=kept)
         return recalibrated(result, whole, task, recalibrate, seed)
     if budget and task is not None:
-        training = (training or Training()).within(task)
+        training = (training or Training()).within(task, budget)
         plan = shared_out(whole, budget, plan, task, notes, buffers=buffers, made=training.parametrisation)
     plan, whole = plan.settled(whole, metrics, alike=effort == "direct")
     if effort == "train" and task is not None:
-        result = _trained(whole, plan, task, metrics, training or Training(), notes, seed, state, watch)
-        return replace(result, asked=budget, norms=norms)
+        how = training or Training()
+        return replace(trained(whole, plan, task, budget, metrics, how, notes, seed, state, watch), norms=norms)
     with plan.advising():
         codes = {name: code for group in direct(whole.params, plan, metrics) for name, code in group.items()}
     codes = compact({name: codes[name] for name in whole.params})
@@ -245,42 +252,62 @@ def _held(
     return with_constant_statistics(whole, task, plan, metrics or ())
 
 
-def _trained(
-    whole: Untied, plan: Plan, task: Task, metrics: Metrics | None, how: Training, notes: Mapping[str, str], seed: int,
-    resume: LCState | None, watch: Watch | None,
+def _of_inputs(of: Task | nn.Module | None, inputs: Any, params: Params, seed: int) -> Task:
+    """Return the task to say what the network says now."""
+    if of is None:
+        raise PlanError("effort 'train' runs the network: give the module, not its weights alone, or a task")
+    owner = of.module if isinstance(of, Task) else of
+    return unlabelled(of, inputs, typed_as(owner, untied(params, owner).params), seed)
+
+
+def trained(
+    whole: Untied, plan: Plan, task: Task, budget: Budget | None, metrics: Metrics | None, how: Training,
+    notes: Mapping[str, str], seed: int, resume: LCState | None, watch: Watch | None,
 ) -> Result:  # fmt: skip
-    """Return the result of training: arguments and errors are those of `compress`, the plan being settled."""
+    """Return the result of training.
+
+    Arguments and errors are those of `compress`; the plan is settled, has the row of the budget, if there is one
+    (`laconic.lc.budgeted.shared_out`), and ``how`` is as long as that asks for.
+    """
     whole = replace(whole, params=typed_as(task.module, whole.params))
-    _require_same_budget(plan, resume)
+    _require_same_budget(plan, budget, resume)
     _require_same_statistics(whole, task, resume)
     with plan.advising():
         moving = trainable(task.module, whole.params)
         first = resume or start(whole.params, plan, metrics, moving, how.first_mu(task))
     history = list[Progress]()
-    for state in how.path(first, task, seed, whole.params):
+    for state in how.path(first, task, seed, whole.params, budget):
         if state.tuning is None or not history:
             history.append(state.progress)
         if watch is not None:
             watch(state)
     assert state.tuning is not None, "the path ends with fine-tuning"
-    codes = finished(state, FineTuning.of(task, state.chosen).tuned(state.tuning), task)
+    tuned, judge = FineTuning.of(task, state.chosen).tuned(state.tuning), None
+    if budget and budget.is_of_outputs:
+        judge = Bound.of(task, whole.params, budget)
+    codes, reached = finished(state, tuned, task, judge)
+    quality = reached and replace(reached, files=state.progress.step + 1)
     kept = left(whole, codes, task.module, moved=True)
-    return Result(whole.named(codes), notes, tuple(history), fixed=tuple(state.fixed), signals=kept)
+    fixed = tuple(state.fixed)
+    return Result(whole.named(codes), notes, tuple(history), fixed=fixed, signals=kept, asked=budget, quality=quality)
 
 
-def _require_same_budget(plan: Plan, resume: LCState | None) -> None:
+def _require_same_budget(plan: Plan, budget: Budget | None, resume: LCState | None) -> None:
     """Check that a state to go on from is of the budget that is asked now.
 
     Raises:
         PlanError: when it is of another.
     """
-    asked: set[int | None] = {
-        row.of.size for row in plan.tensors.values() if isinstance(row, Joint) and isinstance(row.of, WithinBytes)
-    }
-    had = budget_of(resume) if resume else None
-    if resume and (had.size if had else None) not in (asked or {None}):
-        of = f"{had.size:,} bytes" if had else "no budget"
-        raise PlanError(f"the state to resume from is of {of}: ask for that, or begin anew without it")
+    if resume is None:
+        return
+    sizes = [row.of.size for row in plan.tensors.values() if isinstance(row, Joint) and isinstance(row.of, WithinBytes)]
+    asked = [str(budget)] if budget and budget.is_of_outputs else [f"{size:,} bytes" for size in sizes] or ["no budget"]
+    within, reached = budget_of(resume), resume.best and resume.best.quality
+    had = f"{within.size:,} bytes" if within else "no budget"
+    if reached:
+        had = str(Budget(drop=reached.bound) if reached.measure == "drop" else Budget(kl=reached.bound))
+    if had not in asked:
+        raise PlanError(f"the state to resume from is of {had}: ask for that, or begin anew without it")
 
 
 def _require_same_statistics(whole: Untied, task: Task, resume: LCState | None) -> None:

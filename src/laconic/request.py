@@ -136,12 +136,12 @@ def effort_of(
     if effort not in (None, "direct", "calibrate", "train"):
         raise PlanError(f"effort is 'direct', 'calibrate' or 'train', not {effort!r}")
     effort = "calibrate" if effort is None and has_calibration else effort
-    if has_calibration and effort != "calibrate":
-        raise PlanError(f"calibration goes with effort 'calibrate', not {effort!r}")
-    can_train = task is not None and task.train is not None
+    if has_calibration and effort == "direct":
+        raise PlanError("calibration goes with effort 'calibrate' or 'train', not 'direct'")
+    can_train = has_calibration or (task is not None and task.train is not None)
     if effort is None:
         effort = "train" if can_train and not budget and not recalibrate else "direct"
-    if budget and effort != "calibrate":
+    if budget and effort == "direct":
         budget.require_of_weights()
     if effort == "calibrate":
         if not budget:
@@ -159,7 +159,8 @@ def effort_of(
         )
     if effort == "train" and not can_train:
         raise PlanError(
-            "effort 'train' needs a task: the loss and the data to train on, Task(module, train=..., loss=...)"
+            "effort 'train' needs a task: the loss and the data to train on, Task(module, train=..., loss=...); or "
+            "calibration=..., inputs alone, on which it is trained to say what the original says"
         )
     return effort
 

@@ -8,6 +8,7 @@ from typing import Any, final
 
 from torch import Tensor, nn
 
+from laconic.calibrate.quality import Quality
 from laconic.calibrate.told import Told
 from laconic.format import container
 from laconic.format.codes import Code
@@ -43,6 +44,7 @@ class Result:
         asked: the budget that training was to meet, if there was one.
         norms: which batch normalizations had constant statistics in such training, and why each other one had not; None
             where nobody was to look.
+        quality: what training has reached of the drop or the KL that was asked, if one was.
     """
 
     codes: Mapping[str, Code]
@@ -55,6 +57,7 @@ class Result:
     calibration: Told | None = None
     asked: Budget | None = None
     norms: Absorbed | None = None
+    quality: Quality | None = None
 
     def __repr__(self) -> str:
         return f"Result({len(self.codes):,} tensors, {self.file_bytes:,} bytes)"

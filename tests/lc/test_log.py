@@ -1,6 +1,7 @@
 """A path on disk, and what it says in words."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -40,7 +41,8 @@ SOUND_LINE = '{"step": 1, "mu": 1, "loss": 1, "gap": 1, "last_gap": null, "chang
     ["{}\n", "[1]\n", "no\n", '{"step": 1, "wild": 2}\n', '{"step": "a"}\n', "[" * 100_000 + "\n"]
     + [SOUND_LINE.replace('"gap": 1', f'"gap": {value}') + "}\n" for value in ("true", '"x"')]
     + [
-        f"{SOUND_LINE}, {more}}}\n" for more in ('"validation": 7', '"validation": {"error": "x"}', '"file_bytes": "x"')
+        f"{SOUND_LINE}, {more}}}\n"
+        for more in ('"validation": 7', '"validation": {"error": "x"}', '"file_bytes": "x"', '"met": 1', '"kept": 7')
     ],
 )
 def test_what_is_no_log_is_refused_and_the_line_named(tmp_path, text):
@@ -91,3 +93,15 @@ def test_of_a_sound_path_only_its_best_point_is_said():
     assert diagnosis(path(SOUND, errors=[5.0 - 0.05 * step for step in range(40)])) == [
         "The best point on the validation split is step 39, with an error of 3.05 %."
     ]
+
+
+def test_paths_of_several_sizes_are_told_by_what_they_have_met():
+    steps = path([0.5, 0.4, 0.3, 0.5, 0.4], errors=[9.0, 8.0, 7.0, 9.0, 8.0])
+    met = [False, True, True, False, False]
+    sizes = [replace(one, mu=0.0 if one.step in (0, 3) else one.mu, met=is_met, file_bytes=900 - one.step)
+             for one, is_met in zip(steps, met, strict=True)]  # fmt: skip
+    (said,) = diagnosis(sizes)
+    assert "Of 2 sizes tried with 5 steps, 2 steps meet" in said
+    assert "step 2, of 898 bytes" in said
+    (said,) = diagnosis([replace(one, met=False) for one in sizes])
+    assert "none has a step that meets" in said

@@ -114,10 +114,10 @@ def test_without_a_norm_all_stays_as_it_is():
 def test_gradients_are_clipped_where_statistics_are_constant_unless_an_l_step_says_how():
     task, params = network()
     one, still, _ = with_constant_statistics(untied(params, task.module), task, Plan({}))
-    assert SHORT.within(task).l_step.clip is None
-    assert SHORT.within(still).l_step.clip == 0.01
+    assert SHORT.within(task, laconic.Budget(size=600)).l_step.clip is None
+    assert SHORT.within(still, laconic.Budget(size=600)).l_step.clip == 0.01
     own = replace(SHORT, l_step=Optimization(1, 0.05, clip=0.2))
-    assert own.within(still).l_step.clip == 0.2
+    assert own.within(still, laconic.Budget(size=600)).l_step.clip == 0.2
     free, held = (minimise(still, one.params, Optimization(3, 3.0, clip=clip), 0)[1] for clip in (None, 0.01))
     assert held < 0.3 < free
 

@@ -69,6 +69,10 @@ def command(
     on the validation split is within one standard error of the least. --log writes each step to a file that laconic log
     shows.
 
+    train, for a drop: --max-drop and --max-kl are met by the smallest of several sizes, in one run: first the file of
+    calibrate, then sizes below it, each with a path of its own, some 6 to 10 of a third of the steps. A path ends where
+    two steps in a row meet it. Where no size does, the nearest step is named.
+
     A run of calibrate or train that is stopped or killed goes on with the same command and --resume, where it was, and
     ends with the same bytes: what it has come to is kept beside the output, as .checkpoint, until all is done.
 
@@ -117,6 +121,8 @@ def command(
       laconic compress train.ckpt -o net.lac --key ema.state_dict
 
       laconic compress a.safetensors -o a.lac --size 10KB --effort train
+
+      laconic compress a.safetensors -o a.lac --max-drop 1 --effort train
 
       laconic compress a.safetensors -o a.lac --codebook 2 --effort train
 

@@ -173,15 +173,15 @@ class Budget:
     max_kl: Annotated[
         float | None,
         typer.Option(
-            help="Budget, with --effort calibrate: KL(original ‖ compressed) in nats a row of logits, at most, on "
-            "samples that are held out: the smallest file found."
+            help="Budget, with --effort calibrate or train: KL(original ‖ compressed) in nats a row of logits, at "
+            "most, on samples that are held out, or on the validation split: the smallest file found."
         ),
     ] = None
     max_drop: Annotated[
         float | None,
         typer.Option(
-            help="Budget, with --effort calibrate: points of error on the validation split, at most, one standard "
-            "error included: the smallest file found."
+            help="Budget, with --effort calibrate or train: points of error on the validation split, at most, one "
+            "standard error included: the smallest file found."
         ),
     ] = None
     quality: Annotated[
@@ -322,7 +322,10 @@ class Training:
     method: Annotated[
         Method, typer.Option(help="With --effort train: lc, or the baselines idc (iterated direct) and retrain.")
     ] = Method.lc
-    steps: Annotated[int, typer.Option(min=0, help="LC steps at most; the gap stops it before.")] = 120
+    steps: Annotated[
+        int,
+        typer.Option(min=0, help="LC steps at most, a third for each size under --max-drop; the gap stops it before."),
+    ] = 120
     epochs: Annotated[
         int, typer.Option(min=0, help="Epochs of one L step; with a budget repeated until it has 400 batches.")
     ] = 1
@@ -344,6 +347,14 @@ class Training:
         Path | None,
         typer.Option(
             metavar="JSONL", help="With --effort train: write each step to this file, for laconic log; it is replaced."
+        ),
+    ] = None
+    keep_points: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="With a budget: keep each step that is smaller or better on the validation split than all before it, "
+            "and within what is asked, as FOLDER/step-012-4990B.lac.",
         ),
     ] = None
 

@@ -53,7 +53,8 @@ def shared_out(
 
     Args:
         network: each tensor once.
-        budget: bytes, bits or a ratio of the whole file.
+        budget: bytes, bits or a ratio of the whole file; for a drop or a KL the row has the first size that is tried,
+            one that direct compression nearly always meets it with.
         plan: what some tensors get.
         task: what it is trained on.
         metadata: text that the file will have, with the size of the uncompressed one.
@@ -71,8 +72,8 @@ def shared_out(
     lossless = isinstance(plan.rest, Lossless)
     free = [name for name in unnamed if is_float(network.params[name]) and name in moving and (lossless or sizes[name])]
     still = [name for name in unnamed if sizes[name] and name not in moving]
-    if size is None:
-        raise PlanError(f"{budget} is no size: training meets bytes, bits or a ratio")
+    if budget.snr is not None:
+        raise PlanError(f"{budget} is none that training meets: name bytes, bits, a ratio, a drop or a KL")
     if still:
         raise PlanError(
             f"{', '.join(still)}: training does not move this, and the budget is met by training; give it a row of the "
@@ -80,9 +81,24 @@ def shared_out(
         )
     if not free:
         raise PlanError(f"the plan leaves no tensor that training moves for {budget}; leave the budget out")
+    if size is None:
+        sure = sum(
+            _BITS * sizes[name] // 8 if name in free and sizes[name] else _stored(network, name) for name in sizes
+        )
+        size = sure + sum(map(len, (*metadata, *metadata.values())))
     rest = Rest(metadata=dict(metadata), names=network.names)
     whole = Joint(WithinBytes(size, rest=rest, parametrisation=made or Plain()))
     return replace(plan, tensors={**plan.tensors, ", ".join(map(fnmatch_escape, free)): whole})
+
+
+_BITS, _NAMED = 4, 100
+"""Of a weight in the first file where a quality is asked, and bytes of a tensor's name and tables at most."""
+
+
+def _stored(network: Untied, name: str) -> int:
+    """Return the bytes of a tensor that stays as it is, with its name."""
+    tensor = network.params[name]
+    return tensor.numel() * tensor.element_size() + len(name) + _NAMED
 
 
 def within(

@@ -8,15 +8,18 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from laconic.calibrate.quality import Quality
 from laconic.errors import DataError
 from laconic.format import container
 from laconic.lc.schedule import Progress
-from laconic.lc.state import LCState, Point
+from laconic.lc.sizes import Sizes
+from laconic.lc.state import LCState, Point, sized
 from laconic.lc.steps import relaxed_rows
 from laconic.models.params import to_numpy
 from laconic.models.states import job_text, read_state, require_same, write_state
@@ -50,9 +53,15 @@ def save_state(path: Path, state: LCState, job: Mapping[str, str], history: list
         "job": job_text(job),
         "began": json.dumps(state.began),
         "history": json.dumps([asdict(progress) for progress in history]),
-        "best": json.dumps([asdict(state.best.progress), state.best.least]) if state.best else "",
+        "best": json.dumps(_record(state.best)) if state.best else "",
+        "sizes": json.dumps(asdict(state.sizes)) if state.sizes else "",
     }
     write_state(path, _KIND, tensors, metadata)
+
+
+def _record(point: Point) -> list[Any]:
+    """Return what there is of a point beside its codes, as plain values."""
+    return [asdict(point.progress), point.least, asdict(point.quality) if point.quality else None]
 
 
 def load_state(path: Path, start: LCState, job: Mapping[str, str]) -> tuple[LCState, list[Progress]]:
@@ -85,17 +94,21 @@ def load_state(path: Path, start: LCState, job: Mapping[str, str]) -> tuple[LCSt
     best = None
     if "best" in tensors:
         point = container.loads(to_numpy(tensors["best"]).tobytes()).codes
-        progress, least = json.loads(metadata["best"])
-        best = Point({name: point[name] for name in start.weights}, Progress(**progress), least)
+        progress, least, quality = json.loads(metadata["best"])
+        reached = quality and Quality(**quality)
+        best = Point({name: point[name] for name in start.weights}, Progress(**progress), least, reached)
     choices = None
     if "choices" in tensors:
         chosen = container.loads(to_numpy(tensors["choices"]).tobytes()).codes
         choices = {name: chosen[name] for name in start.codes}
+    sizes = Sizes(**json.loads(metadata["sizes"])) if metadata["sizes"] else None
+    rows = start.rows if choices is None else relaxed_rows(start.rows, choices)
     state = replace(
         start,
-        rows=start.rows if choices is None else relaxed_rows(start.rows, choices),
+        rows=sized(rows, sizes.size) if sizes else rows,
         choices=choices,
         began=json.loads(metadata["began"]),
+        sizes=sizes,
         progress=history[-1],
         codes=codes,
         weights=ordered["weights"],

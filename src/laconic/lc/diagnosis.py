@@ -19,6 +19,8 @@ def diagnosis(history: Sequence[Progress]) -> list[str]:
     Args:
         history: the steps from direct compression on.
     """
+    if any(one.met is not None for one in history):
+        return _of_sizes(history)
     steps = [one for one in history if one.step > 0]
     if len(steps) < _FEW:
         return [f"Of {len(steps)} LC steps nothing can be told yet; from {_FEW} on there is more to say."]
@@ -62,3 +64,17 @@ def _of_validation(history: Sequence[Progress]) -> list[str]:
     if error > _WORSE * best and step - at > len(points) // 4:
         text += f" Since then it has risen to {error:.2f} %: μ holds the weights where the loss is not least."
     return [text]
+
+
+def _of_sizes(history: Sequence[Progress]) -> list[str]:
+    """Return what the paths of several sizes say, of which some steps meet a drop or a KL."""
+    sizes = sum(one.mu == 0 for one in history)  # each path begins with direct compression
+    met = [one for one in history if one.met]
+    said = f"Of {sizes} sizes tried with {len(history)} steps, "
+    if not met:
+        return [said + "none has a step that meets what is asked: a looser bound, or more --steps for each size."]
+    least = min(met, key=lambda one: one.file_bytes or 0)
+    return [
+        f"{said}{len(met)} steps meet what is asked; the smallest of these is step {least.step}, of "
+        f"{least.file_bytes or 0:,} bytes. A size counts where two in a row do."
+    ]

@@ -35,7 +35,7 @@ class LearningStep:
     Args:
         task: gives loss and batches.
         how: epochs, learning rate at step 0, weight decay, optimizer of one L step.
-        decay: factor of the learning rate from one LC step to the next.
+        decay: factor of the learning rate from one LC step of a path to the next.
         seed: of the run; the batches of an epoch derive from (seed, step, epoch).
     """
 

@@ -8,13 +8,18 @@ from typing import final
 from laconic.csteps.parametrisations import Parametrisation, Plain
 from laconic.errors import PlanError
 from laconic.lc.baselines import iterated_direct
+from laconic.lc.beginning import begun
+from laconic.lc.bounds import Bound
 from laconic.lc.finetune import FINE_TUNING, FineTuning
 from laconic.lc.l_step import LearningStep
-from laconic.lc.points import budget_of, looked_at, samples_of
+from laconic.lc.points import looked_at, samples_of
 from laconic.lc.schedule import Adaptive, Geometric
-from laconic.lc.state import LCState
+from laconic.lc.sizes import Sizes
+from laconic.lc.smallest import judged, require_met, smallest
+from laconic.lc.state import LCState, budget_of
 from laconic.lc.steps import relaxed, relaxed_rows, run
 from laconic.models.params import Params
+from laconic.quantize.budget import Budget
 from laconic.training.clipping import SHARE
 from laconic.training.likeness import alike
 from laconic.training.optimization import Optimization
@@ -72,20 +77,29 @@ class Training:
         if self.method not in METHODS:
             raise PlanError(f"method is one of {', '.join(METHODS)}, not {self.method!r}")
 
-    def within(self, task: Task) -> "Training":
+    def within(self, task: Task, budget: Budget) -> "Training":
         """Return the same for a budget: each L step is so long that the weights can answer to what the C step has done.
 
         Choices that matter change by hundreds in a C step within a budget; where the weights do not follow, the next
         one changes them back, and multipliers grow. With 12 batches an L step that is what LeNet-300-100 does on the
-        1,437 digits of scikit-learn, with 400 it is not.
+        1,437 digits of scikit-learn, with 400 it is not. For a drop or a KL the path of each size has a third of the
+        steps, and μ grows by twice the octaves in each.
 
         Where parts of the network are held still (`Task.still`), gradients are clipped (`laconic.training.clipping`),
         unless the L step says how.
+
+        Raises:
+            PlanError: for a drop or a KL by another method than "lc".
         """
         batches = max(1, self.l_step.epochs * task.count("train"))
         epochs = self.l_step.epochs * math.ceil(_ANSWERED / batches)
         clip = SHARE if task.still and self.l_step.clip is None else self.l_step.clip
-        return replace(self, l_step=replace(self.l_step, epochs=epochs, clip=clip))
+        how = replace(self, l_step=replace(self.l_step, epochs=epochs, clip=clip))
+        if not budget.is_of_outputs:
+            return how
+        if self.method != "lc":
+            raise PlanError(f"{budget} is met by the LC algorithm, not by method {self.method!r}: name a size")
+        return replace(how, steps=math.ceil(self.steps / _SHORTER), growth=self.growth**2)
 
     def schedule(self, task: Task, *, within: bool = False) -> Adaptive | Geometric:
         """Return the schedule of μ; with ``mu`` not given, it goes by the number of training batches.
@@ -107,22 +121,36 @@ class Training:
         time = self.l_step.epochs * task.count("train") * self.l_step.lr / (1 - _MOMENTUM)
         return self.pull / max(time, self.l_step.lr)
 
-    def path(self, state: LCState, task: Task, seed: int, reference: Params) -> Iterator[LCState]:
+    def path(
+        self, state: LCState, task: Task, seed: int, reference: Params, budget: Budget | None = None
+    ) -> Iterator[LCState]:
         """Yield the states that ``method`` names and then those of fine-tuning, going on from ``state``.
 
         Within a budget (`WithinBytes`) each is looked at on the validation split, and the best of them fine-tuned.
+        Where a drop or a KL is asked there is a path for each of several sizes (`laconic.lc.smallest`).
 
         Args:
             state: `laconic.lc.steps.start`'s, or a later one.
             task: what is trained.
             seed: of batches.
-            reference: the network before, for ``alike``.
+            reference: the network before, for ``alike`` and for what is asked.
+            budget: that is asked, if any.
+
+        Raises:
+            PlanError: when no size meets a drop or a KL; it names the nearest.
         """
-        taught = alike(task, reference, self.alike)
-        if state.tuning is None:
+        of_outputs = budget is not None and budget.kl is not None  # targets would lead away from what is asked
+        taught = alike(task, reference, self.alike or float(of_outputs))
+        if state.tuning is None and budget and budget.is_of_outputs:
+            for reached in self._search(state, taught, task, seed, budget, reference):
+                state = reached
+                yield state
+            require_met(state)
+        elif state.tuning is None:
             samples = samples_of(task) if budget_of(state) else 0
+            judge = taught if self.alike == 1 else task  # what needs no targets is judged by none
             for reached in self._steps(state, taught, seed):
-                state = looked_at(replace(reached, best=state.best), task, samples)
+                state = looked_at(replace(reached, best=state.best), judge, samples)
                 yield state
         for tuning in FineTuning.of(taught, state.chosen).states(state.tuning, self.finetune, seed):
             yield replace(state, tuning=tuning)
@@ -130,6 +158,20 @@ class Training:
     def is_done(self, state: LCState) -> bool:
         """Tell whether ``state`` is the last of the path."""
         return state.tuning is not None and state.tuning.epoch >= self.finetune.epochs
+
+    def _search(
+        self, state: LCState, task: Task, judged_by: Task, seed: int, budget: Budget, reference: Params
+    ) -> Iterator[LCState]:
+        """Return the generator of the states of paths of several sizes."""
+        bound = Bound.of(judged_by, reference, budget)
+        if state.sizes is None:
+            within = budget_of(state)
+            assert within is not None, "a quality is asked of files of some size"
+            weights = sum(tensor.numel() for tensor in state.multipliers.values())
+            state = replace(state, sizes=Sizes(within.size, within.size + _MOST * weights // 8))
+            state = begun(judged(state, judged_by, bound), judged_by, reference, budget, bound, seed)
+        l_step, schedule = LearningStep(task, self.l_step, self.decay, seed), self.schedule(task, within=True)
+        return smallest(state, reference, l_step, schedule, judged_by, bound, augmented=self.augmented)
 
     def _steps(self, state: LCState, task: Task, seed: int) -> Iterator[LCState]:
         """Return the generator of the states before fine-tuning."""
@@ -161,6 +203,13 @@ class Training:
 
 _ANSWERED = 400
 """Batches of an L step within a budget at least."""
+
+_SHORTER = 3
+"""Times fewer steps has the path of each of several sizes."""
+
+_MOST = 16
+"""Bits of a weight: no search asks for more."""
+
 
 _MOMENTUM = 0.9
 """Of the default optimizer: a constant gradient moves the weights by lr/(1 − momentum) a batch."""

@@ -1,14 +1,15 @@
 """Of the feasible networks on a path the best: within a budget each C step gives a file, and any of them will do."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from laconic.csteps.joint import Joint
-from laconic.csteps.within_bytes import WithinBytes
+from laconic.calibrate.quality import Quality
 from laconic.format.codes import Code
 from laconic.format.compact import compact
-from laconic.lc.state import LCState, Point
+from laconic.lc.bounds import Judge
+from laconic.lc.schedule import Progress
+from laconic.lc.state import LCState, Point, budget_of
 from laconic.models.params import decompress
 from laconic.training.batches import size_of
 from laconic.training.task import Task
@@ -48,26 +49,51 @@ def samples_of(task: Task) -> int:
     return sum(size_of(batch) for batch in task.batches("validation", 0))
 
 
-def finished(state: LCState, tuned: Mapping[str, Code], task: Task) -> dict[str, Code]:
+def finished(
+    state: LCState, tuned: Mapping[str, Code], task: Task, judge: Judge | None = None
+) -> tuple[dict[str, Code], Quality | None]:
     """Return the codes that fine-tuning has made of the chosen ones, or these where the others are no better.
 
     Within a budget they may be too large, too, for the numbers that are tuned are not those that were counted.
+
+    Args:
+        state: the last.
+        tuned: what fine-tuning has made.
+        task: says how good both are.
+        judge: says what they reach of a quality that is asked, which is returned, too.
     """
-    codes, budget = compact(tuned), budget_of(state)
-    if budget is None or state.best is None:
-        return codes
-    if budget.bytes(codes) > budget.size:
-        return dict(state.best.codes)
+    codes, budget, best = compact(tuned), budget_of(state), state.best
+    if budget is None or best is None:
+        return codes, None
+    untuned, size = (dict(best.codes), best.quality), budget.size
+    if state.sizes is not None:
+        size = state.sizes.smallest or size
+    if budget.bytes(codes) > size:
+        return untuned
     if task.validation is None:
-        return codes
-    better = _figure(task.evaluate(decompress(codes), "validation")) <= _figure(state.best.progress.validation)
-    return codes if better else dict(state.best.codes)
+        return codes, None
+    params = decompress(codes)
+    better = _figure(task.evaluate(params, "validation")) <= _figure(best.progress.validation)
+    quality = judge(params) if judge and better else best.quality
+    return (codes, quality) if better and (quality is None or quality.is_met) else untuned
 
 
-def budget_of(state: LCState) -> WithinBytes | None:
-    """Return the compression that the file's size is asked of, if there is one, beside nothing."""
-    inner = (row.compression.of for row in state.rows if isinstance(row.compression, Joint))
-    return next((one.beside({}) for one in inner if isinstance(one, WithinBytes) and one.counts_others), None)
+def stands_out(progress: Progress, before: Iterable[Progress]) -> bool:
+    """Say whether a point is smaller or better on the validation split than each of those before that are feasible.
+
+    Args:
+        progress: of the point; one without a budget, or that misses the drop or the KL that is asked, does not.
+        before: of the points before it.
+
+    >>> first = Progress(0, 0.0, 0.0, 0.5, None, None, file_bytes=900, validation={"error": 3.0})
+    >>> stands_out(replace(first, file_bytes=950), [first]), stands_out(replace(first, file_bytes=899), [first])
+    (False, True)
+    """
+    if progress.file_bytes is None or progress.met is False:
+        return False
+    feasible = [one for one in before if one.file_bytes is not None and one.met is not False]
+    size, figure = progress.file_bytes, _figure(progress.validation)
+    return not any((one.file_bytes or 0) <= size and _figure(one.validation) <= figure for one in feasible)
 
 
 def _figure(validation: Mapping[str, float] | None) -> float:

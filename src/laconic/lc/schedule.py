@@ -29,7 +29,9 @@ class Progress:
         last_gap: gap of the state before; infinite at direct compression.
         file_bytes: of the feasible network, where there is a budget.
         validation: the task's loss and measures of the feasible network on its validation split, where there is a
-            budget, and the split.
+            budget, and the split; where a drop or a KL is asked, that, too.
+        met: whether the feasible network meets the drop or the KL that is asked; None where none is.
+        kept: the name of the file that the feasible network was kept in, if it was.
     """
 
     step: int
@@ -41,6 +43,8 @@ class Progress:
     last_gap: float = math.inf
     file_bytes: int | None = None
     validation: Mapping[str, float] | None = None
+    met: bool | None = None
+    kept: str | None = None
 
 
 class Schedule(ABC):

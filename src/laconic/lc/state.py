@@ -7,9 +7,13 @@ from typing import final
 import torch
 from torch import Tensor
 
+from laconic.calibrate.quality import Quality
+from laconic.csteps.joint import Joint
+from laconic.csteps.within_bytes import WithinBytes
 from laconic.errors import UnsupportedMetric, WeightsError
 from laconic.format.codes import Code, DenseCode
 from laconic.lc.schedule import Progress
+from laconic.lc.sizes import Sizes
 from laconic.models.params import Params, to_numpy
 from laconic.plans.plan import Row
 from laconic.theory.metric import Diagonal, Metrics, Unit
@@ -29,11 +33,13 @@ class Point:
         codes: of all its tensors.
         progress: of the step that it is the result of.
         least: the least validation error of all points so far.
+        quality: what it reaches of the drop or the KL that is asked, where one is.
     """
 
     codes: Mapping[str, Code]
     progress: Progress
     least: float
+    quality: Quality | None = None
 
 
 @final
@@ -52,7 +58,9 @@ class LCState:
         fixed: codes of the tensors that no L step moves: compressed once, no part of gap and penalty.
         tuning: where fine-tuning of the chosen codes stands, once the steps are done.
         best: of the points so far that a budget allows the one that is best on the validation split, where there is a
-            budget: that of this step, or an earlier one.
+            budget: that of this step, or an earlier one. Where a drop or a KL is asked that of the smallest size that
+            meets it, or, before one does, the nearest.
+        sizes: where the search for the smallest size stands, where a drop or a KL is asked.
         choices: the codes whose choices the rows keep, where they had a price or a bound that shrinks (`relaxed`).
         began: the step at which the path began, or began anew.
         whole_price: μ from which prices that must grow are whole.
@@ -71,6 +79,7 @@ class LCState:
     choices: Mapping[str, Code] | None = None
     began: int = 0
     whole_price: float = 0.0
+    sizes: Sizes | None = None
 
     @property
     def since_began(self) -> Progress:
@@ -128,6 +137,24 @@ class LCState:
         """Return M⁻¹λ of tensor ``name``."""
         multiplier = self.multipliers[name]
         return multiplier / self.importance[name] if name in self.importance else multiplier
+
+
+def budget_of(state: LCState) -> WithinBytes | None:
+    """Return the compression that the file's size is asked of, if there is one, beside nothing."""
+    inner = (row.compression.of for row in state.rows if isinstance(row.compression, Joint))
+    return next((one.beside({}) for one in inner if isinstance(one, WithinBytes) and one.counts_others), None)
+
+
+def sized(rows: tuple[Row, ...], size: int) -> tuple[Row, ...]:
+    """Return the rows with a file of another size."""
+    return tuple(
+        replace(row, compression=Joint(replace(row.compression.of, size=size)))
+        if isinstance(row.compression, Joint)
+        and isinstance(row.compression.of, WithinBytes)
+        and row.compression.counts_others
+        else row
+        for row in rows
+    )
 
 
 @final

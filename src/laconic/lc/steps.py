@@ -115,13 +115,7 @@ def relaxed(state: LCState) -> LCState | None:
     rows = relaxed_rows(state.rows, state.codes)
     if rows == state.rows:
         return None
-    step = state.progress.step + 1
-    zeros = {name: torch.zeros_like(multiplier) for name, multiplier in state.multipliers.items()}
-    begun = replace(state, rows=rows, choices=state.codes, began=step, multipliers=zeros)
-    codes = _project(begun, state.weights, begun.shifted(state.weights, 0.0), warm=None)
-    compressed = _decompress(codes, state.weights)
-    progress = Progress(step, 0.0, math.nan, _gap(state.weights, compressed), *_moves(state.codes, codes))
-    return replace(begun, progress=progress, codes=codes, compressed=compressed)
+    return replace(begun_anew(state, rows, state.weights), choices=state.codes)
 
 
 def relaxed_rows(rows: Sequence[Row], choices: Codes) -> tuple[Row, ...]:
@@ -133,6 +127,26 @@ def relaxed_rows(rows: Sequence[Row], choices: Codes) -> tuple[Row, ...]:
         same = all(compression == row.compression for _, compression in parts)
         new += [row] if same else [replace(row, names=names, compression=one) for names, one in parts]
     return tuple(new)
+
+
+def begun_anew(state: LCState, rows: tuple[Row, ...], weights: Params) -> LCState:
+    """Return direct compression of ``weights`` by other rows for the same tensors, λ = 0, with step counted up.
+
+    Args:
+        state: of the path that is left.
+        rows: such as those of another size.
+        weights: w to begin from: all of them.
+
+    Raises:
+        PlanError, WeightsError: when they cannot be compressed so.
+    """
+    zeros = {name: torch.zeros_like(multiplier) for name, multiplier in state.multipliers.items()}
+    step = state.progress.step + 1
+    blank = replace(state, rows=rows, weights=weights, multipliers=zeros, began=step)
+    codes = _project(blank, weights, {name: weights[name] for name in zeros}, warm=None)
+    compressed = _decompress(codes, weights)
+    progress = Progress(step, 0.0, math.nan, _gap(weights, compressed), *_moves(state.codes, codes))
+    return replace(blank, progress=progress, codes=codes, compressed=compressed)
 
 
 def run(state: LCState, l_step: LStep, schedule: Schedule, *, augmented: bool = True) -> Iterator[LCState]:

@@ -18,7 +18,7 @@ from laconic.cli.jobs.metadata import carried
 from laconic.cli.jobs.planning import plan_of
 from laconic.cli.jobs.running import Run, cleared, going_on, resumable
 from laconic.cli.jobs.tasks import batches_per_epoch, counted, doubts, fitting, opened, task_for
-from laconic.errors import DataError, PlanError
+from laconic.errors import DataError, OutputExists, PlanError
 from laconic.format.codes import Code
 from laconic.format.compact import compact
 from laconic.format.files import require_absent, sha256
@@ -151,7 +151,7 @@ def _require_fitting(job: Job) -> None:
         require_calibratable(job.rows, job.matters, job.budget.snr, job.recalibrate)
         return
     named = [option for option, value in values(job.calibrating).items() if value]
-    if train and any(limit is not None for limit in (job.budget.size, job.budget.bits, job.budget.ratio)):
+    if train and any(value is not None for value in values(job.budget).values()):
         named = [option for option in named if option != "--no-fold"]
     if named:
         raise PlanError(f"{', '.join(named)}: only --effort calibrate takes this")
@@ -216,8 +216,9 @@ def _by_training(
         growth=of.growth, tolerance=of.tolerance, augmented=not of.quadratic_penalty,
         finetune=replace(FINE_TUNING, epochs=of.finetune), alike=of.alike,
     )  # fmt: skip
-    how = how.within(task) if budget else how
+    how = how.within(task, budget) if budget else how
     _require_log(job)
+    _require_points(job, budget)
     resume = going_on(say, job.checkpoint, resume=run.resume, force=run.force)
     if not resume and job.checkpoint.is_dir():  # of a calibration; a file is replaced by the first state
         cleared(job.checkpoint)
@@ -228,12 +229,12 @@ def _by_training(
     }
     chosen |= {**values(job.budget), "--lossless": job.which.lossless, "--no-fold": norms is None} if budget else {}
     chosen |= {"--importance": repr(plan.importance)} if plan.importance else {}
-    running = Run(say, job.checkpoint, job.labels(task, chosen), resume, job.output, run.force, of.log)
+    running = Run(say, job.checkpoint, job.labels(task, chosen), resume, job.output, run.force, of.log, of.keep_points)
     with resumable(job.output, job.checkpoint):
         metrics = _metrics(say, plan, task, network.params)
         plan, network = plan.settled(network, alike=False)
-        result = running.compress(network.params, plan, task, how, notes, run.seed, metrics)
-        result = replace(result, asked=budget, norms=norms)
+        result = running.compress(network, plan, task, budget, how, notes, run.seed, metrics)
+        result = replace(result, norms=norms)
         report(say, result, Written(job.output, run.force, run.resume), task, table=job.table)
         interrupts.finish()
     cleared(job.checkpoint)  # not before all is said: who is interrupted has not seen the figures
@@ -253,6 +254,24 @@ def _require_log(job: Job) -> None:
         raise PlanError(f"--log {log}: that is a file of this run already; name another")
     if log.exists() and not is_log(log):
         require_absent(log, force=job.run.force)
+
+
+def _require_points(job: Job, budget: Budget | None) -> None:
+    """Check that there are points to keep, and that the folder holds nothing that they would replace.
+
+    Raises:
+        PlanError: where no file is within anything.
+        OutputExists: when there is something, and it is not to be replaced.
+    """
+    folder = job.training.keep_points
+    if folder is None:
+        return
+    if budget is None:
+        raise PlanError("--keep-points goes with a budget: name one, as --size 10KB or --max-drop 1")
+    if folder.exists() and not folder.is_dir():
+        raise OutputExists(f"--keep-points {folder} is no folder; name another")
+    if not (job.run.resume or job.run.force) and folder.exists() and any(folder.iterdir()):
+        raise OutputExists(f"{folder} has something in it; name another folder, or write there anyway: --force")
 
 
 def _weighed(plan: Plan | None, matters: options.Matters) -> Plan | None:
@@ -311,8 +330,10 @@ def _budget(job: Job) -> Budget | None:
     if training and not named and not planned and not job.rows.plan:
         raise PlanError("--effort train needs to know what to make: a size, as --size 10KB, or --codebook, --keep, ...")
     if named and not planned:
-        if job.effort is not options.Effort.calibrate and {"--max-kl", "--max-drop"} & {*named}:
-            raise PlanError(f"{named[0]} needs --effort calibrate, which runs the network; weights alone do not tell")
+        if job.effort is options.Effort.direct and {"--max-kl", "--max-drop"} & {*named}:
+            raise PlanError(
+                f"{named[0]} needs --effort calibrate or train, which run the network; weights alone do not tell"
+            )
         if training and ("--snr" in named or job.budget != limits):
             option = "--snr" if "--snr" in named else "--quality"
             raise PlanError(f"{option} does not go with --effort train, which moves the weights: name a size, or bits")

@@ -9,6 +9,7 @@ from typing import Any, final
 import numpy as np
 from rich.table import Table
 
+from laconic.calibrate.quality import Quality
 from laconic.calibrate.told import Told
 from laconic.cli.console import Output, in_bytes, table
 from laconic.cli.jobs.inspect import above
@@ -61,7 +62,7 @@ def report(
             "meter": measure and measure.record(),
         },
         "recalibration": result.recalibration and vars(result.recalibration),
-        "asked": result.asked and str(result.asked),
+        "asked": result.asked and str(result.asked), "quality": result.quality and vars(result.quality),
         "norms": result.norms and {"constant": list(result.norms.norms), "left": dict(result.norms.left)},
     }  # fmt: skip
     fitted = result.fitted
@@ -92,7 +93,7 @@ def _lines(
         f"{split}: " + ", ".join(f"{k} {v:.4g}" for k, v in measures.items()) for split, measures in measured.items()
     ]
     signals = () if result.calibration else told(result.signals)  # calibration does not look at the SNR of weights
-    return [first, *_calibration(result, seconds), *signals, *_recalibration(result), *figures]
+    return [first, *_asked(result.quality), *_calibration(result, seconds), *signals, *_recalibration(result), *figures]
 
 
 def _calibration(result: Result, seconds: Mapping[str, float]) -> list[str]:
@@ -103,15 +104,17 @@ def _calibration(result: Result, seconds: Mapping[str, float]) -> list[str]:
     unit = "nats, KL(original ‖ compressed)" if of.kind == "classification" else "squared distance over the variance"
     times = ", ".join(f"{stage} {time:.1f} s" for stage, time in seconds.items())
     first = f"calibrated {len(of.layers)} layers on {of.samples:,} samples in {of.passes} passes: {times}"
-    asked = (
-        [f"asked {of.quality.bound:g}: {of.quality}; the smallest of {of.quality.files} files"] if of.quality else []
-    )
     return [
         first,
-        *asked,
+        *_asked(of.quality),
         *_tuning(of, seconds),
         f"outputs {of.distance:.4g} ({unit}) from the original's on {of.unseen:,} samples held out",
     ]
+
+
+def _asked(of: Quality | None) -> list[str]:
+    """Return what was reached of a drop or a KL, if one was asked."""
+    return [f"asked {of.bound:g}: {of}; the smallest of {of.files} files"] if of else []
 
 
 def _tuning(of: Told, seconds: Mapping[str, float]) -> list[str]:

@@ -36,7 +36,7 @@ def _table(name: str, history: Sequence[Progress]) -> Table:
     """Return some of the steps as a table."""
     last = len(history) - 1
     places = sorted({round(at * last / (_SHOWN - 1)) for at in range(_SHOWN)})
-    budget = any(one.file_bytes is not None for one in history)
+    budget, asked, kept = (any(getattr(one, of) is not None for one in history) for of in ("file_bytes", "met", "kept"))
     measures = list(dict.fromkeys(measure for one in history for measure in one.validation or {}))
     heads = [
         "step",
@@ -46,6 +46,8 @@ def _table(name: str, history: Sequence[Progress]) -> Table:
         "moved",
         *(["bytes"] if budget else []),
         *(f"validation {m}" for m in measures),
+        *(["met"] if asked else []),
+        *(["kept as"] if kept else []),
     ]
     rows = []
     for one in (history[place] for place in places):
@@ -53,6 +55,8 @@ def _table(name: str, history: Sequence[Progress]) -> Table:
         row = [str(one.step), f"{one.mu:.2e}", f"{one.loss:.4f}", f"{one.gap:.3f}", moved]
         row += [f"{one.file_bytes:,}" if one.file_bytes is not None else "-"] if budget else []
         row += [f"{one.validation[m]:.4g}" if one.validation and m in one.validation else "-" for m in measures]
+        row += ["yes" if one.met else "no"] if asked else []
+        row += [one.kept or "-"] if kept else []
         rows.append(tuple(row))
     return table(name, dict.fromkeys(heads, "right"), rows)
 

@@ -6,21 +6,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
-import torch
-
-from laconic.api import compress
+from laconic.api import trained
 from laconic.calibrate.journal import remove
 from laconic.cli.console import Output, interruptible
 from laconic.cli.jobs.tasks import batches_per_epoch, counted
 from laconic.errors import OutputExists
+from laconic.format import container
+from laconic.format.compact import compact
 from laconic.format.files import require_absent
 from laconic.lc.checkpoint import load_state, save_state
 from laconic.lc.learning import Training
 from laconic.lc.log import append_to_log, write_log
+from laconic.lc.points import stands_out
 from laconic.lc.schedule import Progress
 from laconic.lc.state import LCState
 from laconic.lc.steps import start
+from laconic.models.ties import Untied
 from laconic.plans.plan import Plan
+from laconic.quantize.budget import Budget
 from laconic.result import Result
 from laconic.theory.metric import Metrics
 from laconic.training.loop import trainable
@@ -89,6 +92,7 @@ class Run:
         checkpoint: replaced after every LC step.
         job: what must be the same when it is resumed.
         log: where each step is written, too, if anywhere.
+        points: the folder for the files of steps that stand out, if they are kept.
         resume: go on from the checkpoint, which exists.
         output: what will be written; once all else is done it may be there already.
         force: it may be there in any case.
@@ -101,12 +105,14 @@ class Run:
     output: Path
     force: bool
     log: Path | None = None
+    points: Path | None = None
 
     def compress(
-        self, params: Mapping[str, torch.Tensor], plan: Plan, task: Task, how: Training,
+        self, network: Untied, plan: Plan, task: Task, budget: Budget | None, how: Training,
         metadata: Mapping[str, str], seed: int, metrics: Metrics | None = None,
     ) -> Result:  # fmt: skip
-        """Return the result with the history of the whole run."""
+        """Return the result with the history of the whole run: arguments are those of `laconic.api.trained`."""
+        params = network.params
         state, history, moving = None, list[Progress](), trainable(task.module, params)
         if self.resume:
             with plan.advising():
@@ -120,45 +126,49 @@ class Run:
         if self.log is not None:
             write_log(self.log, past)
         per_epoch = batches_per_epoch(task)
-        epochs = how.steps * how.l_step.epochs * (how.method != "retrain") + how.finetune.epochs
-        done = _epochs(state, how) if state else 0
-        with self.say.progress("direct compression", max(1, epochs)) as tick:
-            watched = counted(task, lambda taken: tick(done + taken / max(1, per_epoch)))
+        done, whole = _epochs(state, how) if state else 0, _whole(state, how)
+        with self.say.progress("direct compression", 1.0) as tick:
+            watched = counted(task, lambda taken: tick((done + taken / max(1, per_epoch)) / whole))
             new: list[Progress] = []
 
             def watch(reached: LCState) -> None:
+                nonlocal whole
                 if reached.fixed and not new:
                     self.say.note(
                         f"training does not move {', '.join(reached.fixed)}: compressed once, from the weights"
                     )
                 if reached.tuning is None or not new:
-                    new.append(reached.progress)
+                    new.append(self._kept(reached, network, metadata, [*past, *new]))
                     if self.log is not None:
-                        append_to_log(self.log, reached.progress)
+                        append_to_log(self.log, new[-1])
                 save_state(self.checkpoint, reached, self.job, [*past, *new])
-                tick(_epochs(reached, how), described(reached, how))
+                whole = _whole(reached, how)
+                tick(_epochs(reached, how) / whole, described(reached, how))
 
-            result = compress(
-                params,
-                plan,
-                watched,
-                "train",
-                training=how,
-                metrics=metrics or {},
-                metadata=metadata,
-                seed=seed,
-                resume=state,
-                watch=watch,
-            )
+            result = trained(network, plan, watched, budget, metrics, how, metadata, seed, state, watch)
         return replace(result, history=(*past, *new))
+
+    def _kept(
+        self, state: LCState, network: Untied, metadata: Mapping[str, str], before: list[Progress]
+    ) -> Progress:  # fmt: skip
+        """Return the progress of a state, with the name of the file that it is kept in, where it stands out."""
+        progress = state.progress
+        if self.points is None or state.tuning is not None or not stands_out(progress, before):
+            return progress
+        name = f"step-{progress.step:03d}-{progress.file_bytes}B.lac"
+        self.points.mkdir(parents=True, exist_ok=True)
+        container.write(self.points / name, network.named(compact(state.all_codes)), metadata, force=True)
+        return replace(progress, kept=name)
 
 
 def described(state: LCState, how: Training) -> str:
     """Say where the path is."""
-    progress = state.progress
+    progress, search = state.progress, state.sizes
     if state.tuning is not None:
         return f"fine-tuning, epoch {state.tuning.epoch}/{how.finetune.epochs}, loss {state.tuning.loss:.4f}"
-    text = f"step {progress.step}/{how.steps}, μ {progress.mu:.2g}, loss {progress.loss:.4f}, gap {progress.gap:.3f}"
+    step = state.since_began.step
+    text = f"{search.size:,} bytes, path {search.ended + 1}: " if search else ""
+    text += f"step {step}/{how.steps}, μ {progress.mu:.2g}, loss {progress.loss:.4f}, gap {progress.gap:.3f}"
     text += "" if progress.changed is None else f", {progress.changed:.2%} moved"
     judged = [f"{name} {value:.4g}" for name, value in (progress.validation or {}).items()]
     return text + (f"; on validation {', '.join(judged)}" if judged else "")
@@ -166,4 +176,16 @@ def described(state: LCState, how: Training) -> str:
 
 def _epochs(state: LCState, how: Training) -> int:
     """Return the epochs that lie behind a state."""
-    return state.progress.step * how.l_step.epochs + (state.tuning.epoch if state.tuning else 0)
+    begun = state.sizes.ended if state.sizes else int(state.choices is not None)  # a path begins with a C step alone
+    return (state.progress.step - begun) * how.l_step.epochs + (state.tuning.epoch if state.tuning else 0)
+
+
+def _whole(state: LCState | None, how: Training) -> int:
+    """Return the epochs of the whole run, as far as a state can tell: a path may end before its time."""
+    path, search = how.steps * (how.method != "retrain"), state.sizes if state else None
+    if state is None or search is None:
+        return max(1, path * how.l_step.epochs + how.finetune.epochs)
+    here = path - state.since_began.step
+    steps = 0 if state.tuning else here + (search.to_come - 1) * path
+    tuned = state.tuning.epoch if state.tuning else 0
+    return max(1, _epochs(state, how) + steps * how.l_step.epochs + how.finetune.epochs - tuned)

@@ -66,7 +66,7 @@ class Budget:
         snr: 10 log₁₀ Σ w² / Σ (w − ŵ)² over the same weights, in dB; without outliers: a few weights
             that hold more than half of their tensor's Σ w².
         kl: KL(original ‖ compressed) of the softmax on calibration samples that are held out, in nats a row of logits,
-            at most; for effort "calibrate", as is ``drop``.
+            at most; for effort "calibrate", as is ``drop``; for effort "train" on the task's validation split.
         drop: points by which the task's error on its validation split may grow, in percent for classification, with
             one standard error of the paired difference on top.
         asked: whether somebody named it. Where nobody did, and what stays as it is leaves no room, bits are those of
@@ -124,7 +124,9 @@ class Budget:
             PlanError: for one of outputs.
         """
         if self.is_of_outputs:
-            raise PlanError(f"{self} needs effort 'calibrate', which runs the network; weights alone do not tell")
+            raise PlanError(
+                f"{self} needs effort 'calibrate' or 'train', which run the network; weights alone do not tell"
+            )
 
     def bytes(self, elements: int, reference: int | None) -> int | None:
         """Return the bytes that the file may have, or None where an SNR, a KL or a drop is what is asked.

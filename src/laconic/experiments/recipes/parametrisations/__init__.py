@@ -28,6 +28,7 @@ from laconic.lc.finetune import finetune
 from laconic.lc.state import LCState
 from laconic.models.checkpoints import checkpoint_size
 from laconic.models.params import decompress
+from laconic.quantize.budget import Budget
 from laconic.result import Result
 from laconic.training.likeness import alike
 from laconic.training.optimization import Optimization, adam
@@ -183,7 +184,7 @@ class _Network:
     def _in_turn(self, direct: Result, size: int, context: Context, label: str) -> Mapping[str, Code]:
         """Return the codes whose blocks are encoded in turn, in as many epochs as LC has, and tuned where that fits."""
         learning = self.effort.learning
-        epochs = learning.steps * learning.within(self.task).l_step.epochs
+        epochs = learning.steps * learning.within(self.task, Budget(size=size)).l_step.epochs
         task = alike(self.task, self.params, learning.alike)
         encoder = BlockByBlock(task, self.params, direct.codes)
         for stage in encoder.stages(Optimization(epochs, 2e-3, _falling, optimizer=adam), self.seed):
