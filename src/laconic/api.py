@@ -53,7 +53,7 @@ from laconic.request import (
     require_heeded,
     require_kinds,
     require_quality,
-    require_size_for,
+    require_training,
     resumed,
 )
 from laconic.result import Result, recalibrated
@@ -189,13 +189,9 @@ def compress(
     else:
         require_heeded(effort, budget, fold=fold, others=samples is None and meter and tune)
     state, folder = resumed(resume, effort)
-    if training is not None and asked is None and effort == "direct":
-        raise PlanError("training goes with effort 'train': a plan or a compression, and a task with training data")
     require_quality(quality, budget, effort)
-    require_size_for(training, budget)
-    given = all_params_of(network) if isinstance(network, nn.Module) else dict(network)
-    for name, tensor in given.items():
-        require_storable(name, tensor)
+    require_training(training, budget, direct=asked is None and effort == "direct")
+    given = _storable(network)
     module = network if isinstance(network, nn.Module) else task and task.module
     if calibration is not None and effort == "train":
         task = _of_inputs(task or module, calibration, given, seed)
@@ -241,6 +237,14 @@ def compress(
     codes = compact({name: codes[name] for name in whole.params})
     result = Result(whole.named(codes), notes, signals=left(whole, codes, module))
     return recalibrated(result, whole, task, recalibrate, seed)
+
+
+def _storable(network: nn.Module | Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors of a network by name, each of which a file can hold."""
+    given = all_params_of(network) if isinstance(network, nn.Module) else dict(network)
+    for name, tensor in given.items():
+        require_storable(name, tensor)
+    return given
 
 
 def _held(

@@ -60,13 +60,22 @@ def require_quality(quality: str, budget: Budget | None, effort: Effort) -> None
         raise PlanError(f"quality is one of {', '.join(QUALITIES)}, and {what}; not {quality!r}")
 
 
-def require_size_for(training: Training | None, budget: Budget | None) -> None:
-    """Check that what training says of a budget's tensors is of some use.
+def require_training(training: Training | None, budget: Budget | None, *, direct: bool) -> None:
+    """Check that what training says is of some use.
+
+    Args:
+        training: if any was given.
+        budget: if there is one.
+        direct: whether nothing is trained, and nobody has said so.
 
     Raises:
-        PlanError: where there is a parametrisation and no budget.
+        PlanError: where nothing is trained, and where there is a parametrisation and no budget.
     """
-    if training is not None and budget is None and training.parametrisation != Plain():
+    if training is None:
+        return
+    if direct:
+        raise PlanError("training goes with effort 'train': a plan or a compression, and a task with training data")
+    if budget is None and training.parametrisation != Plain():
         raise PlanError(
             f"{training.parametrisation!r} is of what a budget takes: name a size, or say it in a row of the plan, "
             "such as { within_bytes = 5000, shared = 8.0 }"
