@@ -9,6 +9,7 @@ from typing import Any
 
 from laconic.calibrate.calibration import SAMPLES, Calibration
 from laconic.calibrate.compressed import Ready
+from laconic.calibrate.metering import reserved
 from laconic.errors import LaconicError
 from laconic.lc.bounds import Judge, told
 from laconic.lc.sizes import RUN
@@ -45,7 +46,8 @@ def begun(state: LCState, task: Task, reference: Params, budget: Budget, judge: 
     network = Untied(reference, names)
     try:
         ready = Ready.of(network, Calibration.of(task, samples=SAMPLES, seed=seed), lossless=kept, buffers=buffers)
-        trial, _, _ = ready.meeting(budget, "default", within.rest.metadata, tune=True)
+        metadata = {**within.rest.metadata, **reserved(ready.network, None, within.rest.metadata)}
+        trial, _, _ = ready.meeting(budget, "default", metadata, tune=True)  # the very file that calibration makes
     except LaconicError as error:
         _LOG.warning("calibration has no file to begin with: %s", error)
         return state
