@@ -21,7 +21,9 @@ from laconic.models import data
 
 from .trained import learned
 
-ASKED = SimpleNamespace(samples=500, quality="fast", unfolded=False, no_tune=False, draws=2, nncodec=None, data=None)
+ASKED = SimpleNamespace(
+    samples=500, quality="fast", unfolded=False, no_tune=False, draws=2, first_draw=0, nncodec=None, data=None
+)
 
 
 @cache

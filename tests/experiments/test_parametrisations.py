@@ -44,7 +44,7 @@ def whole(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Task, "evaluate", counting)
         patch.setattr(Trial, "effort", tiny)
-        patch.setattr(Training, "within", lambda how, task: how)
+        patch.setattr(Training, "within", lambda how, task, budget: how)
         patch.setattr(variants, "drawn_within", within)
         patch.setattr(parametrisations, "settings_of", lambda net, maps: FEW)
         for _ in range(2):  # the second time everything is there

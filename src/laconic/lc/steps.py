@@ -171,7 +171,8 @@ def run(state: LCState, l_step: LStep, schedule: Schedule, *, augmented: bool = 
 def _seen(state: LCState) -> Progress:
     """Return what the schedule looks at: before the first step the gap of a price says nothing, for μ changes it."""
     progress = state.since_began
-    if progress.step == 0 and any(row.compression.scaled(2.0) != row.compression for row in state.rows):
+    kinds = [row.compression for row in state.rows if not row.compression.annealed]
+    if progress.step == 0 and any(kind.scaled(2.0) != kind for kind in kinds):
         return replace(progress, gap=math.inf)
     return progress
 

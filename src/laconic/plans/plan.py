@@ -261,7 +261,7 @@ def parse_plan(table: Mapping[str, Any]) -> Plan:
     """Return the plan that a TOML document stands for.
 
     >>> parse_plan({"tensors": {"fc*": {"keep": 0.05, "values": {"codebook": 16}}}, "rest": {"lossless": True}})
-    Plan(tensors={'fc*': KeepLargest(keep=0.05, ..., values=AdaptiveCodebook(entries=16, ...))}, rest=Lossless(), ...)
+    Plan(tensors={'fc*': KeepLargest(keep=0.05, ...)}, rest=Lossless(), ...)
 
     Raises:
         PlanError: for a key or a value that no plan can have; it names the row.

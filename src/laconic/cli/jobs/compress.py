@@ -151,7 +151,9 @@ def _require_fitting(job: Job) -> None:
         require_calibratable(job.rows, job.matters, job.budget.snr, job.recalibrate)
         return
     named = [option for option, value in values(job.calibrating).items() if value]
-    if train and any(value is not None for value in values(job.budget).values()):
+    asked = job.budget
+    limits = (asked.size, asked.bits, asked.ratio, asked.max_drop, asked.max_kl)
+    if train and any(limit is not None for limit in limits):
         named = [option for option in named if option != "--no-fold"]
     if named:
         raise PlanError(f"{', '.join(named)}: only --effort calibrate takes this")
