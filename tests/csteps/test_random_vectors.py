@@ -95,3 +95,9 @@ def test_arguments_out_of_range_are_refused():
     with pytest.raises(PlanError, match="where groups are hashed"):
         FixedAssignments({"w": np.zeros(3, int)}, values=RandomVectors(2))
     assert not RandomVectors(2).project({"w": torch.zeros(7)})["w"].decompress().any()
+
+
+def test_the_largest_weights_of_a_short_dtype_do_not_overflow():
+    code = RandomVectors(6).project({"w": torch.full((4, 3), 60000.0).half()})["w"]
+    assert np.isfinite(code.decompress()).all()
+    assert np.abs(code.decompress()).max() > 60000

@@ -122,3 +122,14 @@ def test_what_is_no_source_of_inputs_is_refused():
     two.forward = lambda x: (two.a(x.flatten(1)), 0)
     with pytest.raises(DataError, match="one tensor of outputs, not a tuple"):
         laconic.compress(two, size=SIZE, effort="train", calibration=images)
+
+
+def test_a_module_in_training_mode_is_left_as_it_is_and_one_sample_a_batch_will_do():
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Linear(8, 12), nn.BatchNorm1d(12), nn.Dropout(0.5), nn.Linear(12, 3)).train()
+    before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
+    unlabelled(module, [torch.randn(1, 8) for _ in range(20)], dict(module.state_dict()))
+    assert module.training
+    assert all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
+    with pytest.raises(DataError, match=r"no samples to train on: .*\(0, 8\)"):
+        unlabelled(module, torch.zeros(0, 8), before)

@@ -1,13 +1,15 @@
 """Random-code coding: blocks of weights take the nearest of many vectors that a seeded generator draws."""
 
+import logging
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar, final
 
 import numpy as np
+import torch
 
 from laconic.csteps.arrays import array_of, importances_of
 from laconic.csteps.compression import Codes, Compression
@@ -19,10 +21,14 @@ from laconic.format.codes.hashing import NORMAL_DEVIATION, normals, order_of
 from laconic.models.params import Params, dtype_name
 from laconic.theory.metric import Metrics
 
+_LOG = logging.getLogger(__name__)
+
 _UNIT = 2.0**16
 """Vectors are sums of integers over this: float32 holds them exactly."""
 
 _MOST_BITS, _AT_ONCE = 20, 1 << 22  # of an index; numbers that are in memory, of candidates and of scores
+_LARGEST = 4.0  # size of a number of a vector at most
+_LONG = 1 << 35  # numbers that are compared in half a minute or more
 _ROUNDS, _ENOUGH = 12, 1e-4  # of indices and scale in turn; the share of the error that a round must take off
 
 
@@ -84,7 +90,10 @@ class RandomVectors(Compression):
         blocks = {name: self._blocks(name, arrays[name], heavy[name]) for name in weights}
         warm_codes = of_kind(DrawnCode, warm, weights)
         start = None if warm_codes is None else float(next(iter(warm_codes.values())).scale.array[0]) * _UNIT
+        self._warn(blocks.values())
         scale, indices = _descent(list(blocks.values()), start or self._first(list(blocks.values())), self.index_bits)
+        for name, own in zip(blocks, indices, strict=True):
+            scale = min(scale, _most(scale, dtype_name(weights[name]), blocks[name], own))
         wide = "float64" if widest(map(dtype_name, weights.values())) == "float64" else "float32"
         one = Values(np.array([scale / _UNIT], wide))
         new = {
@@ -95,6 +104,15 @@ class RandomVectors(Compression):
             for (name, block), own in zip(blocks.items(), indices, strict=True)
         }  # fmt: skip
         return better(new, warm_codes, weights, metrics, lambda codes: self._allows(codes, new))
+
+    def _warn(self, blocks: Collection["Blocks"]) -> None:
+        """Say so, where it takes minutes."""
+        tried = sum(block.weights.size for block in blocks) << self.index_bits
+        if tried > _LONG:
+            _LOG.warning(
+                "%s of %d weights: %.2g numbers are compared, which takes minutes; fewer index_bits, or more weights a "
+                "block and so fewer bits a weight, take less", type(self).__name__, self.length, tried,
+            )  # fmt: skip
 
     def _blocks(self, name: str, array: np.ndarray, importances: np.ndarray) -> "Blocks":
         """Return the blocks of one tensor."""
@@ -211,6 +229,15 @@ class Blocks:
         largest = self.importances.max(axis=1, keepdims=True)
         ratios = np.divide(self.importances, largest, out=np.ones_like(self.importances), where=largest > 0)
         return np.asarray(ratios, np.float32)
+
+
+def _most(scale: float, dtype: str, block: "Blocks", indices: np.ndarray) -> float:
+    """Return ``scale``, or the largest one at which no vector overflows in ``dtype``."""
+    most = 0.999 * torch.finfo(getattr(torch, dtype)).max
+    if scale * _LARGEST <= most:
+        return scale
+    largest = max((float(np.abs(block.vectors(int(index), 1)).max()) for index in np.unique(indices)), default=0.0)
+    return most / largest if largest else scale
 
 
 def _descent(blocks: list[Blocks], start: float, bits: int) -> tuple[float, list[np.ndarray]]:

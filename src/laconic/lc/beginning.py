@@ -25,6 +25,8 @@ _LOG = logging.getLogger(__name__)
 def begun(state: LCState, task: Task, reference: Params, budget: Budget, judge: Judge, seed: int) -> LCState:
     """Return the state with calibration's file as the best point, where that is smaller than its own size.
 
+    What the progress then says is of that file, for it is the first of the search.
+
     Nothing is calibrated beside rows of a plan, which calibration would not heed. Where calibration does not suit the
     network, or finds no file, that is said, and the state comes back as it was.
 
@@ -59,4 +61,4 @@ def begun(state: LCState, task: Task, reference: Params, budget: Budget, judge: 
     validation: dict[str, Any] = {**task.evaluate(params, "validation"), **told(quality)}
     progress = replace(state.progress, file_bytes=size, validation=validation, met=True)
     sizes = replace(search, met=size, run=RUN)  # the path of the first size has ended with it
-    return replace(state, best=Point(codes, progress, 0.0, quality), sizes=sizes)
+    return replace(state, progress=progress, best=Point(codes, progress, 0.0, quality), sizes=sizes)

@@ -74,6 +74,8 @@ def shared_out(
     still = [name for name in unnamed if sizes[name] and name not in moving]
     if budget.snr is not None:
         raise PlanError(f"{budget} is none that training meets: name bytes, bits, a ratio, a drop or a KL")
+    if size is not None and size < 1:
+        raise PlanError(f"{budget} is a file of less than a byte: ask for more")
     if still:
         raise PlanError(
             f"{', '.join(still)}: training does not move this, and the budget is met by training; give it a row of the "

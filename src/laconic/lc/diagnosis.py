@@ -76,5 +76,6 @@ def _of_sizes(history: Sequence[Progress]) -> list[str]:
     least = min(met, key=lambda one: one.file_bytes or 0)
     return [
         f"{said}{len(met)} steps meet what is asked; the smallest of these is step {least.step}, of "
-        f"{least.file_bytes or 0:,} bytes. A size counts where two in a row do."
+        f"{least.file_bytes or 0:,} bytes. A size counts where two in a row do. Step 0 is the file of "
+        "calibration, where that is smaller than direct compression."
     ]

@@ -74,6 +74,10 @@ class Training:
     def __post_init__(self) -> None:
         if not 0 <= self.alike <= 1:
             raise PlanError(f"alike is a share of the loss, from 0 to 1, not {self.alike}")
+        if not (math.isfinite(self.decay) and self.decay > 0):
+            raise PlanError(f"decay, of the learning rate from step to step, is a number above 0, not {self.decay}")
+        if not (math.isfinite(self.growth) and math.isfinite(self.fast)):
+            raise PlanError(f"growth of μ is a finite number, 1 or more, not {self.growth} or {self.fast}")
         if self.method not in METHODS:
             raise PlanError(f"method is one of {', '.join(METHODS)}, not {self.method!r}")
 

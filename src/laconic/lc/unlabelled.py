@@ -11,7 +11,7 @@ from laconic.errors import DataError
 from laconic.models.params import Params
 from laconic.training.batches import Batch, Batches, held_out
 from laconic.training.likeness import alike
-from laconic.training.task import Task
+from laconic.training.task import Task, mode
 
 _ROWS = 64
 """Samples of a batch, where the inputs are one tensor."""
@@ -38,6 +38,8 @@ def unlabelled(of: nn.Module | Task, source: Any, reference: Params, seed: int =
     ('regression', 1, True)
     """
     module = of.module if isinstance(of, Task) else of
+    if isinstance(source, Tensor) and not source.numel():
+        raise DataError(f"there are no samples to train on: the inputs are of shape {tuple(source.shape)}")
     given = DataLoader(source, batch_size=_ROWS, shuffle=True) if isinstance(source, Tensor) else source  # type: ignore
     Batches.of(given, "calibration")  # says what is wrong with it, before a part is taken
     kind = Calibration.of(of, given, SAMPLES, seed).kind_with(reference)
@@ -76,7 +78,7 @@ def _require_tensor(task: Task, reference: Params) -> None:
     Raises:
         DataError: when they are not.
     """
-    with torch.no_grad():
+    with torch.no_grad(), mode(task.module, training=False):
         outputs = task.outputs(reference, next(task.batches("train", 0)))
     if not isinstance(outputs, Tensor):
         raise DataError(

@@ -242,14 +242,14 @@ def _by_name(part: object) -> bool:
     return not isinstance(part, int | float | str | bool | None)
 
 
-def load_plan(path: Path) -> Plan:
+def load_plan(path: str | Path) -> Plan:
     """Read a plan from TOML.
 
     Raises:
         PlanError: when the file is missing, is no TOML, or says something that no plan can say.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise PlanError(f"the plan {path} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

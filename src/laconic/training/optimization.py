@@ -58,7 +58,11 @@ class Optimization:
     clip: float | None = None
 
     def __post_init__(self) -> None:
-        if self.epochs < 0 or not (math.isfinite(self.lr) and self.lr > 0) or self.weight_decay < 0:
-            raise PlanError(f"epochs and weight decay must not be negative, and lr must be above 0: {self}")
+        if self.epochs < 0:
+            raise PlanError(f"epochs must be 0 or more, not {self.epochs}")
+        if not (math.isfinite(self.lr) and self.lr > 0):
+            raise PlanError(f"lr, the learning rate, must be a number above 0, not {self.lr}")
+        if not (math.isfinite(self.weight_decay) and self.weight_decay >= 0):
+            raise PlanError(f"weight decay must be a number, 0 or more, not {self.weight_decay}")
         if self.clip is not None and not self.clip > 0:
             raise PlanError(f"clip is a share of a row's length above 0, or None, not {self.clip}")

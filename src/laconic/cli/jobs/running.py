@@ -157,7 +157,9 @@ class Run:
             return progress
         name = f"step-{progress.step:03d}-{progress.file_bytes}B.lac"
         self.points.mkdir(parents=True, exist_ok=True)
-        container.write(self.points / name, network.named(compact(state.all_codes)), metadata, force=True)
+        found = state.best is not None and state.best.progress == progress  # calibration's file is of no state
+        codes = state.best.codes if state.best and found else compact(state.all_codes)
+        container.write(self.points / name, network.named(codes), metadata, force=True)
         return replace(progress, kept=name)
 
 
