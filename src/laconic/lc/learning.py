@@ -37,7 +37,8 @@ class Training:
     Args:
         method: "lc", or one of the baselines "idc" (iterated direct compression) and "retrain" (direct compression,
             then training of what stays free).
-        steps: LC steps at most; LC stops before when the gap is below ``tolerance``.
+        steps: LC steps at most; LC stops before when the gap is below ``tolerance``. Where a price or a bound shrinks
+            what stays, half of them choose, and the others train and compress what was chosen without it.
         l_step: one L step: epochs, learning rate, weight decay, optimizer; within a budget it is repeated until it has
             400 batches (`within`).
         decay: factor of the learning rate from step to step.
