@@ -61,7 +61,7 @@ class Optimization:
         if self.epochs < 0:
             raise PlanError(f"epochs must be 0 or more, not {self.epochs}")
         if not (math.isfinite(self.lr) and self.lr > 0):
-            raise PlanError(f"lr, the learning rate, must be a number above 0, not {self.lr}")
+            raise PlanError(f"the learning rate lr must be above 0 and finite, not {self.lr}")
         if not (math.isfinite(self.weight_decay) and self.weight_decay >= 0):
             raise PlanError(f"weight decay must be a number, 0 or more, not {self.weight_decay}")
         if self.clip is not None and not self.clip > 0:
