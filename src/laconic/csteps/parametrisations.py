@@ -287,8 +287,8 @@ def _renewed(matrix: Tensor, left: Tensor, right: Tensor) -> tuple[Tensor, Tenso
     dead = (left.square().sum(0) == 0) | (right.square().sum(1) == 0)
     if count := int(dead.sum()):
         left, right = torch.where(dead, 0.0, left), torch.where(dead[:, None], 0.0, right)
-        found = truncated(matrix - left @ right, count)
-        left[:, dead], right[dead] = found[0], found[1]
+        terms = truncated(matrix - left @ right, count)
+        left[:, dead], right[dead] = terms[0], terms[1]
     left = left + _step(right.T, (matrix - left @ right).T).T
     return left, right + _step(left, matrix - left @ right)
 

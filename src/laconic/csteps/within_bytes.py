@@ -123,8 +123,8 @@ class WithinBytes(Compression):
 
     def _known(self, codes: Codes | None) -> Codes | None:
         """Return codes of which each is made of grids in the way that is asked for; None where one is not."""
-        made = codes and all(self.parametrisation.grids(name, code) for name, code in codes.items())
-        return codes if made else None
+        in_that_way = codes and all(self.parametrisation.grids(name, code) for name, code in codes.items())
+        return codes if in_that_way else None
 
     def beside(self, codes: Codes) -> "WithinBytes":
         """Return the same for a file that holds these codes, too."""
@@ -167,9 +167,9 @@ class _Problem:
     @classmethod
     def of(cls, compression: WithinBytes, weights: Params, metrics: Metrics, warm: Codes | None) -> "_Problem":
         """Return the problem of ``weights``; errors are those of `WithinBytes.project`."""
-        made = _made(compression.parametrisation, weights, metrics, warm)
-        parts = {name: tuple(_part_name(name, k) for k in range(len(own))) for name, own in made.items()}
-        named = {part: one for n, own in made.items() for part, one in zip(parts[n], own, strict=True)}
+        numbers = _made(compression.parametrisation, weights, metrics, warm)
+        parts = {name: tuple(_part_name(name, k) for k in range(len(own))) for name, own in numbers.items()}
+        named = {part: one for n, own in numbers.items() for part, one in zip(parts[n], own, strict=True)}
         arrays, heavy = ({part: getattr(one, key) for part, one in named.items()} for key in ("array", "importances"))
         if any(h.size for h in heavy.values()):
             heavy = {n: h if h.size else np.ones(arrays[n].shape) for n, h in heavy.items()}
@@ -196,9 +196,9 @@ class _Problem:
 
     def grids(self, codes: Codes) -> dict[str, GridCode]:
         """Return the grids of such codes."""
-        found = {name: self.compression.parametrisation.grids(name, codes[name]) or () for name in self.weights}
+        own_grids = {name: self.compression.parametrisation.grids(name, codes[name]) or () for name in self.weights}
         return {
-            part: grid for n, own in self.parts.items() for part, grid in zip(own, found[n], strict=True)
+            part: grid for n, own in self.parts.items() for part, grid in zip(own, own_grids[n], strict=True)
         }  # fmt: skip
 
     def error(self, codes: Codes) -> float:

@@ -107,14 +107,14 @@ class BlockByBlock:
 
     def weights(self) -> Params:
         """Return the network as it is: encoded blocks as they will be read, the others free."""
-        made = {name: tensor.weights() for name, tensor in self._tensors.items()}
-        return {**self._fixed, **beside(self._task.module, made)}
+        current = {name: tensor.weights() for name, tensor in self._tensors.items()}
+        return {**self._fixed, **beside(self._task.module, current)}
 
     def codes(self) -> dict[str, Code]:
         """Return the codes, once all blocks are encoded, with running statistics as training has left them."""
         fixed = {name: updated(self._codes[name], to_numpy(tensor)) for name, tensor in self._fixed.items()}
-        made = {name: tensor.code() for name, tensor in self._tensors.items()}
-        return {name: made[name] if name in made else fixed[name] for name in self._codes}
+        encoded = {name: tensor.code() for name, tensor in self._tensors.items()}
+        return {name: encoded[name] if name in encoded else fixed[name] for name in self._codes}
 
 
 @final
@@ -157,12 +157,12 @@ class _Encoded:
         blocks[:, : len(places)] = to_numpy(self.free.detach())[places], np.ones(len(places))
         weights, ones = blocks.reshape(2, -1, length)
         unit, bits = float(self.scale.array[0]), (inner.indices.alphabet - 1).bit_length()
-        found = Blocks(inner.seed, length, weights, ones, alike=True).nearest(unit * Blocks.UNIT, bits)
-        counters = found.astype(np.uint64)[:, None] * np.uint64(length) + np.arange(length, dtype=np.uint64)
+        indices = Blocks(inner.seed, length, weights, ones, alike=True).nearest(unit * Blocks.UNIT, bits)
+        counters = indices.astype(np.uint64)[:, None] * np.uint64(length) + np.arange(length, dtype=np.uint64)
         drawn = normals(inner.seed, counters.reshape(-1))[: len(places)] * unit
         self._known[torch.from_numpy(places)] = torch.from_numpy(drawn).float()
         self._held[torch.from_numpy(places)] = True
-        self._indices[self._done : stop] = found
+        self._indices[self._done : stop] = indices
         self._done = stop
 
     def code(self) -> Code:

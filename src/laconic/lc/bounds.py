@@ -78,13 +78,13 @@ def told(quality: Quality) -> Mapping[str, float]:
 
 def _logits(task: Task, params: Params) -> tuple[Tensor, int]:
     """Return the logits for the validation split, a row each, and the number of its samples."""
-    found, samples = list[Any](), 0
+    logits, samples = list[Any](), 0
     params = beside(task.module, params)
     with torch.no_grad(), mode(task.module, training=False):
         for batch in task.batches("validation", 0):
             interrupts.check()
-            found.append(output_rows(task.outputs(params, batch), "classification")[0].cpu())
+            logits.append(output_rows(task.outputs(params, batch), "classification")[0].cpu())
             samples += size_of(batch)
     if not samples:
         raise DataError("the validation split has no samples: a KL has nothing to be measured on")
-    return torch.cat(found), samples
+    return torch.cat(logits), samples

@@ -49,7 +49,7 @@ def with_constant_statistics(
     settled = {name for row in rows for name in row.names} | {network.names.get(name, name) for name in weighed}
     owners = {name.rpartition(".")[0] for name, first in network.names.items() if first in settled}
     but = {name: _SETTLED for name in norms if name in owners}
-    params, found = absorbed(task.module, typed_as(task.module, network.params), but)
-    if not found.norms:
-        return network, task, found
-    return replace(network, params=params), replace(task, still=found.norms), found
+    params, norms_absorbed = absorbed(task.module, typed_as(task.module, network.params), but)
+    if not norms_absorbed.norms:
+        return network, task, norms_absorbed
+    return replace(network, params=params), replace(task, still=norms_absorbed.norms), norms_absorbed

@@ -29,10 +29,8 @@ def folded_norms(params: Params, file: Mapping[str, Any]) -> frozenset[str]:
     for name in params:
         norm, _, kind = name.rpartition(".")
         if kind == _VARIANCE and name in file:
-            variances, scale = (
-                np.asarray(file[name]),
-                np.asarray(file.get(name.removesuffix(_VARIANCE) + "weight", 1.0)),
-            )
+            variances = np.asarray(file[name])
+            scale = np.asarray(file.get(name.removesuffix(_VARIANCE) + "weight", 1.0))
             constant = variances.size and (variances == variances[0]).all() and (scale == 1).all()
             if constant and (variances != to_numpy(params[name])).any():
                 norms.add(norm)

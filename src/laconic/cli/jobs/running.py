@@ -157,8 +157,8 @@ class Run:
             return progress
         name = f"step-{progress.step:03d}-{progress.file_bytes}B.lac"
         self.points.mkdir(parents=True, exist_ok=True)
-        found = state.best is not None and state.best.progress == progress  # calibration's file is of no state
-        codes = state.best.codes if state.best and found else compact(state.all_codes)
+        of_calibration = state.best is not None and state.best.progress == progress and state.sizes is not None
+        codes = state.best.codes if state.best and of_calibration else compact(state.all_codes)
         container.write(self.points / name, network.named(codes), metadata, force=True)
         return replace(progress, kept=name)
 

@@ -228,9 +228,9 @@ def _missing() -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 def _chosen(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return of each variant the row of the least validation error, the first of equals; none where none was made."""
-    made = [row for row in rows if "bytes" in row]
-    variants = dict.fromkeys(row["variant"] for row in made)
-    return [min((r for r in made if r["variant"] == v), key=lambda r: float(r["validation"])) for v in variants]
+    written = [row for row in rows if "bytes" in row]
+    variants = dict.fromkeys(row["variant"] for row in written)
+    return [min((r for r in written if r["variant"] == v), key=lambda r: float(r["validation"])) for v in variants]
 
 
 RECIPES = tuple(
