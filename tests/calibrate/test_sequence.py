@@ -9,13 +9,13 @@ from small_nets import net
 from torch import Tensor, nn
 
 import laconic
-from laconic.calibrate.budgeted import coded
 from laconic.calibrate.calibration import Calibration
 from laconic.calibrate.compressed import TRIES, Ready
 from laconic.calibrate.lockstep import room
 from laconic.calibrate.network import Network, silent
 from laconic.calibrate.rates import expected_counts
 from laconic.calibrate.sequence import Calibrated, level_of, passed
+from laconic.calibrate.trial import coded
 from laconic.calibrate.vectors import SHARE
 from laconic.format.coding.fitting import smoothed_costs
 from laconic.models.params import all_params_of, to_numpy

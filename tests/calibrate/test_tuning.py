@@ -10,10 +10,10 @@ from torch import nn
 
 import laconic
 from laconic.calibrate import tuning
-from laconic.calibrate.budgeted import Trial, trial_of
 from laconic.calibrate.calibration import Calibration
 from laconic.calibrate.compressed import TRIES, Ready
 from laconic.calibrate.network import silent
+from laconic.calibrate.trial import Trial, trial_of
 from laconic.format import container
 from laconic.models.params import all_params_of, decompress
 from laconic.models.ties import untied

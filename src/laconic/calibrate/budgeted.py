@@ -14,26 +14,26 @@ import numpy as np
 from laconic.calibrate.network import Network, Tick
 from laconic.calibrate.rates import expected_counts
 from laconic.calibrate.recursion import Recursion
+from laconic.calibrate.remainder import filled
 from laconic.calibrate.sequence import Calibrated, level_of, passed
-from laconic.calibrate.sequential import modelled
-from laconic.calibrate.vectors import rounded_vectors
+from laconic.calibrate.trial import SLACK, Trial, trial_of
 from laconic.errors import PlanError
 from laconic.format import container
-from laconic.format.codes import Code
-from laconic.format.codes.grid import Grid, GridCode
+from laconic.format.codes.grid import GridCode
 from laconic.format.coding.fitting import smoothed_costs
 from laconic.format.coding.lanes import lane_count
 from laconic.format.lossless import lossless, together
-from laconic.models.params import Params, decompress, to_numpy
+from laconic.models.params import Params, to_numpy
+from laconic.quantize.budget import NEAR
 
 AIM = 0.004
 """How far below the budget a pass aims, as a share of it."""
 
-SLACK = 0.008
-"""How far below it is near enough."""
-
 _MORE = 9
 """Passes beyond those that were asked for, at most: files of small networks leap; of those twice as many."""
+
+_LEAP = 8
+"""Bits between what two passes are asked for: where none is met, files leap here, and another one says nothing."""
 
 _SMALL = 1 << 15
 """Weights of a small network."""
@@ -49,28 +49,6 @@ _LEAST = 1 / 64
 
 _RECORD = 40  # bytes of a weight beside its integers, scales and steps, before any has been written
 _STATE = 3  # bytes of a lane: of the four of its state a half holds what has been coded, about
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Trial:
-    """A pass and the file that it gives.
-
-    Args:
-        codes: of all tensors, in the order of the network.
-        file_bytes: of the file.
-        distance: of the outputs from the original's, on samples that the pass has not seen.
-        calibrated: the pass.
-        how: it quantized.
-        untuned: the distance before vectors were tuned, where they were (`laconic.calibrate.tuning`).
-    """
-
-    codes: Mapping[str, Code]
-    file_bytes: int
-    distance: float
-    calibrated: Calibrated
-    how: Recursion
-    untuned: float | None = None
 
 
 def fit(
@@ -93,11 +71,19 @@ def fit(
     Raises:
         PlanError: when no pass is within the budget; it names the smallest file.
     """
-    trials = list[Trial]()
-    for trial in around(network, size, tries, names, metadata, judged, tick):
+    trials, args = list[Trial](), (names, metadata, judged)
+    for trial in around(network, size, tries, *args, tick):
         trials.append(trial)
-        if not network.subjects or (len(trials) >= len(tries) and any(_met(trial, size) for trial in trials)):
+        if not network.subjects or (len(trials) >= len(tries) and any(trial.is_near(size) for trial in trials)):
             break
+    small, shares = _numbers(network) < _SMALL, (SLACK, NEAR)
+    if network.subjects and not any(trial.is_near(size, SLACK if small else NEAR) for trial in trials):
+
+        def filed(calibrated: Calibrated, how: Recursion) -> Trial:
+            return trial_of(network, calibrated, how, *args)
+
+        trials.extend(filled(network, size, size * (1 - AIM), trials, filed, tick, small=small))
+        shares = (NEAR,)
     within = [trial for trial in trials if trial.file_bytes <= size]
     if within and all(math.isnan(trial.distance) for trial in within):
         raise PlanError(
@@ -113,9 +99,9 @@ def fit(
             f"{least.file_bytes - integers:,} are no integers of weights: names, shapes and checksums of "
             f"{len(least.codes)} tensors, tables, biases and whatever stays as it is"
         )
-    near = [trial for trial in within if _met(trial, size)]
-    if near:
-        return min(near, key=lambda trial: trial.distance), len(trials)
+    for share in shares:
+        if near := [trial for trial in within if trial.is_near(size, share)]:
+            return min(near, key=lambda trial: trial.distance), len(trials)
     return max(within, key=lambda trial: trial.file_bytes), len(trials)
 
 
@@ -125,9 +111,9 @@ def around(
 ) -> Iterator[Trial]:  # fmt: skip
     """Yield files of about ``size`` bytes: one for each of ``tries``, and some more by the last; arguments as `fit`."""
     trials, aims = list[Trial](), [_Aim(None, {}, 8 * (size * (1 - AIM) - _beside(network, names, metadata)))]
-    least = _LEAST * sum(network.params[subject.name].numel() for subject in network.subjects)
-    more = 2 * _MORE if least < _LEAST * _SMALL else _MORE
-    for how in [*tries, *[tries[-1]] * more]:
+    least = _LEAST * _numbers(network)
+    small = _numbers(network) < _SMALL
+    for how in [*tries, *[tries[-1]] * (2 * _MORE if small else _MORE)]:
         aim = replace(aims[-1], wanted=max(aims[-1].wanted, least))
         level = level_of(network.subjects, aim.ratios, aim.wanted)
         costs = smoothed_costs(
@@ -138,6 +124,14 @@ def around(
         yield trials[-1]
         aims = [*aims[:-1], aim]
         aims.append(_next(trials, aims, size, len(tries)))
+        moved = abs(max(aims[-1].wanted, least) - aim.wanted)
+        if small and len(trials) > len(tries) and moved < _LEAP:
+            return
+
+
+def _numbers(network: Network) -> int:
+    """Return how many weights are quantized."""
+    return sum(network.params[subject.name].numel() for subject in network.subjects)
 
 
 def expected(network: Network, level: float, names: Mapping[str, str], metadata: Mapping[str, str]) -> int:
@@ -189,11 +183,6 @@ def _next(trials: Sequence[Trial], aims: Sequence[_Aim], size: int, tries: int) 
     return replace(base, wanted=alike[-1][0] + wanted - alike[-1][1])
 
 
-def _met(trial: Trial, size: int) -> bool:
-    """Whether a file is within the budget, and near it."""
-    return size * (1 - SLACK) <= trial.file_bytes <= size
-
-
 def _beside(network: Network, names: Mapping[str, str], metadata: Mapping[str, str]) -> int:
     """Return the bytes that a file takes beside the integers, about."""
     weights = {subject.name for subject in network.subjects}
@@ -203,40 +192,3 @@ def _beside(network: Network, names: Mapping[str, str], metadata: Mapping[str, s
     few = sum(network.params[name].numel() for name in vectors if name)
     own = _RECORD * len(weights) + _STATE * lanes + 2 * few + 16 * len(vectors)
     return container.bits(together(rest), metadata) // 8 + own
-
-
-def trial_of(
-    network: Network, calibrated: Calibrated, how: Recursion, names: Mapping[str, str], metadata: Mapping[str, str],
-    judged: Callable[[Params], float],
-) -> Trial:  # fmt: skip
-    """Return the file of a pass; arguments as `fit`, but for ``how`` it quantized."""
-    codes = coded(network, calibrated, how)
-    ordered = {name: codes[first] for name, first in names.items()}
-    others = decompress({name: code for name, code in codes.items() if name not in calibrated.rounded})
-    decoded = {name: tensor.to(network.params[name].device) for name, tensor in others.items()}
-    params = {name: decoded.get(name, calibrated.params[name]) for name in codes}
-    return Trial(ordered, container.bits(ordered, metadata) // 8, judged(params), calibrated, how)
-
-
-def coded(network: Network, calibrated: Calibrated, how: Recursion) -> dict[str, Code]:
-    """Return the codes of all tensors: weights with shared tables, biases on grids, and the rest without loss."""
-    top = int(np.flatnonzero(calibrated.counts.any(axis=(1, 2))).max(initial=0)) + 1
-    model = modelled(calibrated.counts[:top], how.nu)
-    symbols = [one.symbols for one in calibrated.rounded.values()]
-    shared = Grid.of(1.0, model, np.concatenate([np.zeros(0, np.int64), *symbols]))
-    starts = np.cumsum([0, *map(len, symbols)]).tolist()
-    weights = {
-        name: one.code(shared, start) for (name, one), start in zip(calibrated.rounded.items(), starts, strict=False)
-    }
-    levels = {
-        subject.bias: calibrated.level / (subject.mean_worth * subject.positions)
-        for subject in network.subjects
-        if subject.bias is not None
-    }
-    levels |= {name: min(calibrated.level * ratio, most) for name, (ratio, most) in network.vectors.items()}
-    vectors = {name: to_numpy(calibrated.params[name]) for name in levels}
-    biases = rounded_vectors(vectors, levels)
-    own: dict[str, Code] = {**weights, **biases}
-    rest = {name: lossless(to_numpy(tensor)) for name, tensor in calibrated.params.items() if name not in own}
-    own |= together(rest)
-    return {name: own[name] for name in network.params}

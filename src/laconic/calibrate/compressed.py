@@ -10,7 +10,7 @@ from typing import Any, final
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from laconic.calibrate.budgeted import Trial, around, expected, fit
+from laconic.calibrate.budgeted import around, expected, fit
 from laconic.calibrate.calibration import Calibration
 from laconic.calibrate.journal import Journal, remove
 from laconic.calibrate.meeting import Survey
@@ -20,6 +20,7 @@ from laconic.calibrate.network import network as ready
 from laconic.calibrate.quality import FILES, QUICK, Made, Quality, dropped, smallest, wrongs
 from laconic.calibrate.recursion import Recursion
 from laconic.calibrate.told import Told
+from laconic.calibrate.trial import Trial
 from laconic.calibrate.tuning import tuned
 from laconic.calibrate.vectors import TRIALS, tolerances, tried
 from laconic.errors import DataError, PlanError, listed

@@ -8,10 +8,10 @@ import math
 from collections.abc import Mapping
 
 from laconic import interrupts
-from laconic.calibrate.budgeted import Trial
 from laconic.calibrate.layer import Order
 from laconic.calibrate.meter import DIGITS, METER, Measured, Meter, blank, metered
 from laconic.calibrate.network import Network, Tick, alone
+from laconic.calibrate.trial import Trial
 from laconic.format import container
 from laconic.models.params import to_numpy
 

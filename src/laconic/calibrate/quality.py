@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from laconic import interrupts
-from laconic.calibrate.budgeted import Trial
+from laconic.calibrate.trial import Trial
 from laconic.errors import DataError, PlanError
 from laconic.models.params import Params, beside, first_names, once
 from laconic.models.state_dicts import named_as

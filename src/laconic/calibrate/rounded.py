@@ -9,6 +9,7 @@ from laconic.format.codes.grid import FINER, Grid, GridCode, fineness
 from laconic.format.codes.rounding import rounded as to_dtype
 from laconic.format.codes.scales import Scales
 from laconic.format.codes.streams import Values
+from laconic.format.coding.levels import SIZES, sizes_of
 
 
 @final
@@ -43,6 +44,18 @@ class Rounded:
         values = self.scales.unsorted(self.levels).reshape(rows, -1 if rows else 0).astype(np.float64)
         steps = self.steps * fineness(self.finer)[:, None] if len(self.finer) else self.steps
         return to_dtype((values * steps).reshape(self.shape), self.dtype)
+
+    def counts(self, nu: int) -> np.ndarray:
+        """Return how often each size occurs in each class and of each parity, shape (classes, parities, 128).
+
+        Args:
+            nu: 2^ν states of the trellis that the integers are of; 0 for none.
+        """
+        parities, flat = 2 if nu else 1, self.levels.astype(np.int64)
+        of = self.scales.counts()  # integers are class by class
+        places = (np.repeat(np.arange(len(of)), of) * parities + (flat & 1 if nu else 0)) * SIZES
+        places += sizes_of(flat, trellis=nu > 0)
+        return np.asarray(np.bincount(places, minlength=len(of) * parities * SIZES).reshape(-1, parities, SIZES))
 
     def times(self, factor: float) -> "Rounded":
         """Return the same with all steps so many times as large."""

@@ -28,7 +28,7 @@ from laconic.calibrate.sequential import SLOPE, prepared
 from laconic.calibrate.statistics import Follower
 from laconic.errors import LaconicError
 from laconic.format.coding.fitting import smoothed_costs
-from laconic.format.coding.levels import centre_of
+from laconic.format.coding.levels import SIZES, centre_of
 from laconic.format.coding.model import MAX_CLASSES
 from laconic.models.params import Params, to_numpy, to_torch
 
@@ -66,6 +66,8 @@ class Calibrated:
         level: the last water level.
         ratios: bits that each weight took, beside what its scales alone say.
         bits: of the integers by tables of their own, and of their scales and steps, about.
+        levels: the water level that each weight was quantized at.
+        costs: bits of each |v| in each class that integers were chosen with, float32, shape (128, 1024).
     """
 
     rounded: dict[str, Rounded]
@@ -74,6 +76,14 @@ class Calibrated:
     level: float
     ratios: Mapping[str, float]
     bits: float
+    levels: Mapping[str, float]
+    costs: np.ndarray
+
+    def chosen(self, subject: Subject, nu: int) -> Chosen:
+        """Return what was decided of a weight, with 2^ν states of the trellis, 0 for none."""
+        rounded, changed = self.rounded[subject.name], [name for name in (subject.name, subject.bias) if name]
+        of = {name: self.params[name] for name in changed}
+        return Chosen(rounded, rounded.counts(nu), of, self.levels[subject.name])
 
 
 @final
@@ -129,6 +139,11 @@ class _Account:
         return found
 
 
+def _nothing(how: Recursion) -> _Account:
+    """Return the account of no weights."""
+    return _Account(np.zeros((MAX_CLASSES, 2 if how.nu else 1, SIZES), np.int64), np.zeros(MAX_CLASSES, np.int64), 0.0)
+
+
 def passed(
     network: Network, level: float, budget: float, costs: np.ndarray, how: Recursion, tick: Tick,
     ratios: Mapping[str, float],
@@ -145,9 +160,8 @@ def passed(
         ratios: what weights took in an earlier pass beside what was expected of them; 1 where nothing is known.
     """
     params, rounded = dict(network.params), dict[str, Rounded]()
-    nothing = np.zeros((MAX_CLASSES, 2 if how.nu else 1, 128), np.int64)
-    account = _Account(nothing, np.zeros(MAX_CLASSES, np.int64), 0.0)
-    now, found = level, dict[str, float]()
+    account = _nothing(how)
+    now, found, levels = level, dict[str, float](), dict[str, float]()
     records = network.journal and network.journal.records(level, budget, costs, how, ratios)
     known = records.read([subject.name for subject in network.subjects]) if records else []
     with nullcontext() if len(known) == len(network.subjects) else network.following() as follower:
@@ -173,10 +187,37 @@ def passed(
             scales = subject.bits(one.level)
             account = account.after(one, scales * ratio)
             found[subject.name] = max(account.each[-1][-1] / max(scales, 1.0), _FALLEN)
-            now = one.level
+            now = levels[subject.name] = one.level
             if rest:
                 now = _level(rest, account.ratios(rest, now, ratios), budget - account.spent, level)
-    return Calibrated(rounded, params, account.counts, now, found, account.spent)
+    return Calibrated(rounded, params, account.counts, now, found, account.spent, levels, costs)
+
+
+def again(network: Network, before: Calibrated, how: Recursion, first: int, tick: Tick) -> Calibrated:
+    """Return a pass once more, at the same levels and code lengths, in which weights are quantized otherwise.
+
+    Args:
+        network: ready.
+        before: the pass.
+        how: the recursion of the weights from the ``first`` on; its trellis is that of the pass.
+        first: place of a weight; those before it stay as they are.
+        tick: told of the progress.
+    """
+    params, rounded, account = dict(network.params), dict[str, Rounded](), _nothing(how)
+    with network.following() as follower:
+        for done, subject in enumerate(network.subjects):
+            interrupts.check()
+            tick("weights", done, len(network.subjects))
+            if done < first:
+                one = before.chosen(subject, how.nu)
+            else:
+                level = before.levels[subject.name]
+                one = quantized(network, subject, params, follower, level, before.costs, how)
+            for name, tensor in one.changed.items():
+                params[name] = tensor.to(network.params[name].device)
+                follower.put(name, params[name])
+            rounded[subject.name], account = one.rounded, account.after(one, 1.0)
+    return replace(before, rounded=rounded, params=params, counts=account.counts, bits=account.spent)
 
 
 def _again(

@@ -1,0 +1,147 @@
+"""The last percent of a budget: files beside those of passes, which take a little more or less.
+
+A level says which steps there are, and files leap where these change, where a tensor ends as zeros, or where one
+decision changes all that follow. At the same levels the price of a bit is a finer knob: steps, scales and code lengths
+stay, and weights alone are chosen otherwise. Where a file still leaps from one price to the next, all is kept up to the
+weight in which both differ first, and those after it have prices of their own: what is missing is less each time. Where
+no price helps, vectors on grids are finer or coarser.
+"""
+
+import math
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import chain, islice
+
+from laconic.calibrate.network import Network, Tick
+from laconic.calibrate.recursion import Recursion
+from laconic.calibrate.sequence import Calibrated, again
+from laconic.calibrate.trial import SLACK, Trial
+
+_STARTS = 4
+"""Passes beside which other prices are tried, the nearest before others."""
+
+_MOST = 30
+"""Passes with other prices, at most."""
+
+_COSTLY = 10
+"""Of a network that is not small."""
+
+_WAY = 6.0
+"""Octaves that are looked at, up and down."""
+
+_NEXT = 1 / 256
+"""Octaves between files that are next to each other."""
+
+_EDGE = 0.1
+"""Of the way between two files, how near to one of them none is tried."""
+
+_ALIKE = 3
+"""Files of the same length, one after the other, after which none is tried."""
+
+Side = tuple[float, Trial] | None
+"""A file, and at how many octaves."""
+
+
+def filled(
+    network: Network, size: int, aim: float, trials: Sequence[Trial], filed: Callable[[Calibrated, Recursion], Trial],
+    tick: Tick, *, small: bool,
+) -> Iterator[Trial]:  # fmt: skip
+    """Yield files beside some, until one is near a size and no smaller one is better.
+
+    Args:
+        network: ready.
+        size: bytes that a file may have.
+        aim: bytes that it is to have.
+        trials: the files so far, of passes.
+        filed: the file of a pass, and how it quantized.
+        tick: told of the progress.
+        small: whether passes cost next to nothing.
+    """
+    every = [*trials]
+    for trial in _beside(network, size, aim, every, filed, tick, _MOST if small else _COSTLY):
+        every.append(trial)
+        yield trial
+        within = [one for one in every if one.file_bytes <= size and not math.isnan(one.distance)]
+        near = [one.distance for one in within if one.is_near(size, SLACK)]
+        if near and min(near) <= min(one.distance for one in within):
+            return
+
+
+def _beside(
+    network: Network, size: int, aim: float, every: Sequence[Trial],
+    filed: Callable[[Calibrated, Recursion], Trial], tick: Tick, most: int,
+) -> Iterator[Trial]:  # fmt: skip
+    """Yield files beside those so far, a list that grows with them, of ``most`` passes; else arguments as `filled`."""
+
+    def priced(trial: Trial, first: int, octaves: float) -> Trial:
+        how = replace(trial.how, price=trial.how.price * 2.0**octaves)
+        return filed(again(network, trial.calibrated, how, first, tick), how)
+
+    def finer(trial: Trial, octaves: float) -> Trial:
+        own = trial.calibrated
+        return filed(replace(own, level=own.level * 4.0**octaves), trial.how)
+
+    apart = {trial.file_bytes: trial for trial in every}  # of alike ones the last
+    starts = sorted(apart.values(), key=lambda trial: abs(math.log(trial.file_bytes / size)))[:_STARTS]
+    yield from islice(chain.from_iterable(_priced(network, start, aim, priced) for start in starts), most)
+    for key in (lambda trial: trial.distance, lambda trial: -trial.file_bytes):
+        within = [trial for trial in every if trial.file_bytes <= size]
+        start = min(within, key=key) if within else min(every, key=lambda trial: trial.file_bytes)
+        yield from approached(start, aim, partial(finer, start))
+
+
+def _priced(network: Network, start: Trial, aim: float, made: Callable[[Trial, int, float], Trial]) -> Iterator[Trial]:
+    """Yield files beside one of a pass with other prices of a bit, nearer and nearer to a size.
+
+    Args:
+        network: ready.
+        start: the file.
+        aim: bytes.
+        made: the same pass with another price for the weights from a place on, so many octaves above its own.
+    """
+    first, base = 0, start
+    while first < len(network.subjects):
+        over, under = yield from approached(base, aim, partial(made, base, first))
+        if over is None or under is None:
+            return
+        first, base = _parting(network, over[1], under[1]) + 1, over[1]
+
+
+def approached(start: Trial, aim: float, made: Callable[[float], Trial]) -> Generator[Trial, None, tuple[Side, Side]]:
+    """Yield files on both sides of a size, by halves; return the two next to it, the larger one first.
+
+    Args:
+        start: the file at 0 octaves.
+        aim: bytes.
+        made: the file at so many octaves: the more, the smaller it is, by and large.
+    """
+    seen = [(0.0, start)]
+    while True:
+        under = min((one for one in seen if one[1].file_bytes <= aim), key=lambda one: one[0], default=None)
+        above = [one for one in seen if one[1].file_bytes > aim and (under is None or one[0] < under[0])]
+        over = max(above, key=lambda one: one[0], default=None)
+        octaves = _between(over, under, aim)
+        if octaves is None or (len({trial.file_bytes for _, trial in seen[-_ALIKE:]}) == 1 and len(seen) >= _ALIKE):
+            return over, under
+        seen.append((octaves, made(octaves)))
+        yield seen[-1][1]
+
+
+def _between(over: Side, under: Side, aim: float) -> float | None:
+    """Return how many octaves are next; None where nothing is left between, or as far as one looks."""
+    if over is not None and under is not None:
+        way = under[0] - over[0]
+        share = (over[1].file_bytes - aim) / (over[1].file_bytes - under[1].file_bytes)
+        return over[0] + way * min(max(share, _EDGE), 1 - _EDGE) if way > _NEXT else None
+    if over is not None:
+        return 2 * over[0] + 1 if over[0] < _WAY else None
+    return 2 * under[0] - 1 if under is not None and under[0] > -_WAY else None
+
+
+def _parting(network: Network, one: Trial, other: Trial) -> int:
+    """Return the place of the first weight in which two files differ, or how many there are."""
+    of, beside = one.calibrated.rounded, other.calibrated.rounded
+    names = [subject.name for subject in network.subjects]
+    apart = (place for place, name in enumerate(names) if (of[name].levels != beside[name].levels).any())
+    return next(apart, len(names))
