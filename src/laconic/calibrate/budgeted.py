@@ -57,7 +57,8 @@ def fit(
 ) -> tuple[Trial, int]:  # fmt: skip
     """Return the trial within ``size`` bytes whose outputs are nearest to the original's, and how many there were.
 
-    Where none is near the size it is the largest.
+    It is within 1 % of the size; where no file lies there, the largest. Passes come first, and where none of them is
+    near, files beside them (`laconic.calibrate.remainder`).
 
     Args:
         network: ready.
@@ -76,14 +77,13 @@ def fit(
         trials.append(trial)
         if not network.subjects or (len(trials) >= len(tries) and any(trial.is_near(size) for trial in trials)):
             break
-    small, shares = _numbers(network) < _SMALL, (SLACK, NEAR)
+    small = _numbers(network) < _SMALL
     if network.subjects and not any(trial.is_near(size, SLACK if small else NEAR) for trial in trials):
 
-        def filed(calibrated: Calibrated, how: Recursion) -> Trial:
+        def file_of(calibrated: Calibrated, how: Recursion) -> Trial:
             return trial_of(network, calibrated, how, *args)
 
-        trials.extend(filled(network, size, size * (1 - AIM), trials, filed, tick, small=small))
-        shares = (NEAR,)
+        trials.extend(filled(network, size, size * (1 - AIM), trials, file_of, tick, small=small))
     within = [trial for trial in trials if trial.file_bytes <= size]
     if within and all(math.isnan(trial.distance) for trial in within):
         raise PlanError(
@@ -99,7 +99,7 @@ def fit(
             f"{least.file_bytes - integers:,} are no integers of weights: names, shapes and checksums of "
             f"{len(least.codes)} tensors, tables, biases and whatever stays as it is"
         )
-    for share in shares:
+    for share in (NEAR,) if small else (SLACK, NEAR):
         if near := [trial for trial in within if trial.is_near(size, share)]:
             return min(near, key=lambda trial: trial.distance), len(trials)
     return max(within, key=lambda trial: trial.file_bytes), len(trials)

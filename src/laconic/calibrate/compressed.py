@@ -28,7 +28,7 @@ from laconic.format.coding import FLOATS
 from laconic.models.folding import Folding, foldable, folded
 from laconic.models.params import Params, decompress, once, to_numpy
 from laconic.models.ties import Untied
-from laconic.quantize.budget import Budget, Fitted
+from laconic.quantize.budget import NEAR, Budget, Fitted
 from laconic.quantize.budget.signal import Signal, signals, total
 from laconic.quantize.budget.survey import Role
 from laconic.quantize.budget.survey import survey as surveyed
@@ -170,7 +170,8 @@ class Ready:
             PlanError: for a budget that is not met; it names the smallest file.
         """
         trial, passes = fit(self.network, size, tries, self.names, metadata, self.judged, tick)
-        return self.tuned(trial, size, metadata, tick) if tune else trial, passes
+        better = self.tuned(trial, size, metadata, tick) if tune else trial
+        return trial if trial.is_near(size, NEAR) > better.is_near(size, NEAR) else better, passes
 
     def tuned(self, trial: Trial, size: int, metadata: Mapping[str, str], tick: Tick = silent) -> Trial:
         """Return a file with tuned vectors: see `laconic.calibrate.tuning.tuned`."""
@@ -230,11 +231,9 @@ class Ready:
 
     def signals(self, trial: Trial) -> dict[str, Signal]:
         """Return what is left of each weight, beside the network in which normalization is folded."""
-        names = [subject.name for subject in self.network.subjects]
         codes = {self.names[name]: code for name, code in trial.codes.items()}
-        return signals(
-            {name: to_numpy(self.network.params[name]) for name in names}, {name: codes[name] for name in names}
-        )
+        own = {subject.name: to_numpy(self.network.params[subject.name]) for subject in self.network.subjects}
+        return signals(own, {name: codes[name] for name in own})
 
     def fitted(
         self, budget: Budget, quality: str, metadata: Mapping[str, str],
@@ -270,7 +269,7 @@ class Ready:
             told = replace(told, meter=found, record=record)
         of = self.signals(trial)
         fitted = Fitted(trial.codes, budget, file_bytes, total(of.values()), 0.0, passes, self.kept, self.weights, of)
-        return fitted, told
+        return fitted, replace(told, notes=tuple(filter(None, (*told.notes, fitted.short(reference_bytes)))))
 
     def meeting(
         self, budget: Budget, quality: str, metadata: Mapping[str, str], tick: Tick = silent, *, tune: bool = False

@@ -16,7 +16,7 @@ from itertools import chain, islice
 from laconic.calibrate.network import Network, Tick
 from laconic.calibrate.recursion import Recursion
 from laconic.calibrate.sequence import Calibrated, again
-from laconic.calibrate.trial import SLACK, Trial
+from laconic.calibrate.trial import Trial
 
 _STARTS = 4
 """Passes beside which other prices are tried, the nearest before others."""
@@ -44,7 +44,7 @@ Side = tuple[float, Trial] | None
 
 
 def filled(
-    network: Network, size: int, aim: float, trials: Sequence[Trial], filed: Callable[[Calibrated, Recursion], Trial],
+    network: Network, size: int, aim: float, trials: Sequence[Trial], file_of: Callable[[Calibrated, Recursion], Trial],
     tick: Tick, *, small: bool,
 ) -> Iterator[Trial]:  # fmt: skip
     """Yield files beside some, until one is near a size and no smaller one is better.
@@ -54,67 +54,77 @@ def filled(
         size: bytes that a file may have.
         aim: bytes that it is to have.
         trials: the files so far, of passes.
-        filed: the file of a pass, and how it quantized.
+        file_of: a pass, and how it quantized.
         tick: told of the progress.
         small: whether passes cost next to nothing.
     """
     every = [*trials]
-    for trial in _beside(network, size, aim, every, filed, tick, _MOST if small else _COSTLY):
+    for trial in _beside(network, size, aim, every, file_of, tick, _MOST if small else _COSTLY):
         every.append(trial)
         yield trial
-        within = [one for one in every if one.file_bytes <= size and not math.isnan(one.distance)]
-        near = [one.distance for one in within if one.is_near(size, SLACK)]
+        within = _within(every, size)
+        near = [one.distance for one in within if one.is_near(size)]
         if near and min(near) <= min(one.distance for one in within):
             return
 
 
 def _beside(
     network: Network, size: int, aim: float, every: Sequence[Trial],
-    filed: Callable[[Calibrated, Recursion], Trial], tick: Tick, most: int,
+    file_of: Callable[[Calibrated, Recursion], Trial], tick: Tick, most: int,
 ) -> Iterator[Trial]:  # fmt: skip
     """Yield files beside those so far, a list that grows with them, of ``most`` passes; else arguments as `filled`."""
 
     def priced(trial: Trial, first: int, octaves: float) -> Trial:
         how = replace(trial.how, price=trial.how.price * 2.0**octaves)
-        return filed(again(network, trial.calibrated, how, first, tick), how)
+        return file_of(again(network, trial.calibrated, how, first, tick), how)
 
-    def finer(trial: Trial, octaves: float) -> Trial:
+    def coarser(trial: Trial, octaves: float) -> Trial:
         own = trial.calibrated
-        return filed(replace(own, level=own.level * 4.0**octaves), trial.how)
+        return file_of(replace(own, level=own.level * 4.0**octaves), trial.how)
 
     apart = {trial.file_bytes: trial for trial in every}  # of alike ones the last
-    starts = sorted(apart.values(), key=lambda trial: abs(math.log(trial.file_bytes / size)))[:_STARTS]
+    nearest = sorted(apart.values(), key=lambda trial: abs(math.log(trial.file_bytes / size)))
+    starts = nearest[: _STARTS if _within(every, size) else 1]
     yield from islice(chain.from_iterable(_priced(network, start, aim, priced) for start in starts), most)
-    for key in (lambda trial: trial.distance, lambda trial: -trial.file_bytes):
-        within = [trial for trial in every if trial.file_bytes <= size]
-        start = min(within, key=key) if within else min(every, key=lambda trial: trial.file_bytes)
-        yield from approached(start, aim, partial(finer, start))
+    for least in (lambda trial: trial.distance, lambda trial: -trial.file_bytes):
+        within = _within(every, size) or [min(every, key=lambda trial: trial.file_bytes)]
+        start = min(within, key=least)
+        yield from approached(start, aim, partial(coarser, start))
 
 
-def _priced(network: Network, start: Trial, aim: float, made: Callable[[Trial, int, float], Trial]) -> Iterator[Trial]:
+def _within(trials: Sequence[Trial], size: int) -> list[Trial]:
+    """Return the files that a size has room for, but those whose outputs are NaN."""
+    return [trial for trial in trials if trial.file_bytes <= size and not math.isnan(trial.distance)]
+
+
+def _priced(
+    network: Network, start: Trial, aim: float, file_at: Callable[[Trial, int, float], Trial]
+) -> Iterator[Trial]:
     """Yield files beside one of a pass with other prices of a bit, nearer and nearer to a size.
 
     Args:
         network: ready.
         start: the file.
         aim: bytes.
-        made: the same pass with another price for the weights from a place on, so many octaves above its own.
+        file_at: the same pass with another price for the weights from a place on, so many octaves above its own.
     """
     first, base = 0, start
     while first < len(network.subjects):
-        over, under = yield from approached(base, aim, partial(made, base, first))
+        over, under = yield from approached(base, aim, partial(file_at, base, first))
         if over is None or under is None:
             return
         first, base = _parting(network, over[1], under[1]) + 1, over[1]
 
 
-def approached(start: Trial, aim: float, made: Callable[[float], Trial]) -> Generator[Trial, None, tuple[Side, Side]]:
-    """Yield files on both sides of a size, by halves; return the two next to it, the larger one first.
+def approached(
+    start: Trial, aim: float, file_at: Callable[[float], Trial]
+) -> Generator[Trial, None, tuple[Side, Side]]:
+    """Yield files nearer and nearer to a size; return the two beside it, the larger one first.
 
     Args:
         start: the file at 0 octaves.
         aim: bytes.
-        made: the file at so many octaves: the more, the smaller it is, by and large.
+        file_at: the file at so many octaves: the more, the smaller it is, by and large.
     """
     seen = [(0.0, start)]
     while True:
@@ -124,12 +134,12 @@ def approached(start: Trial, aim: float, made: Callable[[float], Trial]) -> Gene
         octaves = _between(over, under, aim)
         if octaves is None or (len({trial.file_bytes for _, trial in seen[-_ALIKE:]}) == 1 and len(seen) >= _ALIKE):
             return over, under
-        seen.append((octaves, made(octaves)))
+        seen.append((octaves, file_at(octaves)))
         yield seen[-1][1]
 
 
 def _between(over: Side, under: Side, aim: float) -> float | None:
-    """Return how many octaves are next; None where nothing is left between, or as far as one looks."""
+    """Return at how many octaves the next file is; None where nothing lies between, or too far away."""
     if over is not None and under is not None:
         way = under[0] - over[0]
         share = (over[1].file_bytes - aim) / (over[1].file_bytes - under[1].file_bytes)

@@ -22,7 +22,6 @@ from laconic.calibrate.network import Network, Tick
 from laconic.calibrate.sequence import Calibrated
 from laconic.calibrate.trial import Trial, trial_of
 from laconic.models.params import Params, to_torch
-from laconic.quantize.budget import NEAR
 from laconic.training.batches import Batch, rows_of, size_of
 from laconic.training.judges import divergence
 
@@ -62,8 +61,7 @@ def tuned(
         params, rounded = {**trial.calibrated.params, **vectors, **weights}, {**trial.calibrated.rounded, **moved}
         calibrated = replace(trial.calibrated, params=params, rounded=rounded)
         found = trial_of(network, calibrated, trial.how, names, metadata, judged)
-        near = found.is_near(size, NEAR) or found.file_bytes >= trial.file_bytes
-        if found.file_bytes <= size and near and found.distance < best.distance:
+        if found.file_bytes <= size and found.distance < best.distance:
             best = replace(found, untuned=trial.distance)
         if not found.distance <= (1 - _GAIN) * last:
             break

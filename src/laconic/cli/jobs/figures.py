@@ -18,7 +18,7 @@ from laconic.cli.jobs.tasks import evaluations
 from laconic.format import container
 from laconic.format.codes import Code
 from laconic.format.codes.grid import GridCode
-from laconic.insight.ledger import Entry, Ledger
+from laconic.insight.ledger import REFERENCE_BYTES, Entry, Ledger
 from laconic.quantize.budget.signal import told, total
 from laconic.result import Result
 from laconic.training.task import Task
@@ -89,6 +89,8 @@ def _lines(
         first += "" if result.calibration else f" at {fitted.snr:.2f} dB"  # it is not what calibration looks at
         if not fitted.budget.asked and (fitted.bits_per_weight or 0) > 1.05 * (fitted.budget.bits or 0):
             first += "; nobody asked: these bits are beside what stays as it is"
+        short = fitted.short(int(result.metadata[REFERENCE_BYTES])) if REFERENCE_BYTES in result.metadata else ""
+        first += f"; {short}" if short else ""
     figures = [
         f"{split}: " + ", ".join(f"{k} {v:.4g}" for k, v in measures.items()) for split, measures in measured.items()
     ]

@@ -176,3 +176,14 @@ class Fitted:
     def bits_per_weight(self) -> float | None:
         """8 · bytes of the file / weights; None where there are none."""
         return 8 * self.file_bytes / self.weights if self.weights else None
+
+    def short(self, reference: int | None) -> str:
+        """Return what there is to say of a size that is not met within `NEAR`; nothing where it is, or nothing is lost.
+
+        Args:
+            reference: bytes of the uncompressed file; a ratio needs it.
+        """
+        size = self.budget.bytes(self.weights, reference)
+        if size is None or self.file_bytes >= (1 - NEAR) * size or self.snr == math.inf:
+            return ""
+        return f"{size - self.file_bytes:,} bytes below the {size:,} asked for: no file that was tried lies between"
