@@ -1,8 +1,8 @@
 """The last percent of a budget: files beside those of passes, which take a little more or less.
 
 A level says which steps there are, and files leap where these change, where a tensor ends as zeros, or where one
-decision changes all that follow. At the same levels the price of a bit is a finer knob: steps, scales and code lengths
-stay, and weights alone are chosen otherwise. Where a file still leaps from one price to the next, all is kept up to the
+decision changes all that follow. The price of a bit is a finer knob: levels and code lengths stay, steps and scales
+nearly so, and integers are chosen otherwise. Where a file still leaps from one price to the next, all is kept up to the
 weight in which both differ first, and those after it have prices of their own: what is missing is less each time. Where
 no price helps, vectors on grids are finer or coarser.
 """

@@ -124,7 +124,11 @@ Limit = Annotated[
 ]
 Size = Annotated[
     int | None,
-    typer.Option(parser=size, metavar="SIZE", help="Budget: bytes of the file, as 100KB or 1.5MiB; never more."),
+    typer.Option(
+        parser=size,
+        metavar="SIZE",
+        help="Budget: bytes of the file, as 100KB or 1.5MiB; never more, and at most 1 % less where a file lies there.",
+    ),
 ]
 Samples = Annotated[
     int | None,
