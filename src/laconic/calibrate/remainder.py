@@ -18,10 +18,13 @@ from laconic.calibrate.recursion import Recursion
 from laconic.calibrate.sequence import Calibrated, again
 from laconic.calibrate.trial import Trial
 
-_STARTS = 4
-"""Passes beside which other prices are tried, the nearest before others."""
+_STARTS = 6
+"""Passes beside which other prices are tried, at most."""
 
-_MOST = 30
+_CLOSE = 0.1
+"""Nepers of its bytes between such a file and the size."""
+
+_MOST = 40
 """Passes with other prices, at most."""
 
 _COSTLY = 10
@@ -82,14 +85,36 @@ def _beside(
         own = trial.calibrated
         return file_of(replace(own, level=own.level * 4.0**octaves), trial.how)
 
-    apart = {trial.file_bytes: trial for trial in every}  # of alike ones the last
-    nearest = sorted(apart.values(), key=lambda trial: abs(math.log(trial.file_bytes / size)))
-    starts = nearest[: _STARTS if _within(every, size) else 1]
-    yield from islice(chain.from_iterable(_priced(network, start, aim, priced) for start in starts), most)
+    beside = (_until_near(_priced(network, start, aim, priced), size) for start in _starts(every, size))
+    yield from islice(chain.from_iterable(beside), most)
     for least in (lambda trial: trial.distance, lambda trial: -trial.file_bytes):
         within = _within(every, size) or [min(every, key=lambda trial: trial.file_bytes)]
         start = min(within, key=least)
-        yield from approached(start, aim, partial(coarser, start))
+        yield from _until_near(approached(start, aim, partial(coarser, start)), size)
+
+
+def _starts(trials: Sequence[Trial], size: int) -> list[Trial]:
+    """Return the passes beside which prices are tried: the nearest to a size, then those not far, the best first."""
+
+    def far(trial: Trial) -> float:
+        return abs(math.log(trial.file_bytes / size))
+
+    nearest = min(trials, key=far)
+    if not _within(trials, size):
+        return [nearest]
+    close = [trial for trial in trials if far(trial) <= _CLOSE and not math.isnan(trial.distance)]
+    apart = {nearest.file_bytes: nearest}
+    for trial in sorted(close, key=lambda trial: trial.distance):
+        apart.setdefault(trial.file_bytes, trial)
+    return [*apart.values()][:_STARTS]
+
+
+def _until_near(trials: Iterator[Trial], size: int) -> Iterator[Trial]:
+    """Yield files up to the first that is near a size."""
+    for trial in trials:
+        yield trial
+        if trial.is_near(size):
+            return
 
 
 def _within(trials: Sequence[Trial], size: int) -> list[Trial]:
