@@ -184,6 +184,6 @@ class Fitted:
             reference: bytes of the uncompressed file; a ratio needs it.
         """
         size = self.budget.bytes(self.weights, reference)
-        if size is None or self.file_bytes >= (1 - NEAR) * size or self.snr == math.inf:
+        if size is None or not self.budget.asked or self.file_bytes >= (1 - NEAR) * size or self.snr == math.inf:
             return ""
         return f"{size - self.file_bytes:,} bytes below the {size:,} asked for: no file that was tried lies between"

@@ -101,7 +101,7 @@ class Goal:
                 f"and {remaining:,} remain for {others}{tried}"
             )
         most = f", most of it {', '.join(heaviest)}," if heaviest else ""
-        enough = max(self.dense_bytes + 128 + self.weights // 8, round(1.02 * (least or 0)))
+        enough = math.ceil(1.02 * least) if least else self.dense_bytes + 128 + self.weights // 8
         return PlanError(
             f"{asked} too few: biases, norms, integers and names that are stored as they are{most} "
             f"take {self.dense_bytes:,}, and {reached}; ask for {enough:,} bytes or more"
