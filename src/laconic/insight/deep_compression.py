@@ -161,6 +161,30 @@ def account(code: SparseCode, index_bits: int = FULLY_CONNECTED) -> Account:
     )
 
 
+def relative(mask: np.ndarray, index_bits: int = FULLY_CONNECTED) -> tuple[np.ndarray, np.ndarray]:
+    """Return the relative index of each entry, survivors and fillers, and the number of the entry of each survivor.
+
+    Args:
+        mask: 0 where a weight is pruned, shape (weights,).
+        index_bits: as `encode`.
+
+    Raises:
+        WeightsError: when ``index_bits`` is out of range.
+
+    >>> skips, survivors = relative(np.array([0, 1, 0, 0, 0, 0, 0, 1]), index_bits=2)
+    >>> skips.tolist(), survivors.tolist()
+    ([1, 3, 1], [0, 2])
+    """
+    if not 0 <= index_bits <= MAX_INDEX_BITS:
+        raise WeightsError(f"index_bits is the width of a relative index, 0 to {MAX_INDEX_BITS}, not {index_bits}")
+    span = 1 << index_bits
+    skipped = np.diff(np.flatnonzero(mask), prepend=-1) - 1
+    survivors = np.cumsum(skipped // span + 1) - 1  # each comes after its fillers
+    skips = np.full(int(survivors[-1]) + 1 if len(survivors) else 0, span - 1, symbol_dtype(span))
+    skips[survivors] = skipped % span
+    return skips, survivors
+
+
 def _values_of(code: SparseCode) -> CodebookCode:
     """Return the code of the survivors; raise `WeightsError` unless this layout can hold it."""
     values = code.values
@@ -175,14 +199,8 @@ def _values_of(code: SparseCode) -> CodebookCode:
 
 def _entries(code: SparseCode, index_bits: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the relative index and the value's symbol of each entry, survivors and fillers in the order of places."""
-    if not 0 <= index_bits <= MAX_INDEX_BITS:
-        raise WeightsError(f"index_bits is the width of a relative index, 0 to {MAX_INDEX_BITS}, not {index_bits}")
-    values, span = _values_of(code), 1 << index_bits
-    skipped = np.diff(np.flatnonzero(code.mask.array), prepend=-1) - 1
-    entry = np.cumsum(skipped // span + 1) - 1  # the entry of each survivor, after its fillers
-    entries = int(entry[-1]) + 1 if len(entry) else 0
-    skips = np.full(entries, span - 1, symbol_dtype(span))
-    skips[entry] = skipped % span
-    symbols = np.full(entries, len(values.codebook), symbol_dtype(len(values.codebook) + 1))
-    symbols[entry] = values.indices.array
+    values = _values_of(code)
+    skips, survivors = relative(code.mask.array, index_bits)
+    symbols = np.full(len(skips), len(values.codebook), symbol_dtype(len(values.codebook) + 1))
+    symbols[survivors] = values.indices.array
     return skips, symbols
