@@ -1,5 +1,6 @@
 """`laconic inspect`: the account of a `.lac` file, without torch, and with it what became of the weights."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,13 @@ from laconic import compiled
 from laconic.cli import groups, options
 from laconic.cli.console import Output
 from laconic.errors import PlanError
+
+
+class Layout(StrEnum):
+    """Layouts of others that a file is looked at in."""
+
+    HAN = "han"
+
 
 _OF_RULES = (*groups.names(options.Subject, options.Matters), "split", *groups.names(options.Run), "key")
 
@@ -33,6 +41,20 @@ def command(
             help="Where the true distortion is measured; validation unless told.", rich_help_panel=groups.DATA
         ),
     ] = None,
+    layout: Annotated[
+        Layout | None,
+        typer.Option(
+            "--format",
+            help="han: also the columns of Deep Compression's tables, as its layout would store what is in the file.",
+            rich_help_panel=groups.WHAT,
+        ),
+    ] = None,
+    index_bits: Annotated[
+        int | None,
+        typer.Option(
+            min=1, max=16, help="With --format han: bits of a relative index; 5.", rich_help_panel=groups.WHAT
+        ),
+    ] = None,
     limit: options.Limit = None,
     key: options.Key = None,
 ) -> None:
@@ -51,13 +73,21 @@ def command(
     predicts the distortion of the outputs, which is measured beside it: E‖f_w − f_ŵ‖² for regression, E KL(f_ŵ ‖ f_w)
     in nats for classification, where the prediction is half the objective.
 
+    With --format han a table follows as in Deep Compression (Han, Mao & Dally 2016, tables 2 to 5), of each tensor with
+    at most 256 values beside 0: the share that is kept, bits of a value and of a relative index, fixed and Huffman-
+    coded, in the mean of survivors and fillers, and the rates: what the tensor would take in that layout.
+
     Examples:
       laconic inspect net.lac
+
+      laconic inspect net.lac --format han
 
       laconic inspect net.lac --against net.safetensors
 
       laconic inspect net.lac --against net.safetensors --data digits
     """
+    if index_bits is not None and layout is None:
+        raise PlanError("--index-bits: goes with --format han, whose relative indices it is of")
     idle = groups.given(context, _OF_RULES)
     if idle and against is None:
         raise PlanError(f"{', '.join(idle)}: goes with --against, the checkpoint to compare with")
@@ -70,4 +100,4 @@ def command(
         from laconic.cli.jobs.rules import Comparison  # needs torch, which an account does without
 
         rules = Comparison(against, subject, matters, split, run, key)
-    inspect(say, source, limit, rules)
+    inspect(say, source, limit, rules, (index_bits or 5) if layout else None)

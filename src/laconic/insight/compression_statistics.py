@@ -64,6 +64,15 @@ class Statistics:
         every = self.values, self.values_coded, self.indices, self.indices_coded
         return tuple(one / max(self.entries, 1) for one in every)  # type: ignore[return-value]
 
+    def record(self) -> dict[str, float]:
+        """Return a line of the table as JSON says it; shares and rates in percent."""
+        value, coded, index, index_coded = (round(bits, 4) for bits in self.bits)
+        return {
+            "weights": self.weights, "kept": round(100 * self.share, 4), "value": value, "value, H": coded,
+            "index": index, "index, H": index_coded, "rate": round(100 * self.rate, 4),
+            "rate, H": round(100 * self.rate_coded, 4),
+        }  # fmt: skip
+
     @property
     def saved(self) -> float:
         """The share of P+Q that Huffman codes save."""

@@ -1,11 +1,13 @@
 """What `laconic inspect` prints: the account of a file, without torch."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from laconic.cli.console import Output, in_bytes, table
-from laconic.errors import FormatError
+from laconic.errors import FormatError, listed
 from laconic.format import container
+from laconic.insight.compression_statistics import MOST, Statistics, statistics, total
 from laconic.insight.gap import Gap, gap
 from laconic.insight.ledger import Ledger, ledger
 
@@ -13,10 +15,13 @@ if TYPE_CHECKING:
     from laconic.cli.jobs.rules import Comparison
 
 
-def inspect(say: Output, source: Path, limit: int | None, rules: "Comparison | None") -> None:
-    """Print the account, and where there are rules what they say."""
+def inspect(
+    say: Output, source: Path, limit: int | None, rules: "Comparison | None", index_bits: int | None = None
+) -> None:
+    """Print the account, where there are rules what they say, and with ``index_bits`` Deep Compression's columns."""
     with container.open(source, limit) as file, say.progress("reading", max(1, len(file))) as tick:
         account, metadata = ledger(file, tick), dict(file.metadata)
+        columned = {} if index_bits is None else _columned(file, index_bits)
         try:
             measured, why = gap(file, account), ""
         except FormatError as error:
@@ -43,11 +48,37 @@ def inspect(say: Output, source: Path, limit: int | None, rules: "Comparison | N
     elif why:
         record["meter_ignored"] = why
         shown.append(f"no word on the limit: {why}")
+    if index_bits is not None:
+        record["han"], lines = han(columned)
+        shown += lines
     if rules is not None:
         report = rules.report(say, source, limit)
         record["golden"] = report
         shown += rules.shown(report)
     say.result(record, *shown)
+
+
+def _columned(file: container.LacFile, index_bits: int) -> dict[str, Statistics | None]:
+    """Return Deep Compression's columns of every tensor with two axes or more; None where it has too many values."""
+    names = [charge.name for charge in file.charges()[:-1] if len(charge.shape) >= 2 and not charge.tied]
+    return {name: statistics(file.code(name), index_bits) for name in names}
+
+
+def han(layers: Mapping[str, Statistics | None]) -> tuple[dict[str, Any], list[Any]]:
+    """Return the record and what is shown of Deep Compression's columns."""
+    there = {name: one for name, one in layers.items() if one is not None}
+    columns = {"tensor": "left", "weights": "right", "kept": "right", "value": "right", "value, H": "right",
+               "index": "right", "index, H": "right", "P+Q": "right", "P+Q+H": "right"}  # fmt: skip
+    every = {**there, **({"(total)": total(list(there.values()))} if there else {})}
+    rows = [
+        (name, f"{one.weights:,}", f"{one.share:.1%}", *(f"{bits:.2f}" for bits in one.bits), f"{one.rate:.2%}",
+         f"{one.rate_coded:.2%}")
+        for name, one in every.items()
+    ]  # fmt: skip
+    shown: list[Any] = [table("as Deep Compression would store it", columns, rows)]
+    if others := [name for name, one in layers.items() if one is None]:
+        shown.append(f"left out: {listed(others)}, with more than {MOST} values")
+    return {name: one.record() for name, one in every.items()}, shown
 
 
 def metered(measured: Gap) -> list[Any]:

@@ -94,16 +94,8 @@ def _by_chance(network: Network, seed: int) -> list[tuple[Statistics, Statistics
 
 
 def _table(network: Network, layers: Sequence[Statistics]) -> list[dict[str, Any]]:
-    """Return a table as JSON says it; rates and shares in percent."""
-    lines = list[dict[str, Any]]()
-    for layer, one in zip(network.layers, layers, strict=True):
-        value, coded, index, index_coded = (round(bits, 4) for bits in one.bits)
-        lines.append({
-            "layer": layer.name, "weights": one.weights, "kept": round(100 * one.share, 4), "value": value,
-            "value, H": coded, "index": index, "index, H": index_coded, "rate": round(100 * one.rate, 4),
-            "rate, H": round(100 * one.rate_coded, 4),
-        })  # fmt: skip
-    return lines
+    """Return a table as JSON says it."""
+    return [{"layer": layer.name, **one.record()} for layer, one in zip(network.layers, layers, strict=True)]
 
 
 RECIPES = (

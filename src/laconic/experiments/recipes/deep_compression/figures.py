@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from laconic.experiments.recipes.deep_compression.pipeline import Stage, Subject
 from laconic.experiments.recipes.deep_compression.sweep import Point
@@ -54,6 +55,10 @@ def curves(subject: Subject, methods: Sequence[Point], kmeans: Sequence[Point], 
     for axes in (left, right):
         axes.axhline(max(reference, 1e-2), color="grey", ls="--", lw=1, label="reference")
         axes.set(yscale="log", ylabel="test error, %")
+        for axis in (axes.yaxis, *([axes.xaxis] if axes is left else [])):
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.set_major_formatter("{x:g}")
+            axis.set_minor_formatter(NullFormatter())
         axes.grid(visible=True, which="both", lw=0.3)
         axes.legend(fontsize="small")
     return figure

@@ -141,7 +141,7 @@ def _stage(
 
     def compute() -> tuple[dict[str, Any], dict[str, Tensor]]:
         how = {"effort": "train", "training": retrained(epochs)} if epochs else {"effort": "direct"}
-        result = compress(params, plan(rows), subject.task, seed=subject.context.seed, **how)  # type: ignore[arg-type]
+        result = compress(params, plan(rows), subject.task, seed=subject.context.seed, **how)
         file = container.dumps(result.codes, result.metadata)
         errors = {split: sample_by_sample(subject.task, result.params, split)["errors"] for split in _SPLITS}
         validation = 100 * float(errors["validation"].double().mean())
