@@ -63,6 +63,9 @@ def _of_validation(history: Sequence[Progress]) -> list[str]:
     text = f"The best point on the validation split is step {at}, with an error of {best:.2f} %."
     if error > _WORSE * best and step - at > len(points) // 4:
         text += f" Since then it has risen to {error:.2f} %: μ holds the weights where the loss is not least."
+    calibrated = (history[0].calibrated or {}).get("error", math.inf)
+    if calibrated < best:
+        text += f" The file of calibration, of the same size, has {calibrated:.2f} %, and no step has come below it."
     return [text]
 
 

@@ -8,7 +8,7 @@ from typing import final
 from laconic.csteps.parametrisations import Parametrisation, Plain
 from laconic.errors import PlanError
 from laconic.lc.baselines import iterated_direct
-from laconic.lc.beginning import begun
+from laconic.lc.beginning import begun, beside
 from laconic.lc.bounds import Bound
 from laconic.lc.finetune import FINE_TUNING, FineTuning
 from laconic.lc.l_step import LearningStep
@@ -154,8 +154,10 @@ class Training:
         elif state.tuning is None:
             samples = samples_of(task) if budget_of(state) else 0
             judge = taught if self.alike == 1 else task  # what needs no targets is judged by none
+            new = state.progress.step == 0 and state.best is None and self.method == "lc" and samples > 0
             for reached in self._steps(state, taught, seed):
                 state = looked_at(replace(reached, best=state.best), judge, samples)
+                state, new = beside(state, judge, reference, seed) if new else state, False
                 yield state
         for tuning in FineTuning.of(taught, state.chosen).states(state.tuning, self.finetune, seed):
             yield replace(state, tuning=tuning)

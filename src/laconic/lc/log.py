@@ -17,6 +17,9 @@ from laconic.lc.schedule import Progress
 _NUMBERS = {"mu": math.nan, "loss": math.nan, "gap": math.nan, "last_gap": math.inf}
 """What may not be finite, and what null stands for."""
 
+_MEASURED = ("validation", "calibrated")
+"""Measures by name; null stands for NaN there."""
+
 
 def line(progress: Progress) -> str:
     """Return a step as a line.
@@ -80,9 +83,9 @@ def _progress(path: Path, number: int, text: str) -> Progress:
         filled: dict[str, Any] = {
             name: _NUMBERS[name] if name in _NUMBERS and value is None else value for name, value in values.items()
         }
-        validation = filled.get("validation")
-        if validation is not None:
-            filled["validation"] = {name: math.nan if one is None else one for name, one in validation.items()}
+        for measured in _MEASURED:
+            if (measures := filled.get(measured)) is not None:
+                filled[measured] = {name: math.nan if one is None else one for name, one in measures.items()}
         _require_sound(filled)
         return Progress(**filled)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
@@ -100,7 +103,7 @@ def _require_sound(values: Mapping[str, Any]) -> None:
     whole = [values["step"], values.get("file_bytes") or 0]
     numbers = [values[name] for name in _NUMBERS]
     numbers += [values[name] for name in ("changed", "returned") if values.get(name) is not None]
-    numbers += list((values.get("validation") or {}).values())
+    numbers += [one for measured in _MEASURED for one in (values.get(measured) or {}).values()]
     if type(values.get("met")) not in (bool, type(None)) or type(values.get("kept")) not in (str, type(None)):
         raise ValueError
     if any(type(one) is not int for one in whole) or any(type(one) not in (int, float) for one in numbers):

@@ -35,9 +35,9 @@ def looked_at(state: LCState, task: Task, samples: int) -> LCState:
     validation = task.evaluate(state.params, "validation") if samples else None
     file_bytes, best = budget.bytes(codes), state.best
     progress = replace(state.progress, file_bytes=file_bytes, validation=validation)
-    figure = _figure(validation)
-    least = min(figure, best.least) if best else figure
-    if file_bytes <= budget.size and (best is None or figure <= least + _standard_error(validation, least, samples)):
+    own = figure(validation)
+    least = min(own, best.least) if best else own
+    if file_bytes <= budget.size and (best is None or own <= least + _standard_error(validation, least, samples)):
         best = Point(codes, progress, least)
     return replace(state, progress=progress, best=best)
 
@@ -73,7 +73,7 @@ def finished(
     if task.validation is None:
         return codes, None
     params = decompress(codes)
-    better = _figure(task.evaluate(params, "validation")) <= _figure(best.progress.validation)
+    better = figure(task.evaluate(params, "validation")) <= figure(best.progress.validation)
     quality = judge(params) if judge and better else best.quality
     return (codes, quality) if better and (quality is None or quality.is_met) else untuned
 
@@ -92,11 +92,11 @@ def stands_out(progress: Progress, before: Iterable[Progress]) -> bool:
     if progress.file_bytes is None or progress.met is False:
         return False
     feasible = [one for one in before if one.file_bytes is not None and one.met is not False]
-    size, figure = progress.file_bytes, _figure(progress.validation)
-    return not any((one.file_bytes or 0) <= size and _figure(one.validation) <= figure for one in feasible)
+    size, own = progress.file_bytes, figure(progress.validation)
+    return not any((one.file_bytes or 0) <= size and figure(one.validation) <= own for one in feasible)
 
 
-def _figure(validation: Mapping[str, float] | None) -> float:
+def figure(validation: Mapping[str, float] | None) -> float:
     """Return what is least for the best point: the error, where the task has one, or else the loss."""
     measures = validation or {}
     value = measures.get("error", measures.get("loss", 0.0))

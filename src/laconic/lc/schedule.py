@@ -32,6 +32,8 @@ class Progress:
             budget, and the split; where a drop or a KL is asked, that, too.
         met: whether the feasible network meets the drop or the KL that is asked; None where none is.
         kept: the name of the file that the feasible network was kept in, if it was.
+        calibrated: at direct compression to a size, the validation measures of calibration's file of that size, where
+            it is the better one (`laconic.lc.beginning.beside`).
     """
 
     step: int
@@ -45,6 +47,7 @@ class Progress:
     validation: Mapping[str, float] | None = None
     met: bool | None = None
     kept: str | None = None
+    calibrated: Mapping[str, float] | None = None
 
 
 class Schedule(ABC):

@@ -172,8 +172,12 @@ def described(state: LCState, how: Training) -> str:
     text = f"{search.size:,} bytes, path {search.ended + 1}: " if search else ""
     text += f"step {step}/{how.steps}, μ {progress.mu:.2g}, loss {progress.loss:.4f}, gap {progress.gap:.3f}"
     text += "" if progress.changed is None else f", {progress.changed:.2%} moved"
-    judged = [f"{name} {value:.4g}" for name, value in (progress.validation or {}).items()]
-    return text + (f"; on validation {', '.join(judged)}" if judged else "")
+    judged, calibrated = (
+        ", ".join(f"{name} {value:.4g}" for name, value in (measures or {}).items())
+        for measures in (progress.validation, progress.calibrated)
+    )
+    text += f"; on validation {judged}" if judged else ""
+    return text + (f"; calibration's file {calibrated}" if calibrated else "")
 
 
 def _epochs(state: LCState, how: Training) -> int:

@@ -134,6 +134,7 @@ class _Seed:
         return result.params, {
             "size": size, "bytes": result.file_bytes, "seconds": round(perf_counter() - began, 1),
             "constant norms": len(result.norms.norms) if result.norms else 0, "path": path,
+            "calibrated": result.history[0].calibrated,
         }  # fmt: skip
 
 
