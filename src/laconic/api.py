@@ -116,9 +116,9 @@ def compress(
         effort: "direct" projects the weights once (seconds); "calibrate" meets a budget by what layers read in some
             inputs, without labels (minutes); "train" runs the LC algorithm, of which with a budget (a size, bits or a
             ratio) every C step is a file within it, and calibration's file is the point to beat on the validation
-            split; for a drop or a KL there is a path for each of several sizes. What
-            the arguments allow, without: "calibrate" where there is a ``calibration``, "train" for a plan or a
-            compression and a task with training data, and "direct" else.
+            split; for a drop or a KL there is a path for each of several sizes. Without it, what the arguments allow:
+            "calibrate" where there is a ``calibration``, "train" for a plan or a compression and a task with training
+            data, and "direct" else.
         bits: a budget by its own name: ``bits=3`` is ``budget=Budget(bits=3)``.
         size: in bytes, likewise.
         ratio: of the uncompressed file to this one, likewise.

@@ -27,7 +27,7 @@ def command(
         options.Effort,
         typer.Option(
             help="direct: weights only, seconds. calibrate: by what layers read in some samples, minutes. train: the "
-            "LC algorithm; for a size it begins beside calibrate's file, and never ends with a worse one.",
+            "LC algorithm; for a size calibrate's file is the point to beat on the validation split.",
             rich_help_panel=groups.TRAINING,
         ),
     ] = options.Effort.direct,

@@ -1,9 +1,9 @@
 """Where training within a budget begins: beside the file that calibration makes for the same budget, if it finds one.
 
 It takes a small part of the time of a path. For a drop or a KL the paths look for sizes below its own. For a size it is
-the point to beat: training never ends with a file that is worse on the validation split than calibration's. LC begins
-at direct compression, of which below a bit a weight little of a deep network is left; calibration lets errors make good
-each other, which no importance of single weights does (`docs/notes/within.md`).
+the point to beat: the path ends with it, or within one standard error of it on the validation split, or better. LC
+begins at direct compression, of which below a bit a weight little of a deep network is left; calibration lets errors
+make good each other, which no importance of single weights does (`docs/notes/within.md`).
 """
 
 import logging
