@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from laconic.calibrate.budgeted import Trial
 from laconic.calibrate.calibration import SAMPLES, Calibration
 from laconic.calibrate.compressed import TRIES, Ready
 from laconic.calibrate.metering import reserved
+from laconic.calibrate.trial import Trial
 from laconic.csteps.parametrisations import Plain
 from laconic.errors import LaconicError
 from laconic.format.codes import Code
