@@ -1,5 +1,6 @@
 """Training to a size begins beside calibration's file of that size, and never ends with a worse one."""
 
+import logging
 from dataclasses import replace
 
 import pytest
@@ -54,6 +55,7 @@ def test_where_calibration_finds_no_file_that_is_said_and_the_path_goes_on(monke
     def fail(*arguments, **named):
         raise PlanError("no such luck")
 
+    caplog.set_level(logging.WARNING, "laconic")  # which a command line run before may have changed
     monkeypatch.setattr(Ready, "of", fail)
     assert compressed().history[0].calibrated is None
     assert "calibration has no file to begin with: no such luck" in caplog.text

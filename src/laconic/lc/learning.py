@@ -16,7 +16,7 @@ from laconic.lc.points import looked_at, samples_of
 from laconic.lc.schedule import Adaptive, Geometric
 from laconic.lc.sizes import Sizes
 from laconic.lc.smallest import judged, require_met, smallest
-from laconic.lc.state import LCState, budget_of
+from laconic.lc.state import LCState, budget_of, meets_bytes
 from laconic.lc.steps import relaxed, relaxed_rows, run
 from laconic.models.params import Params
 from laconic.quantize.budget import Budget
@@ -111,7 +111,7 @@ class Training:
 
         Args:
             task: what is trained.
-            within: whether a budget is met: then nearly all weights are 0, and few choices that move are the ones that
+            within: whether a number of bytes is met, of the file or by a row: then nearly all weights are 0, and few choices that move are the ones that
                 matter, so that μ always grows slowly.
         """
         mu = self.first_mu(task)
@@ -187,7 +187,7 @@ class Training:
             return iter([state])
         if self.method == "idc":
             return iterated_direct(state, l_step, self.steps - state.progress.step)
-        return self._relaxing(state, l_step, self.schedule(task, within=budget_of(state) is not None))
+        return self._relaxing(state, l_step, self.schedule(task, within=meets_bytes(state)))
 
     def _relaxing(self, state: LCState, l_step: LearningStep, schedule: Adaptive | Geometric) -> Iterator[LCState]:
         """Yield the states of the LC algorithm, and where a price or a bound shrinks what stays, those without it.

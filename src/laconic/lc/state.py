@@ -145,6 +145,12 @@ def budget_of(state: LCState) -> WithinBytes | None:
     return next((one.beside({}) for one in inner if isinstance(one, WithinBytes) and one.counts_others), None)
 
 
+def meets_bytes(state: LCState) -> bool:
+    """Return whether a row's C step meets a number of bytes: of the file, or of its own tensors alone."""
+    inner = (row.compression.of if isinstance(row.compression, Joint) else row.compression for row in state.rows)
+    return any(isinstance(one, WithinBytes) for one in inner)
+
+
 def sized(rows: tuple[Row, ...], size: int) -> tuple[Row, ...]:
     """Return the rows with a file of another size."""
     return tuple(
