@@ -111,8 +111,8 @@ class Training:
 
         Args:
             task: what is trained.
-            within: whether a number of bytes is met, of the file or by a row: then nearly all weights are 0, and few choices that move are the ones that
-                matter, so that μ always grows slowly.
+            within: whether a number of bytes is met, of the file or by a row: then nearly all weights are 0, and few
+                choices that move are the ones that matter, so that μ always grows slowly.
         """
         mu = self.first_mu(task)
         if within:

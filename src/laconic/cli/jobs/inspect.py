@@ -59,7 +59,7 @@ def inspect(
 
 
 def _columned(file: container.LacFile, index_bits: int) -> dict[str, Statistics | None]:
-    """Return Deep Compression's columns of every tensor with two axes or more; None where it has too many values."""
+    """Return Deep Compression's columns of every tensor with two axes or more; None where it does not suit."""
     names = [charge.name for charge in file.charges()[:-1] if len(charge.shape) >= 2 and not charge.tied]
     return {name: statistics(file.code(name), index_bits) for name in names}
 
@@ -77,7 +77,7 @@ def han(layers: Mapping[str, Statistics | None]) -> tuple[dict[str, Any], list[A
     ]  # fmt: skip
     shown: list[Any] = [table("as Deep Compression would store it", columns, rows)]
     if others := [name for name, one in layers.items() if one is None]:
-        shown.append(f"left out: {listed(others)}, with more than {MOST} values")
+        shown.append(f"left out: {listed(others)}; it holds float32 weights of at most {MOST} values beside 0")
     return {name: one.record() for name, one in every.items()}, shown
 
 
