@@ -73,9 +73,9 @@ def command(
     predicts the distortion of the outputs, which is measured beside it: E‖f_w − f_ŵ‖² for regression, E KL(f_ŵ ‖ f_w)
     in nats for classification, where the prediction is half the objective.
 
-    With --format han a table follows as in Deep Compression (Han, Mao & Dally 2016, tables 2 to 5), of each tensor with
-    at most 256 values beside 0: the share that is kept, bits of a value and of a relative index, fixed and Huffman-
-    coded, in the mean of survivors and fillers, and the rates: what the tensor would take in that layout.
+    With --format han a table follows as in Deep Compression (Han, Mao & Dally 2016, tables 2 to 5), of each float32
+    tensor with at most 256 values beside 0: the share that is kept, bits of a value and of a relative index, fixed and
+    Huffman-coded, in the mean of survivors and fillers (a filler counts as one more value), and the rates.
 
     Examples:
       laconic inspect net.lac

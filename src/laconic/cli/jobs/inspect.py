@@ -76,9 +76,10 @@ def han(layers: Mapping[str, Statistics | None]) -> tuple[dict[str, Any], list[A
         for name, one in every.items()
     ]  # fmt: skip
     shown: list[Any] = [table("as Deep Compression would store it", columns, rows)]
-    if others := [name for name, one in layers.items() if one is None]:
+    others = [name for name, one in layers.items() if one is None]
+    if others:
         shown.append(f"left out: {listed(others)}; it holds float32 weights of at most {MOST} values beside 0")
-    return {name: one.record() for name, one in every.items()}, shown
+    return {"tensors": {name: one.record() for name, one in every.items()}, "left_out": others}, shown
 
 
 def metered(measured: Gap) -> list[Any]:

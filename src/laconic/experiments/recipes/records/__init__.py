@@ -153,7 +153,11 @@ RECIPES = tuple(
     for subject, needs, time in (
         (LENET300, f"{_MNIST}; runs on built-in digits without", "half an hour on two cores, 5 minutes with --fast"),
         (LENET5, _MNIST, "three hours on two cores, half an hour with --fast"),
-        (RESNET20, f"{_CIFAR}, and {RESNET20.weights} there", "an hour on one core (--fast: half); days with a GPU"),
+        (
+            RESNET20,
+            f"{_CIFAR}, and {RESNET20.weights} there",
+            "two and a half hours on one core (--fast: half); days with a GPU",
+        ),
         (VGG16, _CIFAR, "three hours on one core; days with a GPU, or --train"),
     )
 )
