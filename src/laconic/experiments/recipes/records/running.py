@@ -50,7 +50,8 @@ def resumed_within(
     notes |= buffers_told(whole, buffers)
     whole, task, norms = with_constant_statistics(whole, task, Plan({}))
     budget = Budget(size=size)
-    plan, how = shared_out(whole, budget, Plan({}), task, notes, buffers=buffers), effort.learning.within(task, budget)
+    how = effort.learning.within(task, budget)
+    plan = shared_out(whole, budget, Plan({}), task, notes, buffers=buffers, made=how.parametrisation)
     whole, moving = replace(whole, params=typed_as(task.module, whole.params)), trainable(task.module, whole.params)
     job = {"size": str(size), "seed": str(seed), "settings": json.dumps(effort.record())}
     state, past = None, list[Progress]()
