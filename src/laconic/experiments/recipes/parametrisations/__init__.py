@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from laconic.api import compress
+from laconic.csteps.parametrisations import Plain
 from laconic.errors import DataError, LaconicError
 from laconic.experiments.recipes.gao2019.experiment import holds
 from laconic.experiments.recipes.parametrisations.page import curve, page
@@ -73,6 +74,7 @@ class Trial:
         times = full.learning.steps / steps  # the path of μ is the same, in fewer steps
         how = replace(
             full.learning, steps=steps, growth=full.learning.growth**times, decay=full.learning.decay**times,
+            parametrisation=Plain(),  # each row has its own
             finetune=replace(full.learning.finetune, epochs=self.tuned if there else 3),
         )  # fmt: skip
         sizes = self.sizes if there else full.sizes[-1:]

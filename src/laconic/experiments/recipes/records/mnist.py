@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from laconic.csteps.parametrisations import Cosine
 from laconic.experiments.recipes.records.subject import Effort, Published, Subject
 from laconic.lc.finetune import FINE_TUNING
 from laconic.lc.learning import Training
@@ -52,7 +53,10 @@ LENET300 = Subject(
     ),
     aims=((5_000, 1.9), (10_000, 1.6)),
     full=Effort(
-        Optimization(40, 1e-3, cosine, optimizer=adam), (10_000, 5_000), learning(150, 5e-4, 1.03, 0.985, 20), 3
+        Optimization(40, 1e-3, cosine, optimizer=adam),
+        (10_000, 5_000),
+        replace(learning(150, 5e-4, 1.03, 0.985, 20), parametrisation=Cosine((28, 28))),
+        3,
     ),
     small=_SMALL,
 )

@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from laconic.api import compress
+from laconic.csteps.parametrisations import Plain
 from laconic.experiments.recipes.records.subject import Effort
 from laconic.insight.ledger import REFERENCE_BYTES
 from laconic.lc.budgeted import buffers_told, notes_of, shared_out
@@ -66,8 +67,8 @@ def resumed_within(
         save_state(checkpoint, reached, job, [*past, *new])
         watch(reached)
 
-    result = compress(
+    result = compress(  # how tensors are made of what is on the grid is told by the row of the plan
         whole.params, plan, task, "train",
-        training=how, metadata=notes, seed=seed, resume=state, watch=keeping,
+        training=replace(how, parametrisation=Plain()), metadata=notes, seed=seed, resume=state, watch=keeping,
     )  # fmt: skip
     return replace(result, history=(*past, *new), asked=budget, norms=norms)
