@@ -55,13 +55,14 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _records(record: dict[str, Any]) -> Iterator[Point]:
-    """Yield the means over the seeds of the last part of a record, or of one without parts."""
-    rows = [row for row in (record["parts"][-1] if "parts" in record else record).get("rows", ()) if "bytes" in row]
-    for label in dict.fromkeys(row["label"] for row in rows):
-        own = [row for row in rows if row["label"] == label]
-        yield Point(
-            "LC within the bytes", fmean(row["bytes"] for row in own), fmean(row["test"]["error"] for row in own)
-        )
+    """Yield the mean over the seeds of each size, of the last part of a record that has it."""
+    last = dict[str, list[dict[str, Any]]]()
+    for part in record.get("parts", [record]):
+        rows = [row for row in part.get("rows", ()) if "bytes" in row]
+        last |= {label: [row for row in rows if row["label"] == label] for label in {row["label"] for row in rows}}
+    for own in last.values():
+        size, error = fmean(row["bytes"] for row in own), fmean(row["test"]["error"] for row in own)
+        yield Point("LC within the bytes", size, error)
 
 
 def _parametrisations(record: dict[str, Any], network: str) -> Iterator[Point]:
