@@ -27,8 +27,8 @@ def test_columns_are_those_of_the_layout_whatever_code_a_tensor_has():
     own, counted = statistics(code), account(pruned(code))
     assert own == statistics(other)
     assert (own.weights, own.kept, own.entries) == (1200, code.values.size, counted.entries)
-    assert own.rate == counted.quantized / (32 * 1200)
-    assert own.rate_coded == counted.coded / (32 * 1200)
+    assert own.rates == (own.quantized / (32 * 1200), own.coded / (32 * 1200))
+    assert (own.quantized, own.coded) == (counted.quantized, counted.coded)
     assert own.bits[0] == 4  # 15 values and the filler
     assert encode(pruned(other)) == encode(pruned(code))
 
@@ -44,19 +44,19 @@ def test_a_total_has_the_sums():
     layers = [statistics(sparse((30, 40), share, 15, seed)) for seed, share in enumerate((0.1, 0.5))]
     every = total(layers)
     assert every.weights == 2400
-    assert every.rate == pytest.approx(sum(one.rate for one in layers) / 2)
+    assert every.rates[0] == pytest.approx(sum(one.rates[0] for one in layers) / 2)
     assert every.entries == sum(one.entries for one in layers)
 
 
 @pytest.mark.parametrize(("network", "layer"), SMALL, ids=[layer.name for _, layer in SMALL])
 def test_rates_in_print_are_those_of_survivors_in_random_places(network, layer):
     own = by_chance(layer.weights, layer.kept / 100, layer.bits, layer.coded, layer.index)
-    assert 100 * own.rate == pytest.approx(layer.rate, rel=0.045 if layer.name == "conv1_1" else 0.03)
+    assert 100 * own.rates[0] == pytest.approx(layer.rate, rel=0.045 if layer.name == "conv1_1" else 0.03)
     # Huffman codes of the indices: in print survivors lie closer together than by chance
-    assert layer.rate_coded * 0.97 <= 100 * own.rate_coded <= layer.rate_coded * 1.1
+    assert layer.rate_coded * 0.97 <= 100 * own.rates[1] <= layer.rate_coded * 1.1
 
 
 def test_rates_of_the_lenets_in_print_come_of_their_shares_and_bits():
     for network in (LENET300, LENET5):
         layers = [by_chance(one.weights, one.kept / 100, one.bits, one.coded, one.index) for one in network.layers]
-        assert 100 * total(layers).rate == pytest.approx(network.rates[0], rel=0.03)
+        assert 100 * total(layers).rates[0] == pytest.approx(network.rates[0], rel=0.03)

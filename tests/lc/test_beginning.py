@@ -1,4 +1,4 @@
-"""Training to a size begins beside calibration's file of that size, and never ends with a worse one."""
+"""Training to a size: calibration's file is the point to beat; it ends within a standard error of that, or better."""
 
 import logging
 from dataclasses import replace

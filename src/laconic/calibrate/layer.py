@@ -14,7 +14,7 @@ import numpy as np
 from laconic.calibrate.walk import rounded, walked
 from laconic.format.codes.scales import ROWS, Scales
 from laconic.format.coding.lanes import lane_count
-from laconic.format.coding.levels import SIZES, sizes_of
+from laconic.format.coding.levels import tallied
 from laconic.format.coding.packing import frozen
 from laconic.format.coding.ungerboeck import feedback
 
@@ -109,11 +109,7 @@ class Layer:
 
     def counts(self, levels: np.ndarray, nu: int, classes: int) -> np.ndarray:
         """Return how often each size occurs in each class and of each parity, shape (classes, parities, 128)."""
-        trellis, parities = nu > 0, 2 if nu else 1
-        flat = self.coded(levels)
-        places = (self.order.classes.astype(np.int64) * parities + (flat & 1 if trellis else 0)) * SIZES
-        places += sizes_of(flat, trellis=trellis)
-        return np.asarray(np.bincount(places, minlength=classes * parities * SIZES).reshape(-1, parities, SIZES))
+        return tallied(self.coded(levels), self.order.classes, classes, trellis=nu > 0)
 
     def quantized(self, costs: np.ndarray, nu: int, price: float, window: int) -> np.ndarray:
         """Return the integers for these code lengths, int32, shape (m, n).

@@ -9,7 +9,7 @@ from laconic.format.codes.grid import FINER, Grid, GridCode, fineness
 from laconic.format.codes.rounding import rounded as to_dtype
 from laconic.format.codes.scales import Scales
 from laconic.format.codes.streams import Values
-from laconic.format.coding.levels import SIZES, sizes_of
+from laconic.format.coding.levels import tallied
 
 
 @final
@@ -51,11 +51,8 @@ class Rounded:
         Args:
             nu: 2^ν states of the trellis that the integers are of; 0 for none.
         """
-        parities, flat = 2 if nu else 1, self.levels.astype(np.int64)
         of = self.scales.counts()  # integers are class by class
-        places = (np.repeat(np.arange(len(of)), of) * parities + (flat & 1 if nu else 0)) * SIZES
-        places += sizes_of(flat, trellis=nu > 0)
-        return np.asarray(np.bincount(places, minlength=len(of) * parities * SIZES).reshape(-1, parities, SIZES))
+        return tallied(self.levels.astype(np.int64), np.repeat(np.arange(len(of)), of), len(of), trellis=nu > 0)
 
     def times(self, factor: float) -> "Rounded":
         """Return the same with all steps so many times as large."""

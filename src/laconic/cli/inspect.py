@@ -94,10 +94,11 @@ def command(
     if against is None:
         compiled.spare()  # vectors have counted a hundred million weights before Numba would be there
     from laconic.cli.jobs.inspect import inspect
+    from laconic.insight.deep_compression import FULLY_CONNECTED
 
     rules = None
     if against is not None:
         from laconic.cli.jobs.rules import Comparison  # needs torch, which an account does without
 
         rules = Comparison(against, subject, matters, split, run, key)
-    inspect(say, source, limit, rules, (index_bits or 5) if layout else None)
+    inspect(say, source, limit, rules, (index_bits or FULLY_CONNECTED) if layout else None)

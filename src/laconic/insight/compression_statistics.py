@@ -5,95 +5,27 @@ weight, with the codebook and without tables of Huffman codes, as the paper coun
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import final
+from dataclasses import fields
 
 import numpy as np
 
 from laconic.format.codes import Code, CodebookCode, SparseCode, Symbols, Values
 from laconic.format.coding import huffman
-from laconic.insight.deep_compression import FULLY_CONNECTED, account
+from laconic.insight.deep_compression import FULLY_CONNECTED, Account, account
 
 MOST = 256
 """Values of a tensor that counts as quantized."""
 
 
-@final
-@dataclass(frozen=True)
-class Statistics:
-    """What a table says of a layer, or of all of them.
-
-    Args:
-        weights: how many.
-        kept: survivors.
-        entries: survivors and fillers.
-        values: bits of the value indices, fixed width.
-        values_coded: the same, Huffman-coded.
-        indices: bits of the relative indices, fixed width.
-        indices_coded: the same, Huffman-coded.
-        codebook: bits of the codebook.
-    """
-
-    weights: int
-    kept: int
-    entries: int
-    values: float
-    values_coded: float
-    indices: float
-    indices_coded: float
-    codebook: int
-
-    @property
-    def share(self) -> float:
-        """Survivors over weights."""
-        return self.kept / max(self.weights, 1)
-
-    @property
-    def rate(self) -> float:
-        """P+Q: bits over those of float32 weights."""
-        return (self.values + self.indices + self.codebook) / max(32 * self.weights, 1)
-
-    @property
-    def rate_coded(self) -> float:
-        """P+Q+H: likewise."""
-        return (self.values_coded + self.indices_coded + self.codebook) / max(32 * self.weights, 1)
-
-    @property
-    def bits(self) -> tuple[float, float, float, float]:
-        """Bits of an entry: value, P+Q and P+Q+H, and index, P+Q and P+Q+H."""
-        every = self.values, self.values_coded, self.indices, self.indices_coded
-        return tuple(one / max(self.entries, 1) for one in every)  # type: ignore[return-value]
-
-    def record(self) -> dict[str, float]:
-        """Return a line of the table as JSON says it; shares and rates in percent."""
-        value, coded, index, index_coded = (round(bits, 4) for bits in self.bits)
-        return {
-            "weights": self.weights, "kept": round(100 * self.share, 4), "value": value, "value, H": coded,
-            "index": index, "index, H": index_coded, "rate": round(100 * self.rate, 4),
-            "rate, H": round(100 * self.rate_coded, 4),
-        }  # fmt: skip
-
-    @property
-    def saved(self) -> float:
-        """The share of P+Q that Huffman codes save."""
-        return 1 - self.rate_coded / self.rate if self.rate else 0.0
-
-
-def statistics(code: Code, index_bits: int = FULLY_CONNECTED) -> Statistics | None:
-    """Return the statistics of a tensor that is quantized, pruned or not, however it is coded; None for any other.
+def statistics(code: Code, index_bits: int = FULLY_CONNECTED) -> Account | None:
+    """Return the account of a tensor that is quantized, pruned or not, however it is coded; None for any other.
 
     >>> values = np.float32([[0, 1, 0, 0], [0, 0, -1, 0]])
     >>> statistics(CodebookCode((2, 4), "float32", *shared(values.ravel()))).share
     0.25
     """
     sparse = pruned(code)
-    if sparse is None:
-        return None
-    one = account(sparse, index_bits)
-    return Statistics(
-        one.weights, one.kept, one.entries, one.values, one.values_huffman, one.indices, one.indices_huffman,
-        one.codebook,
-    )  # fmt: skip
+    return None if sparse is None else account(sparse, index_bits)
 
 
 def pruned(code: Code) -> SparseCode | None:
@@ -115,8 +47,8 @@ def shared(flat: np.ndarray) -> tuple[Values, Symbols]:
     return Values(codebook), Symbols(indices, len(codebook))
 
 
-def by_chance(weights: int, share: float, bits: float, bits_coded: float, index_bits: int, seed: int = 0) -> Statistics:
-    """Return the statistics of a layer whose survivors are in random places.
+def by_chance(weights: int, share: float, bits: float, bits_coded: float, index_bits: int, seed: int = 0) -> Account:
+    """Return the account of a layer whose survivors are in random places.
 
     Args:
         weights: how many.
@@ -131,13 +63,13 @@ def by_chance(weights: int, share: float, bits: float, bits_coded: float, index_
     fillers, last = int((skipped // span).sum()), np.bincount(skipped % span, minlength=span)
     last[span - 1] += fillers
     lengths, entries = huffman.code_lengths(last.astype(np.int64)), kept + fillers
-    return Statistics(
-        weights, kept, entries, entries * bits, entries * bits_coded, entries * index_bits, float(last @ lengths),
-        32 << round(bits),
+    indices_huffman = int(last @ lengths)
+    return Account(
+        weights, kept, fillers, 32 << round(bits), entries * index_bits, entries * bits, indices_huffman,
+        entries * bits_coded,
     )  # fmt: skip
 
 
-def total(layers: Sequence[Statistics]) -> Statistics:
-    """Return the statistics of all layers together."""
-    sums = [sum(getattr(one, name) for one in layers) for name in Statistics.__dataclass_fields__]
-    return Statistics(*sums)
+def total(layers: Sequence[Account]) -> Account:
+    """Return the account of all layers together."""
+    return Account(*(sum(getattr(one, part.name) for one in layers) for part in fields(Account)))

@@ -36,7 +36,7 @@ _DTYPE = "float32"
 @final
 @dataclass(frozen=True)
 class Account:
-    """The bits of one tensor, as the paper's tables count them (per layer, without tables of Huffman codes).
+    """The bits of a tensor, or of several, as the paper's tables count them (without tables of Huffman codes).
 
     Args:
         weights: number of weights.
@@ -47,7 +47,7 @@ class Account:
         values: bits of the value indices, ⌈log₂ K⌉ each, with one more choice where there are fillers.
         indices_huffman: bits of the relative indices, Huffman-coded.
         values_huffman: bits of the value indices, Huffman-coded.
-        file: bits of what `encode` writes: all of the above, tables and lengths too.
+        file: bits of what `encode` writes: all of the above, tables and lengths too; 0 where nothing is written.
     """
 
     weights: int
@@ -55,10 +55,10 @@ class Account:
     fillers: int
     codebook: int
     indices: int
-    values: int
+    values: float
     indices_huffman: int
-    values_huffman: int
-    file: int
+    values_huffman: float
+    file: int = 0
 
     @property
     def entries(self) -> int:
@@ -66,12 +66,12 @@ class Account:
         return self.kept + self.fillers
 
     @property
-    def quantized(self) -> int:
+    def quantized(self) -> float:
         """Bits of P+Q: pruned and quantized."""
         return self.codebook + self.indices + self.values
 
     @property
-    def coded(self) -> int:
+    def coded(self) -> float:
         """Bits of P+Q+H: pruned, quantized and Huffman-coded."""
         return self.codebook + self.indices_huffman + self.values_huffman
 
@@ -84,6 +84,36 @@ class Account:
     def coded_ratio(self) -> float:
         """Bits of float32 weights over P+Q+H; infinite for an empty tensor."""
         return 32 * self.weights / self.coded if self.coded else math.inf
+
+    @property
+    def share(self) -> float:
+        """Survivors over weights."""
+        return self.kept / max(self.weights, 1)
+
+    @property
+    def rates(self) -> tuple[float, float]:
+        """Bits of P+Q and of P+Q+H over those of float32 weights."""
+        return self.quantized / max(32 * self.weights, 1), self.coded / max(32 * self.weights, 1)
+
+    @property
+    def saved(self) -> float:
+        """The share of P+Q that Huffman codes save."""
+        return 1 - self.coded / self.quantized if self.quantized else 0.0
+
+    @property
+    def bits(self) -> tuple[float, float, float, float]:
+        """Bits of an entry: of its value in P+Q and in P+Q+H, and of its index in both."""
+        many = max(self.entries, 1)
+        return self.values / many, self.values_huffman / many, self.indices / many, self.indices_huffman / many
+
+    def record(self) -> dict[str, float]:
+        """Return a line of the tables as JSON says it; shares and rates in percent."""
+        value, coded, index, index_coded = (round(bits, 4) for bits in self.bits)
+        return {
+            "weights": self.weights, "kept": round(100 * self.share, 4), "value": value, "value, H": coded,
+            "index": index, "index, H": index_coded, "rate": round(100 * self.rates[0], 4),
+            "rate, H": round(100 * self.rates[1], 4),
+        }  # fmt: skip
 
 
 def encode(code: SparseCode, index_bits: int = FULLY_CONNECTED) -> bytes:

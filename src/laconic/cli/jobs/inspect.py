@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from laconic.cli.console import Output, in_bytes, table
 from laconic.errors import FormatError, listed
 from laconic.format import container
-from laconic.insight.compression_statistics import MOST, Statistics, statistics, total
+from laconic.insight.compression_statistics import MOST, statistics, total
+from laconic.insight.deep_compression import Account
 from laconic.insight.gap import Gap, gap
 from laconic.insight.ledger import Ledger, ledger
 
@@ -58,21 +59,21 @@ def inspect(
     say.result(record, *shown)
 
 
-def _columned(file: container.LacFile, index_bits: int) -> dict[str, Statistics | None]:
+def _columned(file: container.LacFile, index_bits: int) -> dict[str, Account | None]:
     """Return Deep Compression's columns of every tensor with two axes or more; None where it does not suit."""
     names = [charge.name for charge in file.charges()[:-1] if len(charge.shape) >= 2 and not charge.tied]
     return {name: statistics(file.code(name), index_bits) for name in names}
 
 
-def han(layers: Mapping[str, Statistics | None]) -> tuple[dict[str, Any], list[Any]]:
+def han(layers: Mapping[str, Account | None]) -> tuple[dict[str, Any], list[Any]]:
     """Return the record and what is shown of Deep Compression's columns."""
     there = {name: one for name, one in layers.items() if one is not None}
     columns = {"tensor": "left", "weights": "right", "kept": "right", "value": "right", "value, H": "right",
                "index": "right", "index, H": "right", "P+Q": "right", "P+Q+H": "right"}  # fmt: skip
     every = {**there, **({"(total)": total(list(there.values()))} if there else {})}
     rows = [
-        (name, f"{one.weights:,}", f"{one.share:.1%}", *(f"{bits:.2f}" for bits in one.bits), f"{one.rate:.2%}",
-         f"{one.rate_coded:.2%}")
+        (name, f"{one.weights:,}", f"{one.share:.1%}", *(f"{bits:.2f}" for bits in one.bits),
+         *(f"{rate:.2%}" for rate in one.rates))
         for name, one in every.items()
     ]  # fmt: skip
     shown: list[Any] = [table("as Deep Compression would store it", columns, rows)]

@@ -79,3 +79,22 @@ def level_of(symbols: np.ndarray, *, odd: bool, trellis: bool) -> np.ndarray:
     negative = (symbols & 1) ^ (not odd)
     magnitude = 2 * u + odd if trellis else u
     return np.where(negative, -magnitude, magnitude)
+
+
+def tallied(levels: np.ndarray, classes: np.ndarray, many: int, *, trellis: bool) -> np.ndarray:
+    """Return how often each size occurs in each class and of each parity, int64, shape (many, parities, 128).
+
+    Args:
+        levels: int64, shape (n,).
+        classes: of each level, shape (n,).
+        many: classes there are.
+        trellis: whether even and odd levels have sizes of their own; else there is one parity.
+
+    >>> tallied(np.array([0, 2, 1]), np.array([0, 0, 1]), 2, trellis=True)[:, :, :2].tolist()
+    [[[1, 1], [0, 0]], [[0, 0], [1, 0]]]
+    """
+    parities = 2 if trellis else 1
+    places = (classes.astype(np.int64) * parities + (levels & 1 if trellis else 0)) * SIZES
+    places += sizes_of(levels, trellis=trellis)
+    counts: np.ndarray = np.bincount(places, minlength=many * parities * SIZES).reshape(many, parities, SIZES)
+    return counts

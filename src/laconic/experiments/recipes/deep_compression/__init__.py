@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
 from typing import Any
 
 from laconic.experiments.recipes.deep_compression import page
@@ -14,10 +13,10 @@ from laconic.experiments.recipes.deep_compression.sweep import methods, percent,
 from laconic.experiments.recipes.gao2019.experiment import holds
 from laconic.experiments.recipes.recipe import Context, Outcome, Recipe
 from laconic.experiments.recipes.records import mnist
-from laconic.experiments.recipes.records.network import prepared
+from laconic.experiments.recipes.records.network import prepared, shortened
 from laconic.experiments.recipes.records.subject import Subject as Recorded
-from laconic.insight.compression_statistics import Statistics, by_chance
-from laconic.training.batches import Batches
+from laconic.insight.compression_statistics import by_chance
+from laconic.insight.deep_compression import Account
 
 _SOURCE = "Han, Mao & Dally, Deep Compression, ICLR 2016"
 
@@ -57,9 +56,7 @@ def _trained(name: str, data: str, context: Context) -> tuple[list[str], dict[st
     assert before is not None, "of the digits there is LeNet-300-100 alone"
     effort = effort if data == "mnist" else _DIGITS
     task, params = prepared(recorded, data, before, context.seed, name, context.part(0.0, 0.1))
-    whole = task.split("train")
-    count = min(task.count("train"), -(-effort.images // before.batch))
-    few = replace(task, train=Batches(lambda seed: islice(whole.start(seed), count), count))
+    few = shortened(task, effort.images, before.batch)
     subject = Subject(printed, task, params, effort, context.part(0.1, 0.3))
     reached = stages(subject)
     swept = replace(subject, task=few)
@@ -82,8 +79,8 @@ def _trained(name: str, data: str, context: Context) -> tuple[list[str], dict[st
     return lines, record, dict(zip(names, drawn, strict=True))
 
 
-def _by_chance(network: Network, seed: int) -> list[tuple[Statistics, Statistics, Statistics]]:
-    """Return the statistics of each layer, and of half a percent fewer and more survivors."""
+def _by_chance(network: Network, seed: int) -> list[tuple[Account, Account, Account]]:
+    """Return the account of each layer, and of half a percent fewer and more survivors."""
     return [
         tuple(  # type: ignore[misc]
             by_chance(layer.weights, layer.kept / 100 + more, layer.bits, layer.coded, layer.index, seed)
@@ -93,7 +90,7 @@ def _by_chance(network: Network, seed: int) -> list[tuple[Statistics, Statistics
     ]
 
 
-def _table(network: Network, layers: Sequence[Statistics]) -> list[dict[str, Any]]:
+def _table(network: Network, layers: Sequence[Account]) -> list[dict[str, Any]]:
     """Return a table as JSON says it."""
     return [{"layer": layer.name, **one.record()} for layer, one in zip(network.layers, layers, strict=True)]
 

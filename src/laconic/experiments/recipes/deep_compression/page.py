@@ -6,7 +6,8 @@ from laconic.experiments.recipes.deep_compression.claims import Judged
 from laconic.experiments.recipes.deep_compression.pipeline import Stage, Subject, layers_of, sizes
 from laconic.experiments.recipes.deep_compression.printed import Network
 from laconic.experiments.recipes.deep_compression.sweep import Point, percent
-from laconic.insight.compression_statistics import Statistics, total
+from laconic.insight.compression_statistics import total
+from laconic.insight.deep_compression import Account
 
 _HOW = """\
 The pipeline of Han, Mao & Dally: the smallest weights of each layer are pruned, as many as in print; what is left is
@@ -52,8 +53,8 @@ def network(
     ]  # fmt: skip
 
 
-def counted(networks: Sequence[tuple[Network, Sequence[tuple[Statistics, Statistics, Statistics]]]]) -> list[str]:
-    """Return the part on networks that are counted: of each layer the statistics, and with fewer and more survivors."""
+def counted(networks: Sequence[tuple[Network, Sequence[tuple[Account, Account, Account]]]]) -> list[str]:
+    """Return the part on networks that are counted: of each layer the account, and with fewer and more survivors."""
     lines = ["## Counted from print", "", *_COUNTED.split("\n"), ""]
     for printed, layers in networks:
         lines += [f"{printed.title}, table {printed.table}, print / here:", ""]
@@ -92,7 +93,7 @@ def _statements(judged: Sequence[Judged]) -> list[str]:
 
 
 def _table(
-    printed: Network, layers: Sequence[Statistics], bounds: Sequence[tuple[Statistics, Statistics, Statistics]] = ()
+    printed: Network, layers: Sequence[Account], bounds: Sequence[tuple[Account, Account, Account]] = ()
 ) -> list[str]:
     """Return a table of the paper with what there is here beside it, and in brackets what rounding allows."""
     lines = [
@@ -106,16 +107,16 @@ def _table(
         pairs = zip((layer.bits, layer.coded, layer.index, layer.index_coded), own.bits, strict=True)
         cells = [
             layer.name, f"{own.weights:,}", f"{layer.kept:g} / {100 * own.share:.1f}",
-            *(f"{said:g} / {bits:.2f}" for said, bits in pairs), f"{layer.rate:g} / {100 * own.rate:.2f}{wide}",
-            f"{layer.rate_coded:g} / {100 * own.rate_coded:.2f}{wide_coded}",
+            *(f"{said:g} / {bits:.2f}" for said, bits in pairs), f"{layer.rate:g} / {100 * own.rates[0]:.2f}{wide}",
+            f"{layer.rate_coded:g} / {100 * own.rates[1]:.2f}{wide_coded}",
         ]  # fmt: skip
         lines.append(f"| {' | '.join(cells)} |")
     whole = total(layers)
-    rates = f"{printed.rates[0]:g} / {100 * whole.rate:.2f} | {printed.rates[1]:g} / {100 * whole.rate_coded:.2f}"
+    rates = f"{printed.rates[0]:g} / {100 * whole.rates[0]:.2f} | {printed.rates[1]:g} / {100 * whole.rates[1]:.2f}"
     lines.append(f"| total | {whole.weights:,} | – / {100 * whole.share:.1f} | | | | | {rates} |")
     return lines
 
 
-def _between(one: Statistics, fewer: Statistics, more: Statistics) -> list[tuple[float, float]]:
+def _between(one: Account, fewer: Account, more: Account) -> list[tuple[float, float]]:
     """Return the rates with fewer and with more survivors, P+Q and P+Q+H."""
-    return [(fewer.rate, more.rate), (fewer.rate_coded, more.rate_coded)]
+    return list(zip(fewer.rates, more.rates, strict=True))

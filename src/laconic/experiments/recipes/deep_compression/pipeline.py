@@ -19,7 +19,8 @@ from laconic.experiments.recipes.recipe import Context
 from laconic.format import container
 from laconic.format.codes import Code
 from laconic.insight import deep_compression
-from laconic.insight.compression_statistics import Statistics, pruned, statistics, total
+from laconic.insight.compression_statistics import statistics, total
+from laconic.insight.deep_compression import Account
 from laconic.lc.finetune import FINE_TUNING
 from laconic.lc.learning import Training
 from laconic.models.params import decompress
@@ -72,10 +73,6 @@ class Subject:
     def weights(self) -> list[str]:
         """Names of the tensors with two axes or more, in the order of the table."""
         return [name for name, tensor in self.params.items() if tensor.ndim >= 2]
-
-    def part(self, start: float, stop: float) -> "Subject":
-        """Return the same for a part of the work."""
-        return replace(self, context=self.context.part(start, stop))
 
 
 @final
@@ -172,9 +169,9 @@ def sizes(stage: Stage) -> dict[str, int]:
         return {"P": rest + round(sum(map(pruned_bits, weights.values())) / 8), "laconic": ours}
     every = total(layers_of(stage))
     return {
-        "P+Q": rest + round(every.rate * 4 * every.weights),
-        "P+Q+H": rest + round(every.rate_coded * 4 * every.weights),
-        "file": rest + sum(len(deep_compression.encode(one)) for one in map(pruned, weights.values()) if one),
+        "P+Q": rest + round(every.quantized / 8),
+        "P+Q+H": rest + round(every.coded / 8),
+        "file": rest + every.file // 8,
         "laconic": ours,
     }
 
@@ -185,6 +182,6 @@ def pruned_bits(code: Code) -> int:
     return entries * (32 + deep_compression.FULLY_CONNECTED)
 
 
-def layers_of(stage: Stage) -> list[Statistics]:
+def layers_of(stage: Stage) -> list[Account]:
     """Return the lines of the table of a network whose values are shared; none where they are not."""
     return [one for code in stage.codes.values() if (one := statistics(code)) is not None]

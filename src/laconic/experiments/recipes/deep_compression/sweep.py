@@ -155,5 +155,5 @@ def _rate(subject: Subject, curve: str, codes: Mapping[str, Code]) -> float:
         else:
             one = statistics(code)
             assert one is not None, "survivors have shared values"
-            bits += one.rate * 32 * code.size
+            bits += one.quantized
     return bits / (32 * sum(code.size for code in weights))

@@ -51,9 +51,12 @@ def prepared(
 def _task(module: nn.Module, ready: Dataset, effort: Effort, notes: Mapping[str, str]) -> Task:
     """Return the task; of the training images an epoch has as many as the effort says, drawn anew from all of them."""
     task = classification(module, ready, notes, batch=effort.batch)
-    if effort.images is None:
-        return task
-    whole, count = task.split("train"), min(task.count("train"), -(-effort.images // effort.batch))
+    return task if effort.images is None else shortened(task, effort.images, effort.batch)
+
+
+def shortened(task: Task, images: int, batch: int) -> Task:
+    """Return the task with so many training images an epoch, drawn anew from all of them, in batches of ``batch``."""
+    whole, count = task.split("train"), min(task.count("train"), -(-images // batch))
     return replace(task, train=Batches(lambda seed: islice(whole.start(seed), count), count))
 
 
