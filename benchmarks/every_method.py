@@ -43,7 +43,7 @@ def points(folder: Path, network: str) -> Iterator[Point]:
     yield from _parametrisations(_read(folder / f"records-parametrisations-{network}.json"), network)
     yield from _deep_compression(_read(folder / "deep-compression.json"), network)
     if network == "lenet300":
-        for name in ("techniques.json", "techniques-steps.json"):
+        for name in ("techniques.json", "techniques-steps.json", "techniques-within-bytes.json"):
             for row in _read(folder / name).get("rows", ()):
                 if row["method"] == "LC" and row.get("reached"):
                     yield Point(row["family"], row["bytes"], row["error"])

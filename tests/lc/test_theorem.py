@@ -23,6 +23,7 @@ from laconic.plans.plan import Plan
 
 GROUPS = np.array([0, 0, 0, 1, 1, 2, 2, 2])
 SHARED = np.eye(3)[GROUPS]
+MOST = 20_000  # L and C steps at one μ
 MUS = 0.5 * 2.0 ** np.arange(10)  # up to 256
 
 
@@ -52,12 +53,13 @@ class Problem(NamedTuple):
     def least(self, basis, mu=0.0, towards=0.0):
         """The minimum over w = basis · θ of L(w) + (μ/2) ‖w − towards‖², by Newton's method."""
         theta = np.zeros(basis.shape[1])
-        while True:
+        for _ in range(60):
             w = basis @ theta
             slope = basis.T @ (self.gradient(w) + mu * (w - towards))
             if np.abs(slope).max() < 1e-13 * (1 + mu):
                 return w
             theta -= np.linalg.solve(basis.T @ (self.hessian(w) + mu * np.eye(len(w))) @ basis, slope)
+        raise AssertionError("Newton's method has not come to an end")
 
 
 def problem(kind):
@@ -80,22 +82,24 @@ def stepped(state: LCState, w: np.ndarray, mu: float) -> LCState:
 
 def exact(one, state, mu, tau):
     """Both steps exact, in turn, until the gradient is as small as it must be: the path itself."""
-    while True:
+    for _ in range(MOST):
         w = one.least(np.eye(len(GROUPS)), mu, compressed(state))
         state = stepped(state, w, mu)
         if np.linalg.norm(one.gradient(w) + mu * (w - compressed(state))) <= tau:
             return w, state
+    raise AssertionError(f"the gradient is not below {tau} after {MOST} steps")
 
 
 def descent(one, state, mu, tau):
     """L steps of a few steps of gradient descent."""
     w, rate = state.weights["w"].numpy().copy(), 1 / (np.linalg.eigvalsh(one.hessian(np.zeros(8))).max() + mu)
-    while True:
+    for _ in range(MOST):
         for _ in range(5):
             w -= rate * (one.gradient(w) + mu * (w - compressed(state)))
         state = stepped(state, w, mu)
         if np.linalg.norm(one.gradient(w) + mu * (w - compressed(state))) <= tau:
             return w, state
+    raise AssertionError(f"the gradient is not below {tau} after {MOST} steps")
 
 
 def minimum_of_q(one, mu):
