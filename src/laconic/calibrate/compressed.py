@@ -171,8 +171,7 @@ class Ready:
         """
         trial, passes = fit(self.network, size, tries, self.names, metadata, self.judged, tick)
         better = self.tuned(trial, size, metadata, tick) if tune else trial
-        leaves = trial.is_near(size, NEAR) and not better.is_near(size, NEAR)  # vectors may take fewer bytes
-        return trial if leaves else better, passes
+        return (trial if trial.is_near(size, NEAR) and not better.is_near(size, NEAR) else better), passes
 
     def tuned(self, trial: Trial, size: int, metadata: Mapping[str, str], tick: Tick = silent) -> Trial:
         """Return a file with tuned vectors: see `laconic.calibrate.tuning.tuned`."""
