@@ -60,6 +60,11 @@ class Cache:
             entry = self._lines[key] = json.loads(line)
         return entry["figures"], load_checkpoint(path)[0] if entry["tensors"] else {}
 
+    def figures(self, key: str) -> Mapping[str, Any] | None:
+        """Return the figures of the point ``key``, None where it is not kept."""
+        entry = self._lines.get(key)
+        return None if entry is None else entry["figures"]
+
     def path(self, key: str) -> Path:
         """Return the file for the tensors of ``key``."""
         return self.folder / _TENSORS / f"{sha256(key.encode()).hexdigest()[:16]}.safetensors"

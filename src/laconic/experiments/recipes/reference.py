@@ -1,5 +1,7 @@
 """Reference networks of a recipe, trained once in the life of its folder."""
 
+from time import perf_counter
+
 from torch import Tensor
 
 from laconic.experiments.recipes.recipe import Context
@@ -28,12 +30,21 @@ def trained(context: Context, key: str, task: Task, how: Optimization) -> dict[s
             tensors, metadata = load_checkpoint(checkpoint)
             moved = {name: tensor.to(device) if tensor.ndim else tensor for name, tensor in tensors.items()}
             state = unpacked(moved, metadata)  # optimizers count their steps in 0-d tensors on the CPU
+        began, first = perf_counter(), state.epoch
         for reached in train(task, state, how, context.seed):
             state = reached
             save_checkpoint(checkpoint, *packed(state), force=True)
             context.say(state.epoch / how.epochs, f"{key}: epoch {state.epoch}/{how.epochs}, loss {state.loss:.4f}")
-        return {"epochs": state.epoch, "loss": state.loss}, dict(state.weights)
+        an_epoch = (perf_counter() - began) / max(state.epoch - first, 1)  # of those since the last interrupt
+        seconds = round(an_epoch * how.epochs, 1)
+        return {"epochs": state.epoch, "loss": state.loss, "seconds": seconds}, dict(state.weights)
 
     _, weights = context.cache.point(f"{key}/reference", compute)
     checkpoint.unlink(missing_ok=True)
     return {name: tensor.to(device) for name, tensor in weights.items()}
+
+
+def seconds_of(context: Context, key: str) -> float | None:
+    """Return the seconds in which a network was `trained`; None where it is not in the cache, or was not timed."""
+    figures = context.cache.figures(f"{key}/reference")
+    return None if figures is None else figures.get("seconds")

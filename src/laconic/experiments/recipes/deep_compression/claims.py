@@ -1,41 +1,17 @@
 """What the paper says of its pipeline, and what the networks here say to it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, final
 
 import numpy as np
 
-from laconic.experiments.recipes.bootstrap import interval, resampled_means
 from laconic.experiments.recipes.deep_compression.pipeline import Stage, layers_of
 from laconic.experiments.recipes.deep_compression.sweep import STARTS, Point
-from laconic.experiments.recipes.verdict import DRAWS, LEVEL, Answer, Curve, judge
+from laconic.experiments.recipes.statement import Judged, growth, lower
+from laconic.experiments.recipes.verdict import Answer, Curve
 from laconic.insight.compression_statistics import total
 
 SAVED = (0.2, 0.3)
 """What Huffman codes save, in the abstract's words."""
-
-
-@final
-@dataclass(frozen=True)
-class Judged:
-    """A statement and what became of it on a network.
-
-    Args:
-        text: the statement.
-        place: in the paper.
-        answer: whether it holds.
-        figures: in words.
-    """
-
-    text: str
-    place: str
-    answer: Answer
-    figures: str
-
-    def record(self) -> dict[str, Any]:
-        """Return it as JSON says it."""
-        return {"text": self.text, "place": self.place, "answer": self.answer, "figures": self.figures}
 
 
 def judged(stages: Sequence[Stage], methods: Sequence[Point], kmeans: Sequence[Point], seed: int) -> list[Judged]:
@@ -64,10 +40,7 @@ def no_loss(before: np.ndarray, after: np.ndarray, seed: int) -> Judged:
         after: where the compressed network is.
         seed: of the resamples.
     """
-    gaps = (after - before)[:, None]
-    means = resampled_means(gaps, DRAWS, np.random.default_rng(seed))
-    (low,), (high,) = interval(100 * means, LEVEL)
-    words = f"{100 * gaps.mean():+.2f} points, {low:+.2f} to {high:+.2f} with 95 %"
+    low, _, words = growth(before, after, seed)
     return Judged("no loss of accuracy", "table 1", "holds" if low <= 0 else "does not hold", words)
 
 
@@ -105,7 +78,4 @@ def _best(text: str, place: str, name: str, other: str, points: Sequence[Point],
         curves.append(
             Curve(at, np.stack([point.direct if when == "before training" else point.errors for point in own]))
         )
-    verdict = judge(curves[0], curves[1], "mostly", seed)
-    gaps = ", ".join(f"{100 * gap:+.2f}" for gap in verdict.gaps)
-    words = f"lower at {verdict.below}, higher at {verdict.above} of {len(verdict.gaps)}; gaps {gaps}"
-    return Judged(f"{text}: against {other}", place, verdict.answer, words if verdict.gaps else "–")
+    return lower(f"{text}: against {other}", place, curves[0], curves[1], seed)

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from laconic.experiments.recipes.deep_compression.claims import Judged
 from laconic.experiments.recipes.deep_compression.pipeline import Stage, Subject, layers_of, sizes
 from laconic.experiments.recipes.deep_compression.printed import Network
 from laconic.experiments.recipes.deep_compression.sweep import Point, percent
+from laconic.experiments.recipes.statement import Judged, table
 from laconic.insight.compression_statistics import total
 from laconic.insight.deep_compression import Account
 
@@ -44,7 +44,7 @@ def network(
         f"## {printed.title}, {data}", "",
         f"Epochs: {effort.pruned} after pruning, {effort.shared} of the values; of each point of the curves "
         f"{effort.sweep} on {effort.images:,} images.", "",
-        *_stages(subject, stages), "", *_statements(judged), "",
+        *_stages(subject, stages), "", *table(judged), "",
         f"Table {printed.table}, print / here:", "", *_table(printed, layers_of(stages[-1])), "",
         f"![values and indices]({figures[0]})", "", f"![methods and starts]({figures[1]})", "",
         "| curve | value | rate, % | test error, % | not trained, % |", "|---|---:|---:|---:|---:|",
@@ -84,12 +84,6 @@ def _stages(subject: Subject, stages: Sequence[Stage]) -> list[str]:
 
 
 _LAYOUTS = {"float32": "float32", "P": "P", "P+Q": "P+Q", "P+Q+H": "P+Q+H", "file": "P+Q+H, tables too"}
-
-
-def _statements(judged: Sequence[Judged]) -> list[str]:
-    """Return the table of the verdicts."""
-    lines = ["| statement | in print | here | figures |", "|---|---|---|---|"]
-    return lines + [f"| {one.text} | {one.place} | **{one.answer}** | {one.figures} |" for one in judged]
 
 
 def _table(

@@ -1,0 +1,142 @@
+"""A row of the table: one network, compressed in one way by one method."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any, final
+
+import numpy as np
+from torch import Tensor
+
+from laconic.api import compress
+from laconic.experiments.recipes.gao2019.points import sample_by_sample
+from laconic.experiments.recipes.lc_curves import ratios
+from laconic.experiments.recipes.lc_curves.settings import METHODS, Effort, Setting
+from laconic.experiments.recipes.recipe import Context
+from laconic.format.codes.counting import published_bits
+from laconic.training.task import Task
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A trained network that is compressed.
+
+    Args:
+        title: its name to people.
+        task: module, splits and loss; its training split is an epoch of every row.
+        params: trained weights.
+        reference: how many images it was trained on, each counted as often as it was seen, and the seconds, if here.
+        effort: what is compared.
+        context: of its share of the work.
+    """
+
+    title: str
+    task: Task
+    params: Mapping[str, Tensor]
+    reference: tuple[int, float | None]
+    effort: Effort
+    context: Context
+
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Shapes of what is compressed: tensors with two axes or more."""
+        return [tuple(tensor.shape) for tensor in self.params.values() if tensor.ndim >= 2]
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """P₁ and P₀: weights, and all else that is trained."""
+        weights = sum(map(math.prod, self.shapes))
+        trained = dict(self.task.module.named_parameters())
+        return weights, sum(tensor.numel() for name, tensor in self.params.items() if name in trained) - weights
+
+    def counted(self, setting: Setting) -> float:
+        """Return ρ as the source's formula has it."""
+        weights, biases = self.counts
+        if setting.family == "pruning":
+            return ratios.pruning(weights, biases, setting.number, ratios.index_bits(self.shapes))
+        learned = setting.number if setting.family == "adaptive" else int(setting.scaled)
+        bits = ratios.quantization(weights, biases, int(setting.number), 0)
+        return 1 / (1 / bits + learned * len(self.shapes) / (weights + biases))
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Row:
+    """A compressed network.
+
+    Args:
+        setting: the compression; None for the reference.
+        method: of `METHODS`.
+        figures: plain numbers: "validation", the error in percent; "bytes" of the file; "rho" by the source's formula,
+            "published" by codes; "steps"; "images" it was trained on, and "seconds" of the run.
+        errors: 1 where a test image is named wrongly, shape (samples,).
+    """
+
+    setting: Setting | None
+    method: str
+    figures: Mapping[str, Any]
+    errors: np.ndarray
+
+    def record(self) -> dict[str, Any]:
+        """Return it as JSON says it."""
+        of = self.setting
+        named = {"family": of.family, "setting": of.label} if of else {}
+        return {**named, "method": self.method, "test": percent(self.errors), **self.figures}
+
+
+def percent(errors: np.ndarray) -> float:
+    """Return the mean in percent, to four decimals."""
+    return round(100 * float(errors.mean()), 4)
+
+
+def measured(network: Network) -> list[Row]:
+    """Return all rows, the reference first, each computed once in the life of the folder."""
+    jobs = [(setting, method) for setting in network.effort.settings for method in METHODS[setting.family]]
+    rows = [_reference(network)]
+    for number, (setting, method) in enumerate(jobs):
+        network.context.say(number / len(jobs), f"{network.title}: {setting.label}, {method}")
+        rows.append(_row(network, setting, method))
+    return rows
+
+
+def _reference(network: Network) -> Row:
+    def compute() -> tuple[dict[str, Any], dict[str, Tensor]]:
+        return _judged(network.task, network.params)
+
+    figures, tensors = network.context.cache.point(f"{network.title}/uncompressed", compute)
+    return Row(None, "reference", figures, tensors["errors"].double().numpy())
+
+
+def _row(network: Network, setting: Setting, method: str) -> Row:
+    """Return a row."""
+
+    def compute() -> tuple[dict[str, Any], dict[str, Tensor]]:
+        began, seed = perf_counter(), network.context.seed
+        if method == "direct":
+            result, images = compress(network.params, setting.compression, network.task, "direct"), 0
+        else:
+            how = network.effort.training(method)
+            result = compress(network.params, setting.compression, network.task, "train", training=how, seed=seed)
+            epochs = result.history[-1].step * how.l_step.epochs + how.finetune.epochs
+            images = epochs * network.task.count("train") * network.effort.batch
+        seconds = perf_counter() - began
+        dense = 32 * sum(tensor.numel() for tensor in network.params.values())
+        judged, tensors = _judged(network.task, result.params)
+        return {
+            **judged, "bytes": result.file_bytes, "rho": round(network.counted(setting), 3),
+            "published": round(dense / sum(published_bits(result.codes).values()), 3),
+            "steps": result.history[-1].step if result.history else 0,
+            "images": images, "seconds": round(seconds, 1),
+        }, tensors  # fmt: skip
+
+    key = f"{network.title}/{setting.family}/{setting.label}/{method}"
+    figures, tensors = network.context.cache.point(key, compute)
+    return Row(setting, method, figures, tensors["errors"].double().numpy())
+
+
+def _judged(task: Task, params: Mapping[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return the validation error, and the errors on test images, which are read this once."""
+    errors = {split: sample_by_sample(task, params, split)["errors"] for split in ("validation", "test")}
+    return {"validation": percent(errors["validation"].double().numpy())}, {"errors": errors["test"]}
