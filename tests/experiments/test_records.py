@@ -142,13 +142,13 @@ def test_resnet20_starts_from_the_published_network_and_goes_on_where_it_was_sto
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("laconic.experiments.recipes.records.running.save_state", dying)
+        patch.setattr("laconic.experiments.recipes.resumed.save_state", dying)
         with pytest.raises(KeyboardInterrupt):
             reproduce(chosen, tmp_path / "run", quiet, data_dir=cifar10)
     steps = []
     with monkeypatch.context() as patch:
         patch.setattr(
-            "laconic.experiments.recipes.records.running.save_state",
+            "laconic.experiments.recipes.resumed.save_state",
             lambda path, state, *others: steps.append(state.progress.step),
         )
         reproduce(chosen, tmp_path / "run", quiet, data_dir=cifar10)

@@ -1,5 +1,6 @@
 """A row of the table: one network, compressed in one way by one method."""
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +15,11 @@ from laconic.experiments.recipes.gao2019.points import sample_by_sample
 from laconic.experiments.recipes.lc_curves import ratios
 from laconic.experiments.recipes.lc_curves.settings import METHODS, Effort, Setting
 from laconic.experiments.recipes.recipe import Context
+from laconic.experiments.recipes.resumed import resumed
 from laconic.format.codes.counting import published_bits
+from laconic.lc.state import LCState
+from laconic.models.params import buffers_of
+from laconic.plans.plan import weights_only
 from laconic.training.task import Task
 
 
@@ -96,8 +101,8 @@ def measured(network: Network) -> list[Row]:
     jobs = [(setting, method) for setting in network.effort.settings for method in METHODS[setting.family]]
     rows = [_reference(network)]
     for number, (setting, method) in enumerate(jobs):
-        network.context.say(number / len(jobs), f"{network.title}: {setting.label}, {method}")
-        rows.append(_row(network, setting, method))
+        share = network.context.part(number / len(jobs), (number + 1) / len(jobs))
+        rows.append(_row(network, setting, method, share))
     return rows
 
 
@@ -109,8 +114,15 @@ def _reference(network: Network) -> Row:
     return Row(None, "reference", figures, tensors["errors"].double().numpy())
 
 
-def _row(network: Network, setting: Setting, method: str) -> Row:
-    """Return a row."""
+def _row(network: Network, setting: Setting, method: str, context: Context) -> Row:
+    """Return a row; where it was interrupted, it goes on."""
+    key = f"{network.title}/{setting.family}/{setting.label}/{method}"
+    checkpoint = network.context.cache.path(f"{key}/state")
+
+    def watch(state: LCState) -> None:
+        how, epoch = network.effort.training(method), state.tuning.epoch if state.tuning else 0
+        done = (state.progress.step + epoch) / (how.steps + how.finetune.epochs)
+        context.say(done, f"{network.title}: {setting.label}, {method}: step {state.progress.step}, epoch {epoch}")
 
     def compute() -> tuple[dict[str, Any], dict[str, Tensor]]:
         began, seed = perf_counter(), network.context.seed
@@ -118,7 +130,9 @@ def _row(network: Network, setting: Setting, method: str) -> Row:
             result, images = compress(network.params, setting.compression, network.task, "direct"), 0
         else:
             how = network.effort.training(method)
-            result = compress(network.params, setting.compression, network.task, "train", training=how, seed=seed)
+            plan = weights_only(setting.compression, network.params, buffers_of(network.task.module))
+            job = {"row": key, "seed": str(seed), "settings": json.dumps(network.effort.record())}
+            result = resumed(network.params, plan, network.task, how, seed, checkpoint, job, watch)
             epochs = result.history[-1].step * how.l_step.epochs + how.finetune.epochs
             images = epochs * network.task.count("train") * network.effort.batch
         seconds = perf_counter() - began
@@ -131,8 +145,8 @@ def _row(network: Network, setting: Setting, method: str) -> Row:
             "images": images, "seconds": round(seconds, 1),
         }, tensors  # fmt: skip
 
-    key = f"{network.title}/{setting.family}/{setting.label}/{method}"
     figures, tensors = network.context.cache.point(key, compute)
+    checkpoint.unlink(missing_ok=True)
     return Row(setting, method, figures, tensors["errors"].double().numpy())
 
 

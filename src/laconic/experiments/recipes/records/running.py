@@ -7,23 +7,19 @@ from pathlib import Path
 
 from torch import Tensor
 
-from laconic.api import compress
 from laconic.csteps.parametrisations import Plain
 from laconic.experiments.recipes.records.subject import Effort
+from laconic.experiments.recipes.resumed import resumed
 from laconic.insight.ledger import REFERENCE_BYTES
 from laconic.lc.budgeted import buffers_told, notes_of, shared_out
-from laconic.lc.checkpoint import load_state, save_state
 from laconic.lc.normalization import with_constant_statistics
-from laconic.lc.schedule import Progress
 from laconic.lc.state import LCState
-from laconic.lc.steps import start
 from laconic.models.checkpoints import checkpoint_size
-from laconic.models.params import buffers_of, typed_as
+from laconic.models.params import buffers_of
 from laconic.models.ties import untied
 from laconic.plans.plan import Plan
 from laconic.quantize.budget import Budget
 from laconic.result import Result
-from laconic.training.loop import trainable
 from laconic.training.task import Task
 
 
@@ -53,22 +49,8 @@ def resumed_within(
     budget = Budget(size=size)
     how = effort.learning.within(task, budget)
     plan = shared_out(whole, budget, Plan({}), task, notes, buffers=buffers, made=how.parametrisation)
-    whole, moving = replace(whole, params=typed_as(task.module, whole.params)), trainable(task.module, whole.params)
     job = {"size": str(size), "seed": str(seed), "settings": json.dumps(effort.record())}
-    state, past = None, list[Progress]()
-    if checkpoint.exists():
-        first = start(whole.params, plan, moving=moving, mu=how.first_mu(task))
-        state, (*past, _) = load_state(checkpoint, first, job)
-    new = list[Progress]()
-
-    def keeping(reached: LCState) -> None:
-        if reached.tuning is None or not new:
-            new.append(reached.progress)
-        save_state(checkpoint, reached, job, [*past, *new])
-        watch(reached)
-
-    result = compress(  # how tensors are made of what is on the grid is told by the row of the plan
-        whole.params, plan, task, "train",
-        training=replace(how, parametrisation=Plain()), metadata=notes, seed=seed, resume=state, watch=keeping,
-    )  # fmt: skip
-    return replace(result, history=(*past, *new), asked=budget, norms=norms)
+    # How tensors are made of what is on the grid is told by the row of the plan.
+    how = replace(how, parametrisation=Plain())
+    result = resumed(whole.params, plan, task, how, seed, checkpoint, job, watch, metadata=notes)
+    return replace(result, asked=budget, norms=norms)
