@@ -21,7 +21,7 @@ import numpy as np
 
 from laconic.errors import FormatError, WeightsError
 from laconic.format.codes import CodebookCode, SparseCode, Symbols, Values
-from laconic.format.coding import Cursor, huffman, symbol_dtype, varint
+from laconic.format.coding import Cursor, entropy_bits, huffman, symbol_dtype, varint
 from laconic.format.coding.symbols import MAX_COUNT
 
 FULLY_CONNECTED, CONVOLUTION = 5, 8
@@ -48,6 +48,10 @@ class Account:
         indices_huffman: bits of the relative indices, Huffman-coded.
         values_huffman: bits of the value indices, Huffman-coded.
         file: bits of what `encode` writes: all of the above, tables and lengths too; 0 where nothing is written.
+        entries_entropy: order-0 entropy of the relative indices and of the value indices, in bits: what Huffman codes
+            are above; 0 where no entry is known.
+        places_entropy: entropy of which weights survive, each by itself, and order-0 entropy of the survivors' value
+            indices, in bits: what is left without relative indices and fillers.
     """
 
     weights: int
@@ -59,6 +63,8 @@ class Account:
     indices_huffman: int
     values_huffman: float
     file: int = 0
+    entries_entropy: float = 0.0
+    places_entropy: float = 0.0
 
     @property
     def entries(self) -> int:
@@ -99,6 +105,16 @@ class Account:
     def saved(self) -> float:
         """The share of P+Q that Huffman codes save."""
         return 1 - self.coded / self.quantized if self.quantized else 0.0
+
+    @property
+    def costs(self) -> tuple[float, float]:
+        """Bits that Huffman codes cost over the entropy of their symbols, and that over the one of places and values.
+
+        The second is what relative indices cost: less than nothing where survivors cluster, for places are counted as
+        if they did not.
+        """
+        huffman_bits = self.indices_huffman + self.values_huffman
+        return huffman_bits - self.entries_entropy, self.entries_entropy - self.places_entropy
 
     @property
     def bits(self) -> tuple[float, float, float, float]:
@@ -188,6 +204,8 @@ def account(code: SparseCode, index_bits: int = FULLY_CONNECTED) -> Account:
         indices_huffman=huffman.payload_bits(skips, 1 << index_bits),
         values_huffman=huffman.payload_bits(symbols, choices + 1),
         file=8 * len(encode(code, index_bits)),
+        entries_entropy=entropy_bits(skips, 1 << index_bits) + entropy_bits(symbols, choices + 1),
+        places_entropy=entropy_bits(code.mask.array, 2) + entropy_bits(_values_of(code).indices.array, choices),
     )
 
 

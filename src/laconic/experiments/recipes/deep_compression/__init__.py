@@ -7,7 +7,7 @@ from typing import Any
 from laconic.experiments.recipes.deep_compression import page
 from laconic.experiments.recipes.deep_compression.claims import judged
 from laconic.experiments.recipes.deep_compression.figures import curves, distributions
-from laconic.experiments.recipes.deep_compression.pipeline import Effort, Subject, layers_of, sizes, stages
+from laconic.experiments.recipes.deep_compression.pipeline import Effort, Subject, costs, layers_of, sizes, stages
 from laconic.experiments.recipes.deep_compression.printed import ALEXNET, LENET5, LENET300, VGG16, Network
 from laconic.experiments.recipes.deep_compression.sweep import methods, percent, starts
 from laconic.experiments.recipes.gao2019.experiment import holds
@@ -21,7 +21,7 @@ from laconic.insight.deep_compression import Account
 _SOURCE = "Han, Mao & Dally, Deep Compression, ICLR 2016"
 
 _NETWORKS: Mapping[str, tuple[Network, Recorded, Effort]] = {
-    "lenet300": (LENET300, mnist.LENET300, Effort(pruned=30, shared=15, sweep=10, images=12_800)),
+    "lenet300": (LENET300, mnist.LENET300, Effort(pruned=60, shared=15, sweep=10, images=12_800, rounds=3)),
     "lenet5": (LENET5, mnist.LENET5, Effort(pruned=15, shared=8, sweep=8, images=12_800)),
 }
 _DIGITS = Effort(pruned=30, shared=20, sweep=10, images=1_280)
@@ -71,6 +71,7 @@ def _trained(name: str, data: str, context: Context) -> tuple[list[str], dict[st
             {"stage": one.name, "error": percent(one.errors), "validation": one.validation, "bytes": sizes(one)}
             for one in reached
         ],
+        "costs": dict(zip(("huffman", "relative indices"), costs(reached[-1]), strict=True)),
         "layers": _table(printed, layers_of(reached[-1])),
         "points": [point.record() for point in (*points, *kmeans)], "verdicts": [one.record() for one in verdicts],
     }  # fmt: skip

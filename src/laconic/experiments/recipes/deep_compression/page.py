@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from laconic.experiments.recipes.deep_compression.pipeline import Stage, Subject, layers_of, sizes
+from laconic.experiments.recipes.deep_compression.pipeline import Stage, Subject, costs, layers_of, sizes
 from laconic.experiments.recipes.deep_compression.printed import Network
 from laconic.experiments.recipes.deep_compression.sweep import Point, percent
 from laconic.experiments.recipes.statement import Judged, table
@@ -42,9 +42,9 @@ def network(
     printed, effort = subject.printed, subject.effort
     return [
         f"## {printed.title}, {data}", "",
-        f"Epochs: {effort.pruned} after pruning, {effort.shared} of the values; of each point of the curves "
-        f"{effort.sweep} on {effort.images:,} images.", "",
-        *_stages(subject, stages), "", *table(judged), "",
+        f"Rounds of pruning: {effort.rounds}. Epochs: {effort.pruned} after pruning, {effort.shared} of the values; of "
+        f"each point of the curves {effort.sweep} on {effort.images:,} images, after one round.", "",
+        *_stages(subject, stages), "", _costs(stages[-1]), "", *table(judged), "",
         f"Table {printed.table}, print / here:", "", *_table(printed, layers_of(stages[-1])), "",
         f"![values and indices]({figures[0]})", "", f"![methods and starts]({figures[1]})", "",
         "| curve | value | rate, % | test error, % | not trained, % |", "|---|---:|---:|---:|---:|",
@@ -81,6 +81,16 @@ def _stages(subject: Subject, stages: Sequence[Stage]) -> list[str]:
     before, after = subject.printed.errors
     lines.append(f"| in print | P+Q+H | | {subject.printed.times} | {after:.2f}, before {before:.2f} | | | |")
     return lines
+
+
+def _costs(stage: Stage) -> str:
+    """Return what the parts of the layout cost over what the same network takes in our file, in bytes."""
+    own, (huffman, relative) = sizes(stage), costs(stage)
+    return (
+        f"Of the {own['file']:,} bytes of the last stage Huffman codes cost {huffman:,.0f} over the entropy of their "
+        f"symbols, their tables and lengths {own['file'] - own['P+Q+H']:,}, and relative indices with fillers "
+        f"{relative:,.0f} over the entropy of places and values. Our file has {own['laconic']:,}, everything in it."
+    )
 
 
 _LAYOUTS = {"float32": "float32", "P": "P", "P+Q": "P+Q", "P+Q+H": "P+Q+H", "file": "P+Q+H, tables too"}

@@ -1,6 +1,6 @@
 """The pipeline of Deep Compression on a trained network: prune, train, share, train, Huffman-code."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, final
 
@@ -38,16 +38,18 @@ class Effort:
     """How long it is trained, in epochs.
 
     Args:
-        pruned: after pruning.
+        pruned: after pruning, in all rounds together.
         shared: of the values, after k-means.
         sweep: of each point of the curves.
         images: training images of such an epoch.
+        rounds: of pruning: each keeps as large a share of what the one before has left.
     """
 
     pruned: int
     shared: int
     sweep: int
     images: int
+    rounds: int = 1
 
 
 @final
@@ -106,15 +108,22 @@ def plan(rows: Mapping[str, Compression]) -> Plan:
 def stages(subject: Subject) -> list[Stage]:
     """Return the rows of figure 1, each computed once in the life of the folder."""
     layers = dict(zip(subject.weights, subject.printed.layers, strict=True))
-    shares = {name: KeepLargest(keep=layer.kept / 100) for name, layer in layers.items()}
+    rounds = [
+        {
+            name: KeepLargest(keep=(layer.kept / 100) ** (number / subject.effort.rounds))
+            for name, layer in layers.items()
+        }
+        for number in range(1, subject.effort.rounds + 1)
+    ]
     reached, params = list[Stage](), subject.params
     for number, name in enumerate(STAGES):
         subject.context.say(number / len(STAGES), f"{subject.printed.title}: {name}")
         if name in ("reference", "pruned"):
-            rows: Mapping[str, Compression] = shares if name == "pruned" else {}
+            rows: Sequence[Mapping[str, Compression]] = rounds if name == "pruned" else [{}]
             epochs = subject.effort.pruned
         else:
-            rows, epochs = _shared(params, {key: layer.bits for key, layer in layers.items()}), subject.effort.shared
+            rows = [_shared(params, {key: layer.bits for key, layer in layers.items()})]
+            epochs = subject.effort.shared
         reached.append(_stage(subject, name, params, rows, epochs if name in ("pruned", "values trained") else 0))
         if name == "pruned":
             params = decompress(reached[-1].codes)
@@ -132,13 +141,17 @@ def _shared(params: Mapping[str, Tensor], bits: Mapping[str, float]) -> dict[str
 
 
 def _stage(
-    subject: Subject, name: str, params: Mapping[str, Tensor], rows: Mapping[str, Compression], epochs: int
+    subject: Subject, name: str, params: Mapping[str, Tensor], rounds: Sequence[Mapping[str, Compression]], epochs: int
 ) -> Stage:
-    """Return a stage: ``params`` compressed by some rows, and trained for some epochs."""
+    """Return a stage: ``params`` compressed by the rows of each round in turn, trained for so many epochs in all."""
 
     def compute() -> tuple[dict[str, Any], dict[str, Tensor]]:
-        how = {"effort": "train", "training": retrained(epochs)} if epochs else {"effort": "direct"}
-        result = compress(params, plan(rows), subject.task, seed=subject.context.seed, **how)
+        reached = params
+        for rows in rounds:
+            training = retrained(epochs // len(rounds))
+            how = {"effort": "train", "training": training} if epochs else {"effort": "direct"}
+            result = compress(reached, plan(rows), subject.task, seed=subject.context.seed, **how)
+            reached = result.params
         file = container.dumps(result.codes, result.metadata)
         errors = {split: sample_by_sample(subject.task, result.params, split)["errors"] for split in _SPLITS}
         validation = 100 * float(errors["validation"].double().mean())
@@ -174,6 +187,12 @@ def sizes(stage: Stage) -> dict[str, int]:
         "file": rest + every.file // 8,
         "laconic": ours,
     }
+
+
+def costs(stage: Stage) -> tuple[float, float]:
+    """Return the bytes that Huffman codes and relative indices cost in all weights (`Account.costs`)."""
+    huffman, relative = total(layers_of(stage)).costs
+    return round(huffman / 8, 1), round(relative / 8, 1)
 
 
 def pruned_bits(code: Code) -> int:

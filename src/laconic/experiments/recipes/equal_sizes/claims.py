@@ -38,11 +38,12 @@ class Contest:
 _LC = "Carreira-Perpiñán and co-authors 2017 to 2021, the LC papers"
 _IMPORTANCE = "Gao, Liu, Wang & Oh 2019"
 CONTESTS = (
-    Contest("quantization beats pruning in storage: any against any", _LC,
+    Contest("in as many bytes of a file: any quantization against any pruning, whose survivors have 16 values", _LC,
             labels(SETTINGS, "quantization"), labels(SETTINGS, "pruning")),
-    Contest("quantization beats pruning in storage: k-means against the largest weights", _LC,
+    Contest("in as many bytes of a file: k-means against the largest weights, which have 16 values", _LC,
             ("codebook",), ("keep",)),
-    Contest("adaptive codebooks beat fixed ones", _LC, _ADAPTIVE, _FIXED),
+    Contest("in as many bytes of a file: adaptive codebooks, one with a price of bits too, against fixed ones", _LC,
+            _ADAPTIVE, _FIXED),
     Contest("additive beats its parts: two values + sparse against two values", _LC,
             ("two values + sparse",), ("codebook",)),
     Contest("additive beats its parts: two values + sparse against pruning", _LC, ("two values + sparse",), ("keep",)),
