@@ -19,17 +19,16 @@ from laconic.format.compact import compact
 from laconic.insight.ledger import REFERENCE_BYTES
 from laconic.lc.baselines import direct
 from laconic.lc.bounds import Bound
-from laconic.lc.budgeted import buffers_told, notes_of, shared_out, within
+from laconic.lc.budgeted import buffers_told, notes_of, within
 from laconic.lc.damage import left
 from laconic.lc.finetune import FineTuning
 from laconic.lc.learning import Training
-from laconic.lc.normalization import with_constant_statistics
 from laconic.lc.points import finished
+from laconic.lc.preparation import prepared
 from laconic.lc.schedule import Progress
 from laconic.lc.state import LCState, budget_of
 from laconic.lc.steps import start
 from laconic.lc.unlabelled import unlabelled
-from laconic.models.absorption import Absorbed
 from laconic.models.checkpoints import checkpoint_size
 from laconic.models.params import (
     Params,
@@ -203,7 +202,11 @@ def compress(
     plan = plan.on(module) if isinstance(plan, Plan) else weights_only(plan, whole.params, buffers)
     if importance is not None:
         plan = replace(plan, importance=Importance(importance) if isinstance(importance, str) else importance)
-    whole, task, norms = _held(whole, task, plan, metrics, bool(budget and effort == "train" and fold))
+    norms = None
+    if budget and effort == "train" and task is not None:
+        ready = prepared(whole, plan, task, budget, training or Training(), notes, fold=fold, weighed=metrics or ())
+        whole, plan, task, training = ready.network, ready.plan, ready.task, ready.how
+        notes, norms = dict(ready.notes), ready.norms
     metrics = plan.metrics(task, whole.params) if metrics is None and state is None else metrics
     metrics = metrics and {whole.names.get(name, name): metric for name, metric in metrics.items()}
     notes |= buffers_told(whole, buffers) if budget else {}
@@ -226,9 +229,6 @@ def compress(
         kept = left(whole, fitted.codes, module, fitted.signals)
         result = Result(fitted.codes, notes, fitted=fitted, signals=kept)
         return recalibrated(result, whole, task, recalibrate, seed)
-    if budget and task is not None:
-        training = (training or Training()).within(task, budget)
-        plan = shared_out(whole, budget, plan, task, notes, buffers=buffers, made=training.parametrisation)
     plan, whole = plan.settled(whole, metrics, alike=effort == "direct")
     if effort == "train" and task is not None:
         how = training or Training()
@@ -246,15 +246,6 @@ def _storable(network: nn.Module | Mapping[str, Tensor]) -> dict[str, Tensor]:
     for name, tensor in given.items():
         require_storable(name, tensor)
     return given
-
-
-def _held(
-    whole: Untied, task: Task | None, plan: Plan, metrics: Metrics | None, asked: bool
-) -> tuple[Untied, Task | None, Absorbed | None]:
-    """Return what `with_constant_statistics` does where it is asked for; else all as it is."""
-    if task is None or not asked:
-        return whole, task, None
-    return with_constant_statistics(whole, task, plan, metrics or ())
 
 
 def _of_inputs(of: Task | nn.Module | None, inputs: Any, params: Params, seed: int) -> Task:

@@ -25,12 +25,12 @@ from laconic.format.files import require_absent, sha256
 from laconic.format.signatures import kind_of_file
 from laconic.insight.ledger import REFERENCE_BYTES
 from laconic.lc.baselines import direct
-from laconic.lc.budgeted import buffers_told, notes_of, shared_out, within
+from laconic.lc.budgeted import buffers_told, notes_of, within
 from laconic.lc.damage import left
 from laconic.lc.finetune import FINE_TUNING
 from laconic.lc.learning import Training
 from laconic.lc.log import is_log
-from laconic.lc.normalization import with_constant_statistics
+from laconic.lc.preparation import prepared
 from laconic.models.checkpoints import checkpoint_size
 from laconic.models.params import Params, buffers_of, typed_as
 from laconic.models.ties import Untied, untied
@@ -204,21 +204,21 @@ def _by_training(
 ) -> None:  # fmt: skip
     """Compress by training, from the start or from a checkpoint on."""
     of, run = job.training, job.run
-    notes, norms = notes_of(task, notes), None
-    if budget:
-        buffers, plan = buffers_of(task.module), plan.keeping(job.which.lossless or [])
-        notes |= buffers_told(network, buffers)
-        if not job.calibrating.no_fold:
-            network, task, norms = with_constant_statistics(network, task, plan)
-            say.note(*absorptions(norms))
-        plan = shared_out(network, budget, plan, task, notes, buffers=buffers)
-    network = replace(network, params=typed_as(task.module, network.params))
     how = Training(
         of.method.value, of.steps, Optimization(of.epochs, of.lr, weight_decay=of.weight_decay), of.lr_decay, mu=of.mu,
         growth=of.growth, tolerance=of.tolerance, augmented=not of.quadratic_penalty,
         finetune=replace(FINE_TUNING, epochs=of.finetune), alike=of.alike,
     )  # fmt: skip
-    how = how.within(task, budget) if budget else how
+    norms = None
+    if budget:
+        kept = plan.keeping(job.which.lossless or [])
+        ready = prepared(network, kept, task, budget, how, notes, fold=not job.calibrating.no_fold)
+        network, plan, task, how = ready.network, ready.plan, ready.task, ready.how
+        notes, norms = ready.notes, ready.norms
+        say.note(*(absorptions(norms) if norms else ()))
+    else:
+        notes = notes_of(task, notes)
+    network = replace(network, params=typed_as(task.module, network.params))
     _require_log(job)
     _require_points(job, budget)
     resume = going_on(say, job.checkpoint, resume=run.resume, force=run.force)

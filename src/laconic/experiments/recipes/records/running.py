@@ -11,11 +11,9 @@ from laconic.csteps.parametrisations import Plain
 from laconic.experiments.recipes.records.subject import Effort
 from laconic.experiments.recipes.resumed import resumed
 from laconic.insight.ledger import REFERENCE_BYTES
-from laconic.lc.budgeted import buffers_told, notes_of, shared_out
-from laconic.lc.normalization import with_constant_statistics
+from laconic.lc.preparation import prepared
 from laconic.lc.state import LCState
 from laconic.models.checkpoints import checkpoint_size
-from laconic.models.params import buffers_of
 from laconic.models.ties import untied
 from laconic.plans.plan import Plan
 from laconic.quantize.budget import Budget
@@ -42,15 +40,10 @@ def resumed_within(
         PlanError: for a size that cannot be met.
         DataError: when the state that is there is one of other settings.
     """
-    whole, buffers = untied(params, task.module), buffers_of(task.module)
-    notes = notes_of(task, {REFERENCE_BYTES: str(checkpoint_size(whole.params))})
-    notes |= buffers_told(whole, buffers)
-    whole, task, norms = with_constant_statistics(whole, task, Plan({}))
-    budget = Budget(size=size)
-    how = effort.learning.within(task, budget)
-    plan = shared_out(whole, budget, Plan({}), task, notes, buffers=buffers, made=how.parametrisation)
+    whole, budget = untied(params, task.module), Budget(size=size)
+    notes = {REFERENCE_BYTES: str(checkpoint_size(whole.params))}
+    ready = prepared(whole, Plan({}), task, budget, effort.learning, notes)
     job = {"size": str(size), "seed": str(seed), "settings": json.dumps(effort.record())}
-    # How tensors are made of what is on the grid is told by the row of the plan.
-    how = replace(how, parametrisation=Plain())
-    result = resumed(whole.params, plan, task, how, seed, checkpoint, job, watch, metadata=notes)
-    return replace(result, asked=budget, norms=norms)
+    how = replace(ready.how, parametrisation=Plain())  # which the row of the plan tells
+    of = ready.network.params, ready.plan, ready.task, how, seed, checkpoint, job, watch
+    return replace(resumed(*of, metadata=ready.notes), asked=budget, norms=ready.norms)
