@@ -27,6 +27,9 @@ TIMES = (0.25, 0.4, 0.6, 1.0, 1.6, 2.5, 4.0)
 VALUES, RATES, SHARED = (2, 4, 8, 16, 32), (0.02, 0.05, 0.1, 0.2, 0.4), 15
 """Of quantization, K; of SVD, the rate; of what pruning leaves, K."""
 
+_FACTORED = 1 / 64
+"""Of all weights, those of a layer that SVD factors; smaller ones stay as they are, and count with 32 bits."""
+
 STARTS, POWERS = ("linear", "density", "random"), (2, 3, 4, 5)
 """Of k-means, and the bits of a value, with one more for the filler."""
 
@@ -97,7 +100,8 @@ def _method(subject: Subject, curve: str, value: float) -> Point:
         "quantization": lambda name: AdaptiveCodebook(round(value), start="linear"),
         "SVD": lambda name: LowRank(_rank(subject.params[name], value)),
     }
-    rows = _kept(subject, value) if curve == "pruning" else {name: makes[curve](name) for name in subject.weights}
+    names = _large(subject) if curve == "SVD" else subject.weights
+    rows = _kept(subject, value) if curve == "pruning" else {name: makes[curve](name) for name in names}
     return _point(subject, curve, value, subject.params, rows)[0]
 
 
@@ -110,6 +114,12 @@ def _kept(subject: Subject, times: float) -> dict[str, Compression]:
 def _survivors(weight: Tensor, values: AdaptiveCodebook) -> KeepLargest:
     """Return the row that shares values among what pruning has left of a weight."""
     return KeepLargest(count=int(weight.count_nonzero()), values=values)
+
+
+def _large(subject: Subject) -> list[str]:
+    """Return the weights that are worth factors; of a rank of 1 or 2 the layer that writes the classes knows few."""
+    sizes = {name: subject.params[name].numel() for name in subject.weights}
+    return [name for name, size in sizes.items() if size >= _FACTORED * sum(sizes.values())]
 
 
 def _rank(weight: Tensor, rate: float) -> int:
