@@ -1,0 +1,58 @@
+"""Weights of first-layer neurons as images, and how many weights read each pixel."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from laconic.experiments.recipes.pruning_finds.looks import Look
+
+SHOWN = 8
+"""Neurons in a figure."""
+
+
+def chosen_neurons(ends: Sequence[np.ndarray]) -> list[int]:
+    """Return the neurons to show: those with the most survivors in the run that leaves them fewest.
+
+    Args:
+        ends: images at the end of each run, shape (neurons, height, width).
+    """
+    fewest = np.min([np.count_nonzero(images, (1, 2)) for images in ends], axis=0)
+    return sorted(np.argsort(-fewest, kind="stable")[:SHOWN].tolist())
+
+
+def neurons(looks: Sequence[Look], chosen: Sequence[int], title: str) -> Figure:
+    """Return the images of some neurons, one a row, along the way of a run.
+
+    Args:
+        looks: from the reference to the end, one a column.
+        chosen: neurons, from 0.
+        title: of the run.
+    """
+    figure = Figure(figsize=(1.25 * len(looks) + 0.7, 1.25 * len(chosen) + 0.9), layout="constrained")
+    grid = figure.subplots(len(chosen), len(looks), squeeze=False)
+    for column, look in enumerate(looks):
+        limit = float(np.abs(look.images[list(chosen)]).max()) or 1.0
+        grid[0, column].set_title(f"{look.network.label}\n±{limit:.2g}", fontsize=8)
+        for row, neuron in enumerate(chosen):
+            axes = grid[row, column]
+            drawn = axes.imshow(look.images[neuron], cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
+            drawn.set_rasterized(True)
+            axes.set(xticks=[], yticks=[])
+            if column == 0:
+                axes.set_ylabel(f"neuron {neuron}", fontsize=8)
+    figure.suptitle(f"{title}: weights to first-layer neurons, red above 0, blue below, white pruned", fontsize=9)
+    return figure
+
+
+def inputs(looks: Sequence[Look]) -> Figure:
+    """Return how many weights read each pixel, one map a network; what none reads is white."""
+    figure = Figure(figsize=(2.6 * len(looks), 2.9), layout="constrained")
+    for axes, look in zip(figure.subplots(1, len(looks), squeeze=False)[0], looks, strict=True):
+        counts = np.count_nonzero(look.images, 0).astype(np.float64)
+        counts[counts == 0] = np.nan
+        figure.colorbar(axes.imshow(counts, cmap="viridis"), ax=axes, shrink=0.7)
+        axes.set_title(f"{look.network.run}, {look.network.label}", fontsize=8)
+        axes.set(xticks=[], yticks=[])
+    figure.suptitle("surviving weights that read each pixel", fontsize=9)
+    return figure
