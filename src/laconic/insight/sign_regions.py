@@ -34,9 +34,10 @@ class Beside:
 
     @classmethod
     def of(cls, found: float, drawn: np.ndarray) -> "Beside":
-        """Return a figure beside those of shuffles, shape (draws,)."""
+        """Return a figure beside those of shuffles, shape (draws,), one at least."""
         p = (1 + int((drawn >= found).sum())) / (1 + len(drawn))
-        return cls(found, float(drawn.mean()), float(drawn.std()), p)
+        varies = bool((drawn != drawn[0]).any())  # else a mean that is rounded would make a deviation
+        return cls(found, float(drawn.mean() if varies else drawn[0]), float(drawn.std()) if varies else 0.0, p)
 
     @property
     def z(self) -> float:
@@ -87,7 +88,7 @@ class Regions:
 
 
 def joins(signs: np.ndarray, reach: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """Return the joins of like sign, and all, of each image. O(pixels · reach²).
+    """Return the joins of like sign, and all, of each image. O(pixels · reach).
 
     >>> like, every = joins(np.array([[[1, 1, 0], [0, -1, -1]]]))
     >>> like.tolist(), every.tolist()  # three of five are of unlike sign
@@ -100,18 +101,25 @@ def joins(signs: np.ndarray, reach: int = 1) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         Two arrays of shape (images,).
     """
-    count, height, width = signs.shape
-    surplus, every = np.zeros(count, np.int64), np.zeros(count, np.int64)
-    for down in range(min(reach, height - 1) + 1):
-        for right in range(-min(reach, width - 1), min(reach, width - 1) + 1):
-            if down == 0 and right <= 0:
-                continue  # each pair once
-            upper = signs[:, : height - down, max(0, -right) : width - max(0, right)]
-            lower = signs[:, down:, max(0, right) : width + min(0, right)]
-            products = (upper * lower).reshape(count, -1)
-            surplus += products.sum(1, dtype=np.int64)
-            every += (products & 1).sum(1, dtype=np.int64)  # −1 and 1 are odd
+    wide = signs.astype(np.int32)
+    kept = np.abs(wide)
+    survivors = kept.sum((1, 2), dtype=np.int64)  # each is in its own window once, and each join in two
+    surplus = ((wide * _windows(wide, reach)).sum((1, 2), dtype=np.int64) - survivors) // 2
+    every = ((kept * _windows(kept, reach)).sum((1, 2), dtype=np.int64) - survivors) // 2
     return (every + surplus) // 2, every
+
+
+def _windows(images: np.ndarray, reach: int) -> np.ndarray:
+    """Return the sum over what is at most ``reach`` from each pixel, in rows and in columns."""
+    rows = images.copy()
+    for shift in range(1, reach + 1):
+        rows[:, shift:] += images[:, :-shift]
+        rows[:, :-shift] += images[:, shift:]
+    sums = rows.copy()
+    for shift in range(1, reach + 1):
+        sums[:, :, shift:] += rows[:, :, :-shift]
+        sums[:, :, :-shift] += rows[:, :, shift:]
+    return sums
 
 
 def signs_shuffled(signs: np.ndarray, generator: np.random.Generator) -> np.ndarray:
@@ -121,7 +129,7 @@ def signs_shuffled(signs: np.ndarray, generator: np.random.Generator) -> np.ndar
         signs: shape (images, height, width).
         generator: of the order.
     """
-    flat = signs.reshape(len(signs), -1)
+    flat = signs.reshape(len(signs), math.prod(signs.shape[1:]))
     image, place = np.nonzero(flat)
     values = flat[image, place]
     shuffled = flat.copy()
@@ -165,12 +173,14 @@ def regions(images: np.ndarray, reaches: tuple[int, ...], draws: int, seed: int)
     Args:
         images: weights, 0 where they are pruned, shape (images, height, width), finite.
         reaches: see `joins`.
-        draws: shuffles of each kind.
+        draws: shuffles of each kind, 1 or more.
         seed: of the shuffles.
 
     Raises:
-        ValueError: for images of another number of axes.
+        ValueError: for images of another number of axes, and for no draws.
     """
+    if draws < 1:
+        raise ValueError(f"draws is the number of shuffles of each kind, 1 or more, not {draws}")
     if images.ndim != 3:
         raise ValueError(f"images are an array of shape (images, height, width), not {images.shape}")
     signs = np.sign(images).astype(np.int8)
