@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from laconic.experiments.recipes.gao2019.experiment import holds
 from laconic.experiments.recipes.pruning_finds.claims import PRINTED, judged
 from laconic.experiments.recipes.pruning_finds.figures import chosen_neurons, inputs, neurons
-from laconic.experiments.recipes.pruning_finds.looks import Look, looks
+from laconic.experiments.recipes.pruning_finds.looks import Look, look_at
 from laconic.experiments.recipes.pruning_finds.page import page
 from laconic.experiments.recipes.pruning_finds.runs import (
     KEPT,
@@ -69,7 +69,7 @@ def _run(context: Context) -> Outcome:
     by_size = magnitude(subject.part(steps[1], steps[2]))
     balls = within_balls(subject.part(steps[2], steps[-1]))
     l1 = similar(balls, before)
-    seen = looks(subject.part(0.85, 1.0), [before, *l0.networks, by_size.last, *l1.networks])
+    seen = look_at(subject.part(0.85, 1.0), [before, *l0.networks, by_size.last, *l1.networks])
     ends = [look for look in seen if look.network in (*l0.networks[-2:], by_size.last, l1.last)]
     verdicts = judged(before, l1.last, l0.last, ends, context.seed)
     drawn, runs = _figures(seen, len(l0.networks)), (*balls, l0, by_size)

@@ -29,19 +29,20 @@ def neurons(looks: Sequence[Look], chosen: Sequence[int], title: str) -> Figure:
         chosen: neurons, from 0.
         title: of the run.
     """
+    limits = [float(np.abs(look.images[list(chosen)]).max()) or 1.0 for look in looks]
+    height, width = looks[0].images.shape[1:]
+    drawn = np.full((len(chosen), 1 + height, len(looks), 1 + width), np.nan)  # with a gap above and before each image
+    for column, (look, limit) in enumerate(zip(looks, limits, strict=True)):
+        drawn[:, 1:, column, 1:] = look.images[list(chosen)] / limit
     figure = Figure(figsize=(1.25 * len(looks) + 0.7, 1.25 * len(chosen) + 0.9), layout="constrained")
-    grid = figure.subplots(len(chosen), len(looks), squeeze=False)
-    for column, look in enumerate(looks):
-        limit = float(np.abs(look.images[list(chosen)]).max()) or 1.0
-        grid[0, column].set_title(f"{look.network.label}\n±{limit:.2g}", fontsize=8)
-        for row, neuron in enumerate(chosen):
-            axes = grid[row, column]
-            drawn = axes.imshow(look.images[neuron], cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
-            drawn.set_rasterized(True)
-            axes.set(xticks=[], yticks=[])
-            if column == 0:
-                axes.set_ylabel(f"neuron {neuron}", fontsize=8)
-    figure.suptitle(f"{title}: weights to first-layer neurons, red above 0, blue below, white pruned", fontsize=9)
+    axes = figure.subplots()
+    axes.set_facecolor("black")
+    axes.imshow(drawn.reshape(len(chosen) * (1 + height), -1), cmap="RdBu_r", vmin=-1, vmax=1, interpolation="nearest")
+    titles = [f"{look.network.label}\n±{limit:.2g}" for look, limit in zip(looks, limits, strict=True)]
+    axes.set_xticks((np.arange(len(looks)) + 0.5) * (1 + width), titles, fontsize=8)
+    axes.set_yticks((np.arange(len(chosen)) + 0.5) * (1 + height), [f"neuron {one}" for one in chosen], fontsize=8)
+    axes.tick_params(length=0, top=False, bottom=False, labeltop=True, labelbottom=False)
+    axes.set_title(f"{title}: weights of first-layer neurons; red above 0, blue below", fontsize=9)
     return figure
 
 

@@ -33,7 +33,7 @@ class Look:
         return {**self.network.record(), "joins": list(self.joins)}
 
 
-def looks(subject: Subject, networks: Sequence[Network]) -> list[Look]:
+def look_at(subject: Subject, networks: Sequence[Network]) -> list[Look]:
     """Return what the images of each network say, computed once in the life of the folder."""
     height, width = next(iter(subject.task.batches("validation", 0)))[0].shape[-2:]
     found = list[Look]()

@@ -169,12 +169,12 @@ def reference(subject: Subject) -> Network:
 def kept_largest(subject: Subject) -> Run:
     """Return ℓ0 pruning by LC: direct compression, steps on the way, the last one, and after retraining."""
     effort = subject.effort
-    return _run(subject, "LC, ℓ0", KeepLargest(keep=KEPT), effort.steps, effort.retrained)
+    return _run(subject, "LC, ℓ0", KeepLargest(keep=KEPT), effort.steps, effort.retrained, (0, *effort.shown))
 
 
 def magnitude(subject: Subject) -> Run:
     """Return magnitude pruning: the largest weights of the reference, and after retraining of as many epochs as LC."""
-    return _run(subject, "magnitude", KeepLargest(keep=KEPT), 0, subject.effort.whole)
+    return _run(subject, "magnitude", KeepLargest(keep=KEPT), 0, subject.effort.whole, ())
 
 
 def within_balls(subject: Subject) -> list[Run]:
@@ -184,19 +184,27 @@ def within_balls(subject: Subject) -> list[Run]:
     runs = list[Run]()
     for number, share in enumerate(effort.shares):
         part = subject.part(number / len(effort.shares), (number + 1) / len(effort.shares))
-        ball = _run(part, f"LC, ℓ1 {share:g}", L1Ball(radius=share * norm), effort.steps, effort.retrained)
-        runs.append(replace(ball, networks=ball.networks[-2:]))
+        runs.append(_run(part, f"LC, ℓ1 {share:g}", L1Ball(radius=share * norm), effort.steps, effort.retrained, ()))
     return runs
 
 
-def _run(subject: Subject, name: str, compression: Compression, steps: int, retrained: int) -> Run:
+def _run(
+    subject: Subject, name: str, compression: Compression, steps: int, retrained: int, shown: Sequence[int]
+) -> Run:
     """Return a run, each network that is looked at computed once in the life of the folder.
 
     An interrupt costs an LC step, or an epoch of retraining, at most.
+
+    Args:
+        subject: the network.
+        name: of the method.
+        compression: of all weights together.
+        steps: LC steps; 0 for direct compression.
+        retrained: epochs of what survives.
+        shown: steps that are looked at, beside the last one.
     """
     effort, cache = subject.effort, subject.context.cache
-    seen = {step: f"step {step}" for step in (*effort.shown, steps) if 0 < step <= steps}
-    labels = {0: PRUNED, **seen}
+    labels = {step: f"step {step}" if step else PRUNED for step in (*shown, steps) if step <= steps}
     checkpoint = cache.path(f"{name}/state")
 
     def compute() -> tuple[dict[str, Any], dict[str, Tensor]]:
