@@ -22,6 +22,9 @@ HALF = 0.5
 pruning of neurons is aggressive."""
 
 
+_PLACE = "slides, pruning: experiments, the third"
+
+
 def judged(before: Network, l1: Network, l0: Network, seen: Sequence[Look], seed: int) -> list[Judged]:
     """Return the verdicts.
 
@@ -32,7 +35,7 @@ def judged(before: Network, l1: Network, l0: Network, seen: Sequence[Look], seed
         seen: networks whose images are judged; whether survivors are sparse at the end of each run alone.
         seed: of the resamples.
     """
-    error = replace(no_loss(before.errors, l1.errors, seed), text="with similar error: ℓ1", place="pruning, 3")
+    error = replace(no_loss(before.errors, l1.errors, seed), text="with similar error: ℓ1", place=_PLACE)
     return [_widths(l1), error, *(_neurons(one) for one in (l1, l0)), *(_regions(look) for look in seen),
             *(_sparse(look) for look in seen if look.network.label == RETRAINED)]  # fmt: skip
 
@@ -45,7 +48,7 @@ def _widths(network: Network) -> Judged:
     answer: Answer = "holds" if about else "does not hold"
     if network.weights[0].shape[1] != INPUTS:
         answer, words = "not measured", f"{words}; of {network.weights[0].shape[1]} inputs"
-    return Judged(f"ℓ1 leaves about {_dashed(PRINTED)}", "pruning, 3", answer, words)
+    return Judged(f"ℓ1 leaves about {_dashed(PRINTED)}", _PLACE, answer, words)
 
 
 def _neurons(network: Network) -> Judged:
@@ -55,7 +58,7 @@ def _neurons(network: Network) -> Judged:
     holds = gone[0] >= HALF and gone[0] == max(gone)
     words = f"gone, layer by layer: {', '.join(f'{100 * share:.0f} %' for share in gone)}; aggressive is half or more"
     text = f"aggressive neuron pruning, particularly in the first layer: {network.run}"
-    return Judged(text, "pruning, 3", "holds" if holds else "does not hold", words)
+    return Judged(text, _PLACE, "holds" if holds else "does not hold", words)
 
 
 def _regions(look: Look) -> Judged:
@@ -70,7 +73,7 @@ def _regions(look: Look) -> Judged:
         f"{100 * near['signs']['found']:.1f} % of neighbours of like sign; by chance {chance} % "
         "(signs shuffled; survivors anywhere; in use)"
     )
-    return Judged(f"regions of one sign: {look.network.run}, {look.network.label}", "pruning, 3", answer, words)
+    return Judged(f"regions of one sign: {look.network.run}, {look.network.label}", _PLACE, answer, words)
 
 
 def _sparse(look: Look) -> Judged:
@@ -78,10 +81,11 @@ def _sparse(look: Look) -> Judged:
     near = look.joins[0]
     words = (
         f"{100 * near['compact']:.0f} % of the joins of squares; "
-        f"{near['near_used']['found'] / max(near['near_used']['shuffled'], 1e-9):.2f} times those of chance"
+        f"{near['near_used']['found'] / max(near['near_used']['shuffled'], 1e-9):.2f} times those of chance in use; sparse is "
+        "under half of squares"
     )
     answer: Answer = "holds" if near["compact"] < HALF else "does not hold"
-    return Judged(f"sparse, not compact: {look.network.run}, {look.network.label}", "pruning, 3", answer, words)
+    return Judged(f"sparse, not compact: {look.network.run}, {look.network.label}", _PLACE, answer, words)
 
 
 def _dashed(numbers: Sequence[int]) -> str:
