@@ -12,7 +12,8 @@ from laconic.experiments.recipes.pruning_finds import looks, runs
 from laconic.experiments.recipes.pruning_finds.claims import judged
 from laconic.experiments.recipes.pruning_finds.figures import chosen_neurons
 from laconic.experiments.recipes.pruning_finds.looks import Look
-from laconic.experiments.recipes.pruning_finds.runs import RETRAINED, Network, Run, similar
+from laconic.experiments.recipes.pruning_finds.runs import similar
+from laconic.experiments.recipes.pruning_finds.subject import RETRAINED, Network, Run
 from laconic.insight.sign_regions import regions
 from laconic.training.optimization import Optimization
 

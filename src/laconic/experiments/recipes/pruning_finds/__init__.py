@@ -11,15 +11,13 @@ from laconic.experiments.recipes.pruning_finds.figures import chosen_neurons, in
 from laconic.experiments.recipes.pruning_finds.looks import Look, look_at
 from laconic.experiments.recipes.pruning_finds.page import page
 from laconic.experiments.recipes.pruning_finds.runs import (
-    KEPT,
-    Effort,
-    Subject,
     kept_largest,
     magnitude,
     reference,
     similar,
     within_balls,
 )
+from laconic.experiments.recipes.pruning_finds.subject import KEPT, Effort, Subject
 from laconic.experiments.recipes.recipe import Context, Outcome, Recipe
 from laconic.experiments.recipes.records.network import prepared
 from laconic.experiments.recipes.records.subject import Effort as Trained

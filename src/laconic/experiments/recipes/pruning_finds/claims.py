@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from laconic.experiments.recipes.deep_compression.claims import Judged, no_loss
 from laconic.experiments.recipes.pruning_finds.looks import Look
-from laconic.experiments.recipes.pruning_finds.runs import RETRAINED, Network
+from laconic.experiments.recipes.pruning_finds.subject import RETRAINED, Network
 from laconic.experiments.recipes.verdict import Answer
 
 INPUTS, PRINTED = 784, (400, 64, 99, 10)
@@ -79,13 +79,11 @@ def _regions(look: Look) -> Judged:
 def _sparse(look: Look) -> Judged:
     """Return whether survivors have fewer neighbours than half of what they had in squares."""
     near = look.joins[0]
-    words = (
-        f"{100 * near['compact']:.0f} % of the joins of squares; "
-        f"{near['near_used']['found'] / max(near['near_used']['shuffled'], 1e-9):.2f} times those of chance in use; sparse is "
-        "under half of squares"
-    )
+    times = near["near_used"]["found"] / max(near["near_used"]["shuffled"], 1e-9)
+    squares = f"{100 * near['compact']:.0f} % of the joins of squares, sparse is under half"
     answer: Answer = "holds" if near["compact"] < HALF else "does not hold"
-    return Judged(f"sparse, not compact: {look.network.run}, {look.network.label}", _PLACE, answer, words)
+    text = f"sparse, not compact: {look.network.run}, {look.network.label}"
+    return Judged(text, _PLACE, answer, f"{squares}; {times:.2f} times those of chance")
 
 
 def _dashed(numbers: Sequence[int]) -> str:

@@ -29,7 +29,7 @@ def neurons(looks: Sequence[Look], chosen: Sequence[int], title: str) -> Figure:
         chosen: neurons, from 0.
         title: of the run.
     """
-    limits = [float(np.abs(look.images[list(chosen)]).max()) or 1.0 for look in looks]
+    limits = [_limit(look.images[list(chosen)]) for look in looks]
     height, width = looks[0].images.shape[1:]
     drawn = np.full((len(chosen), 1 + height, len(looks), 1 + width), np.nan)  # with a gap above and before each image
     for column, (look, limit) in enumerate(zip(looks, limits, strict=True)):
@@ -42,8 +42,14 @@ def neurons(looks: Sequence[Look], chosen: Sequence[int], title: str) -> Figure:
     axes.set_xticks((np.arange(len(looks)) + 0.5) * (1 + width), titles, fontsize=8)
     axes.set_yticks((np.arange(len(chosen)) + 0.5) * (1 + height), [f"neuron {one}" for one in chosen], fontsize=8)
     axes.tick_params(length=0, top=False, bottom=False, labeltop=True, labelbottom=False)
-    axes.set_title(f"{title}: weights of first-layer neurons; red above 0, blue below", fontsize=9)
+    axes.set_title(f"{title}\nred above 0, blue below", fontsize=9)
     return figure
+
+
+def _limit(images: np.ndarray) -> float:
+    """Return the size that all but a hundredth of the survivors keep within; what is larger has the last colour."""
+    sizes = np.abs(images[images != 0])
+    return float(np.quantile(sizes, 0.99)) if sizes.size else 1.0
 
 
 def inputs(looks: Sequence[Look]) -> Figure:

@@ -6,7 +6,7 @@ from typing import Any, final
 
 import numpy as np
 
-from laconic.experiments.recipes.pruning_finds.runs import Network, Subject
+from laconic.experiments.recipes.pruning_finds.subject import Network, Subject
 from laconic.insight.sign_regions import regions
 
 REACHES, DRAWS = (1, 3), 199

@@ -5,7 +5,7 @@ from typing import Any
 
 from laconic.experiments.recipes.deep_compression.claims import Judged
 from laconic.experiments.recipes.pruning_finds.looks import DRAWS, Look
-from laconic.experiments.recipes.pruning_finds.runs import KEPT, Effort, Network, Run, percent
+from laconic.experiments.recipes.pruning_finds.subject import KEPT, Effort, Network, Run, percent
 
 _HOW = """\
 LeNet-300-100 with tanh, pruned as one vector of weights; biases stay. ℓ0: so many of all weights survive. ℓ1: the sum
