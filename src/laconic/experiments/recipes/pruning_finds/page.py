@@ -48,9 +48,9 @@ def page(
         "| statement of the slides | here | figures |", "|---|---|---|",
         *(f"| {one.text} | **{one.answer}** | {one.figures} |" for one in verdicts), "",
         "## Surviving inputs and neurons", "",
-        "| network | | weights, % | inputs and neurons | test error, % | validation error, % |",
-        "|---|---|---:|---|---:|---:|",
-        "| in print | LC, ℓ1 | – | 400-64-99-10, of 784-300-100-10 | similar | – |",
+        "| network | | weights, % | layer by layer | inputs and neurons | test error, % | validation error, % |",
+        "|---|---|---:|---|---|---:|---:|",
+        "| in print | LC, ℓ1 | – | – | 400-64-99-10, of 784-300-100-10 | similar | – |",
         *(_row(one, one.run == chosen) for one in (before, *(one for run in runs for one in run.networks))), "",
         f"ℓ1 runs are named by their radius over the reference's ℓ1 norm; {chosen} is judged.", "",
     ]  # fmt: skip
@@ -66,9 +66,10 @@ def _row(network: Network, judged: bool) -> str:
     """Return the line of a network."""
     name = f"**{network.run}**" if judged else network.run
     widths = "-".join(map(str, network.widths))
+    survivors = ", ".join(map(str, network.survivors))
     return (
-        f"| {name} | {network.label} | {100 * network.kept:.2f} | {widths} | {percent(network.errors):.2f} | "
-        f"{percent(network.validation):.2f} |"
+        f"| {name} | {network.label} | {100 * network.kept:.2f} | {survivors} | {widths} | "
+        f"{percent(network.errors):.2f} | {percent(network.validation):.2f} |"
     )
 
 

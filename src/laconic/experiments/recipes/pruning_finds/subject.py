@@ -103,12 +103,18 @@ class Network:
     @property
     def kept(self) -> float:
         """Share of the weights that are not 0."""
-        return sum(int(np.count_nonzero(one)) for one in self.weights) / sum(one.size for one in self.weights)
+        return sum(self.survivors) / sum(one.size for one in self.weights)
+
+    @property
+    def survivors(self) -> tuple[int, ...]:
+        """Weights of each layer that are not 0."""
+        return tuple(int(np.count_nonzero(one)) for one in self.weights)
 
     def record(self) -> dict[str, Any]:
         """Return it as JSON says it."""
         return {
-            "run": self.run, "label": self.label, "kept": round(self.kept, 6), "widths": list(self.widths),
+            "run": self.run, "label": self.label, "kept": round(self.kept, 6),
+            "survivors": list(self.survivors), "widths": list(self.widths),
             "error": percent(self.errors), "validation error": percent(self.validation),
         }  # fmt: skip
 
