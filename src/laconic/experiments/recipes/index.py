@@ -9,7 +9,15 @@ from types import MappingProxyType
 import torch
 
 from laconic.errors import DataError
-from laconic.experiments.recipes import deep_compression, equal_sizes, gao2019, lc_curves, parametrisations, records
+from laconic.experiments.recipes import (
+    deep_compression,
+    equal_sizes,
+    gao2019,
+    lc_curves,
+    parametrisations,
+    pruning_finds,
+    records,
+)
 from laconic.experiments.recipes.cache import Cache
 from laconic.experiments.recipes.recipe import Context, Outcome, Recipe, Say
 from laconic.format.files import replace_file
@@ -17,7 +25,7 @@ from laconic.format.files import replace_file
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
     {
         recipe_.name: recipe_
-        for room in (gao2019, equal_sizes, lc_curves, deep_compression, records, parametrisations)
+        for room in (gao2019, equal_sizes, lc_curves, pruning_finds, deep_compression, records, parametrisations)
         for recipe_ in room.RECIPES
     }
 )

@@ -32,6 +32,11 @@ class Judged:
         return asdict(self)
 
 
+def percent(errors: np.ndarray) -> float:
+    """Return the mean in percent, to four decimals."""
+    return round(100 * float(errors.mean()), 4)
+
+
 def table(judged: Iterable[Judged]) -> list[str]:
     """Return the lines of a table in Markdown."""
     lines = ["| statement | in print | here | figures |", "|---|---|---|---|"]

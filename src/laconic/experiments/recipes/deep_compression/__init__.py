@@ -9,12 +9,13 @@ from laconic.experiments.recipes.deep_compression.claims import judged
 from laconic.experiments.recipes.deep_compression.figures import curves, distributions
 from laconic.experiments.recipes.deep_compression.pipeline import Effort, Subject, costs, layers_of, sizes, stages
 from laconic.experiments.recipes.deep_compression.printed import ALEXNET, LENET5, LENET300, VGG16, Network
-from laconic.experiments.recipes.deep_compression.sweep import methods, percent, starts
+from laconic.experiments.recipes.deep_compression.sweep import methods, starts
 from laconic.experiments.recipes.gao2019.experiment import holds
 from laconic.experiments.recipes.recipe import Context, Outcome, Recipe
 from laconic.experiments.recipes.records import mnist
 from laconic.experiments.recipes.records.network import prepared, shortened
 from laconic.experiments.recipes.records.subject import Subject as Recorded
+from laconic.experiments.recipes.statement import percent
 from laconic.insight.compression_statistics import by_chance
 from laconic.insight.deep_compression import Account
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from laconic.experiments.recipes.deep_compression.pipeline import Stage, Subject, costs, layers_of, sizes
 from laconic.experiments.recipes.deep_compression.printed import Network
-from laconic.experiments.recipes.deep_compression.sweep import Point, percent
-from laconic.experiments.recipes.statement import Judged, table
+from laconic.experiments.recipes.deep_compression.sweep import Point
+from laconic.experiments.recipes.statement import Judged, percent, table
 from laconic.insight.compression_statistics import total
 from laconic.insight.deep_compression import Account
 

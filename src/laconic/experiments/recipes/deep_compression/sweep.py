@@ -15,6 +15,7 @@ from laconic.csteps.keep_largest import KeepLargest
 from laconic.csteps.low_rank import LowRank
 from laconic.experiments.recipes.deep_compression.pipeline import Stage, Subject, plan, pruned_bits, retrained
 from laconic.experiments.recipes.gao2019.points import sample_by_sample
+from laconic.experiments.recipes.statement import percent
 from laconic.format import container
 from laconic.format.codes import Code
 from laconic.format.codes.counting import Charged, published
@@ -57,11 +58,6 @@ class Point:
         """Return it as JSON says it."""
         figures = {"curve": self.curve, "value": self.value, "rate": round(self.rate, 6), "error": percent(self.errors)}
         return figures | ({"direct": percent(self.direct)} if len(self.direct) else {})
-
-
-def percent(errors: np.ndarray) -> float:
-    """Return the mean in percent, to four decimals."""
-    return round(100 * float(errors.mean()), 4)
 
 
 def methods(subject: Subject) -> list[Point]:

@@ -4,12 +4,13 @@ from collections.abc import Callable
 
 from laconic.experiments.recipes.equal_sizes import claims, kmeans_starts
 from laconic.experiments.recipes.equal_sizes.figure import curves
-from laconic.experiments.recipes.equal_sizes.measurements import measure, percent
+from laconic.experiments.recipes.equal_sizes.measurements import measure
 from laconic.experiments.recipes.equal_sizes.page import page
 from laconic.experiments.recipes.equal_sizes.settings import SETTINGS, Setting
 from laconic.experiments.recipes.equal_sizes.subject import prepare
 from laconic.experiments.recipes.gao2019.points import sample_by_sample
 from laconic.experiments.recipes.recipe import Context, Outcome, Recipe
+from laconic.experiments.recipes.statement import percent
 
 _SOURCE = (
     "Han, Mao & Dally, Deep Compression, ICLR 2016; Carreira-Perpiñán & Idelbayev, the LC papers, 2017 to 2021; "

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from laconic.api import compress
 from laconic.csteps.adaptive_codebook import AdaptiveCodebook
-from laconic.experiments.recipes.equal_sizes.measurements import percent
 from laconic.experiments.recipes.equal_sizes.subject import Subject
 from laconic.experiments.recipes.gao2019.points import sample_by_sample
+from laconic.experiments.recipes.statement import percent
 
 STARTS = ("linear", "density", "random", "optimal")
 _SEEDS = 3

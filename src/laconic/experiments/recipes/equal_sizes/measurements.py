@@ -16,6 +16,7 @@ from laconic.experiments.recipes.equal_sizes.settings import Setting
 from laconic.experiments.recipes.equal_sizes.strength import Found, halved, sought
 from laconic.experiments.recipes.equal_sizes.subject import Subject
 from laconic.experiments.recipes.gao2019.points import sample_by_sample
+from laconic.experiments.recipes.statement import percent
 from laconic.format import container
 from laconic.models.params import Params, decompress
 from laconic.plans.plan import in_toml
@@ -204,11 +205,6 @@ def kept(params: Params) -> dict[str, float]:
     {'w': 0.5}
     """
     return {n: round(int(t.count_nonzero()) / t.numel(), 6) for n, t in params.items() if t.ndim >= 2}
-
-
-def percent(errors: np.ndarray) -> float:
-    """Return the mean in percent, to four decimals."""
-    return round(100 * float(errors.mean()), 4)
 
 
 def _judged(

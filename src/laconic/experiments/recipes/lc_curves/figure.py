@@ -7,8 +7,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from laconic.experiments.recipes.lc_curves.claims import of
-from laconic.experiments.recipes.lc_curves.measurements import Row, percent
+from laconic.experiments.recipes.lc_curves.measurements import Row
 from laconic.experiments.recipes.lc_curves.settings import METHODS
+from laconic.experiments.recipes.statement import percent
 
 _MARKS = {"direct": "^:", "iDC": "s--", "magnitude": "s--", "LC": "o-"}
 

@@ -16,6 +16,7 @@ from laconic.experiments.recipes.lc_curves import ratios
 from laconic.experiments.recipes.lc_curves.settings import METHODS, Effort, Setting
 from laconic.experiments.recipes.recipe import Context
 from laconic.experiments.recipes.resumed import resumed
+from laconic.experiments.recipes.statement import percent
 from laconic.format.codes.counting import published_bits
 from laconic.lc.state import LCState
 from laconic.models.params import buffers_of
@@ -89,11 +90,6 @@ class Row:
         of = self.setting
         named = {"family": of.family, "setting": of.label} if of else {}
         return {**named, "method": self.method, "test": percent(self.errors), **self.figures}
-
-
-def percent(errors: np.ndarray) -> float:
-    """Return the mean in percent, to four decimals."""
-    return round(100 * float(errors.mean()), 4)
 
 
 def measured(network: Network) -> list[Row]:

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from laconic.experiments.recipes.lc_curves.measurements import Network, Row, percent
-from laconic.experiments.recipes.statement import Judged, table
+from laconic.experiments.recipes.lc_curves.measurements import Network, Row
+from laconic.experiments.recipes.statement import Judged, percent, table
 
 _HOW = """\
 Learning and compression in alternation (LC) beside compressing once (direct), training and compressing in turn (iDC),
