@@ -33,7 +33,7 @@ Chosen = Sequence[tuple[Curves, Effort, str]]
 
 def _run(name: str, choose: Callable[[Context], Chosen], context: Context) -> Outcome:
     """Train, compress and judge, network by network."""
-    chosen, shown, record, figures = choose(context), page.title(name), dict[str, Any](), dict[str, Any]()
+    chosen, shown, record, figures = choose(context), page.title(), dict[str, Any](), dict[str, Any]()
     for number, (one, effort, data) in enumerate(chosen):
         network = _network(one, effort, data, context.part(number / len(chosen), (number + 1) / len(chosen)))
         rows, scale = measured(network), "small" if effort is one.small else "full"

@@ -90,13 +90,16 @@ def _size(row: Row) -> float:
 
 
 def _fixed(rows: Rows, seed: int) -> Iterator[Judged]:
-    """Yield whether an adaptive codebook has a lower error than each fixed one of as many values."""
-    own = {_number(row): row for row in of(rows, "adaptive", "LC")}
-    for row in of(rows, "fixed", "LC"):
-        if (number := _number(row)) in own:
-            assert row.setting is not None, "it has a family"
-            text = f"adaptive beats fixed, K = {number:g}: against {row.setting.label}"
-            yield lower(text, "fixed codebooks", _curve([own[number]], _number), _curve([row], _number), seed)
+    """Yield whether adaptive codebooks have lower errors than fixed ones of as many values, plain and scaled."""
+    adaptive = {_number(row): row for row in of(rows, "adaptive", "LC")}
+    every = [row for row in of(rows, "fixed", "LC") if _number(row) in adaptive]
+    for scaled, said in ((False, "as they are"), (True, "times a scale of each tensor")):
+        own = [row for row in every if row.setting and row.setting.scaled == scaled]
+        if own:
+            labels = "; ".join(row.setting.label for row in own if row.setting)
+            text = f"adaptive codebooks beat fixed ones of as many values, {said} ({labels})"
+            like = _curve([adaptive[_number(row)] for row in own], _number)
+            yield lower(text, "fixed codebooks", like, _curve(own, _number), seed)
 
 
 def _slower(network: Network, rows: Rows) -> Iterator[Judged]:

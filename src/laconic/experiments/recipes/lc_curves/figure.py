@@ -11,6 +11,9 @@ from laconic.experiments.recipes.lc_curves.measurements import Row
 from laconic.experiments.recipes.lc_curves.settings import METHODS
 from laconic.experiments.recipes.statement import percent
 
+_MOST = 20
+"""Percent; beyond, all is lost."""
+
 _MARKS = {"direct": "^:", "iDC": "s--", "magnitude": "s--", "LC": "o-"}
 
 
@@ -22,9 +25,10 @@ def curves(rows: Sequence[Row], title: str) -> Figure:
         own = of(rows, "adaptive", method)
         left.plot([r.setting.number for r in own if r.setting], [percent(r.errors) for r in own], _MARKS[method],
                   label=method)  # fmt: skip
-    for row in of(rows, "fixed", "LC"):
-        assert row.setting is not None, "it has a family"
-        left.plot(row.setting.number, percent(row.errors), "x", label=f"{row.setting.label}, LC")
+    for scaled, mark in ((False, "x"), (True, "+")):
+        fixed = [r for r in of(rows, "fixed", "LC") if r.setting and r.setting.scaled == scaled]
+        left.plot([r.setting.number for r in fixed if r.setting], [percent(r.errors) for r in fixed], f"k{mark}",
+                  label=f"fixed values{' and a scale' if scaled else ''}, LC")  # fmt: skip
     for method in METHODS["pruning"]:
         own = of(rows, "pruning", method)
         shares = [100 * r.setting.number for r in own if r.setting]
@@ -38,7 +42,8 @@ def curves(rows: Sequence[Row], title: str) -> Figure:
         axes.axhline(percent(rows[0].errors), color="grey", ls="--", lw=1, label="reference")
         axes.set_xlabel(said)
         _dress(axes)
-    left.set(ylabel="test error, %", title=title)
+    left.set(ylabel="test error, %", title=f"{title}; errors above {_MOST} % are not shown")
+    left.set_ylim(top=_MOST)
     return figure
 
 

@@ -14,9 +14,9 @@ it as `laconic inspect` counts such codes: coordinates of each matrix by itself,
 are those of our file, which is entropy-coded, with everything in it."""
 
 
-def title(name: str) -> list[str]:
+def title() -> list[str]:
     """Return the head of the page."""
-    return [f"# Error-compression curves of LC: {name}", "", *_HOW.split("\n"), ""]
+    return ["# Error-compression curves of LC", "", *_HOW.split("\n"), ""]
 
 
 def network(net: Network, data: str, rows: Sequence[Row], judged: Sequence[Judged], figure: str) -> list[str]:
