@@ -37,7 +37,7 @@ def _run(name: str, choose: Callable[[Context], Chosen], context: Context) -> Ou
     for number, (one, effort, data) in enumerate(chosen):
         network = _network(one, effort, data, context.part(number / len(chosen), (number + 1) / len(chosen)))
         rows, scale = measured(network), "small" if effort is one.small else "full"
-        verdicts, figure = judged(network, rows, one.losses), f"{one.subject.net}-curves.png"
+        verdicts, figure = judged(network, rows, one.losses), f"{one.subject.net}-lc.png"
         label = f"{data}, scale {scale}" if data == "cifar10" else data
         shown += page.network(network, label, rows, verdicts, figure)
         figures[figure] = curves(rows, f"{network.title}, {label}")
