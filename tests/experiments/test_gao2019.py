@@ -231,7 +231,7 @@ def test_the_papers_networks_are_trained_when_asked(tmp_path, monkeypatch):
     context = Context(Cache(tmp_path, {}), tmp_path, train=True)
     subjects = networks._convolutional(context, "cifar10", ("conv5-fc3",), replace(TINY, test=4))
     (subject,) = subjects
-    assert (subject.label, subject.published) == ("conv5-fc3 cifar10", False), "its sizes are ours"
+    assert (subject.label, subject.published) == ("conv5-fc3 cifar10 small", False), "its sizes are ours"
     assert len(next(iter(subject.task.batches("test", 0)))[1]) == 4
     assert subject.params["0.bn.running_mean"].any(), "it was trained"
 

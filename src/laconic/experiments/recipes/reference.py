@@ -1,10 +1,14 @@
-"""Reference networks of a recipe, trained once in the life of its folder."""
+"""Reference networks of a recipe, trained once in the life of its folder, on all images or on fewer an epoch."""
+
+from dataclasses import replace
+from itertools import islice
 
 from torch import Tensor
 
 from laconic.experiments.recipes.recipe import Context
 from laconic.models.checkpoints import load_checkpoint, save_checkpoint
 from laconic.models.params import params_of
+from laconic.training.batches import Batches
 from laconic.training.optimization import Optimization
 from laconic.training.task import Task
 from laconic.training.trainer import packed, start_training, train, unpacked
@@ -37,3 +41,9 @@ def trained(context: Context, key: str, task: Task, how: Optimization) -> dict[s
     _, weights = context.cache.point(f"{key}/reference", compute)
     checkpoint.unlink(missing_ok=True)
     return {name: tensor.to(device) for name, tensor in weights.items()}
+
+
+def shortened(task: Task, images: int, batch: int) -> Task:
+    """Return the task with so many training images an epoch, drawn anew from all of them, in batches of ``batch``."""
+    whole, count = task.split("train"), min(task.count("train"), -(-images // batch))
+    return replace(task, train=Batches(lambda seed: islice(whole.start(seed), count), count))
