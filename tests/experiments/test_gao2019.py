@@ -6,6 +6,7 @@ import math
 import shutil
 from contextlib import redirect_stdout
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -17,10 +18,11 @@ from laconic.cli import run
 from laconic.errors import DataError, UnsupportedMetric
 from laconic.experiments.recipes import RECIPES, Cache, Context, recipe, reproduce
 from laconic.experiments.recipes.gao2019 import networks
-from laconic.experiments.recipes.gao2019.experiment import CIFAR100, MNIST, PANELS
+from laconic.experiments.recipes.gao2019.experiment import CIFAR, MNIST, PANELS, PANELS100
 from laconic.experiments.recipes.gao2019.methods import METHODS, metrics_of, refusal
+from laconic.experiments.recipes.gao2019.page import page
 from laconic.experiments.recipes.gao2019.points import TECHNIQUES, clustered_share, kept_share
-from laconic.experiments.recipes.gao2019.study import CLAIMS
+from laconic.experiments.recipes.gao2019.study import CLAIMS, study
 from laconic.experiments.recipes.gao2019.validation import choose
 from laconic.models.data import Dataset
 from laconic.theory.metric import Quartic
@@ -225,15 +227,94 @@ def noise(classes):
     return Dataset("cifar10", splits, classes, "imagenet")
 
 
-def test_the_papers_networks_are_trained_when_asked(tmp_path, monkeypatch):
+FEW = replace(
+    networks.SMALL,
+    training=replace(networks.SMALL.training, epochs=2),
+    batch=4,
+    images=8,
+    settings=replace(TINY, test=4),
+)
+
+
+@pytest.fixture
+def on_a_processor(monkeypatch):
+    """CIFAR's networks of the paper, on a few images of noise and for two epochs."""
     monkeypatch.setattr(networks.data, "load", lambda *_, **__: noise(10))
-    monkeypatch.setattr(networks, "TRAINING_CONV", replace(networks.TRAINING_CONV, epochs=1))
-    context = Context(Cache(tmp_path, {}), tmp_path, train=True)
-    subjects = networks._convolutional(context, "cifar10", ("conv5-fc3",), replace(TINY, test=4))
-    (subject,) = subjects
-    assert (subject.label, subject.published) == ("conv5-fc3 cifar10", False), "its sizes are ours"
-    assert len(next(iter(subject.task.batches("test", 0)))[1]) == 4
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(networks, "SMALL", FEW)
+
+
+def test_without_a_gpu_train_is_scale_small_on_conv5(tmp_path, on_a_processor):
+    (subject,) = networks.cifar10(Context(Cache(tmp_path, {}), tmp_path, train=True))
+    assert (subject.label, subject.published) == ("conv5-fc3 cifar10 small", False), "its sizes are ours"
+    assert "Scale small: trained for 2 epochs of 8 training images, drawn anew, in batches of 4." in subject.note
+    (measured,) = (batch[0] for batch in subject.task.batches("test", 0))
+    assert torch.equal(measured, noise(10).splits["test"][0][:4])
+    assert measured.is_contiguous(memory_format=torch.channels_last), "convolutions take half the time"
     assert subject.params["0.bn.running_mean"].any(), "it was trained"
+
+
+@pytest.mark.parametrize(("scale", "batches", "epochs"), [(FEW, 2, 2), (replace(networks.FULL, batch=4), 3, 150)])
+def test_a_scale_says_how_a_network_is_trained(tmp_path, monkeypatch, scale, batches, epochs):
+    seen = []
+    monkeypatch.setattr(networks, "trained", lambda context, key, task, how: seen.append((key, task, how)) or {})
+    context = Context(Cache(tmp_path, {}), tmp_path)
+    subject = networks._at_scale(context, "conv5-fc3", noise(10), scale, PANELS100)
+    ((key, task, how),) = seen
+    assert key == subject.label == f"conv5-fc3 cifar10 {scale.name}", "scales share no point of a folder"
+    assert how.epochs == epochs
+    drawn = [torch.cat([labels for _, labels in task.batches("train", seed)]) for seed in range(20)]
+    assert {len(labels) for labels in drawn} == {4 * batches}
+    assert set(torch.cat(drawn).tolist()) == set(range(10)), "over the epochs, all images come"
+    assert subject.settings.panels == PANELS100
+
+
+def test_the_small_scale_is_the_full_one_shortened():
+    small, full = networks.SMALL, networks.FULL
+    assert small.images == 10_000
+    assert small.training.epochs <= 30
+    assert replace(small.training, epochs=full.training.epochs) == full.training, "the rate falls at the same shares"
+    for setting in ("values", "anchors", "temperatures", "added", "panels"):
+        assert getattr(small.settings, setting) == getattr(full.settings, setting), setting
+
+
+def test_training_at_the_small_scale_goes_on_at_an_epoch(tmp_path, on_a_processor):
+    said = []
+
+    def interrupt(done, text):
+        said.append(text)
+        if len(said) == 1:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(networks.cifar10(Context(Cache(tmp_path / "a", {}), tmp_path, train=True, say=interrupt)))
+    (gone_on,) = networks.cifar10(Context(Cache(tmp_path / "a", {}), tmp_path, train=True, say=interrupt))
+    assert [text.split(",")[0] for text in said] == [f"conv5-fc3 cifar10 small: epoch {n}/2" for n in (1, 2)]
+    (straight,) = networks.cifar10(Context(Cache(tmp_path / "b", {}), tmp_path, train=True))
+    assert all(torch.equal(gone_on.params[name], tensor) for name, tensor in straight.params.items())
+
+
+def test_the_axes_are_those_of_the_papers_figures():
+    """Figures 2 and 3 of the paper: 0 to 100 % of the weights kept, 4 to 12 % of the size."""
+    values, weights = CIFAR.values, {"w": torch.randn(100, 100, generator=torch.Generator().manual_seed(0))}
+    assert values["pruning"] == tuple(n / 10 for n in range(1, 10)), "the ends are known without a run"
+    made = (TECHNIQUES["quantization"].compression(k).project(weights)["w"] for k in values["quantization"])
+    shares = [clustered_share({"w": weights["w"]}, {"w": torch.from_numpy(code.decompress())}) for code in made]
+    assert 0.04 < shares[0] < 0.05, "two clusters: nothing is smaller"
+    assert shares[-1] > 0.12
+    assert max(b - a for a, b in pairwise(shares)) < 0.025
+
+
+def test_record_and_page_name_the_scale(whole, tmp_path):
+    folder = shutil.copytree(whole[0], tmp_path / "run")
+    cache = Cache(folder, json.loads((folder / "job.json").read_text(encoding="utf-8")))
+    (subject,) = networks.mnist(Context(cache, fast=True))
+    for scale in (None, FEW):
+        studied = study(replace(subject, scale=scale))
+        text = page("name", [studied], {subject.label: ()})
+        assert studied.record().get("scale") == (scale and "small")
+        assert ("a network of ours, at scale small" in text) == (scale is not None)
+    assert studied.record()["training"] == {"epochs": 2, "images an epoch": 8, "batch": 4}
 
 
 def test_without_a_gpu_cifar10_runs_on_the_published_network(tmp_path, monkeypatch):
@@ -243,14 +324,16 @@ def test_without_a_gpu_cifar10_runs_on_the_published_network(tmp_path, monkeypat
         next(networks.cifar10(Context(Cache(tmp_path / "a", {}), tmp_path)))
 
 
-def test_cifar100_says_what_is_missing(tmp_path, monkeypatch):
-    with pytest.raises(DataError, match=r"cifar100: no file train\.bin"):
-        next(networks.cifar100(Context(Cache(tmp_path / "a", {}), tmp_path)))
-    monkeypatch.setattr(networks.data, "load", lambda *_, **__: noise(100))
+@pytest.mark.parametrize(("name", "missing"), [("cifar100", r"train\.bin"), ("cifar10-conv7", r"data_batch_1\.bin")])
+def test_conv7_says_what_is_missing(tmp_path, monkeypatch, name, missing):
+    run = RECIPES[f"gao2019-{name}"].run
+    context = Context(Cache(tmp_path / "a", {}), tmp_path)
+    with pytest.raises(DataError, match=f"no file {missing}"):
+        run(context)
+    monkeypatch.setattr(networks.data, "load", lambda *_, **__: noise(10))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(DataError, match="needs a GPU, or --train"):
-        next(networks.cifar100(Context(Cache(tmp_path / "a", {}), tmp_path)))
-    assert CIFAR100.panels["supervised"] == ("baseline", "gradient")
+    with pytest.raises(DataError, match=f"gao2019-{name} trains .* needs a GPU, or --train"):
+        run(context)
 
 
 # --- the command -------------------------------------------------------------------------------------

@@ -22,7 +22,12 @@ def command(
         ),
     ] = None,
     fast: Annotated[bool, typer.Option("--fast", help="Fewer points, fewer samples.")] = False,
-    train: Annotated[bool, typer.Option("--train", help="Train the paper's networks even without a GPU.")] = False,
+    train: Annotated[
+        bool,
+        typer.Option(
+            "--train", help="Train the paper's networks even without a GPU; those of gao2019 then at scale small."
+        ),
+    ] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Start over, whatever the folder holds.", rich_help_panel=groups.RUN)
     ] = False,

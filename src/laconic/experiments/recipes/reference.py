@@ -1,5 +1,7 @@
-"""Reference networks of a recipe, trained once in the life of its folder."""
+"""Reference networks of a recipe, trained once in the life of its folder, on all images or on fewer an epoch."""
 
+from dataclasses import replace
+from itertools import islice
 from time import perf_counter
 
 from torch import Tensor
@@ -7,6 +9,7 @@ from torch import Tensor
 from laconic.experiments.recipes.recipe import Context
 from laconic.models.checkpoints import load_checkpoint, save_checkpoint
 from laconic.models.params import params_of
+from laconic.training.batches import Batches
 from laconic.training.optimization import Optimization
 from laconic.training.task import Task
 from laconic.training.trainer import packed, start_training, train, unpacked
@@ -48,3 +51,9 @@ def seconds_of(context: Context, key: str) -> float | None:
     """Return the seconds in which a network was `trained`; None where it is not in the cache, or was not timed."""
     figures = context.cache.figures(f"{key}/reference")
     return None if figures is None else figures.get("seconds")
+
+
+def shortened(task: Task, images: int, batch: int) -> Task:
+    """Return the task with so many training images an epoch, drawn anew from all of them, in batches of ``batch``."""
+    whole, count = task.split("train"), min(task.count("train"), -(-images // batch))
+    return replace(task, train=Batches(lambda seed: islice(whole.start(seed), count), count))

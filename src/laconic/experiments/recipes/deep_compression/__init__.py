@@ -13,8 +13,9 @@ from laconic.experiments.recipes.deep_compression.sweep import methods, starts
 from laconic.experiments.recipes.gao2019.experiment import holds
 from laconic.experiments.recipes.recipe import Context, Outcome, Recipe
 from laconic.experiments.recipes.records import mnist
-from laconic.experiments.recipes.records.network import prepared, shortened
+from laconic.experiments.recipes.records.network import prepared
 from laconic.experiments.recipes.records.subject import Subject as Recorded
+from laconic.experiments.recipes.reference import shortened
 from laconic.experiments.recipes.statement import percent
 from laconic.insight.compression_statistics import by_chance
 from laconic.insight.deep_compression import Account

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import final
+from typing import Any, final
 
 import torch
 from torch import Tensor
@@ -51,6 +51,46 @@ class Settings:
 
 
 @final
+@dataclass(frozen=True)
+class Scale:
+    """How far the paper's convolutional networks are trained, and what is measured on them.
+
+    Verdicts stay within one scale: every curve of a network is one of the same training and the same images.
+
+    Args:
+        name: "small" or "full".
+        training: epochs and learning rate.
+        batch: samples of a training batch.
+        settings: what is measured.
+        fast: what is measured with --fast; the training is the same.
+        images: training images of an epoch, drawn anew from all of them in each; all unless told.
+    """
+
+    name: str
+    training: Optimization
+    batch: int
+    settings: Settings
+    fast: Settings
+    images: int | None = None
+
+    def record(self) -> dict[str, Any]:
+        """Return it as JSON says it, without what is measured."""
+        return {
+            "scale": self.name,
+            "training": {"epochs": self.training.epochs, "images an epoch": self.images, "batch": self.batch},
+        }
+
+    def told(self) -> str:
+        """Return the training in words.
+
+        >>> FULL.told()
+        'Scale full: trained for 150 epochs of all training images, in batches of 200.'
+        """
+        images = "all training images" if self.images is None else f"{self.images:,} training images, drawn anew"
+        return f"Scale {self.name}: trained for {self.training.epochs} epochs of {images}, in batches of {self.batch}."
+
+
+@final
 @dataclass(frozen=True, eq=False)
 class Subject:
     """A trained network that is compressed.
@@ -63,6 +103,7 @@ class Subject:
         published: of the paper, so that verdicts are on its claims.
         note: how the network came about.
         context: what it runs in.
+        scale: of a network that there are two scales of.
     """
 
     label: str
@@ -72,6 +113,7 @@ class Subject:
     published: bool
     note: str
     context: Context
+    scale: Scale | None = None
 
     def part(self, start: float, stop: float) -> "Subject":
         """Return the same for a part of the work."""
@@ -97,8 +139,8 @@ MNIST_FAST = replace(
 
 CIFAR = Settings(
     values={
-        "pruning": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8),
-        "quantization": (3, 4, 5, 6, 8, 12, 16),
+        "pruning": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
+        "quantization": (2, 3, 4, 5, 6, 8, 12, 16),
     },
     anchors={"pruning": (0.4, 0.5, 0.6), "quantization": (4, 6, 8)},
     added=(0.0, 1 / 256, 1 / 64, 1 / 16, 1 / 4),
@@ -106,6 +148,10 @@ CIFAR = Settings(
     draws=1,
     validation=1_000,
 )
+"""The axes of the paper's figures: from nothing to all of the weights kept, and 4 to 12 % of the size.
+
+Its ends are known without a run: all weights are the network itself, and no weights say nothing of the image.
+"""
 CIFAR_FAST = replace(
     CIFAR,
     values={"pruning": (0.2, 0.4, 0.6, 0.8), "quantization": (4, 8, 16)},
@@ -117,8 +163,22 @@ CIFAR_FAST = replace(
 )
 """2,000 test images tell apart accuracies that differ by about two points."""
 
-CIFAR100 = replace(CIFAR, panels={"unsupervised": ("baseline", "proposed"), "supervised": ("baseline", "gradient")})
-CIFAR100_FAST = replace(CIFAR_FAST, panels=CIFAR100.panels)
+CIFAR_SMALL = replace(CIFAR, samples=1_000, test=3_000)
+"""3,000 test images tell apart accuracies that differ by about a point and a half."""
+
+RESNET = replace(
+    CIFAR,
+    values={
+        "pruning": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8),
+        "quantization": (3, 4, 5, 6, 8, 12, 16),
+    },
+)
+"""What its record has, which was made before the axes were those of the paper."""
+
+PANELS100: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"unsupervised": ("baseline", "proposed"), "supervised": ("baseline", "gradient")}
+)
+"""The figures and curves of CIFAR-100."""
 
 BATCH = 200
 """Samples of a training batch of the paper's networks."""
@@ -142,6 +202,10 @@ TRAINING_MLP = Optimization(epochs=40, lr=0.01, weight_decay=1e-4, optimizer=mom
 TRAINING_CONV = Optimization(epochs=150, lr=0.001, anneal=two_drops, optimizer=adam)
 """As the public code trains the checkpoints that the paper loads (`aaron-xichen/pytorch-playground`). Departures: 5,000
 training images are kept for validation, biases do not decay, the last epoch is taken, not the best on test images."""
+
+FULL = Scale("full", TRAINING_CONV, BATCH, CIFAR, CIFAR_FAST)
+SMALL = Scale("small", replace(TRAINING_CONV, epochs=15), 100, CIFAR_SMALL, CIFAR_FAST, images=10_000)
+"""For a processor: a twentieth of the images in half the batch. The rate falls at the same shares of the epochs."""
 
 
 def holds(data_dir: Path | None, name: str, files: str) -> bool:

@@ -37,6 +37,8 @@ def panels(study: Study, methods: Sequence[str]) -> Figure:
                 axes.plot(shares, costs, "o-", ms=3, color=COLOURS[method], label=method if points else None)
             if measure == "loss":
                 _limit(axes, study, technique)
+            if technique == "pruning" and max(study.subject.settings.values[technique]) > 0.5:
+                axes.set_xlim(0, 1)
             axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
             axes.set_ylabel("accuracy" if measure == "accuracy" else "cross entropy, nats")
             axes.set_title(technique if row == 0 else "")

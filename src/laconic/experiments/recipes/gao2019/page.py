@@ -59,6 +59,7 @@ def _anchors(study: Study) -> str:
 def _verdicts(study: Study) -> list[str]:
     """Return the table of the claims."""
     heading = "### The paper's claims" if study.subject.published else "### The paper's claims, on a network of ours"
+    heading += f", at scale {study.subject.scale.name}" if study.subject.scale else ""
     rows = []
     for (technique, claim), verdict in study.verdicts.items():
         answer = f"**{verdict.answer}**" if study.subject.published else verdict.answer

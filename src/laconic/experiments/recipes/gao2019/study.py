@@ -54,6 +54,7 @@ class Study:
             "network": self.subject.label,
             "of the paper": self.subject.published,
             "note": self.subject.note,
+            **(self.subject.scale.record() if self.subject.scale else {}),
             "settings": settings,
             "uncompressed": dict(self.reference.figures),
             "choices": [choice.record() for choice in self.choices.values()],

@@ -1,8 +1,6 @@
 """A network of the records before compression: its task, and its weights, trained once for a seed or published."""
 
 from collections.abc import Mapping
-from dataclasses import replace
-from itertools import islice
 
 import torch
 from torch import Tensor, nn
@@ -10,11 +8,10 @@ from torch import Tensor, nn
 from laconic.errors import DataError
 from laconic.experiments.recipes.recipe import Context
 from laconic.experiments.recipes.records.subject import Effort, Subject
-from laconic.experiments.recipes.reference import trained
+from laconic.experiments.recipes.reference import shortened, trained
 from laconic.models import data, nets
 from laconic.models.checkpoints import load_checkpoint
 from laconic.models.data import Dataset
-from laconic.training.batches import Batches
 from laconic.training.task import Task, classification
 
 
@@ -52,12 +49,6 @@ def _task(module: nn.Module, ready: Dataset, effort: Effort, notes: Mapping[str,
     """Return the task; of the training images an epoch has as many as the effort says, drawn anew from all of them."""
     task = classification(module, ready, notes, batch=effort.batch)
     return task if effort.images is None else shortened(task, effort.images, effort.batch)
-
-
-def shortened(task: Task, images: int, batch: int) -> Task:
-    """Return the task with so many training images an epoch, drawn anew from all of them, in batches of ``batch``."""
-    whole, count = task.split("train"), min(task.count("train"), -(-images // batch))
-    return replace(task, train=Batches(lambda seed: islice(whole.start(seed), count), count))
 
 
 def _published(subject: Subject, context: Context) -> Mapping[str, Tensor]:
