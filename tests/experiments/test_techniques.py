@@ -27,8 +27,8 @@ TINY = replace(
     subject.DIGITS,
     images=300,
     targets=(TARGET,),
-    learning=subject._learning(1, 3, 1),
-    tuning=subject._tuning(1),
+    learning=subject.learning(1, 3, 1),
+    tuning=subject.tuning(1),
     tries=2,
     values=(3,),
 )

@@ -65,5 +65,5 @@ def _published(subject: Subject, context: Context) -> Mapping[str, Tensor]:
     assert context.data_dir is not None, "the data have been read from it"
     path = context.data_dir / subject.weights
     if not path.is_file():
-        raise DataError(f"records-{subject.net} compresses the published network {path}, which is missing: add it")
+        raise DataError(f"{subject.title} is compressed as it was published, but {path} is missing: add it")
     return load_checkpoint(path)[0]
