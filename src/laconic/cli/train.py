@@ -27,6 +27,10 @@ def command(
       laconic train --net lenet5 --data mnist --data-dir DIR -o mnist.safetensors
 
       laconic train --task mine:make -o mine.safetensors
+
+      laconic train --net lenet300 --data digits -o near.safetensors --lr 0.05 --batch 32 --regularize nuclear --price 0.01
+
+      laconic compress near.safetensors -o near.lac --rank 8
     """
     from laconic.cli.jobs.train import Job, train_network
 

@@ -184,6 +184,16 @@ WAYS: Mapping[str, Callable[[float], Shrinkage]] = MappingProxyType(
 """Name → what makes it of a price."""
 
 
+def ranks(weights: Params) -> dict[str, tuple[int, int]]:
+    """Return for each matrix how many singular values are above a hundredth of the largest, and how many there are.
+
+    >>> ranks({"w": torch.diag(torch.tensor([5.0, 0.2, 0.01])), "b": torch.ones(3)})
+    {'w': (2, 3)}
+    """
+    values = {name: _decomposed(tensor.detach())[1] for name, tensor in weights.items() if _is_matrix(tensor)}
+    return {name: (int((s > s.max() / 100).sum()), len(s)) for name, s in values.items()}
+
+
 @contextmanager
 def shrinking(optimizer: Optimizer, numbers: Params, shrinkage: Shrinkage | None) -> Iterator[None]:
     """Shrink ``numbers`` between the steps that ``optimizer`` takes meanwhile.

@@ -105,7 +105,7 @@ def train_leaves(
         seed: of batches and dropout.
         shrinkage: what shrinks the leaves between steps, as in `train`.
     """
-    penalty = shrinkage and shrinkage.penalty(leaves)
+    penalty = None if shrinkage is None else shrinkage.penalty(leaves)
     optimizer = how.optimizer(list(leaves.values()), how.lr)
     for name, leaf in leaves.items():
         prefix = f"{name}/"

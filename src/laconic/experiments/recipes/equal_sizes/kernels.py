@@ -25,10 +25,10 @@ LABELS = (
 """What is compared: all that is for kernels, and of the rest what the statements need."""
 
 _LENET5 = Effort(
-    4_000, (5_000, 15_000), learning(1, 12, 3, lr=0.02, growth=1.6), tuning(5), tries=4, values=(),
+    4_000, (10_000, 20_000), learning(1, 12, 3, lr=0.02, growth=1.6), tuning(5), tries=3, values=(),
     prices=(3e-3, 1e-2, 3e-2),
 )  # fmt: skip
-_LENET5_FAST = replace(_LENET5, targets=(15_000,), tries=1, prices=(1e-2,))
+_LENET5_FAST = replace(_LENET5, targets=(20_000,), tries=1, prices=(1e-2,))
 _SIZES = (26_972, 53_944, 107_888)
 _RESNET20 = Effort(
     10_000, _SIZES, learning(1, 25, 5, lr=0.03, growth=1.3, clip=SHARE), tuning(5), tries=2, values=(),
