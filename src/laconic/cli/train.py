@@ -21,6 +21,9 @@ def command(
 ) -> None:
     """Train a reference network: SGD with Nesterov momentum, and a checkpoint after every epoch.
 
+    With --regularize it comes out near low rank, and laconic compress --rank truncates it then. Where the rank is
+    known, laconic compress --rank --effort train has it for a constraint, and no price to choose.
+
     Examples:
       laconic train --net lenet300 --data digits -o digits.safetensors --lr 0.05
 
@@ -28,9 +31,7 @@ def command(
 
       laconic train --task mine:make -o mine.safetensors
 
-      laconic train --net lenet300 --data digits -o near.safetensors --lr 0.05 --batch 32 --regularize nuclear --price 0.01
-
-      laconic compress near.safetensors -o near.lac --rank 8
+      laconic train --task m:f -o a.safetensors --regularize nuclear --price 0.01
     """
     from laconic.cli.jobs.train import Job, train_network
 

@@ -4,6 +4,9 @@
 
 over the matrices W_t = U diag(s) Vᵀ of a network; ‖W‖_* = Σ_i s_i is the nuclear norm. Both ways to it are baselines
 beside the LC algorithm, which has the rank itself in the problem and no price that makes what stays small.
+
+To a layer before a batch normalization that takes statistics of each batch its own scale means nothing: the price makes
+it ever smaller, and gradients ever larger. Statistics are made constants first (`laconic.models.absorption`).
 """
 
 from abc import ABC, abstractmethod
@@ -146,24 +149,27 @@ class SingularVectors(Shrinkage):
 
     def parts(self, weights: Params, moved: Collection[str]) -> dict[str, Tensor]:
         """Return the three factors of each matrix that moves; the kernel's shape goes with the right one."""
-        numbers = dict(weights)
-        for name in _matrices(weights, moved):
-            tensor = numbers.pop(name).detach()
-            left, values, right = _decomposed(tensor)
-            numbers |= {
-                name + _LEFT: left.contiguous(),
-                name + _VALUES: values,
-                name + _RIGHT: right.reshape(*tensor.shape[1:], -1).contiguous(),
-            }
+        matrices, numbers = _matrices(weights, moved), dict[str, Tensor]()
+        for name, tensor in weights.items():
+            if name not in matrices:
+                numbers[name] = tensor
+                continue
+            left, values, right = _decomposed(tensor.detach())
+            numbers[name + _LEFT], numbers[name + _VALUES] = left.contiguous(), values
+            numbers[name + _RIGHT] = right.reshape(*tensor.shape[1:], -1).contiguous()
         return numbers
 
     def whole(self, numbers: Params) -> dict[str, Tensor]:
         """Return the products."""
-        weights = {n: t for n, t in numbers.items() if not n.endswith((_LEFT, _VALUES, _RIGHT))}
-        for name in (key.removesuffix(_VALUES) for key in numbers if key.endswith(_VALUES)):
-            left, values, right = (numbers[name + part] for part in (_LEFT, _VALUES, _RIGHT))
-            flat = right.flatten(0, -2)
-            weights[name] = ((left * values) @ flat.T).reshape(len(left), *right.shape[:-1])
+        weights = dict[str, Tensor]()
+        for key, tensor in numbers.items():
+            name = key.removesuffix(_LEFT)
+            if name != key:
+                values, right = numbers[name + _VALUES], numbers[name + _RIGHT]
+                product = (tensor * values) @ right.flatten(0, -2).T
+                weights[name] = product.reshape(len(tensor), *right.shape[:-1])
+            elif not key.endswith((_VALUES, _RIGHT)):
+                weights[key] = tensor
         return weights
 
     def penalty(self, numbers: Params) -> Penalty | None:
