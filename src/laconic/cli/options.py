@@ -38,13 +38,6 @@ class Method(StrEnum):
     retrain = "retrain"
 
 
-class Regularizer(StrEnum):
-    """What training prices beside the loss."""
-
-    nuclear = "nuclear"
-    orthogonality = "orthogonality"
-
-
 class Split(StrEnum):
     """A part of the data."""
 
@@ -366,32 +359,6 @@ class Training:
             metavar="FOLDER",
             help="With a budget: keep each step that is smaller or better on the validation split than all before it, "
             "and within what is asked, as FOLDER/step-012-4990B.lac.",
-        ),
-    ] = None
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How a reference network is trained."""
-
-    panel: ClassVar[str] = groups.TRAINING
-    epochs: Annotated[int, typer.Option(min=0, help="Passes over the training data.")] = 40
-    lr: Annotated[float, typer.Option(help="Learning rate at the start; it falls to 0 as half a cosine.")] = 0.1
-    weight_decay: Annotated[float, typer.Option(min=0, help="α of (α/2)‖w‖² on weights, not on biases.")] = 0.0
-    regularize: Annotated[
-        Regularizer | None,
-        typer.Option(
-            help="Train towards low rank, to be truncated after: nuclear shrinks the singular values of each matrix "
-            "every 20 steps; orthogonality trains U diag(s) Vᵀ in its place, with U and V held orthonormal, and "
-            "shrinks s. A kernel is the matrix of its outputs × the rest. What is written has weights as ever."
-        ),
-    ] = None
-    price: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            help="With --regularize: what a unit of a singular value costs, in loss. Begin with 0.001; a higher price "
-            "leaves fewer dimensions and a larger loss.",
         ),
     ] = None
 

@@ -7,12 +7,13 @@ import typer
 
 from laconic.cli import groups, options
 from laconic.cli.console import Output
+from laconic.cli.schedule import Schedule
 
 
 @groups.grouped
 def command(
     data: options.Data,
-    schedule: options.Schedule,
+    schedule: Schedule,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The checkpoint to write (.safetensors).", rich_help_panel=groups.RUN)
     ],

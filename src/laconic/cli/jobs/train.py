@@ -12,7 +12,8 @@ from laconic.cli.console import Output, Tick
 from laconic.cli.groups import values
 from laconic.cli.jobs.running import going_on, is_written, resumable
 from laconic.cli.jobs.tasks import batches_per_epoch, counted, evaluations, task_for
-from laconic.cli.options import Data, LongRun, Schedule, require_output
+from laconic.cli.options import Data, LongRun, require_output
+from laconic.cli.schedule import Schedule
 from laconic.errors import DataError
 from laconic.format.files import require_absent
 from laconic.models.checkpoints import checkpoint_bytes, load_checkpoint, save_checkpoint

@@ -105,7 +105,7 @@ _SAID = (
     (
         "what is for kernels on ResNet-20 at the same sizes of files, direct and LC",
         "cifar10 and models/resnet20_cifar10.safetensors in --data-dir",
-        "days on one core, hours with --fast; in full, with a GPU or --train, days with a GPU",
+        "a day on one core, two hours with --fast; in full, with a GPU or --train, days",
     ),
 )
 
