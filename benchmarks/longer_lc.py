@@ -21,7 +21,7 @@ import torch
 from record import say
 
 from laconic.experiments.recipes.cache import Cache
-from laconic.experiments.recipes.equal_sizes.measurements import measure
+from laconic.experiments.recipes.equal_sizes.rows import measure
 from laconic.experiments.recipes.equal_sizes.settings import SETTINGS
 from laconic.experiments.recipes.equal_sizes.subject import prepare
 from laconic.experiments.recipes.recipe import Context

@@ -237,6 +237,16 @@ def test_killed_training_resumes_to_the_same_bytes(command, tmp_path, chain):
     assert not output.with_name("net.safetensors.checkpoint").exists()
 
 
+def test_killed_regularized_training_resumes_to_the_same_bytes(command, tmp_path, capsys):
+    arguments = [*TRAIN, "--epochs", "2", "--regularize", "orthogonality", "--price", "0.01", "-o"]
+    assert command([*arguments, tmp_path / "whole.safetensors"])[0] == 0
+    output = tmp_path / "net.safetensors"
+    assert command([*arguments, output], ("epoch", 2, True))[0] == -signal.SIGKILL
+    assert "--price was 0.01, is 0.1" in refused(capsys, [*arguments, output, "--price", "0.1", "--resume"])
+    assert command([*arguments, output, "--resume"])[0] == 0
+    assert output.read_bytes() == (tmp_path / "whole.safetensors").read_bytes()
+
+
 def wait_for(alive, path, steps):
     """Wait until the checkpoint holds so many steps."""
     until = time.monotonic() + forked.PATIENCE

@@ -197,3 +197,14 @@ def test_a_kernel_of_two_components_is_its_own_projection(row_first):
     assert distortion(found, {"w": kernel}) < 1e-20
     other = parse_compression({"two_components": 2, "row_first": not row_first}, "row").project({"w": kernel})
     assert distortion(other, {"w": kernel}) > 1
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-7])
+def test_a_rank_above_that_of_the_matrix_costs_nothing(noise):
+    """Rounding errors are no singular values: R would be fitted to columns of L that few values leave nearly alike."""
+    w = (normal(40, 10) @ normal(10, 60, seed=1) + noise * normal(40, 60, seed=2)).float()
+    few = AdaptiveCodebook(16)
+    exact, more = (LowRank(rank, left=few, right=few).project({"w": w})["w"] for rank in (10, 20))
+    assert more.rank == exact.rank == 10
+    assert (more.decompress() == exact.decompress()).all()
+    assert LowRank(3).project({"w": torch.zeros(4, 5)})["w"].rank == 0

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from laconic import Joint, Lossless
 from laconic.api import compress
@@ -20,17 +21,18 @@ from laconic.plans.plan import parse_compression
 from laconic.plans.techniques import TECHNIQUES, technique_of
 from laconic.training.optimization import Optimization
 
-NAMES = ("lossless", "codebook", "ternary", "keep", "two_components")
+NAMES = ("lossless", "codebook", "ternary", "keep", "rank after nuclear norm", "two_components")
 FEW = tuple(setting for setting in SETTINGS if setting.label in NAMES)
 TARGET = 6_000
 TINY = replace(
     subject.DIGITS,
     images=300,
     targets=(TARGET,),
-    learning=subject._learning(1, 3, 1),
-    tuning=subject._tuning(1),
+    learning=subject.learning(1, 3, 1),
+    tuning=subject.tuning(1),
     tries=2,
     values=(3,),
+    prices=(1e-3, 3e-2),
 )
 
 
@@ -208,7 +210,7 @@ def test_files_are_what_the_rows_say(whole, tmp_path):
     }
     cache = Cache(whole[0], json.loads((whole[0] / "job.json").read_text()))
     for row in found(whole)["rows"]:
-        if "reason" in row:
+        if "reason" in row or by[row["setting"]].trained:
             continue
         plan = by[row["setting"]].plan(row["strength"], made.params)
         assert isinstance(plan.rest, Lossless)
@@ -224,6 +226,25 @@ def test_files_are_what_the_rows_say(whole, tmp_path):
         for split, error in (("test", "error"), ("validation", "validation")):
             assert made.task.evaluate(params, split)["error"] == pytest.approx(row[error], abs=1e-3)
         assert row["kept"] == measurements.kept(params)
+
+
+def test_rows_after_training_are_of_the_price_that_validation_images_choose(whole, tmp_path):
+    """The trained network is in the cache, and its truncation makes the file again; fine-tuning changes its numbers."""
+    made, setting = subject.prepare(Context(Cache(tmp_path, {}))), next(s for s in FEW if s.trained)
+    cache = Cache(whole[0], json.loads((whole[0] / "job.json").read_text()))
+    direct, tuned = (row for row in found(whole)["rows"] if row["setting"] == setting.label)
+    for row in (direct, tuned):
+        tried = dict(map(tuple, row["validation by price"]))
+        assert list(tried) == list(TINY.prices)
+        assert tried[row["price"]] == row["validation"] == min(tried.values())
+        assert row["reached"]
+    key = f"{setting.label}, price {direct['price']:g}/network/reference"
+    params = cache.point(key, lambda: pytest.fail("it is there"))[1]
+    assert not all(torch.equal(params[name], made.params[name]) for name in params)
+    again = compress(params, setting.plan(direct["strength"], params), metadata=made.task.metadata)
+    assert again.file_bytes == direct["bytes"]
+    assert made.task.evaluate(again.params, "test")["error"] == pytest.approx(direct["error"], abs=1e-3)
+    assert tuned["validation"] != direct["validation"]
 
 
 def test_the_page_has_the_numbers_and_the_figure(whole):

@@ -364,16 +364,6 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Schedule:
-    """How a reference network is trained."""
-
-    panel: ClassVar[str] = groups.TRAINING
-    epochs: Annotated[int, typer.Option(min=0, help="Passes over the training data.")] = 40
-    lr: Annotated[float, typer.Option(help="Learning rate at the start; it falls to 0 as half a cosine.")] = 0.1
-    weight_decay: Annotated[float, typer.Option(min=0, help="α of (α/2)‖w‖² on weights, not on biases.")] = 0.0
-
-
-@dataclass(frozen=True)
 class Run:
     """What makes one run like another."""
 

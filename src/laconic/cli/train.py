@@ -7,12 +7,13 @@ import typer
 
 from laconic.cli import groups, options
 from laconic.cli.console import Output
+from laconic.cli.schedule import Schedule
 
 
 @groups.grouped
 def command(
     data: options.Data,
-    schedule: options.Schedule,
+    schedule: Schedule,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The checkpoint to write (.safetensors).", rich_help_panel=groups.RUN)
     ],
@@ -21,12 +22,17 @@ def command(
 ) -> None:
     """Train a reference network: SGD with Nesterov momentum, and a checkpoint after every epoch.
 
+    With --regularize it comes out near low rank, and laconic compress --rank truncates it then. Where the rank is
+    known, laconic compress --rank --effort train has it for a constraint, and no price to choose.
+
     Examples:
       laconic train --net lenet300 --data digits -o digits.safetensors --lr 0.05
 
       laconic train --net lenet5 --data mnist --data-dir DIR -o mnist.safetensors
 
       laconic train --task mine:make -o mine.safetensors
+
+      laconic train --task m:f -o a.safetensors --regularize nuclear --price 0.01
     """
     from laconic.cli.jobs.train import Job, train_network
 

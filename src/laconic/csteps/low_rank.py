@@ -116,7 +116,7 @@ class LowRank(Compression):
         """Return the best factors that are known, in float64."""
         matrix, metric = to_matrix(tensor.detach(), self.view), metrics.get(name, Unit())
         if isinstance(metric, Unit):
-            return truncated(matrix, self.rank, self.tolerance)
+            return _distinct(*truncated(matrix, self.rank, self.tolerance), tensor)
         if isinstance(metric, Kronecker):
             return whitened(matrix, kronecker_of(name, metric, matrix, self.view), self.rank, self.tolerance)[:2]
         code = warm_code[name] if warm_code else None
@@ -152,6 +152,18 @@ class LowRank(Compression):
             and feasible(self.left, {name: code.left for name, code in codes.items()})
             and feasible(self.right, {name: code.right for name, code in codes.items()})
         )
+
+
+def _distinct(left: Tensor, right: Tensor, tensor: Tensor) -> tuple[Tensor, Tensor]:
+    """Return U √S and √S V without singular values that are rounding errors of the tensor's type.
+
+    They add nothing where factors are stored as they are, and where few values are left to L its columns for them come
+    out nearly alike: the R that fits such an L best is large, and no compression of it is near.
+    """
+    values = left.square().sum(0)
+    noise = max(left.shape[0], right.shape[1]) * torch.finfo(tensor.dtype).eps
+    kept = values > noise * values.max() if len(values) else values > 0
+    return left[:, kept], right[kept]
 
 
 def _double(code: Code, like: Tensor) -> Tensor:

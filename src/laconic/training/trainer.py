@@ -10,6 +10,7 @@ from torch import Tensor
 from laconic.models.params import Params
 from laconic.training.loop import derive_seed, set_lr, train_epoch, trainable
 from laconic.training.optimization import Optimization
+from laconic.training.shrinkage import Shrinkage, shrinking
 from laconic.training.task import Task, mode
 
 
@@ -52,23 +53,34 @@ def start_training(params: Params) -> TrainState:
     return TrainState(0, dict(params), {}, math.nan)
 
 
-def train(task: Task, state: TrainState, how: Optimization, seed: int) -> Iterator[TrainState]:
+def train(
+    task: Task, state: TrainState, how: Optimization, seed: int, shrinkage: Shrinkage | None = None
+) -> Iterator[TrainState]:
     """Train the reference network and yield the state after each epoch, the last being the result.
 
-        min_w L(w) + (α/2) ‖w‖²
+        min_w L(w) + (α/2) ‖w‖² [+ price · Σ_t ‖W_t‖_*]
 
     Args:
         task: what to train on.
         state: `start_training`'s, or any that this generator has yielded.
         how: as in `minimise`.
         seed: of batches and dropout.
+        shrinkage: a price on singular values; states hold its numbers then, of which `Shrinkage.whole` makes weights.
 
     Raises:
+        PlanError: when there is no singular value to price, or the optimizer is not SGD.
         WeightsError: when training diverges.
     """
-    weights = {name: tensor.detach().clone() for name, tensor in state.weights.items()}
-    leaves = {name: weights[name].requires_grad_() for name in trainable(task.module, weights)}
-    return train_leaves(task, state, leaves, weights, lambda: weights, how, seed)
+    numbers = {name: tensor.detach().clone() for name, tensor in state.weights.items()}
+    if shrinkage is None:
+        leaves = {name: numbers[name].requires_grad_() for name in trainable(task.module, numbers)}
+        return train_leaves(task, state, leaves, numbers, lambda: numbers, how, seed)
+    if state.epoch == 0:
+        numbers = shrinkage.parts(numbers, trainable(task.module, numbers))
+    whole = shrinkage.whole(numbers)
+    still = whole.keys() - set(trainable(task.module, whole))
+    leaves = {name: tensor.requires_grad_() for name, tensor in numbers.items() if name not in still}
+    return train_leaves(task, state, leaves, numbers, lambda: shrinkage.whole(numbers), how, seed, shrinkage)
 
 
 def train_leaves(
@@ -79,6 +91,7 @@ def train_leaves(
     weights: Callable[[], Params],
     how: Optimization,
     seed: int,
+    shrinkage: Shrinkage | None = None,
 ) -> Iterator[TrainState]:
     """Do as `train` does for weights that are functions of other numbers.
 
@@ -90,7 +103,9 @@ def train_leaves(
         weights: gives the weights of the network from these.
         how: as in `minimise`.
         seed: of batches and dropout.
+        shrinkage: what shrinks the leaves between steps, as in `train`.
     """
+    penalty = None if shrinkage is None else shrinkage.penalty(leaves)
     optimizer = how.optimizer(list(leaves.values()), how.lr)
     for name, leaf in leaves.items():
         prefix = f"{name}/"
@@ -98,9 +113,9 @@ def train_leaves(
         optimizer.state[leaf].update(held)
     for epoch in range(state.epoch, how.epochs):
         set_lr(optimizer, how.lr * how.anneal(epoch / how.epochs))
-        with mode(task.module, training=True, still=task.still):
+        with mode(task.module, training=True, still=task.still), shrinking(optimizer, leaves, shrinkage):
             shuffled = derive_seed(seed, epoch)
-            loss = train_epoch(task, leaves, weights, optimizer, shuffled, None, how.weight_decay, how.clip)
+            loss = train_epoch(task, leaves, weights, optimizer, shuffled, penalty, how.weight_decay, how.clip)
         momentum = {
             f"{name}/{key}": value.detach().clone()
             for name, leaf in leaves.items()

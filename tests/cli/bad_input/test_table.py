@@ -40,6 +40,7 @@ DECOMPRESS, PLANNED = "decompress a.lac -o out.safetensors", "compress net.safet
 TRAINED, EVALUATE = f"{NET} --effort train", "evaluate net.safetensors --task"
 TASK = f"{EVALUATE} factories_of_tasks"
 DIGITS = "--net lenet300 --data digits"
+TRAIN = f"train {DIGITS} -o out.safetensors"
 ADVICE = "give package.module:factory, a callable without arguments"
 SAVE = "save model.state_dict()"
 MODULES = ("factories_of_tasks", "missing_a_package")
@@ -132,6 +133,10 @@ OPTIONS = {
     "idle method": (net, f"{NET} --method idc", ["--method: only --effort train takes this"], 1),
     "idle resume": (net, f"{NET} --resume --steps 3", ["--steps, --resume: only --effort train"], 1),
     "lr": (net, f"{TRAINED} --lr 0", ["lr must be above 0"], 1),
+    "regularizer without a price": (net, f"{TRAIN} --regularize nuclear", ["--regularize nuclear needs --price"], 1),
+    "price alone": (net, f"{TRAIN} --price 0.1", ["--price goes with --regularize nuclear or orthogonality"], 1),
+    "no price": (net, f"{TRAIN} --regularize nuclear --price inf", ["0 or more and finite, not inf"], 1),
+    "no regularizer": (net, f"{TRAIN} --regularize l1 --price 1", ["Invalid value", "orthogonality"], 2),
     "mu": (net, f"{TRAINED} --mu -1", ["μ must start above 0"], 1),
     "suffix": (net, "compress net.safetensors -o out.safetensors --codebook 2", ["give it that suffix"], 1),
     "suffix back": (lac(), "decompress a.lac -o out.pt", ["give it that suffix"], 1),

@@ -12,13 +12,16 @@ from laconic.cli.console import Output, Tick
 from laconic.cli.groups import values
 from laconic.cli.jobs.running import going_on, is_written, resumable
 from laconic.cli.jobs.tasks import batches_per_epoch, counted, evaluations, task_for
-from laconic.cli.options import Data, LongRun, Schedule, require_output
+from laconic.cli.options import Data, LongRun, require_output
+from laconic.cli.schedule import Schedule
 from laconic.errors import DataError
 from laconic.format.files import require_absent
 from laconic.models.checkpoints import checkpoint_bytes, load_checkpoint, save_checkpoint
-from laconic.models.params import params_of
+from laconic.models.params import Params, params_of
 from laconic.models.ties import untied
+from laconic.training.loop import trainable
 from laconic.training.optimization import Optimization, cosine
+from laconic.training.shrinkage import WAYS, Shrinkage, ranks
 from laconic.training.task import Task
 from laconic.training.trainer import TrainState, packed, start_training, train, unpacked
 
@@ -36,6 +39,25 @@ class Job:
     run: LongRun
 
     @property
+    def shrinkage(self) -> Shrinkage | None:
+        """What the options price.
+
+        Raises:
+            DataError: for one of the two options without the other.
+            PlanError: for a price that is none.
+        """
+        way, price = self.schedule.regularize, self.schedule.price
+        if way is None and price is None:
+            return None
+        if way is None or price is None:
+            raise DataError(
+                f"--regularize {way} needs --price, what a unit of a singular value costs: begin with 0.001"
+                if way
+                else f"--price goes with --regularize {' or '.join(WAYS)}"
+            )
+        return WAYS[way](price)
+
+    @property
     def checkpoint(self) -> Path:
         """The file of the state that a run goes on from."""
         return self.output.with_name(self.output.name + ".checkpoint")
@@ -50,7 +72,7 @@ class Job:
 
 def train_network(job: Job, say: Output) -> None:
     """Train, write and print."""
-    output, checkpoint, run = job.output, job.checkpoint, job.run
+    output, checkpoint, run, shrinkage = job.output, job.checkpoint, job.run, job.shrinkage
     require_output(output, ".safetensors", force=run.force or (run.resume and checkpoint.exists()))
     torch.set_num_threads(run.threads or torch.get_num_threads())
     task = task_for(say, job.data, {}, batch=job.data.batch, seed=run.seed)
@@ -62,37 +84,49 @@ def train_network(job: Job, say: Output) -> None:
         require_absent(output, force=run.force)
     with resumable(output, checkpoint):
         with say.progress("training", 1.0) as tick:
-            state = _train(task, state, how, run.seed, checkpoint, labels, tick)
-        ties = untied(state.weights, task.module).ties  # as safetensors' own save_model
+            state = _train(task, state, how, shrinkage, job, labels, tick)
+        weights = shrinkage.whole(state.weights) if shrinkage else state.weights
+        ties = untied(weights, task.module).ties  # as safetensors' own save_model
         notes = {**ties, **task.metadata, "seed": str(run.seed)}
-        if not is_written(output, lambda: checkpoint_bytes(state.weights, notes), resume=saved, force=run.force):
-            save_checkpoint(output, state.weights, notes, force=run.force)
-        _report(say, task, output, state, run.seed)
+        if not is_written(output, lambda: checkpoint_bytes(weights, notes), resume=saved, force=run.force):
+            save_checkpoint(output, weights, notes, force=run.force)
+        _report(say, task, job, state.epoch, weights)
         interrupts.finish()
     checkpoint.unlink(missing_ok=True)
 
 
-def _report(say: Output, task: Task, output: Path, state: TrainState, seed: int) -> None:
+def _report(say: Output, task: Task, job: Job, epochs: int, weights: Params) -> None:
     """Evaluate and print."""
-    metrics = evaluations(task, state.weights, say)
-    lines = (
+    metrics, output, schedule = evaluations(task, weights, say), job.output, job.schedule
+    lines = [
         f"{split}: " + ", ".join(f"{k} {v:.4g}" for k, v in measures.items()) for split, measures in metrics.items()
-    )
-    record = {"output": str(output), "bytes": output.stat().st_size, "epochs": state.epoch, "seed": seed, **metrics}
+    ]
+    record = {"output": str(output), "bytes": output.stat().st_size, "epochs": epochs, "seed": job.run.seed, **metrics}
+    if schedule.regularize:
+        found = ranks({name: weights[name] for name in trainable(task.module, weights)})
+        record |= {"regularize": schedule.regularize, "price": schedule.price, "ranks": found}
+        told = ", ".join(f"{name} {rank} of {full}" for name, (rank, full) in found.items())
+        lines.append(f"singular values above a hundredth of the largest: {told}")
     say.report(record, f"wrote {output}", *lines)
 
 
 def _train(
-    task: Task, state: TrainState, how: Optimization, seed: int, checkpoint: Path, job: Mapping[str, str], tick: Tick
+    task: Task,
+    state: TrainState,
+    how: Optimization,
+    shrinkage: Shrinkage | None,
+    job: Job,
+    labels: Mapping[str, str],
+    tick: Tick,
 ) -> TrainState:
     """Run the epochs that are left, saving the state after each."""
     per_epoch = batches_per_epoch(task)
     first, share = state.epoch, 1 / max(1, per_epoch * how.epochs)
     watched = counted(task, lambda taken: tick(first / how.epochs + taken * share))
-    for reached in train(watched, state, how, seed):
+    for reached in train(watched, state, how, job.run.seed, shrinkage):
         state = reached
         tick(state.epoch / how.epochs, f"epoch {state.epoch}/{how.epochs}, loss {state.loss:.4f}")
-        _save(checkpoint, state, job)
+        _save(job.checkpoint, state, labels)
     return state
 
 

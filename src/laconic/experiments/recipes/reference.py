@@ -8,39 +8,51 @@ from torch import Tensor
 
 from laconic.experiments.recipes.recipe import Context
 from laconic.models.checkpoints import load_checkpoint, save_checkpoint
-from laconic.models.params import params_of
+from laconic.models.params import Params, params_of
 from laconic.training.batches import Batches
 from laconic.training.optimization import Optimization
+from laconic.training.shrinkage import Shrinkage
 from laconic.training.task import Task
 from laconic.training.trainer import packed, start_training, train, unpacked
 
 
-def trained(context: Context, key: str, task: Task, how: Optimization) -> dict[str, Tensor]:
+def trained(
+    context: Context,
+    key: str,
+    task: Task,
+    how: Optimization,
+    first: Params | None = None,
+    shrinkage: Shrinkage | None = None,
+) -> dict[str, Tensor]:
     """Return the weights of the task's module after training; an interrupt costs an epoch at most.
 
     Args:
         context: its cache keeps the weights, its seed shuffles.
         key: names the network in the cache.
-        task: what to train on; its module's weights are the first.
+        task: what to train on.
         how: the optimization.
+        first: weights to begin with; those of the task's module unless told.
+        shrinkage: a price on singular values, if any.
     """
     device = next(iter(task.batches("train", 0)))[0].device
     checkpoint = context.cache.path(f"{key}/state")
 
     def compute() -> tuple[dict[str, float], dict[str, Tensor]]:
-        state = start_training({name: tensor.to(device) for name, tensor in params_of(task.module).items()})
+        begin = params_of(task.module) if first is None else first
+        state = start_training({name: tensor.to(device) for name, tensor in begin.items()})
         if checkpoint.exists():
             tensors, metadata = load_checkpoint(checkpoint)
             moved = {name: tensor.to(device) if tensor.ndim else tensor for name, tensor in tensors.items()}
             state = unpacked(moved, metadata)  # optimizers count their steps in 0-d tensors on the CPU
-        began, first = perf_counter(), state.epoch
-        for reached in train(task, state, how, context.seed):
+        began, before = perf_counter(), state.epoch
+        for reached in train(task, state, how, context.seed, shrinkage):
             state = reached
             save_checkpoint(checkpoint, *packed(state), force=True)
             context.say(state.epoch / how.epochs, f"{key}: epoch {state.epoch}/{how.epochs}, loss {state.loss:.4f}")
-        an_epoch = (perf_counter() - began) / max(state.epoch - first, 1)  # of those since the last interrupt
-        seconds = round(an_epoch * how.epochs, 1)
-        return {"epochs": state.epoch, "loss": state.loss, "seconds": seconds}, dict(state.weights)
+        an_epoch = (perf_counter() - began) / max(state.epoch - before, 1)  # of those since the last interrupt
+        weights = state.weights if shrinkage is None else shrinkage.whole(state.weights)
+        figures = {"epochs": state.epoch, "loss": state.loss, "seconds": round(an_epoch * how.epochs, 1)}
+        return figures, dict(weights)
 
     _, weights = context.cache.point(f"{key}/reference", compute)
     checkpoint.unlink(missing_ok=True)

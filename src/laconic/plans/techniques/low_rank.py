@@ -38,13 +38,20 @@ def _said_learned_rank(compression: LearnedRank) -> dict[str, Any] | None:
     return None if cost is None else {"learned_rank": compression.price, **cost, **view, **said}
 
 
+def _components(options: dict[str, Any]) -> Compression:
+    """Return the compression of a row."""
+    view = "out.kh|in.kw" if options.pop("row_first", False) else "out.kw|in.kh"
+    return LowRank(options.pop("two_components"), view, **options)
+
+
 def _said_components(compression: LowRank) -> dict[str, Any] | None:
     """Return the options of a kernel as two convolutions."""
     if compression.view not in VIEWS[1:]:
         return None
     options: dict[str, Any] = {"two_components": compression.rank}
     options |= {"row_first": True} if compression.view == VIEWS[1] else {}
-    return options
+    sides = {"left": compression.left, "right": compression.right}
+    return options | {key: inner for key, inner in sides.items() if inner != Lossless()}
 
 
 LOW_RANK = (
@@ -67,12 +74,11 @@ LOW_RANK = (
         key="two_components",
         line="a kernel is a column of convolutions and then a row, with a given number of channels between",
         compression=LowRank,
-        build=lambda options: LowRank(
-            options["two_components"], "out.kh|in.kw" if options.get("row_first", False) else "out.kw|in.kh"
-        ),
+        build=_components,
         options={
             "two_components": Option(int, "channels between the two"),
             "row_first": Option(bool, "1 × kw and then kh × 1, rather than kh × 1 and then 1 × kw"),
+            **_SIDES,
         },
         example={"two_components": 8},
         metrics=(Unit, Diagonal),

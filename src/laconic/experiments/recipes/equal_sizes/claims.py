@@ -1,6 +1,6 @@
 """What the sources say of techniques against each other, and what the files here say to it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, final
 
@@ -50,7 +50,14 @@ CONTESTS = (
     Contest("additive beats its parts: low rank + sparse against low rank", _LC, ("low rank + sparse",), ("rank",)),
     Contest("additive beats its parts: low rank + sparse against pruning", _LC, ("low rank + sparse",), ("keep",)),
     Contest("pruning by importance beats pruning by size", _IMPORTANCE, ("keep by importance",), ("keep",)),
+    Contest("a constraint beats a price and truncation: rank by LC against both trainings", _LC,
+            ("rank",), ("rank after nuclear norm", "rank after orthogonality")),
 )  # fmt: skip
+KERNELS = (
+    Contest("CP beats earlier decompositions of kernels: against two components",
+            "Lebedev, Ganin, Rakhuba, Oseledets & Lempitsky 2015", ("cp",), ("two_components",)),
+)  # fmt: skip
+"""What is said of kernels."""
 KEPT = ("LC", "importance")
 """What is said to keep less of the last layer than magnitude does."""
 
@@ -83,9 +90,14 @@ class Judged:
         }  # fmt: skip
 
 
-def contests(rows: Sequence[Measurement], seed: int) -> list[Judged]:
+def contests(rows: Sequence[Measurement], seed: int, about: Sequence[Contest] = CONTESTS) -> list[Judged]:
     """Return the verdict on every contest, direct and by LC."""
-    return [_contest(contest, method, rows, seed) for contest in CONTESTS for method in METHODS]
+    return [_contest(contest, method, rows, seed) for contest in about for method in METHODS]
+
+
+def measurable(about: Sequence[Contest], known: Collection[str]) -> tuple[Contest, ...]:
+    """Return the contests of which each side has a setting among the labels that are ``known``."""
+    return tuple(one for one in about if all(any(label in known for label in side) for side in (one.better, one.worse)))
 
 
 def starts(kmeans: Sequence[Start], seed: int) -> list[Judged]:

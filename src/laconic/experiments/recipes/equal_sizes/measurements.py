@@ -1,6 +1,6 @@
 """One file of the table: a technique at a size, direct or by LC; found, made, and judged on the test images once."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import log
 from time import perf_counter
@@ -66,43 +66,12 @@ class Measurement:
         }
 
 
-def measure(subject: Subject, settings: Sequence[Setting], learned: Callable[[Setting], bool]) -> list[Measurement]:
-    """Return the rows of all settings, sizes and methods.
-
-    Args:
-        subject: the network.
-        settings: what is compared.
-        learned: says whether a setting is trained too.
-    """
-    rows, total = list[Measurement](), len(settings)
-    for number, setting in enumerate(settings):
-        part = subject.part(number / total, (number + 1) / total)
-        rows += _of_setting(part, setting, learned(setting))
-    return rows
-
-
-def _of_setting(subject: Subject, setting: Setting, learned: bool) -> list[Measurement]:
-    """Return the rows of one setting: all sizes direct, then all sizes by LC."""
-    trial = _Direct(subject, setting)
-    targets, rows = subject.effort.targets, list[Measurement]()
-    for number, target in enumerate(targets):
-        subject.context.say(0.2 * number / len(targets), f"{setting.label}, {target:,} B, direct")
-        rows.append(trial.row(target))
-    known: dict[float, int] = {}
-    for number, direct in enumerate(rows[:] if learned else ()):
-        subject.context.say(0.2 + 0.8 * number / len(targets), f"{setting.label}, {direct.target:,} B, LC")
-        row = _learned(subject, direct, known)
-        known |= dict(row.figures.get("tried", ()))
-        rows.append(row)
-    return rows
-
-
 @final
-class _Direct:
+class Direct:
     """Direct compression of one setting; a strength is tried once for all sizes."""
 
     def __init__(self, subject: Subject, setting: Setting) -> None:
-        self._subject, self._setting = subject, setting
+        self.subject, self.setting = subject, setting
         self._sizes: dict[float, int] = {}
         self._metrics: Metrics | None = None
 
@@ -111,16 +80,16 @@ class _Direct:
 
         def compute() -> tuple[dict[str, Any], dict[str, Tensor]]:
             try:
-                strength = halved(self._setting, self._size, target)
+                strength = halved(self.setting, self._size, target)
             except LaconicError as error:
                 return {"reason": str(error)}, {}
             started = perf_counter()
             result = self._compress(strength.strength)
             seconds = perf_counter() - started
-            return _judged(self._subject, self._setting, strength, target, result.params, seconds)
+            return judged(self.subject, self.setting, strength, target, result.params, seconds)
 
-        key = f"{self._setting.label}/{target}/direct"
-        return _row(self._setting, target, "direct", *self._subject.context.cache.point(key, compute))
+        key = f"{self.setting.label}/{target}/direct"
+        return row_of(self.setting, target, "direct", *self.subject.context.cache.point(key, compute))
 
     def _size(self, strength: float) -> int:
         """Return the bytes of the file."""
@@ -131,12 +100,12 @@ class _Direct:
     def _compress(self, strength: float) -> Result:
         """Return what direct compression makes."""
         if self._metrics is None:
-            self._metrics = metrics_of(self._subject, self._setting)
-        plan = self._setting.plan(strength, self._subject.params)
-        return compress(self._subject.params, plan, metrics=self._metrics, metadata=self._subject.task.metadata)
+            self._metrics = metrics_of(self.subject, self.setting)
+        plan = self.setting.plan(strength, self.subject.params)
+        return compress(self.subject.params, plan, metrics=self._metrics, metadata=self.subject.task.metadata)
 
 
-def _learned(subject: Subject, direct: Measurement, known: Mapping[float, int]) -> Measurement:
+def learned(subject: Subject, direct: Measurement, known: Mapping[float, int]) -> Measurement:
     """Return the row of LC at the size of a direct one; a few runs look for the strength.
 
     Args:
@@ -146,10 +115,10 @@ def _learned(subject: Subject, direct: Measurement, known: Mapping[float, int]) 
     """
     setting, target, effort = direct.setting, direct.target, subject.effort
     if setting.span is None:
-        return _row(setting, target, "LC", {"reason": "nothing is constrained, so there is nothing for LC to do"}, {})
+        return row_of(setting, target, "LC", {"reason": "nothing is constrained, so there is nothing for LC to do"}, {})
     if "reason" in direct.figures or not (direct.reached or setting.priced):
         text = direct.figures.get("reason", "direct compression does not reach this size")
-        return _row(setting, target, "LC", {"reason": text}, {})
+        return row_of(setting, target, "LC", {"reason": text}, {})
     shift = log(_GUESS) / log(setting.span[1] / setting.span[0]) if setting.priced else 0.0
 
     def run(strength: float) -> tuple[Mapping[str, Any], Mapping[str, Tensor]]:
@@ -166,12 +135,12 @@ def _learned(subject: Subject, direct: Measurement, known: Mapping[float, int]) 
             return {"reason": str(error)}, {}
         figures, tensors = run(sought_strength.strength)
         params = decompress(container.loads(tensors["file"].numpy().tobytes()).codes)
-        judged, errors = _judged(subject, setting, sought_strength, target, params, figures["seconds"])
+        figures_of_file, errors = judged(subject, setting, sought_strength, target, params, figures["seconds"])
         more = {"steps": figures["steps"], "gap": figures["gap"], "tried": sorted(tried.items())}
-        return {**judged, **more}, errors
+        return {**figures_of_file, **more}, errors
 
     key = f"{setting.label}/{target}/LC"
-    return _row(setting, target, "LC", *subject.context.cache.point(key, compute))
+    return row_of(setting, target, "LC", *subject.context.cache.point(key, compute))
 
 
 def _trained(subject: Subject, setting: Setting, strength: float) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -207,7 +176,7 @@ def kept(params: Params) -> dict[str, float]:
     return {n: round(int(t.count_nonzero()) / t.numel(), 6) for n, t in params.items() if t.ndim >= 2}
 
 
-def _judged(
+def judged(
     subject: Subject, setting: Setting, strength: Found, target: int, params: Params, seconds: float
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Return the figures of a file, and which test images it names wrongly."""
@@ -227,7 +196,7 @@ def _judged(
     return figures, {"errors": errors["test"]}
 
 
-def _row(
+def row_of(
     setting: Setting, target: int, method: Method, figures: Mapping[str, Any], tensors: Mapping[str, Tensor]
 ) -> Measurement:
     """Return the row of what the cache keeps."""

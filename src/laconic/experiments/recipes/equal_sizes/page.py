@@ -14,7 +14,9 @@ technique leaves few numbers, pruned or factored, and takes a compression of the
 in the row): 32 bits each would leave it far above these sizes. The last layer of filters, heads and neurons keeps its
 outputs and gets 16 values. A file of less than 80 % of the size, or above it, does not reach it, and is put in
 brackets; LC is not tried there, but for prices. For LC the parameter is searched anew, by few runs. Nothing else is
-tuned; verdicts take the best of several techniques by their validation error. Test images are read once a row."""
+tuned; verdicts take the best of several techniques by their validation error. Test images are read once a row.
+"rank after" a training is that under a price on singular values, from the reference and for as many epochs as LC has,
+then truncation; under LC stands truncation with LC's fine-tuning. Validation images choose among the prices."""
 
 
 def page(
@@ -40,7 +42,8 @@ def page(
         f"![error against bytes]({figure})", "", "## Statements of the sources", "", *_statements(judged),
         "", "## Error at each size", "", *_overview(rows, subject.effort.targets),
         "", "## Every file", "", *_files(rows),
-        "", "## Starts of k-means", "", *_starts(starts), "", "## Share of each layer that is kept", "", *_kept(rows),
+        *(("", "## Starts of k-means", "", *_starts(starts)) if starts else ()),
+        "", "## Share of each layer that is kept", "", *_kept(rows),
     ]  # fmt: skip
     return "\n".join(lines) + "\n"
 

@@ -33,7 +33,10 @@ class Setting:
         span: the strengths of the smallest and of the largest file; None where nothing is free.
         whole: the strength is an integer.
         priced: the strength is a price, which in LC is one of the loss.
+        first: the row of a first layer of kernels, where the technique would take away what the network is given.
         last: the row of the last layer where the technique would take outputs away.
+        matrices: strength → the row of the matrices of a network with kernels, where the technique takes kernels alone.
+        trained: how the network is trained before, a name of `laconic.training.shrinkage.WAYS`; "" for not at all.
         importance: what errors are weighed by; alike where there is none.
     """
 
@@ -45,7 +48,10 @@ class Setting:
     span: tuple[float, float] | None
     whole: bool = False
     priced: bool = False
+    first: Options | None = None
     last: Options | None = None
+    matrices: Callable[[Any], Options] | None = None
+    trained: str = ""
     importance: Importance | None = None
 
     def at(self, place: float) -> float:
@@ -64,12 +70,34 @@ class Setting:
         Raises:
             PlanError: when the technique refuses the strength.
         """
-        names = [fnmatch_escape(name) for name, tensor in params.items() if tensor.ndim >= 2]
-        compression = parse_compression(self.row(strength), self.label)
-        if self.last is None:
-            return Plan({", ".join(names): compression}, rest=Lossless())
-        last_layer = parse_compression(self.last, self.label)
-        return Plan({", ".join(names[:-1]): compression, names[-1]: last_layer}, rest=Lossless())
+        weights = {name: tensor for name, tensor in params.items() if tensor.ndim >= 2}
+        rows = list[Options]()
+        patterns = list[list[str]]()
+        for name in weights:
+            row = self._row_of(name, strength, weights)
+            if row not in rows:
+                rows.append(row)
+                patterns.append([])
+            patterns[rows.index(row)].append(fnmatch_escape(name))
+        compressions = (parse_compression(dict(row), self.label) for row in rows)
+        return Plan(dict(zip(map(", ".join, patterns), compressions, strict=True)), rest=Lossless())
+
+    def _row_of(self, name: str, strength: float, weights: Params) -> Options:
+        """Return the row of one of the weights of a network."""
+        first, *_, last = weights
+        kernels = [other for other, tensor in weights.items() if tensor.ndim > 2]
+        if self.last is not None and name == last:
+            return self.last
+        if self.first is not None and name == first and name in kernels:
+            return self.first
+        if self.matrices is not None and kernels and name not in kernels:
+            return self.matrices(strength)
+        return self.row(strength)
+
+
+def _rank(rank: int) -> Options:
+    """Return a matrix of a rank, with few values in its factors."""
+    return {"rank": rank, **_SIDES}
 
 
 def _low_rank_and_sparse(share: float) -> Options:
@@ -135,7 +163,8 @@ _PRUNING = (
 _GROUPS = (
     Setting("filters", "filters", "groups", "share",
             lambda s: {"filters": s, **_VALUES}, (1e-3, 1.0), last=_FEW),
-    Setting("channels", "channels", "groups", "share", lambda s: {"channels": s, **_VALUES}, (1e-3, 1.0)),
+    Setting("channels", "channels", "groups", "share",
+            lambda s: {"channels": s, **_VALUES}, (1e-3, 1.0), first=_FEW),
     Setting("heads", "heads", "groups", "share",
             lambda s: {"heads": 50, "share": s, **_VALUES}, (1e-3, 1.0), last=_FEW),
     Setting("blocks", "blocks", "groups", "share",
@@ -150,9 +179,12 @@ _GROUPS = (
 )  # fmt: skip
 
 _LOW_RANK = (
-    Setting("rank", "rank", "low rank", "rank", lambda r: {"rank": r, **_SIDES}, (1, 256), whole=True),
+    Setting("rank", "rank", "low rank", "rank", _rank, (1, 256), whole=True),
+    Setting("rank", "rank after nuclear norm", "low rank", "rank", _rank, (1, 256), whole=True, trained="nuclear"),
+    Setting("rank", "rank after orthogonality", "low rank", "rank",
+            _rank, (1, 256), whole=True, trained="orthogonality"),
     Setting("two_components", "two_components", "low rank", "rank",
-            lambda r: {"two_components": r}, (1, 256), whole=True),
+            lambda r: {"two_components": r, **_SIDES}, (1, 256), whole=True, matrices=_rank),
     Setting("learned_rank", "learned_rank", "low rank", "price",
             lambda p: {"learned_rank": p, **_SIDES, "full": _FEW}, _PRICES, priced=True),
     Setting("nuclear_price", "nuclear_price", "low rank", "price",

@@ -27,12 +27,13 @@ class Effort:
     """What is compared on a network.
 
     Args:
-        images: training images, the first ones; all where there are fewer.
+        images: training images of an epoch.
         targets: sizes of files, in bytes.
         learning: the LC algorithm.
         tuning: training of what direct compression leaves free, for the starts of k-means.
         tries: runs of LC at most for one size.
-        values: numbers of values for which the starts of k-means are compared.
+        values: numbers of values for which the starts of k-means are compared; none where they are not.
+        prices: of a unit of a singular value in training before truncation; validation images choose.
     """
 
     images: int
@@ -41,6 +42,13 @@ class Effort:
     tuning: Training
     tries: int = 5
     values: tuple[int, ...] = (4, 8, 16)
+    prices: tuple[float, ...] = (3e-4, 1e-3, 3e-3, 1e-2)
+
+    @property
+    def before(self) -> Optimization:
+        """Training under a price on singular values: as many epochs as LC has, at its first rate, which falls to 0."""
+        how = self.learning
+        return replace(how.l_step, epochs=how.steps * how.l_step.epochs, anneal=cosine)
 
     def record(self) -> dict[str, Any]:
         """Return it as JSON says it."""
@@ -53,28 +61,31 @@ class Effort:
                 "fine-tuning epochs": how.finetune.epochs,
             },
             "starts": {"values": list(self.values), "fine-tuning epochs": tuned.epochs, "lr": tuned.lr},
+            "training before truncation": {"prices": list(self.prices), "epochs": self.before.epochs},
         }  # fmt: skip
 
 
-def _learning(epochs: int, steps: int, tuned: int) -> Training:
-    """Return a short schedule: μ grows by 30 % a step."""
+def learning(
+    epochs: int, steps: int, tuned: int, lr: float = 0.1, growth: float = 1.3, clip: float | None = None
+) -> Training:
+    """Return a short schedule: in all of it μ grows some hundred times."""
     return Training(
         steps=steps,
-        l_step=Optimization(epochs=epochs, lr=0.1),
+        l_step=Optimization(epochs=epochs, lr=lr, clip=clip),
         pull=0.05,
-        growth=1.3,
+        growth=growth,
         finetune=replace(FINE_TUNING, epochs=tuned),
     )
 
 
-def _tuning(epochs: int) -> Training:
+def tuning(epochs: int) -> Training:
     """Return fine-tuning alone."""
     return Training(method="retrain", finetune=replace(FINE_TUNING, epochs=epochs))
 
 
-MNIST = Effort(12_000, (10_000, 20_000, 40_000), _learning(1, 25, 3), _tuning(5))
+MNIST = Effort(12_000, (10_000, 20_000, 40_000), learning(1, 25, 3), tuning(5))
 MNIST_FAST = replace(MNIST, targets=(20_000,), tries=2)
-DIGITS = Effort(1_200, (3_500, 5_500, 9_500), _learning(4, 25, 12), _tuning(20))
+DIGITS = Effort(1_200, (3_500, 5_500, 9_500), learning(4, 25, 12), tuning(20))
 DIGITS_FAST = replace(DIGITS, targets=(5_500,), tries=2)
 TRAINING_DIGITS = Optimization(epochs=40, lr=0.05, anneal=cosine)
 

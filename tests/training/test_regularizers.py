@@ -6,8 +6,8 @@ from toys import Quadratic, lbfgs, normal
 
 from laconic import NuclearNorm
 from laconic.errors import PlanError
-from laconic.lc.regularizers import Regularizer, nuclear_norm, orthogonality
 from laconic.training.loop import minimise
+from laconic.training.regularizers import Regularizer, nuclear_norm, orthogonality
 
 
 @pytest.mark.parametrize("shape", [(5, 7), (7, 5), (4, 3, 2, 2)])
