@@ -123,6 +123,6 @@ def test_what_is_missing_is_named(tmp_path, lenet5):
         kernels.resnet20(Context(Cache(tmp_path / "b", {})))
     (lenet5 / "models" / "lenet5_mnist.safetensors").unlink()
     with pytest.raises(
-        DataError, match=r"LeNet-5 is compressed as it was published, but .*lenet5_mnist\.safetensors is missing"
+        DataError, match=r"LeNet-5 starts from the published network .*lenet5_mnist\.safetensors, which is missing"
     ):
         kernels.lenet5(Context(Cache(tmp_path / "c", {}), lenet5))
