@@ -100,7 +100,7 @@ _SAID = (
     (
         "what is for kernels on LeNet-5 at the same sizes of files, direct and LC",
         "mnist and models/lenet5_mnist.safetensors in --data-dir",
-        "35 minutes on one core, 5 with --fast",
+        "20 minutes on one core, 5 with --fast",
     ),
     (
         "what is for kernels on ResNet-20 at the same sizes of files, direct and LC",

@@ -50,7 +50,7 @@ CONTESTS = (
     Contest("additive beats its parts: low rank + sparse against low rank", _LC, ("low rank + sparse",), ("rank",)),
     Contest("additive beats its parts: low rank + sparse against pruning", _LC, ("low rank + sparse",), ("keep",)),
     Contest("pruning by importance beats pruning by size", _IMPORTANCE, ("keep by importance",), ("keep",)),
-    Contest("a constraint beats a price and truncation: rank by LC against both trainings", _LC,
+    Contest("a constraint beats a price and truncation: rank against rank after both trainings", _LC,
             ("rank",), ("rank after nuclear norm", "rank after orthogonality")),
 )  # fmt: skip
 KERNELS = (
