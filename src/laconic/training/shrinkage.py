@@ -122,7 +122,7 @@ class SingularVectors(Shrinkage):
     `s ← sign(s) (|s| − step · price)₊`, where `SingularValues` decomposes matrices.
 
     Source: Yang et al., "Learning low-rank deep neural networks via singular vector orthogonality regularization and
-    singular value sparsification" (CVPR workshops 2020), equations 2 and 3. Departure: they put √|s| into both factors
+    singular value sparsification" (CVPR workshops 2020). Departure: they put √|s| into both factors
     and take gradients of ‖s‖₁; soft thresholds make zeros.
 
     Args:
