@@ -45,6 +45,16 @@ def test_what_comes_out_is_no_worse_and_a_path_goes_on_without_calibrating_again
     assert files[0] == files[1]
 
 
+def test_gone_on_from_direct_compression_calibration_s_file_stays_the_best_even_by_less_than_a_standard_error():
+    states, again = [], []
+    compressed(watch=states.append)
+    first = states[0]
+    near = {**first.progress.validation, "error": first.progress.validation["error"] - 0.01}
+    best = replace(first.best, progress=replace(first.best.progress, validation=near), least=near["error"])
+    compressed(resume=replace(first, best=best), watch=again.append)
+    assert again[0].best == best
+
+
 @pytest.mark.parametrize("how", [replace(STILL, parametrisation=Factors(2)), replace(STILL, method="retrain")])
 def test_what_asks_for_another_file_or_way_has_none_beside_it(how, monkeypatch):
     monkeypatch.setattr(Ready, "of", None)

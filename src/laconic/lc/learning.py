@@ -155,8 +155,10 @@ class Training:
             samples = samples_of(task) if budget_of(state) else 0
             judge = taught if self.alike == 1 else task  # what needs no targets is judged by none
             new = state.progress.step == 0 and state.best is None and self.method == "lc" and samples > 0
+            given = state
             for reached in self._steps(state, taught, seed):
-                state = looked_at(replace(reached, best=state.best), judge, samples)
+                if reached is not given or state.best is None:  # else it is gone on from, and has been looked at
+                    state = looked_at(replace(reached, best=state.best), judge, samples)
                 state, new = beside(state, judge, reference, seed) if new else state, False
                 yield state
         for tuning in FineTuning.of(taught, state.chosen).states(state.tuning, self.finetune, seed):
