@@ -128,6 +128,14 @@ def test_the_resnets_ask_for_their_data_by_name(tmp_path):
         reproduce(recipe("lc-resnets"), tmp_path, lambda done, text: None)
 
 
+@pytest.mark.parametrize("name", ["lc-lenets", "gao2019-mnist", "techniques", "deep-compression", "records-lenet300"])
+def test_a_folder_without_what_is_asked_for_is_refused_and_digits_do_not_take_its_place(name, tmp_path):
+    (tmp_path / "a file").touch()
+    for place in (tmp_path, tmp_path / "a file", tmp_path / "nowhere"):
+        with pytest.raises(DataError, match=r"has no train-images\* of mnist.*--data-dir"):
+            reproduce(recipe(name), tmp_path / "run", lambda done, text: None, data_dir=place)
+
+
 def test_what_is_nearly_nothing_is_said_in_points():
     assert claims._lost("nearly none", -0.2, 0.4) == "holds"
     assert claims._lost("nearly none", 0.1, 0.7) == "undecided"

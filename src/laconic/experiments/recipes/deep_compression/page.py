@@ -12,7 +12,8 @@ from laconic.insight.deep_compression import Account
 _HOW = """\
 The pipeline of Han, Mao & Dally: the smallest weights of each layer are pruned, as many as in print; what is left is
 trained; k-means from a linear start shares its values, one fewer than in print, for the filler is one; these are
-trained; a survivor is a relative index of 5 bits and a value, both Huffman-coded. Test images are read once a row."""
+trained; a survivor is a relative index of 5 bits and a value, both Huffman-coded. Test images are read once a row. "No
+loss" holds where the interval in which the error grows with 95 % begins at 0 or below."""
 
 _COUNTED = """\
 AlexNet and VGG-16 are counted, not trained: shapes, shares and bits of a value in print, survivors in random places, in

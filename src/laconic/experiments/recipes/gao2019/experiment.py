@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from laconic.errors import DataError
 from laconic.experiments.recipes.recipe import Context
 from laconic.training.optimization import Optimization, adam
 from laconic.training.task import Task
@@ -209,6 +210,16 @@ SMALL = Scale("small", replace(TRAINING_CONV, epochs=15), 100, CIFAR_SMALL, CIFA
 
 
 def holds(data_dir: Path | None, name: str, files: str) -> bool:
-    """Say whether there is a file of data set ``name`` that the pattern ``files`` matches."""
-    places = [] if data_dir is None else [data_dir / name, data_dir]
-    return any(any(place.glob(files)) for place in places)
+    """Say whether there is a file of data set ``name`` that the pattern ``files`` matches; without a folder none is.
+
+    Raises:
+        DataError: when a folder is named that has none: other data would take the place of what was asked for.
+    """
+    if data_dir is None:
+        return False
+    if any(any(place.glob(files)) for place in (data_dir / name, data_dir)):
+        return True
+    raise DataError(
+        f"{data_dir} has no {files} of {name}, in a folder {name} or by itself: give --data-dir the folder that has, "
+        "or leave it out (and LACONIC_DATA unset) for what can run on the digits of scikit-learn"
+    )

@@ -11,7 +11,9 @@ and pruning once with retraining (magnitude). Codebooks are one for each tensor,
 tensors together, biases stay as they are. Nothing is tuned on test images, which are read once a row. ρ is as the
 slides count: floats of 32 bits, indices of ⌈log₂ K⌉, survivors in coordinate lists, biases charged an index too; beside
 it as `laconic inspect` counts such codes: coordinates of each matrix by itself, and none for what is not pruned. Bytes
-are those of our file, which is entropy-coded, with everything in it."""
+are those of our file, which is entropy-coded, with everything in it. Of the interval in which the error grows with
+95 %: "none" lost holds where it begins at 0 or below, "some" where it begins above, "nearly none" where it ends within
+half a point. "Not much slower" is at most twice the images and the seconds of the reference."""
 
 
 def title() -> list[str]:
