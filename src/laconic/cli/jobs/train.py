@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import final
 
 import torch
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from laconic import interrupts
 from laconic.cli.console import Output, Tick
@@ -26,6 +27,12 @@ from laconic.training.task import Task
 from laconic.training.trainer import TrainState, packed, start_training, train, unpacked
 
 _MARK = "train state 0"
+
+
+_NORMALIZED = (
+    "a price makes the weights before a batch normalization smaller, which its statistics undo: do not expect a low "
+    "rank there; compress --rank --effort train has the rank for a constraint"
+)
 
 
 @final
@@ -76,6 +83,8 @@ def train_network(job: Job, say: Output) -> None:
     require_output(output, ".safetensors", force=run.force or (run.resume and checkpoint.exists()))
     torch.set_num_threads(run.threads or torch.get_num_threads())
     task = task_for(say, job.data, {}, batch=job.data.batch, seed=run.seed)
+    if shrinkage and any(isinstance(part, _BatchNorm) for part in task.module.modules()):
+        say.note(_NORMALIZED)
     how = Optimization(job.schedule.epochs, job.schedule.lr, cosine, job.schedule.weight_decay)
     labels = job.labels(task)
     saved = going_on(say, checkpoint, resume=run.resume, force=run.force)
