@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from laconic.errors import DataError
+from laconic.errors import DataError, WeightsError
 from laconic.experiments.recipes import lc_curves, recipe, reproduce, resumed
-from laconic.experiments.recipes.lc_curves import claims, networks, ratios
+from laconic.experiments.recipes.lc_curves import claims, measurements, networks, ratios
 from laconic.experiments.recipes.lc_curves.claims import judged
 from laconic.experiments.recipes.lc_curves.measurements import Network, Row
 from laconic.experiments.recipes.lc_curves.settings import Effort, adaptive, fixed, learning, pruning
@@ -121,6 +121,23 @@ def test_a_run_that_is_killed_within_a_row_ends_as_one_that_is_not(tiny, tmp_pat
     assert rows[1]["images"] == 0 < rows[2]["images"] == rows[4]["images"] == 4 * 256
     assert "| P = 10 % | magnitude |" in (tmp_path / "killed" / "report.md").read_text(encoding="utf-8")
     assert not list((tmp_path / "killed" / "kept").glob("*state*"))
+
+
+def test_a_row_whose_training_diverges_says_so_and_the_others_are_judged(tiny, tmp_path, monkeypatch):
+    step = measurements.resumed
+
+    def diverging(params, plan, task, how, *rest):
+        if "FixedCodebook" in repr(plan):
+            raise WeightsError("training diverged")
+        return step(params, plan, task, how, *rest)
+
+    monkeypatch.setattr(measurements, "resumed", diverging)
+    outcome = reproduce(recipe("lc-lenets"), tmp_path / "run", lambda done, text: None)
+    *others, last = outcome.record["networks"]["lenet300"]["rows"]
+    assert last == {"family": "fixed", "setting": "±1", "method": "LC", "reason": "training diverged"}
+    assert all("test" in row for row in others)
+    assert "| ±1 | LC | training diverged |" in outcome.page
+    assert not any("fixed codebooks" in one["place"] for one in outcome.record["networks"]["lenet300"]["verdicts"])
 
 
 def test_the_resnets_ask_for_their_data_by_name(tmp_path):

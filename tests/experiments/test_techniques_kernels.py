@@ -9,9 +9,9 @@ from toys import digits
 
 from laconic import Canonical, KeepGroups, LowRank, Tucker
 from laconic.api import compress
-from laconic.errors import DataError
+from laconic.errors import DataError, WeightsError
 from laconic.experiments.recipes import Cache, Context, recipe, reproduce
-from laconic.experiments.recipes.equal_sizes import kernels
+from laconic.experiments.recipes.equal_sizes import kernels, truncation
 from laconic.experiments.recipes.equal_sizes.settings import SETTINGS
 from laconic.experiments.recipes.equal_sizes.subject import learning
 from laconic.experiments.recipes.records import network
@@ -126,3 +126,20 @@ def test_what_is_missing_is_named(tmp_path, lenet5):
         DataError, match=r"LeNet-5 starts from the published network .*lenet5_mnist\.safetensors, which is missing"
     ):
         kernels.lenet5(Context(Cache(tmp_path / "c", {}), lenet5))
+
+
+def test_a_price_at_which_training_diverges_has_a_reason_for_a_row_and_is_not_tried_again(lenet5, monkeypatch):
+    tried = []
+
+    def diverging(*given):
+        tried.append(given)
+        raise WeightsError("training diverged")
+
+    monkeypatch.setattr(truncation, "trained", diverging)
+    for _ in range(2):
+        subject = kernels.lenet5(Context(Cache(lenet5 / "run", {}), lenet5, fast=True))
+        rows = truncation.truncated_rows(subject, BY["rank after nuclear norm"], tuned=True)
+        assert [(row.method, row.figures["reason"]) for row in rows] == [
+            ("direct", "training diverged"), ("LC", "training diverged"),
+        ]  # fmt: skip
+    assert len(tried) == 1

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from laconic.api import compress
+from laconic.errors import WeightsError
 from laconic.experiments.recipes.equal_sizes.measurements import Direct, Measurement, Method, judged, row_of
 from laconic.experiments.recipes.equal_sizes.settings import Setting
 from laconic.experiments.recipes.equal_sizes.strength import Found
@@ -30,11 +31,11 @@ def truncated_rows(subject: Subject, setting: Setting, *, tuned: bool) -> list[M
         tuned: whether there are rows of fine-tuning.
     """
     prices, targets = subject.effort.prices, subject.effort.targets
-    trials = list[Direct]()
+    trials = list[Direct | str]()
     for number, price in enumerate(prices):
         part = subject.part(0.8 * number / len(prices), 0.8 * (number + 1) / len(prices))
         trials.append(_trained(part, setting, price))
-    direct = [[trial.row(target) for trial in trials] for target in targets]
+    direct = [[_truncated(trial, setting, target) for trial in trials] for target in targets]
     rows = [_best(setting, "direct", prices, at_size) for at_size in direct]
     for number, at_size in enumerate(direct if tuned else ()):
         subject.context.say(0.8 + 0.2 * number / len(targets), f"{setting.label}, {targets[number]:,} B, fine-tuning")
@@ -44,17 +45,32 @@ def truncated_rows(subject: Subject, setting: Setting, *, tuned: bool) -> list[M
     return rows
 
 
-def _trained(subject: Subject, setting: Setting, price: float) -> Direct:
-    """Return what truncates the network that training at a price makes of the reference."""
-    label, shrinkage = f"{setting.label}, price {price:g}", WAYS[setting.trained](price)
-    params = trained(
-        subject.context, f"{label}/network", subject.task, subject.effort.before, subject.params, shrinkage
-    )
-    return Direct(replace(subject, params=params), replace(setting, label=label))
+def _trained(subject: Subject, setting: Setting, price: float) -> Direct | str:
+    """Return what truncates the network that training at a price makes of the reference; or why there is none."""
+    label, shrinkage, cache = f"{setting.label}, price {price:g}", WAYS[setting.trained](price), subject.context.cache
+    known = cache.figures(f"{label}/diverged")
+    try:
+        if known is None:
+            key, how = f"{label}/network", subject.effort.before
+            params = trained(subject.context, key, subject.task, how, subject.params, shrinkage)
+            return Direct(replace(subject, params=params), replace(setting, label=label))
+    except WeightsError as error:
+        reason = {"reason": str(error)}
+        known, _ = cache.point(f"{label}/diverged", lambda: (reason, {}))
+    return str(known["reason"])
 
 
-def _tuned(trial: Direct, direct: Measurement) -> Measurement:
+def _truncated(trial: Direct | str, setting: Setting, target: int) -> Measurement:
+    """Return the row of a network that is truncated."""
+    if isinstance(trial, str):
+        return row_of(setting, target, "direct", {"reason": trial}, {})
+    return trial.row(target)
+
+
+def _tuned(trial: Direct | str, direct: Measurement) -> Measurement:
     """Return the row of a truncated network after fine-tuning."""
+    if isinstance(trial, str):
+        return row_of(direct.setting, direct.target, "LC", {"reason": trial}, {})
     subject, setting = trial.subject, trial.setting
     if not direct.reached:
         reason = direct.figures.get("reason", "truncation does not reach this size")

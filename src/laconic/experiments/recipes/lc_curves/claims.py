@@ -31,15 +31,16 @@ def judged(network: Network, rows: Rows, losses: Mapping[str, str]) -> list[Judg
 
 
 def of(rows: Rows, family: str, method: str) -> list[Row]:
-    """Return the rows of a family by a method, in the order of the table."""
-    return [row for row in rows if row.setting and (row.setting.family, row.method) == (family, method)]
+    """Return the rows of a family by a method that have a network, in the order of the table."""
+    named = (row for row in rows if row.setting and (row.setting.family, row.method) == (family, method))
+    return [row for row in named if len(row.errors)]
 
 
 def _losses(rows: Rows, losses: Mapping[str, str], seed: int) -> Iterator[Judged]:
     """Yield whether errors by LC grow as they are said to."""
     reference = rows[0].errors
     for row in rows:
-        if row.method == "LC" and row.setting and row.setting.label in losses:
+        if row.method == "LC" and row.setting and row.setting.label in losses and len(row.errors):
             said = losses[row.setting.label]
             low, high, words = growth(reference, row.errors, seed)
             yield Judged(f"{row.setting.label}: {said} lost", "LC, experiments", _lost(said, low, high), words)
@@ -58,7 +59,7 @@ def _rivals(rows: Rows, seed: int) -> Iterator[Judged]:
     """Yield whether LC has lower errors than other methods at equal settings."""
     for family, other in (("adaptive", "direct"), ("adaptive", "iDC"), ("pruning", "magnitude")):
         ours, theirs = of(rows, family, "LC"), of(rows, family, other)
-        if theirs:
+        if ours and theirs:
             text = f"more compression for the same loss: LC against {_NAMES[other]}"
             yield lower(text, "experiments", _curve(ours, _number), _curve(theirs, _number), seed)
 
@@ -105,7 +106,9 @@ def _fixed(rows: Rows, seed: int) -> Iterator[Judged]:
 def _slower(network: Network, rows: Rows) -> Iterator[Judged]:
     """Yield whether LC takes about as long as training the reference."""
     images, seconds = network.reference
-    trained = [row for row in rows if row.method == "LC"]
+    trained = [row for row in rows if row.method == "LC" and len(row.errors)]
+    if not trained:
+        return
     more = [row.figures["images"] / images for row in trained]
     words, slowest = f"training images × {min(more):.2f} to {max(more):.2f}", max(more)
     if seconds:

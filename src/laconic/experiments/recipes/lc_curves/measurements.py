@@ -11,6 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from laconic.api import compress
+from laconic.errors import WeightsError
 from laconic.experiments.recipes.gao2019.points import sample_by_sample
 from laconic.experiments.recipes.lc_curves import ratios
 from laconic.experiments.recipes.lc_curves.settings import METHODS, Effort, Setting
@@ -77,8 +78,8 @@ class Row:
         method: of `METHODS`.
         figures: plain numbers: "validation", the error in percent; "bytes" of the file; "rho" by the source's formula,
             "published" by codes; "steps"; "images" it was trained on, and "seconds" of the run
-            since its last interrupt.
-        errors: 1 where a test image is named wrongly, shape (samples,).
+            since its last interrupt; or a "reason" why there is no network, and nothing else.
+        errors: 1 where a test image is named wrongly, shape (samples,); empty where there is none.
     """
 
     setting: Setting | None
@@ -90,7 +91,8 @@ class Row:
         """Return it as JSON says it."""
         of = self.setting
         named = {"family": of.family, "setting": of.label} if of else {}
-        return {**named, "method": self.method, "test": percent(self.errors), **self.figures}
+        test = {"test": percent(self.errors)} if len(self.errors) else {}
+        return {**named, "method": self.method, **test, **self.figures}
 
 
 def measured(network: Network) -> list[Row]:
@@ -129,7 +131,10 @@ def _row(network: Network, setting: Setting, method: str, context: Context) -> R
             how = network.effort.training(method)
             plan = weights_only(setting.compression, network.params, buffers_of(network.task.module))
             job = {"row": key, "seed": str(seed), "settings": json.dumps(network.effort.record())}
-            result = resumed(network.params, plan, network.task, how, seed, checkpoint, job, watch)
+            try:
+                result = resumed(network.params, plan, network.task, how, seed, checkpoint, job, watch)
+            except WeightsError as error:
+                return {"reason": str(error)}, {}
             epochs = result.history[-1].step * how.l_step.epochs + how.finetune.epochs
             images = epochs * network.task.count("train") * network.effort.batch
         seconds = perf_counter() - began
@@ -144,7 +149,7 @@ def _row(network: Network, setting: Setting, method: str, context: Context) -> R
 
     figures, tensors = network.context.cache.point(key, compute)
     checkpoint.unlink(missing_ok=True)
-    return Row(setting, method, figures, tensors["errors"].double().numpy())
+    return Row(setting, method, figures, tensors["errors"].double().numpy() if tensors else np.zeros(0))
 
 
 def _judged(task: Task, params: Mapping[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:

@@ -51,6 +51,8 @@ def _line(row: Row, images: int, seconds: float | None) -> str:
     """Return the line of a row."""
     assert row.setting is not None, "the reference has a line of its own"
     of = row.figures
+    if "reason" in of:
+        return f"| {row.setting.label} | {row.method} | {of['reason']} | | | | | | | |"
     longer = f"{of['seconds'] / seconds:.2f}" if seconds else f"{of['seconds']:.0f} s"
     cells = (
         row.setting.label, row.method, f"{percent(row.errors):.2f}", f"{of['validation']:.2f}", f"{of['rho']:.2f}",
