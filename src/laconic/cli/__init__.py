@@ -113,6 +113,9 @@ def _ended(error: BaseException, wanted: str | None) -> int:
     if isinstance(error, ModuleNotFoundError) and error.name in EXTRAS:
         explain(f"error: {wanted} needs {error.name}: pip install 'laconic[{EXTRAS[error.name]}]'")
         return EXIT_ERROR
+    if isinstance(error, FileNotFoundError) and error.filename:
+        explain(f"error: no file {error.filename}")
+        return EXIT_ERROR
     if isinstance(error, (LaconicError, OSError)):
         explain(f"error: {error}")
         return EXIT_ERROR

@@ -95,3 +95,9 @@ def test_weights_of_another_network(net, lac, refused):
         assert "'lenet300'" in said
         assert "'lenet300-tanh'" in said
     assert "lenet300-tanh" in refused("compress", net, "-o", "out.lac", "--net", "lenet300-tanh", *train)
+
+
+@pytest.mark.parametrize("command", ["evaluate", "inspect", "decompress", "compress"])
+def test_a_file_that_is_not_there_is_named_the_same_way_by_every_command(refused, command):
+    rest = {"decompress": ["-o", "out.safetensors"], "compress": ["-o", "out.lac", "--bits", "3"]}.get(command, [])
+    assert refused(command, "nowhere.lac", *rest) == "error: no file nowhere.lac\n"
