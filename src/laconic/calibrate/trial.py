@@ -33,6 +33,8 @@ class Trial:
         calibrated: the pass.
         how: it quantized.
         untuned: the distance before vectors were tuned, where they were (`laconic.calibrate.tuning`).
+        anew: how many weights have integers that were rounded anew, where some have (`laconic.calibrate.rounding`),
+            and the distance before.
     """
 
     codes: Mapping[str, Code]
@@ -41,6 +43,7 @@ class Trial:
     calibrated: Calibrated
     how: Recursion
     untuned: float | None = None
+    anew: tuple[int, float] | None = None
 
     def is_near(self, size: int, share: float = SLACK) -> bool:
         """Whether the file is within a size, and less than a share of it below."""
