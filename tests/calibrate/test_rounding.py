@@ -46,11 +46,12 @@ def test_the_target_of_a_layer_whose_errors_cost_what_they_are_taken_to_is_the_o
     subject = Subject("w", True, "b" if biased else None, worth, Rate.nothing(), 1.0, rows)
     given = {name: slope.numpy() for name, slope in slopes.items() if name == "w" or biased}
     for share, way in ((1.0, 1.0), (0.25, 0.5)):
-        found = rounding.target(original, weight.detach(), given, subject, met, 1e-12, share)
+        found, eta = rounding.stepped(original, weight.detach(), given, subject, met, 1e-12, share)
         wanted = weight + way * (original - weight)
         assert torch.allclose(torch.from_numpy(found), wanted, atol=1e-6)
+        assert eta == pytest.approx(way)
     nothing = {name: 0 * slope for name, slope in given.items()}
-    assert rounding.target(original, weight.detach(), nothing, subject, met, 1e-12, 1.0) is None
+    assert rounding.stepped(original, weight.detach(), nothing, subject, met, 1e-12, 1.0) is None
 
 
 @pytest.mark.parametrize("name", ["digits", "conv", "language", "twice", "float16"])
@@ -79,7 +80,7 @@ def spoilt(of: Ready, trial: Trial, place: int) -> Trial:
             follower.statistics(one.name, biased=one.bias is not None)
             follower.put(one.name, now.params[one.name])
         met = follower.statistics(subject.name, biased=subject.bias is not None)
-    wrong = rounding._moved(now, subject, 0.5 * now.params[subject.name].double().numpy(), met, trial.how)
+    wrong = rounding._moved(now, subject, 0.5 * now.params[subject.name].double().numpy(), 1.0, met, trial.how)
     return trial_of(of.network, wrong, trial.how, of.names, {}, of.judged)
 
 

@@ -1,13 +1,14 @@
 """Integers rounded anew: each weight once more, by what the outputs of the whole compressed network say of it.
 
-    min over v   s tr(F D Σ Dᵀ) + price · bits(v),     D = W′ − v,     W′ = Ŵ − η (F ⊗ Σ)⁻¹ ∇ / 2s
+    min over v   s tr(F D Σ Dᵀ) + η · price · bits(v),     D = W′ − v,     W′ = Ŵ − η (F ⊗ Σ)⁻¹ ∇ / 2s
 
 Ŵ are the weights as they are, ∇ the gradient by them of the divergence on the samples that are seen, all other layers
 compressed, and s tr(F D Σ Dᵀ) what the divergence is taken to grow by (`laconic.calibrate.network`): η = 1 is a step of
-Gauss and Newton. It is shortened until it costs no more than a share of what the weight's error does, for the gradient
-is true no farther than that. Then the recursion and the trellis of the passes choose integers for W′, with the steps,
-the classes and the code lengths that are there; where W′ is near to Ŵ these come out as they were. The bias that
-follows takes up the mean of what changes.
+Gauss and Newton, and the sum is then divergence and price, to second order. A step is shortened until it costs no more
+than a share of what the weight's error does, as if the divergence grew 1/η times as fast; a bit then has η of its
+price. The recursion and the trellis of the passes choose integers for W′, with the steps, the classes and the code
+lengths that are there; where W′ is near to Ŵ these come out as they were. The bias that follows takes up the mean of
+what changes.
 
 Few samples make up most of a KL, and its gradient is theirs; that of softened outputs is of all of them (Hinton,
 Vinyals & Dean, "Distilling the knowledge in a neural network", 2015). New integers stay only where samples that are
@@ -71,7 +72,7 @@ def rounded_anew(
     if calibration.seen[0] is calibration.unseen[0]:  # nothing is held out
         return trial
     judge, best, moved = _Softened.of(network, unit), trial, set[str]()
-    many, slopes = len(network.subjects), dict[str, np.ndarray]()
+    many, said = len(network.subjects), None
 
     def file_of(calibrated: Calibrated) -> Trial:
         return trial_of(network, calibrated, trial.how, names, metadata, judged)
@@ -83,11 +84,11 @@ def rounded_anew(
                 interrupts.check()
                 tick("rounding", done, SWEEPS * many)
                 if subject.met:
-                    slopes = slopes or judge.slopes(best.calibrated.params)
+                    said = said or (judge.slopes(best.calibrated.params), judge.unseen(best.calibrated.params))
                     met = follower.statistics(subject.name, biased=subject.bias is not None)
-                    found = _better(network, best, subject, met, slopes, judge, size, file_of)
-                    if found is not best:  # only then has the gradient changed
-                        best, slopes = found, {}
+                    found = _better(network, best, subject, met, *said, judge, size, file_of)
+                    if found is not best:  # only then do outputs say something else
+                        best, said = found, None
                         moved.add(subject.name)
                 for name in filter(None, (subject.name, subject.bias)):
                     follower.put(name, best.calibrated.params[name])
@@ -98,14 +99,13 @@ def rounded_anew(
 
 def _better(
     network: Network, best: Trial, subject: Subject, met: Statistics, slopes: Mapping[str, np.ndarray],
-    judge: "_Softened", size: int, file_of: Callable[[Calibrated], Trial],
+    before: float, judge: "_Softened", size: int, file_of: Callable[[Calibrated], Trial],
 ) -> Trial:  # fmt: skip
     """Return a file that is better for other integers of a weight, or the best one so far."""
     now, original = best.calibrated, network.params[subject.name]
-    before = judge.unseen(now.params)
     for share in SHARES:
-        wanted = target(original, now.params[subject.name], slopes, subject, met, best.how.damping, share)
-        moved = None if wanted is None else _moved(now, subject, wanted, met, best.how)
+        step = stepped(original, now.params[subject.name], slopes, subject, met, best.how.damping, share)
+        moved = None if step is None else _moved(now, subject, *step, met, best.how)
         if moved is None:
             break
         if judge.unseen(moved.params) < before:
@@ -115,11 +115,11 @@ def _better(
     return best
 
 
-def target(
+def stepped(
     original: Tensor, weight: Tensor, slopes: Mapping[str, np.ndarray], subject: Subject, met: Statistics,
     damping: float, share: float,
-) -> np.ndarray | None:  # fmt: skip
-    """Return W′, float64, in the shape of the weight; None where the gradient says nothing.
+) -> tuple[np.ndarray, float] | None:  # fmt: skip
+    """Return W′, float64, in the shape of the weight, and η; None where the gradient says nothing.
 
     Args:
         original: W.
@@ -149,16 +149,19 @@ def target(
     cost, most = (subject.rows.felt(one, met.moments) for one in (step, now - before))
     if not (0 < cost < math.inf and most > 0):
         return None
-    return np.asarray(now + min(1.0, math.sqrt(share * most / cost)) * step).reshape(weight.shape)
+    eta = min(1.0, math.sqrt(share * most / cost))
+    return (now + eta * step).reshape(weight.shape), eta
 
 
-def _moved(now: Calibrated, subject: Subject, wanted: np.ndarray, met: Statistics, how: Recursion) -> Calibrated | None:
-    """Return the network with the integers of a weight chosen for a target, or None where they are what they were."""
+def _moved(
+    now: Calibrated, subject: Subject, wanted: np.ndarray, eta: float, met: Statistics, how: Recursion
+) -> Calibrated | None:
+    """Return the network with the integers of a weight chosen for W′, or None where they are what they were."""
     before, own = now.rounded[subject.name], suited(how, len(wanted), met=True)
     level = now.levels[subject.name] / subject.worth
     dtype = to_numpy(now.params[subject.name]).dtype
     ready = prepared(wanted.astype(dtype), met.moments, level, own, rows=subject.rows, like=before)
-    levels = ready.layer.quantized(now.costs, own.nu, own.price * SLOPE, own.window)
+    levels = ready.layer.quantized(now.costs, own.nu, eta * own.price * SLOPE, own.window)
     after = ready.rounded(levels)
     if np.array_equal(after.levels, before.levels):
         return None
