@@ -187,7 +187,7 @@ class Ready:
 
     def rounded(self, trial: Trial, size: int, metadata: Mapping[str, str], tick: Tick = silent) -> Trial:
         """Return a file with integers that are rounded anew: see `laconic.calibrate.rounding.rounded_anew`."""
-        return rounded_anew(self.network, trial, size, self.names, metadata, self.judged, self.unit, tick)
+        return rounded_anew(self.network, trial, size, self.names, metadata, self.judged, tick)
 
     def tuned(self, trial: Trial, size: int, metadata: Mapping[str, str], tick: Tick = silent) -> Trial:
         """Return a file with tuned vectors: see `laconic.calibrate.tuning.tuned`."""

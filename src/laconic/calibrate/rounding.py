@@ -12,11 +12,11 @@ what changes.
 
 Few samples make up most of a KL, and its gradient is theirs; that of softened outputs is of all of them (Hinton,
 Vinyals & Dean, "Distilling the knowledge in a neural network", 2015). New integers stay only where samples that are
-held out say twice that outputs are nearer, softened and as the file is judged, and where the file has room for them.
-Else the old ones stay, so that no file is worse than it was by that measure.
+held out say twice that outputs are nearer, softened and by more than chance, and as the file is judged; and where the
+file has room for them. Else the old ones stay, so that no file is worse than it was by that measure.
 
 Source: the step with Kronecker factors is that of Martens & Grosse, "Optimizing neural networks with
-Kronecker-factored approximate curvature" (ICML 2015), equation 8, here of one layer; what is chosen by all outputs
+Kronecker-factored approximate curvature" (ICML 2015), here of one layer; what is chosen by all outputs
 rather than by a layer's own is as in Li et al., "BRECQ" (ICLR 2021).
 """
 
@@ -39,8 +39,7 @@ from laconic.calibrate.sequential import SLOPE, prepared
 from laconic.calibrate.statistics import Statistics
 from laconic.calibrate.trial import Trial, trial_of
 from laconic.models.params import Params, to_numpy, to_torch
-from laconic.training.batches import Batch
-from laconic.training.judges import divergence
+from laconic.training.batches import Batch, size_of
 
 SWEEPS = 2
 """Over all weights, at most."""
@@ -51,10 +50,13 @@ SHARES = (0.3, 0.1)
 SOFTER = 4.0
 """What logits are divided by."""
 
+SURE = 2.0
+"""Standard errors of paired differences by which samples must lose less: of many trials some gain by chance."""
+
 
 def rounded_anew(
     network: Network, trial: Trial, size: int, names: Mapping[str, str], metadata: Mapping[str, str],
-    judged: Callable[[Params], float], unit: float, tick: Tick,
+    judged: Callable[[Params], float], tick: Tick,
 ) -> Trial:  # fmt: skip
     """Return a trial in which some weights have other integers, or itself where none is better and within the size.
 
@@ -65,14 +67,14 @@ def rounded_anew(
         names: every name of the file, with that of its tensor in the network.
         metadata: of the file.
         judged: how far outputs are with these tensors, on samples that are held out.
-        unit: what a distance of 1 is in units of the water level.
         tick: told of the progress, in weights of all sweeps.
     """
     calibration = network.calibration
     if calibration.seen[0] is calibration.unseen[0]:  # nothing is held out
         return trial
-    judge, best, moved = _Softened.of(network, unit), trial, set[str]()
-    many, said = len(network.subjects), None
+    logits = calibration.kind_with(network.params) == "classification"
+    judge = _Softened(network, SOFTER if logits else 1.0)
+    best, moved, many, said = trial, set[str](), len(network.subjects), None
 
     def file_of(calibrated: Calibrated) -> Trial:
         return trial_of(network, calibrated, trial.how, names, metadata, judged)
@@ -99,7 +101,7 @@ def rounded_anew(
 
 def _better(
     network: Network, best: Trial, subject: Subject, met: Statistics, slopes: Mapping[str, np.ndarray],
-    before: float, judge: "_Softened", size: int, file_of: Callable[[Calibrated], Trial],
+    before: Tensor, judge: "_Softened", size: int, file_of: Callable[[Calibrated], Trial],
 ) -> Trial:  # fmt: skip
     """Return a file that is better for other integers of a weight, or the best one so far."""
     now, original = best.calibrated, network.params[subject.name]
@@ -108,11 +110,22 @@ def _better(
         moved = None if step is None else _moved(now, subject, *step, met, best.how)
         if moved is None:
             break
-        if judge.unseen(moved.params) < before:
+        if is_less(judge.unseen(moved.params), before):
             found = file_of(moved)
             if found.file_bytes <= size and found.distance < best.distance:
                 return replace(found, untuned=best.untuned)
     return best
+
+
+def is_less(after: Tensor, before: Tensor) -> bool:
+    """Whether samples lose less, and not by chance.
+
+    >>> before = torch.tensor([1.5, 2.5])
+    >>> is_less(before - torch.tensor([0.5, 0.4]), before), is_less(before - torch.tensor([1.0, 0.0]), before)
+    (True, False)
+    """
+    apart = after - before
+    return float(apart.mean() + SURE * apart.std(correction=0) / math.sqrt(len(apart))) < 0
 
 
 def stepped(
@@ -136,7 +149,7 @@ def stepped(
     groups, columns, _ = met.moments.shape
     now, before = (to_numpy(one.double()).reshape(len(weight), columns) for one in (weight, original))
     gradient = slopes[subject.name].reshape(groups, -1, columns)
-    if subject.bias in slopes:
+    if subject.bias is not None and subject.bias in slopes:
         gradient = gradient - slopes[subject.bias].reshape(groups, -1, 1) * met.means[1][:, None]
     added = damping * np.diagonal(met.moments, axis1=1, axis2=2).mean(axis=1)
     if not added.all():
@@ -185,58 +198,47 @@ def _params(now: Calibrated, subject: Subject, after: Rounded, met: Statistics) 
 @final
 @dataclass(frozen=True, eq=False)
 class _Softened:
-    """Divergence from the original's outputs, those of logits softened, in units of the water level.
+    """What samples lose: the divergence from the original's outputs, logits softened, in units of the water level.
 
     Args:
         network: ready.
-        unit: what a distance of 1 is.
-        softer: what outputs are divided by.
+        softer: T, what outputs are divided by: logits by `SOFTER`, values by 1.
     """
 
     network: Network
-    unit: float
     softer: float
 
-    @classmethod
-    def of(cls, network: Network, unit: float) -> "_Softened":
-        """Return the divergence of a network."""
-        logits = network.calibration.kind_with(network.params) == "classification"
-        return cls(network, unit, SOFTER if logits else 1.0)
-
-    def unseen(self, params: Params) -> float:
-        """Return the divergence on samples that are held out, in the mean of a row."""
-        calibration, lost, rows = self.network.calibration, 0.0, 0
-        for batch in calibration.unseen:
-            given = calibration.outputs(params, batch)
-            lost += float(self._lost(batch, given)) * len(given)
-            rows += len(given)
-        return lost / rows
+    def unseen(self, params: Params) -> Tensor:
+        """Return what each sample that is held out loses, float64, shape (samples,)."""
+        calibration = self.network.calibration
+        return torch.cat([self._each(batch, calibration.outputs(params, batch)) for batch in calibration.unseen])
 
     def slopes(self, params: Params) -> dict[str, np.ndarray]:
-        """Return the gradients by the weights that are met and the biases that follow them, float64, by name.
+        """Return gradients of what samples that are seen lose in the mean, float64, by name; none that is not finite.
 
-        They are on the samples that are seen, in units of the water level; those that are not finite are left out.
+        They are by the weights that are met, and by the biases that follow them.
         """
-        calibration, rows = self.network.calibration, 0
+        calibration, samples = self.network.calibration, 0
         names = dict.fromkeys(name for one in self.network.subjects if one.met for name in (one.name, one.bias) if name)
         leaves = {name: params[name].detach().clone().requires_grad_() for name in names}
         sums = {name: torch.zeros(leaf.shape, dtype=torch.float64, device=leaf.device) for name, leaf in leaves.items()}
         for batch in calibration.seen:
-            interrupts.check()
             own = {name: leaf.clone() for name, leaf in leaves.items()}  # may be changed in place
-            given = calibration.traced({**params, **own}, batch)
-            lost = self._lost(batch, given) * len(given)
-            if lost.requires_grad:
-                found = torch.autograd.grad(lost, [*leaves.values()], allow_unused=True)
+            each = self._each(batch, calibration.traced({**params, **own}, batch))
+            if each.requires_grad:
+                found = torch.autograd.grad(each.sum(), [*leaves.values()], allow_unused=True)
                 for total, slope in zip(sums.values(), found, strict=True):
                     total += 0.0 if slope is None else slope
-            rows += len(given)
-        return {
-            name: to_numpy(self.unit * total / rows) for name, total in sums.items() if bool(total.isfinite().all())
-        }
+            samples += len(each)
+        return {name: to_numpy(total / samples) for name, total in sums.items() if bool(total.isfinite().all())}
 
-    def _lost(self, batch: Batch, given: Tensor) -> Tensor:
-        calibration, wide = self.network.calibration, torch.promote_types(given.dtype, torch.float32)
-        original = calibration.outputs(self.network.params, batch).to(wide)
-        kind = "classification" if self.softer > 1 else "regression"
-        return self.softer**2 * divergence(original / self.softer, given.to(wide) / self.softer, kind)
+    def _each(self, batch: Batch, given: Tensor) -> Tensor:
+        """Return what each sample of a batch loses: its rows' KL times T², or half its values' squared differences."""
+        original = self.network.calibration.outputs(self.network.params, batch)
+        p, q = (one.double() / self.softer for one in (original, given))
+        if self.softer == 1:
+            rows = 0.5 * (p - q).square().sum(1)
+        else:
+            p, q = (one.movedim(1, -1).log_softmax(-1) for one in (p, q))
+            rows = self.softer**2 * (p.exp() * (p - q)).sum(-1)
+        return rows.reshape(size_of(batch), -1).sum(1)
