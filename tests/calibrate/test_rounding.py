@@ -93,6 +93,10 @@ def test_integers_that_are_wrong_are_repaired_and_told():
     many, before = found.anew
     assert before == wrong.distance
     assert of.told(found, 1).anew == (many, before, found.distance)
+    better = of.tuned(found, size, {})
+    assert better.distance < found.distance
+    assert of.told(better, 1).anew == (many, before, better.distance)
+    assert of.told(better, 1).tuned is None
 
 
 def test_what_samples_held_out_do_not_say_twice_or_a_file_has_no_room_for_is_left_out(monkeypatch):
