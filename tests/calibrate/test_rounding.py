@@ -123,3 +123,16 @@ def test_it_belongs_to_the_highest_quality(monkeypatch):
         stages = begun.setdefault(quality, set())
         of.fitted(Budget(size=size), quality, {}, tick=lambda stage, *_, stages=stages: stages.add(stage))
     assert begun["max"] - begun["default"] == {"rounding"}
+
+
+def test_a_quality_is_met_by_a_file_no_larger_and_no_worse(monkeypatch):
+    monkeypatch.setattr(compressed, "TRIES", {**TRIES, "max": TRIES["fast"]})
+    found = []
+    for qualities in (("max",), ()):
+        monkeypatch.setattr(compressed, "ANEW", qualities)
+        found.append(ready("digits").fitted(Budget(kl=0.01), "max", {}))
+    (fitted, told), (before, plain) = found
+    assert fitted.file_bytes <= before.file_bytes
+    assert told.distance <= plain.distance
+    assert told.quality.is_met
+    assert told.quality.value == told.distance
