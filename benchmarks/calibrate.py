@@ -2,12 +2,13 @@
 
     python benchmarks/calibrate.py --data FOLDER [--networks resnet20 resnet32] [--bits 1.5 1.85 2.1 2.4 3]
         [--methods NAME ...] [--nncodec PYTHON] [--draws 3] [--first-draw 0] [--samples N] [--quality default]
-        [--no-tune] [-o FILE.json]
+        [--no-tune] [--resume FOLDER] [-o FILE.json]
     python benchmarks/calibrate.py --data FOLDER --max-drop 0.2 0.5 1 [...]
 
 FOLDER has `models/` and `cifar10/`. Each draw is of other training images, without labels and as they are; all rows of
 a draw have the same. Errors, in percent, are of all 10,000 test images, as is the divergence KL(original ‖ compressed),
-in nats an image; bits are 8 · bytes of the file / weights, everything counted. Methods:
+in nats an image; bits are 8 · bytes of the file / weights, everything counted. With --resume a run that was killed goes
+on, and its seconds are less than it took. Methods:
 
     direct     the weights alone (`laconic.compress(net, bits=b)`)
     kmeans     the weights alone, k values for each of them, entropy-coded: `rival_codecs.codebooks`
@@ -55,7 +56,8 @@ from torch.nn import functional as F
 
 import laconic
 from laconic.calibrate.calibration import SAMPLES, Calibration
-from laconic.calibrate.compressed import TRIES, Ready
+from laconic.calibrate.compressed import ANEW, TRIES, Ready
+from laconic.calibrate.journal import Journal
 from laconic.calibrate.quality import dropped
 from laconic.calibrate.recursion import Recursion
 from laconic.errors import PlanError
@@ -128,6 +130,10 @@ class Original:
         calibration = Calibration.of(task, batches, arguments.samples)
         whole, buffers = untied(all_params_of(self.module)), buffers_of(self.module)
         ready = Ready.of(whole, calibration, buffers=buffers, fold=not arguments.unfolded, rows=rows)
+        if arguments.resume:
+            kind = {"fold": str(not arguments.unfolded), "rows": str(rows)}
+            own = arguments.resume / "-".join([self.name, str(draw), *kind.values()])
+            ready = ready.resuming(Journal.of(own, kind, whole.params, calibration.batches))
         return ready, time.perf_counter() - start
 
 
@@ -162,7 +168,8 @@ def file(module: nn.Module, ready: Ready, method: str, size: int, arguments: arg
         return nncodec(arguments.nncodec, all_params_of(module), ready.folding.pairs, size)
     tune = method not in METHODS and arguments.quality != "fast" and not arguments.no_tune
     with steps_of_columns() if method == "watersic" else nullcontext():
-        trial, _ = ready.within(size, METHODS.get(method) or TRIES[arguments.quality], {}, tune=tune)
+        anew = method not in METHODS and arguments.quality in ANEW
+        trial, _ = ready.within(size, METHODS.get(method) or TRIES[arguments.quality], {}, tune=tune, anew=anew)
     return decompress(trial.codes), trial.file_bytes
 
 
@@ -257,6 +264,9 @@ def asked() -> argparse.Namespace:
     parser.add_argument("--quality", choices=list(TRIES), default="default")
     parser.add_argument("--unfolded", action="store_true", help="leave batch normalization as it is")
     parser.add_argument("--no-tune", action="store_true", help="leave vectors as the passes leave them")
+    parser.add_argument(
+        "--resume", type=Path, metavar="FOLDER", help="keep there what passes decide, and go on from it"
+    )
     parser.add_argument("-o", "--output", type=Path)
     arguments = parser.parse_args()
     arguments.methods = arguments.methods or [one for one in EVERY if one != "nncodec" or arguments.nncodec]

@@ -48,7 +48,13 @@ def row(subject: Subject, name: str, bits: float, quality: str, *, calibrated: b
     assert result.fitted is not None, "a budget was named"
     limits = {}
     if (told := result.calibration) is not None and (gap := result.meter()) is not None:
-        limits = {"held_out": told.distance, "tuned": told.tuned, "limit": gap.limit, "above": dict(gap.parts)}
+        limits = {
+            "held_out": told.distance,
+            "tuned": told.tuned,
+            "anew": told.anew,
+            "limit": gap.limit,
+            "above": dict(gap.parts),
+        }
     return {
         "subject": name, "effort": "calibrate" if calibrated else "direct", "asked": bits, "bytes": result.file_bytes,
         "bits": 8 * result.file_bytes / result.fitted.weights, "kl": distance(original, given, "classification"),

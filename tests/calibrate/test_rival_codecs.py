@@ -14,15 +14,23 @@ import rival_codecs
 import torch
 from torch import nn
 
-from laconic.calibrate import rates
-from laconic.calibrate.compressed import Ready
+from laconic.calibrate import rates, sequence
+from laconic.calibrate.compressed import TRIES, Ready
 from laconic.format import container
 from laconic.models import data
 
 from .trained import learned
 
 ASKED = SimpleNamespace(
-    samples=500, quality="fast", unfolded=False, no_tune=False, draws=2, first_draw=0, nncodec=None, data=None
+    samples=500,
+    quality="fast",
+    unfolded=False,
+    no_tune=False,
+    draws=2,
+    first_draw=0,
+    nncodec=None,
+    data=None,
+    resume=None,
 )
 
 
@@ -150,3 +158,13 @@ def test_stand_ins_are_for_missing_packages_alone(monkeypatch):
         import_module("elsewhere")
     for name in [name for name in sys.modules if name.split(".")[0] == "nowhere"]:
         monkeypatch.delitem(sys.modules, name)
+
+
+def test_a_run_that_is_resumed_has_the_same_bytes_and_solves_nothing(tmp_path: Path, monkeypatch):
+    arguments = SimpleNamespace(**{**vars(ASKED), "resume": tmp_path})
+    files = list[bytes]()
+    for solver in (sequence.quantized, None):
+        monkeypatch.setattr(sequence, "quantized", solver)
+        trial, _ = original().ready(0, arguments)[0].within(1000, TRIES["fast"], {})
+        files.append(container.dumps(trial.codes))
+    assert files[0] == files[1]

@@ -210,6 +210,12 @@ def test_the_bar_goes_from_pass_to_pass_and_never_past_the_end():
     assert said[5][1] == "pass 2: 1/4 weights"
     tick("tuning", 1, 9)
     assert said[-1] == (2, "tuning: 1/9 batches")
+    tick = passing(lambda done, text: said.append((done, text)), 2, 2)
+    stages = ("weights", "weights", "tuning", "rounding", "rounding", "tuning")
+    for stage, done in zip(stages, (0, 4, 1, 0, 3, 0), strict=True):
+        tick(stage, done, 4)
+    assert [done for done, _ in said[-6:]] == [0, 1, 1.25, 2, 3.5, 3.5]
+    assert said[-2][1] == "rounding: 3/4 weights"
 
 
 def test_what_tuning_has_come_to_is_said_and_it_can_be_left_out(call, net, tmp_path):
@@ -228,6 +234,12 @@ def test_what_tuning_has_come_to_is_said_and_it_can_be_left_out(call, net, tmp_p
     assert told["seconds"].keys() == {"statistics", "weights", "meter"}
     result = SimpleNamespace(calibration=Told(8, 2, (), {}, {}, {}, 0.1, "regression", 1))
     assert "tuning did not help on held-out samples: left out" in _calibration(result, {"tuning": 1.0})
+    assert "rounding integers anew did not help on held-out samples: left out" in _calibration(
+        result, {"rounding": 1.0}
+    )
+    told = Told(8, 2, ("a", "b"), {}, {}, {}, 0.1, "classification", 1, anew=(1, 0.12, 0.1))
+    said = "integers of 1 of 2 layers rounded anew: KL 0.12 -> 0.1 on 2 held-out samples"
+    assert said in _calibration(SimpleNamespace(calibration=told), {"rounding": 1.0})
 
 
 def test_a_file_says_how_far_it_is_from_the_limit(call, net, tmp_path):

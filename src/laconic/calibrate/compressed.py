@@ -8,25 +8,25 @@ from pathlib import Path
 from typing import Any, final
 
 import torch
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from laconic.calibrate.budgeted import around, expected, fit
 from laconic.calibrate.calibration import Calibration
 from laconic.calibrate.journal import Journal, remove
 from laconic.calibrate.meeting import Survey
 from laconic.calibrate.metering import meter_of, recorded, reserved
-from laconic.calibrate.network import Network, Tick, silent
+from laconic.calibrate.network import Network, Tick, by_module, folding_of, silent
 from laconic.calibrate.network import network as ready
 from laconic.calibrate.quality import FILES, QUICK, Made, Quality, dropped, smallest, wrongs
 from laconic.calibrate.recursion import Recursion
+from laconic.calibrate.rounding import rounded_anew
 from laconic.calibrate.told import Told
 from laconic.calibrate.trial import Trial
 from laconic.calibrate.tuning import tuned
 from laconic.calibrate.vectors import TRIALS, tolerances, tried
 from laconic.errors import DataError, PlanError, listed
 from laconic.format.coding import FLOATS
-from laconic.models.folding import Folding, foldable, folded
-from laconic.models.params import Params, decompress, once, to_numpy
+from laconic.models.folding import Folding, folded
+from laconic.models.params import Params, decompress, to_numpy
 from laconic.models.ties import Untied
 from laconic.quantize.budget import NEAR, Budget, Fitted
 from laconic.quantize.budget.signal import Signal, signals, total
@@ -44,6 +44,9 @@ TRIES: Mapping[str, tuple[Recursion, ...]] = {
     "max": (_ZERO_FORCING, *(replace(_LONGER, price=price) for price in (0.3, 0.2, 0.4, 0.25, 0.35))),
 }
 """The passes of each quality: of those within the budget the one is kept whose outputs are nearest."""
+
+ANEW = ("max",)
+"""Qualities at which integers are rounded anew after the passes (`laconic.calibrate.rounding`)."""
 
 POSITIONS = 64
 """Of a sample, at most, that statistics are taken of: those of one image tell nearly the same."""
@@ -103,14 +106,14 @@ class Ready:
             DataError: when the samples do not suit the network.
             WeightsError: for weights that cannot be compressed.
         """
-        params, names = _by_module(calibration, network)
+        params, names = by_module(calibration, network)
         kept = {first for name, first in names.items() if name in lossless or first in lossless}
         off = {names[name] for name in names if name in buffers}
         roles: dict[str, Role] = {
             name: "buffer" if name in off else "settled" if name in kept else "free" for name in params
         }
         seen = {name: surveyed(name, to_numpy(tensor), roles[name]) for name, tensor in params.items()}
-        folding = _folding(calibration, params, kept) if fold else Folding({}, {})
+        folding = folding_of(calibration, params, kept) if fold else Folding({}, {})
         if folding.pairs:
             params = folded(calibration.module, params, folding.pairs)
             seen |= {name: surveyed(name, to_numpy(params[name]), roles[name]) for name in seen}
@@ -155,7 +158,7 @@ class Ready:
 
     def within(
         self, size: int, tries: Sequence[Recursion], metadata: Mapping[str, str], tick: Tick = silent,
-        *, tune: bool = False,
+        *, tune: bool = False, anew: bool = False,
     ) -> tuple[Trial, int]:  # fmt: skip
         """Return the network in ``size`` bytes, and the passes that it took.
 
@@ -165,13 +168,26 @@ class Ready:
             metadata: text that the file will have.
             tick: told of the progress.
             tune: whether vectors are tuned at the end.
+            anew: whether integers are rounded anew.
 
         Raises:
             PlanError: for a budget that is not met; it names the smallest file.
         """
         trial, passes = fit(self.network, size, tries, self.names, metadata, self.judged, tick)
-        better = self.tuned(trial, size, metadata, tick) if tune else trial
+        better = self.bettered(trial, size, metadata, tick, tune=tune, anew=anew)
         return (trial if trial.is_near(size, NEAR) and not better.is_near(size, NEAR) else better), passes
+
+    def bettered(
+        self, trial: Trial, size: int, metadata: Mapping[str, str], tick: Tick, *, tune: bool, anew: bool
+    ) -> Trial:
+        """Return a file in no more bytes than ``size``, no farther on samples held out: arguments as of `within`."""
+        found = self.tuned(trial, size, metadata, tick) if tune else trial
+        rounded = self.rounded(found, size, metadata, tick) if anew else found
+        return self.tuned(rounded, size, metadata, tick) if tune and rounded is not found else rounded
+
+    def rounded(self, trial: Trial, size: int, metadata: Mapping[str, str], tick: Tick = silent) -> Trial:
+        """Return a file with integers that are rounded anew: see `laconic.calibrate.rounding.rounded_anew`."""
+        return rounded_anew(self.network, trial, size, self.names, metadata, self.judged, tick)
 
     def tuned(self, trial: Trial, size: int, metadata: Mapping[str, str], tick: Tick = silent) -> Trial:
         """Return a file with tuned vectors: see `laconic.calibrate.tuning.tuned`."""
@@ -226,7 +242,8 @@ class Ready:
         return Told(
             *self.samples, self.layers, self.alone, self.folding.pairs, self.folding.left,
             trial.distance, kind, passes, (*self.notes, *lost),
-            tuned=None if trial.untuned is None else (trial.untuned, trial.distance),
+            tuned=None if trial.untuned is None else (trial.untuned, trial.anew[1] if trial.anew else trial.distance),
+            anew=None if trial.anew is None else (*trial.anew, trial.distance),
         )  # fmt: skip
 
     def signals(self, trial: Trial) -> dict[str, Signal]:
@@ -253,7 +270,7 @@ class Ready:
         Raises:
             PlanError: for a budget that is not met.
         """
-        size, met = budget.bytes(self.weights, reference_bytes), None
+        size, met, anew = budget.bytes(self.weights, reference_bytes), None, quality in ANEW
         meter, tune = meter and quality != "fast", tune and quality != "fast"
         whole = {**metadata, **(reserved(self.network, size, metadata) if meter else {})}
         if size is None:
@@ -261,7 +278,7 @@ class Ready:
         elif size < 1:
             raise PlanError(f"{budget} comes to no byte: the network has {self.weights} weights to count; give a size")
         else:
-            trial, passes = self.within(size, TRIES[quality], whole, tick, tune=tune)
+            trial, passes = self.within(size, TRIES[quality], whole, tick, tune=tune, anew=anew)
         told, file_bytes = replace(self.told(trial, passes), quality=met), trial.file_bytes
         if meter:
             found = meter_of(self.network, trial, self.names, self.weights, TRIES[quality][0].damping, tick)
@@ -313,7 +330,8 @@ class Ready:
         slope = -2.0 / max(math.log2(finer / first), _FLAT)
         most = least + _MOST * self.weights // 8
         found, met, passes = smallest(make, first, slope, most, refined=TRIES[quality] != TRIES["fast"])
-        if tune and (better := self.tuned(found, found.file_bytes, metadata, tick)) is not found:
+        better = self.bettered(found, found.file_bytes, metadata, tick, tune=tune, anew=quality in ANEW)
+        if better is not found:
             figure = replace(judged(better), files=met.files)
             found, met = (better, figure) if figure.is_met else (found, met)
         return found, met, passes
@@ -373,26 +391,6 @@ def is_loose(tensor: torch.Tensor) -> bool:
     """Whether a tensor is a vector of numbers that can be on a grid, and of so many that this is shorter."""
     grids = tensor.ndim == 1 and len(tensor) >= _FEW and to_numpy(tensor).dtype.name in FLOATS
     return grids and bool(tensor.isfinite().all()) and bool((tensor != tensor[0]).any())
-
-
-def _by_module(calibration: Calibration, network: Untied) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """Return the tensors by the first names that the module has for them, and these by the network's own names."""
-    own = once(calibration.module, network.params)
-    firsts = {kept: first for first, kept in own.items() if kept in network.params}
-    names = {name: firsts.get(name, name) for name in network.params}
-    return {names[name]: tensor for name, tensor in network.params.items()}, names
-
-
-def _folding(calibration: Calibration, params: Params, kept: Collection[str]) -> Folding:
-    """Return which normalizations can be folded and change no tensor that is kept, told from one batch."""
-    if not any(isinstance(part, _BatchNorm) for part in calibration.module.modules()):
-        return Folding({}, {})
-    batch = calibration.batches[0]
-    found = foldable(calibration.module, params, lambda given: calibration.whole_outputs(given, batch))
-    owners = {name.rpartition(".")[0] for name in kept if params[name].is_floating_point()}
-    still = {norm for norm, layer in found.pairs.items() if norm in owners or layer in owners}
-    pairs = {norm: layer for norm, layer in found.pairs.items() if norm not in still}
-    return replace(found, pairs=pairs, left={**found.left, **dict.fromkeys(still, "is to stay as it is, or its layer")})
 
 
 def _outputs(calibration: Calibration, params: Params) -> torch.Tensor:

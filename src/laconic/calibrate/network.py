@@ -8,11 +8,12 @@ import math
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import final
 
 import numpy as np
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from laconic.calibrate.calibration import Calibration
 from laconic.calibrate.journal import Journal
@@ -24,8 +25,9 @@ from laconic.calibrate.rows import ALL_ALIKE, Rows
 from laconic.calibrate.sensitivity import Sensitivities
 from laconic.calibrate.statistics import Follower, Statistics, following
 from laconic.format.coding.lanes import lane_count
-from laconic.models.folding import Folding
-from laconic.models.params import Params, first_names, to_numpy
+from laconic.models.folding import Folding, foldable
+from laconic.models.params import Params, first_names, once, to_numpy
+from laconic.models.ties import Untied
 from laconic.theory.importance.recurrence import recurrent_leaf
 from laconic.theory.rate_distortion import Sources
 
@@ -254,3 +256,23 @@ def _biases(
         if name == weight and vector in params and uses[weight] == uses[vector] == 1:
             found[name] = vector
     return found
+
+
+def by_module(calibration: Calibration, network: Untied) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return the tensors by the first names that the module has for them, and these by the network's own names."""
+    own = once(calibration.module, network.params)
+    firsts = {kept: first for first, kept in own.items() if kept in network.params}
+    names = {name: firsts.get(name, name) for name in network.params}
+    return {names[name]: tensor for name, tensor in network.params.items()}, names
+
+
+def folding_of(calibration: Calibration, params: Params, kept: Collection[str]) -> Folding:
+    """Return which normalizations can be folded and change no tensor that is kept, told from one batch."""
+    if not any(isinstance(part, _BatchNorm) for part in calibration.module.modules()):
+        return Folding({}, {})
+    batch = calibration.batches[0]
+    found = foldable(calibration.module, params, lambda given: calibration.whole_outputs(given, batch))
+    owners = {name.rpartition(".")[0] for name in kept if params[name].is_floating_point()}
+    still = {norm for norm, layer in found.pairs.items() if norm in owners or layer in owners}
+    pairs = {norm: layer for norm, layer in found.pairs.items() if norm not in still}
+    return replace(found, pairs=pairs, left={**found.left, **dict.fromkeys(still, "is to stay as it is, or its layer")})

@@ -108,6 +108,16 @@ class Rows:
         steps = self.steps(rows)
         return (self.between if len(self.between) else np.eye(rows)) / np.outer(steps, steps)
 
+    def solved(self, felt: np.ndarray) -> np.ndarray:
+        """Return X with F X = ``felt``, of shape (m, n), in units of a row whose k is 0.
+
+        >>> Rows(np.array([0, 2])).solved(np.ones((2, 1))).tolist()
+        [[1.0], [0.25]]
+        """
+        steps = self.steps(len(felt))[:, None]
+        plain = felt * steps
+        return np.asarray(steps * (np.linalg.solve(self.between, plain) if len(self.between) else plain))
+
     def mean(self) -> float:
         """Return what an error in a row is worth in the mean, in units of one whose k is 0."""
         each = 1 / np.square(self.steps(max(len(self.between), 1)))

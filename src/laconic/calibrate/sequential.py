@@ -137,7 +137,7 @@ def modelled(counts: np.ndarray, nu: int) -> Model:
 
 def prepared(
     weights: np.ndarray, moments: np.ndarray, level: float, how: Recursion, *, cross: np.ndarray | None = None,
-    rows: Rows = ALL_ALIKE, spoiled: bool = False,
+    rows: Rows = ALL_ALIKE, spoiled: bool = False, like: Rounded | None = None,
 ) -> Prepared:  # fmt: skip
     """Return a layer ready to be quantized at a water level.
 
@@ -151,6 +151,7 @@ def prepared(
             make good each other's.
         spoiled: whether moments and cross may be written over: then, of n columns, one matrix n × n is held beside
             them at a time, else two or three.
+        like: the layer as it was quantized before: its steps and scales stay.
 
     Raises:
         WeightsError, DataError, PlanError: as `quantize`.
@@ -164,13 +165,19 @@ def prepared(
     parts = [_Part.of(plain[groups == g], grouped[g], crossed[g], level, how, spoiled) for g in range(len(grouped))]
     targets = np.concatenate([part.targets for part in parts])
     cell = CELLS[how.nu > 0] * math.sqrt(12 * level)
-    water = how.water and len(parts) == 1
-    steps = gridded(cell / parts[0].scales) if water else np.full(columns, cell / _root_mean_square(parts))
+    water = how.water and len(parts) == 1 if like is None else len(like.steps) > 1
+    if like is not None:
+        steps = np.broadcast_to(like.steps, columns).astype(np.float64)
+    else:
+        steps = gridded(cell / parts[0].scales) if water else np.full(columns, cell / _root_mean_square(parts))
     if not np.abs(targets / steps).max(initial=0) < _LARGEST:
         raise PlanError(
             f"integers beyond {_LARGEST} would be needed: give fewer bits than these weights can use, or a larger level"
         )
-    scales = _scaled((targets / steps).reshape(weights.shape), parts[0], how, together=len(rows.between) > 0)
+    if like is not None:
+        scales = like.scales
+    else:
+        scales = _scaled((targets / steps).reshape(weights.shape), parts[0], how, together=len(rows.between) > 0)
     order = Order.of(scales)
     feed = np.zeros((len(parts) if how.feedback else 0, columns, columns))
     scales_of = [part.factored(order.columns, feed[g : g + 1]) for g, part in enumerate(parts)]

@@ -29,6 +29,8 @@ class Told:
         quality: the figure that was asked for, where one was.
         meter: how far the file is from the limit, where that was measured.
         tuned: the distance before vectors were tuned, and after, where that was for the better.
+        anew: how many weights have integers that were rounded anew, the distance before, and after, where some have;
+            the vectors were tuned once more then.
         record: what its metadata have of it.
     """
 
@@ -45,4 +47,5 @@ class Told:
     quality: Quality | None = None
     meter: Meter | None = None
     tuned: tuple[float, float] | None = None
+    anew: tuple[int, float, float] | None = None
     record: Mapping[str, str] = field(default_factory=dict)

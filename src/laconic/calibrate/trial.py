@@ -32,7 +32,9 @@ class Trial:
         distance: of the outputs from the original's, on samples that the pass has not seen.
         calibrated: the pass.
         how: it quantized.
-        untuned: the distance before vectors were tuned, where they were (`laconic.calibrate.tuning`).
+        untuned: the distance before vectors were tuned, where they were (`laconic.calibrate.tuning`), the first time.
+        anew: how many weights have integers that were rounded anew, where some have (`laconic.calibrate.rounding`),
+            and the distance before.
     """
 
     codes: Mapping[str, Code]
@@ -41,6 +43,7 @@ class Trial:
     calibrated: Calibrated
     how: Recursion
     untuned: float | None = None
+    anew: tuple[int, float] | None = None
 
     def is_near(self, size: int, share: float = SLACK) -> bool:
         """Whether the file is within a size, and less than a share of it below."""

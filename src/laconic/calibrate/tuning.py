@@ -62,7 +62,7 @@ def tuned(
         calibrated = replace(trial.calibrated, params=params, rounded=rounded)
         found = trial_of(network, calibrated, trial.how, names, metadata, judged)
         if found.file_bytes <= size and found.distance < best.distance:
-            best = replace(found, untuned=trial.distance)
+            best = replace(found, untuned=trial.untuned if trial.anew else trial.distance, anew=trial.anew)
         if not found.distance <= (1 - _GAIN) * last:
             break
         last = found.distance

@@ -61,7 +61,8 @@ def command(
     rounded so that errors of its neighbours cancel in what it writes, for what it meets once those before it are
     compressed; batch normalization is folded into layers. --max-kl and --max-drop are met by files of at most six
     sizes, of which the smallest that meets it is kept. At the end biases and norms are tuned to
-    what the weights have become, where that helps. Needs network and data (or a --task).
+    what the weights have become, and with --quality max weights are rounded anew by what the outputs say, where that
+    helps. Needs network and data (or a --task).
 
     train: the LC algorithm, which trains the network towards its compressed form; minutes to days, for the smallest
     file of an accuracy. Needs network and data (or a --task), and either a size (--size, --bits, --ratio), which every

@@ -6,9 +6,10 @@ from itertools import pairwise
 from pathlib import Path
 
 from laconic.calibrate.calibration import SAMPLES, Calibration
-from laconic.calibrate.compressed import TRIES, Ready, passes_of
+from laconic.calibrate.compressed import ANEW, TRIES, Ready, passes_of
 from laconic.calibrate.journal import Journal
 from laconic.calibrate.network import Tick
+from laconic.calibrate.rounding import SWEEPS
 from laconic.cli import console, options
 from laconic.cli.console import Output
 from laconic.cli.groups import values
@@ -72,11 +73,12 @@ def calibrated(
     ready = readied(say, network, calibration, kept, fold=not calibrating.no_fold).resuming(journal)
     prepared = time.monotonic()
     passes = passes_of(quality.value) if budget.is_of_outputs else len(TRIES[quality.value])
-    stages = dict[str, float]()
-    with say.progress("pass 1", passes) as bar:
+    stages, sweeps = dict[str, float](), SWEEPS if quality.value in ANEW else 0
+    with say.progress("pass 1", passes + sweeps) as bar:
+        tick = timing(passing(bar, passes, sweeps), stages)
         fitted, told = ready.fitted(
             budget, quality.value, notes, reference_bytes=int(notes[REFERENCE_BYTES]),
-            meter=not calibrating.no_meter, tune=not calibrating.no_tune, tick=timing(passing(bar, passes), stages),
+            meter=not calibrating.no_meter, tune=not calibrating.no_tune, tick=tick,
         )  # fmt: skip
     ended, later = time.monotonic(), {stage: began for stage, began in stages.items() if stage != "weights"}
     seconds = {"statistics": prepared - began, **_lasted({"weights": prepared} | later, ended)}
@@ -111,16 +113,18 @@ def readied(
     return ready
 
 
-def passing(bar: console.Tick, passes: int) -> Tick:
-    """Return what moves a bar over so many passes, perhaps some more, and names the one that runs."""
-    number = 0
+def passing(bar: console.Tick, passes: int, sweeps: int = 0) -> Tick:
+    """Return what moves a bar over so many passes, perhaps some more, then sweeps, and names what runs."""
+    number, reached = 0, 0.0
 
     def tick(stage: str, done: int, total: int) -> None:
-        nonlocal number
+        nonlocal number, reached
         number += stage == "weights" and done == 0
         what = f"pass {number}" if stage == "weights" else stage
-        unit = "batches" if stage == "tuning" else "weights"
-        bar(min(number - (stage == "weights") + done / max(1, total), passes), f"{what}: {done}/{total} {unit}")
+        unit, share = "batches" if stage == "tuning" else "weights", done / max(1, total)
+        passed = min(number - (stage == "weights") + share, passes)
+        reached = max(reached, passes + sweeps * share if stage == "rounding" else passed)  # some are tuned twice
+        bar(reached, f"{what}: {done}/{total} {unit}")
 
     return tick
 

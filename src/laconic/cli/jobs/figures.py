@@ -110,6 +110,7 @@ def _calibration(result: Result, seconds: Mapping[str, float]) -> list[str]:
         first,
         *_asked(of.quality),
         *_tuning(of, seconds),
+        *_rounding(of, seconds),
         f"outputs {of.distance:.4g} ({unit}) from the original's on {of.unseen:,} samples held out",
     ]
 
@@ -123,9 +124,21 @@ def _tuning(of: Told, seconds: Mapping[str, float]) -> list[str]:
     """Return what tuning has come to, if there was any."""
     if of.tuned is None:
         return ["tuning did not help on held-out samples: left out"] if "tuning" in seconds else []
-    before, after = (f"{one:.4g}" for one in of.tuned)
+    return [f"tuning: {_nearer(of, *of.tuned)}"]
+
+
+def _rounding(of: Told, seconds: Mapping[str, float]) -> list[str]:
+    """Return what rounding anew has come to, if there was any."""
+    if of.anew is None:
+        return ["rounding integers anew did not help on held-out samples: left out"] if "rounding" in seconds else []
+    many, *distances = of.anew
+    return [f"integers of {many} of {len(of.layers)} layers rounded anew: {_nearer(of, *distances)}"]
+
+
+def _nearer(of: Told, before: float, after: float) -> str:
+    """Return how much nearer outputs have come."""
     what = "KL" if of.kind == "classification" else "squared distance"
-    return [f"tuning: {what} {before} -> {after} on {of.unseen:,} held-out samples"]
+    return f"{what} {before:.4g} -> {after:.4g} on {of.unseen:,} held-out samples"
 
 
 def _recalibration(result: Result) -> list[str]:
