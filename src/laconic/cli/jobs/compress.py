@@ -207,7 +207,7 @@ def _by_training(
     how = Training(
         of.method.value, of.steps, Optimization(of.epochs, of.lr, weight_decay=of.weight_decay), of.lr_decay, mu=of.mu,
         growth=of.growth, tolerance=of.tolerance, augmented=not of.quadratic_penalty,
-        finetune=replace(FINE_TUNING, epochs=of.finetune), alike=of.alike,
+        finetune=replace(FINE_TUNING, epochs=of.finetune), alike=of.alike, first=of.first_size,
     )  # fmt: skip
     norms = None
     if budget:
