@@ -75,6 +75,13 @@ def test_sizes_that_fall_end_at_the_one_that_is_asked_and_no_larger_file_comes_o
     assert [one.tobytes() for one in decoded(again)] == [one.tobytes() for one in decoded(result)]
 
 
+@pytest.mark.parametrize("budget", [{"drop": 1.0}, {"plan": AdaptiveCodebook(4)}])
+def test_sizes_fall_to_a_size_only(budget):
+    task, params = network()
+    with pytest.raises(PlanError, match="go with method lc and a size"):
+        laconic.compress(params, task=task, effort="train", training=replace(HOW, first=2.0), **budget)
+
+
 def decoded(result: laconic.Result) -> list:
     return [code.decompress() for code in result.codes.values()]
 
