@@ -36,6 +36,7 @@ from laconic.models.params import Params, buffers_of, typed_as
 from laconic.models.ties import Untied, untied
 from laconic.plans.plan import Plan, load_plan
 from laconic.quantize.budget import PASSES, QUALITIES, Budget
+from laconic.request import require_falling
 from laconic.result import Result, recalibrated
 from laconic.theory.importance import Importance
 from laconic.theory.metric import Metrics
@@ -207,8 +208,9 @@ def _by_training(
     how = Training(
         of.method.value, of.steps, Optimization(of.epochs, of.lr, weight_decay=of.weight_decay), of.lr_decay, mu=of.mu,
         growth=of.growth, tolerance=of.tolerance, augmented=not of.quadratic_penalty,
-        finetune=replace(FINE_TUNING, epochs=of.finetune), alike=of.alike,
+        finetune=replace(FINE_TUNING, epochs=of.finetune), alike=of.alike, first=of.first_size,
     )  # fmt: skip
+    require_falling(how, budget)
     norms = None
     if budget:
         kept = plan.keeping(job.which.lossless or [])
