@@ -1,0 +1,59 @@
+"""Codes of thin layers in place of the code of a weight that is their product."""
+
+from typing import NamedTuple
+
+import numpy as np
+from torch import nn
+
+from laconic.deploy.factored import Thin, layers_of
+from laconic.deploy.slicing import cut, reshaped
+from laconic.format.codes import CanonicalCode, Code, LowRankCode, TuckerCode
+from laconic.format.codes.low_rank import VIEWS
+
+
+class Thinned(NamedTuple):
+    """Thin layers in the order in which they run, and the codes of their weights."""
+
+    layers: list[Thin]
+    codes: list[Code]
+
+
+def thinned(layer: nn.Module, code: Code) -> Thinned | None:
+    """Return the thin layers that a layer becomes whose weight has ``code``, or None where there are none.
+
+    The numbers are those of the code's own parts.
+    """
+    if isinstance(code, LowRankCode):
+        layers = layers_of(layer, code.view, (code.rank,))
+        return _made(layers, [_of(code.right, None), _of(code.left, _raised(code))])
+    if isinstance(code, TuckerCode):
+        layers = layers_of(layer, "tucker", (code.core.shape[0], code.core.shape[1]))
+        return _made(layers, [code.right, code.core, code.left])
+    if isinstance(code, CanonicalCode) and len(code.shape) == 4:
+        rank, starts = code.factors.shape[1], np.cumsum([0, *code.shape])
+        places = [np.arange(a * rank, b * rank).reshape(-1, rank) for a, b in zip(starts, starts[1:], strict=False)]
+        out, in_, high, wide = places
+        layers = layers_of(layer, "canonical", (rank,))
+        return _made(layers, [_of(code.factors, some) for some in (in_.T, high.T, wide.T, out)])
+    return None
+
+
+def _made(layers: list[Thin], codes: list[Code]) -> Thinned | None:
+    """Return codes in the shapes of the layers."""
+    if not layers:
+        return None
+    return Thinned(layers, [reshaped(c, tuple(thin["shape"])) for thin, c in zip(layers, codes, strict=True)])
+
+
+def _of(code: Code, places: np.ndarray | None) -> Code:
+    """Return the code of the numbers of another at places, shape (n,); of all of them in their order without places."""
+    if places is None:
+        return code
+    return cut(reshaped(code, (code.size,)), {0: tuple(places.reshape(-1).tolist())})
+
+
+def _raised(code: LowRankCode) -> np.ndarray | None:
+    """Return the places of the left factor in the order of a kernel (outputs, rank, height or width)."""
+    if code.view == VIEWS[0]:
+        return None
+    return np.arange(code.left.size).reshape(code.shape[0], -1, code.rank).transpose(0, 2, 1)
