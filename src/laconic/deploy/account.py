@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from laconic.models.channels.trace import plain_attention
 from laconic.models.parametrized import evaluating
 from laconic.models.wiring import tensors_in
 
@@ -18,7 +19,7 @@ Example = tuple[tuple[Any, ...], dict[str, Any]]
 def multiply_adds(module: nn.Module, example: Example) -> int:
     """Return multiplications with their additions of one run on an example, each pair counted once."""
     counter = FlopCounterMode(display=False)
-    with evaluating(module), counter:
+    with evaluating(module), plain_attention(), counter:
         module(*example[0], **example[1])
     return int(counter.get_total_flops()) // 2
 

@@ -99,7 +99,9 @@ def _sizes(path: str, traced: Traced, channels: Channels, gone: frozenset[int]) 
     heads = [labels for where, labels in traced.run.divided if where == path or where.startswith(prefix)]
     for number, labels in enumerate(heads):
         roots = traced.atoms.roots(labels)
-        found[f"heads {number}"] = len(roots), sum(int(root) not in gone for root in roots)
+        kept = sum(int(root) not in gone for root in roots)
+        if kept:
+            found[f"heads {number}"] = len(roots), kept
     for (name, axis), roots in channels.roots.items():
         if name.startswith(prefix):
             kept = sum(int(root) not in gone for root in roots)

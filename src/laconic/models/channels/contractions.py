@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from laconic.models.channels.meaning import Meaning, axes_of, collapsed, fixed, met, narrow, united
-from laconic.models.channels.run import Divided, Fold, Rule, Run, spread
+from laconic.models.channels.run import Fold, Rule, Run, spread
 
 _STRANGE = "reads what is no output of a layer"
 
@@ -160,7 +160,8 @@ def _grouped(
     read, rows = given.along(1), filters.along(0)
     if transposed or read is None or rows is None:
         fixed(atoms, [given, filters], frozenset({0, 1}), "goes into groups of which shrinking knows nothing")
-        return run.put(out, constant_like(run, out))
+        families = () if rows is None or transposed else (spread(rows, 1, out.ndim),)
+        return _biased(run, out, Meaning(families, torch.zeros((1,) * out.ndim, dtype=torch.bool)), bias)
     ins, outs = read.reshape(groups, -1), rows.reshape(groups, -1)
     whole = torch.cat([ins, outs], 1)
     atoms.unite(whole[:, :1], whole)
@@ -168,11 +169,6 @@ def _grouped(
     alive = (weight.flatten(1).ne(0).any(1)).reshape(groups, -1)
     const = (_column(run, inputs, 1).reshape(groups, -1).all(1)[:, None] | ~alive).reshape(-1)
     _biased(run, out, Meaning((spread(rows, 1, out.ndim),), narrow(spread(const, 1, out.ndim))), bias)
-
-
-def constant_like(run: Run, out: Tensor) -> Meaning:
-    """Return the meaning of an output of which nothing is known."""
-    return Meaning((), torch.zeros((1,) * out.ndim, dtype=torch.bool))
 
 
 def _attention(run: Run, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
@@ -194,15 +190,6 @@ def _attention(run: Run, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any
     zero = narrow((value == 0) & run.meaning(value).const)
     const = zero if zero.numel() == 1 else _repeated(zero.all(0, keepdim=True).all(2, keepdim=True), query.shape[1])
     run.put(result, Meaning(families, narrow(const)))
-    for family in families:
-        if 1 in axes_of(family):
-            run.divided.append(Divided(run.path[-1], family.select(-1, 0).reshape(-1)[: query.shape[1]]))
-            run.divided.append(Divided(run.path[-1], _once(family, query.shape[1] // key.shape[1])))
-
-
-def _once(family: Tensor, times: int) -> Tensor:
-    """Return one label for each head of keys."""
-    return family.select(-1, 0).reshape(-1)[::times]
 
 
 def _repeated(labels: Tensor, heads: int) -> Tensor:

@@ -23,7 +23,12 @@ def _move(run: Run, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], ou
                 return labels.reshape(args[1])
             return list(tensors_in(func(labels, *args[1:], **kwargs)))[number]
 
-        run.put(tensor, meaning.moved(run.atoms, shape, move))
+        made = meaning.moved(run.atoms, shape, move)
+        run.put(tensor, made)
+        for family in made.families if name == "view" and run.path else ():
+            for axis in axes_of(family) if len(axes_of(family)) > 1 else ():
+                first = family.movedim(axis, 0).reshape(family.shape[axis], -1)[:, 0]
+                run.divided.append(Divided(run.path[-1], first))
 
 
 def _same(run: Run, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Tensor) -> None:
@@ -226,6 +231,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("native_batch_norm", "_native_batch_norm_legit_no_training", "cudnn_batch_norm"), _batch_norm),
     "native_group_norm": _group_norm,
     "native_layer_norm": _layer_norm,
+    **dict.fromkeys(("hardswish", "_prelu_kernel"), _elementwise),  # which torch does not say of them
     "cat": _cat,
     "constant_pad_nd": _pad,
 }

@@ -66,13 +66,16 @@ def traced(module: nn.Module, inputs: Sequence[Any], named: Mapping[str, Any] | 
     run.begin(module, tensors_in((list(inputs), named or {})))
     with ExitStack() as stack:
         stack.enter_context(evaluating(module))
-        stack.enter_context(_plain_attention())
+        stack.enter_context(plain_attention())
         for name, part in module.named_modules():
             stack.callback(part.register_forward_pre_hook(_entering(run, name)).remove)
             stack.callback(part.register_forward_hook(_leaving(run), always_call=True).remove)
         with _Watch(run):
             outputs = module(*inputs, **(named or {}))
     atoms = run.atoms
+    for atom, slot in atoms.slots.items():
+        if slot.name not in run.reads:
+            atoms.pinned.setdefault(atom, "did not run on the example")
     for _, meaning in run.seen(outputs):
         for family in meaning.families:
             atoms.pin(family, "is an output of the network")
@@ -81,7 +84,7 @@ def traced(module: nn.Module, inputs: Sequence[Any], named: Mapping[str, Any] | 
 
 
 @contextmanager
-def _plain_attention() -> Iterator[None]:
+def plain_attention() -> Iterator[None]:
     """Keep torch from running a whole attention as one operation."""
     before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
