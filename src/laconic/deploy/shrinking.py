@@ -281,5 +281,3 @@ def _nothing(left: Sequence[Left]) -> str:
         )
     some = "; ".join(f"{n}, axis {a}: {count} empty, {why}" for n, a, count, why in left[:4])
     return f"nothing can be removed: {some}"
-
-

@@ -61,9 +61,7 @@ def sized(
     return None
 
 
-def _attributes(
-    module: nn.Module, traced: Traced, channels: Channels, gone: frozenset[int]
-) -> Iterator[_Attribute]:
+def _attributes(module: nn.Module, traced: Traced, channels: Channels, gone: frozenset[int]) -> Iterator[_Attribute]:
     """Give the attributes that may say a size which shrinks, each with its ways: the likeliest first, none last."""
     classes: dict[type[nn.Module], dict[str, nn.Module]] = {}
     for path, part in module.named_modules():
