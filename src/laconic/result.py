@@ -8,6 +8,7 @@ from typing import Any, final
 
 from torch import Tensor, nn
 
+from laconic.calibrate.meter import METER
 from laconic.calibrate.quality import Quality
 from laconic.calibrate.told import Told
 from laconic.deploy.edits import METADATA, loads
@@ -19,7 +20,7 @@ from laconic.format.codes import Code
 from laconic.format.compact import compact
 from laconic.format.container import LacFile
 from laconic.insight.gap import Gap, gap
-from laconic.insight.ledger import METER, REFERENCE_BYTES, Ledger, ledger
+from laconic.insight.ledger import REFERENCE_BYTES, Ledger, ledger
 from laconic.lc.recalibrate import Recalibrated, recalibrate, with_statistics
 from laconic.lc.schedule import Progress
 from laconic.models.absorption import Absorbed

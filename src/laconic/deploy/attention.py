@@ -36,9 +36,8 @@ class NarrowAttention(nn.MultiheadAttention):
             weights = (scores if mask is None else scores + mask).softmax(-1)
             mixed = F.dropout(weights, self.dropout, self.training) @ heads[2]
         else:
-            mixed = F.scaled_dot_product_attention(
-                *heads, attn_mask=mask, dropout_p=self.dropout if self.training else 0.0
-            )
+            chance = self.dropout if self.training else 0.0
+            mixed = F.scaled_dot_product_attention(heads[0], heads[1], heads[2], mask, chance)
         outputs: Tensor = self.out_proj(mixed.transpose(1, 2).flatten(2))
         outputs = outputs if self.batch_first else outputs.transpose(0, 1)
         if weights is not None and average_attn_weights:
@@ -55,13 +54,13 @@ class NarrowAttention(nn.MultiheadAttention):
         own: Any = (self.q_proj_weight, self.k_proj_weight, self.v_proj_weight)[number]
         weight = own if self.in_proj_weight is None else self.in_proj_weight[rows]
         projected = F.linear(part, weight, None if self.in_proj_bias is None else self.in_proj_bias[rows])
-        return projected.unflatten(-1, (self.num_heads, self.head_dim)).transpose(1, 2)
+        return projected.reshape(*projected.shape[:2], self.num_heads, self.head_dim).transpose(1, 2)
 
     def _mask(self, mask: Tensor | None, padding: Tensor | None, query: Tensor, key: Tensor) -> Tensor | None:
         """Return what is added to the scores: −∞ where a mask of bools says so."""
         parts: list[Tensor] = []
         if mask is not None:
-            wide = mask.unflatten(0, (-1, self.num_heads)) if mask.ndim == 3 else mask
+            wide = mask.reshape(-1, self.num_heads, *mask.shape[1:]) if mask.ndim == 3 else mask
             parts.append(_added(wide, query.dtype))
         if padding is not None:
             wide = padding if padding.ndim == 2 else padding[None]

@@ -34,7 +34,7 @@ class Channels:
         found: dict[Axis, dict[int, int]] = {}
         for root, slots in traced.sets.items():
             for slot in slots:
-                found.setdefault((slot.name, slot.axis), {})[slot.index] = root
+                found.setdefault((slot.name, slot.axis), {})[slot.at] = root
         return cls({axis: np.array([at[i] for i in range(len(at))]) for axis, at in found.items()})
 
     def restored(self, gone: Iterable[int], multiple: int) -> frozenset[int]:

@@ -1,7 +1,7 @@
 """What was cut out of a network, as JSON: how a fresh network of the same class becomes the smaller one."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, final
 
@@ -26,14 +26,14 @@ class Edits:
         groups: name of a module → number of groups of its convolution or normalization.
         attributes: name of a module → attribute of it that says a size → new size.
         selected: name of a layer → which of its inputs it reads.
-        factored: name of a layer → how it is made of thin ones: see `laconic.deploy.factored`.
+        factored: name of a layer → how its weight is a product, and the ranks: see `laconic.deploy.factored`.
     """
 
     axes: Mapping[str, Mapping[int, Kept]] = field(default_factory=dict)
     groups: Mapping[str, int] = field(default_factory=dict)
     attributes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     selected: Mapping[str, Kept] = field(default_factory=dict)
-    factored: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+    factored: Mapping[str, tuple[str, *tuple[int, ...]]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         return bool(self.axes or self.selected or self.factored)
@@ -49,7 +49,7 @@ class Edits:
             "groups": dict(self.groups),
             "attributes": {name: dict(sizes) for name, sizes in self.attributes.items()},
             "selected": {name: _ranges(kept) for name, kept in self.selected.items()},
-            "factored": {name: [dict(layer) for layer in layers] for name, layers in self.factored.items()},
+            "factored": {name: list(how) for name, how in self.factored.items()},
         }
         return json.dumps({key: value for key, value in table.items() if value}, separators=(",", ":"))
 
@@ -74,16 +74,12 @@ def loads(text: str) -> Edits:
             for name, given in tables["axes"].items()}  # fmt: skip
     attributes = {name: {key: _size(size) for key, size in _table(given, name).items()}
                   for name, given in tables["attributes"].items()}  # fmt: skip
-    factored = tables["factored"]
-    for name, layers in factored.items():
-        fine = isinstance(layers, list) and 2 <= len(layers) <= 4 and all(isinstance(layer, dict) for layer in layers)
-        _require(fine, f"two to four layers in place of {name}", layers)
     return Edits(
         axes,
         {name: _size(number) for name, number in tables["groups"].items()},
         attributes,
         {name: _indices(kept) for name, kept in tables["selected"].items()},
-        factored,
+        {name: _product(how) for name, how in tables["factored"].items()},
     )
 
 
@@ -117,6 +113,13 @@ def _table(value: object, where: str) -> dict[str, Any]:
     """Return a table."""
     _require(isinstance(value, dict), f"a table in {where}", value)
     return dict(value)  # type: ignore[call-overload, no-any-return]
+
+
+def _product(how: object) -> tuple[str, *tuple[int, ...]]:
+    """Return the kind of a product and its ranks."""
+    _require(isinstance(how, list) and len(how) in (2, 3) and isinstance(how[0], str), "a kind and ranks", how)
+    kind, *ranks = list(how)  # type: ignore[call-overload]
+    return (str(kind), *map(_size, ranks))
 
 
 def _axis(text: str) -> int:

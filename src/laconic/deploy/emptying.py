@@ -80,7 +80,7 @@ def _emptied(own: Mapping[str, Tensor], seen: Traced) -> bool:
     for root in sorted(seen.idle):
         for slot in seen.sets[root]:
             if slot.name in own:
-                places.setdefault((slot.name, slot.axis), []).append(slot.index)
+                places.setdefault((slot.name, slot.axis), []).append(slot.at)
     moved = False
     for (name, axis), indices in places.items():
         index = torch.tensor(indices, device=own[name].device)

@@ -9,134 +9,86 @@ arXiv 1511.06530) for three of Tucker-2; Lebedev et al. (ICLR 2015, arXiv 1412.6
 decomposition. Each keeps the weights' values; the order of the sums is another, so that outputs differ by rounding.
 """
 
-import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 from torch import nn
 
 from laconic.errors import FormatError
+from laconic.format.codes.low_rank import VIEWS
 
-Thin = dict[str, Any]
-"""One thin layer: its kind, ``linear`` or ``conv``, shape of its weight, and of a convolution what it strides over."""
+KINDS = (*VIEWS, "tucker", "canonical")
+"""How a weight is a product: as a matrix, by the view of its rows and columns, or as a tensor."""
 
 _LARGEST = 1 << 28
-"""Numbers of a thin layer at most: files are read by whoever gets them."""
+"""A rank at most, times what the layer has of inputs and outputs: files are read by whoever gets them."""
 
 
-def linear(shape: tuple[int, ...], *, bias: bool) -> Thin:
-    """Return the description of a linear layer with a weight of ``shape``."""
-    return {"kind": "linear", "shape": list(shape), "bias": bias}
-
-
-def conv(
-    shape: tuple[int, ...], *, bias: bool, stride: Sequence[int] = (1, 1), padding: Sequence[int] = (0, 0),
-    dilation: Sequence[int] = (1, 1), groups: int = 1,
-) -> Thin:  # fmt: skip
-    """Return the description of a convolution with a weight of ``shape``."""
-    return {
-        "kind": "conv", "shape": list(shape), "bias": bias, "stride": list(stride), "padding": list(padding),
-        "dilation": list(dilation), "groups": groups,
-    }  # fmt: skip
-
-
-def layers_of(layer: nn.Module, kind: str, ranks: tuple[int, ...]) -> list[Thin]:
-    """Return the thin layers that a factored layer becomes.
+def thin(layer: nn.Module, kind: str, ranks: Sequence[int]) -> nn.Sequential | None:
+    """Return the thin layers that a factored layer becomes, in the order in which they run; nobody has set the weights.
 
     Args:
         layer: `torch.nn.Linear`, or `torch.nn.Conv2d` without groups.
-        kind: how the weight is a product: a view of `laconic.format.codes.low_rank.VIEWS`, ``tucker`` or ``canonical``.
-        ranks: one, or two of Tucker.
+        kind: of `KINDS`.
+        ranks: one, or two of Tucker: of outputs and of inputs.
 
     Returns:
-        In the order in which they run; nothing where there is no such form of this layer.
+        None where there is no such form of this layer.
     """
-    bias = getattr(layer, "bias", None) is not None
-    if type(layer) is nn.Linear and kind == "out|in.kh.kw":
-        return [
-            linear((ranks[0], layer.in_features), bias=False),
-            linear((layer.out_features, ranks[0]), bias=bias),
-        ]
-    if type(layer) is not nn.Conv2d or layer.groups != 1 or layer.padding_mode != "zeros":
-        return []
-    if isinstance(layer.padding, str):
-        return []
-    out, in_, (kh, kw) = layer.out_channels, layer.in_channels, layer.kernel_size
-    whole = {"stride": layer.stride, "padding": layer.padding, "dilation": layer.dilation}
-    column, row = ({key: _only(pair, axis, key) for key, pair in whole.items()} for axis in (0, 1))
-    if kind == "out|in.kh.kw":
-        return [conv((ranks[0], in_, kh, kw), bias=False, **whole), conv((out, ranks[0], 1, 1), bias=bias)]
-    if kind == "out.kh|in.kw":
-        return [conv((ranks[0], in_, 1, kw), bias=False, **row), conv((out, ranks[0], kh, 1), bias=bias, **column)]
-    if kind == "out.kw|in.kh":
-        return [conv((ranks[0], in_, kh, 1), bias=False, **column), conv((out, ranks[0], 1, kw), bias=bias, **row)]
-    first, second = conv((ranks[-1], in_, 1, 1), bias=False), conv((out, ranks[0], 1, 1), bias=bias)
+    first, last = ranks[-1], ranks[0]
+    if type(layer) is nn.Linear and kind == VIEWS[0]:
+        return nn.Sequential(
+            _empty(nn.Linear(layer.in_features, first, bias=False, device="meta"), layer),
+            _empty(nn.Linear(first, layer.out_features, layer.bias is not None, device="meta"), layer),
+        )
+    plain = type(layer) is nn.Conv2d and layer.groups == 1 and layer.padding_mode == "zeros"
+    if not plain or isinstance(layer.padding, str):
+        return None
+
+    def conv(before: int, after: int, axes: str, *, last: bool = False, groups: int = 1) -> nn.Module:
+        """Return a convolution that goes along the axes named, ``h`` and ``w``."""
+        sizes = [(getattr(layer, key)[i] if axis in axes else plain) for key, plain in _PLACES for i, axis in _AXES]
+        kernel, stride, padding, dilation = zip(sizes[::2], sizes[1::2], strict=True)
+        made = nn.Conv2d(
+            before, after, kernel, stride, padding, dilation, groups, last and layer.bias is not None, device="meta"
+        )
+        return _empty(made, layer)
+
+    out, in_ = layer.out_channels, layer.in_channels
     if kind == "tucker":
-        return [first, conv((ranks[0], ranks[1], kh, kw), bias=False, **whole), second]
-    rank = ranks[0]
-    return [
-        first,
-        conv((rank, 1, kh, 1), bias=False, groups=rank, **column),
-        conv((rank, 1, 1, kw), bias=False, groups=rank, **row),
-        second,
-    ]
+        parts = [conv(in_, first, ""), conv(first, last, "hw"), conv(last, out, "", last=True)]
+    elif kind == "canonical":
+        middle = [conv(first, first, axis, groups=first) for axis in "hw"]
+        parts = [conv(in_, first, ""), *middle, conv(first, out, "", last=True)]
+    else:
+        before, after = {VIEWS[0]: ("hw", ""), VIEWS[1]: ("w", "h"), VIEWS[2]: ("h", "w")}[kind]
+        parts = [conv(in_, first, before), conv(first, out, after, last=True)]
+    return nn.Sequential(*parts)
 
 
-def _only(pair: Sequence[int], axis: int, key: str) -> tuple[int, int]:
-    """Return a stride, padding or dilation along one axis alone."""
-    plain = 0 if key == "padding" else 1
-    return (pair[0], plain) if axis == 0 else (plain, pair[1])
+_PLACES = (("kernel_size", 1), ("stride", 1), ("padding", 0), ("dilation", 1))
+_AXES = ((0, "h"), (1, "w"))
 
 
-def made(layers: Sequence[Mapping[str, Any]], like: torch.Tensor) -> nn.Sequential:
-    """Return the layers of a description, with weights that nobody has set.
-
-    Raises:
-        FormatError: for what describes no such layer: whoever wrote the file may have written it.
-    """
-    return nn.Sequential(*(_made(layer, like) for layer in layers))
+def _empty(made: nn.Module, like: nn.Module) -> nn.Module:
+    """Return a layer of the meta device with memory, in the type and on the device of another one's weight."""
+    weight = like.weight
+    assert isinstance(weight, torch.Tensor), "layers have weights"
+    return made.to(weight.dtype).to_empty(device=weight.device)
 
 
-def _made(layer: Mapping[str, Any], like: torch.Tensor) -> nn.Module:
-    """Return one thin layer."""
-    ndim = {"linear": 2, "conv": 4}.get(str(layer.get("kind")), 0)
-    shape = _sizes(layer, "shape", ndim, 1)
-    if not ndim or math.prod(shape) > _LARGEST or not isinstance(layer.get("bias"), bool):
-        raise FormatError(f"a thin layer of kind {layer.get('kind')!r} and shape {shape} cannot be made")
-    bias = bool(layer["bias"])
-    how: dict[str, Any] = {"bias": bias, "device": like.device, "dtype": like.dtype}
-    if ndim == 2:
-        return nn.utils.skip_init(nn.Linear, shape[1], shape[0], **how)
-    groups = layer.get("groups", 1)
-    if not isinstance(groups, int) or groups < 1 or shape[0] % groups or groups * shape[1] > _LARGEST:
-        raise FormatError(f"a thin convolution of shape {shape} in {groups!r} groups cannot be made")
-    places = {key: _sizes(layer, key, 2, least) for key, least in (("stride", 1), ("padding", 0), ("dilation", 1))}
-    return nn.utils.skip_init(nn.Conv2d, groups * shape[1], shape[0], shape[2:], groups=groups, **places, **how)
-
-
-def _sizes(layer: Mapping[str, Any], key: str, count: int, least: int) -> tuple[int, ...]:
-    """Return so many sizes of a description.
-
-    Raises:
-        FormatError: when they are no such numbers.
-    """
-    given = layer.get(key)
-    fine = isinstance(given, list) and len(given) == count
-    if not fine or not all(type(size) is int and least <= size <= _LARGEST for size in given or ()):
-        raise FormatError(f"a thin layer has {key} {str(given)[:60]}, not {count} sizes")
-    return tuple(given or ())
-
-
-def factor(module: nn.Module, path: str, layers: Sequence[Mapping[str, Any]]) -> None:
+def factor(module: nn.Module, path: str, kind: str, ranks: Sequence[int]) -> None:
     """Put thin layers in the place of a layer, in place; their weights are not set.
 
     Raises:
-        FormatError: when there is no such layer, or the thin ones are none.
+        FormatError: when there is no such layer, or no such thin ones of it: whoever wrote the file may say anything.
     """
     parts = dict(module.named_modules())
     layer = parts.get(path)
-    if not path or not isinstance(layer, nn.Linear | nn.Conv2d):
-        raise FormatError(f"{path!r} is no layer that can be factored; give the network that this file is of")
+    wide = sum(layer.weight.shape[:2]) * 2 if isinstance(layer, nn.Linear | nn.Conv2d) else _LARGEST
+    fits = kind in KINDS and len(ranks) == (2 if kind == "tucker" else 1) and max(ranks) * wide <= _LARGEST
+    made = thin(layer, kind, ranks) if path and layer is not None and fits else None
+    if made is None:
+        raise FormatError(f"{path!r} is no layer that is {kind!r} of rank {list(ranks)}; give the network of this file")
     owner, _, leaf = path.rpartition(".")
-    setattr(parts[owner], leaf, made(layers, layer.weight))
+    setattr(parts[owner], leaf, made)

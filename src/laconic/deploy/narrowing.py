@@ -81,8 +81,8 @@ def _narrow(module: nn.Module, edits: Edits) -> None:
         if type(_part(parts, path)) not in SELECTING:
             raise FormatError(f"{path} is no layer that can select its inputs; give the network that this file is of")
         select(parts[path], kept)
-    for path, layers in edits.factored.items():
-        factor(module, path, layers)
+    for path, (kind, *ranks) in edits.factored.items():
+        factor(module, path, kind, ranks)
 
 
 def _part(parts: dict[str, nn.Module], path: str) -> nn.Module:

@@ -27,7 +27,8 @@ class SelectingConv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Return the outputs for all channels, of which some are read."""
-        return self._conv_forward(input.index_select(-3, self.kept), self.weight, self.bias)
+        outputs: Tensor = self._conv_forward(input.index_select(-3, self.kept), self.weight, self.bias)
+        return outputs
 
 
 SELECTING: dict[type[nn.Module], type[nn.Module]] = {nn.Linear: SelectingLinear, nn.Conv2d: SelectingConv2d}

@@ -44,13 +44,13 @@ class Left(NamedTuple):
     Args:
         name: of the tensor.
         axis: along which they are zero.
-        count: how many.
+        empty: how many.
         why: what keeps them.
     """
 
     name: str
     axis: int
-    count: int
+    empty: int
     why: str
 
 
@@ -215,11 +215,11 @@ class _Trial:
             weight = f"{path}.weight"
             if weight not in codes or weight in shared or path in edits.selected:
                 continue
-            thin = thinned(layer, codes[weight])
-            if thin is None:
+            product = thinned(layer, codes[weight])
+            if product is None:
                 continue
-            some = _with(codes, path, thin)
-            tried = replace(edits, factored={**edits.factored, path: thin.layers})
+            some = _with(codes, path, product)
+            tried = replace(edits, factored={**edits.factored, path: (product.kind, *product.ranks)})
             smaller = self.network(some, tried)
             fewer = multiply_adds(smaller, self.examples[0])
             if fewer < cost and self.difference(smaller) <= TOLERANCE:
@@ -227,14 +227,14 @@ class _Trial:
         return codes, edits
 
 
-def _with(codes: Mapping[str, Code], path: str, thin: Thinned) -> dict[str, Code]:
+def _with(codes: Mapping[str, Code], path: str, product: Thinned) -> dict[str, Code]:
     """Return codes with those of thin layers in place of a layer's."""
     made: dict[str, Code] = {}
     for name, code in codes.items():
         if name == f"{path}.weight":
-            made |= {f"{path}.{number}.weight": part for number, part in enumerate(thin.codes)}
+            made |= {f"{path}.{number}.weight": part for number, part in enumerate(product.codes)}
         elif name == f"{path}.bias":
-            made[f"{path}.{len(thin.codes) - 1}.bias"] = code
+            made[f"{path}.{len(product.codes) - 1}.bias"] = code
         else:
             made[name] = code
     return made
@@ -269,7 +269,7 @@ def _left(
                     else "others read the channel"
                 )
             found[name, axis, why] = found.get((name, axis, why), 0) + 1
-    return [Left(name, axis, count, why) for (name, axis, why), count in found.items()]
+    return [Left(name, axis, empty, why) for (name, axis, why), empty in found.items()]
 
 
 def _nothing(left: Sequence[Left]) -> str:
@@ -279,5 +279,5 @@ def _nothing(left: Sequence[Left]) -> str:
             "no neuron, filter, channel or head is empty, and no layer is a product of thinner ones: there is nothing "
             "to remove. Prune whole groups (filters, channels, heads) or factor layers first"
         )
-    some = "; ".join(f"{n}, axis {a}: {count} empty, {why}" for n, a, count, why in left[:4])
+    some = "; ".join(f"{n}, axis {a}: {empty} empty, {why}" for n, a, empty, why in left[:4])
     return f"nothing can be removed: {some}"

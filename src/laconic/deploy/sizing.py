@@ -75,7 +75,7 @@ def _attributes(module: nn.Module, traced: Traced, channels: Channels, gone: fro
             names = dict.fromkeys(name for path in own for name in sizes[path])
             if "head" in key:
                 names = dict.fromkeys(sorted(names, key=lambda name: not name.startswith("heads")))
-            ways = []
+            ways: list[Mapping[str, int]] = []
             for name in names:
                 told = {path: sizes[path].get(name, (value, value)) for path, value in own.items()}
                 way = {path: after for path, (before, after) in told.items()}

@@ -67,7 +67,7 @@ def cut(code: Code, axes: Axes) -> Code:
     """Return the code of what stays of one tensor: the smallest of those that are known for it."""
     array = part_of(code.decompress(), axes)
     own = _cut(code, axes)
-    return min([*([own] if own is not None else []), *told(array)], key=lambda some: bits({"": some}))
+    return min([*([own] if own is not None else []), *told(array)], key=_bits)
 
 
 def told(array: np.ndarray) -> Iterator[Code]:
@@ -115,50 +115,42 @@ def _taken(symbols: Symbols, places: np.ndarray) -> Symbols:
 
 
 @_cut.register
-def _sparse(code: SparseCode, axes: Axes) -> Code | None:
+def _sparse(code: SparseCode, axes: Axes) -> Code:
     return _scattered(code, code.mask.array.astype(bool), axes)
 
 
 @_cut.register
-def _tiles(code: TileSparseCode, axes: Axes) -> Code | None:
+def _tiles(code: TileSparseCode, axes: Axes) -> Code:
     return _scattered(code, code.kept(), axes)
 
 
-def _scattered(code: SparseCode | TileSparseCode, kept: np.ndarray, axes: Axes) -> Code | None:
+def _scattered(code: SparseCode | TileSparseCode, kept: np.ndarray, axes: Axes) -> Code:
     """Return what stays of survivors: where all of them are left and nothing else, their own code."""
     places, shape = _places(code, axes), _shape(code, axes)
     numbers, mask = np.cumsum(kept) - 1, kept[places]
     order = numbers[places[mask]]
-    flat = _shaped(code.values, (code.values.size,))
-    if flat is None:
-        return None
+    flat = reshaped(code.values, (code.values.size,))
     same = len(order) == flat.size and bool((np.diff(order) == 1).all())
     if same and mask.all():
-        return code.values if code.values.shape == shape else _shaped(flat, shape)
+        return code.values if code.values.shape == shape else reshaped(flat, shape)
     values = flat if same else cut(flat, {0: tuple(order.tolist())})
     return SparseCode(shape, code.dtype, Symbols(mask.astype(np.uint8), 2), values)
 
 
-def _shaped(code: Code, shape: tuple[int, ...]) -> Code | None:
-    """Return the code of the same numbers in another shape, where it is one of shapes alone."""
+def reshaped(code: Code, shape: tuple[int, ...]) -> Code:
+    """Return a code of the same numbers in another shape."""
     if code.shape == shape:
         return code
     if isinstance(code, DenseCode | CodebookCode | SparseCode):
         return replace(code, shape=shape)
-    plain = isinstance(code, GridCode) and code.mode == 0 and code.transform == "none" and len(code.step) == 1
-    return replace(code, shape=shape) if plain else min(told(code.decompress().reshape(shape)), key=_bits)
+    if isinstance(code, GridCode) and code.mode == 0 and code.transform == "none" and len(code.step) == 1:
+        return replace(code, shape=shape)
+    return min(told(code.decompress().reshape(shape)), key=_bits)
 
 
 def _bits(code: Code) -> int:
     """Return the bits of a file of one code."""
     return bits({"": code})
-
-
-def reshaped(code: Code, shape: tuple[int, ...]) -> Code:
-    """Return a code of the same numbers in another shape."""
-    made = _shaped(code, shape)
-    assert made is not None, "all codes have one"
-    return made
 
 
 @_cut.register
@@ -245,8 +237,10 @@ def _recoded(codes: Mapping[str, GridCode], axes: Mapping[str, Axes]) -> dict[st
     shared = Grid.of(0.0, model, joined)
     made: dict[str, Code] = {}
     for (name, _), frame, start, some in zip(codes.items(), frames, starts, levels, strict=True):
-        how = {"transform": frame.transform, "mode": frame.mode, "start": start}
-        made[name] = GridCode.of(frame.shape, frame.dtype, some, replace(shared, step=frame.step), **how)
+        made[name] = GridCode.of(
+            frame.shape, frame.dtype, some, replace(shared, step=frame.step),
+            transform=frame.transform, mode=frame.mode, start=start,
+        )  # fmt: skip
     return made
 
 

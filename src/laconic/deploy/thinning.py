@@ -5,16 +5,17 @@ from typing import NamedTuple
 import numpy as np
 from torch import nn
 
-from laconic.deploy.factored import Thin, layers_of
+from laconic.deploy.factored import thin
 from laconic.deploy.slicing import cut, reshaped
 from laconic.format.codes import CanonicalCode, Code, LowRankCode, TuckerCode
 from laconic.format.codes.low_rank import VIEWS
 
 
 class Thinned(NamedTuple):
-    """Thin layers in the order in which they run, and the codes of their weights."""
+    """Thin layers in place of one: how its weight is a product, of which ranks, and the codes of their weights."""
 
-    layers: list[Thin]
+    kind: str
+    ranks: tuple[int, ...]
     codes: list[Code]
 
 
@@ -24,25 +25,26 @@ def thinned(layer: nn.Module, code: Code) -> Thinned | None:
     The numbers are those of the code's own parts.
     """
     if isinstance(code, LowRankCode):
-        layers = layers_of(layer, code.view, (code.rank,))
-        return _made(layers, [_of(code.right, None), _of(code.left, _raised(code))])
+        return _made(layer, code.view, (code.rank,), [code.right, _of(code.left, _raised(code))])
     if isinstance(code, TuckerCode):
-        layers = layers_of(layer, "tucker", (code.core.shape[0], code.core.shape[1]))
-        return _made(layers, [code.right, code.core, code.left])
+        ranks = code.core.shape[0], code.core.shape[1]
+        return _made(layer, "tucker", ranks, [code.right, code.core, code.left])
     if isinstance(code, CanonicalCode) and len(code.shape) == 4:
         rank, starts = code.factors.shape[1], np.cumsum([0, *code.shape])
         places = [np.arange(a * rank, b * rank).reshape(-1, rank) for a, b in zip(starts, starts[1:], strict=False)]
         out, in_, high, wide = places
-        layers = layers_of(layer, "canonical", (rank,))
-        return _made(layers, [_of(code.factors, some) for some in (in_.T, high.T, wide.T, out)])
+        parts = [_of(code.factors, some) for some in (in_.T, high.T, wide.T, out)]
+        return _made(layer, "canonical", (rank,), parts)
     return None
 
 
-def _made(layers: list[Thin], codes: list[Code]) -> Thinned | None:
+def _made(layer: nn.Module, kind: str, ranks: tuple[int, ...], codes: list[Code]) -> Thinned | None:
     """Return codes in the shapes of the layers."""
-    if not layers:
+    layers = thin(layer, kind, ranks) if min(ranks) else None
+    if layers is None:
         return None
-    return Thinned(layers, [reshaped(c, tuple(thin["shape"])) for thin, c in zip(layers, codes, strict=True)])
+    shapes = [tuple(part.weight.shape) for part in layers]  # type: ignore[union-attr, arg-type]
+    return Thinned(kind, ranks, [reshaped(code, shape) for code, shape in zip(codes, shapes, strict=True)])
 
 
 def _of(code: Code, places: np.ndarray | None) -> Code:

@@ -75,7 +75,9 @@ def _subject(say: Output, subject: Subject, metadata: Mapping[str, str], seed: i
     name = subject.net or metadata.get("net")
     if name is None:
         raise DataError("the weights do not say what they are: give --net (or --task for a network of your own)")
-    shape = nets.net(name).shape
+    if name not in nets.NETS:
+        nets.build(name)  # says which there are
+    shape = nets.NETS[name].shape
     generator = torch.Generator().manual_seed(seed)
     return nets.build(name, seed=seed), torch.randn(_SAMPLES, *shape, generator=generator)
 
@@ -116,6 +118,6 @@ def _tell(say: Output, source: Path, output: Path, smaller: Result) -> None:
         f"wrote {output}: {in_bytes(sizes[0])} → {in_bytes(sizes[1])}, {before:,} → {after:,} multiply-adds on the "
         f"example ({before / max(after, 1):.2f} × fewer), outputs within {shrunk.difference:.0e}"
     )
-    rows = [(row.name, str(row.axis), str(row.count), row.why) for row in shrunk.left]
+    rows = [(row.name, str(row.axis), str(row.empty), row.why) for row in shrunk.left]
     columns = {"tensor": "left", "axis": "right", "empty": "right", "stays, for it": "left"}
     say.report(record, line, *([table("what is empty and stays", columns, rows)] if rows else []))

@@ -16,12 +16,12 @@ class Slot(NamedTuple):
     Args:
         name: first name of the tensor.
         axis: 0 or more.
-        index: along the axis.
+        at: its index along the axis.
     """
 
     name: str
     axis: int
-    index: int
+    at: int
 
 
 @final
@@ -62,14 +62,15 @@ class Atoms:
 
     def unite(self, some: Tensor, others: Tensor) -> None:
         """Put each of ``some`` and its partner in ``others``, which broadcast, into one set."""
-        pairs = torch.stack([part.reshape(-1) for part in torch.broadcast_tensors(some, others)], 1)
+        shape = np.broadcast_shapes(some.shape, others.shape)
+        pairs = torch.stack([some.expand(shape).reshape(-1), others.expand(shape).reshape(-1)], 1)
         for one, other in torch.unique(pairs, dim=0).tolist():
             first, second = sorted((self.root(one), self.root(other)))
             self.parents[second] = first
 
     def pin(self, atoms: Tensor, why: str) -> None:
         """Say why atoms cannot be removed; the first reason stands."""
-        for atom in atoms.reshape(-1).unique().tolist():
+        for atom in set(atoms.reshape(-1).tolist()):
             self.pinned.setdefault(atom, why)
 
     def need(self, atoms: Iterable[int]) -> None:

@@ -84,7 +84,7 @@ def _note_layer(
     if len({slot and slot[:2] for slot in slots}) != 1 or slots[0] is None:
         return
     name, along, _ = slots[0]
-    indices = [slot.index for slot in slots if slot]
+    indices = [slot.at for slot in slots if slot]
     used = weight.flatten(2).ne(0).any(2).any(0) if weight.ndim > 2 else weight.ne(0).any(0)
     if run.meaning(inputs).along(1) is None:
         if indices == list(range(len(used))):

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import final
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -75,7 +77,7 @@ def united(atoms: Atoms, families: Sequence[Tensor]) -> tuple[Tensor, ...]:
         for other in [other for other in kept if axes_of(other) & axes_of(family)]:
             atoms.unite(family, other)
             kept = [some for some in kept if some is not other]
-            family = torch.broadcast_tensors(family, other)[0]
+            family = family.expand(np.broadcast_shapes(family.shape, other.shape))
         kept.append(family)
     return tuple(kept)
 
@@ -108,8 +110,9 @@ def met(atoms: Atoms, operands: Sequence[tuple[Meaning, Tensor]], const: Tensor 
                 families.append(family)
             else:
                 atoms.pin(family, "meets, element by element, what is no output of a layer")
-    alike = torch.broadcast_tensors(*(meaning.const for meaning, _ in wide))
-    return Meaning(united(atoms, families), narrow(torch.stack(alike).all(0)) if const is None else narrow(const))
+    if const is None:
+        const = reduce(torch.logical_and, (meaning.const for meaning, _ in wide))
+    return Meaning(united(atoms, families), narrow(const))
 
 
 def _led(meaning: Meaning, ndim: int) -> Meaning:

@@ -1,6 +1,7 @@
 """Operations that put elements elsewhere, take them one by one, or normalize them."""
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
 import torch
@@ -43,8 +44,8 @@ def _elementwise(run: Run, func: Any, args: tuple[Any, ...], kwargs: dict[str, A
             continue
         meaning = met(run.atoms, operands)
         if func._schema.name.startswith("aten::mul"):
-            zeros = [(m.const.expand(t.shape) & (t == 0)) for m, t in operands]
-            known = torch.stack(torch.broadcast_tensors(meaning.const.expand(result.shape), *zeros)).any(0)
+            zeros = [m.const & (t == 0) for m, t in operands]
+            known = reduce(torch.logical_or, zeros, meaning.const)
             meaning = Meaning(meaning.families, narrow(known))
         run.put(result, meaning)
 
@@ -100,7 +101,7 @@ def _pad(run: Run, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out
 
 
 def _reduced(run: Run, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
-    """Means and sums: a channel that is summed over stays; a place within a group is summed over and the group stays."""
+    """Means and sums: a channel that is summed over cannot go; of places in a head, that are, the head can."""
     inputs, meaning = args[0], run.meaning(args[0])
     given = args[1] if len(args) > 1 and args[1] is not None else kwargs.get("dim")
     dims = range(inputs.ndim) if given is None or given == [] else [given] if isinstance(given, int) else list(given)
@@ -169,8 +170,7 @@ def _scaled_away(meaning: Meaning, scale: Any, axis: int, result: Tensor) -> Mea
     """Return the meaning of what a scale has multiplied: where that is 0 the shift is left, a constant."""
     if not isinstance(scale, Tensor):
         return meaning
-    const = meaning.const | spread(scale == 0, axis, result.ndim)
-    return Meaning(meaning.families, narrow(const.expand(torch.broadcast_shapes(const.shape, meaning.const.shape))))
+    return Meaning(meaning.families, narrow(meaning.const | spread(scale == 0, axis, result.ndim)))
 
 
 def _group_norm(run: Run, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from laconic import interrupts
 from laconic.models.channels.atoms import Atoms, Slot
-from laconic.models.channels.run import Run
 from laconic.models.channels.rules import applied
+from laconic.models.channels.run import Run
 from laconic.models.parametrized import evaluating
 from laconic.models.wiring import tensors_in
 
