@@ -1,4 +1,4 @@
-"""A network of its user's own class with fewer channels: edits applied to parameters and to what modules know of them."""
+"""A network of the class that it has, with fewer channels: edits go to parameters and to what modules know of them."""
 
 import copy
 from typing import Any

@@ -5,7 +5,7 @@ Where they cannot, such as runs that share a scale, what is left is told by the 
 `cut(code, axes).decompress()` is the part of `code.decompress()`, bit by bit.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import singledispatch
 
@@ -54,13 +54,12 @@ def cut_all(codes: Mapping[str, Code], axes: Mapping[str, Axes]) -> dict[str, Co
     >>> cut_all(codes, {"w": {0: (1,), 1: (1, 0)}})["w"].decompress()
     array([[4., 3.]], dtype=float32)
     """
-    firsts: dict[int, str] = {}
-    for name, code in codes.items():
-        firsts.setdefault(id(code), name)
+    firsts: dict[Hashable, str] = {}
+    alike = {name: firsts.setdefault((id(code), *axes.get(name, {}).items()), name) for name, code in codes.items()}
     once = {name: codes[name] for name in firsts.values()}
     smaller = {name: cut(code, axes[name]) if name in axes else code for name, code in once.items()}
     smaller |= _grids(once, axes)
-    return {name: smaller[firsts[id(code)]] for name, code in codes.items()}
+    return {name: smaller[first] for name, first in alike.items()}
 
 
 def cut(code: Code, axes: Axes) -> Code:

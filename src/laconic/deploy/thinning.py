@@ -1,5 +1,6 @@
 """Codes of thin layers in place of the code of a weight that is their product."""
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -31,7 +32,7 @@ def thinned(layer: nn.Module, code: Code) -> Thinned | None:
         return _made(layer, "tucker", ranks, [code.right, code.core, code.left])
     if isinstance(code, CanonicalCode) and len(code.shape) == 4:
         rank, starts = code.factors.shape[1], np.cumsum([0, *code.shape])
-        places = [np.arange(a * rank, b * rank).reshape(-1, rank) for a, b in zip(starts, starts[1:], strict=False)]
+        places = [np.arange(a * rank, b * rank).reshape(-1, rank) for a, b in pairwise(starts)]
         out, in_, high, wide = places
         parts = [_of(code.factors, some) for some in (in_.T, high.T, wide.T, out)]
         return _made(layer, "canonical", (rank,), parts)

@@ -177,19 +177,21 @@ def _attention(run: Run, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any
     result = out[0] if isinstance(out, tuple | list) else out
     atoms, whole = run.atoms, []
     for tensor in (query, key):
-        heads = [collapsed(atoms, f, frozenset({2, 3})) for f in run.meaning(tensor).families if axes_of(f) != {3}]
-        fixed(atoms, [Meaning(tuple(f for f in run.meaning(tensor).families if axes_of(f) == {3}),
-                              run.meaning(tensor).const)], frozenset({3}), "is a place in every head alike")  # fmt: skip
+        families = run.meaning(tensor).families
+        heads = [collapsed(atoms, f, frozenset({2, 3})) for f in families if axes_of(f) != {3}]
+        for family in families:
+            if axes_of(family) == {3}:
+                atoms.pin(family, "is a place in every head alike")
         whole += [_repeated(f, query.shape[1]) for f in heads if 1 in axes_of(f)]
     values = [_repeated(f, query.shape[1]) for f in run.meaning(value).families]
     for tensor, _ in run.seen((args[3:], kwargs)):
         if tensor.ndim == 4 and tensor.shape[1] > 1:
             for family in (*whole, *values):
                 atoms.pin(family, "has a mask for each head")
-    families = united(atoms, [*values, *whole])
+    together = united(atoms, [*values, *whole])
     zero = narrow((value == 0) & run.meaning(value).const)
     const = zero if zero.numel() == 1 else _repeated(zero.all(0, keepdim=True).all(2, keepdim=True), query.shape[1])
-    run.put(result, Meaning(families, narrow(const)))
+    run.put(result, Meaning(together, narrow(const)))
 
 
 def _repeated(labels: Tensor, heads: int) -> Tensor:
