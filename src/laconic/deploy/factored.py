@@ -41,8 +41,9 @@ def thin(layer: nn.Module, kind: str, ranks: Sequence[int]) -> nn.Sequential | N
             _empty(nn.Linear(layer.in_features, first, bias=False, device="meta"), layer),
             _empty(nn.Linear(first, layer.out_features, layer.bias is not None, device="meta"), layer),
         )
-    plain = type(layer) is nn.Conv2d and layer.groups == 1 and layer.padding_mode == "zeros"
-    if not plain or isinstance(layer.padding, str):
+    if not isinstance(layer, nn.Conv2d) or type(layer) is not nn.Conv2d or isinstance(layer.padding, str):
+        return None
+    if layer.groups != 1 or layer.padding_mode != "zeros":
         return None
 
     def conv(before: int, after: int, axes: str, *, last: bool = False, groups: int = 1) -> nn.Module:

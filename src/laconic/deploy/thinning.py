@@ -44,7 +44,7 @@ def _made(layer: nn.Module, kind: str, ranks: tuple[int, ...], codes: list[Code]
     layers = thin(layer, kind, ranks) if min(ranks) else None
     if layers is None:
         return None
-    shapes = [tuple(part.weight.shape) for part in layers]  # type: ignore[union-attr, arg-type]
+    shapes = [tuple(part.weight.shape) for part in layers]  # type: ignore[arg-type]
     return Thinned(kind, ranks, [reshaped(code, shape) for code, shape in zip(codes, shapes, strict=True)])
 
 

@@ -73,9 +73,9 @@ def traced(module: nn.Module, inputs: Sequence[Any], named: Mapping[str, Any] | 
         with _Watch(run):
             outputs = module(*inputs, **(named or {}))
     atoms = run.atoms
-    for atom, slot in atoms.slots.items():
-        if slot.name not in run.reads:
-            atoms.pinned.setdefault(atom, "did not run on the example")
+    for root, slots in atoms.sets().items():
+        if len(slots) == 1 or any(slot.name not in run.reads for slot in slots):  # such as a place past the example's
+            atoms.pinned.setdefault(root, "is read by no other tensor on the example")
     for _, meaning in run.seen(outputs):
         for family in meaning.families:
             atoms.pin(family, "is an output of the network")
