@@ -229,7 +229,7 @@ def test_bad_examples_are_refused():
 
 def test_values_that_were_quantized_stay_so_and_the_file_is_smaller(tmp_path):
     plan = Plan({"*": KeepGroups(Groups("filters"), keep=0.5, values=AdaptiveCodebook(4))})
-    masked, loaded, before, small = made("concatenation", tmp_path, plan)
+    _, loaded, before, small = made("concatenation", tmp_path, plan)
     assert small.file_bytes < before.file_bytes
     assert all(len(loaded.get_parameter(f"{name}.weight").unique()) <= 5 for name in ("stem", "first", "second"))
 
