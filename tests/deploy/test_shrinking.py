@@ -192,7 +192,7 @@ def test_nothing_to_remove_is_an_error_that_says_why():
         shrink(codes_of(module), module, example)
     with torch.no_grad():
         module[2].weight[0] = 0  # an output
-    with pytest.raises(WeightsError, match="2.weight, axis 0: 1 empty, is an output of the network"):
+    with pytest.raises(WeightsError, match=r"2\.weight, axis 0: 1 empty, is an output of the network"):
         shrink(codes_of(module), module, example)
 
 
