@@ -4,9 +4,9 @@ What an attribute says nobody can tell from its value: 64 may be a width, or a n
 that equals a size that shrinks, in all modules of its class, is tried as that size, and the outputs decide.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice, product
+from itertools import combinations, islice, product
 from typing import NamedTuple
 
 from torch import nn
@@ -45,13 +45,9 @@ def sized(
         fits: says whether a network with given edits runs and has the same outputs.
     """
     attributes = list(_attributes(module, traced, channels, gone))
-    ways = sorted(
-        product(*(range(len(attribute.ways)) for attribute in attributes)) if len(attributes) < 12 else [(0,) * 99],
-        key=sum,
-    )
-    for choice in islice(ways, TRIALS):
+    for choice in islice(_choices([len(attribute.ways) for attribute in attributes]), TRIALS):
         sizes: dict[str, dict[str, int]] = {}
-        for attribute, way in zip(attributes, choice, strict=False):
+        for attribute, way in zip(attributes, choice, strict=True):
             for path, size in attribute.ways[way].items():
                 if vars(module.get_submodule(path))[attribute.key] != size:
                     sizes.setdefault(path, {})[attribute.key] = size
@@ -59,6 +55,24 @@ def sized(
         if fits(tried):
             return tried
     return None
+
+
+def _choices(ways: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    """Give a way for each attribute: the likeliest of all, none of all, and then others of one, of two, and so on.
+
+    >>> list(_choices([2, 3]))
+    [(0, 0), (1, 2), (1, 0), (0, 1), (0, 2), (1, 1)]
+    """
+    ends = tuple(0 for _ in ways), tuple(many - 1 for many in ways)
+    yield from dict.fromkeys(ends)
+    for others in range(1, len(ways) + 1):
+        for places in combinations(range(len(ways)), others):
+            for chosen in product(*(range(1, ways[place]) for place in places)):
+                choice = [0] * len(ways)
+                for place, way in zip(places, chosen, strict=True):
+                    choice[place] = way
+                if tuple(choice) not in ends:
+                    yield tuple(choice)
 
 
 def _attributes(module: nn.Module, traced: Traced, channels: Channels, gone: frozenset[int]) -> Iterator[_Attribute]:
