@@ -124,7 +124,7 @@ def _slice(module: nn.Module, edits: Edits) -> None:
             for key in list(table):
                 first = firsts.get(f"{path}.{key}" if path else key)
                 if first in smaller:
-                    table[key] = smaller[first]  # type: ignore[assignment]
+                    table[key] = smaller[first]
 
 
 def _resize(part: nn.Module) -> None:
