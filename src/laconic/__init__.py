@@ -44,6 +44,7 @@ _HOME = {
     "Task": "training.task",
     "Training": "lc.learning",
     "compress": "api",
+    "coupled": "plans.coupling",
     "load": "api",
     "load_plan": "plans.plan",
     "open": "format.container",
@@ -96,6 +97,7 @@ if TYPE_CHECKING:
     from laconic.models import data as data
     from laconic.models import nets as nets
     from laconic.models.params import params_of as params_of
+    from laconic.plans.coupling import coupled as coupled
     from laconic.plans.plan import Plan as Plan
     from laconic.plans.plan import load_plan as load_plan
     from laconic.quantize.budget import Budget as Budget

@@ -13,6 +13,8 @@ from laconic.calibrate.compressed import calibrated
 from laconic.csteps.compression import Compression
 from laconic.csteps.joint import Joint
 from laconic.csteps.within_bytes import WithinBytes
+from laconic.deploy.edits import METADATA, loads
+from laconic.deploy.narrowing import narrow
 from laconic.errors import PlanError, WeightsError
 from laconic.format import container
 from laconic.format.compact import compact
@@ -332,6 +334,7 @@ def load(source: str | Path, module: Any = None, *, limit: int | None = None) ->
     Args:
         source: the file.
         module: is filled with the weights, and returned; one in `DataParallel` or `torch.compile` is filled within.
+            Where the file is of a network that was shrunk, a fresh one of the same class becomes as small.
         limit: bytes that all tensors together may take decoded, see `laconic.open`.
 
     Raises:
@@ -341,8 +344,8 @@ def load(source: str | Path, module: Any = None, *, limit: int | None = None) ->
     if not isinstance(module, nn.Module | None):
         raise WeightsError(f"module is a torch.nn.Module to fill, not {module!r}; a limit goes by its name: limit=...")
     with container.open(source, limit) as file:
-        weights = all_of(file)
+        weights, edits = all_of(file), file.metadata.get(METADATA, "{}")
     if module is None:
         return weights
-    apply_to(unwrapped(module), weights)
+    apply_to(unwrapped(narrow(module, loads(edits))), weights)
     return module

@@ -8,10 +8,16 @@ from typing import Any, final
 
 from torch import Tensor, nn
 
+from laconic.calibrate.meter import METER
 from laconic.calibrate.quality import Quality
 from laconic.calibrate.told import Told
+from laconic.deploy.edits import METADATA, loads
+from laconic.deploy.narrowing import narrow
+from laconic.deploy.shrinking import Shrunk, shrink
+from laconic.errors import WeightsError
 from laconic.format import container
 from laconic.format.codes import Code
+from laconic.format.compact import compact
 from laconic.format.container import LacFile
 from laconic.insight.gap import Gap, gap
 from laconic.insight.ledger import REFERENCE_BYTES, Ledger, ledger
@@ -45,6 +51,7 @@ class Result:
         norms: which batch normalizations had constant statistics in such training, and why each other one had not; None
             where nobody was to look.
         quality: what training has reached of the drop or the KL that was asked, if one was.
+        shrunk: what was cut out, where the network is physically smaller.
     """
 
     codes: Mapping[str, Code]
@@ -58,6 +65,7 @@ class Result:
     asked: Budget | None = None
     norms: Absorbed | None = None
     quality: Quality | None = None
+    shrunk: Shrunk | None = None
 
     def __repr__(self) -> str:
         return f"Result({len(self.codes):,} tensors, {self.file_bytes:,} bytes)"
@@ -89,11 +97,39 @@ class Result:
     def apply_to(self, module: nn.Module) -> nn.Module:
         """Copy the decompressed weights into ``module``, or into the network that it is wrapped around; return it.
 
+        A network of the class that `shrink` was given becomes as small as these weights are.
+
         Raises:
             WeightsError: when names or shapes differ.
         """
-        apply_to(unwrapped(module), self.params)
+        apply_to(unwrapped(narrow(module, loads(self.metadata.get(METADATA, "{}")))), self.params)
         return module
+
+    def shrink(self, module: nn.Module, example: Any, *, multiple: int = 1, seed: int = 0) -> "Result":
+        """Return a physically smaller network: neurons, filters, channels and heads that are empty are gone.
+
+        Outputs are what they were, within 1e-5 of the largest, on the example and on random inputs. Factored layers
+        become thin ones where that is fewer multiply-adds. `laconic.load(file, Net())` makes a fresh network as small.
+
+        Args:
+            module: the network, of the sizes that it had; it is left as it was.
+            example: what it runs on: a tensor, a tuple of arguments, or a mapping with their names.
+            multiple: channels stay, though empty, until there is a multiple of so many.
+            seed: of random inputs.
+
+        Raises:
+            WeightsError: when nothing can be removed, which says why.
+            DataError: when the network does not run on the example.
+        """
+        if METADATA in self.metadata:
+            raise WeightsError("the network is a smaller one already: shrink the result that it was made of")
+        smaller = shrink(self.codes, module, example, multiple=multiple, seed=seed)
+        kept = {key: text for key, text in self.metadata.items() if key != METER}  # which is of other shapes
+        codes = compact(smaller.codes)
+        return replace(
+            self, codes=codes, metadata={**kept, METADATA: smaller.edits.dumps()}, shrunk=replace(smaller, codes=codes),
+            fitted=None, signals={}, calibration=None, recalibration=None,
+        )  # fmt: skip
 
     def evaluate(self, task: Task, split: str = "test") -> dict[str, float]:
         """Return the loss and the measures of the compressed network on a split: see `Task.evaluate`.

@@ -26,6 +26,7 @@ COMMANDS = {
     "frontier": "Compress to several sizes and show what each is worth.",
     "analyze": "Rank weights by what compressing each does to the outputs.",
     "evaluate": "Measure loss and error of a checkpoint or a .lac file.",
+    "shrink": "Make the network itself smaller: what is empty is cut out.",
     "decompress": "Turn a .lac file back into a checkpoint.",
     "inspect": "Show where the bytes of a .lac file are.",
     "bound": "Show how far .lac files are from the least size at their error.",

@@ -16,6 +16,8 @@ import torch
 
 from laconic.cli.console import Output
 from laconic.cli.options import Subject
+from laconic.deploy.edits import METADATA, loads
+from laconic.deploy.narrowing import narrow
 from laconic.errors import DataError, LaconicError
 from laconic.models import data, nets
 from laconic.models.checkpoints import Checkpoint, open_checkpoint
@@ -73,8 +75,12 @@ def opened(say: Output, path: Path, key: str | None = None) -> Checkpoint:
 
 
 def task_for(say: Output, subject: Subject, metadata: Mapping[str, str], **how: Any) -> Task:
-    """Return the task of the options, see `task_of`, and say what it has decided by itself."""
+    """Return the task of the options, see `task_of`, and say what it has decided by itself.
+
+    Its network is as small as that of the weights, where these are of one that was shrunk.
+    """
     task = task_of(subject.net, subject.data, subject.data_dir, subject.task, metadata, **how)
+    narrow(task.module, loads(metadata.get(METADATA, "{}")))
     say.note(*task.notes)
     return task
 

@@ -1,0 +1,158 @@
+"""Groups of weights that go together over several tensors: a filter, its bias, its norm, and all that reads it."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from torch import Tensor, nn
+
+from laconic.csteps.compression import Compression
+from laconic.csteps.joint import Joint
+from laconic.csteps.keep_groups import KeepGroups
+from laconic.csteps.keep_largest import KeepLargest
+from laconic.csteps.lossless import Lossless
+from laconic.csteps.survivors import Support
+from laconic.errors import PlanError
+from laconic.models.channels.atoms import Slot
+from laconic.models.channels.trace import traced
+from laconic.models.params import Params, params_of, unwrapped
+from laconic.models.ties import untied
+from laconic.plans.patterns import fnmatch_escape
+from laconic.plans.plan import Plan, Row
+
+_AXES = {"filters": 0, "neurons": 0, "channels": 1}
+"""Kind of group → the axis that it is an index of."""
+
+
+class Coupled(NamedTuple):
+    """Channels that are alike: each lies in the same tensors, along the same axes.
+
+    Args:
+        axes: (tensor, axis) of a channel, sorted.
+        channels: of each channel its slots, in the order in which they were found.
+    """
+
+    axes: tuple[tuple[str, int], ...]
+    channels: tuple[tuple[Slot, ...], ...]
+
+
+def groups_of(module: nn.Module, example: Any) -> tuple[Coupled, ...]:
+    """Return the channels that one run of a module couples, but those that cannot be removed.
+
+    Args:
+        module: the network.
+        example: a tensor, a tuple of arguments, or a mapping with their names.
+
+    >>> import torch
+    >>> net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    >>> [(group.axes, len(group.channels)) for group in groups_of(net, torch.ones(1, 3))]
+    [((('0.bias', 0), ('0.weight', 0), ('2.weight', 1)), 4)]
+    """
+    named = dict(example) if isinstance(example, Mapping) else {}
+    inputs = () if isinstance(example, Mapping) else example if isinstance(example, list | tuple) else (example,)
+    seen = traced(unwrapped(module), inputs, named)
+    own = dict(unwrapped(module).named_parameters())
+    alike: dict[tuple[tuple[str, int], ...], list[tuple[Slot, ...]]] = defaultdict(list)
+    for root, slots in seen.sets.items():
+        moving = tuple(slot for slot in slots if slot.name in own)
+        if root not in seen.pinned and moving:
+            alike[tuple(sorted({(slot.name, slot.axis) for slot in moving}))].append(moving)
+    return tuple(Coupled(axes, tuple(channels)) for axes, channels in alike.items())
+
+
+def coupled(plan: Plan, module: nn.Module, example: Any) -> Plan:
+    """Return the plan in which rows that keep a share of filters or channels empty what goes together at once.
+
+    Of each set of coupled channels that a row touches so many stay as its share says, one at least: those of largest
+    ‖w‖² (or ‖w‖₁, ``score="l1"``) over all tensors that they lie in. These are chosen here, once: training then moves
+    the weights that stay. Biases and norms come along, so that what is emptied is 0 and `Result.shrink` removes it.
+
+    Args:
+        plan: rows of `KeepGroups` with a share of filters, neurons or channels, and others.
+        module: the network, with the weights to choose by.
+        example: what it runs on: a tensor, a tuple of arguments, or a mapping with their names.
+
+    Raises:
+        PlanError: when no row keeps such a share, two rows want different shares of one set of channels, or what goes
+            along is on a row of another compression.
+    """
+    params = untied(params_of(unwrapped(module)), unwrapped(module)).params
+    rows = plan.on(unwrapped(module)).resolve(params)
+    chosen = _chosen(rows, groups_of(module, example), params)
+    taken = {name for row in rows for name in row.names if _pruning(row.compression)}
+    if not taken:
+        raise PlanError("no row of the plan keeps a share of filters, neurons or channels: there is nothing to couple")
+    stray = {n: r.compression for r in rows for n in r.names if n in chosen and n not in taken}
+    for name, compression in stray.items():
+        if not isinstance(compression, Lossless):
+            raise PlanError(
+                f"{name} goes along with filters that are pruned, but is on a row of {type(compression).__name__}: put "
+                "it on the row of the filters, or on none"
+            )
+    settled: dict[str, Compression] = {}
+    for row in rows:
+        pruning = _pruning(row.compression)
+        for names, compression in _rows(row, pruning, chosen):
+            settled[", ".join(map(fnmatch_escape, names))] = compression
+    return Plan(settled, importance=plan.importance)
+
+
+def _rows(row: Row, pruning: KeepGroups | None, chosen: Mapping[str, np.ndarray]) -> list[Any]:
+    """Return pairs of names and the compression of them, which a row becomes."""
+    inside = [name for name in row.names if name in chosen]
+    outside = [name for name in row.names if name not in chosen]
+    values = pruning.values if pruning else Lossless()
+    keep = KeepLargest(support=_support({name: chosen[name] for name in inside}), values=values)
+    made: list[Any] = [([name], replace(keep, support=_support({name: chosen[name]}))) for name in inside]
+    if isinstance(row.compression, Joint) and inside:
+        made = [(inside, Joint(keep))]
+    rest = Lossless() if pruning else row.compression
+    return made + ([(outside, rest)] if outside else [])
+
+
+def _pruning(compression: Compression) -> KeepGroups | None:
+    """Return what keeps a share of groups that can be coupled, or None."""
+    inner = compression.of if isinstance(compression, Joint) else compression
+    return inner if isinstance(inner, KeepGroups) and inner.groups.kind in _AXES and inner.keep is not None else None
+
+
+def _chosen(rows: tuple[Row, ...], groups: tuple[Coupled, ...], params: Params) -> dict[str, np.ndarray]:
+    """Return which weights stay of each tensor that a coupled channel lies in, bool of its shape."""
+    wanted = {(n, _AXES[p.groups.kind]): p for row in rows for n in row.names if (p := _pruning(row.compression))}
+    masks: dict[str, np.ndarray] = {}
+    for group in groups:
+        asked = {axis: wanted[axis] for axis in group.axes if axis in wanted}
+        shares = {pruning.keep for pruning in asked.values()}
+        if len(shares) > 1:
+            names = ", ".join(name for name, _ in asked)
+            raise PlanError(
+                f"{names} have channels that go together, but shares of {sorted(map(str, shares))}: say one"
+            )
+        if not asked:
+            continue
+        pruning = next(iter(asked.values()))
+        scores = np.array([_score(channel, params, pruning.score) for channel in group.channels])
+        many = max(1, round((pruning.keep or 0) * len(scores)))
+        for number in np.argsort(-scores, kind="stable")[many:]:
+            for slot in group.channels[number]:
+                mask = masks.setdefault(slot.name, np.ones(tuple(params[slot.name].shape), bool))
+                np.moveaxis(mask, slot.axis, 0)[slot.at] = False
+        for name, _ in group.axes:
+            masks.setdefault(name, np.ones(tuple(params[name].shape), bool))
+    return masks
+
+
+def _score(channel: tuple[Slot, ...], params: Params, score: str) -> float:
+    """Return how much a channel matters."""
+
+    def of(tensor: Tensor) -> float:
+        return float(tensor.double().abs().sum() if score == "l1" else tensor.double().square().sum())
+
+    return sum(of(params[slot.name].select(slot.axis, slot.at)) for slot in channel)
+
+
+def _support(masks: Mapping[str, np.ndarray]) -> Support:
+    """Return the support of masks."""
+    return Support({name: np.packbits(mask.reshape(-1)).tobytes() for name, mask in masks.items()})
