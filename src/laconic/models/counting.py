@@ -21,6 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from laconic.errors import DataError, listed
 from laconic.models.operations import multiply_adds, operands
 from laconic.models.params import first_names, is_float
+from laconic.models.uses import Use
 from laconic.models.wiring import tensors_in
 
 
@@ -50,24 +51,6 @@ class Call:
     weight_bytes: int
     read: int
     written: int
-
-
-@final
-@dataclass(frozen=True)
-class Use:
-    """How a weight is used for one input.
-
-    Args:
-        positions: how often its matrix, all but the axis of outputs flattened, is applied: height × width of what a
-            convolution writes (of what a transposed one reads), the length of a sequence for a dense layer over it, 1
-            for a dense layer. Where parts of it are applied at different numbers of places, their mean, rounded up.
-        calls: operations in which it is; a recurrent weight has one for each step.
-        groups: of a convolution.
-    """
-
-    positions: int
-    calls: int = 1
-    groups: int = 1
 
 
 @final
