@@ -26,8 +26,8 @@ class Layer:
 
     Args:
         kind: of `PRODUCTS` or `OTHERS`; "grouped" is a convolution of several groups, a depthwise one too.
-        outputs: rows of the weight, channels that are written; of another kind, numbers that are written.
-        inputs: channels that are read, those of all groups; of another kind, numbers that are read.
+        outputs: rows of the weight, channels that are written; of what is no product, numbers written at a position.
+        inputs: channels that are read, those of all groups; of what is no product, numbers read at a position.
         kernel: height and width of a convolution; () for a dense layer.
         groups: of a convolution.
         positions: how often the matrix is applied to one input.
@@ -156,5 +156,6 @@ def _left(code: Code) -> tuple[int, ...]:
     """Return the shape of what is left of a tensor: without rows and input channels that are all 0."""
     if not isinstance(code, SparseCode | TileSparseCode):
         return code.shape
-    there = code.decompress().reshape(*code.shape[:2], -1).any(axis=2)
+    rows, inputs = code.shape[:2]
+    there = code.decompress().reshape(rows, inputs, -1).astype(bool).any(axis=2)
     return int(there.any(axis=1).sum()), int(there.any(axis=0).sum()), *code.shape[2:]

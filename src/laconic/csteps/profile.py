@@ -23,6 +23,12 @@ which meets all inputs before the next; with the channels innermost, which are t
 _NEIGHBOURS = 4
 """Measured layers that correct what the model says of another."""
 
+_DOUBT = 0.3
+"""Weight of no correction beside those of the neighbours, which have 1 over their squared distance in octaves."""
+
+_VECTOR = 16
+"""Numbers of float32 that a processor works on at once, with AVX-512; a part of so many costs as much as all."""
+
 
 class Setting(NamedTuple):
     """How a layer is run.
@@ -149,9 +155,9 @@ class Profile:
     def seconds(self, layer: Layer, setting: Setting | None = None, batch: int = 1) -> float:
         """Return the predicted time of a layer for one input of a batch; 0 for a layer of nothing.
 
-        Measured layers are fitted by kind, layout and threads: seconds are at least 0 for each call, multiply-add, byte
-        of weights, byte of activations and byte beyond a cache, with least relative error; what the four measured
-        layers nearest in shape took beyond this corrects it. A layer that was measured takes what it took.
+        Measured layers are fitted by kind, layout and threads: so many seconds for each call, multiply-add and byte
+        (`_features`), none below 0, with the least relative squared error. What the four measured layers nearest in
+        shape took beyond what this says of them corrects it: a layer that was measured takes what it took.
 
         Args:
             layer: of any kind.
@@ -236,9 +242,9 @@ def best(layer: Layer, profile: Profile, batch: int = 1) -> Best:
     return found
 
 
-def fastest(layers: Sequence[Layer], profile: Profile, batch: int = 1) -> float:
-    """Return the predicted seconds of layers that run one after the other, each at its best, for one input."""
-    return math.fsum(best(layer, profile, batch).seconds for layer in layers)
+def predicted(layers: Sequence[Layer], profile: Profile, batch: int = 1, setting: Setting | None = None) -> float:
+    """Return the seconds of layers that run one after the other, each at its best or in ``setting``, for one input."""
+    return math.fsum(profile.seconds(layer, setting, batch) for layer in layers)
 
 
 @final
@@ -267,24 +273,29 @@ class _Fit:
         apart = np.square(self.places - _place(layer, setting, batch)).sum(axis=1)
         nearest = np.argsort(apart, kind="stable")[:_NEIGHBOURS]
         weights = 1 / (apart[nearest] + 1e-6)
-        return told * math.exp(float(weights @ self.beyond[nearest]) / float(weights.sum() + 0.1))
+        return told * math.exp(float(weights @ self.beyond[nearest]) / float(weights.sum() + _DOUBT))
 
 
 def _features(layer: Layer, setting: Setting, batch: int, caches: tuple[int, ...]) -> np.ndarray:
-    """Return what a time is a sum of: calls, multiply-adds, bytes of weights and activations, bytes beyond caches."""
-    block = layer.stored / _blocks(layer, setting)
-    moved = layer.stored * layer.calls
+    """Return what a time is a sum of, shape (6,): calls, multiply-adds, and bytes.
+
+    Multiply-adds are those of outputs rounded up to `_VECTOR` numbers. Bytes are those of weights, of activations, of
+    the windows that a convolution gathers, and of what a block uses beyond the cache before the last.
+    """
+    blocks, places = _blocks(layer, setting), batch * layer.positions
+    rows = (setting.tile or layer.outputs) // layer.groups
+    padded = blocks * layer.groups * -(-rows // _VECTOR) * _VECTOR * layer.columns * places
+    windows = FLOAT * places * layer.columns * layer.groups * blocks if math.prod(layer.kernel) > 1 else 0
     touched = batch * layer.activations
-    spilled = [max(0.0, block + touched - size) for size in caches[-2:]]
-    return np.array(
-        [layer.calls * _blocks(layer, setting), batch * layer.multiply_adds, moved, touched]
-        + spilled
-        + [0.0] * (2 - len(spilled))
-    )
+    beyond = max(0.0, layer.stored / blocks + touched - caches[-2]) if len(caches) > 1 else 0.0
+    work = padded if layer.kind in PRODUCTS else 0
+    return np.array([layer.calls * blocks, work, layer.stored * layer.calls, touched, windows, beyond])
 
 
 def _place(layer: Layer, setting: Setting, batch: int) -> np.ndarray:
-    """Return where a layer lies among others: logarithms of its sizes."""
+    """Return where a layer lies among others: logarithms of its sizes, or of its bytes where it is no product."""
+    if layer.kind not in PRODUCTS:
+        return np.log2([batch * layer.activations])
     sizes = layer.outputs, max(1, layer.columns), layer.groups, batch * layer.positions / layer.calls, setting.tile or 1
     return np.log2([*sizes, layer.calls])
 

@@ -139,8 +139,8 @@ def _device(table: Mapping[str, Any]) -> Device:
     """Return the model of a device."""
     kinds = {field.name: int if field.name == "cache" else float for field in fields(Device)}
     _require_keys(table, kinds, tuple(kinds), "device: ")
-    seconds = [_number(table[name], f"device: {name}") for name in ("call", "multiply_add", "byte")]
-    return Device(*seconds, _whole(table["cache"], "device: cache", 0))
+    call, multiply_add, byte = (_number(table[name], f"device: {name}") for name in ("call", "multiply_add", "byte"))
+    return Device(call, multiply_add, byte, _whole(table["cache"], "device: cache", 0))
 
 
 def _require_keys(table: Mapping[str, Any], kinds: Mapping[str, type], needed: Sequence[str], where: str) -> None:

@@ -24,9 +24,10 @@ _CONVOLUTIONS = (
     (6, 24, 1, 28), (48, 12, 1, 14), (96, 96, 1, 7), (24, 1, 5, 22), (40, 24, 5, 9),
 )  # fmt: skip
 _GROUPED = ((12, 12, 3, 28), (48, 48, 3, 14), (96, 96, 3, 28), (192, 192, 3, 7), (48, 4, 3, 14), (96, 3, 3, 7))
-_NUMBERS = (192, 2_304, 14_400, 96_000, 480_000)
-"""Shapes that are measured: (outputs, inputs); (outputs, inputs, side of the kernel, of the image); with groups for
-inputs; numbers that are read. None is of a reference network: what is predicted of these was not measured."""
+_IMAGES = ((4, 8), (4, 24), (16, 30), (24, 60), (32, 120))
+"""Shapes that are measured: (outputs, inputs); (outputs, inputs, side of the kernel, of the image); (channels, groups,
+sides); of what is no product (channels, side of the image). None is a layer of a reference network: what is predicted
+of these was not measured."""
 
 _TILES = (32, 128)
 """Rows of a block."""
@@ -57,6 +58,10 @@ QUICK = Effort(seconds=0.0, rounds=1, repeats=3, every=4, batches=(1,))
 """A second: rough, for a look and for tests."""
 
 
+_SLOW = 0.02
+"""Seconds of a run that is repeated twice: other work of the machine weighs little in it."""
+
+
 class Case(NamedTuple):
     """What is measured."""
 
@@ -77,9 +82,9 @@ def cases(effort: Effort, threads: tuple[int, ...]) -> Iterator[Case]:
             for tile in _TILES if layout == "tiles" else (0,):
                 if tile < layer.outputs:
                     yield Case(layer, Setting(layout, tile, count), batch)
-    for kind, size, count in product(OTHERS, _NUMBERS[:: effort.every], threads):
-        written = size // 2 if kind == "pooling" else size
-        yield Case(Layer(kind, written, size), Setting("rows", 0, count), 1)
+    for kind, (channels, image), count in product(OTHERS, _IMAGES[:: effort.every], threads):
+        written = channels // 4 if kind == "pooling" else channels
+        yield Case(Layer(kind, written, channels, positions=image * image), Setting("rows", 0, count), 1)
 
 
 def measure(
@@ -109,35 +114,47 @@ def measure(
     sessions = list[float]()
     try:
         for turn in range(effort.rounds):
-            sessions += [] if empty is None else [_median(empty, effort)]
+            sessions += [] if empty is None else [median_seconds(empty, 1, effort)]
             for number, case in enumerate(wanted):
                 interrupts.check()
                 run = runtime.prepared(*case)
                 if run is not None:
-                    taken.setdefault(case, []).append(_median(run, effort))
+                    taken.setdefault(case, []).append(median_seconds(run, case.setting.threads, effort))
                 if watch is not None:
                     watch((turn + (number + 1) / len(wanted)) / effort.rounds)
     finally:
         torch.set_num_threads(before)
     session = statistics.median(sessions) if sessions else 0.0
     medians = {case: statistics.median(times) for case, times in taken.items()}
-    points = tuple(Point(*case, max(took - session, took / 20)) for case, took in medians.items())
+    alike = sorted(medians, key=lambda case: (case.layer.kind, case.setting))  # as the file has them
+    points = tuple(Point(*case, max(medians[case] - session, medians[case] / 20)) for case in alike)
     return Profile(
         name or _machine(), runtime.name, runtime.version, tuple(sorted(set(threads))), caches(), session=session,
         points=points,
     )  # fmt: skip
 
 
-def _median(run: Run, effort: Effort) -> float:
-    """Return the median seconds of a run, after two that warm up."""
-    run()
-    run()
-    times, end = list[float](), time.perf_counter() + effort.seconds
-    while len(times) < effort.repeats or time.perf_counter() < end:
-        start = time.perf_counter()
+def median_seconds(run: Run, threads: int, effort: Effort) -> float:
+    """Return the median seconds of a run, after one or two that warm up.
+
+    One thread is timed by the clock of its own work, which stands still where the machine does something else; several
+    are timed by the wall.
+    """
+    clock = time.thread_time if threads == 1 else time.perf_counter
+    slow = _timed(run, clock) > _SLOW
+    if not slow:
         run()
-        times.append(time.perf_counter() - start)
+    times, end = list[float](), time.perf_counter() + effort.seconds
+    while len(times) < (2 if slow else effort.repeats) or time.perf_counter() < end:
+        times.append(_timed(run, clock))
     return max(statistics.median(times), 1e-9)
+
+
+def _timed(run: Run, clock: Callable[[], float]) -> float:
+    """Return the seconds of one run."""
+    start = clock()
+    run()
+    return clock() - start
 
 
 def caches(folder: Path = Path("/sys/devices/system/cpu/cpu0/cache")) -> tuple[int, ...]:

@@ -59,16 +59,12 @@ class Torch(Runtime):
         module, image = _module(layer, setting), side(layer)
         for tensor in module.parameters():
             nn.init.uniform_(tensor, -0.1, 0.1, generator=generator)
-        shape: tuple[int, ...] = (batch * layer.positions, layer.inputs)
-        if layer.kind in ("convolution", "grouped"):
-            shape = batch, layer.inputs, image, image
-        elif layer.kind != "dense":
-            shape = batch, 1, layer.inputs, 1
+        flat = batch * layer.positions, layer.inputs
+        shape = flat if layer.kind == "dense" else (batch, layer.inputs, image, image)
         given = torch.rand(shape, generator=generator)
-        if layer.kind == "normalization":
-            given = given.reshape(batch, _channels(layer), -1, 1)
         if setting.layout == "channels_last":
-            module, given = module.to(memory_format=torch.channels_last), given.to(memory_format=torch.channels_last)
+            given = given.to(memory_format=torch.channels_last)
+            module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         module.eval()
 
         def run() -> object:
@@ -89,9 +85,9 @@ def _module(layer: Layer, setting: Setting) -> nn.Module:
     if layer.kind == "elementwise":
         return nn.ReLU()
     if layer.kind == "normalization":
-        return nn.BatchNorm2d(_channels(layer))
+        return nn.BatchNorm2d(layer.inputs)
     if layer.kind == "pooling":
-        return nn.MaxPool2d((max(1, layer.inputs // layer.outputs), 1))
+        return nn.MaxPool2d(2)
     if setting.layout == "columns":
         return _Columns(layer)
     if setting.layout == "tiles":
@@ -142,8 +138,3 @@ class _Tiles(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the outputs of all blocks side by side."""
         return torch.cat([block(x) for block in self.blocks], dim=1)
-
-
-def _channels(layer: Layer) -> int:
-    """Return channels of a normalization of so many numbers: some 16, where that divides them."""
-    return next(count for count in (16, 8, 4, 2, 1) if layer.inputs % count == 0)
