@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import final
 
+import numpy as np
+
 from laconic.format.codes import CanonicalCode, Code, LowRankCode, SparseCode, SumCode, TileSparseCode, TuckerCode
 from laconic.format.codes.counting import ideal_bits
 from laconic.models.uses import Use
@@ -157,5 +159,5 @@ def _left(code: Code) -> tuple[int, ...]:
     if not isinstance(code, SparseCode | TileSparseCode):
         return code.shape
     rows, inputs = code.shape[:2]
-    there = code.decompress().reshape(rows, inputs, -1).astype(bool).any(axis=2)
+    there: np.ndarray = np.any(code.decompress().reshape(rows, inputs, -1), axis=2)
     return int(there.any(axis=1).sum()), int(there.any(axis=0).sum()), *code.shape[2:]
