@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import combinations
 from typing import NamedTuple, final
@@ -141,7 +141,7 @@ class Profile:
     caches: tuple[int, ...] = ()
     weights: str = "float32"
     session: float = 0.0
-    points: tuple[Point, ...] = ()
+    points: tuple[Point, ...] = field(default=(), repr=False)
     device: Device | None = None
 
     def __post_init__(self) -> None:

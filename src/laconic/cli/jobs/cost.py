@@ -22,6 +22,7 @@ from laconic.models import nets
 from laconic.models.counting import Count, counted
 from laconic.models.params import all_of, once, params_of, to_numpy
 from laconic.training.batches import rows_of
+from laconic.training.task import Task
 
 _BUILT_IN = "digits"
 """Images that are smaller than those that networks were published with."""
@@ -97,7 +98,11 @@ def runnable(say: Output, subject: options.Subject, metadata: Mapping[str, str],
         module = nets.build(net, classes=100 if data == "cifar100" else 10, seed=seed)
         given = torch.zeros(1, *nets.NETS[net].shape)
         return Runnable(module, lambda: module(given))
-    task = task_for(say, subject, metadata, seed=seed, augmented=False)
+    return once_run(task_for(say, subject, metadata, seed=seed, augmented=False))
+
+
+def once_run(task: Task) -> Runnable:
+    """Return the network of a task with a run on the first sample of its data."""
     split = next(split for split in ("validation", "train", "test") if getattr(task, split) is not None)
     batch = rows_of(next(task.batches(split, 0)), 0, 1)
     own = {**params_of(task.module), **{name: buffer.clone() for name, buffer in task.module.named_buffers()}}
@@ -133,34 +138,34 @@ def _by_first_names(network: Runnable, weights: Weights | None, count: Count) ->
 
 
 def shown(cost: NetworkCost, title: str) -> list[Any]:
-    """Return the table and the lines under it."""
-    timed = cost.session is not None
+    """Return the tables and the lines under them."""
     columns = {"layer": "left", "parameters": "right", "mult-adds": "right", "as coded": "right",
-               "written, B": "right", "energy, nJ": "right"}  # fmt: skip
-    columns |= {"time, µs": "right", "layout": "left"} if timed else {}
-    rows = [(*_row(layer), *_timed(layer, timed)) for layer in cost.layers]
-    totals = ["(total)", *(f"{cost.total(what):,.0f}" for what in ("parameters", "multiply_adds", "coded", "written"))]
-    totals += [
-        f"{cost.total('picojoules') / 1000:,.1f}",
-        *([f"{1e6 * cost.total('seconds'):,.1f}", ""] if timed else []),
+               "written, B": "right", "energy, µJ": "right"}  # fmt: skip
+    fields = "parameters", "multiply_adds", "coded", "written"
+    rows = [
+        (_named(layer), *(f"{getattr(layer, what):,.0f}" for what in fields), f"{layer.picojoules / 1e6:,.3f}")
+        for layer in cost.layers
     ]
-    lines = [f"for one input; at most {cost.peak:,} bytes of activations alive at a time"]
-    lines += [f"time is predicted for {cost.machine}, {cost.batch} at a time"] if timed else []
-    return [table(title, columns, [*rows, tuple(totals)]), *lines]
+    totals = *(f"{cost.total(what):,.0f}" for what in fields), f"{cost.total('picojoules') / 1e6:,.3f}"
+    counts = table(title, columns, [*rows, ("(total)", *totals)])
+    alive = f"for one input; at most {cost.peak:,} bytes of activations alive at a time"
+    if cost.session is None:
+        return [counts, alive]
+    timed = [(_named(layer), f"{1e6 * (layer.seconds or 0):,.1f}", _layouts(layer)) for layer in cost.layers]
+    timed.append(("(total)", f"{1e6 * cost.total('seconds'):,.1f}", ""))
+    title = f"predicted for {cost.machine}, for one input of {cost.batch} at a time"
+    return [counts, alive, table(title, {"layer": "left", "time, µs": "right", "best layout": "left"}, timed)]
 
 
-def _row(layer: LayerCost) -> tuple[str, ...]:
-    """Return the counts of a layer as they are shown."""
-    counts = (f"{value:,.0f}" for value in (layer.parameters, layer.multiply_adds, layer.coded, layer.written))
-    return layer.layer or "(network)", *counts, f"{layer.picojoules / 1000:,.1f}"
+def _named(layer: LayerCost) -> str:
+    """Return the name of a layer, or of all that is in none."""
+    return layer.layer or "(network)"
 
 
-def _timed(layer: LayerCost, timed: bool) -> tuple[str, ...]:
-    """Return the time of a layer and how its weights are run, where that is known."""
-    if not timed:
-        return ()
+def _layouts(layer: LayerCost) -> str:
+    """Return how the weights of a layer are run."""
     said = [said_of(setting) for settings in layer.settings.values() for setting in settings]
-    return f"{1e6 * (layer.seconds or 0):,.1f}", ", ".join(said) or "-"
+    return "; ".join(said) or "-"
 
 
 def said_of(setting: Setting) -> str:
