@@ -29,7 +29,7 @@ from laconic.deploy.runtimes import Torch
 from laconic.format.codes import DenseCode
 from laconic.models.counting import counted
 from laconic.models.nets import NETS, build
-from laconic.models.params import params_of, to_numpy
+from laconic.models.params import to_numpy
 
 PREDICTED = ("lenet300", "lenet5", "resnet20")
 LAID_OUT = ("lenet300", "lenet5", "resnet20", "vgg16")
@@ -74,7 +74,7 @@ def layouts(profiles: list[Profile], batch: int) -> list[dict[str, Any]]:
 
 def dense(module: torch.nn.Module) -> dict[str, DenseCode]:
     """Return the weights of a network as they are."""
-    return {name: DenseCode.of(to_numpy(tensor)) for name, tensor in params_of(module).items()}
+    return {name: DenseCode.of(to_numpy(tensor.detach())) for name, tensor in module.named_parameters()}
 
 
 def main() -> None:
