@@ -3,9 +3,9 @@
     python benchmarks/profiles.py --profile here.toml [--device examples/device_256kb.toml] [-o FILE.json]
 
 `laconic profile -o here.toml` measures the machine; without --profile it is measured first, on one thread. Networks
-have random weights, and run in torch as they are, on one thread, timed by the clock of its work: the median of as many
-runs as two seconds hold. What is predicted of them is the time with every weight in rows. No layer of theirs is among
-those that are measured for a profile.
+have random weights, and run in torch as they are, on one thread, timed by the clock of its own work: the median and the
+least of as many runs as two seconds hold. What is predicted of them is the time with every weight in rows. No layer of
+theirs is among those that are measured for a profile.
 """
 
 import os
@@ -13,6 +13,9 @@ import os
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 import argparse
+import statistics
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +27,7 @@ from laconic.csteps.costs import Time
 from laconic.csteps.profile import Profile, Setting
 from laconic.csteps.profile_file import load_profile
 from laconic.deploy.costing import cost_of, settings_of
-from laconic.deploy.profiling import Effort, measure, median_seconds
+from laconic.deploy.profiling import measure
 from laconic.deploy.runtimes import Torch
 from laconic.format.codes import DenseCode
 from laconic.models.counting import counted
@@ -51,10 +54,22 @@ def predicted(profile: Profile, seconds: float) -> list[dict[str, Any]]:
                 with torch.inference_mode():
                     return module(inputs)
 
-            took = median_seconds(run, 1, Effort(seconds=seconds))
-            told = batch * cost_of(count, codes, profile, batch, Setting()).total("seconds")
-            found.append({"net": name, "batch": batch, "predicted": told, "measured": took, "ratio": told / took})
+            told, took = batch * cost_of(count, codes, profile, batch, Setting()).total("seconds"), timed(run, seconds)
+            middle, least = statistics.median(took), min(took)
+            found.append({"net": name, "batch": batch, "predicted": told, "median": middle, "least": least})
     return found
+
+
+def timed(run: Callable[[], object], seconds: float) -> list[float]:
+    """Return the seconds of runs on one thread, by the clock of its own work, after three that warm up."""
+    for _ in range(3):
+        run()
+    times, end = list[float](), time.perf_counter() + seconds
+    while len(times) < 5 or time.perf_counter() < end:
+        start = time.thread_time()
+        run()
+        times.append(time.thread_time() - start)
+    return times
 
 
 def layouts(profiles: list[Profile], batch: int) -> list[dict[str, Any]]:
@@ -88,9 +103,13 @@ def main() -> None:
     profile = load_profile(args.profile) if args.profile else measure(Torch(), (1,))
     device = load_profile(args.device)
     times = predicted(profile, args.seconds)
-    print("| network | batch | predicted, µs | measured, µs | predicted / measured |\n|---|---:|---:|---:|---:|")
+    print("| network | batch | predicted, µs | measured, µs: median | least | predicted / median | / least |")
+    print("|---|---:|---:|---:|---:|---:|---:|")
     for row in times:
-        figures = f"{1e6 * row['predicted']:,.0f} | {1e6 * row['measured']:,.0f} | {row['ratio']:.2f}"
+        told, middle, least = (row[key] for key in ("predicted", "median", "least"))
+        figures = (
+            f"{1e6 * told:,.0f} | {1e6 * middle:,.0f} | {1e6 * least:,.0f} | {told / middle:.2f} | {told / least:.2f}"
+        )
         print(f"| {row['net']} | {row['batch']} | {figures} |")
     laid = [row for batch in BATCHES for row in layouts([profile, device], batch)]
     print(f"\n| weight | batch | {profile.name} | {device.name} |\n|---|---:|---|---|")
