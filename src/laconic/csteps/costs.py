@@ -208,8 +208,8 @@ class ProfiledTime(Cost):
     >>> from laconic.csteps.profile import Device
     >>> from laconic.format.codes import DenseCode
     >>> profile = Profile("toy", "c", "1", (1,), device=Device(call=1e-6, multiply_add=1e-9, byte=0.0, cache=1024))
-    >>> Time.of_profile(profile, {"w": 2})("w", DenseCode.of(np.zeros((10, 50))))
-    2e-06
+    >>> round(1e6 * Time.of_profile(profile, {"w": 2})("w", DenseCode.of(np.zeros((10, 50)))), 6)
+    2.0
     """
 
     profile: Profile | None
