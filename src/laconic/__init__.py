@@ -40,6 +40,7 @@ _HOME = {
     "LaconicError": "errors",
     "Optimization": "training.optimization",
     "Plan": "plans.plan",
+    "Profile": "csteps.profile",
     "Result": "result",
     "Task": "training.task",
     "Training": "lc.learning",
@@ -47,6 +48,7 @@ _HOME = {
     "coupled": "plans.coupling",
     "load": "api",
     "load_plan": "plans.plan",
+    "load_profile": "csteps.profile_file",
     "open": "format.container",
     "params_of": "models.params",
 }
@@ -87,6 +89,8 @@ if TYPE_CHECKING:
     from laconic.csteps.low_rank import LowRank as LowRank
     from laconic.csteps.nuclear_norm import NuclearNorm as NuclearNorm
     from laconic.csteps.priced_pruning import PricedPruning as PricedPruning
+    from laconic.csteps.profile import Profile as Profile
+    from laconic.csteps.profile_file import load_profile as load_profile
     from laconic.csteps.random_vectors import RandomVectors as RandomVectors
     from laconic.csteps.tucker import Tucker as Tucker
     from laconic.csteps.uniform_grid import UniformGrid as UniformGrid

@@ -7,13 +7,24 @@ import pytest
 from sample_codes import CASES, canonical, codebook, dense, low_rank, sparse, tucker
 
 from laconic.csteps.costs import Bits, Cost, Energy, Flops, Parameters, Time
+from laconic.csteps.profile import Device, Profile
 from laconic.errors import PlanError
 from laconic.format import container
 from laconic.format.codes import DenseCode
 from laconic.format.codes.counting import ideal_bits
 
 TABLE = {10: 1e-6, 100: 4e-6}
-COSTS = [Parameters(), Bits(), Bits(exact=True), Flops(9), Energy(), Energy(4, "int8", "sram"), Time(TABLE)]
+TOY = Profile("toy", "c", "1", (1,), weights="stored", device=Device(1e-6, 1e-9, 1e-9, 1 << 10))
+COSTS = [
+    Parameters(),
+    Bits(),
+    Bits(exact=True),
+    Flops(9),
+    Energy(),
+    Energy(4, "int8", "sram"),
+    Time(TABLE),
+    Time.of_profile(TOY, 9),
+]
 SPATIAL = low_rank((8, 6, 3, 2), 3, "out.kh|in.kw")
 
 

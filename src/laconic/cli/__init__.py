@@ -30,11 +30,13 @@ COMMANDS = {
     "decompress": "Turn a .lac file back into a checkpoint.",
     "inspect": "Show where the bytes of a .lac file are.",
     "bound": "Show how far .lac files are from the least size at their error.",
+    "profile": "Measure what this machine takes for the layers of networks.",
     "version": "Print the versions of laconic and of what it runs on.",
 }
 """Sub-commands in the order of the help; each lives in the module of its name, which is imported when it is called."""
 
-EXTRAS = {"jaxtyping": "torch", "torch": "torch", "matplotlib": "demo", "sklearn": "demo"}
+EXTRAS = {"jaxtyping": "torch", "torch": "torch", "matplotlib": "demo", "sklearn": "demo", "onnx": "onnx",
+          "onnxruntime": "onnx"}  # fmt: skip
 """Module → the extra that it comes with: what sub-commands need beyond what the decoder needs."""
 
 SPINS = 10_000

@@ -41,6 +41,15 @@ def command(
             rich_help_panel=groups.MATTERS,
         ),
     ] = 0,
+    target: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PROFILE",
+            help="Profile of the machine that the network is to run on: prices in time are those there, and the file "
+            "says which layout, tile and threads are best for each weight. Needs the network.",
+            rich_help_panel=groups.WHAT,
+        ),
+    ] = None,
     key: options.Key = None,
     table: Annotated[
         bool,
@@ -128,12 +137,14 @@ def command(
       laconic compress a.safetensors -o a.lac --codebook 2 --effort train
 
       laconic compress a.pt -o a.lac --plan a.toml --effort train --task mine:make
+
+      laconic compress a.safetensors -o a.lac --plan a.toml --target here.toml
     """
     from laconic.cli.jobs.compress import Job, compress
 
     idle = groups.given(context, (*groups.names(options.Training), "resume"))
     job = Job(
         weights, output, effort, budget, rows, which, matters, calibrating, data, training, run, tuple(idle), table,
-        key, recalibrate,
+        key, recalibrate, target,
     )  # fmt: skip
     compress(job, say)

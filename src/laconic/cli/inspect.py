@@ -24,11 +24,30 @@ _OF_RULES = (*groups.names(options.Subject, options.Matters), "split", *groups.n
 @groups.grouped
 def command(
     context: typer.Context,
-    source: Annotated[Path, typer.Argument(help="The .lac file.")],
     matters: options.Matters,
     subject: options.Subject,
     run: options.Run,
     say: Output,
+    source: Annotated[
+        Path | None,
+        typer.Argument(help="The .lac file; with --cost also a checkpoint, or nothing but --net or --task."),
+    ] = None,
+    cost: Annotated[
+        bool,
+        typer.Option("--cost", help="What the network costs to run, layer by layer.", rich_help_panel=groups.WHAT),
+    ] = False,
+    profile: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="With --cost: the profile of the machine that time is predicted for; laconic profile writes it.",
+            rich_help_panel=groups.WHAT,
+        ),
+    ] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(min=1, help="With --profile: inputs that are run together there; 1.", rich_help_panel=groups.WHAT),
+    ] = None,
     against: Annotated[
         Path | None,
         typer.Option(
@@ -77,8 +96,19 @@ def command(
     tensor with at most 256 values beside 0: the share that is kept, bits of a value and of a relative index, fixed and
     Huffman-coded, in the mean of survivors and fillers (a filler counts as one more value), and the rates.
 
+    With --cost the network is run once on one input, and of each layer and of all are counted: parameters;
+    multiply-adds with dense weights, those of attention too, and with weights as their codes stand, factors and
+    survivors alone; the bytes of activations that are written, and the most that are alive at a time; and the energy at
+    45 nm, of arithmetic in float32 and of reading each stored bit once. With --profile the time that is predicted for
+    that machine, and the layout, tile and threads that are best for each weight there. An operation that nobody knows
+    is named.
+
     Examples:
       laconic inspect net.lac
+
+      laconic inspect net.lac --cost --profile here.toml
+
+      laconic inspect --cost --net resnet20
 
       laconic inspect net.lac --format han
 
@@ -86,6 +116,21 @@ def command(
 
       laconic inspect net.lac --against net.safetensors --data digits
     """
+    if cost:
+        from laconic.cli.jobs import cost as job  # needs torch, which an account does without
+
+        idle = groups.given(context, ("against", "split", "layout", "index_bits", *groups.names(options.Matters)))
+        if idle:
+            raise PlanError(f"{', '.join(idle)}: --cost counts what is run, and needs none of these")
+        if batch is not None and profile is None:
+            raise PlanError("--batch: goes with --profile, which time is predicted by")
+        job.show(job.Job(source, subject, key, limit, profile, batch or 1, run), say)
+        return
+    if source is None:
+        raise typer.BadParameter("name a .lac file; without one goes --cost, with --net or --task")
+    for option, value in (("--profile", profile), ("--batch", batch)):
+        if value is not None:
+            raise PlanError(f"{option}: goes with --cost")
     if index_bits is not None and layout is None:
         raise PlanError("--index-bits: goes with --format han, whose relative indices it is of")
     idle = groups.given(context, _OF_RULES)

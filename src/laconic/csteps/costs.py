@@ -14,14 +14,17 @@ from typing import Any, final
 
 import numpy as np
 
+from laconic.csteps.layers import layers_of
+from laconic.csteps.profile import Profile, Setting, predicted
 from laconic.errors import PlanError
 from laconic.format import container
 from laconic.format.codes import Code
 from laconic.format.codes.counting import ideal_bits
+from laconic.models.uses import Use
 
-Positions = Mapping[str, int] | int
+Positions = Mapping[str, int] | Mapping[str, Use] | int
 """How often a tensor is applied to one input, by name or the same for all: height × width of what a convolution
-writes, 1 for a fully connected layer."""
+writes, 1 for a fully connected layer. `laconic.models.counting` finds it by a run."""
 
 
 class Cost(ABC):
@@ -126,11 +129,15 @@ class Energy(Cost):
             if value not in known:
                 raise PlanError(f"{argument} is one of {', '.join(known)}, not {value!r}")
 
+    @property
+    def multiply_add(self) -> float:
+        """Picojoules of a multiplication with its addition."""
+        return float(sum(_picojoules()["multiply_add"][self.arithmetic]))
+
     def __call__(self, name: str, code: Code) -> float:
         """Return the energy."""
-        operation = sum(_picojoules()["multiply_add"][self.arithmetic])
         read = _picojoules()["read"][self.memory] / 32
-        return float(_at(self.positions, name) * sum(_sizes(code)) * operation + ideal_bits(code) * read)
+        return float(_at(self.positions, name) * sum(_sizes(code)) * self.multiply_add + ideal_bits(code) * read)
 
 
 @final
@@ -165,6 +172,13 @@ class Time(Cost):
         """Return the time; a code without elements is not run."""
         return sum(self._interpolated(_at(self.positions, name) * size) for size in _sizes(code) if size)
 
+    @staticmethod
+    def of_profile(
+        profile: Profile, positions: Positions = 1, batch: int = 1, setting: Setting | None = None
+    ) -> "ProfiledTime":
+        """Return the cost that a machine is known by; arguments as `ProfiledTime`."""
+        return ProfiledTime(profile, positions, batch, setting)
+
     def _interpolated(self, operations: int) -> float:
         """Return the seconds of one call."""
         counts = sorted(self.measured)
@@ -175,6 +189,65 @@ class Time(Cost):
         return self.measured[most] + max(slope, 0.0) * (operations - most)
 
 
+@final
+@dataclass(frozen=True)
+class ProfiledTime(Cost):
+    """Seconds for one input on a machine: of each layer that runs (`laconic.csteps.layers`) the best time there.
+
+        C(Θ) = Σ over layers of Θ   min over layout, tile, threads   seconds(layer, layout, tile, threads)
+
+    Args:
+        profile: of the machine; None stands for one that is not named yet, and can price nothing.
+        positions: how often a tensor is applied to one input, or how it is used, with groups and calls.
+        batch: inputs that are run together.
+        setting: of all layers; the best of each unless told.
+
+    Raises:
+        PlanError: for a batch below 1.
+
+    >>> from laconic.csteps.profile import Device
+    >>> from laconic.format.codes import DenseCode
+    >>> profile = Profile("toy", "c", "1", (1,), device=Device(call=1e-6, multiply_add=1e-9, byte=0.0, cache=1024))
+    >>> round(1e6 * Time.of_profile(profile, {"w": 2})("w", DenseCode.of(np.zeros((10, 50)))), 6)
+    2.0
+    """
+
+    profile: Profile | None
+    positions: Positions = 1
+    batch: int = 1
+    setting: Setting | None = None
+
+    def __post_init__(self) -> None:
+        if self.batch < 1:
+            raise PlanError(f"batch is a number of inputs from 1 on, not {self.batch}")
+
+    def __call__(self, name: str, code: Code) -> float:
+        """Return the time; a tensor of one axis is added to what a layer writes, and has none of its own.
+
+        Raises:
+            PlanError: when there is no profile, or nothing is known of the tensor.
+        """
+        if self.profile is None:
+            raise PlanError(f"{name}: a cost in time is that of a machine; name its profile: --target FILE, which "
+                            "laconic profile -o FILE writes")  # fmt: skip
+        layers = layers_of(code, use_of(self.positions, name), as_stored=self.profile.weights == "stored")
+        return predicted(layers, self.profile, self.batch, self.setting)
+
+
+def use_of(positions: Positions, name: str) -> Use:
+    """Return how the tensor ``name`` is used.
+
+    Raises:
+        PlanError: when nothing is known of it.
+    """
+    if isinstance(positions, int):
+        return Use(positions)
+    if name not in positions:
+        raise PlanError(f"{name}: positions say nothing of this tensor; they name {', '.join(positions) or 'none'}")
+    use = positions[name]
+    return Use(use) if isinstance(use, int) else use
+
+
 def _sizes(code: Code) -> list[int]:
     """Return the number of elements of each innermost code."""
     inner = [part for part in code.streams().values() if isinstance(part, Code)]
@@ -183,11 +256,7 @@ def _sizes(code: Code) -> list[int]:
 
 def _at(positions: Positions, name: str) -> int:
     """Return how often the tensor ``name`` is applied to one input."""
-    if isinstance(positions, int):
-        return positions
-    if name not in positions:
-        raise PlanError(f"{name}: positions say nothing of this tensor; they name {', '.join(positions) or 'none'}")
-    return positions[name]
+    return use_of(positions, name).positions
 
 
 @cache

@@ -1,1 +1,1 @@
-"""Networks that are smaller where they run."""
+"""Where a network runs: what it costs there, what a machine takes, and networks that are smaller."""

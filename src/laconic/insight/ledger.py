@@ -20,7 +20,10 @@ REFERENCE_BYTES = "reference_bytes"
 BUFFERS = "buffers"
 """Key of the metadata that lists the tensors that a module had as buffers, in JSON: they are no weights."""
 
-INTERNAL = (REFERENCE_BYTES, BUFFERS, METER)
+LAYOUTS = "layouts"
+"""Key of the metadata that says how each weight is best run on the machine that it was compressed for, in JSON."""
+
+INTERNAL = (REFERENCE_BYTES, BUFFERS, METER, LAYOUTS)
 """Keys that are of the file, not of the network: they do not go back into a checkpoint, nor come from one."""
 
 

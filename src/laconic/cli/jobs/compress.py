@@ -13,10 +13,12 @@ from laconic.cli import options
 from laconic.cli.console import Output, in_bytes
 from laconic.cli.groups import values
 from laconic.cli.jobs.calibrating import absorptions, calibrated, require_calibratable
+from laconic.cli.jobs.cost import once_run, runnable
 from laconic.cli.jobs.figures import Written, report
 from laconic.cli.jobs.metadata import carried
 from laconic.cli.jobs.planning import plan_of
 from laconic.cli.jobs.running import Run, cleared, going_on, resumable
+from laconic.cli.jobs.targets import Target, require_used
 from laconic.cli.jobs.tasks import batches_per_epoch, counted, doubts, fitting, opened, task_for
 from laconic.errors import DataError, OutputExists, PlanError
 from laconic.format.codes import Code
@@ -54,6 +56,7 @@ class Job:
         table: whether every tensor is shown.
         key: where the network is in the checkpoint.
         recalibrate: training samples that running statistics follow; 0 for none.
+        target: profile of the machine that it is compressed for.
     """
 
     weights: Path
@@ -71,6 +74,7 @@ class Job:
     table: bool = False
     key: str | None = None
     recalibrate: int = 0
+    target: Path | None = None
 
     @property
     def checkpoint(self) -> Path:
@@ -83,6 +87,7 @@ class Job:
         return {
             **{option: str(value) for option, value in options.items()},
             "the checkpoint's SHA-256": sha256(self.weights),
+            **({"the profile's SHA-256": sha256(self.target)} if self.target else {}),
             "the task": self.data.task or str(dict(task.metadata)),
         }
 
@@ -119,16 +124,23 @@ def compress(job: Job, say: Output) -> None:
         if plan and not budget:
             plan = _weighed(plan_of(params, job.rows, buffers_of(task.module)), job.matters)
     plan = plan and plan.on(task and task.module)
+    require_used(job.target, plan)
+    target = None
+    if job.target is not None:
+        network = once_run(task) if task else runnable(say, data, metadata, run.seed)
+        target = Target.of(job.target, network, params, plan, budget=budget is not None)
+        plan, notes = target.plan(plan), {**notes, **target.reserved}
     whole = untied(params, task.module if task else None)
     if task is not None and job.effort is options.Effort.train:
-        _by_training(job, say, budget, plan or Plan({}), whole, task, notes)
+        _by_training(job, say, budget, plan or Plan({}), whole, task, notes, target)
         return
     if task is not None and budget and calibrating:
-        _by_calibration(job, say, budget, whole, task, notes)
+        _by_calibration(job, say, budget, whole, task, notes, target)
         return
     result = _directly(job, say, budget, plan, whole, task, notes)
     if task is not None and job.recalibrate:
         result = _recalibrated(job, say, result, whole, task)
+    result = target.told(result, say) if target else result
     del params, whole  # what was read of the checkpoint leaves the memory
     with resumable(job.output):
         report(say, result, Written(job.output, run.force), task, table=job.table)
@@ -184,7 +196,7 @@ def _recalibrated(job: Job, say: Output, result: Result, network: Untied, task: 
 
 
 def _by_calibration(
-    job: Job, say: Output, budget: Budget, network: Untied, task: Task, notes: Mapping[str, str]
+    job: Job, say: Output, budget: Budget, network: Untied, task: Task, notes: Mapping[str, str], target: Target | None
 ) -> None:  # fmt: skip
     """Compress by what layers read, from the start or from a journal on."""
     run, asked = job.run, job.which.lossless or []
@@ -195,13 +207,15 @@ def _by_calibration(
     of = job.calibrating, {**task.metadata, **notes}, run.seed, job.checkpoint, labels
     with resumable(job.output, job.checkpoint):
         result, seconds = calibrated(say, network, task, budget, asked, job.budget.quality, *of)
+        result = target.told(result, say) if target else result
         report(say, result, Written(job.output, run.force, run.resume), task, table=job.table, seconds=seconds)
         interrupts.finish()
     cleared(job.checkpoint)  # not before all is said: who is interrupted has not seen the figures
 
 
 def _by_training(
-    job: Job, say: Output, budget: Budget | None, plan: Plan, network: Untied, task: Task, notes: Mapping[str, str]
+    job: Job, say: Output, budget: Budget | None, plan: Plan, network: Untied, task: Task, notes: Mapping[str, str],
+    target: Target | None,
 ) -> None:  # fmt: skip
     """Compress by training, from the start or from a checkpoint on."""
     of, run = job.training, job.run
@@ -239,6 +253,7 @@ def _by_training(
         plan, network = plan.settled(network, alike=False)
         result = running.compress(network, plan, task, budget, how, notes, run.seed, metrics)
         result = replace(result, norms=norms)
+        result = target.told(result, say) if target else result
         report(say, result, Written(job.output, run.force, run.resume), task, table=job.table)
         interrupts.finish()
     cleared(job.checkpoint)  # not before all is said: who is interrupted has not seen the figures

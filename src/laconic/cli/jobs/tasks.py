@@ -10,9 +10,10 @@ from contextlib import redirect_stdout
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
+from torch import nn
 
 from laconic.cli.console import Output
 from laconic.cli.options import Subject
@@ -188,7 +189,15 @@ def evaluations(task: Task, params: Params, say: Output) -> dict[str, dict[str, 
     return measures
 
 
-def fitting(params: Params, task: Task) -> Params:
+class Modular(Protocol):
+    """What has a module: a task."""
+
+    @property
+    def module(self) -> nn.Module:
+        """The network."""
+
+
+def fitting(params: Params, task: Modular) -> Params:
     """Return the weights by the names of the task's module, from which prefixes of wrappers may differ.
 
     Raises:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from laconic.csteps.costs import Bits, Cost, Energy, Flops, Parameters
+from laconic.csteps.costs import Bits, Cost, Energy, Flops, Parameters, ProfiledTime
 from laconic.errors import PlanError
 from laconic.plans.techniques.technique import Option
 
@@ -13,12 +13,14 @@ COSTS: dict[str, Callable[[int], Cost]] = {
     "file_bits": lambda positions: Bits(exact=True),
     "flops": Flops,
     "energy": Energy,
+    "time": lambda positions: ProfiledTime(None, positions),
 }
-"""Name → the cost for a number of positions; measured times, and positions by tensor, need Python."""
+"""Name → the cost for a number of positions. Time is that of the machine of `--target`, where each tensor is used as a
+run shows, unless the row says at how many positions; other times, and positions by tensor, need Python."""
 
 COST_OPTIONS = {
     "cost": Option(str, f"what has the price: {', '.join(COSTS)}"),
-    "positions": Option(int, "how often a tensor is applied to one input, for operations and energy"),
+    "positions": Option(int, "how often a tensor is applied to one input, for operations, energy and time"),
 }
 
 
