@@ -5,9 +5,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
-from laconic.models.channels.trace import plain_attention
+from laconic.models.counting import counted
 from laconic.models.parametrized import evaluating
 from laconic.models.wiring import tensors_in
 
@@ -15,13 +14,9 @@ Example = tuple[tuple[Any, ...], dict[str, Any]]
 """Positional and named arguments of a network."""
 
 
-@torch.no_grad()
 def multiply_adds(module: nn.Module, example: Example) -> int:
-    """Return multiplications with their additions of one run on an example, each pair counted once."""
-    counter = FlopCounterMode(display=False)
-    with evaluating(module), plain_attention(), counter:
-        module(*example[0], **example[1])
-    return int(counter.get_total_flops()) // 2
+    """Return the multiply-adds of one run on an example (`laconic.models.counting`)."""
+    return int(counted(module, lambda: module(*example[0], **example[1]), samples=1).multiply_adds)
 
 
 def noises(example: Example, count: int, seed: int) -> Iterator[Example]:
