@@ -246,7 +246,7 @@ class Ready:
             quality: of `TRIES`.
             metadata: text that the file will have, beside the `Told.record`.
             reference_bytes: of the uncompressed file, for a ratio.
-            meter: whether it is measured how far the file is from R(D); not with quality "fast", nor beside given codes.
+            meter: whether it is measured how far it is from R(D); not with quality "fast", nor beside given codes.
             tune: whether vectors are tuned at the end; not with quality "fast".
             tick: told of the progress.
 

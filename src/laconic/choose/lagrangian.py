@@ -16,7 +16,7 @@ import numpy as np
 
 from laconic.errors import PlanError
 
-NODES = 20_000
+NODES = 10_000
 """Of branch and bound, at most: beyond these the best that was found is returned."""
 
 _HALVINGS = 60
@@ -42,7 +42,7 @@ class Menus:
 
     def cost(self, picks: Sequence[int]) -> np.ndarray:
         """Return what a choice costs, shape (budgets,)."""
-        return np.sum([own[pick] for own, pick in zip(self.costs, picks, strict=True)], axis=0)
+        return np.asarray(np.sum([own[pick] for own, pick in zip(self.costs, picks, strict=True)], axis=0))
 
     def best(self, prices: np.ndarray) -> list[int]:
         """Return what is best at these prices; of equals the cheapest."""
@@ -80,7 +80,8 @@ def picked(menus: Menus, budgets: Sequence[float], nodes: int = NODES) -> Picked
     Raises:
         PlanError: for a budget that nothing meets; it names the least that does.
 
-    >>> menus = Menus((np.array([0.0, 1.0]), np.array([0.0, 3.0])), (np.array([[8.0], [1.0]]), np.array([[8.0], [1.0]])))
+    >>> costs = np.array([[8.0], [1.0]])
+    >>> menus = Menus((np.array([0.0, 1.0]), np.array([0.0, 3.0])), (costs, costs))
     >>> picked(menus, [9.0]).picks, picked(menus, [2.0]).picks
     ((1, 0), (1, 1))
     """
@@ -90,19 +91,35 @@ def picked(menus: Menus, budgets: Sequence[float], nodes: int = NODES) -> Picked
         least = float(sum(own[:, k].min() for own in menus.costs))
         if least > room[k]:
             raise PlanError(f"{most[k]:,.6g} is not met: the least that can be is {least:,.6g}")
-    prices = _prices(menus, room)
-    found = menus.best(prices)
-    if not (menus.cost(found) <= room).all():
-        found = _cheapened(menus, found, room)
-    if found and (menus.cost(found) <= room).all():
-        found = _filled(menus, found, room)
-    best = _branched(menus, found, prices, room, nodes)
+    kept = [_worthwhile(damages, costs) for damages, costs in zip(menus.damages, menus.costs, strict=True)]
+    some = Menus(
+        tuple(own[places] for own, places in zip(menus.damages, kept, strict=True)),
+        tuple(own[places] for own, places in zip(menus.costs, kept, strict=True)),
+    )
+    prices = _prices(some, room)
+    found = some.best(prices)
+    if not (some.cost(found) <= room).all():
+        found = _cheapened(some, found, room)
+    if found:
+        found = _filled(some, found, room)
+    best = _branched(some, found, prices, room, nodes)
     if not best:
         raise PlanError(
             f"budgets of {' and '.join(f'{one:,.6g}' for one in most)} are each met, but none was found that meets "
             "both: give more of one"
         )
-    return Picked(tuple(best), prices)
+    return Picked(tuple(int(places[pick]) for places, pick in zip(kept, best, strict=True)), prices)
+
+
+def _worthwhile(damages: np.ndarray, costs: np.ndarray) -> np.ndarray:
+    """Return the places of the candidates that no other one beats in damage and in every cost; of equals the first."""
+    every = np.column_stack([damages, costs])
+    order = np.lexsort((np.arange(len(every)), *every.T[::-1]))
+    kept = list[int]()
+    for j in order:  # what beats it comes before it
+        if not any((every[i] <= every[j]).all() for i in kept):
+            kept.append(int(j))
+    return np.array(sorted(kept))
 
 
 def _prices(menus: Menus, budgets: np.ndarray) -> np.ndarray:
@@ -179,23 +196,22 @@ def _branched(
     order = sorted(range(len(values)), key=lambda t: -float(np.ptp(values[t])))
     rest = np.cumsum([0.0, *(values[t].min() for t in reversed(order))])[::-1]
     least = np.cumsum([0 * budgets, *(menus.costs[t].min(axis=0) for t in reversed(order))], axis=0)[::-1]
-    sorted_of = [np.argsort(one, kind="stable") for one in values]
-    best, damage = list(found), menus.damage(found) if found else np.inf
-    stack, seen = [(0, 0 * budgets, 0.0, ())], 0
-    while stack and seen < nodes:
-        depth, cost, lost, picks = stack.pop()
-        seen += 1
+    best, damage, worth = list(found), menus.damage(found) if found else np.inf, float(budgets @ prices)
+    stack: list[tuple[np.ndarray, float, tuple[int, ...]]] = [(0 * budgets, 0.0, ())]
+    for _ in range(nodes):
+        if not stack:
+            break
+        cost, lost, picks = stack.pop()
+        depth = len(picks)
         if depth == len(order):
             if lost < damage:
-                best, damage = [pick for _, pick in sorted(zip(order, picks, strict=True))], lost
+                best, damage = [picks[order.index(t)] for t in range(len(order))], lost
             continue
-        t, further = order[depth], []
-        for j in sorted_of[t]:
-            after, harm = cost + menus.costs[t][j], lost + float(menus.damages[t][j])
-            bound = harm + after @ prices + rest[depth + 1] - budgets @ prices
-            if bound >= damage - _ROUNDING * abs(damage) if np.isfinite(damage) else False:
-                break  # those that follow are no better
-            if (after + least[depth + 1] <= budgets).all():
-                further.append((depth + 1, after, harm, (*picks, int(j))))
-        stack.extend(reversed(further))
+        t = order[depth]
+        after, harm = cost + menus.costs[t], lost + menus.damages[t]
+        bounds = harm + after @ prices + rest[depth + 1] - worth
+        fits = (after + least[depth + 1] <= budgets).all(axis=1) & (bounds < damage * (1 - _ROUNDING))
+        places = np.flatnonzero(fits)
+        for j in places[np.argsort(-bounds[places], kind="stable")]:
+            stack.append((after[j], float(harm[j]), (*picks, int(j))))
     return best
