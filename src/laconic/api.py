@@ -10,6 +10,11 @@ from torch import Tensor, nn
 
 from laconic.calibrate.calibration import SAMPLES, Calibration
 from laconic.calibrate.compressed import calibrated
+from laconic.calibrate.network import silent
+from laconic.choose.chosen import Chosen
+from laconic.choose.deciding import Asked
+from laconic.choose.limits import Limit
+from laconic.choose.menu import Menu
 from laconic.csteps.compression import Compression
 from laconic.csteps.joint import Joint
 from laconic.csteps.within_bytes import WithinBytes
@@ -49,6 +54,7 @@ from laconic.request import (
     one_budget,
     parted,
     require_calibratable,
+    require_choosable,
     require_heeded,
     require_kinds,
     require_quality,
@@ -94,6 +100,8 @@ def compress(
     fold: bool = True,
     meter: bool = True,
     tune: bool = True,
+    choose: Menu | None = None,
+    limits: Sequence[Limit] = (),
 ) -> Result:
     """Compress a network; the one given stays as it is.
 
@@ -161,6 +169,12 @@ def compress(
             with ``quality="fast"``.
         tune: whether calibration tunes biases and norms to the compressed weights at the end; the file has what comes
             of it where outputs for samples that are held out are nearer. Not with ``quality="fast"``.
+        choose: what may become of each weight that no row of the plan names: the budget is shared out over grids,
+            codebooks, pruning, low rank and structures, by the error of the weights for ``effort="direct"``, else by
+            the KL on samples that are held out; whole files decide. ``result.choice`` says what was chosen and why.
+            With ``effort="train"`` LC follows under the plan that was chosen.
+        limits: with ``choose``: other budgets, beside bytes or in their place, two in all: parameters, multiply-adds,
+            time, energy (`laconic.Limit`).
 
     Raises:
         PlanError: when the plan does not fit, or ``effort="train"``, an importance or ``recalibrate`` has no
@@ -181,11 +195,12 @@ def compress(
     require_kinds(network, task)
     network = unwrapped(network) if isinstance(network, nn.Module) else network
     named = {"bits": bits, "size": size, "ratio": ratio, "snr": snr, "kl": kl, "drop": drop}
+    require_choosable(choose, limits)
     plan, budget = parted(plan, one_budget(plan, budget, named, effort), lossless)
     asked, effort = effort, effort_of(effort, task, budget, recalibrate, calibration is not None)
     if effort == "calibrate":
         others = {"importance": importance, "metrics": metrics, "training": training, "watch": watch}
-        require_calibratable(plan, others)
+        require_calibratable(plan, others, rows=choose is not None)
     else:
         require_heeded(effort, budget, fold=fold, others=samples is None and meter and tune)
     state, folder = resumed(resume, effort)
@@ -202,7 +217,16 @@ def compress(
     plan = plan.on(module) if isinstance(plan, Plan) else weights_only(plan, whole.params, buffers)
     if importance is not None:
         plan = replace(plan, importance=Importance(importance) if isinstance(importance, str) else importance)
-    norms = None
+    norms = choice = None
+    if choose is not None:
+        sized = budget if budget and (budget.asked or not limits) else None
+        notes |= buffers_told(whole, buffers)
+        rows = plan if effort == "direct" else replace(plan, importance=None)
+        call = Asked(whole, rows, sized, limits, choose, notes, buffers, "default" if effort == "train" else quality)
+        choice = _choice(call, effort, task or module, calibration, samples, seed, metrics, fold, tune, threads)
+        if effort != "train":
+            return Result.of_choice(choice, notes)
+        plan = choice.plan(plan)
     if budget and effort == "train" and task is not None:
         ready = prepared(whole, plan, task, budget, training or Training(), notes, fold=fold, weighed=metrics or ())
         whole, plan, task, training = ready.network, ready.plan, ready.task, ready.how
@@ -232,7 +256,8 @@ def compress(
     plan, whole = plan.settled(whole, metrics, alike=effort == "direct")
     if effort == "train" and task is not None:
         how = training or Training()
-        return replace(trained(whole, plan, task, budget, metrics, how, notes, seed, state, watch), norms=norms)
+        result = trained(whole, plan, task, budget, metrics, how, notes, seed, state, watch)
+        return replace(result, norms=norms, choice=choice)
     with plan.advising():
         codes = {name: code for group in direct(whole.params, plan, metrics) for name, code in group.items()}
     codes = compact({name: codes[name] for name in whole.params})
@@ -246,6 +271,23 @@ def _storable(network: nn.Module | Mapping[str, Tensor]) -> dict[str, Tensor]:
     for name, tensor in given.items():
         require_storable(name, tensor)
     return given
+
+
+def _choice(
+    call: Asked, effort: Effort, of: Task | nn.Module | None, calibration: Any, samples: int | None, seed: int,
+    metrics: Metrics | None, fold: bool, tune: bool, threads: int | None,
+) -> Chosen:  # fmt: skip
+    """Return what is chosen for each tensor."""
+    if effort == "direct":
+        task = of if isinstance(of, Task) else None
+        metrics = call.plan.metrics(task, call.network.params) if metrics is None else metrics
+        first = {call.network.names.get(name, name): metric for name, metric in (metrics or {}).items()}
+        return call.by_weights(first, silent, threads)
+    if of is None:
+        raise PlanError(f"effort {effort!r} runs the network: give the module, not its weights alone, or a task")
+    inputs = None if isinstance(of, Task) and effort == "train" else calibration
+    source = Calibration.of(of, inputs, SAMPLES if samples is None else samples, seed)
+    return call.by_inputs(source, silent, fold=fold, tune=tune)
 
 
 def _of_inputs(of: Task | nn.Module | None, inputs: Any, params: Params, seed: int) -> Task:

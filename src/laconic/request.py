@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from torch import nn
 
+from laconic.choose.limits import Limit
+from laconic.choose.menu import Menu
 from laconic.csteps.compression import Compression
 from laconic.csteps.lossless import Lossless
 from laconic.csteps.parametrisations import Plain
@@ -101,8 +103,24 @@ def require_heeded(effort: Effort, budget: Budget | None, *, fold: bool, others:
         )
 
 
-def require_calibratable(plan: Plan | Compression, given: Mapping[str, Any]) -> None:
-    """Check that nothing is asked that calibration would not heed.
+def require_choosable(choose: object, limits: object) -> None:
+    """Check that a menu is one, and that limits go with it.
+
+    Raises:
+        PlanError: for what is no menu, no limits, and limits without a menu.
+    """
+    if not isinstance(choose, Menu | None):
+        raise PlanError(f"choose is a laconic.Menu, such as Menu(), not {choose!r}")
+    if not isinstance(limits, Sequence) or not all(isinstance(limit, Limit) for limit in limits):
+        raise PlanError(
+            f"limits are a list of laconic.Limit, such as [Limit(costs.Parameters(), 1000)], not {limits!r}"
+        )
+    if limits and choose is None:
+        raise PlanError("limits are met by a choice: give a menu, choose=laconic.Menu()")
+
+
+def require_calibratable(plan: Plan | Compression, given: Mapping[str, Any], *, rows: bool = False) -> None:
+    """Check that nothing is asked that calibration would not heed; ``rows`` are heeded where there is a choice.
 
     Raises:
         PlanError: for rows of a plan that leave nothing lossless, and for arguments of other efforts.
@@ -110,7 +128,7 @@ def require_calibratable(plan: Plan | Compression, given: Mapping[str, Any]) -> 
     if named := [name for name, value in given.items() if value is not None]:
         raise PlanError(f"{', '.join(named)}: effort 'calibrate' finds out by itself what matters, in one go")
     if isinstance(plan, Plan) and (
-        plan.importance or set(map(type, [*plan.tensors.values(), plan.rest])) != {Lossless}
+        plan.importance or set(map(type, [*(() if rows else plan.tensors.values()), plan.rest])) != {Lossless}
     ):
         raise PlanError("calibration chooses for all weights itself; leave out the plan's rows and its importance")
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from laconic.calibrate.quality import Quality
 from laconic.calibrate.told import Told
+from laconic.choose.chosen import Chosen
 from laconic.format import container
 from laconic.format.codes import Code
 from laconic.format.container import LacFile
@@ -45,6 +46,7 @@ class Result:
         norms: which batch normalizations had constant statistics in such training, and why each other one had not; None
             where nobody was to look.
         quality: what training has reached of the drop or the KL that was asked, if one was.
+        choice: which compression each tensor got and why, where it was to be chosen.
     """
 
     codes: Mapping[str, Code]
@@ -58,6 +60,13 @@ class Result:
     asked: Budget | None = None
     norms: Absorbed | None = None
     quality: Quality | None = None
+    choice: Chosen | None = None
+
+    @classmethod
+    def of_choice(cls, choice: Chosen, metadata: Mapping[str, str]) -> "Result":
+        """Return the file of a choice."""
+        file = choice.best.file
+        return cls(file.codes, metadata, fitted=file.fitted, signals=file.signals, calibration=file.told, choice=choice)
 
     def __repr__(self) -> str:
         return f"Result({len(self.codes):,} tensors, {self.file_bytes:,} bytes)"

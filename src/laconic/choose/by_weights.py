@@ -42,7 +42,7 @@ class ByWeights(Ground):
         network: each tensor once.
         plan: what some tensors get; these are not chosen for.
         budget: of the file; None where no bytes are asked.
-        metrics: importances by name.
+        weighed: importances by name.
         quality: of `QUALITIES`, for files that are to be as good as can be.
         metadata: text of the file, with the size of the uncompressed one.
         buffers: names that are a module's buffers.
@@ -52,7 +52,7 @@ class ByWeights(Ground):
     network: Untied
     plan: Plan
     budget: Budget | None
-    metrics: Metrics
+    weighed: Metrics
     quality: str
     metadata: Mapping[str, str]
     buffers: Collection[str] = ()
@@ -66,6 +66,11 @@ class ByWeights(Ground):
         named = [name for row in rows if isinstance(row.compression, Lossless) for name in row.names if name not in off]
         found = {name: self.network.params[name] for name in named if is_float(self.network.params[name])}
         return {name: tensor for name, tensor in found.items() if survey(name, to_numpy(tensor), "free").is_quantized}
+
+    @property
+    def metrics(self) -> Metrics:
+        """The importances."""
+        return self.weighed
 
     @cached_property
     def unit(self) -> float:
@@ -111,7 +116,7 @@ class ByWeights(Ground):
             codes, size, kept = within_budget.codes, within_budget.file_bytes, within_budget.signals
             return File(codes, size, self._distance(codes), kept, within_budget)
         codes = self._codes({name: code for name, (_, code) in given.items()})
-        size, most = container.bits(codes, self.metadata) // 8, self._size
+        size, most = container.bits(codes, self.metadata) // 8, self.size
         if most is not None and size > most:
             raise PlanError(f"{most:,} bytes are not met by rows for all weights: they take {size:,}")
         arrays = {name: to_numpy(self.network.params[name]) for name in self.weights}
@@ -139,7 +144,7 @@ class ByWeights(Ground):
         return self.network.named(compact({name: {**own, **given}[name] for name in params}))
 
     @cached_property
-    def _size(self) -> int | None:
+    def size(self) -> int | None:
         """Bytes that the file may have."""
         return self.budget and self.budget.bytes(self._count, int(self.metadata[REFERENCE_BYTES]))
 

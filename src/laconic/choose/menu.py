@@ -19,6 +19,7 @@ from laconic.format.codes.tile_sparse import flattened
 
 Shape = tuple[int, ...]
 
+_FACTORS = (2.0, 3.5)  # bits of a number of a factor, or of a filter
 _MOST_VALUES = 1024  # of a codebook
 
 
@@ -35,7 +36,7 @@ def _low_rank(strength: float, inner: Compression, shape: Shape) -> Compression:
 
 
 def _additive(strength: float, inner: Compression, shape: Shape) -> Compression:
-    return Additive((AdaptiveCodebook(2), KeepLargest(_share(strength), values=inner)))
+    return Additive((AdaptiveCodebook(2), KeepLargest(_share(strength), values=AdaptiveCodebook(16))))
 
 
 def _groups(kind: str) -> Callable[[float, Compression, Shape], Compression]:
@@ -94,7 +95,7 @@ class Menu:
     """What is tried for each weight tensor.
 
     A grid at a rate, and trellis and coder with it, is what the budget itself gives a tensor; the other techniques are
-    rows of a plan. Numbers that pruning, factors and groups leave get 4 or 16 values, or a grid of 2 or 4 bits;
+    rows of a plan. Numbers that pruning, factors and groups leave get 4 or 16 values, or a grid of 2 or 3.5 bits;
     where no bytes are asked they stay as they are.
 
     Args:
@@ -114,9 +115,9 @@ class Menu:
 
     techniques: tuple[str, ...] = TECHNIQUES
     rates: tuple[float, ...] = (0.5, 0.75, 1.0, 1.5, 2.5)
-    values: tuple[int, ...] = (2, 4, 8, 16)
-    shares: tuple[float, ...] = (0.02, 0.05, 0.1, 0.2, 0.4, 0.7)
-    ranks: tuple[float, ...] = (0.02, 0.05, 0.1, 0.2, 0.4)
+    values: tuple[int, ...] = (2, 4, 16, 32)
+    shares: tuple[float, ...] = (0.03, 0.1, 0.25, 0.6)
+    ranks: tuple[float, ...] = (0.03, 0.06, 0.12, 0.25)
     files: int = 5
 
     def __post_init__(self) -> None:
@@ -141,13 +142,14 @@ class Menu:
             coded: whether bytes count.
         """
         few: Sequence[Compression] = (AdaptiveCodebook(4), AdaptiveCodebook(16)) if coded else (Lossless(),)
-        grids: Sequence[Compression] = (UniformGrid(bits=2.0), UniformGrid(bits=4.0)) if coded else (Lossless(),)
+        grids: Sequence[Compression] = tuple(UniformGrid(bits=b) for b in _FACTORS) if coded else (Lossless(),)
         for technique in self.techniques:
-            if technique == GRID or (technique == "codebook" and not coded):
+            if technique == GRID or (technique in ("codebook", "additive") and not coded):
                 continue
             strengths: Sequence[float] = {"codebook": self.values, "low rank": self.ranks}.get(technique, self.shares)
             structured = technique in ("low rank", "filters", "channels")
-            inners = (Lossless(),) if technique == "codebook" else grids if structured else few
+            fixed = technique in ("codebook", "additive")
+            inners: Sequence[Compression] = (Lossless(),) if fixed else grids if structured else few
             rows = set[Compression]()
             for inner in inners:
                 for strength in strengths:

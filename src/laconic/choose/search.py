@@ -105,25 +105,25 @@ def _files(
     singles = [name for name in problem.menu.techniques if name != GRID]
     for done, technique in enumerate(singles):
         problem.tick("single techniques", done, len(singles))
-        picks = table.single(technique)
-        if picks is not None:
-            take(f"{technique} alone", problem.measured(f"{technique} alone", picks))
+        if (alone := table.single(technique)) is not None:
+            take(f"{technique} alone", problem.measured(f"{technique} alone", alone))
     tried, best = list[Picks](), None
+    plan: Picks | None = None
     try:
-        picks: Picks | None = table.best()
+        plan = table.best()
     except PlanError as error:
-        failed["choice"], picks = str(error), None
+        failed["choice"] = str(error)
     for number in range(problem.menu.files):
-        if picks is None:
+        if plan is None:
             break
         problem.tick("choices", number, problem.menu.files)
-        tried.append(picks)
+        tried.append(plan)
         label = "choice" if number == 0 else f"choice, change {number}"
-        known = _is_grid(picks) and isinstance(grid, Measured)
-        found = grid if known else take(label, problem.measured(label, picks))
+        known = _is_grid(plan) and isinstance(grid, Measured)
+        found = grid if known else take(label, problem.measured(label, plan))
         if isinstance(found, Measured) and (best is None or found.file.distance < best.file.distance):
             best = found
-        picks = next(_changed(table, best.picks if best else picks, tried), None)
+        plan = next(_changed(table, best.picks if best else plan, tried), None)
     for one in sorted(files, key=lambda file: file.file.distance)[:2]:
         take(f"{one.label}, again", problem.measured(one.label, one.picks, thorough=True))
     if isinstance(grid, Measured) and not any(one.thorough and _is_grid(one.picks) for one in files):
