@@ -3,17 +3,20 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import final
 
 from torch import Tensor
 
 from laconic import interrupts
+from laconic.calibrate.budgeted import around
 from laconic.calibrate.compressed import TRIES, Ready
 from laconic.calibrate.giving import Reading, giving
 from laconic.calibrate.network import Given
 from laconic.calibrate.rates import expected_counts
 from laconic.calibrate.sequence import bits_of, level_of, quantized
 from laconic.calibrate.sequential import modelled
+from laconic.calibrate.trial import Trial
 from laconic.choose.ground import File, Ground, Tick
 from laconic.csteps.compression import Compression
 from laconic.format.codes import Code
@@ -27,6 +30,9 @@ from laconic.theory.metric import Metric
 
 _ANY = 1 << 62
 """Bytes, where none are asked."""
+
+_PASSES, _SHORT = 4, 0.02
+"""Of a file that may be quick: passes at most, and the share of the size that may be left."""
 
 
 @final
@@ -98,11 +104,20 @@ class ByInputs(Ground):
         ready = giving(self.ready, codes)
         quality, tune = (self.quality, self.tune) if thorough else ("fast", False)
         size = _ANY if self.size is None else self.size
-        trial, passes = ready.within(size, TRIES[quality], self.metadata, tick, tune=tune and quality != "fast")
+        made = None if thorough or not ready.network.subjects else self._quick(ready, size, tick)
+        trial, passes = made or ready.within(size, TRIES[quality], self.metadata, tick, tune=tune and quality != "fast")
         told, signals = ready.told(trial, passes), ready.signals(trial)
         snr, of = total(signals.values()), (ready.kept, ready.weights, signals)
         fitted = self.budget and Fitted(trial.codes, self.budget, trial.file_bytes, snr, 0.0, passes, *of)
         return File(trial.codes, trial.file_bytes, trial.distance, signals, fitted, told)
+
+    def _quick(self, ready: Ready, size: int, tick: Tick) -> tuple[Trial, int] | None:
+        """Return the first pass whose file is not far below the size, of a few; or None."""
+        args = ready.names, self.metadata, ready.judged, tick
+        for number, trial in enumerate(islice(around(ready.network, size, TRIES["fast"], *args), _PASSES), 1):
+            if trial.is_near(size, _SHORT):
+                return trial, number
+        return None
 
     def others(self) -> dict[str, Code]:
         """Return the codes that are given, and all else as it is."""

@@ -2,22 +2,25 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import final
 
 import torch
 
 from laconic import interrupts
+from laconic.choose.chosen import Chosen
 from laconic.cli import options
 from laconic.cli.console import Output, in_bytes
 from laconic.cli.groups import values
 from laconic.cli.jobs.calibrating import absorptions, calibrated, require_calibratable
+from laconic.cli.jobs.choosing import chosen, require_choosable
 from laconic.cli.jobs.figures import Written, report
 from laconic.cli.jobs.metadata import carried
 from laconic.cli.jobs.planning import plan_of
 from laconic.cli.jobs.running import Run, cleared, going_on, resumable
 from laconic.cli.jobs.tasks import batches_per_epoch, counted, doubts, fitting, opened, task_for
+from laconic.cli.menus import Choosing
 from laconic.errors import DataError, OutputExists, PlanError
 from laconic.format.codes import Code
 from laconic.format.compact import compact
@@ -53,6 +56,7 @@ class Job:
         table: whether every tensor is shown.
         key: where the network is in the checkpoint.
         recalibrate: training samples that running statistics follow; 0 for none.
+        choosing: whether each tensor's compression is chosen, and within what.
     """
 
     weights: Path
@@ -70,6 +74,7 @@ class Job:
     table: bool = False
     key: str | None = None
     recalibrate: int = 0
+    choosing: Choosing = field(default_factory=Choosing)
 
     @property
     def checkpoint(self) -> Path:
@@ -119,6 +124,15 @@ def compress(job: Job, say: Output) -> None:
             plan = _weighed(plan_of(params, job.rows, buffers_of(task.module)), job.matters)
     plan = plan and plan.on(task and task.module)
     whole = untied(params, task.module if task else None)
+    choice = None
+    if job.choosing.choose:
+        choice, budget = _chosen(job, say, budget, plan or Plan({}), whole, task, notes)
+        if job.effort is not options.Effort.train:
+            result = Result.of_choice(choice, {**(task.metadata if task else {}), **notes})
+            with resumable(job.output):
+                report(say, result, Written(job.output, run.force), task, table=job.table)
+            return
+        plan = choice.plan(plan)
     if task is not None and job.effort is options.Effort.train:
         _by_training(job, say, budget, plan or Plan({}), whole, task, notes)
         return
@@ -133,6 +147,28 @@ def compress(job: Job, say: Output) -> None:
         report(say, result, Written(job.output, run.force), task, table=job.table)
 
 
+def _chosen(
+    job: Job, say: Output, budget: Budget | None, plan: Plan, network: Untied, task: Task | None,
+    notes: Mapping[str, str],
+) -> tuple[Chosen, Budget | None]:  # fmt: skip
+    """Return what each tensor gets, and the budget of bytes, if one was asked; say it where training follows."""
+    choosing, train = job.choosing, job.effort is options.Effort.train
+    named = [choosing.params, choosing.macs, choosing.energy]
+    if budget is not None and not budget.asked and any(one is not None for one in named):
+        budget = None
+    metrics = _metrics(say, plan, task, network.params) if job.effort is options.Effort.direct else None
+    whole = {**(task.metadata if task else {}), **notes}
+    whole |= buffers_told(network, buffers_of(task.module) if task else ())
+    rows = replace(plan.keeping(job.which.lossless or []), importance=None)
+    found = chosen(
+        say, choosing, network, rows, budget, task, job.effort, "default" if train else job.budget.quality.value,
+        job.calibrating, whole, metrics, job.run.seed, job.run.threads,
+    )  # fmt: skip
+    if train:
+        say.note(*found.lines())
+    return found, budget
+
+
 def _require_fitting(job: Job) -> None:
     """Check that no option is of another effort.
 
@@ -140,15 +176,19 @@ def _require_fitting(job: Job) -> None:
         PlanError: for one that is.
     """
     train, calibrate = (job.effort is effort for effort in (options.Effort.train, options.Effort.calibrate))
-    if job.recalibrate and train:
-        raise PlanError("--recalibrate goes with --effort direct: training moves running statistics by itself")
+    require_choosable(job.choosing, job.run.force)
+    if job.recalibrate and (train or job.choosing.choose):
+        raise PlanError(
+            "--recalibrate goes with --effort direct, and no --choose: training moves running statistics by itself"
+        )
     idle = [option for option in job.idle if not train and not (calibrate and option == "--resume")]
     if idle == ["--resume"]:
         raise PlanError("--resume: only --effort train and --effort calibrate take this; without, no state is kept")
     if idle:
         raise PlanError(f"{', '.join(idle)}: only --effort train takes this")
     if calibrate:
-        require_calibratable(job.rows, job.matters, job.budget.snr, job.recalibrate)
+        rows = replace(job.rows, plan=None) if job.choosing.choose else job.rows
+        require_calibratable(rows, job.matters, job.budget.snr, job.recalibrate)
         return
     named = [option for option, value in values(job.calibrating).items() if value]
     asked = job.budget
