@@ -119,8 +119,9 @@ def main() -> None:
             if (name, size) not in points:
                 points[name, size] = point(name, size, given.data_dir, given.seed)
             one = points[name, size]
+            share = one["share_of_its_bytes"]
             print(f"{name} {size:,} B: single {one['best_single']['plan']} KL {one['best_single']['kl']:.4g}, "
-                  f"choice {one['choice']['kl']:.4g}, which needs {one['share_of_its_bytes']:.1%} of its bytes")  # fmt: skip
+                  f"choice {one['choice']['kl']:.4g}, which needs {share:.1%} of its bytes")  # fmt: skip
             whole = {"samples": SAMPLES, **record.environment(given.seed), "points": list(points.values())}
             record.save(given.output, whole)
 

@@ -41,9 +41,7 @@ class Choosing:
     ] = None
     macs: Annotated[
         float | None,
-        typer.Option(
-            parser=amount, metavar="N", help="With --choose: multiply-adds for one input, at most: 20M."
-        ),
+        typer.Option(parser=amount, metavar="N", help="With --choose: multiply-adds for one input, at most: 20M."),
     ] = None
     energy: Annotated[
         float | None,

@@ -11,10 +11,11 @@ import torch
 from laconic import interrupts
 from laconic.choose.chosen import Chosen
 from laconic.cli import options
-from laconic.cli.console import Output, in_bytes
+from laconic.cli.console import Output
 from laconic.cli.groups import values
 from laconic.cli.jobs.calibrating import absorptions, calibrated, require_calibratable
 from laconic.cli.jobs.choosing import chosen, require_choosable
+from laconic.cli.jobs.direct import directly, metrics_of, within_budget
 from laconic.cli.jobs.figures import Written, report
 from laconic.cli.jobs.metadata import carried
 from laconic.cli.jobs.planning import plan_of
@@ -22,26 +23,22 @@ from laconic.cli.jobs.running import Run, cleared, going_on, resumable
 from laconic.cli.jobs.tasks import batches_per_epoch, counted, doubts, fitting, opened, task_for
 from laconic.cli.menus import Choosing
 from laconic.errors import DataError, OutputExists, PlanError
-from laconic.format.codes import Code
-from laconic.format.compact import compact
 from laconic.format.files import require_absent, sha256
 from laconic.format.signatures import kind_of_file
 from laconic.insight.ledger import REFERENCE_BYTES
-from laconic.lc.baselines import direct
-from laconic.lc.budgeted import buffers_told, notes_of, within
+from laconic.lc.budgeted import buffers_told, notes_of
 from laconic.lc.damage import left
 from laconic.lc.finetune import FINE_TUNING
 from laconic.lc.learning import Training
 from laconic.lc.log import is_log
 from laconic.lc.preparation import prepared
 from laconic.models.checkpoints import checkpoint_size
-from laconic.models.params import Params, buffers_of, typed_as
+from laconic.models.params import buffers_of, typed_as
 from laconic.models.ties import Untied, untied
 from laconic.plans.plan import Plan, load_plan
-from laconic.quantize.budget import PASSES, QUALITIES, Budget
+from laconic.quantize.budget import Budget
 from laconic.result import Result, recalibrated
 from laconic.theory.importance import Importance
-from laconic.theory.metric import Metrics
 from laconic.training.optimization import Optimization
 from laconic.training.task import Task
 
@@ -156,7 +153,7 @@ def _chosen(
     named = [choosing.params, choosing.macs, choosing.energy]
     if budget is not None and not budget.asked and any(one is not None for one in named):
         budget = None
-    metrics = _metrics(say, plan, task, network.params) if job.effort is options.Effort.direct else None
+    metrics = metrics_of(say, plan, task, network.params) if job.effort is options.Effort.direct else None
     whole = {**(task.metadata if task else {}), **notes}
     whole |= buffers_told(network, buffers_of(task.module) if task else ())
     rows = replace(plan.keeping(job.which.lossless or []), importance=None)
@@ -205,13 +202,13 @@ def _directly(
 ) -> Result:  # fmt: skip
     """Return the result of compression from the weights alone."""
     notes = {**(task.metadata if task else {}), **notes}
-    metrics = plan and _metrics(say, plan, task, network.params)
+    metrics = plan and metrics_of(say, plan, task, network.params)
     if budget:
         rows = (plan or Plan({})).keeping(job.which.lossless or [])
-        return _within(say, network, budget, rows, metrics, job.budget.quality, notes, task, job.run.threads)
+        return within_budget(say, network, budget, rows, metrics, job.budget.quality, notes, task, job.run.threads)
     assert plan is not None, "what is no budget is a plan"
     plan, network = plan.settled(network, metrics, alike=True)
-    codes = _direct(say, plan, network, metrics)
+    codes = directly(say, plan, network, metrics)
     return Result(codes, notes, signals=left(network, codes, task and task.module))
 
 
@@ -273,7 +270,7 @@ def _by_training(
     chosen |= {"--importance": repr(plan.importance)} if plan.importance else {}
     running = Run(say, job.checkpoint, job.labels(task, chosen), resume, job.output, run.force, of.log, of.keep_points)
     with resumable(job.output, job.checkpoint):
-        metrics = _metrics(say, plan, task, network.params)
+        metrics = metrics_of(say, plan, task, network.params)
         plan, network = plan.settled(network, alike=False)
         result = running.compress(network, plan, task, budget, how, notes, run.seed, metrics)
         result = replace(result, norms=norms)
@@ -341,25 +338,6 @@ def _needing_a_task(who: str) -> Iterator[None]:
         raise DataError(f"{who} a task, to measure on its data; {error}") from error
 
 
-def _metrics(say: Output, plan: Plan, task: Task | None, params: Params) -> Metrics | None:
-    """Return the metrics of the plan's importance, with a progress bar over the samples meanwhile."""
-    if plan.importance is None:
-        return None
-    with say.progress(f"importance: {plan.importance.name}", 1.0) as tick:
-        return plan.metrics(task, params, lambda done, total: tick(done / max(1, total)))
-
-
-def _direct(say: Output, plan: Plan, network: Untied, metrics: Metrics | None) -> dict[str, Code]:
-    """Return the codes of direct compression, with a progress bar over the elements meanwhile."""
-    codes, params = dict[str, Code](), network.params
-    with say.progress("direct compression", max(1, sum(tensor.numel() for tensor in params.values()))) as tick:
-        with plan.advising():
-            for group in direct(params, plan, metrics):
-                codes.update(group)
-                tick(sum(code.size for code in codes.values()))
-    return network.named(compact({name: codes[name] for name in params}))
-
-
 def _budget(job: Job) -> Budget | None:
     """Return the budget that the options name, the default one where they name nothing, or None for a plan alone."""
     limits = replace(job.budget, quality=options.Quality.default)
@@ -396,20 +374,3 @@ def _budget(job: Job) -> Budget | None:
             raise PlanError(f"{alone} goes with a budget: name one, as --bits 4; or give what stays a row in a --plan")
         return None
     return Budget(bits=4, asked=False)
-
-
-def _within(
-    say: Output, network: Untied, budget: Budget, plan: Plan, metrics: Metrics | None, quality: options.Quality,
-    notes: Mapping[str, str], task: Task | None, threads: int | None,
-) -> Result:  # fmt: skip
-    """Return the result within a budget, with a progress bar over the passes meanwhile."""
-    buffers, reference = buffers_of(task.module) if task else (), int(notes[REFERENCE_BYTES])
-    notes = {**notes, **buffers_told(network, buffers)}
-    with say.progress("choosing the step", PASSES) as tick:
-        fitted = within(
-            network, budget, plan, QUALITIES[quality.value], notes,
-            lambda number, size: tick(number, f"pass {number}: {in_bytes(size)}"),
-            buffers=buffers, metrics=metrics, reference_bytes=reference, threads=threads,
-        )  # fmt: skip
-    kept = left(network, fitted.codes, task and task.module, fitted.signals)
-    return Result(fitted.codes, notes, fitted=fitted, signals=kept)
