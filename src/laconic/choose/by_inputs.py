@@ -103,7 +103,7 @@ class ByInputs(Ground):
         codes = {name: self._given(name, code) for name, (_, code) in given.items()}
         ready = giving(self.ready, codes)
         quality, tune = (self.quality, self.tune) if thorough else ("fast", False)
-        size = _ANY if self.size is None else self.size
+        size = self.size if self.size is not None and ready.network.subjects else _ANY
         made = None if thorough or not ready.network.subjects else self._quick(ready, size, tick)
         trial, passes = made or ready.within(size, TRIES[quality], self.metadata, tick, tune=tune and quality != "fast")
         told, signals = ready.told(trial, passes), ready.signals(trial)

@@ -14,7 +14,6 @@ from laconic.choose.ground import File, Ground, Tick
 from laconic.csteps.compression import Compression
 from laconic.csteps.lossless import Lossless
 from laconic.csteps.uniform_grid import UniformGrid
-from laconic.errors import PlanError
 from laconic.format import container
 from laconic.format.codes import Code, GridCode
 from laconic.format.compact import compact
@@ -116,9 +115,7 @@ class ByWeights(Ground):
             codes, size, kept = within_budget.codes, within_budget.file_bytes, within_budget.signals
             return File(codes, size, self._distance(codes), kept, within_budget)
         codes = self._codes({name: code for name, (_, code) in given.items()})
-        size, most = container.bits(codes, self.metadata) // 8, self.size
-        if most is not None and size > most:
-            raise PlanError(f"{most:,} bytes are not met by rows for all weights: they take {size:,}")
+        size = container.bits(codes, self.metadata) // 8
         arrays = {name: to_numpy(self.network.params[name]) for name in self.weights}
         kept = signals(arrays, {name: codes[name] for name in arrays})
         count, snr = self._count, total(kept.values())

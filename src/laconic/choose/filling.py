@@ -1,10 +1,12 @@
 """The file of a plan, as large as it may be: what no grid takes up is filled by stronger or weaker techniques.
 
 Where some tensors are on the budget's grid, that takes what is left to the byte. Where none is, the strengths of all
-rows (values, shares, ranks) are multiplied by one factor, the largest by bisection at which the file is within its
-budgets: strengths in menus are few, and their sums seldom near a budget.
+rows (values, shares, ranks) are multiplied by one factor, the largest found at which the file is within its budgets:
+strengths in menus are few, and their sums seldom near a budget. Bytes are nearly in proportion to the factor, which
+says where to look next; bisection where it does not.
 """
 
+import math
 from collections.abc import Callable, Mapping
 
 from laconic.choose.ground import Candidate, File, Ground, Tick
@@ -13,7 +15,8 @@ from laconic.csteps.lossless import Lossless
 from laconic.errors import PlanError
 from laconic.format.codes import Code
 
-_WIDEST, _HALVINGS, _NEAR = 64.0, 9, 0.01
+_WIDEST, _TRIES, _NEAR = 64.0, 6, 0.01
+"""Times the strengths, at most, up and down; files that are made; and what may be left of the size."""
 
 
 def filled(
@@ -38,33 +41,25 @@ def filled(
         given = {name: row_and_code(ground, one) for name, one in rows.items()}
         return ground.file(given, thorough=thorough, tick=tick)
 
-    def made(factor: float) -> File | PlanError:
+    best, low, high, factor, last = None, 1 / _WIDEST, _WIDEST, 1.0, None
+    for number in range(_TRIES + 1):
         given = {name: row_and_code(ground, one, factor) for name, one in rows.items()}
-        if size is None:
-            given |= {n: row_and_code(ground, one) for n, one in picks.items() if one.offer is None}
-        try:
-            file = ground.file(given, thorough=thorough, tick=tick)
-        except PlanError as error:
-            return error
-        return file if (size is None or file.file_bytes <= size) and meets(file) else PlanError(_above(file, size))
-
-    best, low, high = made(1.0), 1.0, 1.0
-    if isinstance(best, PlanError):
-        low = 1 / _WIDEST
-        best = made(low)
-        if isinstance(best, PlanError):
-            raise best
-    else:
-        high = _WIDEST
-    for _ in range(_HALVINGS):
-        if size is not None and best.file_bytes >= (1 - _NEAR) * size:
-            break
-        middle = (low * high) ** 0.5
-        found = made(middle)
-        if isinstance(found, PlanError):
-            high = middle
+        given |= {name: row_and_code(ground, one) for name, one in picks.items() if one.offer is None}
+        last = ground.file(given, thorough=thorough, tick=tick)
+        if (size is None or last.file_bytes <= size) and meets(last):
+            low, best = factor, last if best is None or last.distance <= best.distance else best
+            if (size is None and number == 0) or (size is not None and last.file_bytes >= (1 - _NEAR) * size):
+                break
         else:
-            low, best = middle, found if found.distance <= best.distance else best
+            high = factor
+        if number == _TRIES - 1 and best is None:
+            factor = 1 / _WIDEST  # the least that there is
+            continue
+        ahead = factor * (1 - _NEAR / 2) * size / last.file_bytes if size is not None and number < 3 else 0.0
+        factor = ahead if low < ahead < high else math.sqrt(low * high)
+    if best is None:
+        assert last is not None, "one has been made"
+        raise PlanError(_above(last, size))
     return best
 
 

@@ -121,7 +121,7 @@ class Ground(ABC):
             tick: told of the progress.
 
         Raises:
-            PlanError: when the others do not fit, or none are left and the file is larger than is asked.
+            PlanError: when the others do not fit. Where none are left the file may be of any size.
         """
 
     @abstractmethod

@@ -138,11 +138,16 @@ def candidates(
     missing = [name for name, own in found.items() if not own]
     if missing:
         raise PlanError(f"the menu has nothing for {', '.join(missing)}; let it have {GRID!r}, or give them rows")
-    budgets = [size - beside] if size is not None else []
-    budgets += [limit.most - _others(ground, limit) for limit in limits]
-    if min(budgets) <= 0:
-        raise PlanError("what is not chosen for takes more than the budget: give more, or let fewer tensors stay")
-    return Table({name: tuple(own) for name, own in found.items()}, tuple(budgets), size is not None)
+    asked: list[tuple[str, float, float]] = [("bytes", size, beside)] if size is not None else []
+    asked += [(limit.name, limit.most, _others(ground, limit)) for limit in limits]
+    for unit, most, rest in asked:
+        if rest >= most:
+            raise PlanError(
+                f"{most:,.6g} {unit} are not met: what is not chosen for, as biases, names and tables, takes "
+                f"{rest:,.6g}, and the smallest network more; ask for that, or let fewer tensors stay as they are"
+            )
+    budgets = tuple(most - rest for _, most, rest in asked)
+    return Table({name: tuple(own) for name, own in found.items()}, budgets, size is not None)
 
 
 def measured(ground: Ground, table: Table, tick: Tick) -> Table:

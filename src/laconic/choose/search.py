@@ -37,9 +37,15 @@ class _Problem:
     limits: tuple[Limit, ...]
     tick: Tick
 
+    def above(self, file: File) -> str:
+        """Return which limits a file is above; nothing where it is within all."""
+        reached = [(limit.total(file.codes), limit) for limit in self.limits]
+        over = [f"{most:,.6g} {limit.name}, of {limit.most:,.6g}" for most, limit in reached if most > limit.most]
+        return f"it has {' and '.join(over)}" if over else ""
+
     def meets(self, file: File) -> bool:
         """Whether a file is within the limits."""
-        return all(limit.total(file.codes) <= limit.most * (1 + 1e-9) for limit in self.limits)
+        return not self.above(file)
 
     def measured(self, label: str, picks: Picks, *, thorough: bool = False) -> Measured | str:
         """Return the file of a plan, or why there is none."""
@@ -48,11 +54,7 @@ class _Problem:
             file = filled(self.ground, picks, self.size, self.meets, thorough=thorough, tick=self.tick)
         except PlanError as error:
             return str(error)
-        if not self.meets(file):
-            return "it is above " + ", ".join(
-                f"{limit.most:,.6g} {limit.name}" for limit in self.limits if limit.total(file.codes) > limit.most
-            )
-        return Measured(label, picks, file, thorough)
+        return self.above(file) or Measured(label, picks, file, thorough)
 
 
 def chosen(
@@ -76,15 +78,26 @@ def chosen(
     if not ground.weights:
         raise PlanError("the plan leaves no weights to choose for: leave --choose, or choose=..., out")
     problem = _Problem(ground, menu, size, tuple(limits), tick)
-    grid = problem.measured(f"{GRID} alone", {}) if size is not None and GRID in menu.techniques else ""
-    table = candidates(ground, menu, size, problem.limits, grid.file if isinstance(grid, Measured) else None, tick)
+    grid, told = _grid_alone(problem) if size is not None else (None, "")
+    table = candidates(ground, menu, size, problem.limits, grid, tick)
     table = measured(ground, table, tick)
-    files, failed = _files(problem, table, grid)
+    files, failed = _files(problem, table, told)
     if not files:
         reasons = "; ".join(f"{label}: {why}" for label, why in failed.items())
         raise PlanError(f"no plan that was tried meets what is asked. {reasons}")
     best = min(files, key=lambda one: one.file.distance)
     return Chosen(best, tuple(files), failed, _told(ground, table, best.picks), ground.measures, problem.limits)
+
+
+def _grid_alone(problem: _Problem) -> tuple[File | None, Measured | str]:
+    """Return the file with all weights on the grid, and what it is worth as a plan: nothing where limits forbid it."""
+    try:
+        file = problem.ground.file({}, thorough=False, tick=problem.tick)
+    except PlanError as error:
+        return None, str(error)
+    if GRID not in problem.menu.techniques:
+        return file, ""
+    return file, problem.above(file) or Measured(f"{GRID} alone", {}, file, thorough=False)
 
 
 def _files(
