@@ -1,9 +1,9 @@
 """The one front door: network, plan, task and effort go in; a `Result` that is a file comes out."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar, cast, overload
+from typing import Any, TypeVar, overload
 
 import torch
 from torch import Tensor, nn
@@ -235,16 +235,10 @@ def compress(
     metrics = metrics and {whole.names.get(name, name): metric for name, metric in metrics.items()}
     notes |= buffers_told(whole, buffers) if budget else {}
     if budget and effort == "calibrate":
-        if task is None and module is None:
-            raise PlanError("effort 'calibrate' runs the network: give the module, not its weights alone, or a task")
-        how_many = SAMPLES if samples is None else samples
-        source = Calibration.of(task or cast(nn.Module, module), calibration, how_many, seed)
-        fitted, told = calibrated(
-            whole, source, budget, quality, notes, lossless=plan.kept(whole), buffers=buffers, fold=fold,
-            reference_bytes=reference, meter=meter, tune=tune, resume=folder,
+        return _calibrated(
+            whole, plan, task or module, calibration, budget, notes, buffers, folder,
+            samples=samples, seed=seed, quality=quality, fold=fold, meter=meter, tune=tune,
         )  # fmt: skip
-        notes |= told.record
-        return Result(fitted.codes, notes, fitted=fitted, signals=fitted.signals, calibration=told)
     if budget and effort == "direct":
         fitted = within(
             whole, budget, plan, QUALITIES[quality], notes, buffers=buffers,
@@ -271,6 +265,22 @@ def _storable(network: nn.Module | Mapping[str, Tensor]) -> dict[str, Tensor]:
     for name, tensor in given.items():
         require_storable(name, tensor)
     return given
+
+
+def _calibrated(
+    whole: Untied, plan: Plan, of: Task | nn.Module | None, calibration: Any, budget: Budget, notes: Mapping[str, str],
+    buffers: Collection[str], folder: Path | None, *, samples: int | None, seed: int, quality: str, fold: bool,
+    meter: bool, tune: bool,
+) -> Result:  # fmt: skip
+    """Return the network within its budget by what its layers read; arguments and errors are those of `compress`."""
+    if of is None:
+        raise PlanError("effort 'calibrate' runs the network: give the module, not its weights alone, or a task")
+    source = Calibration.of(of, calibration, SAMPLES if samples is None else samples, seed)
+    fitted, told = calibrated(
+        whole, source, budget, quality, notes, lossless=plan.kept(whole), buffers=buffers, fold=fold,
+        reference_bytes=int(notes[REFERENCE_BYTES]), meter=meter, tune=tune, resume=folder,
+    )  # fmt: skip
+    return Result(fitted.codes, {**notes, **told.record}, fitted=fitted, signals=fitted.signals, calibration=told)
 
 
 def _choice(

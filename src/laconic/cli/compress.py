@@ -115,7 +115,7 @@ def command(
 
       laconic compress a.pt -o a.lac --size 40KB --choose --effort calibrate
 
-      laconic compress a.pt -o a.lac --size 40KB --choose --macs 20M --task mine:make
+      laconic compress a.pt -o a.lac --choose --macs 20M --task mine:make
 
       laconic compress net.safetensors -o net.lac --codebook 4
 
