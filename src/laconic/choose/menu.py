@@ -19,7 +19,8 @@ from laconic.format.codes.tile_sparse import flattened
 
 Shape = tuple[int, ...]
 
-_FACTORS = (2.0, 3.5)  # bits of a number of a factor, or of a filter
+_FACTORS = tuple(UniformGrid(bits=bits, states=8, scales=True) for bits in (1.5, 2.5, 3.5))
+_FILTERS = tuple(UniformGrid(bits=bits) for bits in (2.0, 3.5))
 _MOST_VALUES = 1024  # of a codebook
 
 
@@ -58,6 +59,16 @@ _ROWS: Mapping[str, Callable[[float, Compression, Shape], Compression]] = {
 }
 """Technique → (strength, what becomes of the numbers that are left, shape) → the row of a plan."""
 
+_INNERS: Mapping[str, Sequence[Compression]] = {
+    "codebook": (Lossless(),),
+    "pruning": (AdaptiveCodebook(4), AdaptiveCodebook(16)),
+    "low rank": _FACTORS,
+    "additive": (Lossless(),),
+    "filters": _FILTERS,
+    "channels": _FILTERS,
+}
+"""What may become of the numbers that a technique leaves, where bytes count."""
+
 GRID = "grid"
 """The technique of weights that no row names: one grid, whose steps the budget says."""
 
@@ -95,8 +106,8 @@ class Menu:
     """What is tried for each weight tensor.
 
     A grid at a rate, and trellis and coder with it, is what the budget itself gives a tensor; the other techniques are
-    rows of a plan. Numbers that pruning, factors and groups leave get 4 or 16 values, or a grid of 2 or 3.5 bits;
-    where no bytes are asked they stay as they are.
+    rows of a plan. Of pruning 4 or 16 values are left; factors have a trellis of 1.5, 2.5 or 3.5 bits a number, groups a
+    grid of 2 or 3.5; where no bytes are asked numbers stay as they are.
 
     Args:
         techniques: of `laconic.choose.menu.TECHNIQUES`; without "grid" each tensor gets one of the others.
@@ -117,7 +128,7 @@ class Menu:
     rates: tuple[float, ...] = (0.5, 0.75, 1.0, 1.5, 2.5)
     values: tuple[int, ...] = (2, 4, 16, 32)
     shares: tuple[float, ...] = (0.03, 0.1, 0.25, 0.6)
-    ranks: tuple[float, ...] = (0.03, 0.06, 0.12, 0.25)
+    ranks: tuple[float, ...] = (0.03, 0.06, 0.09, 0.12, 0.18, 0.25, 0.5)
     files: int = 5
 
     def __post_init__(self) -> None:
@@ -141,15 +152,11 @@ class Menu:
             shape: of two axes or more.
             coded: whether bytes count.
         """
-        few: Sequence[Compression] = (AdaptiveCodebook(4), AdaptiveCodebook(16)) if coded else (Lossless(),)
-        grids: Sequence[Compression] = tuple(UniformGrid(bits=b) for b in _FACTORS) if coded else (Lossless(),)
         for technique in self.techniques:
             if technique == GRID or (technique in ("codebook", "additive") and not coded):
                 continue
             strengths: Sequence[float] = {"codebook": self.values, "low rank": self.ranks}.get(technique, self.shares)
-            structured = technique in ("low rank", "filters", "channels")
-            fixed = technique in ("codebook", "additive")
-            inners: Sequence[Compression] = (Lossless(),) if fixed else grids if structured else few
+            inners = _INNERS[technique] if coded else (Lossless(),)
             rows = set[Compression]()
             for inner in inners:
                 for strength in strengths:
