@@ -6,6 +6,7 @@ from functools import cached_property
 from itertools import islice
 from typing import final
 
+import torch
 from torch import Tensor
 
 from laconic import interrupts
@@ -23,10 +24,11 @@ from laconic.format.codes import Code
 from laconic.format.codes.grid import Grid
 from laconic.format.coding.fitting import smoothed_costs
 from laconic.format.lossless import lossless
-from laconic.models.params import to_numpy
+from laconic.models.params import Params, to_numpy
 from laconic.quantize.budget import Budget, Fitted
 from laconic.quantize.budget.signal import total
 from laconic.theory.metric import Metric
+from laconic.training.judges import distance
 
 _ANY = 1 << 62
 """Bytes, where none are asked."""
@@ -90,13 +92,13 @@ class ByInputs(Ground):
                 interrupts.check()
                 one = quantized(network, subject, start, follower, level, costs, how)
                 code = one.rounded.code(Grid.of(1.0, modelled(one.counts, how.nu), one.rounded.symbols))
-                found[subject.name] = code, bits_of(one.counts, costs) / 8, self.ready.judged({**start, **one.changed})
+                found[subject.name] = code, bits_of(one.counts, costs) / 8, self._judged({**start, **one.changed})
         return found
 
     def damage(self, name: str, code: Code) -> float:
         """Return how far outputs are with this code, and a bias that takes up its errors in the mean."""
         changed = self.readings[name].given(self.ready.network.params, code).changed
-        return self.ready.judged({**self.ready.network.started, **changed})
+        return self._judged({**self.ready.network.started, **changed})
 
     def file(self, given: Mapping[str, tuple[Compression, Code]], *, thorough: bool, tick: Tick) -> File:
         """Return a calibrated file."""
@@ -128,6 +130,21 @@ class ByInputs(Ground):
     def shown(self, name: str) -> str:
         """Return the first name that the file has."""
         return next(own for own, first in self.ready.names.items() if first == name)
+
+    def _judged(self, params: Params) -> float:
+        """Return how far outputs are on all samples, seen or not: a few say too little of one tensor."""
+        calibration = self.ready.network.calibration
+        return distance(self._outputs, self._all_outputs(params), calibration.kind_with(params))
+
+    @cached_property
+    def _outputs(self) -> Tensor:
+        """What the original says on all samples."""
+        return self._all_outputs(self.ready.network.params)
+
+    def _all_outputs(self, params: Params) -> Tensor:
+        calibration = self.ready.network.calibration
+        seen = calibration.seen if calibration.seen[0] is not calibration.unseen[0] else ()
+        return torch.cat([calibration.outputs(params, batch) for batch in (*seen, *calibration.unseen)])
 
     def _given(self, name: str, code: Code) -> Given:
         return self.readings[name].given(self.ready.network.params, code)

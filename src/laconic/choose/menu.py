@@ -106,8 +106,8 @@ class Menu:
     """What is tried for each weight tensor.
 
     A grid at a rate, and trellis and coder with it, is what the budget itself gives a tensor; the other techniques are
-    rows of a plan. Of pruning 4 or 16 values are left; factors have a trellis of 1.5, 2.5 or 3.5 bits a number, groups a
-    grid of 2 or 3.5; where no bytes are asked numbers stay as they are.
+    rows of a plan. Of pruning 4 or 16 values are left; factors have a trellis of 1.5, 2.5 or 3.5 bits a number, groups
+    a grid of 2 or 3.5; where no bytes are asked numbers stay as they are.
 
     Args:
         techniques: of `laconic.choose.menu.TECHNIQUES`; without "grid" each tensor gets one of the others.
