@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
-import torch
 from torch import Tensor, nn
 
 from laconic.calibrate.calibration import SAMPLES, Calibration
@@ -16,8 +15,6 @@ from laconic.choose.deciding import Asked
 from laconic.choose.limits import Limit
 from laconic.choose.menu import Menu
 from laconic.csteps.compression import Compression
-from laconic.csteps.joint import Joint
-from laconic.csteps.within_bytes import WithinBytes
 from laconic.errors import PlanError, WeightsError
 from laconic.format import container
 from laconic.format.compact import compact
@@ -31,7 +28,7 @@ from laconic.lc.learning import Training
 from laconic.lc.points import finished
 from laconic.lc.preparation import prepared
 from laconic.lc.schedule import Progress
-from laconic.lc.state import LCState, budget_of
+from laconic.lc.state import LCState
 from laconic.lc.steps import start
 from laconic.lc.unlabelled import unlabelled
 from laconic.models.checkpoints import checkpoint_size
@@ -58,6 +55,8 @@ from laconic.request import (
     require_heeded,
     require_kinds,
     require_quality,
+    require_same_budget,
+    require_same_statistics,
     require_training,
     resumed,
 )
@@ -240,12 +239,7 @@ def compress(
             samples=samples, seed=seed, quality=quality, fold=fold, meter=meter, tune=tune,
         )  # fmt: skip
     if budget and effort == "direct":
-        fitted = within(
-            whole, budget, plan, QUALITIES[quality], notes, buffers=buffers,
-            metrics=metrics, reference_bytes=reference, threads=threads,
-        )  # fmt: skip
-        kept = left(whole, fitted.codes, module, fitted.signals)
-        result = Result(fitted.codes, notes, fitted=fitted, signals=kept)
+        result = _within(whole, budget, plan, quality, notes, buffers, metrics, module, threads)
         return recalibrated(result, whole, task, recalibrate, seed)
     plan, whole = plan.settled(whole, metrics, alike=effort == "direct")
     if effort == "train" and task is not None:
@@ -265,6 +259,18 @@ def _storable(network: nn.Module | Mapping[str, Tensor]) -> dict[str, Tensor]:
     for name, tensor in given.items():
         require_storable(name, tensor)
     return given
+
+
+def _within(
+    whole: Untied, budget: Budget, plan: Plan, quality: str, notes: Mapping[str, str], buffers: Collection[str],
+    metrics: Metrics | None, module: nn.Module | None, threads: int | None,
+) -> Result:  # fmt: skip
+    """Return the network within its budget by its weights alone; arguments and errors are those of `compress`."""
+    fitted = within(
+        whole, budget, plan, QUALITIES[quality], notes, buffers=buffers,
+        metrics=metrics, reference_bytes=int(notes[REFERENCE_BYTES]), threads=threads,
+    )  # fmt: skip
+    return Result(fitted.codes, notes, fitted=fitted, signals=left(whole, fitted.codes, module, fitted.signals))
 
 
 def _calibrated(
@@ -318,8 +324,8 @@ def trained(
     (`laconic.lc.budgeted.shared_out`), and ``how`` is as long as that asks for.
     """
     whole = replace(whole, params=typed_as(task.module, whole.params))
-    _require_same_budget(plan, budget, resume)
-    _require_same_statistics(whole, task, resume)
+    require_same_budget(plan, budget, resume)
+    require_same_statistics(whole, task, resume)
     with plan.advising():
         moving = trainable(task.module, whole.params)
         first = resume or start(whole.params, plan, metrics, moving, how.first_mu(task))
@@ -338,40 +344,6 @@ def trained(
     kept = left(whole, codes, task.module, moved=True)
     fixed = tuple(state.fixed)
     return Result(whole.named(codes), notes, tuple(history), fixed=fixed, signals=kept, asked=budget, quality=quality)
-
-
-def _require_same_budget(plan: Plan, budget: Budget | None, resume: LCState | None) -> None:
-    """Check that a state to go on from is of the budget that is asked now.
-
-    Raises:
-        PlanError: when it is of another.
-    """
-    if resume is None:
-        return
-    sizes = [row.of.size for row in plan.tensors.values() if isinstance(row, Joint) and isinstance(row.of, WithinBytes)]
-    asked = [str(budget)] if budget and budget.is_of_outputs else [f"{size:,} bytes" for size in sizes] or ["no budget"]
-    within, reached = budget_of(resume), resume.best and resume.best.quality
-    had = f"{within.size:,} bytes" if within else "no budget"
-    if reached:
-        had = str(Budget(drop=reached.bound) if reached.measure == "drop" else Budget(kl=reached.bound))
-    if had not in asked:
-        raise PlanError(f"the state to resume from is of {had}: ask for that, or begin anew without it")
-
-
-def _require_same_statistics(whole: Untied, task: Task, resume: LCState | None) -> None:
-    """Check that what is constant in training is the same in a state to go on from.
-
-    Raises:
-        PlanError: when it is not.
-    """
-    kinds = ("running_mean", "running_var")
-    names = [".".join(filter(None, (norm, kind))) for norm in task.still for kind in kinds]
-    firsts = {whole.names[name] for name in names if name in whole.names}
-    if resume and any(not torch.equal(resume.weights[name].cpu(), whole.params[name].cpu()) for name in firsts):
-        raise PlanError(
-            "the state to resume from is of a run whose statistics of batch normalization were trained: go on with "
-            "fold=False, or begin anew without it"
-        )
 
 
 @overload

@@ -4,16 +4,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from torch import nn
 
 from laconic.choose.limits import Limit
 from laconic.choose.menu import Menu
 from laconic.csteps.compression import Compression
+from laconic.csteps.joint import Joint
 from laconic.csteps.lossless import Lossless
 from laconic.csteps.parametrisations import Plain
+from laconic.csteps.within_bytes import WithinBytes
 from laconic.errors import DataError, PlanError, WeightsError
 from laconic.lc.learning import Training
-from laconic.lc.state import LCState
+from laconic.lc.state import LCState, budget_of
+from laconic.models.ties import Untied
 from laconic.plans.plan import Plan
 from laconic.quantize.budget import QUALITIES, Budget
 from laconic.training.task import Task
@@ -221,3 +225,37 @@ def parted(
             "a compression alone takes every weight, and leaves a budget none; say in a Plan which it takes"
         )
     return (plan.keeping(lossless) if isinstance(plan, Plan) else plan), budget
+
+
+def require_same_budget(plan: Plan, budget: Budget | None, resume: LCState | None) -> None:
+    """Check that a state to go on from is of the budget that is asked now.
+
+    Raises:
+        PlanError: when it is of another.
+    """
+    if resume is None:
+        return
+    sizes = [row.of.size for row in plan.tensors.values() if isinstance(row, Joint) and isinstance(row.of, WithinBytes)]
+    asked = [str(budget)] if budget and budget.is_of_outputs else [f"{size:,} bytes" for size in sizes] or ["no budget"]
+    within, reached = budget_of(resume), resume.best and resume.best.quality
+    had = f"{within.size:,} bytes" if within else "no budget"
+    if reached:
+        had = str(Budget(drop=reached.bound) if reached.measure == "drop" else Budget(kl=reached.bound))
+    if had not in asked:
+        raise PlanError(f"the state to resume from is of {had}: ask for that, or begin anew without it")
+
+
+def require_same_statistics(whole: Untied, task: Task, resume: LCState | None) -> None:
+    """Check that what is constant in training is the same in a state to go on from.
+
+    Raises:
+        PlanError: when it is not.
+    """
+    kinds = ("running_mean", "running_var")
+    names = [".".join(filter(None, (norm, kind))) for norm in task.still for kind in kinds]
+    firsts = {whole.names[name] for name in names if name in whole.names}
+    if resume and any(not torch.equal(resume.weights[name].cpu(), whole.params[name].cpu()) for name in firsts):
+        raise PlanError(
+            "the state to resume from is of a run whose statistics of batch normalization were trained: go on with "
+            "fold=False, or begin anew without it"
+        )
