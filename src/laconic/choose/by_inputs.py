@@ -1,5 +1,6 @@
 """Candidates judged by what layers read: fitted under it, and measured at the outputs on samples that are held out."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from laconic import interrupts
-from laconic.calibrate.budgeted import around
+from laconic.calibrate.budgeted import around, expected
 from laconic.calibrate.compressed import TRIES, Ready
 from laconic.calibrate.giving import Reading, giving
 from laconic.calibrate.network import Given
@@ -32,6 +33,9 @@ from laconic.training.judges import distance
 
 _ANY = 1 << 62
 """Bytes, where none are asked."""
+
+_MOST = 16
+"""Bits of a weight on the grid: few of these, beside others with rows, cannot use all that is left."""
 
 _PASSES, _SHORT = 4, 0.02
 """Of a file that may be quick: passes at most, and the share of the size that may be left."""
@@ -105,7 +109,10 @@ class ByInputs(Ground):
         codes = {name: self._given(name, code) for name, (_, code) in given.items()}
         ready = giving(self.ready, codes)
         quality, tune = (self.quality, self.tune) if thorough else ("fast", False)
-        size = self.size if self.size is not None and ready.network.subjects else _ANY
+        free, size = sum(ready.network.params[one.name].numel() for one in ready.network.subjects), _ANY
+        if self.size is not None and free:
+            least = expected(ready.network, math.inf, ready.names, self.metadata)
+            size = min(self.size, least + _MOST * free // 8)
         made = None if thorough or not ready.network.subjects else self._quick(ready, size, tick)
         trial, passes = made or ready.within(size, TRIES[quality], self.metadata, tick, tune=tune and quality != "fast")
         told, signals = ready.told(trial, passes), ready.signals(trial)
