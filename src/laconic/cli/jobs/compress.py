@@ -174,6 +174,8 @@ def _require_fitting(job: Job) -> None:
     """
     train, calibrate = (job.effort is effort for effort in (options.Effort.train, options.Effort.calibrate))
     require_choosable(job.choosing, job.run.force)
+    if job.choosing.choose and job.run.resume and not train:
+        raise PlanError("--resume: a choice keeps no state; begin it anew, without this")
     if job.recalibrate and (train or job.choosing.choose):
         raise PlanError(
             "--recalibrate goes with --effort direct, and no --choose: training moves running statistics by itself"
