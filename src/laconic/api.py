@@ -171,7 +171,7 @@ def compress(
         choose: what may become of each weight that no row of the plan names: the budget is shared out over grids,
             codebooks, pruning, low rank and structures, by the error of the weights for ``effort="direct"``, else by
             the KL on samples that are held out; whole files decide. ``result.choice`` says what was chosen and why.
-            With ``effort="train"`` LC follows under the plan that was chosen.
+            With ``effort="train"`` LC follows under the plan that was chosen. No ``meter``, and nothing to resume.
         limits: with ``choose``: other budgets, beside bytes or in their place, two in all: parameters, multiply-adds,
             time, energy (`laconic.Limit`).
 
@@ -194,7 +194,7 @@ def compress(
     require_kinds(network, task)
     network = unwrapped(network) if isinstance(network, nn.Module) else network
     named = {"bits": bits, "size": size, "ratio": ratio, "snr": snr, "kl": kl, "drop": drop}
-    require_choosable(choose, limits)
+    require_choosable(choose, limits, resume, recalibrate)
     plan, budget = parted(plan, one_budget(plan, budget, named, effort), lossless)
     asked, effort = effort, effort_of(effort, task, budget, recalibrate, calibration is not None)
     if effort == "calibrate":

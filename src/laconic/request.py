@@ -107,12 +107,14 @@ def require_heeded(effort: Effort, budget: Budget | None, *, fold: bool, others:
         )
 
 
-def require_choosable(choose: object, limits: object) -> None:
-    """Check that a menu is one, and that limits go with it.
+def require_choosable(choose: object, limits: object, resume: object, recalibrate: int) -> None:
+    """Check that a menu is one, that limits go with it, and nothing else that a choice would not heed.
 
     Raises:
-        PlanError: for what is no menu, no limits, and limits without a menu.
+        PlanError: for what is no menu, no limits, limits without a menu, a folder to resume from, and recalibration.
     """
+    if choose is not None and (recalibrate or isinstance(resume, str | Path)):
+        raise PlanError("a choice keeps no state and recalibrates nothing: leave resume and recalibrate out")
     if not isinstance(choose, Menu | None):
         raise PlanError(f"choose is a laconic.Menu, such as Menu(), not {choose!r}")
     if not isinstance(limits, Sequence) or not all(isinstance(limit, Limit) for limit in limits):

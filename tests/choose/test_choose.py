@@ -138,6 +138,7 @@ def test_what_nothing_meets_names_the_least_that_can_be():
         ({"limits": [Limit(costs.Parameters(), 9)]}, "limits are met by a choice"),
         ({"choose": SMALL, "limits": ["9"]}, "limits are a list"),
         ({"choose": SMALL, "snr": 20.0}, "within bytes"),
+        ({"choose": SMALL, "size": 999, "recalibrate": 9}, "recalibrates nothing"),
         ({"choose": SMALL, "size": 999, "limits": [Limit(costs.Parameters(), 9)] * 2}, "one budget or two"),
     ],
 )
