@@ -21,6 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from laconic.errors import DataError, listed
 from laconic.models.operations import multiply_adds, operands
 from laconic.models.params import first_names, is_float
+from laconic.models.uses import Use
 from laconic.models.wiring import tensors_in
 
 
@@ -50,24 +51,6 @@ class Call:
     weight_bytes: int
     read: int
     written: int
-
-
-@final
-@dataclass(frozen=True)
-class Use:
-    """How a weight is used for one input.
-
-    Args:
-        positions: how often its matrix, all but the axis of outputs flattened, is applied: height × width of what a
-            convolution writes (of what a transposed one reads), the length of a sequence for a dense layer over it, 1
-            for a dense layer. Where parts of it are applied at different numbers of places, their mean, rounded up.
-        calls: operations in which it is; a recurrent weight has one for each step.
-        groups: of a convolution.
-    """
-
-    positions: int
-    calls: int = 1
-    groups: int = 1
 
 
 @final
@@ -223,7 +206,7 @@ class _Watch(TorchDispatchMode):
                 given = list(tensors_in((args, named)))
                 self.samples += next((len(tensor) for tensor in given if tensor.ndim), 0)
                 for tensor in given:
-                    self._hold(tensor)
+                    self._hold(tensor, _bytes(tensor))  # it may be a part of something larger that is not the network's
 
         def leave(part: nn.Module, args: Any, output: Any) -> None:
             self._within.pop()
@@ -248,16 +231,14 @@ class _Watch(TorchDispatchMode):
         found = self._sources.get(_key(tensor), ())
         return next((source for source in found if source.start <= offset < max(source.stop, source.start + 1)), None)
 
-    def _hold(self, tensor: Tensor) -> int:
-        """Count the storage of an activation as alive until it is freed, and return its bytes if it is new."""
-        storage, key = tensor.untyped_storage(), _key(tensor)
-        if key in self._sizes or self._source(tensor):
-            return 0
-        self._sizes[key] = storage.nbytes()
-        self._alive += storage.nbytes()
-        self.peak = max(self.peak, self._alive)
-        weakref.finalize(storage, self._let_go, key)
-        return storage.nbytes()
+    def _hold(self, tensor: Tensor, size: int) -> None:
+        """Count so many bytes of an activation as alive until its storage is freed, unless they are counted."""
+        key = _key(tensor)
+        if key not in self._sizes and not self._source(tensor):
+            self._sizes[key] = size
+            self._alive += size
+            self.peak = max(self.peak, self._alive)
+            weakref.finalize(tensor.untyped_storage(), self._let_go, key)
 
     def _let_go(self, key: int) -> None:
         """Take away what is freed."""
@@ -274,7 +255,7 @@ class _Watch(TorchDispatchMode):
         before = {_key(tensor) for tensor in given}
         fresh = [tensor for tensor in made if _key(tensor) not in before]
         for tensor in fresh:
-            self._hold(tensor)
+            self._hold(tensor, tensor.untyped_storage().nbytes())
             if fixed:
                 self._derive(tensor, [source for source in sources if source])
         if fresh or func._schema.is_mutable:
