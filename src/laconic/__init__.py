@@ -31,6 +31,8 @@ _HOME = {
     "PricedPruning": "csteps.priced_pruning",
     "RandomVectors": "csteps.random_vectors",
     "LearnedRank": "csteps.learned_rank",
+    "Limit": "choose.limits",
+    "Menu": "choose.menu",
     "NuclearNorm": "csteps.nuclear_norm",
     "Tucker": "csteps.tucker",
     "UniformGrid": "csteps.uniform_grid",
@@ -67,6 +69,8 @@ __all__ = [*_HOME, *_ROOMS, "__version__"]
 if TYPE_CHECKING:
     from laconic.api import compress as compress
     from laconic.api import load as load
+    from laconic.choose.limits import Limit as Limit
+    from laconic.choose.menu import Menu as Menu
     from laconic.csteps import costs as costs
     from laconic.csteps.adaptive_codebook import AdaptiveCodebook as AdaptiveCodebook
     from laconic.csteps.additive import Additive as Additive

@@ -1,18 +1,20 @@
 """The one front door: network, plan, task and effort go in; a `Result` that is a file comes out."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar, cast, overload
+from typing import Any, TypeVar, overload
 
-import torch
 from torch import Tensor, nn
 
 from laconic.calibrate.calibration import SAMPLES, Calibration
 from laconic.calibrate.compressed import calibrated
+from laconic.calibrate.network import silent
+from laconic.choose.chosen import Chosen
+from laconic.choose.deciding import Asked
+from laconic.choose.limits import Limit
+from laconic.choose.menu import Menu
 from laconic.csteps.compression import Compression
-from laconic.csteps.joint import Joint
-from laconic.csteps.within_bytes import WithinBytes
 from laconic.deploy.edits import METADATA, loads
 from laconic.deploy.narrowing import narrow
 from laconic.errors import PlanError, WeightsError
@@ -28,7 +30,7 @@ from laconic.lc.learning import Training
 from laconic.lc.points import finished
 from laconic.lc.preparation import prepared
 from laconic.lc.schedule import Progress
-from laconic.lc.state import LCState, budget_of
+from laconic.lc.state import LCState
 from laconic.lc.steps import start
 from laconic.lc.unlabelled import unlabelled
 from laconic.models.checkpoints import checkpoint_size
@@ -51,9 +53,12 @@ from laconic.request import (
     one_budget,
     parted,
     require_calibratable,
+    require_choosable,
     require_heeded,
     require_kinds,
     require_quality,
+    require_same_budget,
+    require_same_statistics,
     require_training,
     resumed,
 )
@@ -96,6 +101,8 @@ def compress(
     fold: bool = True,
     meter: bool = True,
     tune: bool = True,
+    choose: Menu | None = None,
+    limits: Sequence[Limit] = (),
 ) -> Result:
     """Compress a network; the one given stays as it is.
 
@@ -163,6 +170,12 @@ def compress(
             with ``quality="fast"``.
         tune: whether calibration tunes biases and norms to the compressed weights at the end; the file has what comes
             of it where outputs for samples that are held out are nearer. Not with ``quality="fast"``.
+        choose: what may become of each weight that no row of the plan names: the budget is shared out over grids,
+            codebooks, pruning, low rank and structures, by the error of the weights for ``effort="direct"``, else by
+            the KL on samples that are held out; whole files decide. ``result.choice`` says what was chosen and why.
+            With ``effort="train"`` LC follows under the plan that was chosen. No ``meter``, and nothing to resume.
+        limits: with ``choose``: other budgets, beside bytes or in their place, two in all: parameters, multiply-adds,
+            time, energy (`laconic.Limit`).
 
     Raises:
         PlanError: when the plan does not fit, or ``effort="train"``, an importance or ``recalibrate`` has no
@@ -183,11 +196,12 @@ def compress(
     require_kinds(network, task)
     network = unwrapped(network) if isinstance(network, nn.Module) else network
     named = {"bits": bits, "size": size, "ratio": ratio, "snr": snr, "kl": kl, "drop": drop}
+    require_choosable(choose, limits, resume, recalibrate)
     plan, budget = parted(plan, one_budget(plan, budget, named, effort), lossless)
     asked, effort = effort, effort_of(effort, task, budget, recalibrate, calibration is not None)
     if effort == "calibrate":
         others = {"importance": importance, "metrics": metrics, "training": training, "watch": watch}
-        require_calibratable(plan, others)
+        require_calibratable(plan, others, rows=choose is not None)
     else:
         require_heeded(effort, budget, fold=fold, others=samples is None and meter and tune)
     state, folder = resumed(resume, effort)
@@ -204,7 +218,16 @@ def compress(
     plan = plan.on(module) if isinstance(plan, Plan) else weights_only(plan, whole.params, buffers)
     if importance is not None:
         plan = replace(plan, importance=Importance(importance) if isinstance(importance, str) else importance)
-    norms = None
+    norms = choice = None
+    if choose is not None:
+        sized = budget if budget and (budget.asked or not limits) else None
+        notes |= buffers_told(whole, buffers)
+        rows = plan if effort == "direct" else replace(plan, importance=None)
+        call = Asked(whole, rows, sized, limits, choose, notes, buffers, "default" if effort == "train" else quality)
+        choice = _choice(call, effort, task or module, calibration, samples, seed, metrics, fold, tune, threads)
+        if effort != "train":
+            return Result.of_choice(choice, notes)
+        plan = choice.plan(plan)
     if budget and effort == "train" and task is not None:
         ready = prepared(whole, plan, task, budget, training or Training(), notes, fold=fold, weighed=metrics or ())
         whole, plan, task, training = ready.network, ready.plan, ready.task, ready.how
@@ -213,28 +236,18 @@ def compress(
     metrics = metrics and {whole.names.get(name, name): metric for name, metric in metrics.items()}
     notes |= buffers_told(whole, buffers) if budget else {}
     if budget and effort == "calibrate":
-        if task is None and module is None:
-            raise PlanError("effort 'calibrate' runs the network: give the module, not its weights alone, or a task")
-        how_many = SAMPLES if samples is None else samples
-        source = Calibration.of(task or cast(nn.Module, module), calibration, how_many, seed)
-        fitted, told = calibrated(
-            whole, source, budget, quality, notes, lossless=plan.kept(whole), buffers=buffers, fold=fold,
-            reference_bytes=reference, meter=meter, tune=tune, resume=folder,
+        return _calibrated(
+            whole, plan, task or module, calibration, budget, notes, buffers, folder,
+            samples=samples, seed=seed, quality=quality, fold=fold, meter=meter, tune=tune,
         )  # fmt: skip
-        notes |= told.record
-        return Result(fitted.codes, notes, fitted=fitted, signals=fitted.signals, calibration=told)
     if budget and effort == "direct":
-        fitted = within(
-            whole, budget, plan, QUALITIES[quality], notes, buffers=buffers,
-            metrics=metrics, reference_bytes=reference, threads=threads,
-        )  # fmt: skip
-        kept = left(whole, fitted.codes, module, fitted.signals)
-        result = Result(fitted.codes, notes, fitted=fitted, signals=kept)
+        result = _within(whole, budget, plan, quality, notes, buffers, metrics, module, threads)
         return recalibrated(result, whole, task, recalibrate, seed)
     plan, whole = plan.settled(whole, metrics, alike=effort == "direct")
     if effort == "train" and task is not None:
         how = training or Training()
-        return replace(trained(whole, plan, task, budget, metrics, how, notes, seed, state, watch), norms=norms)
+        result = trained(whole, plan, task, budget, metrics, how, notes, seed, state, watch)
+        return replace(result, norms=norms, choice=choice)
     with plan.advising():
         codes = {name: code for group in direct(whole.params, plan, metrics) for name, code in group.items()}
     codes = compact({name: codes[name] for name in whole.params})
@@ -248,6 +261,51 @@ def _storable(network: nn.Module | Mapping[str, Tensor]) -> dict[str, Tensor]:
     for name, tensor in given.items():
         require_storable(name, tensor)
     return given
+
+
+def _within(
+    whole: Untied, budget: Budget, plan: Plan, quality: str, notes: Mapping[str, str], buffers: Collection[str],
+    metrics: Metrics | None, module: nn.Module | None, threads: int | None,
+) -> Result:  # fmt: skip
+    """Return the network within its budget by its weights alone; arguments and errors are those of `compress`."""
+    fitted = within(
+        whole, budget, plan, QUALITIES[quality], notes, buffers=buffers,
+        metrics=metrics, reference_bytes=int(notes[REFERENCE_BYTES]), threads=threads,
+    )  # fmt: skip
+    return Result(fitted.codes, notes, fitted=fitted, signals=left(whole, fitted.codes, module, fitted.signals))
+
+
+def _calibrated(
+    whole: Untied, plan: Plan, of: Task | nn.Module | None, calibration: Any, budget: Budget, notes: Mapping[str, str],
+    buffers: Collection[str], folder: Path | None, *, samples: int | None, seed: int, quality: str, fold: bool,
+    meter: bool, tune: bool,
+) -> Result:  # fmt: skip
+    """Return the network within its budget by what its layers read; arguments and errors are those of `compress`."""
+    if of is None:
+        raise PlanError("effort 'calibrate' runs the network: give the module, not its weights alone, or a task")
+    source = Calibration.of(of, calibration, SAMPLES if samples is None else samples, seed)
+    fitted, told = calibrated(
+        whole, source, budget, quality, notes, lossless=plan.kept(whole), buffers=buffers, fold=fold,
+        reference_bytes=int(notes[REFERENCE_BYTES]), meter=meter, tune=tune, resume=folder,
+    )  # fmt: skip
+    return Result(fitted.codes, {**notes, **told.record}, fitted=fitted, signals=fitted.signals, calibration=told)
+
+
+def _choice(
+    call: Asked, effort: Effort, of: Task | nn.Module | None, calibration: Any, samples: int | None, seed: int,
+    metrics: Metrics | None, fold: bool, tune: bool, threads: int | None,
+) -> Chosen:  # fmt: skip
+    """Return what is chosen for each tensor."""
+    if effort == "direct":
+        task = of if isinstance(of, Task) else None
+        metrics = call.plan.metrics(task, call.network.params) if metrics is None else metrics
+        first = {call.network.names.get(name, name): metric for name, metric in (metrics or {}).items()}
+        return call.by_weights(first, silent, threads)
+    if of is None:
+        raise PlanError(f"effort {effort!r} runs the network: give the module, not its weights alone, or a task")
+    inputs = None if isinstance(of, Task) and effort == "train" else calibration
+    source = Calibration.of(of, inputs, SAMPLES if samples is None else samples, seed)
+    return call.by_inputs(source, silent, fold=fold, tune=tune)
 
 
 def _of_inputs(of: Task | nn.Module | None, inputs: Any, params: Params, seed: int) -> Task:
@@ -268,8 +326,8 @@ def trained(
     (`laconic.lc.budgeted.shared_out`), and ``how`` is as long as that asks for.
     """
     whole = replace(whole, params=typed_as(task.module, whole.params))
-    _require_same_budget(plan, budget, resume)
-    _require_same_statistics(whole, task, resume)
+    require_same_budget(plan, budget, resume)
+    require_same_statistics(whole, task, resume)
     with plan.advising():
         moving = trainable(task.module, whole.params)
         first = resume or start(whole.params, plan, metrics, moving, how.first_mu(task))
@@ -288,40 +346,6 @@ def trained(
     kept = left(whole, codes, task.module, moved=True)
     fixed = tuple(state.fixed)
     return Result(whole.named(codes), notes, tuple(history), fixed=fixed, signals=kept, asked=budget, quality=quality)
-
-
-def _require_same_budget(plan: Plan, budget: Budget | None, resume: LCState | None) -> None:
-    """Check that a state to go on from is of the budget that is asked now.
-
-    Raises:
-        PlanError: when it is of another.
-    """
-    if resume is None:
-        return
-    sizes = [row.of.size for row in plan.tensors.values() if isinstance(row, Joint) and isinstance(row.of, WithinBytes)]
-    asked = [str(budget)] if budget and budget.is_of_outputs else [f"{size:,} bytes" for size in sizes] or ["no budget"]
-    within, reached = budget_of(resume), resume.best and resume.best.quality
-    had = f"{within.size:,} bytes" if within else "no budget"
-    if reached:
-        had = str(Budget(drop=reached.bound) if reached.measure == "drop" else Budget(kl=reached.bound))
-    if had not in asked:
-        raise PlanError(f"the state to resume from is of {had}: ask for that, or begin anew without it")
-
-
-def _require_same_statistics(whole: Untied, task: Task, resume: LCState | None) -> None:
-    """Check that what is constant in training is the same in a state to go on from.
-
-    Raises:
-        PlanError: when it is not.
-    """
-    kinds = ("running_mean", "running_var")
-    names = [".".join(filter(None, (norm, kind))) for norm in task.still for kind in kinds]
-    firsts = {whole.names[name] for name in names if name in whole.names}
-    if resume and any(not torch.equal(resume.weights[name].cpu(), whole.params[name].cpu()) for name in firsts):
-        raise PlanError(
-            "the state to resume from is of a run whose statistics of batch normalization were trained: go on with "
-            "fold=False, or begin anew without it"
-        )
 
 
 @overload

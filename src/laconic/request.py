@@ -4,14 +4,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from torch import nn
 
+from laconic.choose.limits import Limit
+from laconic.choose.menu import Menu
 from laconic.csteps.compression import Compression
+from laconic.csteps.joint import Joint
 from laconic.csteps.lossless import Lossless
 from laconic.csteps.parametrisations import Plain
+from laconic.csteps.within_bytes import WithinBytes
 from laconic.errors import DataError, PlanError, WeightsError
 from laconic.lc.learning import Training
-from laconic.lc.state import LCState
+from laconic.lc.state import LCState, budget_of
+from laconic.models.ties import Untied
 from laconic.plans.plan import Plan
 from laconic.quantize.budget import QUALITIES, Budget
 from laconic.training.task import Task
@@ -116,8 +122,26 @@ def require_heeded(effort: Effort, budget: Budget | None, *, fold: bool, others:
         )
 
 
-def require_calibratable(plan: Plan | Compression, given: Mapping[str, Any]) -> None:
-    """Check that nothing is asked that calibration would not heed.
+def require_choosable(choose: object, limits: object, resume: object, recalibrate: int) -> None:
+    """Check that a menu is one, that limits go with it, and nothing else that a choice would not heed.
+
+    Raises:
+        PlanError: for what is no menu, no limits, limits without a menu, a folder to resume from, and recalibration.
+    """
+    if choose is not None and (recalibrate or isinstance(resume, str | Path)):
+        raise PlanError("a choice keeps no state and recalibrates nothing: leave resume and recalibrate out")
+    if not isinstance(choose, Menu | None):
+        raise PlanError(f"choose is a laconic.Menu, such as Menu(), not {choose!r}")
+    if not isinstance(limits, Sequence) or not all(isinstance(limit, Limit) for limit in limits):
+        raise PlanError(
+            f"limits are a list of laconic.Limit, such as [Limit(costs.Parameters(), 1000)], not {limits!r}"
+        )
+    if limits and choose is None:
+        raise PlanError("limits are met by a choice: give a menu, choose=laconic.Menu()")
+
+
+def require_calibratable(plan: Plan | Compression, given: Mapping[str, Any], *, rows: bool = False) -> None:
+    """Check that nothing is asked that calibration would not heed; ``rows`` are heeded where there is a choice.
 
     Raises:
         PlanError: for rows of a plan that leave nothing lossless, and for arguments of other efforts.
@@ -125,7 +149,7 @@ def require_calibratable(plan: Plan | Compression, given: Mapping[str, Any]) -> 
     if named := [name for name, value in given.items() if value is not None]:
         raise PlanError(f"{', '.join(named)}: effort 'calibrate' finds out by itself what matters, in one go")
     if isinstance(plan, Plan) and (
-        plan.importance or set(map(type, [*plan.tensors.values(), plan.rest])) != {Lossless}
+        plan.importance or set(map(type, [*(() if rows else plan.tensors.values()), plan.rest])) != {Lossless}
     ):
         raise PlanError("calibration chooses for all weights itself; leave out the plan's rows and its importance")
 
@@ -218,3 +242,37 @@ def parted(
             "a compression alone takes every weight, and leaves a budget none; say in a Plan which it takes"
         )
     return (plan.keeping(lossless) if isinstance(plan, Plan) else plan), budget
+
+
+def require_same_budget(plan: Plan, budget: Budget | None, resume: LCState | None) -> None:
+    """Check that a state to go on from is of the budget that is asked now.
+
+    Raises:
+        PlanError: when it is of another.
+    """
+    if resume is None:
+        return
+    sizes = [row.of.size for row in plan.tensors.values() if isinstance(row, Joint) and isinstance(row.of, WithinBytes)]
+    asked = [str(budget)] if budget and budget.is_of_outputs else [f"{size:,} bytes" for size in sizes] or ["no budget"]
+    within, reached = budget_of(resume), resume.best and resume.best.quality
+    had = f"{within.size:,} bytes" if within else "no budget"
+    if reached:
+        had = str(Budget(drop=reached.bound) if reached.measure == "drop" else Budget(kl=reached.bound))
+    if had not in asked:
+        raise PlanError(f"the state to resume from is of {had}: ask for that, or begin anew without it")
+
+
+def require_same_statistics(whole: Untied, task: Task, resume: LCState | None) -> None:
+    """Check that what is constant in training is the same in a state to go on from.
+
+    Raises:
+        PlanError: when it is not.
+    """
+    kinds = ("running_mean", "running_var")
+    names = [".".join(filter(None, (norm, kind))) for norm in task.still for kind in kinds]
+    firsts = {whole.names[name] for name in names if name in whole.names}
+    if resume and any(not torch.equal(resume.weights[name].cpu(), whole.params[name].cpu()) for name in firsts):
+        raise PlanError(
+            "the state to resume from is of a run whose statistics of batch normalization were trained: go on with "
+            "fold=False, or begin anew without it"
+        )

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from laconic.calibrate.meter import METER
 from laconic.calibrate.quality import Quality
 from laconic.calibrate.told import Told
+from laconic.choose.chosen import Chosen
 from laconic.deploy.edits import METADATA, loads
 from laconic.deploy.narrowing import narrow
 from laconic.deploy.shrinking import Shrunk, shrink
@@ -52,6 +53,7 @@ class Result:
             where nobody was to look.
         quality: what training has reached of the drop or the KL that was asked, if one was.
         shrunk: what was cut out, where the network is physically smaller.
+        choice: which compression each tensor got and why, where it was to be chosen.
     """
 
     codes: Mapping[str, Code]
@@ -66,6 +68,13 @@ class Result:
     norms: Absorbed | None = None
     quality: Quality | None = None
     shrunk: Shrunk | None = None
+    choice: Chosen | None = None
+
+    @classmethod
+    def of_choice(cls, choice: Chosen, metadata: Mapping[str, str]) -> "Result":
+        """Return the file of a choice."""
+        file = choice.best.file
+        return cls(file.codes, metadata, fitted=file.fitted, signals=file.signals, calibration=file.told, choice=choice)
 
     def __repr__(self) -> str:
         return f"Result({len(self.codes):,} tensors, {self.file_bytes:,} bytes)"

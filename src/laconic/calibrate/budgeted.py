@@ -187,8 +187,9 @@ def _beside(network: Network, names: Mapping[str, str], metadata: Mapping[str, s
     """Return the bytes that a file takes beside the integers, about."""
     weights = {subject.name for subject in network.subjects}
     lanes = sum(lane_count(network.params[name].numel()) for name in weights)
-    vectors = {subject.bias for subject in network.subjects} | network.vectors.keys()
+    vectors = network.biases.keys() | network.vectors.keys()
     rest = {name: lossless(to_numpy(network.params[name])) for name in network.params if name not in weights | vectors}
-    few = sum(network.params[name].numel() for name in vectors if name)
+    rest |= {name: one.code for name, one in network.given.items()}
+    few = sum(network.params[name].numel() for name in vectors)
     own = _RECORD * len(weights) + _STATE * lanes + 2 * few + 16 * len(vectors)
     return container.bits(together(rest), metadata) // 8 + own

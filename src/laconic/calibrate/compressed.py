@@ -249,7 +249,7 @@ class Ready:
     def signals(self, trial: Trial) -> dict[str, Signal]:
         """Return what is left of each weight, beside the network in which normalization is folded."""
         codes = {self.names[name]: code for name, code in trial.codes.items()}
-        own = {subject.name: to_numpy(self.network.params[subject.name]) for subject in self.network.subjects}
+        own = {name: to_numpy(self.network.params[name]) for name in self.network.coded}
         return signals(own, {name: codes[name] for name in own})
 
     def fitted(
@@ -263,7 +263,7 @@ class Ready:
             quality: of `TRIES`.
             metadata: text that the file will have, beside the `Told.record`.
             reference_bytes: of the uncompressed file, for a ratio.
-            meter: whether it is measured how far the file is from the limit; not with quality "fast".
+            meter: whether it is measured how far it is from R(D); not with quality "fast", nor beside given codes.
             tune: whether vectors are tuned at the end; not with quality "fast".
             tick: told of the progress.
 
@@ -271,7 +271,7 @@ class Ready:
             PlanError: for a budget that is not met.
         """
         size, met, anew = budget.bytes(self.weights, reference_bytes), None, quality in ANEW
-        meter, tune = meter and quality != "fast", tune and quality != "fast"
+        meter, tune = meter and quality != "fast" and not self.network.given, tune and quality != "fast"
         whole = {**metadata, **(reserved(self.network, size, metadata) if meter else {})}
         if size is None:
             trial, met, passes = self.meeting(budget, quality, whole, tick, tune=tune)

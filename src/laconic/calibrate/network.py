@@ -24,6 +24,7 @@ from laconic.calibrate.recursion import Recursion
 from laconic.calibrate.rows import ALL_ALIKE, Rows
 from laconic.calibrate.sensitivity import Sensitivities
 from laconic.calibrate.statistics import Follower, Statistics, following
+from laconic.format.codes import Code
 from laconic.format.coding.lanes import lane_count
 from laconic.models.folding import Folding, foldable
 from laconic.models.params import Params, first_names, once, to_numpy
@@ -84,6 +85,26 @@ class Subject:
 
 @final
 @dataclass(frozen=True, eq=False)
+class Given:
+    """A tensor that has its code already: a pass meets what it decompresses to.
+
+    Args:
+        code: of the tensor.
+        changed: what it decompresses to, and the vector that takes up its errors in the mean, by their names.
+        bias: name of that vector, where there is one.
+        felt: what a squared error of that vector adds to that of the outputs.
+        error: what the code's errors add to that of the outputs.
+    """
+
+    code: Code
+    changed: Params
+    bias: str | None = None
+    felt: float = 1.0
+    error: float = 0.0
+
+
+@final
+@dataclass(frozen=True, eq=False)
 class Network:
     """What is calibrated.
 
@@ -96,6 +117,7 @@ class Network:
         guessed: weights that no gradient of the outputs reaches.
         vectors: of what follows no weight and goes on a grid, `laconic.calibrate.vectors.tolerances`.
         journal: what passes have decided, where this is kept.
+        given: tensors that have their codes already; none of them is a subject.
     """
 
     calibration: Calibration
@@ -106,6 +128,23 @@ class Network:
     guessed: tuple[str, ...] = ()
     vectors: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     journal: Journal | None = None
+    given: Mapping[str, Given] = field(default_factory=dict)
+
+    @property
+    def started(self) -> dict[str, Tensor]:
+        """The network that a pass begins with: as it was, but for tensors that have their codes already."""
+        return {**self.params, **{name: own for one in self.given.values() for name, own in one.changed.items()}}
+
+    @property
+    def coded(self) -> tuple[str, ...]:
+        """Names of the tensors that are quantized, and of those that have their codes already."""
+        return (*(one.name for one in self.subjects), *self.given)
+
+    @property
+    def biases(self) -> dict[str, float]:
+        """What a squared error of each vector that follows a weight adds to that of the outputs, by its name."""
+        followed = {one.bias: one.mean_worth * one.positions for one in self.subjects if one.bias is not None}
+        return followed | {one.bias: one.felt for one in self.given.values() if one.bias is not None}
 
     def following(self, *, drift: bool = True) -> AbstractContextManager[Follower]:
         """Give the network and one that is compressed, side by side, or, without ``drift``, the network alone."""

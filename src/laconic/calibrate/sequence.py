@@ -159,12 +159,13 @@ def passed(
         tick: told of the progress.
         ratios: what weights took in an earlier pass beside what was expected of them; 1 where nothing is known.
     """
-    params, rounded = dict(network.params), dict[str, Rounded]()
+    params, rounded = network.started, dict[str, Rounded]()
     account = _nothing(how)
     now, found, levels = level, dict[str, float](), dict[str, float]()
     records = network.journal and network.journal.records(level, budget, costs, how, ratios)
     known = records.read([subject.name for subject in network.subjects]) if records else []
     with nullcontext() if len(known) == len(network.subjects) else network.following() as follower:
+        _begin(network, follower)
         for done, subject in enumerate(network.subjects):
             interrupts.check()
             tick("weights", done, len(network.subjects))
@@ -203,8 +204,9 @@ def again(network: Network, before: Calibrated, how: Recursion, first: int, tick
         first: place of a weight; those before it stay as they are.
         tick: told of the progress.
     """
-    params, rounded, account = dict(network.params), dict[str, Rounded](), _nothing(how)
+    params, rounded, account = network.started, dict[str, Rounded](), _nothing(how)
     with network.following() as follower:
+        _begin(network, follower)
         for done, subject in enumerate(network.subjects):
             interrupts.check()
             tick("weights", done, len(network.subjects))
@@ -218,6 +220,14 @@ def again(network: Network, before: Calibrated, how: Recursion, first: int, tick
                 follower.put(name, params[name])
             rounded[subject.name], account = one.rounded, account.after(one, 1.0)
     return replace(before, rounded=rounded, params=params, counts=account.counts, bits=account.spent)
+
+
+def _begin(network: Network, follower: Follower | None) -> None:
+    """Let what follows meet the tensors that have their codes already."""
+    if follower is not None:
+        for one in network.given.values():
+            for name, tensor in one.changed.items():
+                follower.put(name, tensor)
 
 
 def _again(

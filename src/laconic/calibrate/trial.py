@@ -73,15 +73,18 @@ def coded(network: Network, calibrated: Calibrated, how: Recursion) -> dict[str,
     weights = {
         name: one.code(shared, start) for (name, one), start in zip(calibrated.rounded.items(), starts, strict=False)
     }
-    levels = {
-        subject.bias: calibrated.level / (subject.mean_worth * subject.positions)
-        for subject in network.subjects
-        if subject.bias is not None
-    }
-    levels |= {name: min(calibrated.level * ratio, most) for name, (ratio, most) in network.vectors.items()}
+    level = calibrated.level if network.subjects else _level(network)
+    levels = {name: level / felt for name, felt in network.biases.items()} if level > 0 else {}
+    levels |= {name: min(level * ratio, most) for name, (ratio, most) in network.vectors.items() if level > 0}
     vectors = {name: to_numpy(calibrated.params[name]) for name in levels}
     biases = rounded_vectors(vectors, levels)
-    own: dict[str, Code] = {**weights, **biases}
+    own: dict[str, Code] = {**weights, **biases, **{name: one.code for name, one in network.given.items()}}
     rest = {name: lossless(to_numpy(tensor)) for name, tensor in calibrated.params.items() if name not in own}
     own |= together(rest)
     return {name: own[name] for name in network.params}
+
+
+def _level(network: Network) -> float:
+    """Return the error of a number in the mean where all weights have their codes already: vectors are as fine."""
+    numbers = sum(one.code.size for one in network.given.values())
+    return sum(one.error for one in network.given.values()) / max(numbers, 1)

@@ -108,7 +108,7 @@ def _epochs(
 
 def _vectors(network: Network) -> list[str]:
     """Return the names of all that is on a grid and no weight, in the order of the network."""
-    found = {subject.bias for subject in network.subjects} | network.vectors.keys()
+    found = network.biases.keys() | network.vectors.keys()
     return [name for name in network.params if name in found]
 
 

@@ -7,6 +7,7 @@ import typer
 
 from laconic.cli import groups, options
 from laconic.cli.console import Output
+from laconic.cli.menus import Choosing
 
 
 @groups.grouped
@@ -16,6 +17,7 @@ def command(
     budget: options.Budget,
     rows: options.Rows,
     which: options.Which,
+    choosing: Choosing,
     matters: options.Matters,
     calibrating: options.Calibrating,
     data: options.Data,
@@ -96,6 +98,13 @@ def command(
     A plan and a budget go together: the plan's rows take their bytes first, and all other weights share what remains.
     What --lossless names stays as it is, and so do masks (0 and -inf alone) and tensors of a single value.
 
+    With --choose each weight gets the compression that loses least within the budget: the grid of the budget, or a
+    codebook, pruning, low rank, a sum, fewer filters or channels. A Lagrangian over all of them proposes plans, of
+    which whole files are measured, each single technique beside them; the nearest is written. With --effort direct
+    that is by the error of the weights, else by the outputs on samples that are held out; with train LC follows.
+    --params, --macs and --energy are budgets beside the bytes, or in their place; two in all. --write-plan keeps the
+    rows that were chosen; what they do not name is the budget's. Tensors on the rows of a --plan stay as they say.
+
     With --importance the errors of these count as much as the weights matter to the network: it needs the network and
     its data, of which the checkpoint may tell the names. It goes before what a plan says; none is for none. With a
     budget tensors that matter more have finer steps, which not every network gains by: compare with the file without.
@@ -111,6 +120,12 @@ def command(
       laconic compress net.pt -o net.lac --bits 3 --lossless 'head.*'
 
       laconic compress net.pt -o net.lac --bits 3 --plan a.toml
+
+      laconic compress net.pt -o net.lac --size 40KB --choose
+
+      laconic compress a.pt -o a.lac --size 40KB --choose --effort calibrate
+
+      laconic compress a.pt -o a.lac --choose --macs 20M --task mine:make
 
       laconic compress net.safetensors -o net.lac --codebook 4
 
@@ -145,6 +160,6 @@ def command(
     idle = groups.given(context, (*groups.names(options.Training), "resume"))
     job = Job(
         weights, output, effort, budget, rows, which, matters, calibrating, data, training, run, tuple(idle), table,
-        key, recalibrate, target,
+        key, recalibrate, target, choosing,
     )  # fmt: skip
     compress(job, say)

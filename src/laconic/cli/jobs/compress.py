@@ -2,46 +2,46 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import final
 
 import torch
 
 from laconic import interrupts
+from laconic.choose.chosen import Chosen
 from laconic.cli import options
-from laconic.cli.console import Output, in_bytes
+from laconic.cli.console import Output
 from laconic.cli.groups import values
 from laconic.cli.jobs.calibrating import absorptions, calibrated, require_calibratable
+from laconic.cli.jobs.choosing import chosen, require_choosable
 from laconic.cli.jobs.cost import once_run, runnable
+from laconic.cli.jobs.direct import directly, metrics_of, within_budget
 from laconic.cli.jobs.figures import Written, report
 from laconic.cli.jobs.metadata import carried
 from laconic.cli.jobs.planning import plan_of
 from laconic.cli.jobs.running import Run, cleared, going_on, resumable
 from laconic.cli.jobs.targets import Target, require_used
 from laconic.cli.jobs.tasks import batches_per_epoch, counted, doubts, fitting, opened, task_for
+from laconic.cli.menus import Choosing
 from laconic.errors import DataError, OutputExists, PlanError
-from laconic.format.codes import Code
-from laconic.format.compact import compact
 from laconic.format.files import require_absent, sha256
 from laconic.format.signatures import kind_of_file
 from laconic.insight.ledger import REFERENCE_BYTES
-from laconic.lc.baselines import direct
-from laconic.lc.budgeted import buffers_told, notes_of, within
+from laconic.lc.budgeted import buffers_told, notes_of
 from laconic.lc.damage import left
 from laconic.lc.finetune import FINE_TUNING
 from laconic.lc.learning import Training
 from laconic.lc.log import is_log
 from laconic.lc.preparation import prepared
 from laconic.models.checkpoints import checkpoint_size
-from laconic.models.params import Params, buffers_of, typed_as
+from laconic.models.params import buffers_of, typed_as
 from laconic.models.ties import Untied, untied
 from laconic.plans.plan import Plan, load_plan
-from laconic.quantize.budget import PASSES, QUALITIES, Budget
+from laconic.quantize.budget import Budget
 from laconic.request import require_falling
 from laconic.result import Result, recalibrated
 from laconic.theory.importance import Importance
-from laconic.theory.metric import Metrics
 from laconic.training.optimization import Optimization
 from laconic.training.task import Task
 
@@ -57,6 +57,7 @@ class Job:
         key: where the network is in the checkpoint.
         recalibrate: training samples that running statistics follow; 0 for none.
         target: profile of the machine that it is compressed for.
+        choosing: whether each tensor's compression is chosen, and within what.
     """
 
     weights: Path
@@ -75,6 +76,7 @@ class Job:
     key: str | None = None
     recalibrate: int = 0
     target: Path | None = None
+    choosing: Choosing = field(default_factory=Choosing)
 
     @property
     def checkpoint(self) -> Path:
@@ -131,6 +133,15 @@ def compress(job: Job, say: Output) -> None:
         target = Target.of(job.target, network, params, plan, budget=budget is not None)
         plan, notes = target.plan(plan), {**notes, **target.reserved}
     whole = untied(params, task.module if task else None)
+    choice = None
+    if job.choosing.choose:
+        choice, budget = _chosen(job, say, budget, plan or Plan({}), whole, task, notes)
+        if job.effort is not options.Effort.train:
+            result = Result.of_choice(choice, {**(task.metadata if task else {}), **notes})
+            with resumable(job.output):
+                report(say, result, Written(job.output, run.force), task, table=job.table)
+            return
+        plan = choice.plan(plan)
     if task is not None and job.effort is options.Effort.train:
         _by_training(job, say, budget, plan or Plan({}), whole, task, notes, target)
         return
@@ -146,6 +157,28 @@ def compress(job: Job, say: Output) -> None:
         report(say, result, Written(job.output, run.force), task, table=job.table)
 
 
+def _chosen(
+    job: Job, say: Output, budget: Budget | None, plan: Plan, network: Untied, task: Task | None,
+    notes: Mapping[str, str],
+) -> tuple[Chosen, Budget | None]:  # fmt: skip
+    """Return what each tensor gets, and the budget of bytes, if one was asked; say it where training follows."""
+    choosing, train = job.choosing, job.effort is options.Effort.train
+    named = [choosing.params, choosing.macs, choosing.energy]
+    if budget is not None and not budget.asked and any(one is not None for one in named):
+        budget = None
+    metrics = metrics_of(say, plan, task, network.params) if job.effort is options.Effort.direct else None
+    whole = {**(task.metadata if task else {}), **notes}
+    whole |= buffers_told(network, buffers_of(task.module) if task else ())
+    rows = replace(plan.keeping(job.which.lossless or []), importance=None)
+    found = chosen(
+        say, choosing, network, rows, budget, task, job.effort, "default" if train else job.budget.quality.value,
+        job.calibrating, whole, metrics, job.run.seed, job.run.threads,
+    )  # fmt: skip
+    if train:
+        say.note(*found.lines())
+    return found, budget
+
+
 def _require_fitting(job: Job) -> None:
     """Check that no option is of another effort.
 
@@ -153,15 +186,21 @@ def _require_fitting(job: Job) -> None:
         PlanError: for one that is.
     """
     train, calibrate = (job.effort is effort for effort in (options.Effort.train, options.Effort.calibrate))
-    if job.recalibrate and train:
-        raise PlanError("--recalibrate goes with --effort direct: training moves running statistics by itself")
+    require_choosable(job.choosing, job.run.force)
+    if job.choosing.choose and job.run.resume and not train:
+        raise PlanError("--resume: a choice keeps no state; begin it anew, without this")
+    if job.recalibrate and (train or job.choosing.choose):
+        raise PlanError(
+            "--recalibrate goes with --effort direct, and no --choose: training moves running statistics by itself"
+        )
     idle = [option for option in job.idle if not train and not (calibrate and option == "--resume")]
     if idle == ["--resume"]:
         raise PlanError("--resume: only --effort train and --effort calibrate take this; without, no state is kept")
     if idle:
         raise PlanError(f"{', '.join(idle)}: only --effort train takes this")
     if calibrate:
-        require_calibratable(job.rows, job.matters, job.budget.snr, job.recalibrate)
+        rows = replace(job.rows, plan=None) if job.choosing.choose else job.rows
+        require_calibratable(rows, job.matters, job.budget.snr, job.recalibrate)
         return
     named = [option for option, value in values(job.calibrating).items() if value]
     asked = job.budget
@@ -178,13 +217,13 @@ def _directly(
 ) -> Result:  # fmt: skip
     """Return the result of compression from the weights alone."""
     notes = {**(task.metadata if task else {}), **notes}
-    metrics = plan and _metrics(say, plan, task, network.params)
+    metrics = plan and metrics_of(say, plan, task, network.params)
     if budget:
         rows = (plan or Plan({})).keeping(job.which.lossless or [])
-        return _within(say, network, budget, rows, metrics, job.budget.quality, notes, task, job.run.threads)
+        return within_budget(say, network, budget, rows, metrics, job.budget.quality, notes, task, job.run.threads)
     assert plan is not None, "what is no budget is a plan"
     plan, network = plan.settled(network, metrics, alike=True)
-    codes = _direct(say, plan, network, metrics)
+    codes = directly(say, plan, network, metrics)
     return Result(codes, notes, signals=left(network, codes, task and task.module))
 
 
@@ -249,7 +288,7 @@ def _by_training(
     chosen |= {"--importance": repr(plan.importance)} if plan.importance else {}
     running = Run(say, job.checkpoint, job.labels(task, chosen), resume, job.output, run.force, of.log, of.keep_points)
     with resumable(job.output, job.checkpoint):
-        metrics = _metrics(say, plan, task, network.params)
+        metrics = metrics_of(say, plan, task, network.params)
         plan, network = plan.settled(network, alike=False)
         result = running.compress(network, plan, task, budget, how, notes, run.seed, metrics)
         result = replace(result, norms=norms)
@@ -318,25 +357,6 @@ def _needing_a_task(who: str) -> Iterator[None]:
         raise DataError(f"{who} a task, to measure on its data; {error}") from error
 
 
-def _metrics(say: Output, plan: Plan, task: Task | None, params: Params) -> Metrics | None:
-    """Return the metrics of the plan's importance, with a progress bar over the samples meanwhile."""
-    if plan.importance is None:
-        return None
-    with say.progress(f"importance: {plan.importance.name}", 1.0) as tick:
-        return plan.metrics(task, params, lambda done, total: tick(done / max(1, total)))
-
-
-def _direct(say: Output, plan: Plan, network: Untied, metrics: Metrics | None) -> dict[str, Code]:
-    """Return the codes of direct compression, with a progress bar over the elements meanwhile."""
-    codes, params = dict[str, Code](), network.params
-    with say.progress("direct compression", max(1, sum(tensor.numel() for tensor in params.values()))) as tick:
-        with plan.advising():
-            for group in direct(params, plan, metrics):
-                codes.update(group)
-                tick(sum(code.size for code in codes.values()))
-    return network.named(compact({name: codes[name] for name in params}))
-
-
 def _budget(job: Job) -> Budget | None:
     """Return the budget that the options name, the default one where they name nothing, or None for a plan alone."""
     limits = replace(job.budget, quality=options.Quality.default)
@@ -373,20 +393,3 @@ def _budget(job: Job) -> Budget | None:
             raise PlanError(f"{alone} goes with a budget: name one, as --bits 4; or give what stays a row in a --plan")
         return None
     return Budget(bits=4, asked=False)
-
-
-def _within(
-    say: Output, network: Untied, budget: Budget, plan: Plan, metrics: Metrics | None, quality: options.Quality,
-    notes: Mapping[str, str], task: Task | None, threads: int | None,
-) -> Result:  # fmt: skip
-    """Return the result within a budget, with a progress bar over the passes meanwhile."""
-    buffers, reference = buffers_of(task.module) if task else (), int(notes[REFERENCE_BYTES])
-    notes = {**notes, **buffers_told(network, buffers)}
-    with say.progress("choosing the step", PASSES) as tick:
-        fitted = within(
-            network, budget, plan, QUALITIES[quality.value], notes,
-            lambda number, size: tick(number, f"pass {number}: {in_bytes(size)}"),
-            buffers=buffers, metrics=metrics, reference_bytes=reference, threads=threads,
-        )  # fmt: skip
-    kept = left(network, fitted.codes, task and task.module, fitted.signals)
-    return Result(fitted.codes, notes, fitted=fitted, signals=kept)

@@ -12,6 +12,7 @@ from rich.table import Table
 from laconic.calibrate.quality import Quality
 from laconic.calibrate.told import Told
 from laconic.cli.console import Output, in_bytes, table
+from laconic.cli.jobs.choosing import chosen_table
 from laconic.cli.jobs.inspect import above
 from laconic.cli.jobs.running import is_written
 from laconic.cli.jobs.tasks import evaluations
@@ -62,6 +63,7 @@ def report(
             "meter": measure and measure.record(),
         },
         "recalibration": result.recalibration and vars(result.recalibration),
+        "choice": result.choice and result.choice.record(),
         "asked": result.asked and str(result.asked), "quality": result.quality and vars(result.quality),
         "norms": result.norms and {"constant": list(result.norms.norms), "left": dict(result.norms.left)},
     }  # fmt: skip
@@ -71,7 +73,8 @@ def report(
                    "step": fitted.step or None, "passes": fitted.passes,
                    "kept_lossless": list(fitted.lossless)}  # fmt: skip
     lines = _lines(result, account, file.path, measured, seconds) + ([above(measure)] if measure else [])
-    say.report(record, *([_table(tensors, trained=bool(result.history))] if table else []), *lines)
+    shown = [_table(tensors, trained=bool(result.history))] if table else []
+    say.report(record, *shown, *([chosen_table(result.choice)] if result.choice else []), *lines)
 
 
 def _lines(
@@ -95,7 +98,16 @@ def _lines(
         f"{split}: " + ", ".join(f"{k} {v:.4g}" for k, v in measures.items()) for split, measures in measured.items()
     ]
     signals = () if result.calibration else told(result.signals)  # calibration does not look at the SNR of weights
-    return [first, *_asked(result.quality), *_calibration(result, seconds), *signals, *_recalibration(result), *figures]
+    chosen = result.choice.lines() if result.choice else []
+    return [
+        first,
+        *chosen,
+        *_asked(result.quality),
+        *_calibration(result, seconds),
+        *signals,
+        *_recalibration(result),
+        *figures,
+    ]
 
 
 def _calibration(result: Result, seconds: Mapping[str, float]) -> list[str]:

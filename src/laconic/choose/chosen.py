@@ -1,0 +1,131 @@
+"""What a choice has come to: the plan, why each tensor got what it has, and the files that were measured."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, final
+
+from laconic.choose.ground import Candidate, File
+from laconic.choose.limits import Limit
+from laconic.choose.menu import GRID
+from laconic.csteps.compression import Compression
+from laconic.plans.patterns import fnmatch_escape
+from laconic.plans.plan import Plan
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """A plan and its file.
+
+    Args:
+        label: names the plan.
+        picks: of the tensors.
+        file: of it.
+        thorough: whether the file was made as well as can be.
+    """
+
+    label: str
+    picks: Mapping[str, Candidate]
+    file: File
+    thorough: bool
+
+    def record(self) -> dict[str, Any]:
+        """Return it as JSON says it."""
+        return {"plan": self.label, "bytes": self.file.file_bytes, "damage": self.file.distance,
+                "again": self.thorough}  # fmt: skip
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Pick:
+    """What one tensor got.
+
+    Args:
+        name: of the tensor, as the file has it.
+        candidate: what it got; its bytes and damage by itself.
+        row: of the plan; None for the grid of the budget.
+        second: the best candidate of another technique, if there is one.
+        value: damage + price · cost of the candidate, in the unit of damages.
+        second_value: of the other.
+    """
+
+    name: str
+    candidate: Candidate
+    row: Compression | None
+    second: Candidate | None
+    value: float
+    second_value: float | None
+
+    def record(self) -> dict[str, Any]:
+        """Return it as JSON says it."""
+        return {
+            "tensor": self.name, "technique": self.candidate.technique, "strength": _strength(self.candidate),
+            "bytes": self.candidate.bytes, "damage": self.candidate.lost, "value": self.value,
+            "second": None if self.second is None else {
+                "technique": self.second.technique, "strength": _strength(self.second), "bytes": self.second.bytes,
+                "damage": self.second.lost, "value": self.second_value,
+            },
+        }  # fmt: skip
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """What was chosen, and why.
+
+    Args:
+        best: the plan whose file is nearest to the original.
+        files: every plan that is within the budgets.
+        failed: label of each other plan → why it is not.
+        picks: of each tensor.
+        measures: what a damage is, in words.
+        limits: that hold beside, or in place of, the bytes.
+    """
+
+    best: Measured
+    files: tuple[Measured, ...]
+    failed: Mapping[str, str]
+    picks: tuple[Pick, ...]
+    measures: str
+    limits: tuple[Limit, ...]
+
+    def plan(self, beside: Plan | None = None) -> Plan:
+        """Return the rows that were chosen, after those of another plan; what they do not name is the budget's."""
+        rows = {fnmatch_escape(pick.name): pick.row for pick in self.picks if pick.row is not None}
+        beside = beside or Plan({})
+        return Plan({**beside.tensors, **rows}, beside.rest, beside.importance)
+
+    def record(self) -> dict[str, Any]:
+        """Return it as JSON says it."""
+        return {
+            "chosen": self.best.label, "measures": self.measures,
+            "tensors": [pick.record() for pick in self.picks],
+            "files": [file.record() for file in self.files], "failed": dict(self.failed),
+            "limits": [{"cost": one.name, "most": one.most, "reached": one.total(self.best.file.codes)}
+                       for one in self.limits],
+        }  # fmt: skip
+
+    def lines(self) -> list[str]:
+        """Return what there is to say, in sentences."""
+        measured = sorted(self.files, key=lambda one: one.file.distance)
+        shown = dict.fromkeys(f"{one.label} {one.file.distance:.4g} in {one.file.file_bytes:,} B" for one in measured)
+        found = [f"chose {self.best.label}: of {len(self.files)} files measured the nearest ({self.measures})"]
+        found += ["measured: " + "; ".join(shown)]
+        found += [f"{one.name}: {one.total(self.best.file.codes):,.6g} of {one.most:,.6g}" for one in self.limits]
+        return found + [f"not met by {label}: {why}" for label, why in self.failed.items()]
+
+
+def words(candidate: Candidate) -> str:
+    """Return a candidate in a word or two.
+
+    >>> from laconic.choose.menu import Offer
+    >>> from laconic.csteps.lossless import Lossless
+    >>> words(Candidate("w", Offer("low rank", 0.05, Lossless()), None, 1.0, (), 0.0))
+    'low rank 0.05'
+    """
+    return GRID if candidate.offer is None else f"{candidate.technique} {candidate.offer.strength:.4g}"
+
+
+def _strength(candidate: Candidate) -> float | None:
+    """Return the strength; None of the grid."""
+    return None if candidate.offer is None else candidate.offer.strength

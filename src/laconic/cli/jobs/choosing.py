@@ -1,0 +1,137 @@
+"""What `laconic compress --choose` does: budgets beside bytes, the choice with its progress, and what is told of it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from rich.table import Table
+
+from laconic.calibrate.calibration import SAMPLES, Calibration
+from laconic.choose.chosen import Chosen, Pick, words
+from laconic.choose.deciding import Asked
+from laconic.choose.limits import Limit
+from laconic.choose.menu import Menu
+from laconic.cli import options
+from laconic.cli.console import Output, table
+from laconic.cli.groups import values
+from laconic.cli.menus import Choosing
+from laconic.csteps.costs import Energy, Flops, Parameters
+from laconic.errors import PlanError
+from laconic.format.files import replace_file, require_absent
+from laconic.models.counting import positions
+from laconic.models.params import buffers_of
+from laconic.models.ties import Untied
+from laconic.plans.plan import Plan, to_toml
+from laconic.quantize.budget import Budget
+from laconic.theory.metric import Metrics
+from laconic.training.task import Task
+
+_NANO = 1000.0
+"""Picojoules."""
+
+_SHARES = {"statistics": 0.1, "readings": 0.05, "grids": 0.2, "candidates": 0.15, "damages": 0.1,
+           "single techniques": 0.15, "choices": 0.15}  # fmt: skip
+"""Stages in their order, and about what each takes of the time; files that are made once more take the rest."""
+
+
+def require_choosable(choosing: Choosing, force: bool) -> None:
+    """Check that options of a choice go with one, and that the plan takes no file's place.
+
+    Raises:
+        PlanError: names the options.
+        OutputExists: when the plan is there, and is not to be replaced.
+    """
+    idle = [option for option, value in values(choosing).items() if value is not None and value is not False]
+    if idle and not choosing.choose:
+        raise PlanError(f"{', '.join(idle)}: only --choose takes this")
+    if choosing.write_plan is not None:
+        require_absent(choosing.write_plan, force=force)
+
+
+def limits_of(choosing: Choosing, task: Task | None) -> list[Limit]:
+    """Return the budgets that the options name.
+
+    Args:
+        choosing: the options.
+        task: the network runs once on a batch of it where arithmetic is counted.
+
+    Raises:
+        PlanError: when there is no task for these.
+        DataError: when the network has operations of which nobody knows.
+    """
+    found = [Limit(Parameters(), choosing.params)] if choosing.params is not None else []
+    if choosing.macs is None and choosing.energy is None:
+        return found
+    if task is None:
+        raise PlanError("--macs and --energy count what one run takes: name the network, --net and --data, or a --task")
+    batch = next(iter(Calibration.of(task, samples=8).batches))
+    places = positions(task.module, lambda: task.outputs(dict(task.module.named_parameters()), batch))
+    if choosing.macs is not None:
+        found.append(Limit(Flops(places), choosing.macs, "multiply-adds"))
+    if choosing.energy is not None:
+        found.append(Limit(Energy(places), choosing.energy * _NANO, "picojoules"))
+    return found
+
+
+def chosen(
+    say: Output, choosing: Choosing, network: Untied, plan: Plan, budget: Budget | None, task: Task | None,
+    effort: options.Effort, quality: str, calibrating: options.Calibrating, notes: Mapping[str, str],
+    metrics: Metrics | None, seed: int, threads: int | None,
+) -> Chosen:  # fmt: skip
+    """Return the choice, with a progress bar meanwhile, and write its plan.
+
+    Args:
+        say: where progress goes.
+        choosing: the options.
+        network: each tensor once.
+        plan: rows that stay.
+        budget: of bytes; None where only other budgets are named.
+        task: whose training split has the samples; by weights alone it may be None.
+        effort: "direct" is by weights alone.
+        quality: how good a file is made.
+        calibrating: which samples are looked at.
+        notes: text of the file.
+        metrics: importances by name.
+        seed: of the order of the samples.
+        threads: tensors that are worked on at a time.
+    """
+    buffers = buffers_of(task.module) if task else ()
+    asked = Asked(network, plan, budget, limits_of(choosing, task), Menu(), notes, buffers, quality)
+    with say.progress("choosing", 1.0) as bar:
+
+        def tick(stage: str, done: int, total: int) -> None:
+            if stage in _SHARES:
+                before = sum(list(_SHARES.values())[: list(_SHARES).index(stage)])
+                bar(before + _SHARES[stage] * done / max(total, 1), f"{stage}: {done}/{total}")
+
+        if effort is options.Effort.direct:
+            found = asked.by_weights(metrics, tick, threads)
+        else:
+            assert task is not None, "calibration and training have one"
+            samples = SAMPLES if calibrating.samples is None else calibrating.samples
+            calibration = Calibration.of(task, samples=samples, seed=seed)
+            found = asked.by_inputs(calibration, tick, fold=not calibrating.no_fold, tune=not calibrating.no_tune)
+    if choosing.write_plan is not None:
+        write_plan(found, plan, choosing.write_plan)
+    return found
+
+
+def write_plan(found: Chosen, beside: Plan, path: Path) -> None:
+    """Write the plan as TOML; what it does not name is the budget's."""
+    with replace_file(path, force=True) as file:
+        file.write(to_toml(found.plan(beside)).encode())
+
+
+def chosen_table(found: Chosen) -> Table:
+    """Return what each tensor got, and what would come next."""
+    columns = {"tensor": "left", "gets": "left", "bytes": "right", "damage": "right", "runner-up": "left",
+               "its bytes": "right", "its damage": "right", "costs more": "right"}  # fmt: skip
+    return table("what each tensor gets; bytes and damage of each by itself", columns, list(map(_cells, found.picks)))
+
+
+def _cells(pick: Pick) -> tuple[str, ...]:
+    own, other = pick.candidate, pick.second
+    first = pick.name, words(own), f"{own.bytes:,.0f}", f"{own.lost:.3g}"
+    if other is None or pick.second_value is None:
+        return (*first, "-", "-", "-", "-")
+    more = pick.second_value - pick.value
+    return (*first, words(other), f"{other.bytes:,.0f}", f"{other.lost:.3g}", f"{more:.3g}")

@@ -1,0 +1,45 @@
+"""`laconic compress --choose`: the file, what is said of it, and the plan that makes it again."""
+
+import json
+
+import pytest
+import torch
+
+import laconic
+from laconic.cli import run
+from laconic.models.checkpoints import save_checkpoint
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """A matrix of rank 3, and a small one of noise."""
+    g = torch.Generator().manual_seed(0)
+    tensors = {
+        "a.weight": torch.randn(48, 3, generator=g) @ torch.randn(3, 64, generator=g),
+        "b.weight": torch.randn(4, 48, generator=g),
+    }
+    path = tmp_path_factory.mktemp("choose") / "net.safetensors"
+    save_checkpoint(path, tensors, {})
+    return path
+
+
+def test_the_plan_that_is_written_makes_the_same_choice_again(call, checkpoint, tmp_path):
+    file, plan, again = (tmp_path / name for name in ("a.lac", "a.toml", "b.lac"))
+    arguments = ["--size", "1200", "--quality", "fast"]
+    told = json.loads(call("compress", checkpoint, "-o", file, "--choose", "--write-plan", plan, *arguments, "--json"))
+    assert told["bytes"] == file.stat().st_size <= 1200
+    got = {one["tensor"]: one["technique"] for one in told["choice"]["tensors"]}
+    assert got["a.weight"] == "low rank"
+    assert set(laconic.load_plan(plan).tensors) == {name for name, technique in got.items() if technique != "grid"}
+    call("compress", checkpoint, "-o", again, "--plan", plan, *arguments)
+    first, second = laconic.load(file), laconic.load(again)
+    assert all(torch.allclose(first[name], second[name], atol=0.2) for name in first)
+
+
+def test_what_only_a_choice_takes_is_refused_without_one(capsys, checkpoint, tmp_path):
+    assert run(["compress", str(checkpoint), "-o", str(tmp_path / "a.lac"), "--params", "9K"]) != 0
+    assert "--params: only --choose takes this" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "a.lac").exists()
+    code = run(["compress", str(checkpoint), "-o", str(tmp_path / "a.lac"), "--choose", "--macs", "9K"])
+    assert code != 0
+    assert "name the network" in " ".join(capsys.readouterr().err.split())
