@@ -6,7 +6,6 @@ from typing import Any, final
 
 from laconic.choose.ground import Candidate, File
 from laconic.choose.limits import Limit
-from laconic.choose.menu import GRID
 from laconic.csteps.compression import Compression
 from laconic.plans.patterns import fnmatch_escape
 from laconic.plans.plan import Plan
@@ -123,7 +122,7 @@ def words(candidate: Candidate) -> str:
     >>> words(Candidate("w", Offer("low rank", 0.05, Lossless()), None, 1.0, (), 0.0))
     'low rank 0.05'
     """
-    return GRID if candidate.offer is None else f"{candidate.technique} {candidate.offer.strength:.4g}"
+    return candidate.technique if candidate.offer is None else f"{candidate.technique} {candidate.offer.strength:.4g}"
 
 
 def _strength(candidate: Candidate) -> float | None:

@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from typing import final
 
 from laconic.calibrate.told import Told
-from laconic.choose.menu import GRID, Offer
+from laconic.choose.menu import AS_IS, GRID, Offer
 from laconic.csteps.compression import Compression
 from laconic.csteps.joint import project
 from laconic.errors import UnsupportedMetric
-from laconic.format.codes import Code
+from laconic.format.codes import Code, GridCode
 from laconic.models.params import Params, to_torch
 from laconic.quantize.budget import Fitted
 from laconic.quantize.budget.signal import Signal
@@ -46,7 +46,9 @@ class Candidate:
     @property
     def technique(self) -> str:
         """Name of the technique."""
-        return GRID if self.offer is None else self.offer.technique
+        if self.offer is not None:
+            return self.offer.technique
+        return GRID if isinstance(self.code, GridCode) else AS_IS
 
     @property
     def lost(self) -> float:

@@ -72,6 +72,9 @@ _INNERS: Mapping[str, Sequence[Compression]] = {
 GRID = "grid"
 """The technique of weights that no row names: one grid, whose steps the budget says."""
 
+AS_IS = "as it is"
+"""What a weight may stay where no bytes are asked."""
+
 TECHNIQUES = (GRID, *_ROWS)
 """What a menu may have."""
 

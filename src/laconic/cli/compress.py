@@ -46,6 +46,8 @@ def command(
     target: Annotated[
         Path | None,
         typer.Option(
+            "--target",
+            "--profile",
             metavar="PROFILE",
             help="Profile of the machine that the network is to run on: prices in time are those there, and the file "
             "says which layout, tile and threads are best for each weight. Needs the network.",
@@ -126,6 +128,8 @@ def command(
       laconic compress a.pt -o a.lac --size 40KB --choose --effort calibrate
 
       laconic compress a.pt -o a.lac --choose --macs 20M --task mine:make
+
+      laconic compress a.pt -o a.lac --choose --time 2 --profile here.toml --task m:make
 
       laconic compress net.safetensors -o net.lac --codebook 4
 

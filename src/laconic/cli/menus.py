@@ -27,6 +27,12 @@ class Choosing:
     """Which compression each tensor gets, where that is to be chosen."""
 
     panel: ClassVar[str] = groups.WHAT
+
+    @property
+    def limited(self) -> bool:
+        """Whether a budget other than bytes is named."""
+        return any(one is not None for one in (self.params, self.macs, self.time, self.energy))
+
     choose: Annotated[
         bool,
         typer.Option(
@@ -42,6 +48,10 @@ class Choosing:
     macs: Annotated[
         float | None,
         typer.Option(parser=amount, metavar="N", help="With --choose: multiply-adds for one input, at most: 20M."),
+    ] = None
+    time: Annotated[
+        float | None,
+        typer.Option(min=1e-9, metavar="MS", help="With --choose: milliseconds for one input on --target, at most."),
     ] = None
     energy: Annotated[
         float | None,

@@ -13,8 +13,9 @@ from laconic.choose.menu import Menu
 from laconic.cli import options
 from laconic.cli.console import Output, table
 from laconic.cli.groups import values
+from laconic.cli.jobs.targets import Target
 from laconic.cli.menus import Choosing
-from laconic.csteps.costs import Energy, Flops, Parameters
+from laconic.csteps.costs import Energy, Flops, Parameters, Time
 from laconic.errors import PlanError
 from laconic.format.files import replace_file, require_absent
 from laconic.models.counting import positions
@@ -25,8 +26,8 @@ from laconic.quantize.budget import Budget
 from laconic.theory.metric import Metrics
 from laconic.training.task import Task
 
-_NANO = 1000.0
-"""Picojoules."""
+_NANO, _MILLI = 1000.0, 1000.0
+"""Picojoules of a nanojoule, milliseconds of a second."""
 
 _SHARES = {"statistics": 0.1, "readings": 0.05, "grids": 0.2, "candidates": 0.15, "damages": 0.1,
            "single techniques": 0.15, "choices": 0.15}  # fmt: skip
@@ -47,18 +48,24 @@ def require_choosable(choosing: Choosing, force: bool) -> None:
         require_absent(choosing.write_plan, force=force)
 
 
-def limits_of(choosing: Choosing, task: Task | None) -> list[Limit]:
+def limits_of(choosing: Choosing, task: Task | None, target: Target | None) -> list[Limit]:
     """Return the budgets that the options name.
 
     Args:
         choosing: the options.
         task: the network runs once on a batch of it where arithmetic is counted.
+        target: the machine that time is counted on.
 
     Raises:
-        PlanError: when there is no task for these.
+        PlanError: when there is no task for these, or no machine.
         DataError: when the network has operations of which nobody knows.
     """
     found = [Limit(Parameters(), choosing.params)] if choosing.params is not None else []
+    if choosing.time is not None and target is None:
+        raise PlanError("--time is that of a machine: name its profile, --target FILE, which laconic profile writes")
+    if choosing.time is not None and target is not None:
+        cost = Time.of_profile(target.profile, target.uses)
+        found.append(Limit(cost, choosing.time / _MILLI, f"seconds on {target.profile.name}"))
     if choosing.macs is None and choosing.energy is None:
         return found
     if task is None:
@@ -75,7 +82,7 @@ def limits_of(choosing: Choosing, task: Task | None) -> list[Limit]:
 def chosen(
     say: Output, choosing: Choosing, network: Untied, plan: Plan, budget: Budget | None, task: Task | None,
     effort: options.Effort, quality: str, calibrating: options.Calibrating, notes: Mapping[str, str],
-    metrics: Metrics | None, seed: int, threads: int | None,
+    metrics: Metrics | None, seed: int, threads: int | None, target: Target | None,
 ) -> Chosen:  # fmt: skip
     """Return the choice, with a progress bar meanwhile, and write its plan.
 
@@ -93,9 +100,10 @@ def chosen(
         metrics: importances by name.
         seed: of the order of the samples.
         threads: tensors that are worked on at a time.
+        target: the machine that it is for, if one is named.
     """
     buffers = buffers_of(task.module) if task else ()
-    asked = Asked(network, plan, budget, limits_of(choosing, task), Menu(), notes, buffers, quality)
+    asked = Asked(network, plan, budget, limits_of(choosing, task, target), Menu(), notes, buffers, quality)
     with say.progress("choosing", 1.0) as bar:
 
         def tick(stage: str, done: int, total: int) -> None:

@@ -128,16 +128,18 @@ def compress(job: Job, say: Output) -> None:
     plan = plan and plan.on(task and task.module)
     require_used(job.target, plan)
     target = None
+    if budget and not budget.asked and job.choosing.limited:
+        budget = None
     if job.target is not None:
         network = once_run(task) if task else runnable(say, data, metadata, run.seed)
         target = Target.of(job.target, network, params, plan, budget=budget is not None)
         plan, notes = target.plan(plan), {**notes, **target.reserved}
     whole = untied(params, task.module if task else None)
-    choice = None
     if job.choosing.choose:
-        choice, budget = _chosen(job, say, budget, plan or Plan({}), whole, task, notes)
+        choice = _chosen(job, say, budget, plan or Plan({}), whole, task, notes, target)
         if job.effort is not options.Effort.train:
             result = Result.of_choice(choice, {**(task.metadata if task else {}), **notes})
+            result = target.told(result, say) if target else result
             with resumable(job.output):
                 report(say, result, Written(job.output, run.force), task, table=job.table)
             return
@@ -159,24 +161,21 @@ def compress(job: Job, say: Output) -> None:
 
 def _chosen(
     job: Job, say: Output, budget: Budget | None, plan: Plan, network: Untied, task: Task | None,
-    notes: Mapping[str, str],
-) -> tuple[Chosen, Budget | None]:  # fmt: skip
-    """Return what each tensor gets, and the budget of bytes, if one was asked; say it where training follows."""
+    notes: Mapping[str, str], target: Target | None,
+) -> Chosen:  # fmt: skip
+    """Return what each tensor gets; say it where training follows."""
     choosing, train = job.choosing, job.effort is options.Effort.train
-    named = [choosing.params, choosing.macs, choosing.energy]
-    if budget is not None and not budget.asked and any(one is not None for one in named):
-        budget = None
     metrics = metrics_of(say, plan, task, network.params) if job.effort is options.Effort.direct else None
     whole = {**(task.metadata if task else {}), **notes}
     whole |= buffers_told(network, buffers_of(task.module) if task else ())
     rows = replace(plan.keeping(job.which.lossless or []), importance=None)
     found = chosen(
         say, choosing, network, rows, budget, task, job.effort, "default" if train else job.budget.quality.value,
-        job.calibrating, whole, metrics, job.run.seed, job.run.threads,
+        job.calibrating, whole, metrics, job.run.seed, job.run.threads, target,
     )  # fmt: skip
     if train:
         say.note(*found.lines())
-    return found, budget
+    return found
 
 
 def _require_fitting(job: Job) -> None:
