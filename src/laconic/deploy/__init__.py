@@ -1,0 +1,1 @@
+"""What a compressed network becomes where it runs: modules of torch, and graphs of ONNX."""
