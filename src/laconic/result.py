@@ -3,13 +3,15 @@
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from pathlib import Path
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 from torch import Tensor, nn
 
 from laconic.calibrate.quality import Quality
 from laconic.calibrate.told import Told
+from laconic.deploy.modules import stored
 from laconic.format import container
 from laconic.format.codes import Code
 from laconic.format.container import LacFile
@@ -23,6 +25,9 @@ from laconic.models.ties import Untied
 from laconic.quantize.budget import Budget, Fitted
 from laconic.quantize.budget.signal import Signal, weak
 from laconic.training.task import Task
+
+if TYPE_CHECKING:
+    from laconic.deploy.export import Exported
 
 
 @final
@@ -94,6 +99,28 @@ class Result:
         """
         apply_to(unwrapped(module), self.params)
         return module
+
+    def module(self, network: nn.Module, *, materialize: bool = False) -> nn.Module:
+        """Return a copy of ``network`` that holds its weights as the file does, where a layer can run so.
+
+        Low rank runs as two thin layers, few values are looked up, and few survivors are multiplied alone; all else is
+        dense. Outputs are those of the decompressed weights, up to the order of float32 sums. See
+        `laconic.deploy.modules`; what is faster, and what is not, is in `docs/notes/running.md`.
+
+        Args:
+            network: stays as it is.
+            materialize: all layers dense: a copy with the decompressed weights.
+
+        Raises:
+            WeightsError: when names or shapes differ.
+        """
+        return stored(network, self.codes, *([()] if materialize else [])).module
+
+    def export(self, network: nn.Module, inputs: Any, output: str | Path, **how: Any) -> "Exported":
+        """Write a graph of ONNX that has been tried in onnxruntime: `laconic.export`, which says what can be asked."""
+        front = import_module("laconic")  # its attribute says which packages are missing, if some are
+        exported: Exported = front.export(self, network, inputs, output, **how)
+        return exported
 
     def evaluate(self, task: Task, split: str = "test") -> dict[str, float]:
         """Return the loss and the measures of the compressed network on a split: see `Task.evaluate`.

@@ -22,7 +22,6 @@ _OPERATORS = ["Conv", "Relu", "Clip", "Add", "MaxPool", "AveragePool", "GlobalAv
 """In 8 bits: convolutions, and what lies between them."""
 
 
-
 @final
 class _Reader(CalibrationDataReader):  # type: ignore[misc]  # has no types
     """Inputs by the names of the graph, one call after the other."""
@@ -111,7 +110,10 @@ def _round_bias(
     source, bias = (by_output[convolution.input[place]] for place in (0, 2))
     old, step = (numpy_helper.to_array(constants[name]) for name in bias.input[:2])
     new = numpy_helper.to_array(constants[source.input[1]]).astype(np.float64) * scales
-    _set(constants[bias.input[0]], np.rint(old.astype(np.float64) * step / new).clip(-(2**31), 2**31 - 1).astype(np.int32))
+    _set(
+        constants[bias.input[0]],
+        np.rint(old.astype(np.float64) * step / new).clip(-(2**31), 2**31 - 1).astype(np.int32),
+    )
     _set(constants[bias.input[1]], new.astype(np.float32))
 
 

@@ -1,12 +1,11 @@
-"""A compressed network as a graph that runs elsewhere: made, tried in onnxruntime against the network, timed, written."""
+"""A compressed network as a graph that runs elsewhere: made, tried in onnxruntime, written and timed."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, final
 
 import onnx
-import onnxruntime
 import torch
 from torch import nn
 
@@ -15,15 +14,16 @@ from laconic.deploy import file as files
 from laconic.deploy.calls import Call, Inputs
 from laconic.deploy.fidelity import Fidelity, fidelity
 from laconic.deploy.graph import graph_of
-from laconic.deploy.modules import Stored, stored
+from laconic.deploy.modules import stored
 from laconic.deploy.precision import PRECISIONS, Layer, in_integers
 from laconic.deploy.session import Session
 from laconic.deploy.timing import Time, timed
 from laconic.errors import ExportError, PlanError
 from laconic.format import container
 from laconic.format.codes import Code
+from laconic.format.files import require_absent
 from laconic.models.parametrized import evaluating
-from laconic.models.params import apply_to, decompress, unwrapped
+from laconic.models.params import unwrapped
 from laconic.training.judges import Kind
 
 TOLERANCE = 1e-4
@@ -72,6 +72,22 @@ class Exported:
     times: Mapping[int, Mapping[str, Time]]
     threads: int
     notes: tuple[str, ...] = ()
+
+    def record(self) -> dict[str, Any]:
+        """Return all of it as JSON has it."""
+        written = self.written
+        return {
+            "output": str(written.path),
+            "constants": None if written.constants is None else str(written.constants),
+            "bytes": written.bytes,
+            "precision": self.precision,
+            "layers": [vars(layer) for layer in self.layers],
+            "factored": sorted(self.forms),
+            "fidelity": vars(self.fidelity),
+            "times": {str(rows): {name: vars(one) for name, one in own.items()} for rows, own in self.times.items()},
+            "threads": self.threads,
+            "notes": list(self.notes),
+        }
 
 
 def export(
@@ -128,7 +144,7 @@ def export(
         raise PlanError("requantize goes with integers: precision 'int8' or 'int4'")
     path, threads = Path(output), threads or torch.get_num_threads()
     files.require_suffix(path)
-    files.require_absent(path, force=force)
+    require_absent(path, force=force)
     watch("reading", 0.0)
     codes = _codes_of(weights, limit)
     given = Inputs.of(inputs, unwrapped(network), samples=samples, seed=seed, kind=kind)
@@ -162,7 +178,7 @@ def export(
     runs[precision] = sessions[0]
     watch("timing", 0.7)
     times = _times(plain, runs, given.judged[0], threads, watch)
-    return Exported(written, precision, layers, thin.forms, found[0], times, threads, _notes(given, thin))
+    return Exported(written, precision, layers, thin.forms, found[0], times, threads, _notes(precision, times))
 
 
 def _codes_of(weights: "Compressed | Mapping[str, Code] | str | Path", limit: int | None) -> Mapping[str, Code]:
@@ -206,6 +222,11 @@ def _times(
     return times
 
 
-def _notes(inputs: Inputs, thin: Stored) -> tuple[str, ...]:
-    """Return what is to be known of the graph."""
-    return ()
+def _notes(precision: str, times: Mapping[int, Mapping[str, Time]]) -> tuple[str, ...]:
+    """Say where integers are slower than floats."""
+    slow = {rows: own["float"].ratio / own[precision].ratio for rows, own in times.items() if "float" in own}
+    return tuple(
+        f"called with {rows} samples the graph in {precision} takes {ratio:.1f} times as long as in floats"
+        for rows, ratio in slow.items()
+        if ratio > 1.05 and precision != "float"
+    )

@@ -75,6 +75,7 @@ def write(
         data.replace(constants)
         with replace_file(path, force=force) as target:
             target.write(outline.SerializeToString())
+        constants.chmod(path.stat().st_mode)
         for one in old - {constants}:
             one.unlink(missing_ok=True)
     return Written(path, constants, path.stat().st_size + constants.stat().st_size)

@@ -61,7 +61,16 @@ def graph_of(module: nn.Module, call: Call) -> onnx.ModelProto:
             except (torch.onnx.OnnxExporterError, RuntimeError, ValueError, TypeError) as error:
                 raise ExportError(_reason(error)) from error
     assert program is not None, "the exporter gives a program, or an error"
-    graph: onnx.ModelProto = program.model_proto
+    return _bare(program.model_proto)
+
+
+def _bare(graph: onnx.ModelProto) -> onnx.ModelProto:
+    """Return the graph without what the exporter notes of its making: lines of the user's files, mostly."""
+    parts = graph.graph
+    for one in (graph, parts, *parts.node, *parts.value_info, *parts.input, *parts.output, *parts.initializer):
+        del one.metadata_props[:]
+        one.doc_string = ""
+    graph.producer_name, graph.producer_version = "laconic", ""
     return graph
 
 

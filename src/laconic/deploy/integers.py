@@ -1,6 +1,6 @@
 """Weights as integers times scales, as a graph multiplies them: those of the file, or others that are made for it.
 
-    w_rc = q_rc · a_rg,   g = c // length    the product rounded once to float32, in the file and in the graph alike
+w_rc = q_rc · a_rg,   g = c // length    the product rounded once to float32, in the file and in the graph alike
 """
 
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class Integers:
     @property
     def length(self) -> int:
         """Columns that share a scale."""
-        return self.values.shape[1] // max(self.scales.shape[1], 1)
+        return int(self.values.shape[1] // max(self.scales.shape[1], 1))
 
     @property
     def bits(self) -> int:
@@ -41,7 +41,8 @@ class Integers:
 
     def weights(self) -> np.ndarray:
         """Return w, float32, shape (rows, columns)."""
-        return self.values * np.repeat(self.scales, self.length, axis=1)
+        weights: np.ndarray = self.values * np.repeat(self.scales, self.length, axis=1)
+        return weights
 
 
 def integers_of(code: Code) -> Integers | None:

@@ -8,6 +8,8 @@ Outputs equal those of the decompressed weights up to the order of float32 sums.
 the dense layer, is measured by `benchmarks/runtime.py`: few values save memory and cost time.
 """
 
+import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
@@ -43,7 +45,9 @@ class Stored:
     forms: Mapping[str, str]
 
 
-def stored(network: nn.Module, codes: Mapping[str, Code], forms: tuple[str, ...] = ("factored", "lookup", "sparse")) -> Stored:
+def stored(
+    network: nn.Module, codes: Mapping[str, Code], forms: tuple[str, ...] = ("factored", "lookup", "sparse")
+) -> Stored:
     """Return a copy of ``network`` with the compressed weights, in the given forms where a layer has them.
 
     Layers are `nn.Linear`, for few values also `nn.Conv2d` and `nn.Embedding`, whose weight has one name and no
@@ -103,7 +107,8 @@ class Factored(nn.Module):
     @property
     def weight(self) -> Tensor:
         """The product, shape (outputs, inputs)."""
-        return self.left.weight @ self.right.weight
+        product: Tensor = self.left.weight @ self.right.weight
+        return product
 
     @property
     def bias(self) -> Tensor | None:
@@ -150,7 +155,8 @@ class Lookup(nn.Module):
         if isinstance(layer, nn.Linear):
             return F.linear(inputs, self.weight, layer.bias)
         if isinstance(layer, nn.Conv2d):
-            return layer._conv_forward(inputs, self.weight, layer.bias)
+            outputs: Tensor = layer._conv_forward(inputs, self.weight, layer.bias)
+            return outputs
         return F.embedding(inputs, self.weight)
 
 
@@ -165,7 +171,9 @@ class Sparse(nn.Module):
 
     def __init__(self, weight: Tensor, bias: Tensor | None) -> None:
         super().__init__()
-        rows = weight.to_sparse_csr()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch says once that it may still change what it calls compressed rows
+            rows = weight.to_sparse_csr()
         self.shape = tuple(weight.shape)
         self.values = nn.Parameter(rows.values(), requires_grad=False)
         self.register_buffer("starts", rows.crow_indices().int())
@@ -193,12 +201,10 @@ class Sparse(nn.Module):
 
 def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
     """Return a linear layer of these numbers."""
-    layer = nn.utils.skip_init(nn.Linear, weight.shape[1], weight.shape[0], bias=bias is not None, dtype=weight.dtype)
-    assert isinstance(layer, nn.Linear), "of the class that was asked for"
-    with torch.no_grad():
-        layer.weight.copy_(weight)
-        if bias is not None:
-            layer.bias.copy_(bias)
+    layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta", dtype=weight.dtype)
+    layer.weight = nn.Parameter(weight)
+    if bias is not None:
+        layer.bias = nn.Parameter(bias.detach())
     return layer
 
 
@@ -206,8 +212,9 @@ def _factored(layer: nn.Module, code: Code) -> nn.Module | None:
     """Return the layer in two, where that is fewer numbers."""
     if not (isinstance(code, LowRankCode) and isinstance(layer, nn.Linear)):
         return None
-    left, right = (to_torch(part.decompress()).to(layer.weight.dtype) for part in (code.left, code.right))
-    return Factored(left, right, layer.bias) if left.numel() + right.numel() < layer.weight.numel() else None
+    weight = layer.weight.detach()
+    left, right = (to_torch(part.decompress()).to(weight) for part in (code.left, code.right))
+    return Factored(left, right, layer.bias) if left.numel() + right.numel() < weight.numel() else None
 
 
 def _lookup(layer: nn.Module, code: Code) -> nn.Module | None:
@@ -216,10 +223,10 @@ def _lookup(layer: nn.Module, code: Code) -> nn.Module | None:
         return None
     if isinstance(layer, nn.Embedding) and (layer.max_norm is not None or layer.scale_grad_by_freq or layer.sparse):
         return None
-    groups, dtype = (code.scales, layer.weight.dtype) if isinstance(code, GroupedCode) else (None, layer.weight.dtype)
     if isinstance(code, GroupedCode) and (code.own or code.size % max(code.groups, 1)):
         return None
-    scales = torch.zeros(0) if groups is None else to_torch(groups.array)
+    dtype = to_torch(np.zeros(0, code.dtype)).dtype
+    scales = to_torch(code.scales.array) if isinstance(code, GroupedCode) else torch.zeros(0)
     indices = torch.from_numpy(code.indices.array.astype(np.uint8)).view(code.shape)
     return Lookup(layer, to_torch(code.codebook.array).to(dtype), indices, scales.to(dtype))
 
@@ -229,7 +236,8 @@ def _sparse(layer: nn.Module, code: Code) -> nn.Module | None:
     if not (isinstance(code, SparseCode | TileSparseCode) and isinstance(layer, nn.Linear)):
         return None
     weight = layer.weight.detach()
-    return Sparse(weight, layer.bias) if int(weight.count_nonzero()) <= DENSITY * weight.numel() else None
+    few = int(weight.count_nonzero()) <= math.ceil(DENSITY * weight.numel())
+    return Sparse(weight, layer.bias) if few else None
 
 
 _FORMS: Mapping[str, Callable[[Any, Code], nn.Module | None]] = {

@@ -1,6 +1,6 @@
 """A graph in integers: which weights get them, and whose they are."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -89,7 +89,7 @@ def in_integers(
         left = [layer.name for layer in layers if layer.kind == "convolution" and layer.form == "float"]
         made = convolutions.quantized(made, [session.feeds(call) for call in calls], kept, left)
         products = dense.dense_layers(made, params)
-    for one, (layer, integers) in zip(products, chosen, strict=True):
+    for one, (_, integers) in zip(products, chosen, strict=True):
         if integers is not None:
             dense.replace(made, one, integers, bits)
     dense.settle(made)
@@ -131,5 +131,5 @@ def _dense(one: dense.Dense, code: Code | None, bits: int, *, requantize: bool) 
 def _suits(integers: Integers, bits: int) -> bool:
     """Say whether a graph's operator takes these integers as they are."""
     if bits == 8:
-        return integers.scales.shape[1] == 1
+        return bool(integers.scales.shape[1] == 1)
     return integers.bits == 4 and dense.block_of(integers) is not None
