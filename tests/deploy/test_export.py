@@ -146,7 +146,7 @@ def test_convolutions_keep_the_integers_of_the_file_beneath_a_folded_norm(tmp_pa
 def test_integers_that_are_not_the_graphs_are_made_only_where_that_is_asked_for(tmp_path):
     net, path = mlp(), tmp_path / "net.onnx"
     result = laconic.compress(net, bits=4)
-    for precision in ("int4",):
+    for precision in ["int4"]:
         with pytest.raises(ExportError, match=r"integers of 1\.weight, 3\.weight are not those .*--requantize"):
             result.export(net, IMAGES, path, precision=precision)
         assert not path.exists()
@@ -299,9 +299,9 @@ def test_inputs_may_be_batches_by_place_and_by_name_or_a_task(tmp_path):
     for inputs in ([{"x": x, "shift": shift}], [(x, shift)], (x, shift), task, own):
         found = Inputs.of(inputs, net, samples=5)
         assert [call.rows for call in found.judged] == [5]
-        assert all(torch.equal(one, all_) for one, all_ in zip(found.seen[0].tensors(), (x[:5], shift[:5]), strict=True)) or (
-            inputs is own and torch.equal(found.seen[0].tensors()[1], x[:5, :3])
-        )
+        assert all(
+            torch.equal(one, all_) for one, all_ in zip(found.seen[0].tensors(), (x[:5], shift[:5]), strict=True)
+        ) or (inputs is own and torch.equal(found.seen[0].tensors()[1], x[:5, :3]))
     for number, inputs in enumerate((task, (x, shift))):
         made = result.export(net, inputs, tmp_path / f"{number}.onnx", samples=5)
         assert made.fidelity.samples == 5
