@@ -32,15 +32,22 @@ Pair = tuple[str, str, str, int, Callable[[], object], Callable[[], object], dic
 
 
 class Narrow(nn.Module):
-    """LeNet-300-100 whose neurons that nothing reads are gone: 400 inputs of 784, then 64, 99 and 10."""
+    """LeNet-300-100 of which 400 inputs, 64 and 99 neurons are left.
 
-    def __init__(self) -> None:
+    Args:
+        gathered: the pixels that are left are taken out of whole images; else the first layer has zeros for the others.
+    """
+
+    def __init__(self, *, gathered: bool) -> None:
         super().__init__()
-        self.register_buffer("kept", torch.arange(400) + 192)
-        self.layers = nn.Sequential(nn.Linear(400, 64), nn.ReLU(), nn.Linear(64, 99), nn.ReLU(), nn.Linear(99, 10))
+        self.register_buffer("kept", torch.arange(192, 592) if gathered else None)
+        first = nn.Linear(400 if gathered else 784, 64)
+        self.layers = nn.Sequential(first, nn.ReLU(), nn.Linear(64, 99), nn.ReLU(), nn.Linear(99, 10))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.layers(images.flatten(1).index_select(1, self.kept))
+        """Return the logits."""
+        pixels = images.flatten(1)
+        logits: torch.Tensor = self.layers(pixels if self.kept is None else pixels.index_select(1, self.kept))
         return logits
 
 
@@ -95,8 +102,10 @@ def in_onnxruntime(threads: int, seed: int) -> Iterator[Pair]:
     full = graph(net, images)
     yield from pairs("ResNet-20", widths, full, graph(resnet20(8), images), images, 1, 32)
     yield from pairs("ResNet-20", ("float", "int8"), full, integers(net, full, "int8", images[:64]), images, 1, 32)
-    neurons = ("784-300-100-10", "400-64-99-10")
-    yield from pairs("LeNet-300-100", neurons, graph(lenet, digits), graph(Narrow(), digits), digits, 1, 32)
+    whole = graph(lenet, digits)
+    for gathered, name in ((False, "400-64-99-10, zeros for other pixels"), (True, "400-64-99-10, pixels gathered")):
+        narrow = graph(Narrow(gathered=gathered), digits)
+        yield from pairs("LeNet-300-100", ("784-300-100-10", name), whole, narrow, digits, 1, 32)
     chain = nn.Sequential(*(nn.Linear(1024, 1024) for _ in range(8)))
     whole = graph(chain, rows)
     for precision in ("int8", "int4"):

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from laconic.deploy.calls import Call
+from laconic.deploy.strides import pooled
 from laconic.errors import DataError, ExportError
 from laconic.models.parametrized import evaluating
 from laconic.models.params import all_params_of, is_float, require_finite
@@ -61,7 +62,7 @@ def graph_of(module: nn.Module, call: Call) -> onnx.ModelProto:
             except (torch.onnx.OnnxExporterError, RuntimeError, ValueError, TypeError) as error:
                 raise ExportError(_reason(error)) from error
     assert program is not None, "the exporter gives a program, or an error"
-    return _bare(program.model_proto)
+    return pooled(_bare(program.model_proto))
 
 
 def _bare(graph: onnx.ModelProto) -> onnx.ModelProto:
