@@ -24,7 +24,7 @@ from laconic.format.codes import Code, CodebookCode, GroupedCode, LowRankCode, S
 from laconic.models.params import apply_to, decompress, first_names, to_torch, unwrapped
 
 DENSITY = 0.1
-"""Share of the weights that are left, up to which rows of survivors are faster than the whole matrix."""
+"""Share of the weights that are left, up to which rows of survivors are faster than the matrix, for several samples."""
 
 _ENTRIES = 256  # of a codebook, whose indices are bytes
 
