@@ -48,6 +48,7 @@ _HOME = {
     "Training": "lc.learning",
     "compress": "api",
     "coupled": "plans.coupling",
+    "export": "deploy.export",
     "load": "api",
     "load_plan": "plans.plan",
     "load_profile": "csteps.profile_file",
@@ -63,6 +64,9 @@ _ROOMS = {
     "task": "training.task",
 }
 """Public room → where it is."""
+
+_ONNX = ("onnx", "onnxscript", "onnxruntime")
+"""Packages of the extra `onnx`."""
 
 __all__ = [*_HOME, *_ROOMS, "__version__"]
 
@@ -99,6 +103,7 @@ if TYPE_CHECKING:
     from laconic.csteps.tucker import Tucker as Tucker
     from laconic.csteps.uniform_grid import UniformGrid as UniformGrid
     from laconic.csteps.within_bytes import WithinBytes as WithinBytes
+    from laconic.deploy.export import export as export
     from laconic.errors import LaconicError as LaconicError
     from laconic.format.container import open as open
     from laconic.lc.learning import Training as Training
@@ -125,10 +130,12 @@ def __getattr__(name: str) -> Any:
         if name in _HOME:
             return getattr(importlib.import_module(f"laconic.{_HOME[name]}"), name)
     except ModuleNotFoundError as error:
-        if error.name not in ("torch", "jaxtyping"):
+        if error.name not in ("torch", "jaxtyping", *_ONNX):
             raise
         from laconic.errors import MissingPackage
 
+        if error.name in _ONNX:
+            raise MissingPackage(f"laconic.{name} needs {error.name}: pip install 'laconic[onnx]'") from error
         raise MissingPackage(
             f"laconic.{name} needs {error.name}: pip install 'laconic[torch]'. To read a file needs none: laconic.open"
         ) from error

@@ -6,6 +6,7 @@
      ├─ PlanError           the plan does not fit the tensors
      ├─ UnsupportedMetric   a compression that cannot honour the metric it was given
      ├─ DataError           data or a checkpoint that is missing or not what it should be
+     ├─ ExportError         a network that cannot be made what runs elsewhere, or that does not run alike there
      ├─ MissingPackage      a package that is not installed and that this file or command needs
      └─ OutputExists        an output file that would be overwritten
 
@@ -51,6 +52,10 @@ class UnsupportedMetric(LaconicError, TypeError):
 
 class DataError(LaconicError):
     """Data, a checkpoint or a task that is missing, unreadable or not what its name says."""
+
+
+class ExportError(LaconicError):
+    """A network that cannot be made what runs elsewhere: an operator nobody knows, or outputs that differ."""
 
 
 class MissingPackage(LaconicError, ImportError):

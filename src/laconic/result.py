@@ -13,6 +13,7 @@ from laconic.calibrate.quality import Quality
 from laconic.calibrate.told import Told
 from laconic.choose.chosen import Chosen
 from laconic.deploy.edits import METADATA, loads
+from laconic.deploy.modules import stored
 from laconic.deploy.narrowing import narrow
 from laconic.deploy.shrinking import Shrunk, shrink
 from laconic.errors import WeightsError
@@ -139,6 +140,22 @@ class Result:
             self, codes=codes, metadata={**kept, METADATA: smaller.edits.dumps()}, shrunk=replace(smaller, codes=codes),
             fitted=None, signals={}, calibration=None, recalibration=None,
         )  # fmt: skip
+
+    def module(self, network: nn.Module, *, materialize: bool = False) -> nn.Module:
+        """Return a copy of ``network`` that holds its weights as the file does, where a layer can run so.
+
+        Low rank runs as two thin layers, few values are looked up, and few survivors are multiplied alone; all else is
+        dense. Outputs are those of the decompressed weights, up to the order of float32 sums. See
+        `laconic.deploy.modules`; what is faster, and what is not, is in `docs/notes/running.md`.
+
+        Args:
+            network: stays as it is.
+            materialize: all layers dense: a copy with the decompressed weights.
+
+        Raises:
+            WeightsError: when names or shapes differ.
+        """
+        return stored(network, self.codes, *([()] if materialize else [])).module
 
     def evaluate(self, task: Task, split: str = "test") -> dict[str, float]:
         """Return the loss and the measures of the compressed network on a split: see `Task.evaluate`.

@@ -14,7 +14,7 @@ from laconic import (
     WithinBytes,
 )
 from laconic.csteps.fixed_assignments import Hashed
-from laconic.csteps.fixed_codebook import BINARY, TERNARY, powers_of_two
+from laconic.csteps.fixed_codebook import BINARY, TERNARY, integers, powers_of_two
 from laconic.csteps.parametrisations import Cosine, Factors, Shared
 
 from .case import (
@@ -72,6 +72,8 @@ QUANTIZATION: tuple[Case, ...] = (
     *alone("ternary-1", FixedCodebook(TERNARY, scale="none"), MODEST, weighted=True),
     *alone("powers3-1", FixedCodebook(powers_of_two(3), scale="none"), FEW, weighted=False),
     *alone("values-rows", FixedCodebook((-1, -0.3, 0.2, 2), rows=True), FEW, weighted=True, **ROUNDED),
+    *alone("block4", FixedCodebook(integers(16), block=4), FEW, weighted=True, **ROUNDED),
+    *together("each-block", FixedCodebook(integers(4), block=3), SEVERAL, **ROUNDED),
     *alone("powers2-group", FixedCodebook(powers_of_two(2), group=7), FEW, weighted=True, **ROUNDED),
     *together("joint-ternary", Joint(FixedCodebook(TERNARY)), SEVERAL, **ROUNDED),
     *together("joint-powers-mixed", Joint(FixedCodebook(powers_of_two(1))), MIXED, **ROUNDED),

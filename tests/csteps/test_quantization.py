@@ -91,7 +91,7 @@ def test_alternation_stops_short_of_it():
 @pytest.mark.parametrize("length", [1, 3, 7, 64])
 @pytest.mark.parametrize("few", [0, 4096])
 def test_each_group_has_its_own_best_scale(length, few, monkeypatch):
-    monkeypatch.setattr(scale, "FEW", few)
+    monkeypatch.setattr(scale, "SWEPT", few)
     weights, h, entries = example(5, 64, 5)
     scales = group_scales(weights, h, entries, length)
     assert len(scales) == -(-64 // length)

@@ -27,6 +27,7 @@ COMMANDS = {
     "analyze": "Rank weights by what compressing each does to the outputs.",
     "evaluate": "Measure loss and error of a checkpoint or a .lac file.",
     "shrink": "Make the network itself smaller: what is empty is cut out.",
+    "export": "Turn a .lac file into a graph of ONNX that has been tried and timed.",
     "decompress": "Turn a .lac file back into a checkpoint.",
     "inspect": "Show where the bytes of a .lac file are.",
     "bound": "Show how far .lac files are from the least size at their error.",
@@ -35,8 +36,10 @@ COMMANDS = {
 }
 """Sub-commands in the order of the help; each lives in the module of its name, which is imported when it is called."""
 
-EXTRAS = {"jaxtyping": "torch", "torch": "torch", "matplotlib": "demo", "sklearn": "demo", "onnx": "onnx",
-          "onnxruntime": "onnx"}  # fmt: skip
+EXTRAS = {
+    "jaxtyping": "torch", "torch": "torch", "matplotlib": "demo", "sklearn": "demo", "onnx": "onnx",
+    "onnxruntime": "onnx", "onnxscript": "onnx",
+}  # fmt: skip
 """Module → the extra that it comes with: what sub-commands need beyond what the decoder needs."""
 
 SPINS = 10_000

@@ -41,6 +41,20 @@ def powers_of_two(smallest: int) -> tuple[float, ...]:
     return (*(-power for power in half), 0.0, *reversed(half))
 
 
+def integers(levels: int) -> tuple[float, ...]:
+    """Return the integers of log₂ ``levels`` bits with a sign, ascending; 2 to 256 of them.
+
+    >>> integers(4)
+    (-2.0, -1.0, 0.0, 1.0)
+
+    Raises:
+        PlanError: when ``levels`` is out of range or odd.
+    """
+    if not 2 <= levels <= 256 or levels % 2:
+        raise PlanError(f"levels is the number of integers, 2 to 256 and even, not {levels}")
+    return tuple(float(level) for level in range(-levels // 2, levels // 2))
+
+
 @final
 @dataclass(frozen=True)
 class FixedCodebook(Compression):
@@ -48,7 +62,7 @@ class FixedCodebook(Compression):
 
         min over a ≥ 0, κ   Σ_t Σ_i h_ti (w_ti − a c_κ(t,i))² + price · Σ_t bits(κ_t),   κ(t,i) in range(K)
 
-    The scale is one for all tensors given together, or one for each row or group. Without scale, a = 1.
+    The scale is one for all tensors given together, or one for each row, group or block. Without scale, a = 1.
 
     Method: the nearest entry, O(P log K), for the scale of `laconic.quantize.clustering.scale`: the global optimum,
     O(P log P); for {−a, a} the weighted mean of |w|, O(P). The scale is rounded to the dtype of the tensors, and
@@ -60,11 +74,12 @@ class FixedCodebook(Compression):
     Idelbayev et al. (CVPR 2021) for the scale of any codebook. Departures: importances; groups.
 
     Args:
-        entries: c, in any order: `BINARY`, `TERNARY`, `powers_of_two`, or your own.
+        entries: c, in any order: `BINARY`, `TERNARY`, `powers_of_two`, `integers`, or your own.
         scale: ``"learned"`` or ``"none"``.
         rows: each row (axis 0) has a scale of its own.
         group: so many consecutive weights, in row-major order, have a scale of their own; 0 for one of all.
-        price: of a bit, in the units of h w²; not with rows or groups.
+        price: of a bit, in the units of h w²; not with rows, groups or blocks.
+        block: so many consecutive weights of a row have a scale of their own; a row that they do not divide has one.
 
     Raises:
         PlanError: for no entries, entries that are not finite, groups without a scale, and groups with a price.
@@ -81,6 +96,7 @@ class FixedCodebook(Compression):
     rows: bool = False
     group: int = 0
     price: float = 0.0
+    block: int = 0
 
     @property
     def assigns_each_weight_alone(self) -> bool:
@@ -92,13 +108,13 @@ class FixedCodebook(Compression):
             raise PlanError(f"entries are one or more finite numbers, not {list(self.entries)}")
         if self.scale not in SCALES:
             raise PlanError(f"scale is one of {', '.join(SCALES)}, not {self.scale!r}")
-        require_groups(self.rows, self.group)
-        if self.scale == "none" and (self.rows or self.group):
-            raise PlanError('rows and groups have scales of their own: they go with scale = "learned"')
+        require_groups(self.rows, self.group, self.block)
+        if self.scale == "none" and self._grouped:
+            raise PlanError('rows, groups and blocks have scales of their own: they go with scale = "learned"')
         if not 0 <= self.price < math.inf:
             raise PlanError(f"price is that of a bit, 0 or more and finite, not {self.price}")
-        if self.price and (self.rows or self.group):
-            raise PlanError("a price goes with one scale for all weights, not with rows or groups")
+        if self.price and self._grouped:
+            raise PlanError("a price goes with one scale for all weights, not with rows, groups or blocks")
         object.__setattr__(self, "entries", tuple(sorted({float(entry) + 0.0 for entry in self.entries})))
 
     def project(self, weights: Params, metrics: Metrics | None = None, warm: Codes | None = None) -> dict[str, Code]:
@@ -137,10 +153,19 @@ class FixedCodebook(Compression):
         """Return what is minimised."""
         return distortion(codes, weights, metrics) + self.penalty(codes)
 
+    @property
+    def _grouped(self) -> bool:
+        """Say whether several scales belong to a tensor."""
+        return self.rows or self.group > 0 or self.block > 0
+
+    def _length(self, shape: tuple[int, ...]) -> int:
+        """Return how many consecutive weights of a tensor share a scale, 0 for all."""
+        return group_length(shape, self.rows, self.group, self.block)
+
     def _codes(self, weights: Params, metrics: Metrics) -> dict[str, GroupedCode]:
         """Return the best codes but for the rounding of the scales."""
         arrays = {name: flat(name, tensor) for name, tensor in weights.items()}
-        lengths = {name: group_length(tuple(tensor.shape), self.rows, self.group) for name, tensor in weights.items()}
+        lengths = {name: self._length(tuple(tensor.shape)) for name, tensor in weights.items()}
         scales = self._scales(arrays, lengths, weights, metrics)
         if self.price:
             return self._priced(arrays, weights, metrics, scales)
@@ -158,7 +183,7 @@ class FixedCodebook(Compression):
         if self.scale == "none":
             return [_stored(np.zeros(0), dtypes)] * len(arrays)
         entries = np.array(self.entries)
-        if not self.rows and not self.group:
+        if not self._grouped:
             return [_stored(np.array([best_scale(_joined(arrays.values()), heavy, entries)]), dtypes)] * len(arrays)
         scale_of_group = []
         for name, array in arrays.items():
@@ -216,10 +241,10 @@ class FixedCodebook(Compression):
         """Say whether ``codes`` lie in the feasible set."""
         learned = self.scale == "learned"
         one = len({code.scales.array.tobytes() for code in codes.values()}) <= 1
-        return (one or self.rows or self.group > 0) and all(
+        return (one or self._grouped) and all(
             not code.own
             and code.codebook.array.tobytes() == _codebook(self.entries).array.tobytes()
-            and code.length == group_length(code.shape, self.rows, self.group)
+            and code.length == self._length(code.shape)
             and len(code.scales) == (code.groups if learned else 0)
             and not (code.scales.array < 0).any()
             for code in codes.values()

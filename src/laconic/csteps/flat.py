@@ -54,20 +54,29 @@ def widest(dtypes: Iterable[str]) -> str:
     return next(iter(kinds)) if len(kinds) == 1 else "float64" if "float64" in kinds else "float32"
 
 
-def require_groups(rows: bool, group: int) -> None:
+def require_groups(rows: bool, group: int, block: int = 0) -> None:
     """Raise `PlanError` for what no tensor can be cut into."""
-    if group < 0:
-        raise PlanError(f"group is a number of consecutive weights, 1 or more, or 0 for no groups, not {group}")
-    if rows and group:
-        raise PlanError(f"give rows or group = {group}, not both")
+    for name, length in (("group", group), ("block", block)):
+        if length < 0:
+            raise PlanError(f"{name} is a number of consecutive weights, 1 or more, or 0 for no groups, not {length}")
+    if rows + (group > 0) + (block > 0) > 1:
+        raise PlanError(f"give one of rows, group and block, not rows = {rows}, group = {group}, block = {block}")
 
 
-def group_length(shape: tuple[int, ...], rows: bool, group: int) -> int:
+def group_length(shape: tuple[int, ...], rows: bool, group: int, block: int = 0) -> int:
     """Return how many consecutive weights are a group, fewer than there are, or 0 where all are one.
+
+    A block that does not divide the rows of a tensor is a row.
 
     >>> group_length((4, 3, 2), True, 0), group_length((4, 3), False, 5), group_length((4,), True, 0)
     (6, 5, 0)
+    >>> group_length((4, 6), False, 0, 3), group_length((4, 6), False, 0, 4)
+    (3, 6)
     """
     size = math.prod(shape)
-    length = (size // shape[0] if len(shape) > 1 and shape[0] else 0) if rows else group
+    row = size // shape[0] if len(shape) > 1 and shape[0] else 0
+    if block:
+        length = block if row and row % block == 0 else row
+    else:
+        length = row if rows else group
     return length if length < size else 0

@@ -1,1 +1,1 @@
-"""Where a network runs: what it costs there, what a machine takes, and networks that are smaller."""
+"""Where a network runs: modules and graphs, what they cost and take, and networks that are smaller."""

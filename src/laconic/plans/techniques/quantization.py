@@ -5,7 +5,7 @@ from typing import Any
 from laconic.csteps.adaptive_codebook import AdaptiveCodebook
 from laconic.csteps.compression import Compression
 from laconic.csteps.fixed_assignments import FixedAssignments, Hashed
-from laconic.csteps.fixed_codebook import BINARY, TERNARY, FixedCodebook, powers_of_two
+from laconic.csteps.fixed_codebook import BINARY, TERNARY, FixedCodebook, integers, powers_of_two
 from laconic.csteps.lossless import Lossless
 from laconic.csteps.parametrisations import parametrisation_of, said
 from laconic.csteps.random_vectors import RandomVectors
@@ -31,6 +31,19 @@ _SCALE = {"scale": Option(str, "learned (the default), or none: a = 1"), **_GROU
 def _without(key: str, options: dict[str, Any]) -> dict[str, Any]:
     """Return the options other than ``key``."""
     return {name: value for name, value in options.items() if name != key}
+
+
+def _blocks(options: dict[str, Any]) -> FixedCodebook:
+    """Return the compression of a row."""
+    return FixedCodebook(integers(options.get("levels", 16)), block=options["block"])
+
+
+def _said_blocks(compression: FixedCodebook) -> dict[str, Any] | None:
+    """Invert `_blocks`."""
+    levels = len(compression.entries)
+    if not compression.block or levels % 2 or compression.entries != integers(levels):
+        return None
+    return {"block": compression.block, **({} if levels == 16 else {"levels": levels})}
 
 
 def _said_hashed(compression: FixedAssignments) -> dict[str, Any] | None:
@@ -125,6 +138,18 @@ QUANTIZATION = (
         build=lambda options: FixedCodebook(tuple(options["fixed_codebook"]), **_without("fixed_codebook", options)),
         options={"fixed_codebook": Option(list, "values"), **_SCALE},
         example={"fixed_codebook": [-1.0, -0.3, 0.3, 1.0]},
+    ),
+    Technique(
+        key="block",
+        line="each weight is an integer of a few bits times the scale of its block, as runtimes multiply them",
+        compression=FixedCodebook,
+        build=_blocks,
+        options={
+            "block": Option(int, "weights of a row that share a scale; a row that it does not divide has one"),
+            "levels": Option(int, "integers: 16, of 4 bits, unless told; 256, of 8"),
+        },
+        example={"block": 32},
+        say=_said_blocks,
     ),
     Technique(
         key="hashed",

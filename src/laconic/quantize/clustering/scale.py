@@ -31,6 +31,9 @@ SPLIT = 16
 FEW = 4096
 """Breakpoints in an interval that are tried one by one."""
 
+SWEPT = 1 << 19
+"""Breakpoints of a group that is swept, one after the other: with many entries the bound drops few intervals."""
+
 
 def best_scale(values: np.ndarray, weights: np.ndarray | None, entries: np.ndarray) -> float:
     """Return a, at least 0 and in units of the values over those of the entries; 0 where nothing is gained.
@@ -142,13 +145,13 @@ def _bound(left: np.ndarray, right: np.ndarray, low: np.ndarray, high: np.ndarra
 def group_scales(values: np.ndarray, weights: np.ndarray | None, entries: np.ndarray, length: int) -> np.ndarray:
     """Return the best scale of each group of ``length`` values, the last perhaps shorter; float64.
 
-    Small groups are swept one breakpoint after the other, large ones go through `best_scale`.
+    Groups are swept one breakpoint after the other, very large ones go through `best_scale`.
 
     >>> group_scales(np.array([1.0, 3.0, -7.0]), None, np.array([-1.0, 1.0]), 2)
     array([2., 7.])
     """
     starts = range(0, len(values), length)
-    if length * len(entries) > FEW:
+    if length * len(entries) > SWEPT:
         return np.array([
             best_scale(values[at : at + length], None if weights is None else weights[at : at + length], entries)
             for at in starts
