@@ -1,6 +1,7 @@
 """`laconic compress --choose`: the file, what is said of it, and the plan that makes it again."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -43,3 +44,16 @@ def test_what_only_a_choice_takes_is_refused_without_one(capsys, checkpoint, tmp
     code = run(["compress", str(checkpoint), "-o", str(tmp_path / "a.lac"), "--choose", "--macs", "9K"])
     assert code != 0
     assert "name the network" in " ".join(capsys.readouterr().err.split())
+
+
+def test_time_on_a_machine_is_a_budget_and_the_file_says_how_to_run_there(call, capsys, tmp_path):
+    net, file = tmp_path / "net.safetensors", tmp_path / "a.lac"
+    profile = Path(__file__).parents[2] / "examples" / "device_256kb.toml"
+    call("train", "--net", "lenet300", "--data", "digits", "-o", net, "--epochs", 1)
+    given = "--net", "lenet300", "--data", "digits", "--choose", "--time", "1.5"
+    told = json.loads(call("compress", net, "-o", file, *given, "--profile", profile, "--json"))
+    assert told["choice"]["limits"][0]["reached"] <= told["choice"]["limits"][0]["most"] == 0.0015
+    layouts = json.loads(laconic.open(file).metadata["layouts"])
+    assert {"fc1.weight", "fc2.weight"} <= set(layouts["weights"])
+    assert run([*map(str, ("compress", net, "-o", tmp_path / "b.lac", *given))]) != 0
+    assert "name its profile" in " ".join(capsys.readouterr().err.split())
