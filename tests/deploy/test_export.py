@@ -231,7 +231,7 @@ def test_bad_input_has_a_sentence(tmp_path):
     with torch.no_grad():
         net[1].weight[0, 0] = torch.nan
     with pytest.raises(WeightsError, match=r"1\.weight: 1 of 3072 weights are NaN"):
-        laconic.compress(net, laconic.Lossless()).export(net, IMAGES, path)
+        laconic.export(laconic.compress(net, laconic.Lossless()), net, IMAGES, path)
     path.write_bytes(b"")
     with pytest.raises(OutputExists):
         laconic.export(result, net, IMAGES, path)

@@ -191,5 +191,6 @@ def _beside(network: Network, names: Mapping[str, str], metadata: Mapping[str, s
     rest = {name: lossless(to_numpy(network.params[name])) for name in network.params if name not in weights | vectors}
     rest |= {name: one.code for name, one in network.given.items()}
     few = sum(network.params[name].numel() for name in vectors)
-    own = _RECORD * len(weights) + _STATE * lanes + 2 * few + 16 * len(vectors)
+    records = {subject.bias for subject in network.subjects} | vectors  # one for all weights without a vector
+    own = _RECORD * len(weights) + _STATE * lanes + 2 * few + 16 * len(records)
     return container.bits(together(rest), metadata) // 8 + own

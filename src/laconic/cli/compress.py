@@ -129,7 +129,7 @@ def command(
 
       laconic compress a.pt -o a.lac --choose --macs 20M --task mine:make
 
-      laconic compress a.pt -o a.lac --choose --time 2 --profile here.toml --task m:make
+      laconic compress a.pt -o a.lac --choose --time 2 --target a.toml --task a:b
 
       laconic compress net.safetensors -o net.lac --codebook 4
 

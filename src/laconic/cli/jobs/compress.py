@@ -35,7 +35,7 @@ from laconic.lc.learning import Training
 from laconic.lc.log import is_log
 from laconic.lc.preparation import prepared
 from laconic.models.checkpoints import checkpoint_size
-from laconic.models.params import buffers_of, typed_as
+from laconic.models.params import Params, buffers_of, typed_as
 from laconic.models.ties import Untied, untied
 from laconic.plans.plan import Plan, load_plan
 from laconic.quantize.budget import Budget
@@ -102,12 +102,7 @@ def compress(job: Job, say: Output) -> None:
     torch.set_num_threads(run.threads or torch.get_num_threads())
     checkpoint = opened(say, job.weights, job.key)
     params, metadata = checkpoint.params, checkpoint.metadata
-    notes, left_out = carried(metadata, job.weights)
-    say.note(*left_out)
-    whole_file = job.weights.stat().st_size
-    is_network = kind_of_file(job.weights) == "safetensors"  # torch.save puts an optimizer's state beside it, and more
-    notes[REFERENCE_BYTES] = str(whole_file if is_network else min(whole_file, checkpoint_size(params)))
-    budget = _budget(job)
+    notes, budget = _noted(job, say, params, metadata), _budget(job)
     if budget:
         plan = load_plan(job.rows.plan) if job.rows.plan else None
     else:
@@ -157,6 +152,15 @@ def compress(job: Job, say: Output) -> None:
     del params, whole  # what was read of the checkpoint leaves the memory
     with resumable(job.output):
         report(say, result, Written(job.output, run.force), task, table=job.table)
+
+
+def _noted(job: Job, say: Output, params: Params, metadata: Mapping[str, str]) -> dict[str, str]:
+    """Return the metadata that the file has of its checkpoint, with the bytes that ratios are of."""
+    notes, left_out = carried(metadata, job.weights)
+    say.note(*left_out)
+    whole_file = job.weights.stat().st_size
+    is_network = kind_of_file(job.weights) == "safetensors"  # torch.save puts an optimizer's state beside it, and more
+    return {**notes, REFERENCE_BYTES: str(whole_file if is_network else min(whole_file, checkpoint_size(params)))}
 
 
 def _chosen(

@@ -132,6 +132,8 @@ _QUANTIZATION = (
     Setting("fixed_codebook", "fixed_codebook", "quantization", "price",
             lambda p: {"fixed_codebook": [-1.0, -0.3, 0.0, 0.3, 1.0], "price": p}, _PRICES, priced=True),
     Setting("hashed", "hashed", "quantization", "groups", lambda k: {"hashed": k}, (2, 100_000), whole=True),
+    Setting("block", "block", "quantization", "half of the levels",
+            lambda k: {"block": 64, "levels": 2 * k}, (1, 128), whole=True),
     Setting("grid", "grid", "quantization", "step", lambda s: {"grid": s}, (10.0, 1e-3)),
     Setting("grid_bits", "grid_bits", "quantization", "bits", lambda b: {"grid_bits": b}, (0.01, 8.0)),
     Setting("within_bytes", "within_bytes", "quantization", "bytes",
