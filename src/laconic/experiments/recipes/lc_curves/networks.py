@@ -60,7 +60,7 @@ LENETS = (
     ),
 )
 
-_FEW = (adaptive(2), adaptive(4), *map(pruning, (0.03, 0.05, 0.1)))
+_FEW = (adaptive(2), adaptive(4), pruning(0.03), pruning(0.05))
 _MORE = (*map(adaptive, (2, 4, 8, 16)), *map(pruning, (0.01, 0.03, 0.05, 0.1)))
 _SEEN = 200 * 50_000  # by the published references
 _RESNET_FULL = learning(50, 15, 20, mu=3e-4, growth=1.1, lr=0.03)
