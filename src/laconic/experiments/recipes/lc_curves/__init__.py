@@ -98,7 +98,7 @@ RECIPES = (
         "the same of ResNets on CIFAR-10, and of VGG-16 with 2 values a layer",
         _SOURCE,
         f"cifar10 in --data-dir, and {RESNETS[0].subject.weights} there (32, 56 and 110 likewise)",
-        "nine hours on one core (ResNet-20, small scale); days with a GPU, or --train",
+        "two hours on one core (ResNet-20, small scale); days with a GPU, or --train",
         partial(_run, "lc-resnets", _resnets),
     ),
 )
