@@ -1,6 +1,7 @@
 """A choice of compressions: never worse than a single one, within its budgets, and true to what it says."""
 
 import tomllib
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -126,9 +127,26 @@ def test_tensors_on_the_rows_of_a_plan_stay_as_they_say():
 
 
 def test_what_nothing_meets_names_the_least_that_can_be():
-    for asked in ({"size": 300}, {"limits": [Limit(costs.Parameters(), 50)]}):
-        with pytest.raises(PlanError, match=r"(300 bytes|50 parameters) are not met: what is not chosen .* takes \d"):
+    for asked, words in (
+        ({"size": 300}, r"300 bytes are too few: .* ask for \d+ bytes or more"),
+        ({"limits": [Limit(costs.Parameters(), 50)]}, r"50 parameters are not met: what is not chosen .* takes \d"),
+    ):
+        with pytest.raises(PlanError, match=words):
             laconic.compress(learned().module, choose=SMALL, quality="fast", **asked)
+
+
+def test_a_size_that_leaves_nothing_to_lose_loses_nothing():
+    result = laconic.compress(learned().module, size=60_000, choose=SMALL, quality="fast")
+    assert result.choice.best.file.distance < 1e-9
+
+
+def test_the_rows_of_a_plan_are_those_of_its_file():
+    """Strengths are scaled until a file is within its budgets: the plan says what they have become."""
+    menu, most = replace(SMALL, techniques=("low rank", "pruning")), 1_111
+    result = laconic.compress(learned().module, limits=[Limit(costs.Parameters(), most)], choose=menu, quality="fast")
+    again = laconic.compress(learned().module, result.choice.plan())
+    for name, code in result.codes.items():
+        np.testing.assert_array_equal(code.decompress(), again.codes[name].decompress())
 
 
 @pytest.mark.parametrize(

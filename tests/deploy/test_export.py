@@ -318,3 +318,16 @@ def test_distance_flips_and_divergence_are_what_they_say():
     values = fidelity([(2, wanted, [got])], "regression")
     assert values.flips is None
     assert values.divergence == pytest.approx(0.5 / (0.5 * (1.0 + 0.0)), rel=1e-6)
+
+
+def test_outputs_that_are_not_a_number_are_compared_with_nothing(tmp_path):
+    class Log(nn.Linear):
+        def forward(self, x):
+            return torch.log(super().forward(x))
+
+    net = Log(2, 2, bias=False)
+    nn.init.eye_(net.weight)
+    result = laconic.compress(net, laconic.Lossless())
+    with pytest.raises(ExportError, match="output 0 of the network is NaN"):
+        laconic.export(result, net, torch.tensor([[1.0, -1.0]]), tmp_path / "n.onnx")
+    assert not list(tmp_path.iterdir())

@@ -54,7 +54,7 @@ HOSTILE = {
     "past the end": ({"axes": {"0.weight": {"0": "0-9"}}}, "index 9 along axis 0"),
     "twice": ({"axes": {"0.weight": {"0": "0,0"}}}, "indices that differ"),
     "nothing left": ({"axes": {"0.weight": {"0": ""}}}, "indices such as"),
-    "endless": ({"axes": {"0.weight": {"0": "0-900000000"}}}, "not so many"),
+    "endless": ({"axes": {"0.weight": {"0": "0-900000000"}}}, "indices in all"),
     "numbers": ({"axes": {"0.weight": {"0": [0]}}}, "indices such as"),
     "groups of a linear layer": ({"axes": {"3.weight": {"0": "0"}}, "groups": {"3": 2}}, "3 has no groups"),
     "negative groups": ({"axes": {"0.weight": {"0": "0"}}, "groups": {"0": -1}}, "a size expected"),

@@ -8,6 +8,7 @@ says where to look next; bisection where it does not.
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from laconic.choose.ground import Candidate, File, Ground, Tick
 from laconic.csteps.compression import Compression
@@ -22,8 +23,8 @@ _WIDEST, _TRIES, _NEAR = 64.0, 6, 0.01
 def filled(
     ground: Ground, picks: Mapping[str, Candidate], size: int | None, meets: Callable[[File], bool], *,
     thorough: bool, tick: Tick,
-) -> File:  # fmt: skip
-    """Return the file of a plan.
+) -> tuple[File, Mapping[str, Candidate]]:  # fmt: skip
+    """Return the file of a plan, and the candidates that are in it.
 
     Args:
         ground: the network.
@@ -38,16 +39,14 @@ def filled(
     """
     rows = {name: one for name, one in picks.items() if one.offer is not None}
     if len(rows) < len(ground.weights) and size is not None:
-        given = {name: row_and_code(ground, one) for name, one in rows.items()}
-        return ground.file(given, thorough=thorough, tick=tick)
+        return ground.file(_given(ground, rows), thorough=thorough, tick=tick), picks
 
     best, low, high, factor, last = None, 1 / _WIDEST, _WIDEST, 1.0, None
     for number in range(_TRIES + 1):
-        given = {name: row_and_code(ground, one, factor) for name, one in rows.items()}
-        given |= {name: row_and_code(ground, one) for name, one in picks.items() if one.offer is None}
-        last = ground.file(given, thorough=thorough, tick=tick)
+        some = {name: scaled(ground, one, factor) for name, one in picks.items()}
+        last = ground.file(_given(ground, some), thorough=thorough, tick=tick)
         if (size is None or last.file_bytes <= size) and meets(last):
-            low, best = factor, last if best is None or last.distance <= best.distance else best
+            low, best = factor, (last, some) if best is None or last.distance <= best[0].distance else best
             if (size is None and number == 0) or (size is not None and last.file_bytes >= (1 - _NEAR) * size):
                 break
         else:
@@ -63,16 +62,30 @@ def filled(
     return best
 
 
-def row_and_code(ground: Ground, candidate: Candidate, factor: float = 1.0) -> tuple[Compression, Code]:
-    """Return the row of a candidate, its strength times a factor, and the tensor's code by it."""
-    if candidate.offer is None:
-        return Lossless(), candidate.code
-    row = candidate.offer.times(factor).row(tuple(ground.weights[candidate.name].shape))
-    return row, candidate.code if factor == 1.0 else ground.coded(candidate.name, row)
+def scaled(ground: Ground, candidate: Candidate, factor: float) -> Candidate:
+    """Return the candidate at so many times its strength; its damage in proportion to its error."""
+    if candidate.offer is None or factor == 1.0:
+        return candidate
+    offer = candidate.offer.times(factor)
+    code = ground.coded(candidate.name, offer.row(tuple(ground.weights[candidate.name].shape)))
+    error = ground.error(candidate.name, code)
+    damage = candidate.damage and candidate.damage * error / candidate.error if candidate.error else candidate.damage
+    return replace(candidate, offer=offer, code=code, error=error, damage=damage)
+
+
+def row_of(ground: Ground, candidate: Candidate) -> Compression:
+    """Return the row of a candidate."""
+    shape = tuple(ground.weights[candidate.name].shape)
+    return Lossless() if candidate.offer is None else candidate.offer.row(shape)
+
+
+def _given(ground: Ground, picks: Mapping[str, Candidate]) -> dict[str, tuple[Compression, Code]]:
+    """Return row and code of each."""
+    return {name: (row_of(ground, one), one.code) for name, one in picks.items()}
 
 
 def _above(file: File, size: int | None) -> str:
     """Return what is wrong with a file."""
     if size is not None and file.file_bytes > size:
         return f"{size:,} bytes are not met: the smallest file takes {file.file_bytes:,}"
-    return "the other budget is not met"
+    return "a budget other than bytes is not met"

@@ -19,7 +19,7 @@ from laconic.format.codes import Code, GridCode
 from laconic.format.lossless import lossless
 from laconic.models.params import to_numpy
 
-_EXACT = Bits(exact=True)
+_FINEST = 24.0  # bits of a weight on a grid: those of a float
 _SOME = 6  # candidates of a tensor that are measured, beside the best of each technique
 
 
@@ -119,7 +119,7 @@ def candidates(
     numbers = sum(weight.numel() for weight in ground.weights.values())
     if GRID in menu.techniques and size is not None:
         for place, rate in enumerate(menu.rates):
-            bits = rate * 8 * max(size - beside, numbers / 64) / numbers
+            bits = min(rate * 8 * max(size - beside, numbers / 64) / numbers, _FINEST)
             tick("grids", place, len(menu.rates))
             grids = ground.grids(bits)
             for name, (code, taken, damage) in grids.items():
@@ -134,7 +134,7 @@ def candidates(
                 code = ground.coded(name, offer.row(tuple(weight.shape)))
             except LaconicError:
                 continue  # a shape without such groups
-            add(name, offer, code, _EXACT(name, code) / 8 if size is not None else 0.0)
+            add(name, offer, code, exact_bytes(name, code) if size is not None else 0.0)
     missing = [name for name, own in found.items() if not own]
     if missing:
         raise PlanError(f"the menu has nothing for {', '.join(missing)}; let it have {GRID!r}, or give them rows")
@@ -148,6 +148,11 @@ def candidates(
             )
     budgets = tuple(most - rest for _, most, rest in asked)
     return Table({name: tuple(own) for name, own in found.items()}, budgets, size is not None)
+
+
+def exact_bytes(name: str, code: Code) -> float:
+    """Return the bytes that a tensor adds to a file by itself."""
+    return Bits(exact=True)(name, code) / 8
 
 
 def measured(ground: Ground, table: Table, tick: Tick) -> Table:
@@ -180,7 +185,7 @@ def measured(ground: Ground, table: Table, tick: Tick) -> Table:
 def _beside(ground: Ground, grid: File | None) -> float:
     """Return the bytes of a file beside the integers of the weights that are chosen for, about."""
     if grid is None:
-        return sum(_EXACT(name, code) / 8 for name, code in ground.others().items())
+        return sum(exact_bytes(name, code) for name, code in ground.others().items())
     own = (grid.codes[ground.shown(name)] for name in ground.weights)
     return grid.file_bytes - sum(code.index_bits / 8 for code in own if isinstance(code, GridCode))
 

@@ -10,16 +10,16 @@ is never worse than any single technique here.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 from laconic import interrupts
 from laconic.choose.chosen import Chosen, Measured, Pick
-from laconic.choose.filling import filled, row_and_code
+from laconic.choose.filling import filled, row_of
 from laconic.choose.ground import Candidate, File, Ground, Tick
 from laconic.choose.limits import Limit
 from laconic.choose.menu import GRID, Menu
-from laconic.choose.offering import Table, candidates, measured
+from laconic.choose.offering import Table, candidates, exact_bytes, measured
 from laconic.errors import PlanError
 
 Picks = Mapping[str, Candidate]
@@ -51,10 +51,19 @@ class _Problem:
         """Return the file of a plan, or why there is none."""
         interrupts.check()
         try:
-            file = filled(self.ground, picks, self.size, self.meets, thorough=thorough, tick=self.tick)
+            file, found = filled(self.ground, picks, self.size, self.meets, thorough=thorough, tick=self.tick)
         except PlanError as error:
             return str(error)
-        return self.above(file) or Measured(label, picks, file, thorough)
+        found = {name: self._counted(one, picks[name]) for name, one in found.items()}
+        return self.above(file) or Measured(label, found, file, thorough)
+
+    def _counted(self, candidate: Candidate, before: Candidate) -> Candidate:
+        """Return a candidate with what it costs now: as before, where it is the same."""
+        if candidate is before:
+            return candidate
+        costs = tuple(limit.of(candidate.name, candidate.code) for limit in self.limits)
+        size = 0.0 if self.size is None else exact_bytes(candidate.name, candidate.code)
+        return replace(candidate, costs=costs, bytes=size)
 
 
 def chosen(
@@ -79,6 +88,8 @@ def chosen(
         raise PlanError("the plan leaves no weights to choose for: leave --choose, or choose=..., out")
     problem = _Problem(ground, menu, size, tuple(limits), tick)
     grid, told = _grid_alone(problem) if size is not None else (None, "")
+    if size is not None and grid is None and isinstance(told, str):
+        raise PlanError(told)  # no grid is too coarse: it names the smallest file
     table = candidates(ground, menu, size, problem.limits, grid, tick)
     table = measured(ground, table, tick)
     files, failed = _files(problem, table, told)
@@ -170,7 +181,7 @@ def _told(ground: Ground, table: Table, picks: Picks) -> tuple[Pick, ...]:
         own = picks.get(name) or table.grid(name)
         others = [one for one in table.of[name] if one.technique != own.technique]
         second = min(others, key=lambda one: table.value(name, one), default=None)
-        row = None if own.offer is None else row_and_code(ground, own)[0]
+        row = None if own.offer is None else row_of(ground, own)
         found.append(Pick(ground.shown(name), own, row, second, table.value(name, own),
                           None if second is None else table.value(name, second)))  # fmt: skip
     return tuple(found)

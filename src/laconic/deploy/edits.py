@@ -11,6 +11,7 @@ METADATA = "shrunk"
 """The name of the edits among the metadata of a file."""
 
 _LARGEST = 1 << 31
+_MOST = 1 << 22  # indices in all: some bytes of text can stand for any number of them
 
 Kept = tuple[int, ...]
 """Indices along an axis that stay, in their new order."""
@@ -70,15 +71,21 @@ def loads(text: str) -> Edits:
     _require(isinstance(table, dict), "a table", table)
     _require(not table.keys() - Edits.__dataclass_fields__.keys(), "the tables of edits alone", sorted(table))
     tables = {key: _table(table.get(key, {}), key) for key in Edits.__dataclass_fields__}
-    axes = {name: {_axis(axis): _indices(kept) for axis, kept in _table(given, name).items()}
+    runs = {name: {_axis(axis): _runs(kept) for axis, kept in _table(given, name).items()}
             for name, given in tables["axes"].items()}  # fmt: skip
+    read = {name: _runs(kept) for name, kept in tables["selected"].items()}
+    every = [*read.values(), *(kept for own in runs.values() for kept in own.values())]
+    count = sum(last - first + 1 for kept in every for first, last in kept)
+    _require(count <= _MOST, f"at most {_MOST:,} indices in all", count)  # before any of them takes memory
+    axes = {name: {axis: _indices(kept) for axis, kept in own.items()} for name, own in runs.items()}
+    selected = {name: _indices(kept) for name, kept in read.items()}
     attributes = {name: {key: _size(size) for key, size in _table(given, name).items()}
                   for name, given in tables["attributes"].items()}  # fmt: skip
     return Edits(
         axes,
         {name: _size(number) for name, number in tables["groups"].items()},
         attributes,
-        {name: _indices(kept) for name, kept in tables["selected"].items()},
+        selected,
         {name: _product(how) for name, how in tables["factored"].items()},
     )
 
@@ -94,18 +101,24 @@ def _ranges(kept: Kept) -> str:
     return ",".join(str(a) if a == b else f"{a}-{b}" for a, b in runs)
 
 
-def _indices(text: object) -> Kept:
-    """Invert `_ranges`; no list is longer than 2³¹ would be, nor than its own numbers say."""
+def _runs(text: object) -> list[tuple[int, int]]:
+    """Return the first and last index of each run of `_ranges`."""
     _require(isinstance(text, str) and bool(text), "indices such as 0-2,5", text)
-    kept: list[int] = []
+    runs: list[tuple[int, int]] = []
     for run in str(text).split(","):
         ends = run.split("-")
         _require(len(ends) in (1, 2) and all(end.isascii() and end.isdigit() for end in ends), "indices", run)
         _require(max(map(len, ends)) < 10, "indices below 2³¹", run)
         first, last = int(ends[0]), int(ends[-1])
-        _require(first <= last < _LARGEST and last - first + len(kept) < 1 << 24, "indices that are not so many", run)
-        kept.extend(range(first, last + 1))
-    _require(len(set(kept)) == len(kept), "indices that differ", text)
+        _require(first <= last < _LARGEST, "a run of indices", run)
+        runs.append((first, last))
+    return runs
+
+
+def _indices(runs: list[tuple[int, int]]) -> Kept:
+    """Return the indices of runs, which differ."""
+    kept = [index for first, last in runs for index in range(first, last + 1)]
+    _require(len(set(kept)) == len(kept), "indices that differ", runs)
     return tuple(kept)
 
 

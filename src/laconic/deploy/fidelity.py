@@ -42,7 +42,7 @@ def fidelity(pairs: Iterable[tuple[int, Any, list[Tensor]]], kind: Kind | None) 
         kind: of the outputs; where it is not known, what has the name "logits" or two columns and more is logits.
 
     Raises:
-        ExportError: where outputs differ in number, shape or type, or are not finite in one of the two alone.
+        ExportError: where outputs differ in number, shape or type, are infinite in one of the two alone, or NaN.
     """
     samples = rows = flips = 0
     difference = reach = lost = 0.0
@@ -51,9 +51,9 @@ def fidelity(pairs: Iterable[tuple[int, Any, list[Tensor]]], kind: Kind | None) 
         wanted = list(_outputs(given))
         _require_alike(wanted, got)
         for one, other in zip(wanted, got, strict=True):
-            if one.is_floating_point() and one.numel():
-                difference = max(difference, float((one.double() - other.double()).abs().max()))
-                reach = max(reach, float(one.double().abs().max()))
+            if one.is_floating_point() and (finite := one.isfinite()).any():
+                difference = max(difference, float((one[finite].double() - other[finite].double()).abs().max()))
+                reach = max(reach, float(one[finite].double().abs().max()))
         (a, found), (b, _) = (_rows(given, values, kind) for values in (wanted, got))
         lost += distance(a, b, found) * len(a)
         flips += int((a.argmax(1) != b.argmax(1)).sum()) if found == "classification" else 0
@@ -83,7 +83,12 @@ def _require_alike(wanted: list[Tensor], got: list[Tensor]) -> None:
     if shapes[0] != shapes[1]:
         raise ExportError(f"the network gives outputs of shapes {shapes[0]}, and what runs {shapes[1]}")
     for number, (one, other) in enumerate(zip(wanted, got, strict=True)):
-        if one.is_floating_point() and not torch.equal(one.isfinite(), other.isfinite()):
+        if one.is_floating_point() and bool(one.isnan().any()):
+            raise ExportError(
+                f"output {number} of the network is NaN for these inputs: nothing can be compared with it"
+            )
+        infinite = [torch.where(tensor.isfinite(), 0.0, tensor) for tensor in (one, other)]
+        if one.is_floating_point() and not torch.equal(*infinite):
             raise ExportError(f"output {number} is not finite in one of the two networks alone")
         if not one.is_floating_point() and not torch.equal(one, other):
             raise ExportError(f"output {number}, of integers, is another in what runs")
