@@ -331,3 +331,14 @@ def test_outputs_that_are_not_a_number_are_compared_with_nothing(tmp_path):
     with pytest.raises(ExportError, match="output 0 of the network is NaN"):
         laconic.export(result, net, torch.tensor([[1.0, -1.0]]), tmp_path / "n.onnx")
     assert not list(tmp_path.iterdir())
+
+
+def test_outputs_of_a_mapping_keep_their_names(tmp_path):
+    class Two(nn.Linear):
+        def forward(self, x):
+            return {"logits": super().forward(x), "aux": x.sum(1)}
+
+    net = Two(3, 2)
+    path = tmp_path / "n.onnx"
+    laconic.export(laconic.compress(net, laconic.Lossless()), net, torch.randn(4, 3), path)
+    assert [output.name for output in onnx.load(path).graph.output] == ["logits", "aux"]

@@ -4,7 +4,7 @@ import io
 import logging
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any
 
@@ -45,7 +45,7 @@ def graph_of(module: nn.Module, call: Call) -> onnx.ModelProto:
     traced = call.traced()
     with evaluating(module):
         try:
-            traced.of(module)
+            given = traced.of(module)
         except Exception as error:
             inputs = described((*traced.positional, traced.named) if traced.named else traced.positional)
             raise DataError(f"the network fails on the inputs {inputs}: {error}") from error
@@ -57,6 +57,7 @@ def graph_of(module: nn.Module, call: Call) -> onnx.ModelProto:
                     kwargs=dict(traced.named),
                     dynamo=True,
                     dynamic_shapes=_axes(traced),
+                    output_names=_names(given),
                     verbose=False,
                 )
             except (torch.onnx.OnnxExporterError, RuntimeError, ValueError, TypeError) as error:
@@ -91,6 +92,13 @@ def _axes(call: Call) -> Any:
     if not call.named:
         return of(call.positional)
     return of(call.positional) + tuple(of(dict(call.named)).values()) if call.positional else of(dict(call.named))
+
+
+def _names(given: Any) -> list[str] | None:
+    """Return the names of what a network gives as a mapping of tensors; None for what has none."""
+    return (
+        list(given) if isinstance(given, Mapping) and all(isinstance(one, Tensor) for one in given.values()) else None
+    )
 
 
 def _reason(error: BaseException) -> str:
