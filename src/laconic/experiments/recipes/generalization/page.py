@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 from laconic.experiments.recipes.generalization.methods import METHODS, Effort, Run
 from laconic.experiments.recipes.statement import Judged, table
 
-
 _BOTH = ("errors", "at_least")
 
 
