@@ -90,14 +90,17 @@ def select(job: Job, say: Output) -> None:
     say.note(*left_out)
     cache = Cache(job.folder, job.labels(task), force=job.force)
     with interruptible(lambda: f"What is finished lies in {job.folder}: the same command goes on from there"):
-        with say.progress("selecting", 1.0) as tick:
-            found = selected(
-                params, make, numbers, task, "train" if job.trains else "direct", folds=job.folds,
-                fresh=params_of(task.module), refit=Optimization(job.refit_epochs, job.refit_lr, cosine),
-                training=learning_of(job.training) if job.trains else None,
-                metadata={**notes, REFERENCE_BYTES: str(checkpoint_size(params))}, seed=job.run.seed,
-                keep=cache.point, say=tick,
-            )  # fmt: skip
+        try:
+            with say.progress("selecting", 1.0) as tick:
+                found = selected(
+                    params, make, numbers, task, "train" if job.trains else "direct", folds=job.folds,
+                    fresh=params_of(task.module), refit=Optimization(job.refit_epochs, job.refit_lr, cosine),
+                    training=learning_of(job.training) if job.trains else None,
+                    metadata={**notes, REFERENCE_BYTES: str(checkpoint_size(params))}, seed=job.run.seed,
+                    keep=cache.point, say=tick,
+                )  # fmt: skip
+        finally:
+            cache.leave()
         found.result.save(job.output, force=job.force)
         _tell(say, job, task, found)
         interrupts.finish()
