@@ -84,16 +84,14 @@ def command(
     What is finished stays in the folder OUTPUT.select: the same command goes on from there, and with more values does
     the new ones alone.
 
-    Width is --technique filters on layers of hidden units; laconic shrink cuts out what is empty.
+    Width is --technique filters with --tensors for layers of hidden units; laconic shrink cuts out what is empty.
 
     Examples:
-      laconic select net.safetensors --technique codebook --values 2,4,8,16 -o net.lac
+      laconic select net.pt --technique codebook --values 2,4,8,16 -o net.lac
 
-      laconic select a.pt --technique rank --values 2,5,10,20 --effort train -o a.lac --task mine:make
+      laconic select a.pt --technique rank --values 2,5,10 --effort train -o a.lac
 
-      laconic select net.safetensors --technique keep --joint --values 0.02,0.05,0.1,0.2 --folds 5 -o net.lac
-
-      laconic select net.safetensors --technique filters --tensors fc1.weight --values 0.1,0.3 -o a.lac
+      laconic select a.pt --technique keep --values 0.1,0.2 --folds 5 -o a.lac
     """
     from laconic.cli.jobs.select import Job, select
 
