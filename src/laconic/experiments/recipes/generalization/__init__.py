@@ -122,7 +122,7 @@ RECIPES = (
         "small training sets: networks compressed by a number that validation selects, beside weight decay",
         _SOURCE,
         "nothing: built-in digits",
-        "3 minutes on one core, 1 with --fast (100 samples alone)",
+        "2 minutes on one core, 1 with --fast (100 samples alone)",
         _run,
     ),
 )
