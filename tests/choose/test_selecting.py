@@ -111,7 +111,7 @@ def lasso(task, price):
     """
     first = start(params_of(task.module), Plan({"weight": L1Penalty(price)}))
     descent = Optimization(6, 0.25, optimizer=torch.optim.SGD)
-    *_, last = run(first, LearningStep(task, descent, 1.0, 0), Geometric(1.0, 1.0, 25))
+    *_, last = run(first, LearningStep(task, descent, 1.0, 0), Geometric(1.0, 1.0, 20))
     return last.all_codes["weight"].decompress()[0]
 
 
