@@ -54,6 +54,7 @@ _HOME = {
     "load_profile": "csteps.profile_file",
     "open": "format.container",
     "params_of": "models.params",
+    "select": "selection",
 }
 """Public name → the module that it lives in."""
 
@@ -115,6 +116,7 @@ if TYPE_CHECKING:
     from laconic.plans.plan import load_plan as load_plan
     from laconic.quantize.budget import Budget as Budget
     from laconic.result import Result as Result
+    from laconic.selection import select as select
     from laconic.theory.metric import Diagonal as Diagonal
     from laconic.theory.metric import Unit as Unit
     from laconic.training import task as task

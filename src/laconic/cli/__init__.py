@@ -23,6 +23,7 @@ COMMANDS = {
     "plan": "Show what each tensor of a checkpoint will get.",
     "compress": "Compress a checkpoint to a .lac file.",
     "log": "Show the path of a run of compression by training.",
+    "select": "Select how much compression, by validation.",
     "frontier": "Compress to several sizes and show what each is worth.",
     "analyze": "Rank weights by what compressing each does to the outputs.",
     "evaluate": "Measure loss and error of a checkpoint or a .lac file.",

@@ -19,7 +19,7 @@ from laconic.cli.jobs.cost import once_run, runnable
 from laconic.cli.jobs.direct import directly, metrics_of, within_budget
 from laconic.cli.jobs.figures import Written, report
 from laconic.cli.jobs.metadata import carried
-from laconic.cli.jobs.planning import plan_of
+from laconic.cli.jobs.planning import learning_of, plan_of
 from laconic.cli.jobs.running import Run, cleared, going_on, resumable
 from laconic.cli.jobs.targets import Target, require_used
 from laconic.cli.jobs.tasks import batches_per_epoch, counted, doubts, fitting, opened, task_for
@@ -30,8 +30,6 @@ from laconic.format.signatures import kind_of_file
 from laconic.insight.ledger import REFERENCE_BYTES
 from laconic.lc.budgeted import buffers_told, notes_of
 from laconic.lc.damage import left
-from laconic.lc.finetune import FINE_TUNING
-from laconic.lc.learning import Training
 from laconic.lc.log import is_log
 from laconic.lc.preparation import prepared
 from laconic.models.checkpoints import checkpoint_size
@@ -42,7 +40,6 @@ from laconic.quantize.budget import Budget
 from laconic.request import require_falling
 from laconic.result import Result, recalibrated
 from laconic.theory.importance import Importance
-from laconic.training.optimization import Optimization
 from laconic.training.task import Task
 
 
@@ -261,11 +258,7 @@ def _by_training(
 ) -> None:  # fmt: skip
     """Compress by training, from the start or from a checkpoint on."""
     of, run = job.training, job.run
-    how = Training(
-        of.method.value, of.steps, Optimization(of.epochs, of.lr, weight_decay=of.weight_decay), of.lr_decay, mu=of.mu,
-        growth=of.growth, tolerance=of.tolerance, augmented=not of.quadratic_penalty,
-        finetune=replace(FINE_TUNING, epochs=of.finetune), alike=of.alike, first=of.first_size,
-    )  # fmt: skip
+    how = learning_of(of)
     require_falling(how, budget)
     norms = None
     if budget:

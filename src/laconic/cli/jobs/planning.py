@@ -1,8 +1,10 @@
-"""The plan that options stand for."""
+"""The plan, and the training, that options stand for."""
 
 from collections.abc import Container
+from dataclasses import replace
 
 from laconic.cli.options import Rows
+from laconic.cli.options import Training as Typed
 from laconic.csteps.adaptive_codebook import AdaptiveCodebook
 from laconic.csteps.compression import Compression
 from laconic.csteps.joint import Joint
@@ -10,8 +12,11 @@ from laconic.csteps.keep_largest import KeepLargest
 from laconic.csteps.lossless import Lossless
 from laconic.csteps.low_rank import LowRank
 from laconic.errors import PlanError
+from laconic.lc.finetune import FINE_TUNING
+from laconic.lc.learning import Training
 from laconic.models.params import Params
 from laconic.plans.plan import Plan, load_plan, weights_only
+from laconic.training.optimization import Optimization
 
 
 def plan_of(params: Params, rows: Rows, buffers: Container[str] = ()) -> Plan:
@@ -38,3 +43,12 @@ def plan_of(params: Params, rows: Rows, buffers: Container[str] = ()) -> Plan:
     if codebook is None:
         raise PlanError("say what becomes of the weights: --codebook K, --keep SHARE, --rank R, or --plan FILE")
     return weights_only(values, params, buffers)
+
+
+def learning_of(of: Typed) -> Training:
+    """Return the training that the options stand for."""
+    return Training(
+        of.method.value, of.steps, Optimization(of.epochs, of.lr, weight_decay=of.weight_decay), of.lr_decay, mu=of.mu,
+        growth=of.growth, tolerance=of.tolerance, augmented=not of.quadratic_penalty,
+        finetune=replace(FINE_TUNING, epochs=of.finetune), alike=of.alike, first=of.first_size,
+    )  # fmt: skip

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, final
@@ -64,6 +65,13 @@ class Cache:
         """Return the figures of the point ``key``, None where it is not kept."""
         entry = self._lines.get(key)
         return None if entry is None else entry["figures"]
+
+    def leave(self) -> None:
+        """Remove the folder where nothing is finished and nothing else lies there: another job may have it."""
+        if not self._lines:
+            (self.folder / _JOB).unlink(missing_ok=True)
+            with suppress(OSError):  # it is not empty
+                self.folder.rmdir()
 
     def path(self, key: str) -> Path:
         """Return the file for the tensors of ``key``."""

@@ -13,6 +13,7 @@ from laconic.experiments.recipes import (
     deep_compression,
     equal_sizes,
     gao2019,
+    generalization,
     lc_curves,
     parametrisations,
     pruning_finds,
@@ -25,7 +26,16 @@ from laconic.format.files import replace_file
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
     {
         recipe_.name: recipe_
-        for room in (gao2019, equal_sizes, lc_curves, pruning_finds, deep_compression, records, parametrisations)
+        for room in (
+            gao2019,
+            equal_sizes,
+            lc_curves,
+            pruning_finds,
+            deep_compression,
+            records,
+            parametrisations,
+            generalization,
+        )
         for recipe_ in room.RECIPES
     }
 )
