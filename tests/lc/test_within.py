@@ -62,7 +62,7 @@ def test_sizes_that_fall_end_at_the_one_that_is_asked_and_no_larger_file_comes_o
     falling = {"first": 4.0, "falls": 0.5}
     result, states = path(**falling)
     sizes = [one.file_bytes / SIZE for one in result.history]
-    for size, most in zip(sizes, (1.0, 1 + 24 / 27, 1 + 3 / 27, 1.0, 1.0, 1.0, 1.0), strict=True):
+    for size, most in zip(sizes, (1.0, 4 ** (2 / 3), 4 ** (1 / 3), 1.0, 1.0, 1.0, 1.0), strict=True):
         assert 0.97 * most <= size <= round(SIZE * most) / SIZE
     assert [one.over for one in result.history] == [False, True, True, False, False, False, False]
     assert not states[-1].best.progress.over

@@ -146,13 +146,11 @@ class Adaptive(Schedule):
 @final
 @dataclass(frozen=True)
 class Falling:
-    """Sizes on the way to the one that is asked: `1 + (first − 1) (1 − k/steps)³` times as many bytes at C step k.
+    """Sizes on the way to the one that is asked: `first^(1 − k/steps)` times as many bytes at C step k.
 
     At few bits a weight direct compression leaves next to nothing of large layers, and training that is pulled there
-    loses what the network knows. Where sizes fall, weights become few as in gradual pruning, fast while many are not
-    needed and slowly at the end.
-
-    Source: Zhu & Gupta, "To prune, or not to prune" (2017), equation 1, of the share that stays.
+    loses what the network knows. Where sizes fall, weights become few as in gradual pruning (Zhu & Gupta, "To prune, or
+    not to prune", 2017), here by the same factor from step to step.
 
     Args:
         first: times the bytes that are asked, at direct compression; 1 for the same in all steps.
@@ -161,9 +159,9 @@ class Falling:
     Raises:
         PlanError: for sizes that do not fall.
 
-    >>> falling = Falling(first=9, steps=2)
+    >>> falling = Falling(first=4, steps=2)
     >>> falling.times(0), falling.times(1), falling.times(5)
-    (9.0, 2.0, 1.0)
+    (4.0, 2.0, 1.0)
     """
 
     first: float = 1.0
@@ -175,7 +173,7 @@ class Falling:
 
     def times(self, step: int) -> float:
         """Return how many times the bytes that are asked the C step ``step`` may take."""
-        return 1 + (self.first - 1) * max(0.0, 1 - step / self.steps) ** 3 if self.steps else 1.0
+        return float(self.first ** max(0.0, 1 - step / self.steps)) if self.steps else 1.0
 
 
 def _finished(progress: Progress, steps: int, tolerance: float) -> bool:
