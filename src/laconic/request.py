@@ -75,8 +75,7 @@ def require_training(training: Training | None, budget: Budget | None, *, direct
         direct: whether nothing is trained, and nobody has said so.
 
     Raises:
-        PlanError: where nothing is trained, and where there is a parametrisation, or sizes are to fall, and no budget
-            that heeds it.
+        PlanError: where nothing is trained, and where there is a parametrisation and no budget.
     """
     if training is None:
         return
@@ -86,20 +85,6 @@ def require_training(training: Training | None, budget: Budget | None, *, direct
         raise PlanError(
             f"{training.parametrisation!r} is of what a budget takes: name a size, or say it in a row of the plan, "
             "such as { within_bytes = 5000, shared = 8.0 }"
-        )
-    require_falling(training, budget)
-
-
-def require_falling(training: Training, budget: Budget | None) -> None:
-    """Check that sizes fall only where there is one that they can fall to.
-
-    Raises:
-        PlanError: when they are to fall and there is none.
-    """
-    if training.first > 1 and (budget is None or budget.is_of_outputs or training.method != "lc"):
-        raise PlanError(
-            f"files that are {training.first:g} times as large at first (first, --first-size) go with method lc and a "
-            "size to fall to: size, bits or ratio"
         )
 
 

@@ -58,34 +58,6 @@ def test_every_point_of_the_path_is_a_file_within_the_size_and_is_listed():
     assert result.asked == laconic.Budget(size=SIZE)
 
 
-def test_sizes_that_fall_end_at_the_one_that_is_asked_and_no_larger_file_comes_out(tmp_path):
-    falling = {"first": 4.0, "falls": 0.5}
-    result, states = path(**falling)
-    sizes = [one.file_bytes / SIZE for one in result.history]
-    for size, most in zip(sizes, (1.0, 4 ** (2 / 3), 4 ** (1 / 3), 1.0, 1.0, 1.0, 1.0), strict=True):
-        assert 0.97 * most <= size <= round(SIZE * most) / SIZE
-    assert [one.over for one in result.history] == [False, True, True, False, False, False, False]
-    assert not states[-1].best.progress.over
-    assert result.file_bytes <= SIZE
-    file, (task, params) = tmp_path / "a.checkpoint", network()
-    save_state(file, states[1], {"job": "this"}, [states[1].progress])
-    state, _ = load_state(file, states[0], {"job": "this"})
-    how = replace(HOW, **falling)
-    again = laconic.compress(params, Plan({}), task, "train", size=SIZE, training=how, resume=state)
-    assert [one.tobytes() for one in decoded(again)] == [one.tobytes() for one in decoded(result)]
-
-
-@pytest.mark.parametrize("budget", [{"drop": 1.0}, {"plan": AdaptiveCodebook(4)}])
-def test_sizes_fall_to_a_size_only(budget):
-    task, params = network()
-    with pytest.raises(PlanError, match="go with method lc and a size"):
-        laconic.compress(params, task=task, effort="train", training=replace(HOW, first=2.0), **budget)
-
-
-def decoded(result: laconic.Result) -> list:
-    return [code.decompress() for code in result.codes.values()]
-
-
 def test_what_comes_out_is_the_last_point_next_to_the_best_or_what_tuning_has_made_of_it():
     result, states = path()
     errors = [one.validation["error"] for one in result.history]

@@ -340,9 +340,6 @@ class Training:
         None
     )
     growth: Annotated[float, typer.Option(min=1, help="Factor of μ from step to step while choices move.")] = 1.03
-    first_size: Annotated[
-        float, typer.Option(min=1, help="Within a size: so many times as large is the first step's file; sizes fall.")
-    ] = 1.0
     tolerance: Annotated[float, typer.Option(min=0, help="Stop when ‖w − Δ(Θ)‖/‖w‖ is below.")] = 0.01
     quadratic_penalty: Annotated[bool, typer.Option("--quadratic-penalty", help="Without multipliers.")] = False
     finetune: Annotated[int, typer.Option(min=0, help="Epochs of fine-tuning what stays free at the end.")] = 20

@@ -84,10 +84,6 @@ class Compression(ABC):
         """
         return {tuple(codes): self}
 
-    def widened(self, times: float) -> "Compression":
-        """Return the compression with ``times`` as many bytes: itself where none are asked of it."""
-        return self
-
     @property
     def annealed(self) -> bool:
         """Whether a price must grow on the path of the LC algorithm, as what it once takes away does not come back."""

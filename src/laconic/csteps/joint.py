@@ -51,10 +51,6 @@ class Joint(Compression):
         """Return those of the inner compression."""
         return {names: Joint(compression) for names, compression in self.of.relaxed(codes).items()}
 
-    def widened(self, times: float) -> Compression:
-        """Widen the inner compression."""
-        return Joint(self.of.widened(times))
-
     @property
     def annealed(self) -> bool:
         """Whether the inner compression's price is."""

@@ -130,10 +130,6 @@ class WithinBytes(Compression):
         """Return the same for a file that holds these codes, too."""
         return self if self.rest is None else replace(self, rest=replace(self.rest, codes=codes))
 
-    def widened(self, times: float) -> "WithinBytes":
-        """Return the same for a file of ``times`` as many bytes."""
-        return replace(self, size=round(self.size * times))
-
     @property
     def counts_others(self) -> bool:
         """Whether the size is that of the whole file."""

@@ -54,7 +54,7 @@ def diagnosis(history: Sequence[Progress]) -> list[str]:
 
 def _of_validation(history: Sequence[Progress]) -> list[str]:
     """Return what the points of a budget say."""
-    measured = [(one.step, (one.validation or {}).get("error", math.nan)) for one in history if not one.over]
+    measured = [(one.step, (one.validation or {}).get("error", math.nan)) for one in history]
     points = [(error, step) for step, error in measured if math.isfinite(error)]
     if not points:
         return []

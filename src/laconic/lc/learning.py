@@ -13,7 +13,7 @@ from laconic.lc.bounds import Bound
 from laconic.lc.finetune import FINE_TUNING, FineTuning
 from laconic.lc.l_step import LearningStep
 from laconic.lc.points import looked_at, samples_of
-from laconic.lc.schedule import Adaptive, Falling, Geometric
+from laconic.lc.schedule import Adaptive, Geometric
 from laconic.lc.sizes import Sizes
 from laconic.lc.smallest import judged, require_met, smallest
 from laconic.lc.state import LCState, budget_of, meets_bytes
@@ -51,9 +51,6 @@ class Training:
         finetune: training of what stays free at the end; 0 epochs for none.
         alike: share of the loss that is the divergence from the original's outputs, on the same training samples
             (`laconic.training.likeness`): 0 for none, 1 for nothing else.
-        first: within a size, how many times as many bytes direct compression may take where the path begins; sizes then
-            fall (`laconic.lc.schedule.Falling`).
-        falls: share of the steps in which they do.
         parametrisation: within a budget, how tensors are made of what is on the grid
             (`laconic.csteps.parametrisations`).
 
@@ -73,8 +70,6 @@ class Training:
     augmented: bool = True
     finetune: Optimization = FINE_TUNING
     alike: float = 0.0
-    first: float = 1.0
-    falls: float = 0.6
     parametrisation: Parametrisation = field(default=Plain())
 
     def __post_init__(self) -> None:
@@ -84,9 +79,6 @@ class Training:
             raise PlanError(f"decay, of the learning rate from step to step, is a number above 0, not {self.decay}")
         if not (math.isfinite(self.growth) and math.isfinite(self.fast)):
             raise PlanError(f"growth of μ is a finite number, 1 or more, not {self.growth} or {self.fast}")
-        if not 0 <= self.falls <= 1:
-            raise PlanError(f"falls is a share of the steps, from 0 to 1, not {self.falls}")
-        Falling(self.first)
         if self.method not in METHODS:
             raise PlanError(f"method is one of {', '.join(METHODS)}, not {self.method!r}")
 
@@ -207,8 +199,7 @@ class Training:
         if state.choices is None:
             shrinks = relaxed_rows(state.rows, state.codes) != state.rows
             choosing = replace(schedule, steps=math.ceil(self.steps / 2)) if shrinks else schedule
-            falling = Falling(self.first, math.ceil(self.falls * self.steps)) if budget_of(state) else Falling()
-            for reached in run(state, l_step, choosing, augmented=self.augmented, falling=falling):
+            for reached in run(state, l_step, choosing, augmented=self.augmented):
                 state = reached
                 yield state
             begun = relaxed(state) if shrinks else None

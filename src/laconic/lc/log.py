@@ -104,8 +104,6 @@ def _require_sound(values: Mapping[str, Any]) -> None:
     numbers = [values[name] for name in _NUMBERS]
     numbers += [values[name] for name in ("changed", "returned") if values.get(name) is not None]
     numbers += [one for measured in _MEASURED for one in (values.get(measured) or {}).values()]
-    if type(values.get("over", False)) is not bool:
-        raise ValueError
     if type(values.get("met")) not in (bool, type(None)) or type(values.get("kept")) not in (str, type(None)):
         raise ValueError
     if any(type(one) is not int for one in whole) or any(type(one) not in (int, float) for one in numbers):

@@ -35,11 +35,9 @@ def looked_at(state: LCState, task: Task, samples: int) -> LCState:
     validation = task.evaluate(state.params, "validation") if samples else None
     file_bytes, best = budget.bytes(codes), state.best
     progress = replace(state.progress, file_bytes=file_bytes, validation=validation)
-    if file_bytes > budget.size:
-        return replace(state, progress=replace(progress, over=True))
     own = figure(validation)
     least = min(own, best.least) if best else own
-    if best is None or own <= least + _standard_error(validation, least, samples):
+    if file_bytes <= budget.size and (best is None or own <= least + _standard_error(validation, least, samples)):
         best = Point(codes, progress, least)
     return replace(state, progress=progress, best=best)
 
@@ -84,16 +82,16 @@ def stands_out(progress: Progress, before: Iterable[Progress]) -> bool:
     """Say whether a point is smaller or better on the validation split than each of those before that are feasible.
 
     Args:
-        progress: of the point; one without a budget, or that misses what is asked, does not.
+        progress: of the point; one without a budget, or that misses the drop or the KL that is asked, does not.
         before: of the points before it.
 
     >>> first = Progress(0, 0.0, 0.0, 0.5, None, None, file_bytes=900, validation={"error": 3.0})
     >>> stands_out(replace(first, file_bytes=950), [first]), stands_out(replace(first, file_bytes=899), [first])
     (False, True)
     """
-    if progress.file_bytes is None or progress.met is False or progress.over:
+    if progress.file_bytes is None or progress.met is False:
         return False
-    feasible = [one for one in before if one.file_bytes is not None and one.met is not False and not one.over]
+    feasible = [one for one in before if one.file_bytes is not None and one.met is not False]
     size, own = progress.file_bytes, figure(progress.validation)
     return not any((one.file_bytes or 0) <= size and figure(one.validation) <= own for one in feasible)
 

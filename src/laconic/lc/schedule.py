@@ -31,7 +31,6 @@ class Progress:
         validation: the task's loss and measures of the feasible network on its validation split, where there is a
             budget, and the split; where a drop or a KL is asked, that, too.
         met: whether the feasible network meets the drop or the KL that is asked; None where none is.
-        over: whether that file is still larger than what is asked (`Falling`).
         kept: the name of the file that the feasible network was kept in, if it was.
         calibrated: at direct compression to a size, the validation measures of calibration's file of that size, where
             it is the better one (`laconic.lc.beginning.beside`).
@@ -49,7 +48,6 @@ class Progress:
     met: bool | None = None
     kept: str | None = None
     calibrated: Mapping[str, float] | None = None
-    over: bool = False
 
 
 class Schedule(ABC):
@@ -141,39 +139,6 @@ class Adaptive(Schedule):
         moving = changed is None or changed >= self.settled
         exploring = progress.gap < progress.last_gap or (changed is not None and changed >= self.restless)
         return progress.mu * (self.growth if moving and exploring else self.fast)
-
-
-@final
-@dataclass(frozen=True)
-class Falling:
-    """Sizes on the way to the one that is asked: `first^(1 − k/steps)` times as many bytes at C step k.
-
-    At few bits a weight direct compression leaves next to nothing of large layers, and training that is pulled there
-    loses what the network knows. Where sizes fall, weights become few as in gradual pruning (Zhu & Gupta, "To prune, or
-    not to prune", 2017), here by the same factor from step to step.
-
-    Args:
-        first: times the bytes that are asked, at direct compression; 1 for the same in all steps.
-        steps: after which they are what is asked.
-
-    Raises:
-        PlanError: for sizes that do not fall.
-
-    >>> falling = Falling(first=4, steps=2)
-    >>> falling.times(0), falling.times(1), falling.times(5)
-    (4.0, 2.0, 1.0)
-    """
-
-    first: float = 1.0
-    steps: int = 0
-
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.first) and self.first >= 1 and self.steps >= 0):
-            raise PlanError(f"sizes fall from 1 or more times what is asked, not from {self.first:g}")
-
-    def times(self, step: int) -> float:
-        """Return how many times the bytes that are asked the C step ``step`` may take."""
-        return float(self.first ** max(0.0, 1 - step / self.steps)) if self.steps else 1.0
 
 
 def _finished(progress: Progress, steps: int, tolerance: float) -> bool:

@@ -21,7 +21,7 @@ from laconic.csteps.lossless import Lossless
 from laconic.errors import PlanError
 from laconic.format.codes import Code, DenseCode
 from laconic.format.compact import compact
-from laconic.lc.schedule import Falling, Progress, Schedule
+from laconic.lc.schedule import Progress, Schedule
 from laconic.lc.state import LCState, normalised_importance
 from laconic.models.params import Params, decompress, to_numpy
 from laconic.plans.plan import Plan, Row
@@ -76,9 +76,7 @@ def start(
     return replace(blank, codes=codes, compressed=compressed, progress=progress)
 
 
-def c_step(
-    state: LCState, weights: Params, mu: float, *, loss: float = math.nan, augmented: bool = True, times: float = 1.0
-) -> LCState:
+def c_step(state: LCState, weights: Params, mu: float, *, loss: float = math.nan, augmented: bool = True) -> LCState:
     """Compress the weights that an L step has found, and update the multipliers.
 
     Args:
@@ -87,13 +85,12 @@ def c_step(
         mu: μ of that L step; 0 projects w itself.
         loss: mean loss of the L step, for the record.
         augmented: update λ (augmented Lagrangian); False keeps λ = 0 (quadratic penalty).
-        times: as many bytes as a row asks for (`laconic.lc.schedule.Falling`).
 
     Returns:
         The next state, with step counted up.
     """
     weights = {**state.weights, **{name: _own(tensor) for name, tensor in weights.items()}}
-    codes = _project(state, weights, state.shifted(weights, mu), warm=state.codes, mu=mu, times=times)
+    codes = _project(state, weights, state.shifted(weights, mu), warm=state.codes, mu=mu)
     compressed = _decompress(codes, weights)
     multipliers = state.multipliers
     if augmented:
@@ -152,9 +149,7 @@ def begun_anew(state: LCState, rows: tuple[Row, ...], weights: Params) -> LCStat
     return replace(blank, progress=progress, codes=codes, compressed=compressed)
 
 
-def run(
-    state: LCState, l_step: LStep, schedule: Schedule, *, augmented: bool = True, falling: Falling | None = None
-) -> Iterator[LCState]:
+def run(state: LCState, l_step: LStep, schedule: Schedule, *, augmented: bool = True) -> Iterator[LCState]:
     """Yield ``state``, and then the state after each C step until the schedule says stop; none without constraints.
 
     Logging, early stopping, plots and checkpoints live outside, in the loop that takes the states. The generator
@@ -165,34 +160,17 @@ def run(
         l_step: see `LStep`; `LearningStep` trains a task.
         schedule: gives μ of each step, counted from where the path began.
         augmented: augmented Lagrangian, or the quadratic-penalty method.
-        falling: how many times the bytes that rows ask for each step may take; once unless given.
     """
-    falling = falling or Falling()
     yield state
-    if (times := falling.times(state.since_began.step)) > 1 and state.since_began.step == 0:
-        state = _widened(state, times)  # what is left within so many more bytes is where training is pulled first
-    while state.codes and (mu := schedule.next_mu(_seen(state, times))) is not None:
+    while state.codes and (mu := schedule.next_mu(_seen(state))) is not None:
         weights, loss = l_step(state, mu)
-        times = falling.times(state.since_began.step + 1)
-        state = c_step(state, weights, mu, loss=loss, augmented=augmented, times=times)
+        state = c_step(state, weights, mu, loss=loss, augmented=augmented)
         yield state
 
 
-def _widened(state: LCState, times: float) -> LCState:
-    """Return the state of direct compression with another within ``times`` the bytes that rows ask for."""
-    points = {name: state.weights[name] for name in state.codes}
-    codes = _project(state, state.weights, points, warm=None, times=times)
-    return replace(state, codes=codes, compressed=_decompress(codes, state.weights))
-
-
-def _seen(state: LCState, times: float) -> Progress:
-    """Return what the schedule looks at.
-
-    Before the first step the gap of a price says nothing, for μ changes it, nor does any while sizes still fall.
-    """
+def _seen(state: LCState) -> Progress:
+    """Return what the schedule looks at: before the first step the gap of a price says nothing, for μ changes it."""
     progress = state.since_began
-    if times > 1:
-        return replace(progress, gap=math.inf)
     kinds = [row.compression for row in state.rows if not row.compression.annealed]
     if progress.step == 0 and any(kind.scaled(2.0) != kind for kind in kinds):
         return replace(progress, gap=math.inf)
@@ -232,9 +210,7 @@ def _is_free(compression: Compression) -> bool:
     return isinstance(compression.of if isinstance(compression, Joint) else compression, Lossless)
 
 
-def _project(
-    state: LCState, weights: Params, points: Params, warm: Codes | None, mu: float = 0.0, times: float = 1.0
-) -> dict[str, Code]:
+def _project(state: LCState, weights: Params, points: Params, warm: Codes | None, mu: float = 0.0) -> dict[str, Code]:
     """Solve the C step row by row, those last that look at what others take.
 
     Prices, which are in units of the loss, are 2/μ times as high there; those that must grow no higher than for the μ
@@ -247,8 +223,7 @@ def _project(
     for row in sorted(state.rows, key=lambda row: row.compression.counts_others):
         own = None if warm is None else {name: warm[name] for name in row.names}
         at = max(mu, state.whole_price) if row.compression.annealed else mu
-        compression = row.compression.widened(times)
-        compression = compression.scaled(2 / at) if at else compression
+        compression = row.compression.scaled(2 / at) if at else row.compression
         if compression.counts_others:
             compression = compression.beside(compact({**free, **state.fixed, **codes}))
         codes.update(project(compression, {name: points[name] for name in row.names}, metrics, own))

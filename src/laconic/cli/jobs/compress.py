@@ -37,7 +37,6 @@ from laconic.models.params import Params, buffers_of, typed_as
 from laconic.models.ties import Untied, untied
 from laconic.plans.plan import Plan, load_plan
 from laconic.quantize.budget import Budget
-from laconic.request import require_falling
 from laconic.result import Result, recalibrated
 from laconic.theory.importance import Importance
 from laconic.training.task import Task
@@ -259,7 +258,6 @@ def _by_training(
     """Compress by training, from the start or from a checkpoint on."""
     of, run = job.training, job.run
     how = learning_of(of)
-    require_falling(how, budget)
     norms = None
     if budget:
         kept = plan.keeping(job.which.lossless or [])

@@ -50,5 +50,5 @@ def learning_of(of: Typed) -> Training:
     return Training(
         of.method.value, of.steps, Optimization(of.epochs, of.lr, weight_decay=of.weight_decay), of.lr_decay, mu=of.mu,
         growth=of.growth, tolerance=of.tolerance, augmented=not of.quadratic_penalty,
-        finetune=replace(FINE_TUNING, epochs=of.finetune), alike=of.alike, first=of.first_size,
+        finetune=replace(FINE_TUNING, epochs=of.finetune), alike=of.alike,
     )  # fmt: skip

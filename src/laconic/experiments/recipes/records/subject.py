@@ -69,7 +69,7 @@ class Effort:
             "LC": {
                 "steps": how.steps, "epochs": how.l_step.epochs, "lr": how.l_step.lr, "decay": how.decay,
                 "alike": how.alike, "mu": how.mu, "growth": how.growth, "tolerance": how.tolerance,
-                "first size": how.first, "weight decay": how.l_step.weight_decay,
+                "weight decay": how.l_step.weight_decay,
                 "parametrisation": repr(how.parametrisation),
                 "fine-tuning epochs": how.finetune.epochs, "fine-tuning lr": how.finetune.lr,
                 "optimizer": "SGD, Nesterov momentum 0.9", "batch": self.batch, "images an epoch": self.images or "all",
