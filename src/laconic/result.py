@@ -12,7 +12,7 @@ from laconic.calibrate.meter import METER
 from laconic.calibrate.quality import Quality
 from laconic.calibrate.told import Told
 from laconic.choose.chosen import Chosen
-from laconic.deploy.edits import METADATA, loads
+from laconic.deploy.edits import METADATA, edits_of
 from laconic.deploy.modules import stored
 from laconic.deploy.narrowing import narrow
 from laconic.deploy.shrinking import Shrunk, shrink
@@ -112,7 +112,7 @@ class Result:
         Raises:
             WeightsError: when names or shapes differ.
         """
-        apply_to(unwrapped(narrow(module, loads(self.metadata.get(METADATA, "{}")))), self.params)
+        apply_to(unwrapped(narrow(module, edits_of(self.metadata))), self.params)
         return module
 
     def shrink(self, module: nn.Module, example: Any, *, multiple: int = 1, seed: int = 0) -> "Result":
@@ -149,13 +149,14 @@ class Result:
         `laconic.deploy.modules`; what is faster, and what is not, is in `docs/notes/running.md`.
 
         Args:
-            network: stays as it is.
+            network: stays as it is; of a smaller result the network that `shrink` was given.
             materialize: all layers dense: a copy with the decompressed weights.
 
         Raises:
             WeightsError: when names or shapes differ.
         """
-        return stored(network, self.codes, *([()] if materialize else [])).module
+        forms = {"forms": ()} if materialize else {}
+        return stored(network, self.codes, edits=edits_of(self.metadata), **forms).module
 
     def evaluate(self, task: Task, split: str = "test") -> dict[str, float]:
         """Return the loss and the measures of the compressed network on a split: see `Task.evaluate`.

@@ -88,6 +88,25 @@ def test_low_rank_runs_as_two_thin_products(tmp_path):
     ]
 
 
+def test_a_shrunk_network_is_a_small_graph_with_its_thin_layers(tmp_path):
+    net, inputs = convolutional(), NETS["convolutions"][1]
+    plan = laconic.Plan({"0.weight": laconic.KeepGroups(laconic.Groups("filters"), keep=0.5)})
+    masked = laconic.compress(net, laconic.coupled(plan, net, inputs))
+    low = laconic.compress(net, laconic.Plan({"3.weight": laconic.LowRank(1)}))
+    for before, shapes in ((masked, {(4, 2, 3, 3), (4, 4, 3, 3)}), (low, {(8, 2, 3, 3), (1, 8, 3, 3), (4, 1, 1, 1)})):
+        small = before.shrink(net, inputs)
+        path = small.save(tmp_path / "net.lac", force=True)
+        for weights in (small, path):
+            made = laconic.export(weights, net, inputs, tmp_path / "net.onnx", force=True)
+            assert made.fidelity.largest < 1e-5
+            assert {a.shape for a in constants(tmp_path / "net.onnx")[1].values() if a.ndim == 4} == shapes
+        with torch.no_grad():
+            wanted = before.module(net, materialize=True)(inputs)
+            np.testing.assert_allclose(outputs(tmp_path / "net.onnx", inputs)[0], wanted, atol=1e-5)
+            torch.testing.assert_close(small.module(net)(inputs), wanted, atol=1e-5, rtol=0)
+    assert net[0].out_channels == 8, "the network stays"
+
+
 @pytest.mark.parametrize(("precision", "compression"), [
     ("int4", FixedCodebook(integers(16), block=16)),
     ("int4", FixedCodebook(TERNARY)),
@@ -231,7 +250,7 @@ def test_bad_input_has_a_sentence(tmp_path):
     with torch.no_grad():
         net[1].weight[0, 0] = torch.nan
     with pytest.raises(WeightsError, match=r"1\.weight: 1 of 3072 weights are NaN"):
-        laconic.compress(net, laconic.Lossless()).export(net, IMAGES, path)
+        laconic.export(laconic.compress(net, laconic.Lossless()), net, IMAGES, path)
     path.write_bytes(b"")
     with pytest.raises(OutputExists):
         laconic.export(result, net, IMAGES, path)
