@@ -19,7 +19,7 @@ from laconic.cli.jobs.cost import once_run, runnable
 from laconic.cli.jobs.direct import directly, metrics_of, within_budget
 from laconic.cli.jobs.figures import Written, report
 from laconic.cli.jobs.metadata import carried
-from laconic.cli.jobs.planning import plan_of
+from laconic.cli.jobs.planning import coupled_of, plan_of
 from laconic.cli.jobs.running import Run, cleared, going_on, resumable
 from laconic.cli.jobs.targets import Target, require_used
 from laconic.cli.jobs.tasks import batches_per_epoch, counted, doubts, fitting, opened, task_for
@@ -58,6 +58,7 @@ class Job:
         recalibrate: training samples that running statistics follow; 0 for none.
         target: profile of the machine that it is compressed for.
         choosing: whether each tensor's compression is chosen, and within what.
+        coupled: whether filters that a row prunes take along what goes with them.
     """
 
     weights: Path
@@ -77,6 +78,7 @@ class Job:
     recalibrate: int = 0
     target: Path | None = None
     choosing: Choosing = field(default_factory=Choosing)
+    coupled: bool = False
 
     @property
     def checkpoint(self) -> Path:
@@ -125,6 +127,8 @@ def compress(job: Job, say: Output) -> None:
         say.note(*doubts(params, task, metadata))
         if plan and not budget:
             plan = _weighed(plan_of(params, job.rows, buffers_of(task.module)), job.matters)
+    if job.coupled:
+        plan, params = coupled_of(say, plan, params, task, data, metadata, run.seed)
     plan = plan and plan.on(task and task.module)
     require_used(job.target, plan)
     target = None

@@ -1,8 +1,12 @@
 """The plan that options stand for."""
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
+from copy import deepcopy
 
-from laconic.cli.options import Rows
+from laconic.cli.console import Output
+from laconic.cli.jobs.shrink import Example, example_of
+from laconic.cli.jobs.tasks import fitting
+from laconic.cli.options import Rows, Subject
 from laconic.csteps.adaptive_codebook import AdaptiveCodebook
 from laconic.csteps.compression import Compression
 from laconic.csteps.joint import Joint
@@ -10,8 +14,10 @@ from laconic.csteps.keep_largest import KeepLargest
 from laconic.csteps.lossless import Lossless
 from laconic.csteps.low_rank import LowRank
 from laconic.errors import PlanError
-from laconic.models.params import Params
+from laconic.models.params import Params, apply_to
+from laconic.plans.coupling import coupled
 from laconic.plans.plan import Plan, load_plan, weights_only
+from laconic.training.task import Task
 
 
 def plan_of(params: Params, rows: Rows, buffers: Container[str] = ()) -> Plan:
@@ -38,3 +44,30 @@ def plan_of(params: Params, rows: Rows, buffers: Container[str] = ()) -> Plan:
     if codebook is None:
         raise PlanError("say what becomes of the weights: --codebook K, --keep SHARE, --rank R, or --plan FILE")
     return weights_only(values, params, buffers)
+
+
+def coupled_of(
+    say: Output, plan: Plan | None, params: Params, task: Task | None, subject: Subject, metadata: Mapping[str, str],
+    seed: int,
+) -> tuple[Plan, Params]:  # fmt: skip
+    """Return the plan with what goes along on its rows, see `laconic.coupled`, and the weights by the network's names.
+
+    Args:
+        say: told what is decided about the network.
+        plan: of --plan.
+        params: the weights, by which channels are chosen.
+        task: the network, if there is a task; else the options and the metadata of the weights name one.
+        subject: these options.
+        metadata: of the weights.
+        seed: of random inputs, where no data are named.
+
+    Raises:
+        PlanError: when there is no plan, or none that prunes what can be coupled.
+        DataError: when nothing says which network, or the weights are of another.
+    """
+    if plan is None or not plan.tensors:
+        raise PlanError("--coupled goes with a --plan that has a row such as { filters = 0.5 } and, if any, a budget")
+    network = Example.of(task) if task else example_of(say, subject, metadata, seed)
+    params, module = fitting(params, network), deepcopy(network.module)
+    apply_to(module, params)
+    return coupled(plan, module, network.inputs), params
