@@ -115,7 +115,9 @@ class Result:
         apply_to(unwrapped(narrow(module, edits_of(self.metadata))), self.params)
         return module
 
-    def shrink(self, module: nn.Module, example: Any, *, multiple: int = 1, seed: int = 0) -> "Result":
+    def shrink(
+        self, module: nn.Module, example: Any, *, multiple: int = 1, keep_inputs: bool = False, seed: int = 0
+    ) -> "Result":
         """Return a physically smaller network: neurons, filters, channels and heads that are empty are gone.
 
         Outputs are what they were, within 1e-5 of the largest, on the example and on random inputs. Factored layers
@@ -125,6 +127,8 @@ class Result:
             module: the network, of the sizes that it had; it is left as it was.
             example: what it runs on: a tensor, a tuple of arguments, or a mapping with their names.
             multiple: channels stay, though empty, until there is a multiple of so many.
+            keep_inputs: layers read all inputs of the network, and have columns of zeros for those that nobody needs:
+                for many samples a product with zeros is faster than a selection (`docs/notes/running.md`).
             seed: of random inputs.
 
         Raises:
@@ -133,7 +137,7 @@ class Result:
         """
         if METADATA in self.metadata:
             raise WeightsError("the network is a smaller one already: shrink the result that it was made of")
-        smaller = shrink(self.codes, module, example, multiple=multiple, seed=seed)
+        smaller = shrink(self.codes, module, example, multiple=multiple, keep_inputs=keep_inputs, seed=seed)
         kept = {key: text for key, text in self.metadata.items() if key != METER}  # which is of other shapes
         codes = compact(smaller.codes)
         return replace(

@@ -38,6 +38,7 @@ def test_a_smaller_network_is_evaluated_as_the_one_it_was(call, emptied, source)
     assert after["error"] == before["error"]
     loaded = laconic.load("small.lac", nets.build("lenet300", (1, 8, 8)))
     assert (loaded.fc1.in_features, loaded.fc1.out_features) == (56, 40)
+    assert "shrunk: 3 tensors smaller, 1 layer with some inputs\n" in call("inspect", "small.lac")
     call("decompress", "small.lac", "-o", "small.safetensors")
     assert parsed(call("evaluate", "small.safetensors", *DIGITS, "--json"))["loss"] == after["loss"]
 

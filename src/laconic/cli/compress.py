@@ -142,7 +142,7 @@ def command(
 
       laconic compress a.pt -o a.lac --choose --macs 20M --task mine:make
 
-      laconic compress a.pt -o a.lac --choose --time 2 --target a.toml --task m:make
+      laconic compress a.pt -o a.lac --choose --time 2 --target a.toml --task m:t
 
       laconic compress a.pt -o a.lac --plan a.toml --coupled --task mine:make
 

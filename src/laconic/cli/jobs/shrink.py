@@ -31,8 +31,8 @@ _SAMPLES = 8
 
 
 def shrink(
-    say: Output, source: Path, output: Path, subject: Subject, run: Run, *, multiple: int, limit: int | None,
-    key: str | None, force: bool,
+    say: Output, source: Path, output: Path, subject: Subject, run: Run, *, multiple: int, keep_inputs: bool,
+    limit: int | None, key: str | None, force: bool,
 ) -> None:  # fmt: skip
     """Read, shrink, write and print."""
     require_output(output, ".lac", force=force)
@@ -50,7 +50,7 @@ def shrink(
         module, example = example_of(say, subject, checkpoint.metadata, run.seed)
         result = _lossless(module, dict(checkpoint.params), checkpoint.metadata)
     with say.progress("shrinking", None):
-        smaller = result.shrink(module, example, multiple=multiple, seed=run.seed)
+        smaller = result.shrink(module, example, multiple=multiple, keep_inputs=keep_inputs, seed=run.seed)
     smaller.save(output, force=force)
     _tell(say, source, output, smaller)
 
