@@ -128,7 +128,7 @@ def compress(job: Job, say: Output) -> None:
         if plan and not budget:
             plan = _weighed(plan_of(params, job.rows, buffers_of(task.module)), job.matters)
     if job.coupled:
-        plan, params = coupled_of(say, plan, params, task, data, metadata, run.seed)
+        plan, params = coupled_of(say, plan if job.rows.plan else None, params, task, data, metadata, run.seed)
     plan = plan and plan.on(task and task.module)
     require_used(job.target, plan)
     target = None

@@ -116,12 +116,13 @@ def _made(metadata: Mapping[str, str]) -> list[str]:
     lines = []
     try:
         edits = edits_of(metadata)
-        counts = {"tensor{} smaller": edits.axes, "layer{} with some inputs": edits.selected,
-                  "layer{} factored": edits.factored}  # fmt: skip
-        if edits:
-            lines.append(
-                f"shrunk: {', '.join(f'{len(one)} {what.format("s" * (len(one) > 1))}' for what, one in counts.items() if one)}"
-            )
+        kinds = (
+            ("tensor", "smaller", edits.axes),
+            ("layer", "with some inputs", edits.selected),
+            ("layer", "factored", edits.factored),
+        )
+        counts = [f"{len(one)} {noun}{'s' * (len(one) > 1)} {what}" for noun, what, one in kinds if one]
+        lines += [f"shrunk: {', '.join(counts)}"] if counts else []
     except FormatError as error:
         lines.append(f"no word on what was cut out: {error}")
     with suppress(ValueError, RecursionError):
