@@ -368,8 +368,8 @@ def load(source: str | Path, module: Any = None, *, limit: int | None = None) ->
     if not isinstance(module, nn.Module | None):
         raise WeightsError(f"module is a torch.nn.Module to fill, not {module!r}; a limit goes by its name: limit=...")
     with container.open(source, limit) as file:
-        weights, edits = all_of(file), edits_of(file.metadata)
+        weights, metadata = all_of(file), dict(file.metadata)
     if module is None:
         return weights
-    apply_to(unwrapped(narrow(module, edits)), weights)
+    apply_to(unwrapped(narrow(module, edits_of(metadata))), weights)
     return module

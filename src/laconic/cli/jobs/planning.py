@@ -2,11 +2,13 @@
 
 from collections.abc import Container, Mapping
 from copy import deepcopy
+from dataclasses import replace
 
+from laconic.cli import options
 from laconic.cli.console import Output
 from laconic.cli.jobs.shrink import Example, example_of
 from laconic.cli.jobs.tasks import fitting
-from laconic.cli.options import Rows, Subject
+from laconic.cli.options import Matters, Rows, Subject
 from laconic.csteps.adaptive_codebook import AdaptiveCodebook
 from laconic.csteps.compression import Compression
 from laconic.csteps.joint import Joint
@@ -17,6 +19,7 @@ from laconic.errors import PlanError
 from laconic.models.params import Params, apply_to
 from laconic.plans.coupling import coupled
 from laconic.plans.plan import Plan, load_plan, weights_only
+from laconic.theory.importance import Importance
 from laconic.training.task import Task
 
 
@@ -71,3 +74,17 @@ def coupled_of(
     params, module = fitting(params, network), deepcopy(network.module)
     apply_to(module, params)
     return coupled(plan, module, network.inputs), params
+
+
+def weighed(plan: Plan | None, matters: Matters) -> Plan | None:
+    """Return the plan with the importance that the options name; it has its own where they name none.
+
+    Where there is no plan, a budget alone, it is one of no rows.
+    """
+    if matters.importance in (None, options.Importance.none):
+        if matters != Matters(matters.importance):
+            raise PlanError("--temperature, --importance-samples and --kind go with an --importance")
+        return replace(plan, importance=None) if plan and matters.importance else plan
+    kind = matters.kind and matters.kind.value
+    importance = Importance(matters.importance.value, matters.temperature, matters.importance_samples, kind)
+    return replace(plan or Plan({}), importance=importance)
