@@ -175,7 +175,7 @@ def test_quiet_is_silent_and_json_is_all(net, tmp_path, capsys, monkeypatch):
         ["evaluate", "a.lac"],
         ["decompress", "a.lac", "-o", "b.safetensors"],
         ["shrink", "low.lac", "-o", "small.lac"],
-        ["export", "small.lac", "-o", "small.onnx", "--samples", "9"],
+        ["export", "small.lac", "-o", "small.onnx", "--samples", "9", "--original", str(net)],
         ["compress", str(net), "-o", "c.lac", "--choose", "--params", "3K", "--quality", "fast"],
         ["profile", "--quick", "--threads", "1", "-o", "here.toml"],
         ["version"],
