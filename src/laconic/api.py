@@ -15,7 +15,7 @@ from laconic.choose.deciding import Asked
 from laconic.choose.limits import Limit
 from laconic.choose.menu import Menu
 from laconic.csteps.compression import Compression
-from laconic.deploy.edits import METADATA, loads
+from laconic.deploy.edits import edits_of
 from laconic.deploy.narrowing import narrow
 from laconic.errors import PlanError, WeightsError
 from laconic.format import container
@@ -368,8 +368,8 @@ def load(source: str | Path, module: Any = None, *, limit: int | None = None) ->
     if not isinstance(module, nn.Module | None):
         raise WeightsError(f"module is a torch.nn.Module to fill, not {module!r}; a limit goes by its name: limit=...")
     with container.open(source, limit) as file:
-        weights, edits = all_of(file), file.metadata.get(METADATA, "{}")
+        weights, metadata = all_of(file), dict(file.metadata)
     if module is None:
         return weights
-    apply_to(unwrapped(narrow(module, loads(edits))), weights)
+    apply_to(unwrapped(narrow(module, edits_of(metadata))), weights)
     return module

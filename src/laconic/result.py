@@ -12,7 +12,7 @@ from laconic.calibrate.meter import METER
 from laconic.calibrate.quality import Quality
 from laconic.calibrate.told import Told
 from laconic.choose.chosen import Chosen
-from laconic.deploy.edits import METADATA, loads
+from laconic.deploy.edits import METADATA, edits_of
 from laconic.deploy.modules import stored
 from laconic.deploy.narrowing import narrow
 from laconic.deploy.shrinking import Shrunk, shrink
@@ -112,10 +112,12 @@ class Result:
         Raises:
             WeightsError: when names or shapes differ.
         """
-        apply_to(unwrapped(narrow(module, loads(self.metadata.get(METADATA, "{}")))), self.params)
+        apply_to(unwrapped(narrow(module, edits_of(self.metadata))), self.params)
         return module
 
-    def shrink(self, module: nn.Module, example: Any, *, multiple: int = 1, seed: int = 0) -> "Result":
+    def shrink(
+        self, module: nn.Module, example: Any, *, multiple: int = 1, keep_inputs: bool = False, seed: int = 0
+    ) -> "Result":
         """Return a physically smaller network: neurons, filters, channels and heads that are empty are gone.
 
         Outputs are what they were, within 1e-5 of the largest, on the example and on random inputs. Factored layers
@@ -125,6 +127,8 @@ class Result:
             module: the network, of the sizes that it had; it is left as it was.
             example: what it runs on: a tensor, a tuple of arguments, or a mapping with their names.
             multiple: channels stay, though empty, until there is a multiple of so many.
+            keep_inputs: layers read all inputs of the network, and have columns of zeros for those that nobody needs:
+                for many samples a product with zeros is faster than a selection (`docs/notes/running.md`).
             seed: of random inputs.
 
         Raises:
@@ -133,7 +137,7 @@ class Result:
         """
         if METADATA in self.metadata:
             raise WeightsError("the network is a smaller one already: shrink the result that it was made of")
-        smaller = shrink(self.codes, module, example, multiple=multiple, seed=seed)
+        smaller = shrink(self.codes, module, example, multiple=multiple, keep_inputs=keep_inputs, seed=seed)
         kept = {key: text for key, text in self.metadata.items() if key != METER}  # which is of other shapes
         codes = compact(smaller.codes)
         return replace(
@@ -149,13 +153,14 @@ class Result:
         `laconic.deploy.modules`; what is faster, and what is not, is in `docs/notes/running.md`.
 
         Args:
-            network: stays as it is.
+            network: stays as it is; of a smaller result the network that `shrink` was given.
             materialize: all layers dense: a copy with the decompressed weights.
 
         Raises:
             WeightsError: when names or shapes differ.
         """
-        return stored(network, self.codes, *([()] if materialize else [])).module
+        forms = {"forms": ()} if materialize else {}
+        return stored(network, self.codes, edits=edits_of(self.metadata), **forms).module
 
     def evaluate(self, task: Task, split: str = "test") -> dict[str, float]:
         """Return the loss and the measures of the compressed network on a split: see `Task.evaluate`.

@@ -99,6 +99,7 @@ def test_a_price_in_time_is_that_of_the_target_and_the_file_says_how_to_run(call
             assert len(told["weights"]["fc1.weight"]) == (2 if hasattr(file.code("fc1.weight"), "rank") else 1)
     ranks = [getattr(code, "rank", 64) for code in shapes.values()]
     assert ranks[0] > ranks[1], "time that is dearer buys fewer ranks"
+    assert f"compressed for {told['machine']}: layouts of 3 weights\n" in call("inspect", output)
     call("decompress", output, "-o", tmp_path / "back.safetensors", "--quiet")
     assert "layouts" not in load_checkpoint(tmp_path / "back.safetensors")[1]
 

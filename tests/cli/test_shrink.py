@@ -1,5 +1,7 @@
 """`laconic shrink`: from a file to one of a smaller network, which every command takes."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -9,7 +11,7 @@ from laconic.models import nets
 from laconic.models.checkpoints import save_checkpoint
 from laconic.models.params import params_of
 
-from .commands import parsed
+from .commands import EFFORTS, parsed
 
 DIGITS = ["--net", "lenet300", "--data", "digits"]
 
@@ -36,6 +38,7 @@ def test_a_smaller_network_is_evaluated_as_the_one_it_was(call, emptied, source)
     assert after["error"] == before["error"]
     loaded = laconic.load("small.lac", nets.build("lenet300", (1, 8, 8)))
     assert (loaded.fc1.in_features, loaded.fc1.out_features) == (56, 40)
+    assert "shrunk: 3 tensors smaller, 1 layer with some inputs\n" in call("inspect", "small.lac")
     call("decompress", "small.lac", "-o", "small.safetensors")
     assert parsed(call("evaluate", "small.safetensors", *DIGITS, "--json"))["loss"] == after["loss"]
 
@@ -56,3 +59,28 @@ def test_what_cannot_be_shrunk_is_refused_with_the_reason_and_nothing_is_written
         assert not (tmp_path / "out.lac").exists()
     assert run(["shrink", "net.safetensors", *DIGITS, "-o", "small.lac"]) == 1
     assert "small.lac" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("how", [[], ["--bits", "4"], EFFORTS["lc"], ["--bits", "4", *EFFORTS["lc"]]])
+def test_neurons_that_a_plan_prunes_take_along_what_shrinking_removes(call, emptied, how):
+    Path("plan.toml").write_text('[tensors]\n"fc1.weight, fc2.weight" = { filters = 0.1 }\n')
+    call("compress", "net.safetensors", *DIGITS, "-o", "net.lac", "--plan", "plan.toml", "--coupled", *how)
+    told = parsed(call("shrink", "net.lac", *DIGITS, "-o", "small.lac", "--json"))
+    assert not told["left"]
+    loaded = laconic.load("small.lac", nets.build("lenet300", (1, 8, 8)))
+    assert [layer.out_features for layer in (loaded.fc1, loaded.fc2, loaded.fc3)] == [30, 10, 10]
+
+
+def test_what_goes_along_needs_a_plan_that_prunes_groups_and_a_network(call, emptied, capsys):
+    compress = ["compress", "net.safetensors", "-o", "out.lac", "--coupled"]
+    Path("plan.toml").write_text('[tensors]\n"fc1.weight" = { filters = 0.25 }\n')
+    Path("other.toml").write_text('[tensors]\n"fc1.weight" = { keep = 0.25 }\n')
+    for arguments, message in (
+        (["--bits", "3", *DIGITS], "--coupled goes with a --plan"),
+        (["--effort", "calibrate", "--bits", "3", *DIGITS], "--coupled goes with a --plan"),
+        (["--plan", "other.toml", *DIGITS], "there is nothing to couple"),
+        (["--plan", "plan.toml"], "give --net"),
+    ):
+        assert run([*compress, *arguments]) == 1
+        assert message in capsys.readouterr().err
+        assert not Path("out.lac").exists()

@@ -15,6 +15,7 @@ import torch
 import laconic
 from laconic.cli import COMMANDS, SPINS, main, run
 from laconic.cli.console import Output
+from laconic.deploy import export
 from laconic.models.checkpoints import load_checkpoint, save_checkpoint
 
 from .commands import EFFORTS, TRAIN, parsed
@@ -173,8 +174,14 @@ def test_quiet_is_silent_and_json_is_all(net, tmp_path, capsys, monkeypatch):
         ["plan", "a.safetensors", "--rank", "3"],
         ["evaluate", "a.lac"],
         ["decompress", "a.lac", "-o", "b.safetensors"],
+        ["shrink", "low.lac", "-o", "small.lac"],
+        ["export", "small.lac", "-o", "small.onnx", "--samples", "9", "--original", str(net)],
+        ["compress", str(net), "-o", "c.lac", "--choose", "--params", "3K", "--quality", "fast"],
+        ["profile", "--quick", "--threads", "1", "-o", "here.toml"],
         ["version"],
     )
+    monkeypatch.setattr(export, "SECONDS", 0.0)
+    assert run(["compress", str(net), "-o", "low.lac", "--rank", "3", "--quiet"]) == 0
     for command in commands:
         force = ["--force"] if "-o" in command else []
         assert run([*command, "--quiet"]) == 0

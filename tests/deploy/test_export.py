@@ -1,6 +1,7 @@
 """Graphs of ONNX give what the network gives and hold the file's integers; nothing is written that does not run."""
 
 import os
+from copy import deepcopy
 
 import numpy as np
 import onnx
@@ -15,6 +16,7 @@ from laconic.csteps.fixed_codebook import TERNARY, FixedCodebook, integers, powe
 from laconic.deploy import export, file
 from laconic.deploy.calls import Call, Inputs
 from laconic.deploy.fidelity import fidelity
+from laconic.deploy.graph import graph_of
 from laconic.deploy.integers import integers_of, requantized
 from laconic.deploy.session import Session
 from laconic.errors import DataError, ExportError, OutputExists, PlanError, WeightsError
@@ -25,8 +27,21 @@ NOISE = torch.Generator().manual_seed(0)
 
 @pytest.fixture(autouse=True)
 def briefly(monkeypatch):
-    """Times are not looked at here."""
+    """Times are not looked at here, and what has been traced is not traced again."""
     monkeypatch.setattr(export, "SECONDS", 0.0)
+    monkeypatch.setattr(export, "graph_of", traced)
+
+
+GRAPHS = {}
+
+
+def traced(module, call):
+    """The graph of a network: traced once for the same weights and inputs of one shape."""
+    state = [(name, tensor.numpy().tobytes()) for name, tensor in module.state_dict().items()]
+    key = repr((module, state, [tensor.shape for tensor in call.tensors()], list(call.named)))
+    if key not in GRAPHS:
+        GRAPHS[key] = graph_of(module, call)
+    return deepcopy(GRAPHS[key])
 
 
 def mlp():
@@ -86,6 +101,24 @@ def test_low_rank_runs_as_two_thin_products(tmp_path):
         (3, 64),
         (48, 3),
     ]
+
+
+def test_a_shrunk_network_is_a_small_graph_with_its_thin_layers(tmp_path):
+    net, inputs = convolutional(), NETS["convolutions"][1]
+    plan = laconic.Plan({"0.weight": laconic.KeepGroups(laconic.Groups("filters"), keep=0.5)})
+    masked = laconic.compress(net, laconic.coupled(plan, net, inputs))
+    low = laconic.compress(net, laconic.Plan({"3.weight": laconic.LowRank(1)}))
+    for before, shapes in ((masked, {(4, 2, 3, 3), (4, 4, 3, 3)}), (low, {(8, 2, 3, 3), (1, 8, 3, 3), (4, 1, 1, 1)})):
+        small = before.shrink(net, inputs)
+        for weights in (small, small.save(tmp_path / "net.lac", force=True)):
+            made = laconic.export(weights, net, inputs, tmp_path / "net.onnx", force=True)
+            assert made.fidelity.largest < 1e-5
+            assert {a.shape for a in constants(tmp_path / "net.onnx")[1].values() if a.ndim == 4} == shapes
+        with torch.no_grad():
+            wanted = before.module(net, materialize=True)(inputs)
+            np.testing.assert_allclose(outputs(tmp_path / "net.onnx", inputs)[0], wanted, atol=1e-5)
+            torch.testing.assert_close(small.module(net)(inputs), wanted, atol=1e-5, rtol=0)
+    assert net[0].out_channels == 8, "the network stays"
 
 
 @pytest.mark.parametrize(("precision", "compression"), [

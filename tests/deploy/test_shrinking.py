@@ -82,6 +82,10 @@ def test_a_pruned_lenet_loses_neurons_and_inputs_that_nobody_reads():
     assert before == 2 * 266_200
     assert after == 2 * (400 * 64 + 64 * 99 + 99 * 10)
     assert before >= 7 * after
+    kept = shrink(codes_of(module), module, torch.randn(2, 1, 28, 28), keep_inputs=True)
+    assert not kept.edits.selected
+    assert kept.multiply_adds[1] == 2 * (784 * 64 + 64 * 99 + 99 * 10)
+    assert kept.left == (("fc1.weight", 1, 384, "inputs of the network are kept"),)
 
 
 def chain(*, padding=0, bias=True):

@@ -54,6 +54,15 @@ def command(
             rich_help_panel=groups.WHAT,
         ),
     ] = None,
+    coupled: Annotated[
+        bool,
+        typer.Option(
+            "--coupled",
+            help="With a --plan that keeps a share of filters (neurons, of a matrix) or channels: what goes with them "
+            "is pruned, too, so that laconic shrink can remove it. Needs the network.",
+            rich_help_panel=groups.WHAT,
+        ),
+    ] = False,
     key: options.Key = None,
     table: Annotated[
         bool,
@@ -107,6 +116,10 @@ def command(
     --params, --macs and --energy are budgets beside the bytes, or in their place; two in all. --write-plan keeps the
     rows that were chosen; what they do not name is the budget's. Tensors on the rows of a --plan stay as they say.
 
+    With --coupled the filters or channels of which rows of the plan keep a share take along their biases and
+    norms, and what reads them, or is added to them: those of most weight over all these stay, chosen once, before any
+    training. laconic shrink then cuts the others out. It needs the network, of which a run shows what goes together.
+
     With --importance the errors of these count as much as the weights matter to the network: it needs the network and
     its data, of which the checkpoint may tell the names. It goes before what a plan says; none is for none. With a
     budget tensors that matter more have finer steps, which not every network gains by: compare with the file without.
@@ -129,7 +142,9 @@ def command(
 
       laconic compress a.pt -o a.lac --choose --macs 20M --task mine:make
 
-      laconic compress a.pt -o a.lac --choose --time 2 --target a.toml --task a:b
+      laconic compress a.pt -o a.lac --choose --time 2 --target a.toml --task m:t
+
+      laconic compress a.pt -o a.lac --plan a.toml --coupled --task mine:make
 
       laconic compress net.safetensors -o net.lac --codebook 4
 
@@ -164,6 +179,6 @@ def command(
     idle = groups.given(context, (*groups.names(options.Training), "resume"))
     job = Job(
         weights, output, effort, budget, rows, which, matters, calibrating, data, training, run, tuple(idle), table,
-        key, recalibrate, target, choosing,
+        key, recalibrate, target, choosing, coupled,
     )  # fmt: skip
     compress(job, say)

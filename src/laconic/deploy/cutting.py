@@ -69,7 +69,9 @@ class Channels:
         return [frozenset(cluster) for cluster in found]
 
 
-def cut(emptied: Emptied, channels: Channels, gone: frozenset[int], multiple: int = 1) -> Edits:
+def cut(
+    emptied: Emptied, channels: Channels, gone: frozenset[int], multiple: int = 1, *, keep_inputs: bool = False
+) -> Edits:
     """Return the edits of a network that loses the channels that are ``gone``, without those of attributes.
 
     Args:
@@ -77,6 +79,7 @@ def cut(emptied: Emptied, channels: Channels, gone: frozenset[int], multiple: in
         channels: its channels.
         gone: roots, of `Channels.restored`.
         multiple: of inputs that a layer selects.
+        keep_inputs: no layer selects inputs of the network.
     """
     run, atoms = emptied.traced.run, emptied.traced.atoms
     ranks = _ranks(emptied.traced, gone)
@@ -98,7 +101,7 @@ def cut(emptied: Emptied, channels: Channels, gone: frozenset[int], multiple: in
         if isinstance(parts[path], nn.GroupNorm) and left < len(labels):
             groups[path] = left
     selected: dict[str, Kept] = {}
-    for name, (axis, used) in run.unread.items():
+    for name, (axis, used) in {} if keep_inputs else run.unread.items():
         path, _, kind = name.rpartition(".")
         reads = _chosen(used.numpy(), multiple)
         if kind == "weight" and axis == 1 and type(parts.get(path)) in SELECTING and run.reads[name] == 1 and reads:

@@ -55,6 +55,11 @@ class Edits:
         return json.dumps({key: value for key, value in table.items() if value}, separators=(",", ":"))
 
 
+def edits_of(metadata: Mapping[str, str]) -> Edits:
+    """Return what the metadata of a file say was cut out: nothing, where they say nothing of it; errors of `loads`."""
+    return loads(metadata.get(METADATA, "{}"))
+
+
 def loads(text: str) -> Edits:
     """Return the edits that a JSON text stands for: whatever somebody may have written there.
 

@@ -12,6 +12,7 @@ from torch import nn
 from laconic import interrupts
 from laconic.deploy import file as files
 from laconic.deploy.calls import Call, Inputs
+from laconic.deploy.edits import Edits, edits_of
 from laconic.deploy.fidelity import Fidelity, fidelity
 from laconic.deploy.graph import graph_of
 from laconic.deploy.modules import stored
@@ -42,6 +43,10 @@ class Compressed(Protocol):
     @property
     def codes(self) -> Mapping[str, Code]:
         """Of every parameter and buffer, by name."""
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """Of the file: what was cut out of the network is told there."""
 
 
 Watch = Callable[[str, float], None]
@@ -110,11 +115,12 @@ def export(
 ) -> Exported:
     """Write a compressed network as a graph of ONNX that onnxruntime has loaded and run.
 
-    Low-rank dense layers run as two thin ones where that is fewer numbers; the number of samples is dynamic.
+    Low-rank dense layers run as two thin ones where that is fewer numbers; the number of samples is dynamic. What was
+    shrunk is as small in the graph: `Result.shrink` first makes thin layers of convolutions, too.
 
     Args:
         weights: a `laconic.Result`, codes by name, or a `.lac` file.
-        network: whose weights they are; it stays as it is.
+        network: whose weights they are; it stays as it is. Of weights that were shrunk, the network as it was before.
         inputs: a `laconic.Task`, or a batch, or a list of batches, each a tensor, a tuple of arguments, or a dict.
         output: the file, ``net.onnx``.
         precision: "float"; "int8", where dense layers quantize what they read as it comes and convolutions by ranges
@@ -146,9 +152,9 @@ def export(
     files.require_suffix(path)
     require_absent(path, force=force)
     watch("reading", 0.0)
-    codes = _codes_of(weights, limit)
+    codes, edits = _read(weights, limit)
     given = Inputs.of(inputs, unwrapped(network), samples=samples, seed=seed, kind=kind)
-    plain, thin = stored(network, codes, ()).module, stored(network, codes, ("factored",))
+    plain, thin = stored(network, codes, (), edits).module, stored(network, codes, ("factored",), edits)
     watch("making the graph", 0.1)
     graph = graph_of(thin.module, given.seen[0])
     base = graph if precision != "float" else None
@@ -181,13 +187,15 @@ def export(
     return Exported(written, precision, layers, thin.forms, found[0], times, threads, _notes(precision, times))
 
 
-def _codes_of(weights: "Compressed | Mapping[str, Code] | str | Path", limit: int | None) -> Mapping[str, Code]:
-    """Return the codes of all tensors by name."""
+def _read(
+    weights: "Compressed | Mapping[str, Code] | str | Path", limit: int | None
+) -> tuple[Mapping[str, Code], Edits]:
+    """Return the codes of all tensors by name, and what was cut out of their network; codes alone say nothing of it."""
     if isinstance(weights, str | Path):
         with container.open(weights, limit) as opened:
             opened.require_room("codes")
-            return opened.codes()
-    return weights if isinstance(weights, Mapping) else weights.codes
+            return opened.codes(), edits_of(opened.metadata)
+    return (weights, Edits()) if isinstance(weights, Mapping) else (weights.codes, edits_of(weights.metadata))
 
 
 def _compared(module: nn.Module, session: Session, inputs: Inputs) -> Fidelity:

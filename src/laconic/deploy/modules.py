@@ -20,6 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from laconic.deploy.edits import Edits
+from laconic.deploy.narrowing import narrow
 from laconic.format.codes import Code, CodebookCode, GroupedCode, LowRankCode, SparseCode, TileSparseCode
 from laconic.models.params import apply_to, decompress, first_names, to_torch, unwrapped
 
@@ -46,7 +48,10 @@ class Stored:
 
 
 def stored(
-    network: nn.Module, codes: Mapping[str, Code], forms: tuple[str, ...] = ("factored", "lookup", "sparse")
+    network: nn.Module,
+    codes: Mapping[str, Code],
+    forms: tuple[str, ...] = ("factored", "lookup", "sparse"),
+    edits: Edits | None = None,
 ) -> Stored:
     """Return a copy of ``network`` with the compressed weights, in the given forms where a layer has them.
 
@@ -57,11 +62,13 @@ def stored(
         network: stays as it is.
         codes: of all its parameters and buffers, by name.
         forms: that are wanted.
+        edits: what was cut out, where the codes are of a smaller network; the copy becomes as small.
 
     Raises:
+        FormatError: when the edits are not those of this network.
         WeightsError: when names or shapes differ.
     """
-    module = deepcopy(unwrapped(network))
+    module = narrow(deepcopy(unwrapped(network)), edits or Edits())
     params = decompress(codes)
     apply_to(module, params)
     held, made = dict(codes), dict[str, str]()

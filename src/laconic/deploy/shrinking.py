@@ -81,7 +81,10 @@ def example_of(inputs: Any) -> Example:
     return (tuple(inputs) if isinstance(inputs, list | tuple) else (inputs,)), {}
 
 
-def shrink(codes: Mapping[str, Code], module: nn.Module, inputs: Any, *, multiple: int = 1, seed: int = 0) -> Shrunk:
+def shrink(
+    codes: Mapping[str, Code], module: nn.Module, inputs: Any, *, multiple: int = 1, keep_inputs: bool = False,
+    seed: int = 0,
+) -> Shrunk:  # fmt: skip
     """Return a network without what its codes leave empty.
 
     Args:
@@ -89,6 +92,7 @@ def shrink(codes: Mapping[str, Code], module: nn.Module, inputs: Any, *, multipl
         module: whose network it is; it is left as it was.
         inputs: an example: a tensor, a tuple of arguments, or a mapping with their names.
         multiple: channels stay, though they are empty, until there is a multiple of so many.
+        keep_inputs: layers read all inputs of the network, and have columns of zeros for those that nobody needs.
         seed: of random inputs.
 
     Raises:
@@ -101,13 +105,13 @@ def shrink(codes: Mapping[str, Code], module: nn.Module, inputs: Any, *, multipl
         raise WeightsError(f"channels are rounded up to a multiple of 1 or more, not of {multiple}")
     example = example_of(inputs)
     examples = [example, *noises(example, _NOISES, seed)]
-    trial = _Trial(codes, masked, examples, _reference(masked, examples))
+    trial = _Trial(codes, masked, examples, _reference(masked, examples), multiple, keep_inputs)
     emptied = empty(copy.deepcopy(masked), *example)
     channels = Channels.of(emptied.traced)
-    edits, failed = trial.cut(emptied, channels, multiple)
+    edits, failed = trial.cut(emptied, channels)
     smaller = trial.codes_of(emptied, edits)
     smaller, edits = trial.factored(smaller, edits)
-    left = tuple(_left(masked, emptied, channels, edits, failed))
+    left = tuple(_left(trial, emptied, channels, edits, failed))
     if not edits:
         raise WeightsError(_nothing(left))
     network = trial.network(smaller, edits)
@@ -143,12 +147,16 @@ class _Trial:
         masked: the network.
         examples: what it is run on.
         outputs: what it says.
+        multiple: of channels, of which so many stay.
+        keep_inputs: no layer selects inputs of the network.
     """
 
     codes: Mapping[str, Code]
     masked: nn.Module
     examples: Sequence[Example]
     outputs: Sequence[Sequence[Tensor]]
+    multiple: int
+    keep_inputs: bool
 
     def difference(self, network: nn.Module) -> float:
         """Return how far a network's outputs are from the masked one's; ∞ where it does not run."""
@@ -157,22 +165,22 @@ class _Trial:
         except (RuntimeError, TypeError, ValueError, IndexError, AssertionError, AttributeError):
             return float("inf")
 
-    def cut(self, emptied: Emptied, channels: Channels, multiple: int) -> tuple[Edits, frozenset[int]]:
+    def cut(self, emptied: Emptied, channels: Channels) -> tuple[Edits, frozenset[int]]:
         """Return the edits that leave the outputs as they are, and the roots that could not be removed.
 
         All are tried together; where that fails, each set of layers that have channels in common by itself.
         """
-        whole = channels.restored(emptied.traced.idle, multiple)
-        edits = self._fitting(emptied, channels, whole, multiple)
+        whole = channels.restored(emptied.traced.idle, self.multiple)
+        edits = self._fitting(emptied, channels, whole)
         if edits is not None:
             return edits, frozenset()
         good: frozenset[int] = frozenset()
         for cluster in channels.clusters(whole):
-            if self._fitting(emptied, channels, good | cluster, multiple) is not None:
+            if self._fitting(emptied, channels, good | cluster) is not None:
                 good |= cluster
-        return self._fitting(emptied, channels, good, multiple) or Edits(), whole - good
+        return self._fitting(emptied, channels, good) or Edits(), whole - good
 
-    def _fitting(self, emptied: Emptied, channels: Channels, gone: frozenset[int], multiple: int) -> Edits | None:
+    def _fitting(self, emptied: Emptied, channels: Channels, gone: frozenset[int]) -> Edits | None:
         """Return the edits of what is gone, with sizes that fit, or None."""
 
         def fits(edits: Edits) -> bool:
@@ -182,7 +190,7 @@ class _Trial:
                 return False
             return self.difference(network) <= TOLERANCE
 
-        edits = cut(emptied, channels, gone, multiple)
+        edits = cut(emptied, channels, gone, self.multiple, keep_inputs=self.keep_inputs)
         return sized(emptied.module, emptied.traced, channels, gone, edits, fits)
 
     def codes_of(self, emptied: Emptied, edits: Edits) -> dict[str, Code]:
@@ -240,12 +248,10 @@ def _with(codes: Mapping[str, Code], path: str, product: Thinned) -> dict[str, C
     return made
 
 
-def _left(
-    masked: nn.Module, emptied: Emptied, channels: Channels, edits: Edits, failed: frozenset[int]
-) -> Sequence[Left]:
+def _left(trial: _Trial, emptied: Emptied, channels: Channels, edits: Edits, failed: frozenset[int]) -> Sequence[Left]:
     """Return the rows and columns of weights that are all zero and stay, with what keeps them."""
     found: dict[tuple[str, int, str], int] = {}
-    own, traced = dict(masked.named_parameters()), emptied.traced
+    own, traced = dict(trial.masked.named_parameters()), emptied.traced
     for (name, axis), roots in channels.roots.items():
         weight = own.get(name)
         if weight is None or weight.ndim < 2 or axis > 1:
@@ -258,7 +264,9 @@ def _left(
                 continue
             root = int(roots[index])
             why = "a multiple of channels is asked for, or one must stay"
-            if root in failed:
+            if trial.keep_inputs and name in traced.run.unread and axis == traced.run.unread[name][0]:
+                why = "inputs of the network are kept"
+            elif root in failed:
                 why = "without it the network does not run, or says something else: its program counts on its sizes"
             elif root in traced.pinned:
                 why = traced.pinned[root]

@@ -68,6 +68,7 @@ def coupled(plan: Plan, module: nn.Module, example: Any) -> Plan:
     Of each set of coupled channels that a row touches so many stay as its share says, one at least: those of largest
     ‖w‖² (or ‖w‖₁, ``score="l1"``) over all tensors that they lie in. These are chosen here, once: training then moves
     the weights that stay. Biases and norms come along, so that what is emptied is 0 and `Result.shrink` removes it.
+    What is on no row and goes along with nothing stays on none, so that a budget may have it.
 
     Args:
         plan: rows of `KeepGroups` with a share of filters, neurons or channels, and others.
@@ -92,11 +93,12 @@ def coupled(plan: Plan, module: nn.Module, example: Any) -> Plan:
                 "it on the row of the filters, or on none"
             )
     settled: dict[str, Compression] = {}
-    for row in rows:
+    for number, row in enumerate(rows):
         pruning = _pruning(row.compression)
         for names, compression in _rows(row, pruning, chosen):
-            settled[", ".join(map(fnmatch_escape, names))] = compression
-    return Plan(settled, importance=plan.importance)
+            if number < len(plan.tensors) or chosen.keys() & {*names}:
+                settled[", ".join(map(fnmatch_escape, names))] = compression
+    return Plan(settled, plan.rest, plan.importance)
 
 
 def _rows(row: Row, pruning: KeepGroups | None, chosen: Mapping[str, np.ndarray]) -> list[Any]:

@@ -5,6 +5,7 @@ import sys
 import pytest
 import torch
 
+import laconic.deploy.export  # noqa: F401  onnxruntime puts a folder of its own on the path, once
 from laconic.cli import run
 
 from .folders import contents
@@ -34,12 +35,14 @@ from .inputs import (
     torch_bytes,
 )  # fmt: skip
 
+DIGITS = "--net lenet300 --data digits"
 COMPRESS = "compress {} -o out.lac --codebook 2"
 SAFE, TORCH, NET = (COMPRESS.format(name) for name in ("a.safetensors", "a.pt", "net.safetensors"))
+EXPORT, SHRINK = f"export a.lac {DIGITS} -o out.onnx", f"shrink a.lac {DIGITS} -o out.lac"
+CHOOSE, PROFILE = "compress net.safetensors -o out.lac --choose", "profile --quick --threads 1 -o"
 DECOMPRESS, PLANNED = "decompress a.lac -o out.safetensors", "compress net.safetensors -o out.lac --plan plan.toml"
 TRAINED, EVALUATE = f"{NET} --effort train", "evaluate net.safetensors --task"
 TASK = f"{EVALUATE} factories_of_tasks"
-DIGITS = "--net lenet300 --data digits"
 TRAIN = f"train {DIGITS} -o out.safetensors"
 ADVICE = "give package.module:factory, a callable without arguments"
 SAVE = "save model.state_dict()"
@@ -56,6 +59,9 @@ FILES = {
     "missing, planned": (nothing, "plan a.pt --codebook 2", ["no file a.pt"], 1),
     "missing .lac": (nothing, DECOMPRESS, ["a.lac"], 1),
     "missing, inspected": (nothing, "inspect a.lac", ["a.lac"], 1),
+    "missing, exported": (nothing, EXPORT, ["no file a.lac"], 1),
+    "missing, shrunk": (nothing, SHRINK, ["no file a.lac"], 1),
+    "missing, chosen for": (nothing, f"compress a.pt -o out.lac --choose {DIGITS}", ["no file a.pt"], 1),
     "empty": (content(""), SAFE, ["a.safetensors is empty", "download"], 1),
     "empty .pt": (content("", "a.pt"), TORCH, ["a.pt is empty"], 1),
     "text": (content("To whom it may concern"), SAFE, ["a.safetensors is no checkpoint", "state_dict"], 1),
@@ -151,6 +157,19 @@ OPTIONS = {
     "no layer to recalibrate": (net, f"{NET} --recalibrate 9", ["moves running statistics of batch norm"], 1),
     "inspecting a checkpoint": (net, "inspect net.safetensors", ["one of safetensors; laconic compress makes"], 1),
     "inspecting a folder": (net, "inspect .", [". is a folder; name a .lac file"], 1),
+    "suffix of a graph": (lac(), "export a.lac -o out.onn", ["name it out.onnx"], 1),
+    "suffix of what is shrunk": (lac(), f"shrink a.lac {DIGITS} -o out.pt", ["give it that suffix"], 1),
+    "a checkpoint exported": (net, f"export net.safetensors {DIGITS} -o out.onnx", ["one of safetensors"], 1),
+    "other weights, exported": (lac(), EXPORT, ["are not those of this network"], 1),
+    "other weights, shrunk": (lac(), SHRINK, ["the module lacks"], 1),
+    "no net to export": (lac(), "export a.lac -o out.onnx", ["--net"], 1),
+    "no net to shrink": (lac(), "shrink a.lac -o out.lac", ["--net"], 1),
+    "key of what is shrunk": (lac(), f"{SHRINK} --key model", ["holds one network: leave out --key"], 1),
+    "a limit without a choice": (net, "compress net.safetensors -o out.lac --params 9", ["--choose"], 1),
+    "a choice that nothing meets": (net, f"{CHOOSE} --params 9", ["9 parameters are not met"], 1),
+    "what goes along, without a plan": (net, f"{NET} --coupled", ["--coupled goes with a --plan"], 1),
+    "suffix of a profile": (nothing, f"{PROFILE} out.json", [".toml"], 1),
+    "nowhere for a profile": (content("", "plain"), f"{PROFILE} plain/out.toml", ["plain is a file"], 1),
     "other weights": (safetensors(WEIGHTS), f"evaluate a.safetensors {DIGITS}", ["are not those of this network"], 1),
 }  # fmt: skip
 
@@ -182,11 +201,11 @@ DAMAGES = {
     "flipped in the table": (flipped(-5), "damaged"),
     "newer": (newer, "install a newer laconic"),
 }
-COMMANDS = ("inspect a.lac", f"evaluate a.lac {DIGITS}", DECOMPRESS)
+COMMANDS = ("inspect a.lac", f"evaluate a.lac {DIGITS}", DECOMPRESS, EXPORT, SHRINK)
 DAMAGED = {
     f"{damage}, {command.split()[0]}": (lac(change), command, ["a.lac: ", words], 1)
     for number, (damage, (change, words)) in enumerate(DAMAGES.items())
-    for command in (COMMANDS if damage == "flipped in a block" else (COMMANDS[number % 3],))
+    for command in (COMMANDS if damage == "flipped in a block" else (COMMANDS[number % len(COMMANDS)],))
 }
 
 ROWS = [

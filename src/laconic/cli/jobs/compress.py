@@ -19,7 +19,7 @@ from laconic.cli.jobs.cost import once_run, runnable
 from laconic.cli.jobs.direct import directly, metrics_of, within_budget
 from laconic.cli.jobs.figures import Written, report
 from laconic.cli.jobs.metadata import carried
-from laconic.cli.jobs.planning import learning_of, plan_of
+from laconic.cli.jobs.planning import coupled_of, learning_of, plan_of, weighed
 from laconic.cli.jobs.running import Run, cleared, going_on, resumable
 from laconic.cli.jobs.targets import Target, require_used
 from laconic.cli.jobs.tasks import batches_per_epoch, counted, doubts, fitting, opened, task_for
@@ -38,7 +38,6 @@ from laconic.models.ties import Untied, untied
 from laconic.plans.plan import Plan, load_plan
 from laconic.quantize.budget import Budget
 from laconic.result import Result, recalibrated
-from laconic.theory.importance import Importance
 from laconic.training.task import Task
 
 
@@ -54,6 +53,7 @@ class Job:
         recalibrate: training samples that running statistics follow; 0 for none.
         target: profile of the machine that it is compressed for.
         choosing: whether each tensor's compression is chosen, and within what.
+        coupled: whether filters that a row prunes take along what goes with them.
     """
 
     weights: Path
@@ -73,6 +73,7 @@ class Job:
     recalibrate: int = 0
     target: Path | None = None
     choosing: Choosing = field(default_factory=Choosing)
+    coupled: bool = False
 
     @property
     def checkpoint(self) -> Path:
@@ -104,7 +105,7 @@ def compress(job: Job, say: Output) -> None:
     else:
         params = dict(params)
         plan = plan_of(params, job.rows)
-    plan = _weighed(plan, job.matters)
+    plan = weighed(plan, job.matters)
     weighing, task = plan is not None and plan.importance is not None, None
     calibrating = job.effort is options.Effort.calibrate
     if job.effort is not options.Effort.direct or data.named or weighing or job.recalibrate:
@@ -115,7 +116,9 @@ def compress(job: Job, say: Output) -> None:
         params = fitting(params, task)
         say.note(*doubts(params, task, metadata))
         if plan and not budget:
-            plan = _weighed(plan_of(params, job.rows, buffers_of(task.module)), job.matters)
+            plan = weighed(plan_of(params, job.rows, buffers_of(task.module)), job.matters)
+    if job.coupled:
+        plan, params = coupled_of(say, plan if job.rows.plan else None, params, task, data, metadata, run.seed)
     plan = plan and plan.on(task and task.module)
     require_used(job.target, plan)
     target = None
@@ -130,9 +133,7 @@ def compress(job: Job, say: Output) -> None:
         choice = _chosen(job, say, budget, plan or Plan({}), whole, task, notes, target)
         if job.effort is not options.Effort.train:
             result = Result.of_choice(choice, {**(task.metadata if task else {}), **notes})
-            result = target.told(result, say) if target else result
-            with resumable(job.output):
-                report(say, result, Written(job.output, run.force), task, table=job.table)
+            _reported(job, say, result, task, target)
             return
         plan = choice.plan(plan)
     if task is not None and job.effort is options.Effort.train:
@@ -144,10 +145,15 @@ def compress(job: Job, say: Output) -> None:
     result = _directly(job, say, budget, plan, whole, task, notes)
     if task is not None and job.recalibrate:
         result = _recalibrated(job, say, result, whole, task)
-    result = target.told(result, say) if target else result
     del params, whole  # what was read of the checkpoint leaves the memory
+    _reported(job, say, result, task, target)
+
+
+def _reported(job: Job, say: Output, result: Result, task: Task | None, target: Target | None) -> None:
+    """Write and print what has come of the weights, with the layouts that are best for a target."""
+    result = target.told(result, say) if target else result
     with resumable(job.output):
-        report(say, result, Written(job.output, run.force), task, table=job.table)
+        report(say, result, Written(job.output, job.run.force), task, table=job.table)
 
 
 def _noted(job: Job, say: Output, params: Params, metadata: Mapping[str, str]) -> dict[str, str]:
@@ -324,20 +330,6 @@ def _require_points(job: Job, budget: Budget | None) -> None:
         raise OutputExists(f"--keep-points {folder} is no folder; name another")
     if not (job.run.resume or job.run.force) and folder.exists() and any(folder.iterdir()):
         raise OutputExists(f"{folder} has something in it; name another folder, or write there anyway: --force")
-
-
-def _weighed(plan: Plan | None, matters: options.Matters) -> Plan | None:
-    """Return the plan with the importance that the options name; it has its own where they name none.
-
-    Where there is no plan, a budget alone, it is one of no rows.
-    """
-    if matters.importance in (None, options.Importance.none):
-        if matters != options.Matters(matters.importance):
-            raise PlanError("--temperature, --importance-samples and --kind go with an --importance")
-        return replace(plan, importance=None) if plan and matters.importance else plan
-    kind = matters.kind and matters.kind.value
-    importance = Importance(matters.importance.value, matters.temperature, matters.importance_samples, kind)
-    return replace(plan or Plan({}), importance=importance)
 
 
 @contextmanager

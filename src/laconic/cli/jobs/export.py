@@ -13,7 +13,9 @@ from laconic.cli import options
 from laconic.cli.console import Output, in_bytes, table
 from laconic.cli.jobs.tasks import fitting, opened, task_for
 from laconic.deploy import export as deployed
+from laconic.deploy.edits import METADATA, edits_of
 from laconic.deploy.file import require_suffix
+from laconic.deploy.narrowing import narrow
 from laconic.format import container
 from laconic.format.files import require_absent
 from laconic.models.params import apply_to, decompress, first_names
@@ -47,13 +49,16 @@ def export(job: Job, say: Output) -> None:
     with container.open(job.weights, job.limit) as file:
         file.require_room("codes")
         codes, metadata = file.codes(), dict(file.metadata)
-    task = task_for(say, job.subject, metadata, seed=job.run.seed, augmented=False)
+    whole = {key: text for key, text in metadata.items() if key != METADATA}
+    task = task_for(say, job.subject, whole, seed=job.run.seed, augmented=False)
+    original = _original(say, job, task)
+    narrow(task.module, edits_of(metadata))
     fitting(decompress(codes), task)
     codes = dict(named_as(codes, first_names(task.module)))  # type: ignore[arg-type]  # renames, whatever is named
     with say.progress("exporting", 1.0) as tick:
         made = deployed.export(
             codes, task.module, task, job.output, precision=job.precision, requantize=job.requantize,
-            original=_original(say, job, task), samples=job.samples, external=job.external, seed=job.run.seed,
+            original=original, samples=job.samples, external=job.external, seed=job.run.seed,
             force=job.force, watch=lambda text, share: tick(share, text),
         )  # fmt: skip
     say.note(*made.notes)
@@ -61,11 +66,12 @@ def export(job: Job, say: Output) -> None:
 
 
 def _original(say: Output, job: Job, task: Task) -> nn.Module | None:
-    """Return the network with the weights of the original, where it is to be timed."""
+    """Return the network with the weights of the original, where it is to be timed: as large as these are."""
     if job.original is None:
         return None
-    module = deepcopy(task.module)
-    apply_to(module, fitting(opened(say, job.original).params, task))
+    checkpoint = opened(say, job.original)
+    module = narrow(deepcopy(task.module), edits_of(checkpoint.metadata))
+    apply_to(module, named_as(checkpoint.params, first_names(module)))
     return module
 
 

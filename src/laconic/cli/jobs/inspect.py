@@ -1,16 +1,19 @@
 """What `laconic inspect` prints: the account of a file, without torch."""
 
+import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from laconic.cli.console import Output, in_bytes, table
+from laconic.deploy.edits import edits_of
 from laconic.errors import FormatError, listed
 from laconic.format import container
 from laconic.insight.compression_statistics import MOST, statistics, total
 from laconic.insight.deep_compression import Account
 from laconic.insight.gap import Gap, gap
-from laconic.insight.ledger import Ledger, ledger
+from laconic.insight.ledger import LAYOUTS, Ledger, ledger
 
 if TYPE_CHECKING:
     from laconic.cli.jobs.rules import Comparison
@@ -42,7 +45,8 @@ def inspect(
         )
         for entry in account.entries
     ]
-    shown: list[Any] = [table(f"{source.name} ({_about(metadata)})", columns, rows), *_totals(account)]
+    title = f"{source.name} ({_about(metadata)})"
+    shown: list[Any] = [table(title, columns, rows), *_totals(account), *_made(metadata)]
     record["meter"] = measured and measured.record()
     if measured is not None:
         shown += metered(measured)
@@ -105,6 +109,27 @@ def above(measured: Gap) -> str:
 def _about(metadata: dict[str, str]) -> str:
     """Return what the file says it holds."""
     return ", ".join(metadata[key] for key in ("net", "data", "preprocessing") if key in metadata) or "no metadata"
+
+
+def _made(metadata: Mapping[str, str]) -> list[str]:
+    """Return a line on what was cut out of the network, and one on the machine it was compressed for, where it was."""
+    lines = []
+    try:
+        edits = edits_of(metadata)
+        kinds = (
+            ("tensor", "smaller", edits.axes),
+            ("layer", "with some inputs", edits.selected),
+            ("layer", "factored", edits.factored),
+        )
+        counts = [f"{len(one)} {noun}{'s' * (len(one) > 1)} {what}" for noun, what, one in kinds if one]
+        lines += [f"shrunk: {', '.join(counts)}"] if counts else []
+    except FormatError as error:
+        lines.append(f"no word on what was cut out: {error}")
+    with suppress(ValueError, RecursionError):
+        layouts = json.loads(metadata.get(LAYOUTS, "{}"))
+        if isinstance(layouts, dict) and isinstance(weights := layouts.get("weights"), dict):
+            lines.append(f"compressed for {layouts.get('machine')}: layouts of {len(weights)} weights")
+    return lines
 
 
 def _totals(account: Ledger) -> list[str]:

@@ -1,9 +1,14 @@
 """The plan, and the training, that options stand for."""
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
+from copy import deepcopy
 from dataclasses import replace
 
-from laconic.cli.options import Rows
+from laconic.cli import options
+from laconic.cli.console import Output
+from laconic.cli.jobs.shrink import Example, example_of
+from laconic.cli.jobs.tasks import fitting
+from laconic.cli.options import Matters, Rows, Subject
 from laconic.cli.options import Training as Typed
 from laconic.csteps.adaptive_codebook import AdaptiveCodebook
 from laconic.csteps.compression import Compression
@@ -14,9 +19,12 @@ from laconic.csteps.low_rank import LowRank
 from laconic.errors import PlanError
 from laconic.lc.finetune import FINE_TUNING
 from laconic.lc.learning import Training
-from laconic.models.params import Params
+from laconic.models.params import Params, apply_to
+from laconic.plans.coupling import coupled
 from laconic.plans.plan import Plan, load_plan, weights_only
+from laconic.theory.importance import Importance
 from laconic.training.optimization import Optimization
+from laconic.training.task import Task
 
 
 def plan_of(params: Params, rows: Rows, buffers: Container[str] = ()) -> Plan:
@@ -43,6 +51,47 @@ def plan_of(params: Params, rows: Rows, buffers: Container[str] = ()) -> Plan:
     if codebook is None:
         raise PlanError("say what becomes of the weights: --codebook K, --keep SHARE, --rank R, or --plan FILE")
     return weights_only(values, params, buffers)
+
+
+def coupled_of(
+    say: Output, plan: Plan | None, params: Params, task: Task | None, subject: Subject, metadata: Mapping[str, str],
+    seed: int,
+) -> tuple[Plan, Params]:  # fmt: skip
+    """Return the plan with what goes along on its rows, see `laconic.coupled`, and the weights by the network's names.
+
+    Args:
+        say: told what is decided about the network.
+        plan: of --plan.
+        params: the weights, by which channels are chosen.
+        task: the network, if there is a task; else the options and the metadata of the weights name one.
+        subject: these options.
+        metadata: of the weights.
+        seed: of random inputs, where no data are named.
+
+    Raises:
+        PlanError: when there is no plan, or none that prunes what can be coupled.
+        DataError: when nothing says which network, or the weights are of another.
+    """
+    if plan is None or not plan.tensors:
+        raise PlanError("--coupled goes with a --plan that has a row such as { filters = 0.5 } and, if any, a budget")
+    network = Example.of(task) if task else example_of(say, subject, metadata, seed)
+    params, module = fitting(params, network), deepcopy(network.module)
+    apply_to(module, params)
+    return coupled(plan, module, network.inputs), params
+
+
+def weighed(plan: Plan | None, matters: Matters) -> Plan | None:
+    """Return the plan with the importance that the options name; it has its own where they name none.
+
+    Where there is no plan, a budget alone, it is one of no rows.
+    """
+    if matters.importance in (None, options.Importance.none):
+        if matters != Matters(matters.importance):
+            raise PlanError("--temperature, --importance-samples and --kind go with an --importance")
+        return replace(plan, importance=None) if plan and matters.importance else plan
+    kind = matters.kind and matters.kind.value
+    importance = Importance(matters.importance.value, matters.temperature, matters.importance_samples, kind)
+    return replace(plan or Plan({}), importance=importance)
 
 
 def learning_of(of: Typed) -> Training:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -31,8 +31,8 @@ _SAMPLES = 8
 
 
 def shrink(
-    say: Output, source: Path, output: Path, subject: Subject, run: Run, *, multiple: int, limit: int | None,
-    key: str | None, force: bool,
+    say: Output, source: Path, output: Path, subject: Subject, run: Run, *, multiple: int, keep_inputs: bool,
+    limit: int | None, key: str | None, force: bool,
 ) -> None:  # fmt: skip
     """Read, shrink, write and print."""
     require_output(output, ".lac", force=force)
@@ -44,13 +44,13 @@ def shrink(
             file.require_room("tensors")
             codes, metadata = file.codes(), dict(file.metadata)
         result = Result(codes, metadata)
-        module, example = _subject(say, subject, metadata, run.seed)
+        module, example = example_of(say, subject, metadata, run.seed)
     else:
         checkpoint = opened(say, source, key)
-        module, example = _subject(say, subject, checkpoint.metadata, run.seed)
+        module, example = example_of(say, subject, checkpoint.metadata, run.seed)
         result = _lossless(module, dict(checkpoint.params), checkpoint.metadata)
     with say.progress("shrinking", None):
-        smaller = result.shrink(module, example, multiple=multiple, seed=run.seed)
+        smaller = result.shrink(module, example, multiple=multiple, keep_inputs=keep_inputs, seed=run.seed)
     smaller.save(output, force=force)
     _tell(say, source, output, smaller)
 
@@ -63,15 +63,26 @@ def _lossless(module: nn.Module, params: Any, metadata: Mapping[str, str]) -> Re
     return Result(whole.named(compact(codes)), {**metadata, **reference})
 
 
-def _subject(say: Output, subject: Subject, metadata: Mapping[str, str], seed: int) -> tuple[nn.Module, Any]:
+class Example(NamedTuple):
+    """A network, and what it is run on."""
+
+    module: nn.Module
+    inputs: Any
+
+    @classmethod
+    def of(cls, task: Task) -> "Example":
+        """Return a task's network with some samples of its validation split."""
+        return cls(task.module, _arguments(task))
+
+
+def example_of(say: Output, subject: Subject, metadata: Mapping[str, str], seed: int) -> Example:
     """Return the network and what it runs on: data where some is named, else random inputs.
 
     Raises:
         DataError: when nothing says which network.
     """
     if subject.task or subject.data or metadata.get("data") == "digits":
-        task = task_for(say, subject, metadata, seed=seed, augmented=False)
-        return task.module, _arguments(task)
+        return Example.of(task_for(say, subject, metadata, seed=seed, augmented=False))
     name = subject.net or metadata.get("net")
     if name is None:
         raise DataError("the weights do not say what they are: give --net (or --task for a network of your own)")
@@ -79,7 +90,7 @@ def _subject(say: Output, subject: Subject, metadata: Mapping[str, str], seed: i
         nets.build(name)  # says which there are
     shape = nets.NETS[name].shape
     generator = torch.Generator().manual_seed(seed)
-    return nets.build(name, seed=seed), torch.randn(_SAMPLES, *shape, generator=generator)
+    return Example(nets.build(name, seed=seed), torch.randn(_SAMPLES, *shape, generator=generator))
 
 
 def _arguments(task: Task) -> Any:

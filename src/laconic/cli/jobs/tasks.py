@@ -17,7 +17,7 @@ from torch import nn
 
 from laconic.cli.console import Output
 from laconic.cli.options import Subject
-from laconic.deploy.edits import METADATA, loads
+from laconic.deploy.edits import edits_of
 from laconic.deploy.narrowing import narrow
 from laconic.errors import DataError, LaconicError
 from laconic.models import data, nets
@@ -81,7 +81,7 @@ def task_for(say: Output, subject: Subject, metadata: Mapping[str, str], **how: 
     Its network is as small as that of the weights, where these are of one that was shrunk.
     """
     task = task_of(subject.net, subject.data, subject.data_dir, subject.task, metadata, **how)
-    narrow(task.module, loads(metadata.get(METADATA, "{}")))
+    narrow(task.module, edits_of(metadata))
     say.note(*task.notes)
     return task
 
