@@ -1,5 +1,6 @@
 """The one front door: network, plan, task and effort go in; a `Result` that is a file comes out."""
 
+import copy
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -371,5 +372,7 @@ def load(source: str | Path, module: Any = None, *, limit: int | None = None) ->
         weights, metadata = all_of(file), dict(file.metadata)
     if module is None:
         return weights
-    apply_to(unwrapped(narrow(module, edits_of(metadata))), weights)
+    if edits := edits_of(metadata):
+        apply_to(unwrapped(narrow(copy.deepcopy(module), edits)), weights)  # what fails leaves the module as it was
+    apply_to(unwrapped(narrow(module, edits)), weights)
     return module

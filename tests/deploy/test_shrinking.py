@@ -250,3 +250,8 @@ def test_a_network_is_shrunk_once():
     small = laconic.compress(module, Plan({"0.weight": KeepLargest(1.0)})).shrink(module, torch.randn(1, 4))
     with pytest.raises(WeightsError, match="already"):
         small.shrink(module, torch.randn(1, 4))
+
+
+def test_an_example_of_nothing_is_refused():
+    with pytest.raises(DataError, match="the example holds nothing"):
+        laconic.compress(nn.Linear(4, 4), laconic.Lossless()).shrink(nn.Linear(4, 4), torch.randn(0, 4))

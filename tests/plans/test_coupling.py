@@ -3,6 +3,7 @@
 import pytest
 import torch
 from shrinkable_nets import net
+from torch import nn
 
 import laconic
 from laconic import AdaptiveCodebook, Groups, Joint, KeepGroups, LowRank, Plan
@@ -72,3 +73,22 @@ def test_plans_that_do_not_fit_are_refused(plan, message):
     module, image = net("concatenation")
     with pytest.raises(PlanError, match=message):
         coupled(Plan(plan), module, image)
+
+
+class Two(nn.Module):
+    """Both layers are outputs, the first one through a hidden layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.hidden, self.a, self.b = nn.Linear(6, 8), nn.Linear(8, 4), nn.Linear(6, 4)
+
+    def forward(self, x):
+        return self.a(torch.relu(self.hidden(x))), self.b(x)
+
+
+def test_rows_of_what_cannot_be_removed_are_named(caplog):
+    half, example = KeepGroups(Groups("filters"), keep=0.5), torch.randn(1, 6)
+    with pytest.raises(PlanError, match=r"b\.weight: the run on the example shows no filters .* they are outputs"):
+        coupled(Plan({"b.weight": half}), Two(), example)
+    coupled(Plan({"*.weight": half}), Two(), example)
+    assert [record.getMessage().split(":")[0] for record in caplog.records] == ["b.weight"]

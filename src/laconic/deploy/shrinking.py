@@ -30,6 +30,7 @@ from laconic.errors import DataError, LaconicError, WeightsError
 from laconic.format.codes import Code
 from laconic.format.container import bits
 from laconic.models.params import apply_to, decompress, first_names, params_of, to_numpy, unwrapped
+from laconic.models.wiring import tensors_in
 
 TOLERANCE = 1e-5
 """How far outputs may be from those of the masked network, of the largest."""
@@ -99,11 +100,11 @@ def shrink(
         WeightsError: when nothing can be removed, which says why; and when the codes are not those of the module.
         DataError: when the network does not run on the example, or says nothing that can be compared.
     """
-    masked = copy.deepcopy(unwrapped(module)).cpu().eval()
-    apply_to(masked, decompress(codes))
     if multiple < 1:
         raise WeightsError(f"channels are rounded up to a multiple of 1 or more, not of {multiple}")
-    example = example_of(inputs)
+    masked, example = _masked(module, codes), example_of(inputs)
+    if any(not tensor.numel() for tensor in tensors_in(example)):
+        raise DataError("the example holds nothing: give a tensor of one input or more")
     examples = [example, *noises(example, _NOISES, seed)]
     trial = _Trial(codes, masked, examples, _reference(masked, examples), multiple, keep_inputs)
     emptied = empty(copy.deepcopy(masked), *example)
@@ -120,6 +121,20 @@ def shrink(
         raise WeightsError(f"the smaller network's outputs differ by {difference:.1e}: nothing is written")
     costs = multiply_adds(masked, example), multiply_adds(network, example)
     return Shrunk(smaller, edits, left, costs, difference)
+
+
+def _masked(module: nn.Module, codes: Mapping[str, Code]) -> nn.Module:
+    """Return a copy of a module with the weights of codes.
+
+    Raises:
+        DataError: when the module cannot be copied, as with torch's older weight normalization.
+    """
+    try:
+        masked = copy.deepcopy(unwrapped(module)).cpu().eval()
+    except (RuntimeError, TypeError) as error:
+        raise DataError(f"the network cannot be copied, which shrinking does: {error}") from error
+    apply_to(masked, decompress(codes))
+    return masked
 
 
 def _reference(masked: nn.Module, examples: Sequence[Example]) -> list[list[Tensor]]:

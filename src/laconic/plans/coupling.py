@@ -1,5 +1,6 @@
 """Groups of weights that go together over several tensors: a filter, its bias, its norm, and all that reads it."""
 
+import logging
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,13 +15,15 @@ from laconic.csteps.keep_groups import KeepGroups
 from laconic.csteps.keep_largest import KeepLargest
 from laconic.csteps.lossless import Lossless
 from laconic.csteps.survivors import Support
-from laconic.errors import PlanError
+from laconic.errors import PlanError, listed
 from laconic.models.channels.atoms import Slot
 from laconic.models.channels.trace import traced
 from laconic.models.params import Params, params_of, unwrapped
 from laconic.models.ties import untied
 from laconic.plans.patterns import fnmatch_escape
 from laconic.plans.plan import Plan, Row
+
+_LOG = logging.getLogger(__name__)
 
 _AXES = {"filters": 0, "neurons": 0, "channels": 1}
 """Kind of group → the axis that it is an index of."""
@@ -76,8 +79,8 @@ def coupled(plan: Plan, module: nn.Module, example: Any) -> Plan:
         example: what it runs on: a tensor, a tuple of arguments, or a mapping with their names.
 
     Raises:
-        PlanError: when no row keeps such a share, two rows want different shares of one set of channels, or what goes
-            along is on a row of another compression.
+        PlanError: when no row keeps such a share of what can be removed, two rows want different shares of one set of
+            channels, or what goes along is on a row of another compression.
     """
     params = untied(params_of(unwrapped(module)), unwrapped(module)).params
     rows = plan.on(unwrapped(module)).resolve(params)
@@ -85,6 +88,13 @@ def coupled(plan: Plan, module: nn.Module, example: Any) -> Plan:
     taken = {name for row in rows for name in row.names if _pruning(row.compression)}
     if not taken:
         raise PlanError("no row of the plan keeps a share of filters, neurons or channels: there is nothing to couple")
+    if alone := [name for name in taken if name not in chosen]:
+        said = f"{listed(sorted(alone))}: the run on the example shows no filters or channels that could be removed"
+        if len(alone) == len(taken):
+            raise PlanError(
+                f"{said}: they are outputs, or weights that a parametrization makes of others; leave it out"
+            )
+        _LOG.warning("%s; these stay as they are", said)
     stray = {n: r.compression for r in rows for n in r.names if n in chosen and n not in taken}
     for name, compression in stray.items():
         if not isinstance(compression, Lossless):
