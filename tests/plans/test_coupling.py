@@ -1,5 +1,7 @@
 """Filters that are pruned take along what goes with them: bias, norm, and all that reads them."""
 
+import logging
+
 import pytest
 import torch
 from shrinkable_nets import net
@@ -88,6 +90,7 @@ class Two(nn.Module):
 
 def test_rows_of_what_cannot_be_removed_are_named(caplog):
     half, example = KeepGroups(Groups("filters"), keep=0.5), torch.randn(1, 6)
+    caplog.set_level(logging.WARNING, "laconic")
     with pytest.raises(PlanError, match=r"b\.weight: the run on the example shows no filters .* they are outputs"):
         coupled(Plan({"b.weight": half}), Two(), example)
     coupled(Plan({"*.weight": half}), Two(), example)
