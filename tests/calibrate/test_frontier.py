@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from trained import learned, shrunk
 
 from laconic.calibrate.analysis import analysed
 from laconic.calibrate.calibration import Calibration
@@ -15,8 +16,6 @@ from laconic.calibrate.compressed import Ready
 from laconic.calibrate.frontier import bound, curve, hull, point, spectra
 from laconic.models.params import decompress, params_of, to_numpy
 from laconic.models.ties import untied
-
-from .trained import learned, shrunk
 
 
 @cache

@@ -5,6 +5,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from trained import learned
 
 import laconic
 from laconic.calibrate.calibration import Calibration
@@ -13,8 +14,6 @@ from laconic.calibrate.giving import Reading, giving, readings
 from laconic.format.codes import Code
 from laconic.models.params import all_params_of, to_torch
 from laconic.models.ties import untied
-
-from .trained import learned
 
 
 @cache

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from small_nets import net
+from trained import learned
 
 import laconic
 from laconic.calibrate import sequence
@@ -23,8 +24,6 @@ from laconic.models.checkpoints import load_checkpoint
 from laconic.models.params import all_params_of
 from laconic.models.ties import untied
 from laconic.quantize.budget import Budget
-
-from .trained import learned
 
 
 class Killed(BaseException):

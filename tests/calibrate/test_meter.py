@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from trained import shrunk
 
 import laconic
 from laconic.calibrate.calibration import Calibration
@@ -26,8 +27,6 @@ from laconic.theory.importance.golden import inner
 from laconic.theory.metric import Kronecker
 from laconic.theory.rate_distortion.gaussian import water_filling
 from laconic.training.task import classification
-
-from .trained import shrunk
 
 
 def correlated(n: int, power: float, seed: int = 0) -> np.ndarray:

@@ -7,14 +7,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch import nn
+from trained import learned
 
 import laconic
 from laconic.calibrate.calibration import Calibration
 from laconic.calibrate.quality import FILES, TRAINED_ON, Made, Quality, dropped, smallest, wrongs
 from laconic.errors import DataError, PlanError
 from laconic.models.params import params_of
-
-from .trained import learned
 
 WEIGHTS = 4000
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from small_nets import net
 from torch import Tensor, nn
+from trained import learned
 
 import laconic
 from laconic.calibrate.network import silent
@@ -17,7 +18,6 @@ from laconic.calibrate.remainder import approached
 from laconic.calibrate.sequence import again
 
 from .passes import HOW, one_pass
-from .trained import learned
 
 
 class Words(nn.Module):

@@ -13,13 +13,12 @@ import pytest
 import rival_codecs
 import torch
 from torch import nn
+from trained import learned
 
 from laconic.calibrate import rates, sequence
 from laconic.calibrate.compressed import TRIES, Ready
 from laconic.format import container
 from laconic.models import data
-
-from .trained import learned
 
 ASKED = SimpleNamespace(
     samples=500,

@@ -7,6 +7,7 @@ import pytest
 import torch
 from small_nets import net
 from torch import nn
+from trained import learned
 
 import laconic
 from laconic.calibrate import tuning
@@ -19,8 +20,6 @@ from laconic.models.params import all_params_of, decompress
 from laconic.models.ties import untied
 from laconic.quantize.budget import Budget
 from laconic.training.judges import KINDS, distance, divergence
-
-from .trained import learned
 
 BITS = {"digits": 3.5, "conv": 3.6, "language": 4.0, "twice": 5.0}
 

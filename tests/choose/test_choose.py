@@ -8,17 +8,16 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from trained import learned
 
 import laconic
 from laconic import Limit, Menu, costs
 from laconic.calibrate.calibration import Calibration
 from laconic.calibrate.compressed import Ready
 from laconic.errors import PlanError
-from laconic.models import data
 from laconic.models.params import all_params_of, params_of
 from laconic.models.ties import untied
 from laconic.plans.plan import parse_plan, to_toml
-from laconic.training.task import Task, classification
 
 SMALL = Menu(
     techniques=("grid", "codebook", "pruning", "low rank"), rates=(1.0,), values=(4, 16), shares=(0.3,),
@@ -26,20 +25,6 @@ SMALL = Menu(
 )  # fmt: skip
 SIZE = 1_500
 HOW = {"size": SIZE, "choose": SMALL, "quality": "fast"}
-
-
-@cache
-def learned() -> Task:
-    torch.manual_seed(0)
-    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 48), nn.ReLU(), nn.Linear(48, 10))
-    task = classification(net, data.load("digits", None, "pixels/16"))
-    optimizer = torch.optim.Adam(net.parameters(), 5e-3)
-    for seed in range(8):
-        for inputs, targets in task.batches("train", seed):
-            optimizer.zero_grad()
-            nn.functional.cross_entropy(net(inputs), targets).backward()
-            optimizer.step()
-    return task
 
 
 @cache

@@ -69,12 +69,13 @@ class Picked:
     prices: np.ndarray
 
 
-def picked(menus: Menus, budgets: Sequence[float], nodes: int = NODES) -> Picked:
+def picked(menus: Menus, budgets: Sequence[float], units: Sequence[str] = (), nodes: int = NODES) -> Picked:
     """Return the choice of least damage that was found within the budgets.
 
     Args:
         menus: at least one candidate for each of one or more tensors.
         budgets: one or two.
+        units: of the budgets, for messages.
         nodes: of branch and bound, at most.
 
     Raises:
@@ -87,10 +88,11 @@ def picked(menus: Menus, budgets: Sequence[float], nodes: int = NODES) -> Picked
     """
     most = np.asarray(budgets, np.float64)
     room = most * (1 + _ROUNDING)
+    said = [f"{one:,.6g} {unit}".rstrip() for one, unit in zip(most, units or [""] * len(most), strict=True)]
     for k in range(len(most)):
         least = float(sum(own[:, k].min() for own in menus.costs))
         if least > room[k]:
-            raise PlanError(f"{most[k]:,.6g} is not met: the least that can be is {least:,.6g}")
+            raise PlanError(f"{said[k]} for what is chosen are not met: the least that can be is {least:,.6g}")
     kept = [_worthwhile(damages, costs) for damages, costs in zip(menus.damages, menus.costs, strict=True)]
     some = Menus(
         tuple(own[places] for own, places in zip(menus.damages, kept, strict=True)),
@@ -104,10 +106,7 @@ def picked(menus: Menus, budgets: Sequence[float], nodes: int = NODES) -> Picked
         found = _filled(some, found, room)
     best = _branched(some, found, prices, room, nodes)
     if not best:
-        raise PlanError(
-            f"budgets of {' and '.join(f'{one:,.6g}' for one in most)} are each met, but none was found that meets "
-            "both: give more of one"
-        )
+        raise PlanError(f"{' and '.join(said)} are each met, but no choice was found that meets both: give more of one")
     return Picked(tuple(int(places[pick]) for places, pick in zip(kept, best, strict=True)), prices)
 
 

@@ -31,22 +31,22 @@ class Table:
     Args:
         of: the candidates of each tensor; those without an offer are on the grid.
         budgets: what is left for these tensors, of bytes first where these are asked.
-        coded: whether bytes are.
+        units: of these.
     """
 
     of: Mapping[str, tuple[Candidate, ...]]
     budgets: tuple[float, ...]
-    coded: bool
+    units: tuple[str, ...]
 
     def costs(self, candidate: Candidate) -> tuple[float, ...]:
         """Return what a candidate costs of each budget."""
-        return (candidate.bytes, *candidate.costs) if self.coded else candidate.costs
+        return (candidate.bytes, *candidate.costs) if len(self.units) > len(candidate.costs) else candidate.costs
 
     def picked(self) -> Picked:
         """Return the choice within the budgets; errors are those of `laconic.choose.lagrangian.picked`."""
         damages = tuple(np.array([one.lost for one in own]) for own in self.of.values())
         costs = tuple(np.array([self.costs(one) for one in own]) for own in self.of.values())
-        return picked(Menus(damages, costs), self.budgets)
+        return picked(Menus(damages, costs), self.budgets, self.units)
 
     def best(self) -> dict[str, Candidate]:
         """Return the choice within the budgets: the candidate of each tensor."""
@@ -147,7 +147,7 @@ def candidates(
                 f"{rest:,.6g}, and the smallest network more; ask for that, or let fewer tensors stay as they are"
             )
     budgets = tuple(most - rest for _, most, rest in asked)
-    return Table({name: tuple(own) for name, own in found.items()}, budgets, size is not None)
+    return Table({name: tuple(own) for name, own in found.items()}, budgets, tuple(unit for unit, _, _ in asked))
 
 
 def exact_bytes(name: str, code: Code) -> float:
