@@ -61,13 +61,14 @@ def _rivals(rows: Rows, seed: int) -> Iterator[Judged]:
         ours, theirs = of(rows, family, "LC"), of(rows, family, other)
         if ours and theirs:
             text = f"more compression for the same loss: LC against {_NAMES[other]}"
-            yield lower(text, "experiments", _curve(ours, _number), _curve(theirs, _number), seed)
+            yield lower(text, "experiments", _curve(ours, number), _curve(theirs, number), seed)
 
 
 _NAMES = {"direct": "direct", "iDC": "iterated direct compression", "magnitude": "magnitude pruning and retraining"}
 
 
-def _number(row: Row) -> float:
+def number(row: Row) -> float:
+    """Return the number of a setting: K, or P."""
     assert row.setting is not None, "a reference is on no curve"
     return row.setting.number
 
@@ -92,15 +93,15 @@ def _size(row: Row) -> float:
 
 def _fixed(rows: Rows, seed: int) -> Iterator[Judged]:
     """Yield whether adaptive codebooks have lower errors than fixed ones of as many values, plain and scaled."""
-    adaptive = {_number(row): row for row in of(rows, "adaptive", "LC")}
-    every = [row for row in of(rows, "fixed", "LC") if _number(row) in adaptive]
+    adaptive = {number(row): row for row in of(rows, "adaptive", "LC")}
+    every = [row for row in of(rows, "fixed", "LC") if number(row) in adaptive]
     for scaled, said in ((False, "as they are"), (True, "times a scale of each tensor")):
         own = [row for row in every if row.setting and row.setting.scaled == scaled]
         if own:
             labels = "; ".join(row.setting.label for row in own if row.setting)
             text = f"adaptive codebooks beat fixed ones of as many values, {said} ({labels})"
-            like = _curve([adaptive[_number(row)] for row in own], _number)
-            yield lower(text, "fixed codebooks", like, _curve(own, _number), seed)
+            like = _curve([adaptive[number(row)] for row in own], number)
+            yield lower(text, "fixed codebooks", like, _curve(own, number), seed)
 
 
 def _slower(network: Network, rows: Rows) -> Iterator[Judged]:
