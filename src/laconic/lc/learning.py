@@ -20,8 +20,8 @@ from laconic.lc.state import LCState, budget_of, meets_bytes
 from laconic.lc.steps import relaxed, relaxed_rows, run
 from laconic.models.params import Params
 from laconic.quantize.budget import Budget
+from laconic.teachers.distillation import alike
 from laconic.training.clipping import SHARE
-from laconic.training.likeness import alike
 from laconic.training.optimization import Optimization
 from laconic.training.task import Task
 
@@ -50,7 +50,7 @@ class Training:
         augmented: augmented Lagrangian, or the quadratic-penalty method.
         finetune: training of what stays free at the end; 0 epochs for none.
         alike: share of the loss that is the divergence from the original's outputs, on the same training samples
-            (`laconic.training.likeness`): 0 for none, 1 for nothing else.
+            (`laconic.teachers.distillation`): 0 for none, 1 for nothing else.
         parametrisation: within a budget, how tensors are made of what is on the grid
             (`laconic.csteps.parametrisations`).
 

@@ -9,8 +9,8 @@ from torch.utils.data import DataLoader
 from laconic.calibrate.calibration import SAMPLES, Calibration
 from laconic.errors import DataError
 from laconic.models.params import Params
+from laconic.teachers.distillation import alike
 from laconic.training.batches import Batch, Batches, held_out
-from laconic.training.likeness import alike
 from laconic.training.task import Task, mode
 
 _ROWS = 64

@@ -31,7 +31,7 @@ from laconic.models.checkpoints import checkpoint_size
 from laconic.models.params import decompress
 from laconic.quantize.budget import Budget
 from laconic.result import Result
-from laconic.training.likeness import alike
+from laconic.teachers.distillation import alike
 from laconic.training.optimization import Optimization, adam
 from laconic.training.task import Task
 

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from laconic import Training
 from laconic.errors import DataError, PlanError
 from laconic.models.params import params_of
-from laconic.training.likeness import alike
+from laconic.teachers.distillation import alike
 from laconic.training.loop import minimise
 from laconic.training.optimization import Optimization, adam
 from laconic.training.task import Task
