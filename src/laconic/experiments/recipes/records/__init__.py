@@ -152,7 +152,7 @@ RECIPES = tuple(
     )
     for subject, needs, time in (
         (LENET300, f"{_MNIST}; runs on built-in digits without", "half an hour on two cores, 5 minutes with --fast"),
-        (LENET5, _MNIST, "three hours on two cores, half an hour with --fast"),
+        (LENET5, _MNIST, "three hours on one core, half an hour with --fast"),
         (
             RESNET20,
             f"{_CIFAR}, and {RESNET20.weights} there",

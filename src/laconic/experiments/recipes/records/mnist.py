@@ -77,7 +77,7 @@ LENET5 = Subject(
     full=Effort(
         Optimization(20, 1e-3, cosine, optimizer=adam),
         (3_000, 1_500),
-        learning(100, 2.5e-3, 1.045, 0.97, 5, lr=0.02),
+        learning(130, 1e-3, 1.03, 0.985, 5, lr=0.05),
         3,
     ),
     small=None,
