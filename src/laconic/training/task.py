@@ -76,6 +76,8 @@ class Task:
         notes: sentences on what was decided for the caller.
         still: names of parts that are in evaluation mode in training, too, such as batch normalizations whose
             statistics are constants (`laconic.models.absorption`).
+        objective: what training minimises, given as a loss is; the loss unless given. What a network learns from
+            beside its targets is there (`laconic.teachers`), while the loss goes on to judge.
 
     Raises:
         DataError: when a part is not what it should be, or the trial fails.
@@ -98,6 +100,7 @@ class Task:
     seed: int = 0
     notes: tuple[str, ...] = ()
     still: tuple[str, ...] = ()
+    objective: Judge | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.module, nn.Module):
@@ -112,6 +115,7 @@ class Task:
             **checked,
             "module": unwrapped(self.module),
             "loss": judge_of("loss", self.loss),
+            "objective": self.objective and judge_of("objective", self.objective),
             "measures": {name: judge_of(name, judge) for name, judge in dict(self.measures).items()},
             "kind": self.kind or kind_by(self.loss),
         }
@@ -147,6 +151,11 @@ class Task:
         """
         splits: dict[str, Any] = {split: Batches(partial(batches, split)) for split in SPLITS}
         return cls(module, loss=loss, **splits, measures=measures or {}, metadata=metadata or {}, kind=kind)
+
+    @property
+    def minimised(self) -> Judge:
+        """What training minimises: the objective, or else the loss."""
+        return self.objective or self.loss
 
     def batches(self, split: str, seed: int) -> Iterator[Batch]:
         """Return one pass over the batches of a split, on the device of the module's first parameter.
@@ -246,7 +255,8 @@ class Task:
                 raise DataError(
                     f"{how} fails on the first batch of {split}, {described(first)}: {failure}"
                 ) from failure
-            require_judged(self.loss, outputs, first, self.kind)
+            for judge in filter(None, (self.loss, self.objective)):
+                require_judged(judge, outputs, first, self.kind)
         if self.kind == "classification" and "error" not in self.measures and names_classes(outputs, first):
             object.__setattr__(self, "measures", {**self.measures, "error": error})
         if not same_batch(first, again):
