@@ -175,7 +175,7 @@ def command(
 
       laconic compress a.safetensors -o a.lac --codebook 2 --effort train
 
-      laconic compress a.safetensors -o a.lac --keep 0.05 --effort train --distill self
+      laconic compress a.pt -o a.lac --keep 0.1 --effort train --distill self
 
       laconic compress a.pt -o a.lac --plan a.toml --effort train --task mine:make
 

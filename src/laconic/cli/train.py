@@ -39,7 +39,7 @@ def command(
 
       laconic train --task m:f -o a.safetensors --regularize nuclear --price 0.01
 
-      laconic train --net mlp256 --data digits -o a.safetensors --distill b.safetensors
+      laconic train --net mlp256 --data mnist -o a.safetensors --distill b.lac
     """
     from laconic.cli.jobs.train import Job, train_network
 

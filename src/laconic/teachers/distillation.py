@@ -12,6 +12,7 @@ as the loss itself.
 Source: Hinton, Vinyals & Dean, "Distilling the knowledge in a neural network" (2015).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,7 +27,7 @@ from laconic.teachers.memory import remembered
 from laconic.teachers.softening import Distillation
 from laconic.teachers.teacher import Given, Teacher, teachers_of
 from laconic.training.batches import Batch
-from laconic.training.judges import Judge, Kind, described, require_judged
+from laconic.training.judges import Judge, Kind, described
 from laconic.training.task import Task, mode
 
 
@@ -166,9 +167,9 @@ def _require_teaching(task: Task, loss: Taught, first: Batch) -> None:
     counts = {name: buffer.clone() for name, buffer in module.named_buffers()}
     with torch.no_grad(), mode(module, training=False):
         outputs = task.outputs({**params_of(module), **counts}, first)
-    for teacher in loss.teachers:
-        _require_comparable(teacher, outputs, teacher.says(first))
-    require_judged(loss, outputs, first, task.kind)
+        value = float(loss(outputs, first))
+    if not math.isfinite(value):
+        raise DataError(f"the loss of the first batch is {value} beside a teacher, for outputs {described(outputs)}")
 
 
 def _told(task: Task, teachers: Sequence[Teacher]) -> list[str]:
