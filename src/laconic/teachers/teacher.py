@@ -56,7 +56,7 @@ class Teacher:
             return known
         try:
             with torch.no_grad(), mode(self._task.module, training=False):
-                outputs = self._task.outputs(self._weights, batch)
+                outputs = self._run(batch)
         except Exception as failure:
             raise DataError(f"{self.name} fails on a batch, {described(batch)}: {failure}") from failure
         if not (isinstance(outputs, Tensor) and outputs.is_floating_point()):
@@ -82,6 +82,11 @@ class Teacher:
     def _task(self) -> Task:
         """What calls the module."""
         return Task(self.module, Batches(lambda seed: ()), _nothing, forward=self.forward)
+
+    @cached_property
+    def _run(self) -> Callable[[Batch], Any]:
+        """What gives its outputs."""
+        return self._task.running(self._weights)
 
     @cached_property
     def _weights(self) -> Params:

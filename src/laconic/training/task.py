@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from laconic import interrupts
 from laconic.errors import DataError, WeightsError
 from laconic.models.data import Dataset
-from laconic.models.params import Params, beside, call, first_names, once, params_of, unwrapped
+from laconic.models.params import Params, beside, caller, first_names, once, params_of, unwrapped
 from laconic.models.state_dicts import named_as
 from laconic.training.batches import (
     SPLITS,
@@ -203,14 +203,27 @@ class Task:
             WeightsError: when a parameter is missing, a name is none of the module's, or names of one tensor come with
                 different values.
         """
+        return self.running(params)(batch)
+
+    def running(self, params: Params) -> Callable[[Batch], Any]:
+        """Return `outputs` as a function of the batch alone: for many batches names are looked up but once.
+
+        Args:
+            params: as there.
+
+        Raises:
+            WeightsError: as there.
+        """
         kept, buffers = once(self.module, params), dict(self.module.named_buffers())
         _require_names(self.module, kept, buffers)
         own = {name: buffer.clone() for name, buffer in buffers.items() if name not in kept}
         own |= {first: params[name] for first, name in kept.items()}
-        if self.forward is not None:
-            inner = {f"module.{name}": tensor for name, tensor in own.items()}
-            return call(_Called(self.module, self.forward), inner, (batch,), {})
-        return call(self.module, own, *arguments_of(self.module, batch))
+        if self.forward is None:
+            run = caller(self.module, own)
+            return lambda batch: run(*arguments_of(self.module, batch))
+        inner = {f"module.{name}": tensor for name, tensor in own.items()}
+        run = caller(_Called(self.module, self.forward), inner)
+        return lambda batch: run((batch,), {})
 
     def evaluate(self, params: Params, split: str) -> dict[str, float]:
         """Return the loss and the measures of ``params`` on a split, as means over its samples.
