@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from hashlib import sha256
 from typing import Any, final
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from laconic.errors import DataError
 from laconic.models.params import Params, beside, params_of, to_numpy, typed_as
 from laconic.teachers.memory import Memory
-from laconic.training.batches import Batch, Batches
+from laconic.training.batches import Batch, Batches, arguments_of
 from laconic.training.judges import described
 from laconic.training.task import Task, mode
 
@@ -85,8 +85,11 @@ class Teacher:
 
     @cached_property
     def _run(self) -> Callable[[Batch], Any]:
-        """What gives its outputs."""
-        return self._task.running(self._weights)
+        """What gives its outputs; its own weights are where the module has them, and need not be put there."""
+        module = self._task.module
+        if self.params is not None:
+            return self._task.running(self._weights)
+        return partial(self.forward, module) if self.forward else partial(_called, module)
 
     @cached_property
     def _weights(self) -> Params:
@@ -122,6 +125,12 @@ def _teacher(task: Task, given: nn.Module | Params, name: str) -> Teacher:
     if isinstance(given, Mapping):
         return Teacher(task.module, given, task.forward, name)
     return Teacher(given, name=name)
+
+
+def _called(module: nn.Module, batch: Batch) -> Any:
+    """Return what a module gives for a batch."""
+    positional, named = arguments_of(module, batch)
+    return module(*positional, **named)
 
 
 def digest_of(teachers: Sequence[Teacher]) -> str:
