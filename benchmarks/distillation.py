@@ -61,7 +61,7 @@ def main() -> None:
         }
         times = timed(loops, options.epochs, passes)
     print(
-        f"{options.net} taught by {options.teacher} on {options.data}, batches of 128, one thread: CPU seconds of a pass"
+        f"{options.net} taught by {options.teacher} on {options.data}, one thread, batches of 128: CPU seconds a pass"
     )
     bases = {"with a teacher": ("plain", "teacher alone"), "with its cache": ("plain",)}
     for name, found in times.items():

@@ -169,7 +169,7 @@ def test_who_is_distilled_twice_has_both_terms():
     outputs = task.outputs(params_of(task.module), batch)
     once = distilled(task, one, Distillation(0.5, 0.5))
     twice = distilled(once, other, Distillation(1, 2.0))
-    term = Distillation(1, 2.0).term(outputs, [other(batch[0])], "classification")
+    term = Distillation(1, 2.0).term(outputs, [other(batch[0]).detach()], "classification")
     assert float(twice.objective(outputs, batch)) == pytest.approx(float(once.objective(outputs, batch) + term))
 
 

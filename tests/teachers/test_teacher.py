@@ -199,6 +199,6 @@ def test_regression_is_taught_from_memory_too(tmp_path):
     of = Task(network(6, 8, 2), [(x, torch.randn(40, 2))], nn.MSELoss(), validation=[(x, torch.zeros(40, 2))])
     teacher = network(6, 4, 2, seed=3)
     taught = distilled(of, teacher, Distillation(0, 1), cache=tmp_path)
-    outputs, batch = of.module(x), next(of.batches("train", 0))
+    outputs, batch = of.module(x).detach(), next(of.batches("train", 0))
     wanted = np.square((outputs - teacher(x)).detach().numpy()).mean()
     assert float(taught.objective(outputs, batch)) == pytest.approx(float(wanted), rel=1e-5)
