@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from laconic import Distillation, Task, Teacher, distilled
-from laconic.errors import PlanError
+from laconic.errors import DataError, PlanError
 from laconic.models.params import params_of
 from laconic.theory.importance import Importance
 from laconic.training.loop import minimise
@@ -186,3 +186,14 @@ def test_who_is_distilled_twice_has_both_terms():
 def test_numbers_that_are_none_are_refused(given, says):
     with pytest.raises(PlanError, match=says):
         Distillation(**given)
+
+
+def test_an_objective_of_ones_own_is_minimised_and_tried_when_the_task_is_made():
+    x, y = torch.randn(8, 6), torch.zeros(8, dtype=torch.long)
+    of = {"module": network(6, 3), "train": [(x, y)], "loss": nn.CrossEntropyLoss()}
+    with pytest.raises(DataError, match="the loss of the first batch is nan"):
+        Task(**of, objective=lambda outputs, batch: outputs.sum() * math.nan)
+    task = Task(**of, objective=lambda outputs, targets: outputs.square().mean())
+    trained, _ = minimise(task, params_of(task.module), Optimization(60, 0.1), seed=0)
+    assert float(task.outputs(trained, (x, y)).square().mean()) < 0.05
+    assert task.evaluate(trained, "train")["loss"] == pytest.approx(math.log(3), rel=0.3), "the loss goes on to judge"
