@@ -1,0 +1,159 @@
+"""Attention transfer: a network attends where its teacher does.
+
+By activations, over pairs j of layers, one of the student and one of the teacher, with N samples and places p of maps:
+
+    L(w) + (β/2) Σ_j 1/N Σ_n mean_p (q_S,jn − q_T,jn)_p²,    q = Q / ‖Q‖₂,   Q = Σ_c |A_c|^power
+
+By gradients, with the gradients of each sample's own loss by its inputs x:
+
+    L(w) + (β/2) 1/N Σ_n ‖J_S,n − J_T,n‖₂²,    J_n = ∂L_n/∂x_n
+
+Source: Zagoruyko & Komodakis, "Paying more attention to attention" (ICLR 2017), equations 2 and 4. Departures: both
+equations have the norm where this has its square, which has a gradient at 0 and pulls less the nearer the two are. The
+authors' program has the mean of squares over places, too, and the default β is twice the 1,000 that it
+multiplies it by (there is no 1/2 there).
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from laconic.errors import DataError
+from laconic.teachers.hidden import Teacher, called, carried, carrying, first_batch, reading
+from laconic.training.batches import Batch, inputs_of, size_of
+from laconic.training.task import Task
+
+BETA = 2e3
+"""β by activations."""
+
+_INPUTS, _GRAPH = "∂ inputs", "∂ outputs"
+"""Names, none of a layer, under which outputs carry the inputs, and themselves with the way of gradients."""
+
+
+def attention_map(activations: Tensor, power: float = 2) -> Float[Tensor, "batch places"]:
+    """Return where layers are active, a unit vector for each sample.
+
+    Args:
+        activations: shape (batch, channels, places, ...), as convolutions write them.
+        power: of the absolute values that are summed over channels; more of it looks at the largest alone.
+
+    >>> attention_map(torch.tensor([[[0.0, 2.0], [0.0, 0.0]]]))
+    tensor([[0., 1.]])
+    """
+    return F.normalize(activations.abs().pow(power).sum(1).flatten(1), dim=1)
+
+
+def attentive(
+    task: Task, teacher: Teacher, layers: Sequence[tuple[str, str]], beta: float = BETA, power: float = 2
+) -> Task:
+    """Return the task with attention by activations in its loss; measures and splits are the task's own.
+
+    Args:
+        task: of the student.
+        teacher: whose attention it learns; no more of it is run than its last layer here.
+        layers: pairs (layer of the teacher, layer of the student) with maps of the same places, a group each.
+        beta: β, 0 or more.
+        power: of `attention_map`.
+
+    Raises:
+        DataError: for a name that is none of a layer, for maps of other places, which are shown, and for bad numbers.
+    """
+    _require(beta, power)
+    if not layers:
+        raise DataError("attention goes by pairs of layers, and there are none; give [(teacher's, student's), ...]")
+    theirs, ours = zip(*layers, strict=True)
+    watched, batch = reading(task, ours), first_batch(task)
+    taught, own = teacher.hidden(batch, theirs), Teacher.of(task).hidden(batch, ours)
+    for their, our in layers:
+        _require_same_places(their, taught[their], our, own[our])
+
+    def loss(outputs: Tensor, batch: Batch) -> Tensor:
+        wanted, found = teacher.hidden(batch, theirs), carried(outputs)
+        apart = [
+            F.mse_loss(attention_map(found[our], power), attention_map(wanted[their], power)) for their, our in layers
+        ]
+        return task.loss(outputs, batch) + beta / 2 * torch.stack(apart).sum()
+
+    return replace(watched, loss=loss)
+
+
+def attentive_by_gradients(task: Task, teacher: Teacher, beta: float) -> Task:
+    """Return the task with attention by gradients in its loss; measures and splits are the task's own.
+
+    A step costs two backward passes of the student, one through the other, and one of the teacher.
+
+    Args:
+        task: of the student, called with one tensor of floats; its loss is a mean over the samples.
+        teacher: of a task that is called likewise, with the loss that its gradients are of.
+        beta: β, 0 or more: J is small where networks are sure, and this is in its units; there is no number for all.
+
+    Raises:
+        DataError: for a bad number, and, in training, for inputs that have no gradients.
+    """
+    _require(beta, 1)
+
+    def forward(module: nn.Module, batch: Batch) -> Tensor:
+        inputs = _leaf(batch)
+        with torch.enable_grad():
+            outputs = called(task, module, _with(batch, inputs))
+        if torch.is_grad_enabled():
+            return carrying(outputs, {_INPUTS: inputs})
+        return carrying(outputs.detach(), {_INPUTS: inputs, _GRAPH: carrying(outputs, {})})
+
+    def loss(outputs: Tensor, batch: Batch) -> Tensor:
+        found = carried(outputs)
+        with torch.enable_grad():
+            own = task.loss(found.get(_GRAPH, outputs), batch)
+            (gradient,) = torch.autograd.grad(own, found[_INPUTS], create_graph=True)
+            apart = size_of(batch) * (gradient - _gradient(teacher, batch))
+            term = apart.square().sum() / size_of(batch)
+        return own + beta / 2 * term
+
+    return replace(task, forward=forward, loss=loss)
+
+
+def _gradient(teacher: Teacher, batch: Batch) -> Tensor:
+    """Return the gradient of a teacher's loss by the inputs."""
+    inputs = _leaf(batch)
+    outputs = teacher.outputs(_with(batch, inputs), gradients=True)
+    (gradient,) = torch.autograd.grad(teacher.task.loss(outputs, batch), inputs)
+    return gradient
+
+
+def _leaf(batch: Batch) -> Tensor:
+    """Return the inputs of a batch as a tensor that gradients are taken by."""
+    inputs = inputs_of(batch)
+    if not (isinstance(inputs, Tensor) and inputs.is_floating_point()):
+        raise DataError(f"attention by gradients goes by inputs that are one tensor of floats, not {_said(inputs)}")
+    return inputs.detach().requires_grad_()
+
+
+def _with(batch: Batch, inputs: Tensor) -> Batch:
+    """Return a batch with other inputs."""
+    return (inputs, *batch[1:]) if isinstance(batch, tuple | list) else inputs
+
+
+def _said(thing: object) -> str:
+    """Return what a thing is."""
+    return f"{thing.dtype}" if isinstance(thing, Tensor) else f"a {type(thing).__name__}"
+
+
+def _require(beta: float, power: float) -> None:
+    """Raise `DataError` for numbers that are none of theirs."""
+    if not 0 <= beta < float("inf"):
+        raise DataError(f"beta, the weight of attention, is 0 or more and finite, not {beta}")
+    if not 0 < power < float("inf"):
+        raise DataError(f"power of activations is above 0 and finite, not {power}")
+
+
+def _require_same_places(their: str, taught: Tensor, our: str, own: Tensor) -> None:
+    """Raise `DataError` unless two layers have maps of the same places."""
+    shapes = f"{their!r} of the teacher writes {tuple(taught.shape)}, {our!r} of the student {tuple(own.shape)}"
+    if min(taught.ndim, own.ndim) < 3:
+        raise DataError(f"attention needs maps, of shape (batch, channels, places, ...), but {shapes}")
+    if taught.shape[2:] != own.shape[2:]:
+        raise DataError(f"attention is compared place by place, but {shapes}: name layers with maps of one size")
