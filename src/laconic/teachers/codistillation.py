@@ -114,10 +114,11 @@ def codistilled(
         if not spoken:
             return Said(own)
         with torch.no_grad():
-            said = [
-                [called(task, each, part) for task, each in zip(tasks, module.copies, strict=True)] for part in batch
+            others = [
+                tuple(called(tasks[j], module.copies[j], part) for j in range(len(tasks)) if j != i)
+                for i, part in enumerate(batch)
             ]
-        return Said(own, tuple(tuple(one[:i] + one[i + 1 :]) for i, one in enumerate(said)))
+        return Said(own, tuple(others))
 
     def loss(outputs: Said, batch: Batch) -> Tensor:
         terms = [task.loss(own, part) for task, own, part in zip(tasks, outputs.own, batch, strict=True)]
@@ -164,7 +165,7 @@ class _Models(nn.Module):
 
     @torch.no_grad()
     def exchange(self, every: int) -> int:
-        """Copy all networks where a multiple of ``every`` steps has been taken; count this step, and return those before.
+        """Copy all networks where a multiple of ``every`` steps lies behind; return how many do, and count one more.
 
         What is copied and counted are the tensors that the module has now: those of whoever calls it.
         """
@@ -178,7 +179,7 @@ class _Models(nn.Module):
         return step
 
 
-def _splits(tasks: Sequence[Task], *, same_batch: bool) -> dict[str, Batches | None]:
+def _splits(tasks: Sequence[Task], *, same_batch: bool) -> dict[str, Any]:
     """Return the batches of all networks: a tuple with one for each."""
 
     def several(seed: int) -> Iterator[tuple[Batch, ...]]:
@@ -187,9 +188,9 @@ def _splits(tasks: Sequence[Task], *, same_batch: bool) -> dict[str, Batches | N
     def same(split: str, seed: int) -> Iterator[tuple[Batch, ...]]:
         return ((batch,) * len(tasks) for batch in tasks[0].split(split).epoch(seed))
 
-    known = [task.split("train").known for task in tasks if task.train is not None]
+    known = [task.split("train").known for task in tasks]
     shortest = None if None in known else min((count for count in known if count is not None), default=None)
-    splits: dict[str, Batches | None] = {
+    splits: dict[str, Any] = {
         split: None if getattr(tasks[0], split) is None else Batches(partial(same, split), tasks[0].split(split).known)
         for split in ("train", "validation", "test")
     }

@@ -6,8 +6,9 @@ d_i in [0, 1]: how well neuron i alone tells the labels, the share of its varian
 correlation ratio η²); ρ_ij: the correlation of two neurons. The second sum counts each pair twice, so each neuron is
 charged the mean of its correlations with the others, times ``weight``.
 
-Method: greedy from nothing, then swaps of one neuron for another while they raise E; O(count · n) a pass over pairs of
-n neurons. Not exact: what comes out cannot be bettered by one swap.
+Method: greedy, one neuron after the other, then swaps of one for another while they raise E, O(count · n) for each of n
+neurons; from each of the 16 best neurons alone as the first one, of which the highest E is kept. Not exact: what comes
+out cannot be bettered by one swap.
 
 Source: the energy of Luo, Zhu, Liu, Wang & Tang, "Face model compression by distilling knowledge from neurons" (AAAI
 2016), as others describe it: a unary term that favours neurons that discriminate, a pairwise one against neurons that
@@ -27,6 +28,9 @@ from laconic.training.task import Task
 _LEAST = 1e-12
 """Of a raise of E that counts: less is rounding."""
 
+_STARTS = 16
+"""First neurons that greedy begins with."""
+
 
 def best_neurons(
     teacher: Teacher, layer: str, task: Task, count: int, split: str = "train", weight: float = 1.0
@@ -35,7 +39,8 @@ def best_neurons(
 
     Args:
         teacher: whose layer it is.
-        layer: its name; of maps (batch, channels, places, ...) the means over places are looked at.
+        layer: its name; of maps (batch, channels, places, ...) the means over places are looked at. What does not vary
+            on these samples is never chosen.
         task: with the batches, whose targets are the labels, integers of shape (batch,).
         count: of neurons, 1 or more.
         split: of the task; "train" takes the batches of seed 0.
@@ -55,7 +60,10 @@ def best_neurons(
     if not written:
         raise DataError(f"split {split!r} has no samples on which neurons could be looked at")
     activity = torch.cat(written).double().cpu().numpy()
-    return selected(merits(activity, torch.cat(labels).cpu().numpy()), correlations(activity), count, weight)
+    speaking = np.flatnonzero(_varies(activity))  # the others correlate with nobody, and say nothing
+    activity = activity[:, speaking]
+    chosen = selected(merits(activity, torch.cat(labels).cpu().numpy()), correlations(activity), count, weight)
+    return [int(speaking[one]) for one in chosen]
 
 
 def merits(activity: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -109,13 +117,19 @@ def selected(own: np.ndarray, pairs: np.ndarray, count: int, weight: float) -> l
     [0, 2]
     """
     if not 1 <= count <= len(own):
-        raise DataError(f"of {len(own)} neurons 1 to {len(own)} can be chosen, not {count}")
+        raise DataError(f"of {len(own)} neurons that vary 1 to {len(own)} can be chosen, not {count}")
     if not 0 <= weight < float("inf"):
         raise DataError(f"weight of correlations is 0 or more and finite, not {weight}")
     if not (np.isfinite(own).all() and np.isfinite(pairs).all()):
         raise DataError("what the layer writes is not finite on these samples")
-    scale, chosen = 2 * weight / max(1, count - 1), list[int]()
-    charged = np.zeros(len(own))  # Σ_{j∈S} |ρ_ij| of every neuron i
+    firsts = np.argsort(-own, kind="stable")[:_STARTS]
+    found = [_climbed(int(first), own, pairs, count, 2 * weight / max(1, count - 1)) for first in firsts]
+    return max(found, key=lambda one: energy(one, own, pairs, weight))
+
+
+def _climbed(first: int, own: np.ndarray, pairs: np.ndarray, count: int, scale: float) -> list[int]:
+    """Return what greedy and swaps come to from a first neuron, ascending; ``scale`` is what a pair is charged."""
+    chosen, charged = [first], pairs[first]  # charged: Σ_{j∈S} |ρ_ij| of every neuron i
     while len(chosen) < count:
         value = own - scale * charged
         value[chosen] = -np.inf

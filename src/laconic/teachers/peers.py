@@ -7,8 +7,8 @@ many steps (`laconic.teachers.codistillation` has ψ, and all networks in one pr
 is alone trains alone, and whoever stops is learned from as it was last.
 
 A file is written under another name and renamed, and has a checksum: what is read is whole, or is left where it is and
-named. Within a launch of several processes (`torch.distributed`) all read, and that of rank 0 writes. What is read hangs
-on when others write: such a run is no function of its seed.
+named. Within a launch of several processes (`torch.distributed`) all read, and that of rank 0 writes. What is read
+hangs on when others write: such a run is no function of its seed.
 
 Source: Anil et al., "Large scale distributed neural network training through online distillation" (ICLR 2018), section
 2.1: weights are exchanged by a shared file system, and may be old.
@@ -210,7 +210,10 @@ class Meeting:
             raise DataError(
                 f"peer {number} is one of {facts['of']} launches ({path}), this is one of {self.place.count}"
             )
-        require_same(path, facts["same"], self.same)
+        try:
+            require_same(path, facts["same"], self.same)
+        except DataError as error:
+            raise DataError(f"peer {number}: {error}") from error
         self._require_shapes(number, path, tensors)
         if not all(bool(torch.isfinite(t).all()) for t in tensors.values() if t.is_floating_point()):
             self._once(f"peer {number} has weights that are NaN or infinite ({path}): they are left out")
