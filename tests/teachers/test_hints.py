@@ -7,7 +7,7 @@ from torch import nn
 
 from laconic.errors import DataError
 from laconic.models.params import params_of
-from laconic.teachers.hidden import Teacher, carried, reading, written
+from laconic.teachers.hidden import carried, hidden_of, reading, teacher_of, written
 from laconic.teachers.hints import hinted, with_student, without_regressor
 from laconic.training.loop import minimise
 from laconic.training.optimization import Optimization, adam
@@ -58,13 +58,13 @@ def test_layers_are_read_as_they_write_whatever_follows_changes():
 )
 def test_a_regressor_leads_from_any_layer_to_any_smaller_one(hint, guided, regressor):
     student, teacher = Thin(3), Thin(5, seed=1)
-    stage = hinted(task_of(student), Teacher.of(task_of(teacher)), hint, guided)
+    stage = hinted(task_of(student), teacher, hint, guided)
     own = params_of(stage.module)
     found = {name.removeprefix("regressor."): t.shape for name, t in own.items() if name.startswith("regressor.")}
     assert found == regressor
     assert without_regressor(own).keys() == params_of(student).keys()
     batch = next(stage.batches("train", 0))
-    wanted = Teacher.of(task_of(teacher)).hidden(batch, [hint])[hint]
+    wanted = hidden_of(teacher_of(stage, teacher), batch, [hint])[hint]
     outputs = stage.outputs(own, batch)
     assert outputs.shape == wanted.shape
     by_hand = sum(float((o - w).square().sum()) / 2 for o, w in zip(outputs, wanted, strict=True)) / len(wanted)
@@ -74,7 +74,7 @@ def test_a_regressor_leads_from_any_layer_to_any_smaller_one(hint, guided, regre
 def test_stage_one_moves_the_student_up_to_its_layer_alone_and_learns_the_hint():
     student, teacher = Thin(3, norm=True), Thin(5, seed=1, norm=True)
     of = task_of(student)
-    stage = hinted(of, Teacher.of(task_of(teacher)), "second", "norm", seed=2)
+    stage = hinted(of, teacher, "second", "norm", seed=2)
     start = {name: tensor + 0.01 for name, tensor in params_of(student).items() if tensor.is_floating_point()}
     first = with_student(stage, start)
     assert torch.equal(first["first.weight"], start["first.weight"])
@@ -91,17 +91,17 @@ def test_stage_one_moves_the_student_up_to_its_layer_alone_and_learns_the_hint()
 
 
 def test_units_of_a_hint_are_what_is_predicted():
-    student, teacher = Thin(3), Teacher.of(task_of(Thin(5, seed=1)))
+    student, teacher = Thin(3), Thin(5, seed=1)
     stage = hinted(task_of(student), teacher, "second", "second", units=[7, 2])
     batch = next(stage.batches("train", 0))
-    wanted = teacher.hidden(batch, ["second"])["second"][:, [7, 2]]
+    wanted = hidden_of(teacher_of(stage, teacher), batch, ["second"])["second"][:, [7, 2]]
     assert float(stage.loss(wanted, batch)) == 0
     with pytest.raises(DataError, match=r"numbers from 0 to 9, not \[10\]"):
         hinted(task_of(student), teacher, "second", "second", units=[10])
 
 
 def test_what_no_regressor_can_do_is_said_with_both_shapes():
-    student, teacher = Thin(3), Teacher.of(task_of(Thin(5)))
+    student, teacher = Thin(3), Thin(5)
     with pytest.raises(DataError, match=r"\(16, 5, 6, 6\).*\(16, 6, 4, 4\): no convolution makes maps larger"):
         hinted(task_of(student), teacher, "first", "second")
     with pytest.raises(DataError, match="no layer 'frist'; near are first"):

@@ -8,7 +8,6 @@ import torch
 from teaching_nets import Thin, images, task_of
 
 from laconic.errors import DataError
-from laconic.teachers.hidden import Teacher
 from laconic.teachers.neurons import best_neurons, correlations, energy, merits, selected
 
 NEURONS = 12
@@ -65,7 +64,7 @@ def test_neurons_of_a_layer_are_chosen_by_what_it_writes_on_a_split():
         net.second.bias[3] = net.second.bias[5]
         net.second.weight[1] = 0  # one that says nothing
     of = task_of(net)
-    found = best_neurons(Teacher.of(of), "second", of, 4)
+    found = best_neurons(net, "second", of, 4)
     assert 1 not in found
     assert len({3, 5} & set(found)) < 2
     pictures, labels = images()
@@ -74,6 +73,6 @@ def test_neurons_of_a_layer_are_chosen_by_what_it_writes_on_a_split():
     expected = selected(merits(written[:, others], labels.numpy()), correlations(written[:, others]), 4, 1.0)
     assert found == [others[one] for one in expected]
     with pytest.raises(DataError, match="of 7 neurons that vary 1 to 7 can be chosen, not 8"):
-        best_neurons(Teacher.of(of), "second", of, 8)
+        best_neurons(net, "second", of, 8)
     with pytest.raises(DataError, match="not finite"):
         selected(np.array([np.nan, 1.0]), np.zeros((2, 2)), 1, 1.0)

@@ -23,9 +23,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from laconic.errors import DataError
-from laconic.teachers.hidden import Teacher, called, carried, carrying, first_batch, reading
+from laconic.models.params import beside, params_of
+from laconic.teachers.hidden import called, carried, carrying, first_batch, hidden_of, reading, teacher_of
+from laconic.teachers.teacher import Given, Teacher
 from laconic.training.batches import Batch, inputs_of, size_of
-from laconic.training.task import Task
+from laconic.training.task import Task, mode
 
 BETA = 2e3
 """β by activations."""
@@ -48,13 +50,14 @@ def attention_map(activations: Tensor, power: float = 2) -> Float[Tensor, "batch
 
 
 def attentive(
-    task: Task, teacher: Teacher, layers: Sequence[tuple[str, str]], beta: float = BETA, power: float = 2
+    task: Task, teacher: Given, layers: Sequence[tuple[str, str]], beta: float = BETA, power: float = 2
 ) -> Task:
-    """Return the task with attention by activations in its loss; measures and splits are the task's own.
+    """Return the task of which training minimises attention by activations, too; all else is the task's own.
 
     Args:
         task: of the student.
-        teacher: whose attention it learns; no more of it is run than its last layer here.
+        teacher: whose attention it learns, as `laconic.distilled` takes one; no more of it is run than its last layer
+            here.
         layers: pairs (layer of the teacher, layer of the student) with maps of the same places, a group each.
         beta: β, 0 or more.
         power: of `attention_map`.
@@ -66,35 +69,39 @@ def attentive(
     if not layers:
         raise DataError("attention goes by pairs of layers, and there are none; give [(teacher's, student's), ...]")
     theirs, ours = zip(*layers, strict=True)
-    watched, batch = reading(task, ours), first_batch(task)
-    taught, own = teacher.hidden(batch, theirs), Teacher.of(task).hidden(batch, ours)
+    watched, batch, asked = reading(task, ours), first_batch(task), teacher_of(task, teacher)
+    taught, own = hidden_of(asked, batch, theirs), hidden_of(Teacher(task.module, forward=task.forward), batch, ours)
     for their, our in layers:
         _require_same_places(their, taught[their], our, own[our])
 
-    def loss(outputs: Tensor, batch: Batch) -> Tensor:
-        wanted, found = teacher.hidden(batch, theirs), carried(outputs)
+    def objective(outputs: Tensor, batch: Batch) -> Tensor:
+        wanted, found = hidden_of(asked, batch, theirs), carried(outputs)
         apart = [
             F.mse_loss(attention_map(found[our], power), attention_map(wanted[their], power)) for their, our in layers
         ]
-        return task.loss(outputs, batch) + beta / 2 * torch.stack(apart).sum()
+        return task.minimised(outputs, batch) + beta / 2 * torch.stack(apart).sum()
 
-    return replace(watched, loss=loss)
+    return replace(watched, objective=objective)
 
 
-def attentive_by_gradients(task: Task, teacher: Teacher, beta: float) -> Task:
-    """Return the task with attention by gradients in its loss; measures and splits are the task's own.
+def attentive_by_gradients(task: Task, teacher: Given, beta: float) -> Task:
+    """Return the task of which training minimises attention by gradients, too; all else is the task's own.
 
-    A step costs two backward passes of the student, one through the other, and one of the teacher.
+    The gradients are those of the task's loss, of both networks. A step costs two backward passes of the student, one
+    through the other, and one of the teacher.
 
     Args:
         task: of the student, called with one tensor of floats; its loss is a mean over the samples.
-        teacher: of a task that is called likewise, with the loss that its gradients are of.
+        teacher: as `laconic.distilled` takes one.
         beta: β, 0 or more: J is small where networks are sure, and this is in its units; there is no number for all.
 
     Raises:
         DataError: for a bad number, and, in training, for inputs that have no gradients.
     """
     _require(beta, 1)
+    asked = teacher_of(task, teacher)
+    other = replace(task, module=asked.module, forward=asked.forward)
+    weights = beside(other.module, params_of(other.module) if asked.params is None else asked.params)
 
     def forward(module: nn.Module, batch: Batch) -> Tensor:
         inputs = _leaf(batch)
@@ -104,24 +111,18 @@ def attentive_by_gradients(task: Task, teacher: Teacher, beta: float) -> Task:
             return carrying(outputs, {_INPUTS: inputs})
         return carrying(outputs.detach(), {_INPUTS: inputs, _GRAPH: carrying(outputs, {})})
 
-    def loss(outputs: Tensor, batch: Batch) -> Tensor:
-        found = carried(outputs)
+    def objective(outputs: Tensor, batch: Batch) -> Tensor:
+        found, inputs = carried(outputs), _leaf(batch)
         with torch.enable_grad():
-            own = task.loss(found.get(_GRAPH, outputs), batch)
-            (gradient,) = torch.autograd.grad(own, found[_INPUTS], create_graph=True)
-            apart = size_of(batch) * (gradient - _gradient(teacher, batch))
-            term = apart.square().sum() / size_of(batch)
-        return own + beta / 2 * term
+            graph = found.get(_GRAPH, outputs)
+            (own,) = torch.autograd.grad(task.loss(graph, batch), found[_INPUTS], create_graph=True)
+            with mode(other.module, training=False):
+                loss = task.loss(other.outputs(weights, _with(batch, inputs)), batch)
+            (wanted,) = torch.autograd.grad(loss, inputs)
+            term = (own - wanted).square().sum() * size_of(batch)  # of each sample's own loss: the batch's is a mean
+        return task.minimised(outputs, batch) + beta / 2 * term
 
-    return replace(task, forward=forward, loss=loss)
-
-
-def _gradient(teacher: Teacher, batch: Batch) -> Tensor:
-    """Return the gradient of a teacher's loss by the inputs."""
-    inputs = _leaf(batch)
-    outputs = teacher.outputs(_with(batch, inputs), gradients=True)
-    (gradient,) = torch.autograd.grad(teacher.task.loss(outputs, batch), inputs)
-    return gradient
+    return replace(task, forward=forward, objective=objective)
 
 
 def _leaf(batch: Batch) -> Tensor:

@@ -89,8 +89,8 @@ def codistilled(
     """Return the task of training several networks at once, each from the others.
 
     Its weights are those of all networks, and the copies that were exchanged last: `one_of` takes those of one. The
-    loss is the sum over the networks, a measure the mean. In evaluation all are given the batches of the first task,
-    and the loss is without ψ.
+    loss, without ψ, is the sum over the networks, a measure the mean. In evaluation all are given the batches of the
+    first task.
 
     Args:
         tasks: two or more of one kind: a module each, of any make, and the batches that it is trained on. An epoch has
@@ -122,6 +122,10 @@ def codistilled(
 
     def loss(outputs: Said, batch: Batch) -> Tensor:
         terms = [task.loss(own, part) for task, own, part in zip(tasks, outputs.own, batch, strict=True)]
+        return torch.stack(terms).sum()
+
+    def objective(outputs: Said, batch: Batch) -> Tensor:
+        terms = [task.minimised(own, part) for task, own, part in zip(tasks, outputs.own, batch, strict=True)]
         for others, own in zip(outputs.others, outputs.own, strict=False):  # none before the end of burn-in
             terms.append(weight * apart(others, own, kind, psi))
         return torch.stack(terms).sum()
@@ -137,6 +141,7 @@ def codistilled(
     return Task(
         _Models([task.module for task in tasks]),
         loss=loss,
+        objective=objective,
         forward=forward,
         measures={name: measure(name) for name in shared},
         metadata=tasks[0].metadata,

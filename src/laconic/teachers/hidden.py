@@ -3,17 +3,17 @@
 import difflib
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Any, final
+from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from laconic.errors import DataError
-from laconic.models.params import Params, beside, params_of
+from laconic.models.params import unwrapped
+from laconic.teachers.teacher import Given, Teacher, teachers_of
 from laconic.training.batches import SPLITS, Batch, arguments_of
-from laconic.training.task import Task, mode
+from laconic.training.task import Task
 
 _NEAR = 3
 """Names that an error proposes."""
@@ -26,43 +26,38 @@ class Reached(BaseException):
     """The last layer that was asked for has written: nobody's ``except Exception`` stops it on the way out."""
 
 
-@final
-@dataclass(frozen=True, eq=False)
-class Teacher:
-    """A network that others learn from: in evaluation mode wherever it is asked, its weights without gradients.
+def hidden_of(teacher: Teacher, batch: Batch, layers: Collection[str]) -> dict[str, Tensor]:
+    """Return what layers of a teacher write, in evaluation mode; nothing after the last of them is run.
 
     Args:
-        task: whose module it is, and how that is called; its batches are not taken.
-        params: weights and buffers of the module, which stay as they are.
+        teacher: without a memory of what it says, which knows no layers: `without_memory`.
+        batch: as of its task.
+        layers: as of `written`.
+
+    Raises:
+        DataError: as `written`, and `Teacher.says`.
     """
+    with written(teacher.module, layers, stop=True, whose=teacher.name) as found, suppress(Reached):
+        teacher.says(batch)
+    return dict(found)
 
-    task: Task
-    params: Params
 
-    @classmethod
-    def of(cls, task: Task, params: Params | None = None) -> "Teacher":
-        """Return the teacher with ``params``, those of the task's module unless given, where the module is."""
-        return cls(task, beside(task.module, params_of(task.module) if params is None else params))
+def teacher_of(task: Task, given: Given) -> Teacher:
+    """Return one teacher of a task's network, however it is given, that runs whenever it is asked.
 
-    def outputs(self, batch: Batch, *, gradients: bool = False) -> Any:
-        """Return what it says; with ``gradients`` as a function of inputs that require them."""
-        with torch.set_grad_enabled(gradients), mode(self.task.module, training=False):
-            return self.task.outputs(self.params, batch)
-
-    def hidden(self, batch: Batch, layers: Collection[str]) -> dict[str, Tensor]:
-        """Return what ``layers`` write; nothing after the last of them is run.
-
-        Raises:
-            DataError: as `written`.
-        """
-        with torch.no_grad(), mode(self.task.module, training=False):
-            with written(self.task.module, layers, stop=True) as found, suppress(Reached):
-                self.task.outputs(self.params, batch)
-            return dict(found)
+    Raises:
+        DataError: for what is no teacher, or more than one.
+    """
+    first, *others = teachers_of(task, given)
+    if others:
+        raise DataError(f"layers are those of one teacher, not of {1 + len(others)}")
+    return replace(first, memory=None)
 
 
 @contextmanager
-def written(module: nn.Module, layers: Collection[str], *, stop: bool = False) -> Iterator[dict[str, Tensor]]:
+def written(
+    module: nn.Module, layers: Collection[str], *, stop: bool = False, whose: str = "the network"
+) -> Iterator[dict[str, Tensor]]:
     """Give a dict that is filled, while the block runs the module once, with what its ``layers`` write.
 
     The tensors are copies with the way of gradients: what follows a layer may change its outputs in place.
@@ -71,12 +66,13 @@ def written(module: nn.Module, layers: Collection[str], *, stop: bool = False) -
         module: whose layers they are.
         layers: names as `torch.nn.Module.named_modules` has them; "" is the whole.
         stop: raise `Reached` as soon as the last of them has written.
+        whose: layers they are, in errors.
 
     Raises:
         DataError: for a name that the module lacks; for a layer that has not run, that runs several times in one pass,
             or that writes what is no tensor.
     """
-    require_layers(module, layers)
+    require_layers(module, layers, whose)
     found = dict[str, Tensor]()
 
     def keep(name: str, layer: nn.Module, inputs: Any, output: Any) -> None:
@@ -88,7 +84,7 @@ def written(module: nn.Module, layers: Collection[str], *, stop: bool = False) -
         if stop and len(found) == len(set(layers)):
             raise Reached
 
-    hooks = [module.get_submodule(name).register_forward_hook(partial(keep, name)) for name in set(layers)]
+    hooks = [unwrapped(module).get_submodule(name).register_forward_hook(partial(keep, name)) for name in set(layers)]
     try:
         yield found
     finally:
@@ -98,13 +94,13 @@ def written(module: nn.Module, layers: Collection[str], *, stop: bool = False) -
         raise DataError(f"layer {idle[0]!r} has not run, though the network has: its forward does not call it")
 
 
-def require_layers(module: nn.Module, layers: Collection[str]) -> None:
+def require_layers(module: nn.Module, layers: Collection[str], whose: str = "the network") -> None:
     """Raise `DataError`, which proposes near names, for a layer that ``module`` lacks."""
-    known = [name for name, _ in module.named_modules()]
+    known = [name for name, _ in unwrapped(module).named_modules()]
     for name in layers:
         if name not in known:
             close = difflib.get_close_matches(name, known, _NEAR) or [k for k in known if k and "." not in k]
-            raise DataError(f"the network has no layer {name!r}; near are {', '.join(close) or 'none'}")
+            raise DataError(f"{whose} has no layer {name!r}; near are {', '.join(close) or 'none'}")
 
 
 def first_batch(task: Task) -> Batch:

@@ -25,7 +25,8 @@ from torch import Tensor, nn
 
 from laconic.errors import DataError
 from laconic.models.params import Params, params_of
-from laconic.teachers.hidden import Reached, Teacher, called, first_batch, written
+from laconic.teachers.hidden import Reached, called, first_batch, hidden_of, teacher_of, written
+from laconic.teachers.teacher import Given, Teacher
 from laconic.training.batches import Batch, size_of
 from laconic.training.task import Task
 
@@ -37,7 +38,7 @@ _CONVOLUTIONS: dict[int, Any] = {3: nn.Conv1d, 4: nn.Conv2d, 5: nn.Conv3d}
 
 
 def hinted(
-    task: Task, teacher: Teacher, hint: str, guided: str, units: Sequence[int] | None = None, seed: int = 0
+    task: Task, teacher: Given, hint: str, guided: str, units: Sequence[int] | None = None, seed: int = 0
 ) -> Task:
     """Return the task of predicting a teacher's hint layer by a student's guided layer: stage 1.
 
@@ -46,7 +47,7 @@ def hinted(
 
     Args:
         task: of the student: its module and batches are taken, its loss is not.
-        teacher: whose layer is predicted.
+        teacher: whose layer is predicted, as `laconic.distilled` takes one.
         hint: the teacher's layer.
         guided: the student's layer.
         units: channels of the hint layer that count (`laconic.teachers.neurons`); all unless told.
@@ -56,9 +57,9 @@ def hinted(
         DataError: for a name that is none of a layer, for units that the hint layer lacks, and for shapes that no
             regressor leads between: all before training, with both shapes.
     """
-    batch = first_batch(task)
-    wanted = _of_units(teacher.hidden(batch, [hint])[hint], units, hint)
-    given = Teacher.of(task).hidden(batch, [guided])[guided]
+    batch, asked = first_batch(task), teacher_of(task, teacher)
+    wanted = _of_units(hidden_of(asked, batch, [hint])[hint], units, hint)
+    given = hidden_of(Teacher(task.module, forward=task.forward), batch, [guided])[guided]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         regressor = _regressor(tuple(given.shape), tuple(wanted.shape), f"{hint!r} of the teacher", f"{guided!r}")
@@ -66,7 +67,7 @@ def hinted(
     regressor = None if regressor is None else regressor.to(device=device, dtype=given.dtype)
 
     def loss(outputs: Tensor, batch: Batch) -> Tensor:
-        target = _of_units(teacher.hidden(batch, [hint])[hint], units, hint)
+        target = _of_units(hidden_of(asked, batch, [hint])[hint], units, hint)
         return (outputs - target).square().sum() / (2 * size_of(batch))
 
     splits: dict[str, Any] = {"train": task.train, "validation": task.validation, "test": task.test}

@@ -21,7 +21,8 @@ from torch import Tensor
 
 from laconic import interrupts
 from laconic.errors import DataError
-from laconic.teachers.hidden import Teacher
+from laconic.teachers.hidden import hidden_of, teacher_of
+from laconic.teachers.teacher import Given
 from laconic.training.batches import targets_of
 from laconic.training.task import Task
 
@@ -33,12 +34,12 @@ _STARTS = 16
 
 
 def best_neurons(
-    teacher: Teacher, layer: str, task: Task, count: int, split: str = "train", weight: float = 1.0
+    teacher: Given, layer: str, task: Task, count: int, split: str = "train", weight: float = 1.0
 ) -> list[int]:  # fmt: skip
     """Return which neurons, or channels, of a teacher's layer to learn, ascending: `laconic.teachers.hints.hinted`.
 
     Args:
-        teacher: whose layer it is.
+        teacher: whose layer it is, as `laconic.distilled` takes one.
         layer: its name; of maps (batch, channels, places, ...) the means over places are looked at. What does not vary
             on these samples is never chosen.
         task: with the batches, whose targets are the labels, integers of shape (batch,).
@@ -49,10 +50,10 @@ def best_neurons(
     Raises:
         DataError: as `hidden.written` and `selected`, and for targets that are no labels.
     """
-    written, labels = list[Tensor](), list[Tensor]()
+    asked, written, labels = teacher_of(task, teacher), list[Tensor](), list[Tensor]()
     for batch in task.batches(split, 0):
         interrupts.check()
-        found, targets = teacher.hidden(batch, [layer])[layer], targets_of(batch)
+        found, targets = hidden_of(asked, batch, [layer])[layer], targets_of(batch)
         if not isinstance(targets, Tensor) or targets.is_floating_point() or targets.shape != found.shape[:1]:
             raise DataError("neurons are chosen by labels: targets that are integers, one for each sample")
         written.append(found.flatten(2).mean(2) if found.ndim > 2 else found)

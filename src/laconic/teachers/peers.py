@@ -28,7 +28,8 @@ from laconic.errors import DataError, LaconicError, OutputExists
 from laconic.models.params import Params, beside, params_of
 from laconic.models.states import job_text, read_state, require_same, write_state
 from laconic.teachers.codistillation import apart
-from laconic.teachers.hidden import Teacher, called
+from laconic.teachers.hidden import called
+from laconic.teachers.teacher import Teacher
 from laconic.training.batches import Batch
 from laconic.training.task import Task
 
@@ -189,7 +190,11 @@ class Meeting:
         """Return what the peers say of a batch: nothing in burn-in, and where nobody has been seen."""
         if self.step <= self.burn_in:  # the present step is counted already
             return ()
-        return tuple(Teacher(self.task, peer.params).outputs(batch) for peer in self.peers.values())
+        of = self.task
+        teachers = [
+            Teacher(of.module, peer.params, of.forward, f"peer {number}") for number, peer in self.peers.items()
+        ]
+        return tuple(teacher.says(batch) for teacher in teachers)
 
     def told(self) -> list[str]:
         """Return a sentence on each of the others, as their files are now."""
@@ -241,7 +246,7 @@ class Meeting:
 
 
 def among_peers(task: Task, meeting: Meeting, weight: float = 1.0) -> Task:
-    """Return the task of one launch, which learns from the others, too; in evaluation its loss is the task's own.
+    """Return the task of one launch, of which training minimises ψ, too; all else is the task's own.
 
     Args:
         task: of a kind; its outputs are one tensor.
@@ -261,9 +266,8 @@ def among_peers(task: Task, meeting: Meeting, weight: float = 1.0) -> Task:
             meeting.meet(lambda: params_of(module))
         return called(task, module, batch)
 
-    def loss(outputs: Any, batch: Batch) -> Tensor:
-        own = task.loss(outputs, batch)
-        others = meeting.said(batch) if own.requires_grad else ()
+    def objective(outputs: Any, batch: Batch) -> Tensor:
+        own, others = task.minimised(outputs, batch), meeting.said(batch)
         return own + weight * apart(others, outputs, task.kind) if others else own
 
-    return replace(task, forward=forward, loss=loss)
+    return replace(task, forward=forward, objective=objective)
