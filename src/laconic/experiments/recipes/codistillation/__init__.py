@@ -43,8 +43,8 @@ class Grid:
 GRID = Grid(
     (1, 50, 500),
     (0, 1, 2),
-    Effort("mnist", Optimization(20, 0.1, cosine), 128, 430),
-    Effort("digits", Optimization(40, 0.1, cosine), 32, 38),
+    Effort("mnist", Optimization(20, 0.02, cosine), 128, 430),
+    Effort("digits", Optimization(40, 0.05, cosine), 32, 38),
 )
 """An epoch of burn-in. On the digits 500 steps are 13 epochs."""
 
