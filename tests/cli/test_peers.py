@@ -1,5 +1,6 @@
 """`laconic train --codistill`: launches that share a folder; one that is killed is told of, and the other finishes."""
 
+import shutil
 import signal
 import time
 
@@ -14,8 +15,8 @@ from .commands import TRAIN, parsed
 FEW = ["train", "--net", "lenet300", "--data", "digits", "--lr", "0.02", "--threads", "1", "--codistill-every", "10"]
 
 
-def begun(folder, number, output, *more, epochs=4):
-    options = ["--codistill", folder, "--peer", f"{number}/2", "-o", output, "--epochs", epochs, "--json", *more]
+def begun(folder, number, output, *, epochs):
+    options = ["--codistill", folder, "--peer", f"{number}/2", "-o", output, "--epochs", epochs, "--json"]
     return forked.Forked.start(forked.COMMAND, [*FEW, *options], output.parent / f"said {number}")
 
 
@@ -26,7 +27,7 @@ def test_of_two_launches_one_is_killed_and_the_other_finishes_and_says_so(tmp_pa
     while not (tmp_path / "0.safetensors.checkpoint").exists():
         assert time.monotonic() < end
         time.sleep(0.01)
-    survivor = begun(shared, 1, outputs[1])
+    survivor = begun(shared, 1, outputs[1], epochs=2)
     while not (shared / "peer-1.safetensors").exists():
         assert time.monotonic() < end
         time.sleep(0.01)
@@ -63,13 +64,14 @@ def launch(capsys, folder, number, output, *more):
 
 def test_a_launch_learns_from_what_is_in_the_folder_and_its_place_is_its_own(tmp_path, capsys):
     weights = {}
+    assert launch(capsys, tmp_path / "0", 0, tmp_path / "first.safetensors", "--quiet")[0] == 0
+    shutil.copytree(tmp_path / "0", tmp_path / "5")
     for weight in ("0", "5"):
-        folder = tmp_path / weight
-        assert launch(capsys, folder, 0, folder / "0.safetensors", "--quiet")[0] == 0
-        code, out, _ = launch(capsys, folder, 1, folder / "1.safetensors", "--codistill-weight", weight, "--json")
+        output = tmp_path / f"{weight}.safetensors"
+        code, out, _ = launch(capsys, tmp_path / weight, 1, output, "--codistill-weight", weight, "--json")
         assert code == 0
         assert parsed(out)["peers"] == ["peer 0 has finished, at step 20"]
-        weights[weight] = load_file(folder / "1.safetensors")["fc1.weight"]
+        weights[weight] = load_file(output)["fc1.weight"]
     assert not weights["0"].equal(weights["5"])
     code, _, err = launch(capsys, tmp_path / "0", 0, tmp_path / "another.safetensors")
     assert code == 1

@@ -46,7 +46,8 @@ def attention_map(activations: Tensor, power: float = 2) -> Float[Tensor, "batch
     >>> attention_map(torch.tensor([[[0.0, 2.0], [0.0, 0.0]]]))
     tensor([[0., 1.]])
     """
-    return F.normalize(activations.abs().pow(power).sum(1).flatten(1), dim=1)
+    sums = torch.linalg.vector_norm(activations, power, dim=1).pow(power)  # one pass, no tensor of the powers
+    return F.normalize(sums.flatten(1), dim=1)
 
 
 def attentive(
