@@ -1,7 +1,7 @@
 """What attention transfer does and costs: maps of teacher and student as a picture, and an epoch with a teacher.
 
-    python benchmarks/attention.py -o docs/notes/attention-maps.png     # digits: two minutes
-    python benchmarks/attention.py --cost                               # ResNet-20 from ResNet-32: a minute
+    python benchmarks/attention.py -o docs/notes/attention-maps.png     # digits: half half a minute
+    python benchmarks/attention.py --cost                               # ResNet-20 from ResNet-32: half a minute
 
 The picture: a wide network of three convolutions learns scikit-learn's digits; two thin ones with the same first
 weights and batches learn them alone, and with its attention. Rows are test images. The cost, in seconds of the
@@ -45,7 +45,7 @@ def network(width: int, seed: int) -> nn.Sequential:
 
 def trained(task: Task) -> Params:
     """Return the weights after training."""
-    return minimise(task, params_of(task.module), Optimization(EPOCHS, 0.02, cosine), 0)[0]
+    return minimise(task, params_of(task.module), Optimization(EPOCHS, 0.1, cosine), 0)[0]
 
 
 def picture(output: Path) -> dict[str, float]:

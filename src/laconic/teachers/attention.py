@@ -8,10 +8,10 @@ By gradients, with the gradients of each sample's own loss by its inputs x:
 
     L(w) + (β/2) 1/N Σ_n ‖J_S,n − J_T,n‖₂²,    J_n = ∂L_n/∂x_n
 
-Source: Zagoruyko & Komodakis, "Paying more attention to attention" (ICLR 2017), equations 2 and 4. Departures: both
-equations have the norm where this has its square, which has a gradient at 0 and pulls less the nearer the two are. The
-authors' program has the mean of squares over places, too, and the default β is twice the 1,000 that it
-multiplies it by (there is no 1/2 there).
+Source: Zagoruyko & Komodakis, "Paying more attention to attention" (ICLR 2017). Departures: both equations in print have
+the norm where this has its square, which has a gradient at 0, too, and pulls the less the nearer the two are. By
+activations the authors' program has the mean of squares as well; it multiplies it by 1,000, without the 1/2: the
+default β is twice that.
 """
 
 from collections.abc import Sequence

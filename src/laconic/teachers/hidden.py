@@ -30,7 +30,7 @@ def hidden_of(teacher: Teacher, batch: Batch, layers: Collection[str]) -> dict[s
     """Return what layers of a teacher write, in evaluation mode; nothing after the last of them is run.
 
     Args:
-        teacher: without a memory of what it says, which knows no layers: `without_memory`.
+        teacher: as `teacher_of` gives it, without a memory of what it says, for that knows no layers.
         batch: as of its task.
         layers: as of `written`.
 

@@ -6,13 +6,13 @@ u_h: the teacher's hint layer; v_g: the student up to its guided layer, with the
 two differ in shape, thrown away afterwards; the norm is over all units and places. It is the first of two stages: the
 second trains the whole, by its own task, by distillation or by any other, from the weights that are left.
 
-Regressors, as in section 3.2 of the source: between maps a convolution whose kernel has the side that makes one map as
-large as the other, k = side of v − side of u + 1 in each direction, 1 × 1 where they are equally large; else a dense
-layer. The stage is a task like any other: its module has the parameters of the student and of the regressor,
+Regressors: between maps, as the source has it, a convolution whose kernel has the side that makes one map as large as
+the other, k = side of v − side of u + 1 in each direction, 1 × 1 where they are equally large; else a dense layer.
+The stage is a task like any other: its module has the parameters of the student and of the regressor,
 ``regressor.*``, and nothing after the guided layer is run or moved.
 
-Source: Romero, Ballas, Kahou, Chassang, Gatta & Bengio, "FitNets: hints for thin deep nets" (ICLR 2015), equation 3,
-of which the authors' program takes the mean over the samples.
+Source: Romero, Ballas, Kahou, Chassang, Gatta & Bengio, "FitNets: hints for thin deep nets" (ICLR 2015); the
+mean over the samples is the authors' program's.
 """
 
 import math

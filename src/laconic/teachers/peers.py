@@ -10,8 +10,8 @@ A file is written under another name and renamed, and has a checksum: what is re
 named. Within a launch of several processes (`torch.distributed`) all read, and that of rank 0 writes. What is read
 hangs on when others write: such a run is no function of its seed.
 
-Source: Anil et al., "Large scale distributed neural network training through online distillation" (ICLR 2018), section
-2.1: weights are exchanged by a shared file system, and may be old.
+Source: Anil et al., "Large scale distributed neural network training through online distillation" (ICLR 2018): networks
+exchange weights now and then, and learn from old ones.
 """
 
 import math
