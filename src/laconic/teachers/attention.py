@@ -8,8 +8,8 @@ By gradients, with the gradients of each sample's own loss by its inputs x:
 
     L(w) + (β/2) 1/N Σ_n ‖J_S,n − J_T,n‖₂²,    J_n = ∂L_n/∂x_n
 
-Source: Zagoruyko & Komodakis, "Paying more attention to attention" (ICLR 2017). Departures: both equations in print have
-the norm where this has its square, which has a gradient at 0, too, and pulls the less the nearer the two are. By
+Source: Zagoruyko & Komodakis, "Paying more attention to attention" (ICLR 2017). Departures: both equations in print
+have the norm where this has its square, which has a gradient at 0, too, and pulls the less the nearer the two are. By
 activations the authors' program has the mean of squares as well; it multiplies it by 1,000, without the 1/2: the
 default β is twice that.
 """
