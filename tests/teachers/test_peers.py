@@ -112,13 +112,13 @@ def test_a_damaged_file_is_named_once_and_training_goes_on(tmp_path, harm):
     said = []
     _, own = meeting(tmp_path, 0, said)
     own.read()
-    kept, stamps = own.peers[1].params, count(1)
+    kept, stamps = own.peers[1].teacher, count(1)
     for _ in range(2):
         harm(own.place.path(1))
         os.utime(own.place.path(1), ns=(1, next(stamps)))
         own.read()
         other.write(params_of(peer.module), finished=False)
-    assert own.peers[1].params is kept, "as it was last"
+    assert own.peers[1].teacher is kept, "as it was last"
     assert said
     assert all(sentence.startswith("peer 1 cannot be read, and is left out until") for sentence in said)
     assert len(set(said)) == len(said)

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from laconic.errors import DataError, LaconicError, OutputExists
-from laconic.models.params import Params, beside, params_of
+from laconic.models.params import Params, params_of
 from laconic.models.states import job_text, read_state, require_same, write_state
 from laconic.teachers.codistillation import apart
 from laconic.teachers.hidden import called
@@ -90,14 +90,14 @@ class Peer:
         stamp: when its file was written, in nanoseconds, by the clock of the file system.
         step: of its training.
         finished: whether it has come to its end.
-        params: its weights.
+        teacher: its weights in this launch's module.
     """
 
     number: int
     stamp: int
     step: int
     finished: bool
-    params: Params
+    teacher: Teacher
 
     def told(self) -> str:
         """Say how far it is."""
@@ -190,11 +190,7 @@ class Meeting:
         """Return what the peers say of a batch: nothing in burn-in, and where nobody has been seen."""
         if self.step <= self.burn_in:  # the present step is counted already
             return ()
-        of = self.task
-        teachers = [
-            Teacher(of.module, peer.params, of.forward, f"peer {number}") for number, peer in self.peers.items()
-        ]
-        return tuple(teacher.says(batch) for teacher in teachers)
+        return tuple(peer.teacher.says(batch) for peer in self.peers.values())
 
     def told(self) -> list[str]:
         """Return a sentence on each of the others, as their files are now."""
@@ -223,8 +219,8 @@ class Meeting:
         if not all(bool(torch.isfinite(t).all()) for t in tensors.values() if t.is_floating_point()):
             self._once(f"peer {number} has weights that are NaN or infinite ({path}): they are left out")
             return
-        params = beside(self.task.module, tensors)
-        self.peers[number] = Peer(number, stamp, int(facts["step"]), facts["finished"] == "True", params)
+        teacher = Teacher(self.task.module, tensors, self.task.forward, f"peer {number}")
+        self.peers[number] = Peer(number, stamp, int(facts["step"]), facts["finished"] == "True", teacher)
 
     def _require_shapes(self, number: int, path: Path, tensors: Params) -> None:
         """Raise `DataError` unless a peer has the tensors of this network."""
