@@ -1,7 +1,7 @@
 """What attention transfer does and costs: maps of teacher and student as a picture, and an epoch with a teacher.
 
-    python benchmarks/attention.py -o docs/notes/attention-maps.png     # digits: half half a minute
-    python benchmarks/attention.py --cost                               # ResNet-20 from ResNet-32: half a minute
+    python benchmarks/attention.py -o docs/notes/attention-maps.png     # digits: half a quarter of a minute
+    python benchmarks/attention.py --cost                               # ResNet-20 from ResNet-32: a quarter of a minute
 
 The picture: a wide network of three convolutions learns scikit-learn's digits; two thin ones with the same first
 weights and batches learn them alone, and with its attention. Rows are test images. The cost, in seconds of the
@@ -31,7 +31,7 @@ from laconic.training.task import Task, classification
 
 LAYERS = ("1", "2")
 """Activations after the second and the third convolution."""
-EPOCHS, BETA, SHOWN, TURNS = 15, 2e3, 5, 4
+EPOCHS, BETA, SHOWN, TURNS = 30, 2e3, 5, 4
 GROUPS = [(f"layer{stage}", f"layer{stage}") for stage in (1, 2, 3)]
 
 
@@ -43,18 +43,18 @@ def network(width: int, seed: int) -> nn.Sequential:
         return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 10))
 
 
-def trained(task: Task) -> Params:
+def trained(task: Task, lr: float) -> Params:
     """Return the weights after training."""
-    return minimise(task, params_of(task.module), Optimization(EPOCHS, 0.1, cosine), 0)[0]
+    return minimise(task, params_of(task.module), Optimization(EPOCHS, lr, cosine), 0)[0]
 
 
 def picture(output: Path) -> dict[str, float]:
     """Draw the maps, and return test errors and how near maps of the students are to those of the teacher."""
     digits = data.load("digits", None, "pixels/16")
-    tasks = [classification(network(width, seed), digits, batch=32) for width, seed in ((24, 1), (6, 2), (6, 2))]
-    weights = [trained(task) for task in tasks[:2]]
+    tasks = [classification(network(width, seed), digits, batch=32) for width, seed in ((24, 1), (8, 2), (8, 2))]
+    weights = [trained(tasks[0], 0.1), trained(tasks[1], 0.02)]
     taught = Teacher(tasks[0].module, weights[0])
-    weights.append(trained(attentive(tasks[2], taught, [(layer, layer) for layer in LAYERS], BETA)))
+    weights.append(trained(attentive(tasks[2], taught, [(layer, layer) for layer in LAYERS], BETA), 0.02))
     found = {
         name: Teacher(task.module, own)
         for name, task, own in zip(("teacher", "alone", "with attention"), tasks, weights, strict=True)
