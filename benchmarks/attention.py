@@ -1,6 +1,6 @@
 """What attention transfer does and costs: maps of teacher and student as a picture, and an epoch with a teacher.
 
-    python benchmarks/attention.py -o docs/notes/attention-maps.png     # digits: half a quarter of a minute
+    python benchmarks/attention.py -o docs/notes/attention-maps.png     # digits: a quarter of a minute
     python benchmarks/attention.py --cost                               # ResNet-20 from ResNet-32: a quarter of a minute
 
 The picture: a wide network of three convolutions learns scikit-learn's digits; two thin ones with the same first
