@@ -103,7 +103,7 @@ def test_attention_comes_nearer_and_measures_are_the_tasks_own():
     of, with_term = attending(Thin(3, norm=True), Thin(6, seed=1, norm=True), "activations", beta=500.0)
     alone = params_of(of.module)
     before = term(of, with_term, alone)
-    trained, _ = minimise(with_term, alone, Optimization(30, 5e-3, optimizer=adam), seed=0)
+    trained, _ = minimise(with_term, alone, Optimization(15, 1e-2, optimizer=adam), seed=0)
     assert term(of, with_term, trained) < before / 2
     assert with_term.evaluate(trained, "train") == of.evaluate(trained, "train"), "the loss goes on to judge"
     assert not any(part._forward_hooks for part in of.module.modules())
