@@ -1,7 +1,7 @@
 """What attention transfer does and costs: maps of teacher and student as a picture, and an epoch with a teacher.
 
-    python benchmarks/attention.py -o docs/notes/attention-maps.png     # digits: a quarter of a minute
-    python benchmarks/attention.py --cost                               # ResNet-20 from ResNet-32: a quarter of a minute
+    python benchmarks/attention.py -o docs/notes/attention-maps.png  # digits: a quarter of a minute
+    python benchmarks/attention.py --cost  # ResNet-20 from ResNet-32: a quarter of a minute
 
 The picture: a wide network of three convolutions learns scikit-learn's digits; two thin ones with the same first
 weights and batches learn them alone, and with its attention. Rows are test images. The cost, in seconds of the
