@@ -48,10 +48,13 @@ _HOME = {
     "Task": "training.task",
     "Teacher": "teachers.teacher",
     "Training": "lc.learning",
+    "attentive": "teachers.attention",
+    "codistilled": "teachers.codistillation",
     "compress": "api",
     "coupled": "plans.coupling",
     "distilled": "teachers.distillation",
     "export": "deploy.export",
+    "hinted": "teachers.hints",
     "load": "api",
     "load_plan": "plans.plan",
     "load_profile": "csteps.profile_file",
@@ -120,7 +123,10 @@ if TYPE_CHECKING:
     from laconic.quantize.budget import Budget as Budget
     from laconic.result import Result as Result
     from laconic.selection import select as select
+    from laconic.teachers.attention import attentive as attentive
+    from laconic.teachers.codistillation import codistilled as codistilled
     from laconic.teachers.distillation import distilled as distilled
+    from laconic.teachers.hints import hinted as hinted
     from laconic.teachers.softening import Distillation as Distillation
     from laconic.teachers.teacher import Teacher as Teacher
     from laconic.theory.metric import Diagonal as Diagonal

@@ -13,7 +13,7 @@ from laconic.cli import groups
 class Teaching:
     """Teachers of a network that is trained."""
 
-    panel: ClassVar[str] = groups.TRAINING
+    panel: ClassVar[str] = groups.TEACHERS
     distill: Annotated[
         list[str] | None,
         typer.Option(

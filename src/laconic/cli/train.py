@@ -6,7 +6,9 @@ from typing import Annotated
 import typer
 
 from laconic.cli import groups, options
+from laconic.cli.among import Among
 from laconic.cli.console import Output
+from laconic.cli.layers import Layers
 from laconic.cli.schedule import Schedule
 from laconic.cli.teaching import Teaching
 
@@ -16,6 +18,8 @@ def command(
     data: options.Data,
     schedule: Schedule,
     teaching: Teaching,
+    layers: Layers,
+    among: Among,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The checkpoint to write (.safetensors).", rich_help_panel=groups.RUN)
     ],
@@ -30,6 +34,14 @@ def command(
     With --distill it learns from another network, too: a small one from a large one that has been trained, or from
     several. That one may be of any kind that reads the same inputs.
 
+    It can also look within a teacher. --hint: in a stage of its own before, it learns to predict what a layer of the
+    teacher writes. --attention: all along, it learns to be active where the teacher is. Both name layers as
+    TEACHER'S:STUDENT'S, by their names in the module; a wrong name is answered with near ones.
+
+    With --codistill several launches learn from each other while they train, on one machine or on many: each has the
+    folder, its own --peer and its own -o. One that dies is told of, and the others go on. What is learned hangs on when
+    others write, so that such runs are no function of the seed; one that is resumed reads whatever is newest then.
+
     Examples:
       laconic train --net lenet300 --data digits -o digits.safetensors --lr 0.05
 
@@ -40,7 +52,13 @@ def command(
       laconic train --task m:f -o a.safetensors --regularize nuclear --price 0.01
 
       laconic train --net mlp256 --data mnist -o a.safetensors --distill b.lac
+
+      laconic train --task m:f -o a.safetensors --hint b.lac --hint-layers fc1:fc1
+
+      laconic train --task m:f -o a --attention b.lac --attention-layers a:b,c:d
+
+      laconic train --task m:f -o 0.safetensors --codistill FOLDER --peer 0/2
     """
     from laconic.cli.jobs.train import Job, train_network
 
-    train_network(Job(output, data, schedule, run, teaching), say)
+    train_network(Job(output, data, schedule, run, teaching, layers, among), say)

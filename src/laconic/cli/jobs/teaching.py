@@ -74,12 +74,12 @@ def _teachers(say: Output, how: Teaching, task: Task, data: Data, original: Para
     return [
         Teacher(task.module, original, task.forward, "the original")
         if one == SELF
-        else _of_file(say, Path(one), how.distill_net, own, task, data)
+        else teacher_in(say, Path(one), how.distill_net, own, task, data)
         for one in named
     ]
 
 
-def _of_file(say: Output, path: Path, net: str | None, own: Task | None, task: Task, data: Data) -> Teacher:
+def teacher_in(say: Output, path: Path, net: str | None, own: Task | None, task: Task, data: Data) -> Teacher:
     """Return the teacher in a file: of the network of --distill-task, or that it names, or else of the task's own.
 
     Raises:

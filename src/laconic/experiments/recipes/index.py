@@ -10,6 +10,7 @@ import torch
 
 from laconic.errors import DataError
 from laconic.experiments.recipes import (
+    codistillation,
     deep_compression,
     distilled_lc,
     equal_sizes,
@@ -37,6 +38,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             parametrisations,
             generalization,
             distilled_lc,
+            codistillation,
         )
         for recipe_ in room.RECIPES
     }
