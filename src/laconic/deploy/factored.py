@@ -40,7 +40,8 @@ class Factored(nn.Sequential):
     @property
     def bias(self) -> torch.Tensor | None:
         """That of the layer, which the last one adds."""
-        bias: torch.Tensor | None = self[-1].bias
+        bias = self[-1].bias
+        assert bias is None or isinstance(bias, torch.Tensor), "the last one is a layer"
         return bias
 
 
