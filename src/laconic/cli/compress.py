@@ -117,8 +117,8 @@ def command(
     rows that were chosen; what they do not name is the budget's. Tensors on the rows of a --plan stay as they say.
 
     With --coupled the filters or channels of which rows of the plan keep a share take along their biases and
-    norms, and what reads them, or is added to them: those of most weight over all these stay, chosen once, before any
-    training. laconic shrink then cuts the others out. It needs the network, of which a run shows what goes together.
+    norms, and what reads them, or is added to them: those of most weight over all these stay; training chooses anew
+    in each step. laconic shrink then cuts the others out. It needs the network, of which a run shows what goes together.
 
     With --importance the errors of these count as much as the weights matter to the network: it needs the network and
     its data, of which the checkpoint may tell the names. It goes before what a plan says; none is for none. With a
