@@ -61,7 +61,7 @@ def test_integers_behind_a_trellis_cost_at_most_a_bit_more_without_it():
     weight = torch.randn(64, 128, generator=torch.Generator().manual_seed(0))
     weight[32:] = 0
     whole = UniformGrid(bits=2.0, states=8, scales=True).project({"w": weight})["w"]
-    part = cut(whole, {0: tuple(range(32))})
+    part = cut_all({"w": whole}, {"w": {0: tuple(range(32))}})["w"]
     assert isinstance(part, GridCode)
     assert part.index_bits <= whole.index_bits + 1.05 * part.size
 
