@@ -148,8 +148,8 @@ class Result:
     def module(self, network: nn.Module, *, materialize: bool = False) -> nn.Module:
         """Return a copy of ``network`` that holds its weights as the file does, where a layer can run so.
 
-        Low rank runs as two thin layers, few values are looked up, and few survivors are multiplied alone; all else is
-        dense. Outputs are those of the decompressed weights, up to the order of float32 sums. See
+        What is factored runs as thin layers, few values are looked up, few survivors are multiplied alone; all else
+        is dense. Outputs are those of the decompressed weights, up to the order of float32 sums. See
         `laconic.deploy.modules`; what is faster, and what is not, is in `docs/notes/running.md`.
 
         Args:

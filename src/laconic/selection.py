@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from laconic.api import compress
-from laconic.choose.selecting import Candidate, one_standard_error
+from laconic.choose.selecting import Tried, one_standard_error
 from laconic.csteps.compression import Compression
 from laconic.errors import PlanError
 from laconic.format import container
@@ -58,7 +58,7 @@ class Selected:
         result: the file of the chosen value, of the network as it was given.
     """
 
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[Tried, ...]
     least: int
     chosen: int
     result: Result
@@ -193,19 +193,19 @@ class _Job:
     say: Say
     steps: int
 
-    def by_validation(self, values: Sequence[float], plans: Sequence[Any]) -> tuple[list[Candidate], list[Result]]:
+    def by_validation(self, values: Sequence[float], plans: Sequence[Any]) -> tuple[list[Tried], list[Result]]:
         """Return the candidates by the validation split, and their files."""
         self.task.split("validation")
-        candidates, files = list[Candidate](), list[Result]()
+        candidates, files = list[Tried](), list[Result]()
         for at, (value, plan) in enumerate(zip(values, plans, strict=True)):
             figures, tensors = self._point(f"{value:g}", self.network, plan, self.task, at)
-            candidates.append(Candidate(value, figures["bytes"], tensors["errors"].numpy()))
+            candidates.append(Tried(value, figures["bytes"], tensors["errors"].numpy()))
             files.append(_result(tensors["file"]))
         return candidates, files
 
     def by_folds(
         self, values: Sequence[float], plans: Sequence[Any], count: int, fresh: nn.Module | Params, refit: Optimization
-    ) -> list[Candidate]:
+    ) -> list[Tried]:
         """Return the candidates by folds of the training data."""
         first = params_of(fresh) if isinstance(fresh, nn.Module) else fresh
         sizes, errors = np.empty((len(values), count)), np.empty((len(values), count))
@@ -216,7 +216,7 @@ class _Job:
             for number, (value, plan) in enumerate(zip(values, plans, strict=True)):
                 figures, tensors = self._point(f"{name}: {value:g}", reference, plan, task, begun + 1 + number)
                 sizes[number, fold], errors[number, fold] = figures["bytes"], float(tensors["errors"].mean())
-        return [Candidate(v, float(s.mean()), e) for v, s, e in zip(values, sizes, errors, strict=True)]
+        return [Tried(v, float(s.mean()), e) for v, s, e in zip(values, sizes, errors, strict=True)]
 
     def file(self, name: str, plan: Any, at: int) -> Result:
         """Return the file of the network itself, which nobody judges; ``at`` is the number of the step of the work."""

@@ -1,5 +1,7 @@
 """Integers rounded anew: the target in closed form; never worse, never larger, always the same; what helps is kept."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,18 +13,18 @@ from laconic.calibrate.network import Subject, silent
 from laconic.calibrate.rates import Rate
 from laconic.calibrate.rows import ALL_ALIKE, Rows
 from laconic.calibrate.statistics import Statistics
-from laconic.calibrate.trial import Trial, trial_of
+from laconic.calibrate.trial import Trial
 from laconic.format import container
 from laconic.models.params import decompress
 from laconic.quantize.budget import Budget
 
-from .test_tuning import ready, untuned
+from .test_tuning import ready, tuned, untuned
 
 TOGETHER = Rows(np.array([0, 1, 0, 2]), np.eye(4) + 0.3)
 
 
 def anew(of: Ready, trial: Trial, size: int) -> Trial:
-    return of.rounded(trial, size, {})
+    return rounding.rounded_anew(of.files({}), trial, size, silent)
 
 
 @pytest.mark.parametrize("biased", [False, True])
@@ -81,7 +83,7 @@ def spoilt(of: Ready, trial: Trial, place: int) -> Trial:
             follower.put(one.name, now.params[one.name])
         met = follower.statistics(subject.name, biased=subject.bias is not None)
     wrong = rounding._moved(now, subject, 0.5 * now.params[subject.name].double().numpy(), 1.0, met, trial.how)
-    return trial_of(of.network, wrong, trial.how, of.names, {}, of.judged)
+    return of.files({}).trial(wrong, trial.how)
 
 
 def test_integers_that_are_wrong_are_repaired_and_told():
@@ -93,7 +95,7 @@ def test_integers_that_are_wrong_are_repaired_and_told():
     many, before = found.anew
     assert before == wrong.distance
     assert of.told(found, 1).anew == (many, before, found.distance)
-    better = of.tuned(found, size, {})
+    better = tuned(of, found, size)
     assert better.distance < found.distance
     assert of.told(better, 1).anew == (many, before, better.distance)
     assert of.told(better, 1).tuned is None
@@ -103,8 +105,8 @@ def test_what_samples_held_out_do_not_say_twice_or_a_file_has_no_room_for_is_lef
     of, (trial, _) = ready("digits"), untuned("digits")
     wrong = spoilt(of, trial, 1)
     assert anew(of, wrong, 100) is wrong
-    given = of.network, wrong, 10**9, of.names, {}
-    assert rounding.rounded_anew(*given, lambda _: wrong.distance, silent) is wrong
+    unmoved = replace(of.files({}), judged=lambda _: wrong.distance)
+    assert rounding.rounded_anew(unmoved, wrong, 10**9, silent) is wrong
     monkeypatch.setattr(rounding._Softened, "unseen", lambda *_: torch.ones(3))
     assert anew(of, wrong, 10**9) is wrong
 

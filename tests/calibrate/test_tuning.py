@@ -13,8 +13,8 @@ import laconic
 from laconic.calibrate import tuning
 from laconic.calibrate.calibration import Calibration
 from laconic.calibrate.compressed import TRIES, Ready
-from laconic.calibrate.network import silent
-from laconic.calibrate.trial import Trial, trial_of
+from laconic.calibrate.network import Tick, silent
+from laconic.calibrate.trial import Trial
 from laconic.format import container
 from laconic.models.params import all_params_of, decompress
 from laconic.models.ties import untied
@@ -22,6 +22,10 @@ from laconic.quantize.budget import Budget
 from laconic.training.judges import KINDS, distance, divergence
 
 BITS = {"digits": 3.5, "conv": 3.6, "language": 4.0, "twice": 5.0}
+
+
+def tuned(of: Ready, trial: Trial, size: int, tick: Tick = silent) -> Trial:
+    return tuning.tuned(of.files({}), trial, size, tick)
 
 
 @cache
@@ -44,7 +48,7 @@ def spoilt(name: str, factor: float) -> Trial:
     params = {**trial.calibrated.params}
     params |= {one.bias: factor * params[one.bias] for one in of.network.subjects if one.bias}
     calibrated = replace(trial.calibrated, params=params)
-    return trial_of(of.network, calibrated, trial.how, of.names, {}, of.judged)
+    return of.files({}).trial(calibrated, trial.how)
 
 
 @pytest.mark.parametrize("name", ["digits", "conv", "language", "block", "twice", "frozen", "float16", "few samples"])
@@ -54,7 +58,7 @@ def test_a_tuned_file_is_no_worse_and_within_its_size_and_has_the_same_integers(
     module.train()
     own = {key: tensor.clone() for key, tensor in all_params_of(module).items()}
     asked = [tensor.requires_grad for tensor in module.parameters()]
-    after = of.tuned(before, size, {})
+    after = tuned(of, before, size)
     assert after.distance <= before.distance
     assert after.file_bytes == len(container.dumps(after.codes)) <= size
     assert after.untuned == (None if after is before else before.distance)
@@ -69,13 +73,13 @@ def test_a_tuned_file_is_no_worse_and_within_its_size_and_has_the_same_integers(
     assert all(torch.equal(tensor, own[key]) for key, tensor in all_params_of(module).items())
     assert asked == [tensor.requires_grad for tensor in module.parameters()]
     assert all(not part._forward_hooks and not part._forward_pre_hooks for part in module.modules())
-    again = of.tuned(before, size, {})
+    again = tuned(of, before, size)
     assert container.dumps(again.codes) == container.dumps(after.codes)
 
 
 def test_biases_that_are_wrong_are_repaired():
     wrong = spoilt("digits", 1.3)
-    found = ready("digits").tuned(wrong, wrong.file_bytes + 99, {})
+    found = tuned(ready("digits"), wrong, wrong.file_bytes + 99)
     right = untuned("digits")[0].distance
     assert wrong.distance > 1.3 * right
     assert found.distance - right < 0.2 * (wrong.distance - right)
@@ -104,18 +108,18 @@ def test_what_does_not_help_on_held_out_samples_or_is_too_large_is_left_out():
     def tick(stage: str, done: int, total: int) -> None:
         begun.append(done)
 
-    worse = tuning.tuned(of.network, trial, size, of.names, {}, lambda _: 2 * trial.distance, tick)
-    assert worse is trial
+    worse = replace(of.files({}), judged=lambda _: 2 * trial.distance)
+    assert tuning.tuned(worse, trial, size, tick) is trial
     seen = sum(-(-len(batch[0]) // 8) for batch in of.network.calibration.seen)
     assert begun == list(range(seen)), "an epoch that does not help is the last"
-    assert of.tuned(trial, 100, {}) is trial
+    assert tuned(of, trial, 100) is trial
 
 
 def test_where_there_is_nothing_to_judge_by_a_file_stays():
     of = ready("one sample")
     trial, _ = of.within(of.weights // 2, TRIES["fast"], {})
     told = list[str]()
-    assert of.tuned(trial, of.weights, {}, lambda stage, *_: told.append(stage)) is trial
+    assert tuned(of, trial, of.weights, lambda stage, *_: told.append(stage)) is trial
     assert not told
 
 

@@ -81,6 +81,15 @@ def test_a_limit_holds_in_the_file_alone_and_beside_bytes(size):
     assert size is None or result.file_bytes <= size
 
 
+def test_bytes_that_a_limit_leaves_go_into_finer_numbers():
+    """Parameters stop the share that pruning keeps at half of the bytes."""
+    most, size = 900, 1_500
+    menu, limits = replace(SMALL, techniques=("pruning",), files=0), [Limit(costs.Parameters(), most)]
+    result = laconic.compress(learned().module, size=size, limits=limits, choose=menu, quality="fast")
+    assert sum(costs.Parameters()(name, code) for name, code in result.codes.items()) <= most
+    assert 0.98 * size <= result.file_bytes <= size
+
+
 def test_a_low_rank_network_is_told_from_others():
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(64, 48))

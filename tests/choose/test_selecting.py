@@ -11,7 +11,7 @@ from sklearn.linear_model import LassoCV, LinearRegression
 from torch import nn
 
 import laconic
-from laconic.choose.selecting import Candidate, one_standard_error
+from laconic.choose.selecting import Tried, one_standard_error
 from laconic.csteps.l1_penalty import L1Penalty
 from laconic.errors import DataError, PlanError
 from laconic.lc.l_step import LearningStep
@@ -32,7 +32,7 @@ ERRORS = st.lists(st.floats(0, 100), min_size=2, max_size=6)
 
 @given(st.lists(st.tuples(st.integers(1, 50), ERRORS), min_size=1, max_size=6))
 def test_what_is_chosen_is_the_cheapest_within_one_standard_error_of_the_least(rows):
-    tried = [Candidate(at, cost, np.array(errors)) for at, (cost, errors) in enumerate(rows)]
+    tried = [Tried(at, cost, np.array(errors)) for at, (cost, errors) in enumerate(rows)]
     least, chosen = one_standard_error(tried)
     means = [sum(errors) / len(errors) for _, errors in rows]
     best = rows[least][1]
@@ -45,10 +45,10 @@ def test_what_is_chosen_is_the_cheapest_within_one_standard_error_of_the_least(r
 
 
 def test_a_network_that_has_diverged_is_not_chosen_and_what_cannot_be_judged_is_refused():
-    nan, fine = Candidate(1, 1, np.array([np.nan, 0.0])), Candidate(2, 9, np.array([1.0, 2.0]))
+    nan, fine = Tried(1, 1, np.array([np.nan, 0.0])), Tried(2, 9, np.array([1.0, 2.0]))
     assert one_standard_error([nan, fine]) == (1, 1)
     assert nan.record()["error"] is None
-    for tried, message in (([], "nothing"), ([nan], "finite"), ([Candidate(3, 1, np.array([1.0]))], "3 has one error")):
+    for tried, message in (([], "nothing"), ([nan], "finite"), ([Tried(3, 1, np.array([1.0]))], "3 has one error")):
         with pytest.raises(PlanError, match=message):
             one_standard_error(tried)
 
@@ -128,7 +128,7 @@ def test_a_price_on_sizes_chosen_by_folds_is_the_lasso():
         for alpha in alphas
     ]
     np.testing.assert_allclose(errors, theirs.mse_path_, atol=1e-3)
-    tried = [Candidate(alpha, -alpha, np.array(row)) for alpha, row in zip(alphas, errors, strict=True)]
+    tried = [Tried(alpha, -alpha, np.array(row)) for alpha, row in zip(alphas, errors, strict=True)]
     assert alphas[one_standard_error(tried)[0]] == theirs.alpha_
     found = lasso(task, 2 * theirs.alpha_)  # scikit-learn halves the squared error
     np.testing.assert_allclose(found, theirs.coef_, atol=1e-3)

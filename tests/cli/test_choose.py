@@ -37,6 +37,29 @@ def test_the_plan_that_is_written_makes_the_same_choice_again(call, checkpoint, 
     assert all(torch.allclose(first[name], second[name], atol=0.2) for name in first)
 
 
+def test_the_plan_that_is_written_tells_why_and_analyze_shows_it(call, checkpoint, tmp_path, capsys):
+    plan = tmp_path / "a.toml"
+    arguments = "--choose", "--write-plan", plan, "--size", "700", "--quality", "fast", "--params", "1500"
+    told = json.loads(call("compress", checkpoint, "-o", tmp_path / "a.lac", *arguments, "--json"))["choice"]
+    again = json.loads(call("analyze", plan, "--json"))["choice"]
+    assert without_nothing(again) == without_nothing(told)
+    assert told["failed"], "of labels, which are no bare words"
+    shown = " ".join(call("analyze", plan).split())
+    assert f"chose {told['chosen']}" in shown
+    assert "what each tensor gets" in shown
+    for text, message in (("", "tells of no choice"), ("[choice]\nchosen = 3\n", "not as --write-plan has written")):
+        plan.write_text(text)
+        assert run(["analyze", str(plan)]) == 1
+        assert message in " ".join(capsys.readouterr().err.split())
+
+
+def without_nothing(value):
+    """The same without what is None, for which TOML has no word."""
+    if isinstance(value, dict):
+        return {key: without_nothing(one) for key, one in value.items() if one is not None}
+    return list(map(without_nothing, value)) if isinstance(value, list) else value
+
+
 def test_what_only_a_choice_takes_is_refused_without_one(capsys, checkpoint, tmp_path):
     assert run(["compress", str(checkpoint), "-o", str(tmp_path / "a.lac"), "--params", "9K"]) != 0
     assert "--params: only --choose takes this" in " ".join(capsys.readouterr().err.split())

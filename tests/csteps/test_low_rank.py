@@ -8,8 +8,8 @@ from cases import generator, heavy, importance, normal, twin_of
 from crossing import usually
 from torch.nn import functional as F
 
-from laconic import AdaptiveCodebook, LowRank
-from laconic.csteps.factors import whitened
+from laconic import AdaptiveCodebook, LowRank, UniformGrid
+from laconic.csteps.factors import felt, whitened
 from laconic.csteps.warm import distortion
 from laconic.csteps.weighted_low_rank import fitted, weighted, weighted_error
 from laconic.errors import UnsupportedMetric, WeightsError
@@ -79,6 +79,37 @@ def test_directions_without_weight_cost_nothing_and_become_zero():
     w = torch.tensor([[1.0, 5.0, 3.0], [2.0, -7.0, 6.0]]).double()
     left, right, _ = whitened(w, Kronecker(torch.eye(2).double(), a), 1)
     assert torch.allclose(left @ right, torch.tensor([[1.0, 0.0, 3.0], [2.0, 0.0, 6.0]]).double(), atol=1e-12)
+
+
+def test_what_a_number_of_a_factor_is_felt_by_is_what_an_error_in_it_alone_costs():
+    left, right, metric = normal(4, 2), normal(2, 5), Kronecker(moments(4, 1), moments(5, 2))
+    product = left @ right
+    for costs, at in zip(felt(metric, left, right), (0, 1), strict=True):
+        factor = (left, right)[at]
+        assert costs.importance.shape == factor.shape
+        for place in range(factor.numel()):
+            error = torch.zeros(factor.numel(), dtype=torch.float64)
+            error[place] = 1.0
+            moved = [left.double(), right.double()]
+            moved[at] = moved[at] + error.view(factor.shape)
+            cost = metric.error(product.double(), moved[0] @ moved[1])
+            assert float(costs.importance.view(-1)[place]) == pytest.approx(cost, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "inner", [UniformGrid(bits=1.5), UniformGrid(bits=3.0, states=8, scales=True), AdaptiveCodebook(6)]
+)
+def test_factors_are_compressed_by_what_errors_cost_under_sigma_never_worse_than_by_their_own(inner):
+    fading = torch.logspace(0, -1.5, 12)
+    weights = {"a": normal(30, 12) * fading @ normal(12, 40, seed=5), "b": normal(20, 12) * fading @ normal(12, 25)}
+    metrics = {"a": Kronecker(moments(30, 1), moments(40, 2)), "b": Kronecker(moments(20, 3), moments(25, 4))}
+    row = LowRank(8, left=inner, right=inner)
+    factors = {name: row._factors(name, weight, metrics, None) for name, weight in weights.items()}
+    alone = distortion(row._coded(weights, factors, metrics, None), weights, metrics)
+    found = distortion(row.project(weights, metrics), weights, metrics)
+    assert found <= alone
+    if isinstance(inner, UniformGrid):
+        assert found < 0.95 * alone
 
 
 def test_kronecker_factors_of_the_wrong_size_or_view_are_refused_by_name():

@@ -2,6 +2,7 @@
 
 from copy import deepcopy
 
+import numpy as np
 import pytest
 import torch
 from small_nets import Block, Language
@@ -9,7 +10,9 @@ from torch import nn
 
 import laconic
 from laconic.csteps.fixed_codebook import FixedCodebook, integers
-from laconic.deploy.modules import Factored, Lookup, Sparse, stored
+from laconic.deploy.factored import Factored
+from laconic.deploy.modules import Lookup, Sparse, stored
+from laconic.format.codes.low_rank import VIEWS
 
 
 def network():
@@ -55,6 +58,34 @@ def test_what_is_held_takes_less_memory(kind, share):
     assert isinstance(layer, kind)
     held = sum(t.numel() * t.element_size() for t in (*layer.parameters(), *layer.buffers()))
     assert held <= share * 4 * (64 * 64 + 64)
+
+
+@pytest.mark.parametrize(
+    "compression",
+    [*(laconic.LowRank(2, view=view) for view in VIEWS), laconic.Tucker(3, 2), laconic.Canonical(4)],
+)
+def test_factored_convolutions_run_as_thin_ones_by_the_names_that_their_codes_have(compression):
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(6, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 8, 3, stride=2)).eval()
+    result = laconic.compress(net, laconic.Plan({"*.weight": compression}))
+    made, images = stored(net, result.codes), torch.randn(2, 6, 9, 9)
+    assert made.forms["0"] == "factored"
+    assert made.codes.keys() == made.module.state_dict().keys()
+    with torch.no_grad():
+        torch.testing.assert_close(made.module(images), result.module(net, materialize=True)(images))
+    own = made.module.state_dict()
+    assert all(np.array_equal(code.decompress(), own[name]) for name, code in made.codes.items())
+
+
+def test_what_reads_the_weight_of_a_factored_dense_layer_finds_the_product():
+    """In evaluation torch's encoder multiplies by the weights of its layers, and does not call them."""
+    torch.manual_seed(0)
+    net, inputs = nn.TransformerEncoderLayer(12, 2, 16, batch_first=True).eval(), torch.randn(2, 3, 12)
+    result = laconic.compress(net, laconic.Plan({"linear*.weight": laconic.LowRank(2)}))
+    made = stored(net, result.codes)
+    assert set(made.forms) == {"linear1", "linear2"}
+    with torch.no_grad():
+        torch.testing.assert_close(made.module(inputs), result.module(net, materialize=True)(inputs))
 
 
 def test_layers_whose_weight_somebody_else_reads_stay_as_they_are():

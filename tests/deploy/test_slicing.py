@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+import torch
 from sample_codes import CASES, codebook, dense, grid, low_rank, tiles
 
+from laconic.csteps.uniform_grid import UniformGrid
 from laconic.deploy.slicing import cut, cut_all, part_of, reshaped
 from laconic.format import container
 from laconic.format.codes import CodebookCode, GridCode, LowRankCode
@@ -52,6 +54,16 @@ def test_a_part_is_no_larger_than_the_whole():
     for code in (codebook((40, 30)), tiles((40, 30), (1, 30)), low_rank((40, 30)), dense((40, 30))):
         half = cut(code, {0: tuple(range(0, 40, 2))})
         assert container.bits({"w": half}) < container.bits({"w": code})
+
+
+def test_integers_behind_a_trellis_cost_at_most_a_bit_more_without_it():
+    """The trellis says of each whether it is odd."""
+    weight = torch.randn(64, 128, generator=torch.Generator().manual_seed(0))
+    weight[32:] = 0
+    whole = UniformGrid(bits=2.0, states=8, scales=True).project({"w": weight})["w"]
+    part = cut_all({"w": whole}, {"w": {0: tuple(range(32))}})["w"]
+    assert isinstance(part, GridCode)
+    assert part.index_bits <= whole.index_bits + 1.05 * part.size
 
 
 def test_filters_that_were_kept_are_the_code_of_their_values():

@@ -10,8 +10,11 @@ from torch import nn
 import laconic
 from laconic import AdaptiveCodebook, Groups, Joint, KeepGroups, LowRank, Plan
 from laconic.errors import PlanError
+from laconic.lc.schedule import Geometric
+from laconic.lc.steps import run, start
 from laconic.models import nets
 from laconic.plans.coupling import coupled, groups_of
+from laconic.theory.metric import Diagonal
 
 FILTERS = KeepGroups(Groups("filters"), keep=0.5)
 
@@ -34,6 +37,46 @@ def test_the_channels_that_stay_are_those_of_most_weight_over_all_tensors():
     assert result.params["0.weight"].ne(0).all(1).tolist() == alive
     assert result.params["2.weight"].ne(0).all(0).tolist() == alive
     assert result.params["0.bias"].ne(0).tolist() == alive
+
+
+def crossed(tensor: torch.Tensor, axis: int) -> list[bool]:
+    """Which channels of a tensor are not empty."""
+    return tensor.ne(0).transpose(0, axis).reshape(tensor.shape[axis], -1).any(1).tolist()
+
+
+@pytest.mark.parametrize("importance", [False, True])
+def test_each_step_of_lc_chooses_anew_and_empties_coupled_tensors_together(importance):
+    """The loss is ½‖w − t‖², whose L step is known; of t other channels matter than of the first weights."""
+    torch.manual_seed(3)
+    module, image = net("concatenation")
+    params = {name: tensor.detach() for name, tensor in module.named_parameters()}
+    target = {name: torch.randn_like(tensor) for name, tensor in params.items()}
+    plan = coupled(Plan({"first.weight, second.weight": FILTERS}), module, image)
+    metrics = {name: Diagonal(torch.rand_like(tensor) + 0.5) for name, tensor in params.items()} if importance else None
+    sets = [group for group in groups_of(module, image) if {("first.weight", 0), ("second.weight", 0)} & {*group.axes}]
+    assert len(sets) == 2
+
+    def l_step(state, mu):
+        shift = {n: mu * state.importance.get(n, torch.ones(())) for n in state.codes}
+        pulled = {n: shift[n] * state.compressed[n] + state.multipliers[n] for n in state.codes}
+        return {n: (t + pulled[n]) / (1 + shift[n]) if n in pulled else t for n, t in target.items()}, 0.0
+
+    choices, before = list[list[bool]](), None
+    for state in run(start(params, plan, metrics), l_step, Geometric(0.05, 1.5, 14)):
+        choices.append([])
+        for group in sets:
+            alive = {(n, axis): crossed(state.compressed[n], axis) for n, axis in group.axes}
+            stay = [any(alive[slot.name, slot.axis][slot.at] for slot in channel) for channel in group.channels]
+            assert sum(stay) == len(stay) // 2, "a channel that goes is empty in all tensors"
+            choices[-1] += stay
+            if before is not None:
+                points = before.shifted(state.weights, state.progress.mu)
+                lost = {n: before.importance.get(n, torch.ones(())) * points[n].square() for n, _ in group.axes}
+                sums = [sum(float(lost[n].select(axis, at).sum()) for n, axis, at in c) for c in group.channels]
+                worth = {kept: [s for s, one in zip(sums, stay, strict=True) if one == kept] for kept in (False, True)}
+                assert min(worth[True]) >= max(worth[False])
+        before = state
+    assert choices[-1] != choices[0]
 
 
 def test_heads_go_as_one():

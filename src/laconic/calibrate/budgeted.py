@@ -5,7 +5,7 @@ its bits to what is asked, learns code lengths for the next, and is judged by sa
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -15,15 +15,15 @@ from laconic.calibrate.network import Network, Tick
 from laconic.calibrate.rates import expected_counts
 from laconic.calibrate.recursion import Recursion
 from laconic.calibrate.remainder import filled
-from laconic.calibrate.sequence import Calibrated, level_of, passed
-from laconic.calibrate.trial import SLACK, Trial, trial_of
+from laconic.calibrate.sequence import level_of, passed
+from laconic.calibrate.trial import SLACK, Files, Trial
 from laconic.errors import PlanError
 from laconic.format import container
 from laconic.format.codes.grid import GridCode
 from laconic.format.coding.fitting import smoothed_costs
 from laconic.format.coding.lanes import lane_count
 from laconic.format.lossless import lossless, together
-from laconic.models.params import Params, to_numpy
+from laconic.models.params import to_numpy
 from laconic.quantize.budget import NEAR
 
 AIM = 0.004
@@ -51,39 +51,29 @@ _RECORD = 40  # bytes of a weight beside its integers, scales and steps, before 
 _STATE = 3  # bytes of a lane: of the four of its state a half holds what has been coded, about
 
 
-def fit(
-    network: Network, size: int, tries: Sequence[Recursion], names: Mapping[str, str], metadata: Mapping[str, str],
-    judged: Callable[[Params], float], tick: Tick,
-) -> tuple[Trial, int]:  # fmt: skip
+def fit(files: Files, size: int, tries: Sequence[Recursion], tick: Tick) -> tuple[Trial, int]:
     """Return the trial within ``size`` bytes whose outputs are nearest to the original's, and how many there were.
 
     It is within 1 % of the size; where no file lies there, the largest. Passes come first, and where none of them is
     near, files beside them (`laconic.calibrate.remainder`).
 
     Args:
-        network: ready.
+        files: what makes one of a pass.
         size: bytes of the file.
         tries: how each pass quantizes; where none is within the budget and near it, the last is tried again.
-        names: every name of the file, with that of its tensor in the network.
-        metadata: of the file.
-        judged: how far outputs are with these tensors.
         tick: told of the progress.
 
     Raises:
         PlanError: when no pass is within the budget; it names the smallest file.
     """
-    trials, args = list[Trial](), (names, metadata, judged)
-    for trial in around(network, size, tries, *args, tick):
+    network, trials = files.network, list[Trial]()
+    for trial in around(files, size, tries, tick):
         trials.append(trial)
         if not network.subjects or (len(trials) >= len(tries) and any(trial.is_near(size) for trial in trials)):
             break
     small = _numbers(network) < _SMALL
     if network.subjects and not any(trial.is_near(size, SLACK if small else NEAR) for trial in trials):
-
-        def file_of(calibrated: Calibrated, how: Recursion) -> Trial:
-            return trial_of(network, calibrated, how, *args)
-
-        trials.extend(filled(network, size, size * (1 - AIM), trials, file_of, tick, small=small))
+        trials.extend(filled(files, size, size * (1 - AIM), trials, tick, small=small))
     within = [trial for trial in trials if trial.file_bytes <= size]
     if within and all(math.isnan(trial.distance) for trial in within):
         raise PlanError(
@@ -105,12 +95,10 @@ def fit(
     return max(within, key=lambda trial: trial.file_bytes), len(trials)
 
 
-def around(
-    network: Network, size: int, tries: Sequence[Recursion], names: Mapping[str, str], metadata: Mapping[str, str],
-    judged: Callable[[Params], float], tick: Tick,
-) -> Iterator[Trial]:  # fmt: skip
+def around(files: Files, size: int, tries: Sequence[Recursion], tick: Tick) -> Iterator[Trial]:
     """Yield files of about ``size`` bytes: one for each of ``tries``, and some more by the last; arguments as `fit`."""
-    trials, aims = list[Trial](), [_Aim(None, {}, 8 * (size * (1 - AIM) - _beside(network, names, metadata)))]
+    network, trials = files.network, list[Trial]()
+    aims = [_Aim(None, {}, 8 * (size * (1 - AIM) - _beside(files)))]
     least = _LEAST * _numbers(network)
     small = _numbers(network) < _SMALL
     for how in [*tries, *[tries[-1]] * (2 * _MORE if small else _MORE)]:
@@ -120,7 +108,7 @@ def around(
             expected_counts(how.nu) if aim.counts is None else aim.counts + expected_counts(how.nu, _PRIOR)
         )
         calibrated = passed(network, level, aim.wanted, costs, how, tick, aim.ratios)
-        trials.append(trial_of(network, calibrated, how, names, metadata, judged))
+        trials.append(files.trial(calibrated, how))
         yield trials[-1]
         aims = [*aims[:-1], aim]
         aims.append(_next(trials, aims, size, len(tries)))
@@ -134,9 +122,9 @@ def _numbers(network: Network) -> int:
     return sum(network.params[subject.name].numel() for subject in network.subjects)
 
 
-def expected(network: Network, level: float, names: Mapping[str, str], metadata: Mapping[str, str]) -> int:
-    """Return about how many bytes a file takes whose weights have a water level; arguments are those of `fit`."""
-    bits = sum(subject.bits(level) for subject in network.subjects) + 8.0 * _beside(network, names, metadata)
+def expected(files: Files, level: float) -> int:
+    """Return about how many bytes a file takes whose weights have a water level."""
+    bits = sum(subject.bits(level) for subject in files.network.subjects) + 8.0 * _beside(files)
     return math.ceil(bits / 8 / (1 - AIM))
 
 
@@ -183,8 +171,9 @@ def _next(trials: Sequence[Trial], aims: Sequence[_Aim], size: int, tries: int) 
     return replace(base, wanted=alike[-1][0] + wanted - alike[-1][1])
 
 
-def _beside(network: Network, names: Mapping[str, str], metadata: Mapping[str, str]) -> int:
+def _beside(files: Files) -> int:
     """Return the bytes that a file takes beside the integers, about."""
+    network = files.network
     weights = {subject.name for subject in network.subjects}
     lanes = sum(lane_count(network.params[name].numel()) for name in weights)
     vectors = network.biases.keys() | network.vectors.keys()
@@ -193,4 +182,4 @@ def _beside(network: Network, names: Mapping[str, str], metadata: Mapping[str, s
     few = sum(network.params[name].numel() for name in vectors)
     records = {subject.bias for subject in network.subjects} | vectors  # one for all weights without a vector
     own = _RECORD * len(weights) + _STATE * lanes + 2 * few + 16 * len(records)
-    return container.bits(together(rest), metadata) // 8 + own
+    return container.bits(together(rest), files.metadata) // 8 + own

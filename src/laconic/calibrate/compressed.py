@@ -20,7 +20,7 @@ from laconic.calibrate.quality import FILES, QUICK, Made, Quality, dropped, smal
 from laconic.calibrate.recursion import Recursion
 from laconic.calibrate.rounding import rounded_anew
 from laconic.calibrate.told import Told
-from laconic.calibrate.trial import Trial
+from laconic.calibrate.trial import Files, Trial
 from laconic.calibrate.tuning import tuned
 from laconic.calibrate.vectors import TRIALS, tolerances, tried
 from laconic.errors import DataError, PlanError, listed
@@ -151,6 +151,10 @@ class Ready:
         """Return the same, whose passes keep what they decide in a journal and go on from what it has."""
         return replace(self, network=replace(self.network, journal=journal))
 
+    def files(self, metadata: Mapping[str, str]) -> Files:
+        """Return what makes a file with this text of each pass."""
+        return Files(self.network, self.names, metadata, self.judged)
+
     def judged(self, params: Params) -> float:
         """Return how far outputs on samples that have not been seen are from the original's."""
         calibration = self.network.calibration
@@ -173,7 +177,7 @@ class Ready:
         Raises:
             PlanError: for a budget that is not met; it names the smallest file.
         """
-        trial, passes = fit(self.network, size, tries, self.names, metadata, self.judged, tick)
+        trial, passes = fit(self.files(metadata), size, tries, tick)
         better = self.bettered(trial, size, metadata, tick, tune=tune, anew=anew)
         return (trial if trial.is_near(size, NEAR) and not better.is_near(size, NEAR) else better), passes
 
@@ -181,17 +185,10 @@ class Ready:
         self, trial: Trial, size: int, metadata: Mapping[str, str], tick: Tick, *, tune: bool, anew: bool
     ) -> Trial:
         """Return a file in no more bytes than ``size``, no farther on samples held out: arguments as of `within`."""
-        found = self.tuned(trial, size, metadata, tick) if tune else trial
-        rounded = self.rounded(found, size, metadata, tick) if anew else found
-        return self.tuned(rounded, size, metadata, tick) if tune and rounded is not found else rounded
-
-    def rounded(self, trial: Trial, size: int, metadata: Mapping[str, str], tick: Tick = silent) -> Trial:
-        """Return a file with integers that are rounded anew: see `laconic.calibrate.rounding.rounded_anew`."""
-        return rounded_anew(self.network, trial, size, self.names, metadata, self.judged, tick)
-
-    def tuned(self, trial: Trial, size: int, metadata: Mapping[str, str], tick: Tick = silent) -> Trial:
-        """Return a file with tuned vectors: see `laconic.calibrate.tuning.tuned`."""
-        return tuned(self.network, trial, size, self.names, metadata, self.judged, tick)
+        files = self.files(metadata)
+        found = tuned(files, trial, size, tick) if tune else trial
+        rounded = rounded_anew(files, found, size, tick) if anew else found
+        return tuned(files, rounded, size, tick) if tune and rounded is not found else rounded
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -320,13 +317,13 @@ class Ready:
 
         def make(size: int, quick: bool) -> list[Made]:
             how = TRIES["fast" if quick else quality]
-            trials = around(self.network, size, how, self.names, metadata, self.judged, tick)
+            trials = around(self.files(metadata), size, how, tick)
             return [Made(trial, judged(trial)) for trial in islice(trials, len(how))]
 
         guess = budget.kl if budget.kl is not None else (budget.drop or 0.0) * _KL_OF_A_POINT
         numbers = sum(self.network.params[one.name].numel() for one in self.network.subjects)
         level = guess * self.unit / max(1, numbers)  # each weight adds it to what a sample loses
-        first, finer, least = (expected(self.network, at, self.names, metadata) for at in (level, level / 4, math.inf))
+        first, finer, least = (expected(self.files(metadata), at) for at in (level, level / 4, math.inf))
         slope = -2.0 / max(math.log2(finer / first), _FLAT)
         most = least + _MOST * self.weights // 8
         found, met, passes = smallest(make, first, slope, most, refined=TRIES[quality] != TRIES["fast"])

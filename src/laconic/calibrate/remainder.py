@@ -14,9 +14,8 @@ from functools import partial
 from itertools import chain, islice
 
 from laconic.calibrate.network import Network, Tick
-from laconic.calibrate.recursion import Recursion
-from laconic.calibrate.sequence import Calibrated, again
-from laconic.calibrate.trial import Trial
+from laconic.calibrate.sequence import again
+from laconic.calibrate.trial import Files, Trial
 
 _STARTS = 6
 """Passes beside which other prices are tried, at most."""
@@ -46,23 +45,19 @@ Side = tuple[float, Trial] | None
 """A file, and at how many octaves."""
 
 
-def filled(
-    network: Network, size: int, aim: float, trials: Sequence[Trial], file_of: Callable[[Calibrated, Recursion], Trial],
-    tick: Tick, *, small: bool,
-) -> Iterator[Trial]:  # fmt: skip
+def filled(files: Files, size: int, aim: float, trials: Sequence[Trial], tick: Tick, *, small: bool) -> Iterator[Trial]:
     """Yield files beside some, until one is near a size and no smaller one is better.
 
     Args:
-        network: ready.
+        files: what makes one of a pass.
         size: bytes that a file may have.
         aim: bytes that it is to have.
-        trials: the files so far, of passes.
-        file_of: a pass, and how it quantized.
+        trials: those so far, of passes.
         tick: told of the progress.
         small: whether passes cost next to nothing.
     """
     every = [*trials]
-    for trial in _beside(network, size, aim, every, file_of, tick, _MOST if small else _COSTLY):
+    for trial in _beside(files, size, aim, every, tick, _MOST if small else _COSTLY):
         every.append(trial)
         yield trial
         within = _within(every, size)
@@ -71,21 +66,18 @@ def filled(
             return
 
 
-def _beside(
-    network: Network, size: int, aim: float, every: Sequence[Trial],
-    file_of: Callable[[Calibrated, Recursion], Trial], tick: Tick, most: int,
-) -> Iterator[Trial]:  # fmt: skip
+def _beside(files: Files, size: int, aim: float, every: Sequence[Trial], tick: Tick, most: int) -> Iterator[Trial]:
     """Yield files beside those so far, a list that grows with them, of ``most`` passes; else arguments as `filled`."""
 
     def priced(trial: Trial, first: int, octaves: float) -> Trial:
         how = replace(trial.how, price=trial.how.price * 2.0**octaves)
-        return file_of(again(network, trial.calibrated, how, first, tick), how)
+        return files.trial(again(files.network, trial.calibrated, how, first, tick), how)
 
     def coarser(trial: Trial, octaves: float) -> Trial:
         own = trial.calibrated
-        return file_of(replace(own, level=own.level * 4.0**octaves), trial.how)
+        return files.trial(replace(own, level=own.level * 4.0**octaves), trial.how)
 
-    beside = (_until_near(_priced(network, start, aim, priced), size) for start in _starts(every, size))
+    beside = (_until_near(_priced(files.network, start, aim, priced), size) for start in _starts(every, size))
     yield from islice(chain.from_iterable(beside), most)
     for least in (lambda trial: trial.distance, lambda trial: -trial.file_bytes):
         within = _within(every, size) or [min(every, key=lambda trial: trial.file_bytes)]

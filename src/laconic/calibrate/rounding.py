@@ -21,7 +21,7 @@ rather than by a layer's own is as in Li et al., "BRECQ" (ICLR 2021).
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -37,7 +37,7 @@ from laconic.calibrate.rounded import Rounded
 from laconic.calibrate.sequence import Calibrated
 from laconic.calibrate.sequential import SLOPE, prepared
 from laconic.calibrate.statistics import Statistics
-from laconic.calibrate.trial import Trial, trial_of
+from laconic.calibrate.trial import Files, Trial
 from laconic.models.params import Params, to_numpy, to_torch
 from laconic.training.batches import Batch, size_of
 
@@ -54,31 +54,22 @@ SURE = 2.0
 """Standard errors of paired differences by which samples must lose less: of many trials some gain by chance."""
 
 
-def rounded_anew(
-    network: Network, trial: Trial, size: int, names: Mapping[str, str], metadata: Mapping[str, str],
-    judged: Callable[[Params], float], tick: Tick,
-) -> Trial:  # fmt: skip
+def rounded_anew(files: Files, trial: Trial, size: int, tick: Tick) -> Trial:
     """Return a trial in which some weights have other integers, or itself where none is better and within the size.
 
     Args:
-        network: ready.
+        files: what makes one.
         trial: the file.
         size: bytes that it may have.
-        names: every name of the file, with that of its tensor in the network.
-        metadata: of the file.
-        judged: how far outputs are with these tensors, on samples that are held out.
         tick: told of the progress, in weights of all sweeps.
     """
+    network = files.network
     calibration = network.calibration
     if calibration.seen[0] is calibration.unseen[0]:  # nothing is held out
         return trial
     logits = calibration.kind_with(network.params) == "classification"
     judge = _Softened(network, SOFTER if logits else 1.0)
     best, moved, many, said = trial, set[str](), len(network.subjects), None
-
-    def file_of(calibrated: Calibrated) -> Trial:
-        return trial_of(network, calibrated, trial.how, names, metadata, judged)
-
     for sweep in range(SWEEPS):
         before = best
         with network.following() as follower:
@@ -88,7 +79,7 @@ def rounded_anew(
                 if subject.met:
                     said = said or (judge.slopes(best.calibrated.params), judge.unseen(best.calibrated.params))
                     met = follower.statistics(subject.name, biased=subject.bias is not None)
-                    found = _better(network, best, subject, met, *said, judge, size, file_of)
+                    found = _better(files, best, subject, met, *said, judge, size)
                     if found is not best:  # only then do outputs say something else
                         best, said = found, None
                         moved.add(subject.name)
@@ -100,18 +91,18 @@ def rounded_anew(
 
 
 def _better(
-    network: Network, best: Trial, subject: Subject, met: Statistics, slopes: Mapping[str, np.ndarray],
-    before: Tensor, judge: "_Softened", size: int, file_of: Callable[[Calibrated], Trial],
+    files: Files, best: Trial, subject: Subject, met: Statistics, slopes: Mapping[str, np.ndarray],
+    before: Tensor, judge: "_Softened", size: int,
 ) -> Trial:  # fmt: skip
     """Return a file that is better for other integers of a weight, or the best one so far."""
-    now, original = best.calibrated, network.params[subject.name]
+    now, original = best.calibrated, files.network.params[subject.name]
     for share in SHARES:
         step = stepped(original, now.params[subject.name], slopes, subject, met, best.how.damping, share)
         moved = None if step is None else _moved(now, subject, *step, met, best.how)
         if moved is None:
             break
         if is_less(judge.unseen(moved.params), before):
-            found = file_of(moved)
+            found = files.trial(moved, best.how)
             if found.file_bytes <= size and found.distance < best.distance:
                 return replace(found, untuned=best.untuned)
     return best

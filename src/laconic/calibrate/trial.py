@@ -50,17 +50,32 @@ class Trial:
         return size * (1 - share) <= self.file_bytes <= size
 
 
-def trial_of(
-    network: Network, calibrated: Calibrated, how: Recursion, names: Mapping[str, str], metadata: Mapping[str, str],
-    judged: Callable[[Params], float],
-) -> Trial:  # fmt: skip
-    """Return the file of a pass; arguments as `laconic.calibrate.budgeted.fit`, but for ``how`` it quantized."""
-    codes = coded(network, calibrated, how)
-    ordered = {name: codes[first] for name, first in names.items()}
-    others = decompress({name: code for name, code in codes.items() if name not in calibrated.rounded})
-    decoded = {name: tensor.to(network.params[name].device) for name, tensor in others.items()}
-    params = {name: decoded.get(name, calibrated.params[name]) for name in codes}
-    return Trial(ordered, container.bits(ordered, metadata) // 8, judged(params), calibrated, how)
+@final
+@dataclass(frozen=True, eq=False)
+class Files:
+    """What makes a file of each pass over a network.
+
+    Args:
+        network: ready.
+        names: every name of the file, with that of its tensor in the network.
+        metadata: of the file.
+        judged: how far outputs are with these tensors, on samples that are held out.
+    """
+
+    network: Network
+    names: Mapping[str, str]
+    metadata: Mapping[str, str]
+    judged: Callable[[Params], float]
+
+    def trial(self, calibrated: Calibrated, how: Recursion) -> Trial:
+        """Return the file of a pass that quantized in this way."""
+        codes = coded(self.network, calibrated, how)
+        ordered = {name: codes[first] for name, first in self.names.items()}
+        others = decompress({name: code for name, code in codes.items() if name not in calibrated.rounded})
+        decoded = {name: tensor.to(self.network.params[name].device) for name, tensor in others.items()}
+        params = {name: decoded.get(name, calibrated.params[name]) for name in codes}
+        file_bytes = container.bits(ordered, self.metadata) // 8
+        return Trial(ordered, file_bytes, self.judged(params), calibrated, how)
 
 
 def coded(network: Network, calibrated: Calibrated, how: Recursion) -> dict[str, Code]:

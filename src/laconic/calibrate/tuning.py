@@ -12,7 +12,7 @@ are held out say whether the file is a better one.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
@@ -20,8 +20,8 @@ from torch import Tensor
 
 from laconic.calibrate.network import Network, Tick
 from laconic.calibrate.sequence import Calibrated
-from laconic.calibrate.trial import Trial, trial_of
-from laconic.models.params import Params, to_torch
+from laconic.calibrate.trial import Files, Trial
+from laconic.models.params import to_torch
 from laconic.training.batches import Batch, rows_of, size_of
 from laconic.training.judges import divergence
 
@@ -38,29 +38,24 @@ _GAIN = 0.01
 """Of the distance, what an epoch has to bring for another to follow."""
 
 
-def tuned(
-    network: Network, trial: Trial, size: int, names: Mapping[str, str], metadata: Mapping[str, str],
-    judged: Callable[[Params], float], tick: Tick, seed: int = 0,
-) -> Trial:  # fmt: skip
+def tuned(files: Files, trial: Trial, size: int, tick: Tick, seed: int = 0) -> Trial:
     """Return a trial with tuned vectors and steps, or itself where none is within the size and nearer on held-out ones.
 
     Args:
-        network: ready.
+        files: what makes one.
         trial: the file.
         size: bytes that it may have.
-        names: every name of the file, with that of its tensor in the network.
-        metadata: of the file.
-        judged: how far outputs are with these tensors, on samples that are held out.
         tick: told of the progress, in batches.
         seed: of the order of the samples.
     """
+    network = files.network
     best, last = trial, trial.distance
     for vectors, factors in _epochs(network, trial.calibrated, tick, seed):
         moved = {name: trial.calibrated.rounded[name].times(factor) for name, factor in factors.items()}
         weights = {name: to_torch(one.weights()).to(network.params[name].device) for name, one in moved.items()}
         params, rounded = {**trial.calibrated.params, **vectors, **weights}, {**trial.calibrated.rounded, **moved}
         calibrated = replace(trial.calibrated, params=params, rounded=rounded)
-        found = trial_of(network, calibrated, trial.how, names, metadata, judged)
+        found = files.trial(calibrated, trial.how)
         if found.file_bytes <= size and found.distance < best.distance:
             best = replace(found, untuned=trial.untuned if trial.anew else trial.distance, anew=trial.anew)
         if not found.distance <= (1 - _GAIN) * last:

@@ -111,7 +111,7 @@ class ByInputs(Ground):
         quality, tune = (self.quality, self.tune) if thorough else ("fast", False)
         free, size = sum(ready.network.params[one.name].numel() for one in ready.network.subjects), _ANY
         if self.size is not None and free:
-            least = expected(ready.network, math.inf, ready.names, self.metadata)
+            least = expected(ready.files(self.metadata), math.inf)
             size = min(self.size, least + _MOST * free // 8)
         made = None if thorough or not ready.network.subjects else self._quick(ready, size, tick)
         trial, passes = made or ready.within(size, TRIES[quality], self.metadata, tick, tune=tune and quality != "fast")
@@ -122,8 +122,8 @@ class ByInputs(Ground):
 
     def _quick(self, ready: Ready, size: int, tick: Tick) -> tuple[Trial, int] | None:
         """Return the first pass whose file is not far below the size, of a few; or None."""
-        args = ready.names, self.metadata, ready.judged, tick
-        for number, trial in enumerate(islice(around(ready.network, size, TRIES["fast"], *args), _PASSES), 1):
+        files = around(ready.files(self.metadata), size, TRIES["fast"], tick)
+        for number, trial in enumerate(islice(files, _PASSES), 1):
             if trial.is_near(size, _SHORT):
                 return trial, number
         return None

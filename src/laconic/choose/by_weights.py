@@ -138,7 +138,8 @@ class ByWeights(Ground):
         others = Untied(rest, {name: first for name, first in names.items() if first in rest})
         plan, others = self.plan.settled(others, self.metrics, alike=False)
         own = {name: code for group in direct(others.params, plan, self.metrics) for name, code in group.items()}
-        return self.network.named(compact({name: {**own, **given}[name] for name in params}))
+        codes = {**compact(own), **given}  # told otherwise, what is pruned would cost what it costs whole
+        return self.network.named({name: codes[name] for name in params})
 
     @cached_property
     def size(self) -> int | None:

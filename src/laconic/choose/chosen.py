@@ -1,14 +1,20 @@
 """What a choice has come to: the plan, why each tensor got what it has, and the files that were measured."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, final
 
 from laconic.choose.ground import Candidate, File
 from laconic.choose.limits import Limit
 from laconic.csteps.compression import Compression
+from laconic.errors import PlanError
 from laconic.plans.patterns import fnmatch_escape
-from laconic.plans.plan import Plan
+from laconic.plans.plan import Plan, in_toml, plan_table, to_toml
+
+Record = dict[str, Any]
+"""A choice as JSON and TOML say it."""
 
 
 @final
@@ -104,25 +110,44 @@ class Chosen:
                        for one in self.limits],
         }  # fmt: skip
 
-    def lines(self) -> list[str]:
-        """Return what there is to say, in sentences."""
-        measured = sorted(self.files, key=lambda one: one.file.distance)
-        shown = dict.fromkeys(f"{one.label} {one.file.distance:.4g} in {one.file.file_bytes:,} B" for one in measured)
-        found = [f"chose {self.best.label}: of {len(self.files)} files measured the nearest ({self.measures})"]
-        found += ["measured: " + "; ".join(shown)]
-        found += [f"{one.name}: {one.total(self.best.file.codes):,.6g} of {one.most:,.6g}" for one in self.limits]
-        return found + [f"not met by {label}: {why}" for label, why in self.failed.items()]
+    def toml(self, beside: Plan | None = None) -> str:
+        """Return the plan as TOML, and under it a table with the record, which `laconic analyze` shows."""
+        record = json.loads(json.dumps(self.record()))
+        return f"{to_toml(self.plan(beside))}\n[choice]\n{''.join(map(_line, record, record.values()))}"
 
 
-def words(candidate: Candidate) -> str:
-    """Return a candidate in a word or two.
+def told(path: Path) -> Record:
+    """Return the record of a choice that a plan has.
 
-    >>> from laconic.choose.menu import Offer
-    >>> from laconic.csteps.lossless import Lossless
-    >>> words(Candidate("w", Offer("low rank", 0.05, Lossless()), None, 1.0, (), 0.0))
-    'low rank 0.05'
+    Raises:
+        PlanError: where the plan cannot be read, or tells of no choice.
     """
-    return candidate.technique if candidate.offer is None else f"{candidate.technique} {candidate.offer.strength:.4g}"
+    record = plan_table(path).get("choice")
+    if not isinstance(record, dict):
+        raise PlanError(f"{path} tells of no choice: plans of laconic compress --choose --write-plan do")
+    return record
+
+
+def sentences(record: Record) -> list[str]:
+    """Return what there is to say of a choice, in sentences."""
+    measured = sorted(record["files"], key=lambda one: one["damage"])
+    shown = dict.fromkeys(f"{one['plan']} {one['damage']:.4g} in {one['bytes']:,} B" for one in measured)
+    found = [f"chose {record['chosen']}: of {len(measured)} files measured the nearest ({record['measures']})"]
+    found += ["measured: " + "; ".join(shown)]
+    found += [f"{one['cost']}: {one['reached']:,.6g} of {one['most']:,.6g}" for one in record["limits"]]
+    return found + [f"not met by {label}: {why}" for label, why in record["failed"].items()]
+
+
+def _line(key: str, value: Any) -> str:
+    """Return a line of TOML, of a list one for each entry."""
+    if isinstance(value, list):
+        return f"{key} = [\n" + "".join(f"  {in_toml(_given(one))},\n" for one in value) + "]\n"
+    return f"{key} = {in_toml(value)}\n"
+
+
+def _given(row: Record) -> Record:
+    """Return a row without what it has not, for which TOML has no word."""
+    return {key: _given(one) if isinstance(one, dict) else one for key, one in row.items() if one is not None}
 
 
 def _strength(candidate: Candidate) -> float | None:

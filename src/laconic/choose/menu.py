@@ -22,6 +22,7 @@ Shape = tuple[int, ...]
 _FACTORS = tuple(UniformGrid(bits=bits, states=8, scales=True) for bits in (1.5, 2.5, 3.5))
 _FILTERS = tuple(UniformGrid(bits=bits) for bits in (2.0, 3.5))
 _MOST_VALUES = 1024  # of a codebook
+_MOST_BITS = 16.0  # of a number on a grid
 
 
 def _codebook(strength: float, inner: Compression, shape: Shape) -> Compression:
@@ -101,6 +102,23 @@ class Offer:
     def times(self, factor: float) -> "Offer":
         """Return the same at so many times the strength."""
         return replace(self, strength=self.strength * factor)
+
+    def finer(self, factor: float) -> "Offer":
+        """Return the same with so many times the bits of each number that is left.
+
+        >>> Offer("pruning", 0.1, AdaptiveCodebook(4)).finer(2.0).inner.entries
+        16
+        >>> Offer("codebook", 4, Lossless()).finer(0.5).strength
+        2.0
+        """
+        strength, inner = self.strength, self.inner
+        if self.technique == "codebook":
+            strength = strength**factor
+        if isinstance(inner, AdaptiveCodebook):
+            inner = replace(inner, entries=min(max(round(inner.entries**factor), 1), _MOST_VALUES))
+        elif isinstance(inner, UniformGrid) and inner.bits is not None:
+            inner = replace(inner, bits=min(float(f"{inner.bits * factor:.6g}"), _MOST_BITS))
+        return replace(self, strength=strength, inner=inner)
 
 
 @final

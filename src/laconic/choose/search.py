@@ -9,21 +9,18 @@ technique, the choice itself, and changes of the best one by what costs least in
 is never worse than any single technique here.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
 from laconic import interrupts
 from laconic.choose.chosen import Chosen, Measured, Pick
-from laconic.choose.filling import filled, row_of
+from laconic.choose.filling import Picks, filled, row_of
 from laconic.choose.ground import Candidate, File, Ground, Tick
 from laconic.choose.limits import Limit
 from laconic.choose.menu import GRID, Menu
 from laconic.choose.offering import Table, candidates, exact_bytes, measured
 from laconic.errors import PlanError
-
-Picks = Mapping[str, Candidate]
-"""The candidate of each tensor."""
 
 
 @final

@@ -12,7 +12,7 @@ from laconic.errors import PlanError
 
 @final
 @dataclass(frozen=True, eq=False)
-class Candidate:
+class Tried:
     """One value of the number that is selected, and what it has come to.
 
     Args:
@@ -42,7 +42,7 @@ class Candidate:
         return {"value": self.value, "bytes": round(self.cost), "error": mean, "standard_error": spread}
 
 
-def one_standard_error(candidates: Sequence[Candidate]) -> tuple[int, int]:
+def one_standard_error(candidates: Sequence[Tried]) -> tuple[int, int]:
     """Return the places of the least mean error, and of the cheapest candidate within one standard error of it.
 
         min over i   cost_i   subject to   mean_i ≤ mean_k + se_k,   k = argmin over i of mean_i
@@ -59,8 +59,8 @@ def one_standard_error(candidates: Sequence[Candidate]) -> tuple[int, int]:
     Raises:
         PlanError: when there are none, one has fewer than two errors, or no error is finite.
 
-    >>> tried = [Candidate(2, 10, np.array([0, 1, 1, 1])), Candidate(4, 20, np.array([0, 0, 1, 0])),
-    ...          Candidate(8, 40, np.array([0, 0, 0, 1])), Candidate(16, 80, np.array([0, 0, 0, 0.9]))]
+    >>> tried = [Tried(2, 10, np.array([0, 1, 1, 1])), Tried(4, 20, np.array([0, 0, 1, 0])),
+    ...          Tried(8, 40, np.array([0, 0, 0, 1])), Tried(16, 80, np.array([0, 0, 0, 0.9]))]
     >>> one_standard_error(tried)
     (3, 1)
     """

@@ -1,4 +1,4 @@
-"""`laconic analyze`: which weights take the bytes, and which matter."""
+"""`laconic analyze`: which weights take the bytes, which matter, and why each was compressed as it was."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,11 +7,14 @@ import typer
 
 from laconic.cli import groups, options
 from laconic.cli.console import Output
+from laconic.errors import PlanError
 
 
 @groups.grouped
 def command(
-    weights: options.Checkpoint,
+    weights: Annotated[
+        Path, typer.Argument(help="The checkpoint, of safetensors or torch.save; or a plan that --choose has written.")
+    ],
     subject: options.Subject,
     run: options.Run,
     say: Output,
@@ -40,11 +43,22 @@ def command(
     With --plan there is a plan to begin with: each weight on a uniform grid at this level, biases and the rest
     lossless. Edit it, and give it to compress --plan.
 
+    Of a plan that compress --choose --write-plan has written it shows the choice: what each weight got, what would have
+    come next and what that would cost more, and every file that was measured. It needs no network then.
+
     Examples:
       laconic analyze net.safetensors --net lenet300 --data digits
 
       laconic analyze a.pt --task mine:make --bits 1.5 -o damage.png --plan a.toml
+
+      laconic analyze chosen.toml
     """
+    from laconic.cli.jobs import choosing
     from laconic.cli.jobs.analyze import Job, show
 
-    show(Job(weights, key, subject, bits, plan, output, samples, run, force), say)
+    if weights.suffix == ".toml":
+        if plan is not None or output is not None:
+            raise PlanError("of a plan the choice is shown, and nothing is written: leave --plan and --output out")
+        choosing.show(weights, say)
+    else:
+        show(Job(weights, key, subject, bits, plan, output, samples, run, force), say)

@@ -119,11 +119,13 @@ def command(
     which whole files are measured, each single technique beside them; the nearest is written. With --effort direct
     that is by the error of the weights, else by the outputs on samples that are held out; with train LC follows.
     --params, --macs and --energy are budgets beside the bytes, or in their place; two in all. --write-plan keeps the
-    rows that were chosen; what they do not name is the budget's. Tensors on the rows of a --plan stay as they say.
+    rows that were chosen, and why, which laconic analyze shows; what they do not name is the budget's. Tensors on the
+    rows of a --plan stay as they say.
 
     With --coupled the filters or channels of which rows of the plan keep a share take along their biases and
-    norms, and what reads them, or is added to them: those of most weight over all these stay, chosen once, before any
-    training. laconic shrink then cuts the others out. It needs the network, of which a run shows what goes together.
+    norms, and what reads them, or is added to them: those of most weight over all these stay, and training chooses
+    anew in each step. laconic shrink then cuts the others out. It needs the network, of which a run shows what goes
+    together.
 
     With --importance the errors of these count as much as the weights matter to the network: it needs the network and
     its data, of which the checkpoint may tell the names. It goes before what a plan says; none is for none. With a

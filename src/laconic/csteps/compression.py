@@ -57,6 +57,14 @@ class Compression(ABC):
         """
         return self
 
+    def among(self, points: Params, metrics: Metrics | None = None) -> "Compression":
+        """Return the compression for a C step at the points of all tensors, those of other rows too.
+
+        It is itself, but where channels go together over several tensors (`laconic.csteps.coupled`): which of them stay
+        is chosen anew then. Where not all of these tensors are among the points, the choice stands.
+        """
+        return self
+
     def beside(self, codes: Codes) -> "Compression":
         """Return the compression for a file whose other tensors have these codes: itself unless ``counts_others``."""
         return self

@@ -8,7 +8,7 @@ from laconic.errors import UnsupportedMetric, WeightsError
 from laconic.format.codes import VIEWS
 from laconic.format.codes.low_rank import matrix_shape
 from laconic.models.params import require_finite
-from laconic.theory.metric import Kronecker
+from laconic.theory.metric import Diagonal, Kronecker
 
 
 def to_matrix(tensor: Tensor, view: str) -> Tensor:
@@ -102,6 +102,27 @@ def whitened(matrix: Tensor, metric: Kronecker, rank: int, tolerance: float = 0.
     (root_g, inverse_g), (root_a, inverse_a) = square_roots(metric.outputs), square_roots(metric.inputs)
     left, right = truncated(root_g @ matrix.double() @ root_a, rank, tolerance)
     return inverse_g @ left, right @ inverse_a, left.square().sum(0)
+
+
+def felt(metric: Kronecker, left: Tensor, right: Tensor) -> tuple[Diagonal, Diagonal]:
+    """Return what an error in a number of L costs beside R, and in one of R beside L, under a Kronecker metric.
+
+        tr(G (δ R) A (δ R)ᵀ) = vec(δ)ᵀ (G ⊗ R A Rᵀ) vec(δ),    tr(G (L δ) A (L δ)ᵀ) = vec(δ)ᵀ (Lᵀ G L ⊗ A) vec(δ)
+
+    They are the diagonals of these: errors in two numbers at once cost more or less. Of the factors of `whitened`
+    `R A Rᵀ` and `Lᵀ G L` are diagonal themselves.
+
+    Args:
+        metric: G of shape (m, m) and A of shape (n, n).
+        left: L, shape (m, r).
+        right: R, shape (r, n).
+    """
+    g, a = (factor.to(left.device).double() for factor in (metric.outputs, metric.inputs))
+    left, right = left.double(), right.double()
+    of_left, of_right = ((right @ a) * right).sum(1), ((g @ left) * left).sum(0)
+    costs = torch.outer(g.diagonal(), of_left), torch.outer(of_right, a.diagonal())
+    lefts, rights = (Diagonal(cost.clamp(min=0.0)) for cost in costs)
+    return lefts, rights
 
 
 def kronecker_of(name: str, metric: Kronecker, matrix: Tensor, view: str) -> Kronecker:

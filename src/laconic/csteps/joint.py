@@ -38,6 +38,10 @@ class Joint(Compression):
         """Scale the inner compression."""
         return Joint(self.of.scaled(factor))
 
+    def among(self, points: Params, metrics: Metrics | None = None) -> Compression:
+        """Tell the inner compression."""
+        return Joint(self.of.among(points, metrics))
+
     def beside(self, codes: Codes) -> Compression:
         """Tell the inner compression."""
         return Joint(self.of.beside(codes))

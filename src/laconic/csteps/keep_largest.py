@@ -8,6 +8,7 @@ import numpy as np
 
 from laconic.csteps.adaptive_codebook import AdaptiveCodebook
 from laconic.csteps.compression import Codes, Compression
+from laconic.csteps.coupled import Coupling
 from laconic.csteps.flat import flat
 from laconic.csteps.joint import Joint
 from laconic.csteps.lossless import Lossless
@@ -35,6 +36,7 @@ class KeepLargest(Compression):
     index; a zero is never kept, so that fewer than κ survive where fewer are there.
 
     With a ``support`` in place of κ the weights that stay are given, and `min Σ h (w − θ)²` is over their values alone.
+    Where it is that of a ``coupling``, each C step of the LC algorithm chooses it anew (`among`).
 
     Source: Carreira-Perpiñán & Idelbayev, "Learning-compression algorithms for neural net pruning" (CVPR 2018),
     section 3.2. Departures: importances; κ = 0 prunes everything.
@@ -43,6 +45,7 @@ class KeepLargest(Compression):
         keep: κ as a share of all elements, 0 to 1; κ is rounded to the nearest integer.
         count: κ itself, not negative.
         support: the weights that stay, of every tensor. Exactly one of the three is given.
+        coupling: beside a support, what chooses it: channels that go together over these tensors and others.
         values: how the survivors are compressed, as one flat tensor for each weight tensor; `Joint` over all.
 
     Raises:
@@ -57,6 +60,7 @@ class KeepLargest(Compression):
     count: int | None = None
     values: Compression = field(default_factory=Lossless)
     support: Support | None = None
+    coupling: Coupling | None = field(default=None, repr=False)  # of a large network it is long
 
     def __post_init__(self) -> None:
         if sum(given is not None for given in (self.keep, self.count, self.support)) != 1:
@@ -106,6 +110,15 @@ class KeepLargest(Compression):
         mask = np.zeros(len(values), bool)
         mask[order[: kept[0]]] = mask[order[len(values) - kept[1] :]] = True
         return split(mask, arrays)
+
+    def among(self, points: Params, metrics: Metrics | None = None) -> Compression:
+        """Return the compression whose support is what its coupling, if any, chooses at these points."""
+        if self.coupling is None or self.support is None:
+            return self
+        if not all(one.names <= points.keys() for one in self.coupling.sets):
+            return self
+        masks = self.coupling.masks(points, metrics)
+        return replace(self, support=Support.where({name: masks[name] for name in self.support.bits}))
 
     def scaled(self, factor: float) -> Compression:
         """Scale the compression of the survivors."""

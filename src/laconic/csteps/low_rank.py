@@ -8,15 +8,26 @@ import torch
 from torch import Tensor
 
 from laconic.csteps.compression import Codes, Compression
-from laconic.csteps.factors import kronecker_of, require_matrix, square_roots, to_matrix, truncated, whitened
+from laconic.csteps.factors import (
+    felt,
+    kronecker_of,
+    require_matrix,
+    square_roots,
+    to_matrix,
+    truncated,
+    whitened,
+)
 from laconic.csteps.joint import project
 from laconic.csteps.lossless import Lossless
-from laconic.csteps.warm import better, feasible, of_kind
-from laconic.csteps.weighted_low_rank import fitted, weighted
-from laconic.errors import PlanError
+from laconic.csteps.warm import better, distortion, feasible, of_kind
+from laconic.csteps.weighted_low_rank import Factors, fitted, weighted
+from laconic.errors import PlanError, UnsupportedMetric
 from laconic.format.codes import VIEWS, Code, LowRankCode
 from laconic.models.params import Params, dtype_name, to_torch
 from laconic.theory.metric import Diagonal, Kronecker, Metrics, Unit, diagonal_of
+
+_SWEEPS, _GAIN = 4, 0.005
+"""Times that factors are compressed under a Kronecker metric, and the share of the error that each must take off."""
 
 
 @final
@@ -35,8 +46,9 @@ class LowRank(Compression):
     For a rank that is small against min(m, n) a large matrix goes through `laconic.csteps.krylov` in O(mnr), whose
     bound on the excess error decides: above ``tolerance`` times the optimum the decomposition is done in full.
 
-    Under a Kronecker metric the same holds for the whitened matrix (`laconic.csteps.factors.whitened`), exactly; under
-    a diagonal one the factors are fitted in turn (`laconic.csteps.weighted_low_rank`), which is approximate.
+    Under a Kronecker metric the same holds for the whitened matrix (`laconic.csteps.factors.whitened`), exactly, and
+    factors that are compressed are so by what errors in them cost there, number by number; under a diagonal one the
+    factors are fitted in turn (`laconic.csteps.weighted_low_rank`), which is approximate.
 
     Source: Idelbayev & Carreira-Perpiñán, "Low-rank compression of neural nets" (CVPR 2020), the first two views;
     Jaderberg, Vedaldi & Zisserman, "Speeding up convolutional neural networks with low rank expansions" (BMVC 2014),
@@ -81,24 +93,69 @@ class LowRank(Compression):
                 with any view but the first.
             WeightsError: for NaN and infinite weights, tensors that ``view`` does not take, metrics of another shape.
         """
-        lefts: dict[str, Tensor] = {}
-        rights: dict[str, Tensor] = {}
+        metrics, factors = metrics or {}, dict[str, tuple[Tensor, Tensor]]()
         warm_codes = of_kind(LowRankCode, warm, weights)
         for name, tensor in weights.items():
             require_matrix(name, tensor, self.view)
-            factors = self._factors(name, tensor, metrics or {}, warm_codes)
-            lefts[name], rights[name] = (factor.to(tensor.dtype) for factor in factors)
-        left = project(self.left, lefts, None, warm_codes and {name: code.left for name, code in warm_codes.items()})
+            factors[name] = self._factors(name, tensor, metrics, warm_codes)
+        new = self._coded(weights, factors, metrics, warm_codes)
+        if not isinstance(self.left, Lossless) or not isinstance(self.right, Lossless):
+            new = self._felt(weights, factors, metrics, new)
+        return better(new, warm_codes, weights, metrics, self._allows)
+
+    def _coded(
+        self, weights: Params, factors: Mapping[str, Factors], metrics: Metrics,
+        warm_codes: Mapping[str, LowRankCode] | None, feeling: Mapping[str, Kronecker] | None = None,
+    ) -> dict[str, LowRankCode]:  # fmt: skip
+        """Return codes of factors: L is compressed, R is fitted to that and compressed.
+
+        Args:
+            weights: tensors by name.
+            factors: L and R of each.
+            metrics: of the tensors.
+            warm_codes: the last codes.
+            feeling: Kronecker metrics of tensors whose factors are compressed by what errors in them cost.
+        """
+        feeling = feeling or {}
+        lefts, rights = ({name: pair[at].to(weights[name].dtype) for name, pair in factors.items()} for at in (0, 1))
+        costs: Metrics = {name: felt(metric, *factors[name])[0] for name, metric in feeling.items()}
+        before: Codes | None = warm_codes and {name: code.left for name, code in warm_codes.items()}
+        left = project(self.left, lefts, costs, before)
         if not isinstance(self.left, Lossless):
-            rights = {name: self._refitted(left[name], name, tensor, metrics or {}) for name, tensor in weights.items()}
-        right = project(
-            self.right, rights, None, warm_codes and {name: code.right for name, code in warm_codes.items()}
-        )
-        new = {
+            rights = {name: self._refitted(left[name], name, tensor, metrics) for name, tensor in weights.items()}
+        costs = {name: felt(m, _double(left[name], rights[name]), rights[name])[1] for name, m in feeling.items()}
+        before = warm_codes and {name: code.right for name, code in warm_codes.items()}
+        right = project(self.right, rights, costs, before)
+        return {
             name: LowRankCode(tuple(tensor.shape), dtype_name(tensor), self.view, left[name], right[name])
             for name, tensor in weights.items()
         }
-        return better(new, warm_codes, weights, metrics, self._allows)
+
+    def _felt(
+        self, weights: Params, factors: Mapping[str, Factors], metrics: Metrics, plain: dict[str, LowRankCode]
+    ) -> dict[str, LowRankCode]:
+        """Return codes of less error under Kronecker metrics, or the plain ones.
+
+        Each factor is compressed by what errors in it cost beside the other one (`laconic.csteps.factors.felt`); then L
+        is fitted to what became of R, and both are compressed anew, as long as that helps, a few times. Heuristic.
+        """
+        feeling = {
+            name: metric for name, metric in metrics.items() if name in weights and isinstance(metric, Kronecker)
+        }
+        best, least = plain, distortion(plain, weights, metrics) if feeling else 0.0
+        for _ in range(_SWEEPS if feeling else 0):
+            try:
+                found = self._coded(weights, factors, metrics, None, feeling)
+            except UnsupportedMetric:
+                return best  # of what compresses the factors
+            error = distortion(found, weights, metrics)
+            if not error < (1 - _GAIN) * least:
+                return found if error < least else best
+            best, least = found, error
+            for name, metric in feeling.items():
+                right = _double(found[name].right, weights[name])
+                factors = {**factors, name: (_left_of(to_matrix(weights[name], self.view), metric, right), right)}
+        return best
 
     def scaled(self, factor: float) -> Compression:
         """Scale the compressions of the factors."""
@@ -152,6 +209,13 @@ class LowRank(Compression):
             and feasible(self.left, {name: code.left for name, code in codes.items()})
             and feasible(self.right, {name: code.right for name, code in codes.items()})
         )
+
+
+def _left_of(matrix: Tensor, metric: Kronecker, right: Tensor) -> Tensor:
+    """Return the L of least error for a given R, float64."""
+    root = square_roots(metric.inputs)[0].to(matrix.device)
+    left: Tensor = matrix.detach().double() @ root @ torch.linalg.pinv(right @ root)
+    return left
 
 
 def _distinct(left: Tensor, right: Tensor, tensor: Tensor) -> tuple[Tensor, Tensor]:

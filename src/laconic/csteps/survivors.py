@@ -35,7 +35,11 @@ class Support:
     @classmethod
     def of(cls, codes: Codes) -> "Support":
         """Return that of codes: the weights that they store, and of codes that are not sparse all that are not zero."""
-        masks = {n: c.mask.array if isinstance(c, SparseCode) else c.decompress() for n, c in codes.items()}
+        return cls.where({n: c.mask.array if isinstance(c, SparseCode) else c.decompress() for n, c in codes.items()})
+
+    @classmethod
+    def where(cls, masks: Mapping[str, np.ndarray]) -> "Support":
+        """Return that of masks, or of numbers: what is not zero."""
         return cls({name: np.packbits(mask.reshape(-1) != 0).tobytes() for name, mask in masks.items()})
 
     @property

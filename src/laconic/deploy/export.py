@@ -115,8 +115,8 @@ def export(
 ) -> Exported:
     """Write a compressed network as a graph of ONNX that onnxruntime has loaded and run.
 
-    Low-rank dense layers run as two thin ones where that is fewer numbers; the number of samples is dynamic. What was
-    shrunk is as small in the graph: `Result.shrink` first makes thin layers of convolutions, too.
+    Factored layers run as thin ones where that is fewer multiply-adds; the number of samples is dynamic. What was
+    shrunk is as small in the graph.
 
     Args:
         weights: a `laconic.Result`, codes by name, or a `.lac` file.

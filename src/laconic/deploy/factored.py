@@ -10,6 +10,7 @@ decomposition. Each keeps the weights' values; the order of the sums is another,
 """
 
 from collections.abc import Sequence
+from typing import final
 
 import torch
 from torch import nn
@@ -24,7 +25,27 @@ _LARGEST = 1 << 28
 """A rank at most, times what the layer has of inputs and outputs: files are read by whoever gets them."""
 
 
-def thin(layer: nn.Module, kind: str, ranks: Sequence[int]) -> nn.Sequential | None:
+@final
+class Factored(nn.Sequential):
+    """Thin layers in place of one."""
+
+    @property
+    def weight(self) -> torch.Tensor:
+        """The product of two dense layers, shape (outputs, inputs): `torch.nn.TransformerEncoderLayer` reads it."""
+        right, left = self
+        if not (isinstance(right, nn.Linear) and isinstance(left, nn.Linear)):
+            raise AttributeError("thin convolutions have no weight as a whole")
+        return left.weight @ right.weight
+
+    @property
+    def bias(self) -> torch.Tensor | None:
+        """That of the layer, which the last one adds."""
+        bias = self[-1].bias
+        assert bias is None or isinstance(bias, torch.Tensor), "the last one is a layer"
+        return bias
+
+
+def thin(layer: nn.Module, kind: str, ranks: Sequence[int]) -> Factored | None:
     """Return the thin layers that a factored layer becomes, in the order in which they run; nobody has set the weights.
 
     Args:
@@ -37,7 +58,7 @@ def thin(layer: nn.Module, kind: str, ranks: Sequence[int]) -> nn.Sequential | N
     """
     first, last = ranks[-1], ranks[0]
     if type(layer) is nn.Linear and kind == VIEWS[0]:
-        return nn.Sequential(
+        return Factored(
             _empty(nn.Linear(layer.in_features, first, bias=False, device="meta"), layer),
             _empty(nn.Linear(first, layer.out_features, layer.bias is not None, device="meta"), layer),
         )
@@ -64,7 +85,7 @@ def thin(layer: nn.Module, kind: str, ranks: Sequence[int]) -> nn.Sequential | N
     else:
         before, after = {VIEWS[0]: ("hw", ""), VIEWS[1]: ("w", "h"), VIEWS[2]: ("h", "w")}[kind]
         parts = [conv(in_, first, before), conv(first, out, after, last=True)]
-    return nn.Sequential(*parts)
+    return Factored(*parts)
 
 
 _PLACES = (("kernel_size", 1), ("stride", 1), ("padding", 0), ("dilation", 1))
@@ -91,5 +112,10 @@ def factor(module: nn.Module, path: str, kind: str, ranks: Sequence[int]) -> Non
     made = thin(layer, kind, ranks) if path and layer is not None and fits else None
     if made is None:
         raise FormatError(f"{path!r} is no layer that is {kind!r} of rank {list(ranks)}; give the network of this file")
+    put(module, path, made)
+
+
+def put(module: nn.Module, path: str, made: nn.Module) -> None:
+    """Put a layer in the place of another, in place."""
     owner, _, leaf = path.rpartition(".")
-    setattr(parts[owner], leaf, made)
+    setattr(module.get_submodule(owner), leaf, made)

@@ -1,6 +1,6 @@
 """A compressed network as a module of torch that holds its weights as they are in the file, where a layer can run so.
 
-    low rank     y = L (R x) + b           where r (m + n) < m n numbers
+    factored     y = L (R x) + b           where that is fewer multiply-adds; of convolutions also three or four
     few values   y = c[κ] x + b            a byte an index; the matrix is made anew in each call
     sparse       y = S x + b               S in compressed rows, where a tenth of the weights or fewer are left
 
@@ -21,8 +21,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from laconic.deploy.edits import Edits
+from laconic.deploy.factored import put
 from laconic.deploy.narrowing import narrow
-from laconic.format.codes import Code, CodebookCode, GroupedCode, LowRankCode, SparseCode, TileSparseCode
+from laconic.deploy.thinning import thinned
+from laconic.format.codes import Code, CodebookCode, GroupedCode, SparseCode, TileSparseCode
 from laconic.models.params import apply_to, decompress, first_names, to_torch, unwrapped
 
 DENSITY = 0.1
@@ -38,7 +40,7 @@ class Stored:
 
     Args:
         module: a copy of the network.
-        codes: of its tensors, by the names that they have in it: a factor has a name of its own.
+        codes: of its tensors, by the names that they have in it: thin layers have names of their own.
         forms: layer → "factored", "lookup" or "sparse"; all others are dense.
     """
 
@@ -55,7 +57,7 @@ def stored(
 ) -> Stored:
     """Return a copy of ``network`` with the compressed weights, in the given forms where a layer has them.
 
-    Layers are `nn.Linear`, for few values also `nn.Conv2d` and `nn.Embedding`, whose weight has one name and no
+    Layers are `nn.Linear` and `nn.Conv2d`, for few values also `nn.Embedding`, whose weight has one name and no
     parametrization. All others get the decompressed weights.
 
     Args:
@@ -69,22 +71,19 @@ def stored(
         WeightsError: when names or shapes differ.
     """
     module = narrow(deepcopy(unwrapped(network)), edits or Edits())
-    params = decompress(codes)
-    apply_to(module, params)
-    held, made = dict(codes), dict[str, str]()
-    for path, name, layer in list(_layers(module)):
-        code = codes.get(name)
+    held, made, layers = dict(codes), dict[str, str](), [each for each in _layers(module) if each[0]]
+    for path, name, layer in layers if "factored" in forms else ():
+        product = thinned(layer, held[name]) if name in held else None
+        if product is not None and product.size * _places(layer) < held[name].size:
+            put(module, path, product.layers.train(layer.training))
+            held, made[path] = product.instead(held, path), "factored"
+    apply_to(module, decompress(held))
+    for path, name, layer in layers:
         for form in forms:
-            new = None if code is None else _FORMS[form](layer, code)
-            if new is not None and path:
-                parent, _, leaf = path.rpartition(".")
-                setattr(module.get_submodule(parent), leaf, new.train(layer.training))
+            new = _FORMS[form](layer, held[name]) if form in _FORMS and name in held and path not in made else None
+            if new is not None:
+                put(module, path, new.train(layer.training))
                 made[path] = form
-                if isinstance(code, LowRankCode):
-                    del held[name]
-                    held |= {f"{path}.left.weight": code.left, f"{path}.right.weight": code.right}
-                    held |= {f"{path}.left.bias": held.pop(f"{path}.bias")} if f"{path}.bias" in held else {}
-                break
     return Stored(module, held, made)
 
 
@@ -97,35 +96,14 @@ def _layers(module: nn.Module) -> Iterator[tuple[str, str, nn.Module]]:
             yield path, name, layer
 
 
+def _places(layer: nn.Module) -> int:
+    """Return on how many times as many places the first thin layers may run: on all that a stride leaves out."""
+    return math.prod(layer.stride) if isinstance(layer, nn.Conv2d) else 1
+
+
 def _hooked(layer: nn.Module) -> bool:
     """Say whether something else acts when the layer is called, which a new one would lose."""
     return bool(layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks)
-
-
-@final
-class Factored(nn.Module):
-    """A linear layer of two thin ones: x → left (right x)."""
-
-    def __init__(self, left: Tensor, right: Tensor, bias: Tensor | None) -> None:
-        super().__init__()
-        self.right = _linear(right, None)
-        self.left = _linear(left, bias)
-
-    @property
-    def weight(self) -> Tensor:
-        """The product, shape (outputs, inputs)."""
-        product: Tensor = self.left.weight @ self.right.weight
-        return product
-
-    @property
-    def bias(self) -> Tensor | None:
-        """That of the layer."""
-        return self.left.bias
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        """Return the outputs, shape (..., outputs)."""
-        outputs: Tensor = self.left(self.right(inputs))
-        return outputs
 
 
 @final
@@ -206,24 +184,6 @@ class Sparse(nn.Module):
         return outputs.reshape(*inputs.shape[:-1], self.shape[0])
 
 
-def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
-    """Return a linear layer of these numbers."""
-    layer = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None, device="meta", dtype=weight.dtype)
-    layer.weight = nn.Parameter(weight)
-    if bias is not None:
-        layer.bias = nn.Parameter(bias.detach())
-    return layer
-
-
-def _factored(layer: nn.Module, code: Code) -> nn.Module | None:
-    """Return the layer in two, where that is fewer numbers."""
-    if not (isinstance(code, LowRankCode) and isinstance(layer, nn.Linear)):
-        return None
-    weight = layer.weight.detach()
-    left, right = (to_torch(part.decompress()).to(weight) for part in (code.left, code.right))
-    return Factored(left, right, layer.bias) if left.numel() + right.numel() < weight.numel() else None
-
-
 def _lookup(layer: nn.Module, code: Code) -> nn.Module | None:
     """Return the layer with its weight looked up, where that is less memory."""
     if not isinstance(code, CodebookCode | GroupedCode) or code.indices.alphabet > _ENTRIES:
@@ -248,7 +208,6 @@ def _sparse(layer: nn.Module, code: Code) -> nn.Module | None:
 
 
 _FORMS: Mapping[str, Callable[[Any, Code], nn.Module | None]] = {
-    "factored": _factored,
     "lookup": _lookup,
     "sparse": _sparse,
 }

@@ -25,7 +25,7 @@ from laconic.deploy.emptying import Emptied, empty
 from laconic.deploy.narrowing import narrow
 from laconic.deploy.sizing import sized
 from laconic.deploy.slicing import cut_all, told
-from laconic.deploy.thinning import Thinned, thinned
+from laconic.deploy.thinning import thinned
 from laconic.errors import DataError, LaconicError, WeightsError
 from laconic.format.codes import Code
 from laconic.format.container import bits
@@ -241,26 +241,13 @@ class _Trial:
             product = thinned(layer, codes[weight])
             if product is None:
                 continue
-            some = _with(codes, path, product)
+            some = product.instead(codes, path)
             tried = replace(edits, factored={**edits.factored, path: (product.kind, *product.ranks)})
             smaller = self.network(some, tried)
             fewer = multiply_adds(smaller, self.examples[0])
             if fewer < cost and self.difference(smaller) <= TOLERANCE:
                 codes, edits, cost = some, tried, fewer
         return codes, edits
-
-
-def _with(codes: Mapping[str, Code], path: str, product: Thinned) -> dict[str, Code]:
-    """Return codes with those of thin layers in place of a layer's."""
-    made: dict[str, Code] = {}
-    for name, code in codes.items():
-        if name == f"{path}.weight":
-            made |= {f"{path}.{number}.weight": part for number, part in enumerate(product.codes)}
-        elif name == f"{path}.bias":
-            made[f"{path}.{len(product.codes) - 1}.bias"] = code
-        else:
-            made[name] = code
-    return made
 
 
 def _left(trial: _Trial, emptied: Emptied, channels: Channels, edits: Edits, failed: frozenset[int]) -> Sequence[Left]:

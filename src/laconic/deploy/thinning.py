@@ -1,23 +1,49 @@
 """Codes of thin layers in place of the code of a weight that is their product."""
 
+from collections.abc import Mapping
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 from torch import nn
 
-from laconic.deploy.factored import thin
+from laconic.deploy.factored import Factored, thin
 from laconic.deploy.slicing import cut, reshaped
 from laconic.format.codes import CanonicalCode, Code, LowRankCode, TuckerCode
 from laconic.format.codes.low_rank import VIEWS
 
 
 class Thinned(NamedTuple):
-    """Thin layers in place of one: how its weight is a product, of which ranks, and the codes of their weights."""
+    """Thin layers in place of one.
+
+    Args:
+        kind: how its weight is a product, of `laconic.deploy.factored.KINDS`.
+        ranks: of the product.
+        layers: in the order in which they run; nobody has set their weights.
+        codes: of these.
+    """
 
     kind: str
     ranks: tuple[int, ...]
+    layers: Factored
     codes: list[Code]
+
+    @property
+    def size(self) -> int:
+        """Numbers of all weights."""
+        return sum(code.size for code in self.codes)
+
+    def instead(self, codes: Mapping[str, Code], path: str) -> dict[str, Code]:
+        """Return codes of a network with those of the thin layers in place of the layer's, by the names of a chain."""
+        made: dict[str, Code] = {}
+        for name, code in codes.items():
+            if name == f"{path}.weight":
+                made |= {f"{path}.{number}.weight": part for number, part in enumerate(self.codes)}
+            elif name == f"{path}.bias":
+                made[f"{path}.{len(self.codes) - 1}.bias"] = code
+            else:
+                made[name] = code
+        return made
 
 
 def thinned(layer: nn.Module, code: Code) -> Thinned | None:
@@ -45,7 +71,7 @@ def _made(layer: nn.Module, kind: str, ranks: tuple[int, ...], codes: list[Code]
     if layers is None:
         return None
     shapes = [tuple(part.weight.shape) for part in layers]  # type: ignore[arg-type]
-    return Thinned(kind, ranks, [reshaped(code, shape) for code, shape in zip(codes, shapes, strict=True)])
+    return Thinned(kind, ranks, layers, [reshaped(code, shape) for code, shape in zip(codes, shapes, strict=True)])
 
 
 def _of(code: Code, places: np.ndarray | None) -> Code:

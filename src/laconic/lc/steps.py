@@ -223,7 +223,7 @@ def _project(state: LCState, weights: Params, points: Params, warm: Codes | None
     for row in sorted(state.rows, key=lambda row: row.compression.counts_others):
         own = None if warm is None else {name: warm[name] for name in row.names}
         at = max(mu, state.whole_price) if row.compression.annealed else mu
-        compression = row.compression.scaled(2 / at) if at else row.compression
+        compression = (row.compression.scaled(2 / at) if at else row.compression).among(points, metrics)
         if compression.counts_others:
             compression = compression.beside(compact({**free, **state.fixed, **codes}))
         codes.update(project(compression, {name: points[name] for name in row.names}, metrics, own))

@@ -3,13 +3,13 @@
 import logging
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 
 from laconic.csteps.compression import Compression
+from laconic.csteps.coupled import ChannelSet, Coupling
 from laconic.csteps.joint import Joint
 from laconic.csteps.keep_groups import KeepGroups
 from laconic.csteps.keep_largest import KeepLargest
@@ -18,7 +18,7 @@ from laconic.csteps.survivors import Support
 from laconic.errors import PlanError, listed
 from laconic.models.channels.atoms import Slot
 from laconic.models.channels.trace import traced
-from laconic.models.params import Params, params_of, unwrapped
+from laconic.models.params import params_of, unwrapped
 from laconic.models.ties import untied
 from laconic.plans.patterns import fnmatch_escape
 from laconic.plans.plan import Plan, Row
@@ -69,9 +69,10 @@ def coupled(plan: Plan, module: nn.Module, example: Any) -> Plan:
     """Return the plan in which rows that keep a share of filters or channels empty what goes together at once.
 
     Of each set of coupled channels that a row touches so many stay as its share says, one at least: those of largest
-    ‖w‖² (or ‖w‖₁, ``score="l1"``) over all tensors that they lie in. These are chosen here, once: training then moves
-    the weights that stay. Biases and norms come along, so that what is emptied is 0 and `Result.shrink` removes it.
-    What is on no row and goes along with nothing stays on none, so that a budget may have it.
+    ‖w‖² (or ‖w‖₁, ``score="l1"``) over all tensors that they lie in. The LC algorithm chooses anew in each C step, by
+    the points that it projects and, with an importance, by Σ h w². Biases and norms come along, so that what is emptied
+    is 0 and `Result.shrink` removes it. What is on no row and goes along with nothing stays on none, so that a budget
+    may have it.
 
     Args:
         plan: rows of `KeepGroups` with a share of filters, neurons or channels, and others.
@@ -84,7 +85,8 @@ def coupled(plan: Plan, module: nn.Module, example: Any) -> Plan:
     """
     params = untied(params_of(unwrapped(module)), unwrapped(module)).params
     rows = plan.on(unwrapped(module)).resolve(params)
-    chosen = _chosen(rows, groups_of(module, example), params)
+    coupling = _sets(rows, groups_of(module, example))
+    chosen = {name for one in coupling.sets for name in one.names}
     taken = {name for row in rows for name in row.names if _pruning(row.compression)}
     if not taken:
         raise PlanError("no row of the plan keeps a share of filters, neurons or channels: there is nothing to couple")
@@ -102,26 +104,29 @@ def coupled(plan: Plan, module: nn.Module, example: Any) -> Plan:
                 f"{name} goes along with filters that are pruned, but is on a row of {type(compression).__name__}: put "
                 "it on the row of the filters, or on none"
             )
-    settled: dict[str, Compression] = {}
+    masks, settled = coupling.masks(params), dict[str, Compression]()
     for number, row in enumerate(rows):
-        pruning = _pruning(row.compression)
-        for names, compression in _rows(row, pruning, chosen):
-            if number < len(plan.tensors) or chosen.keys() & {*names}:
+        for names, compression in _rows(row, coupling, masks):
+            if number < len(plan.tensors) or masks.keys() & {*names}:
                 settled[", ".join(map(fnmatch_escape, names))] = compression
     return Plan(settled, plan.rest, plan.importance)
 
 
-def _rows(row: Row, pruning: KeepGroups | None, chosen: Mapping[str, np.ndarray]) -> list[Any]:
+def _rows(row: Row, coupling: Coupling, masks: Mapping[str, np.ndarray]) -> list[tuple[list[str], Compression]]:
     """Return pairs of names and the compression of them, which a row becomes."""
-    inside = [name for name in row.names if name in chosen]
-    outside = [name for name in row.names if name not in chosen]
+    pruning = _pruning(row.compression)
+    inside = [name for name in row.names if name in masks]
+    outside = [name for name in row.names if name not in masks]
     values = pruning.values if pruning else Lossless()
-    keep = KeepLargest(support=_support({name: chosen[name] for name in inside}), values=values)
-    made: list[Any] = [([name], replace(keep, support=_support({name: chosen[name]}))) for name in inside]
+
+    def keeping(names: list[str]) -> KeepLargest:
+        support = Support.where({name: masks[name] for name in names})
+        return KeepLargest(support=support, values=values, coupling=coupling.of(names))
+
+    made: list[tuple[list[str], Compression]] = [([name], keeping([name])) for name in inside]
     if isinstance(row.compression, Joint) and inside:
-        made = [(inside, Joint(keep))]
-    rest = Lossless() if pruning else row.compression
-    return made + ([(outside, rest)] if outside else [])
+        made = [(inside, Joint(keeping(inside)))]
+    return made + ([(outside, Lossless() if pruning else row.compression)] if outside else [])
 
 
 def _pruning(compression: Compression) -> KeepGroups | None:
@@ -130,10 +135,10 @@ def _pruning(compression: Compression) -> KeepGroups | None:
     return inner if isinstance(inner, KeepGroups) and inner.groups.kind in _AXES and inner.keep is not None else None
 
 
-def _chosen(rows: tuple[Row, ...], groups: tuple[Coupled, ...], params: Params) -> dict[str, np.ndarray]:
-    """Return which weights stay of each tensor that a coupled channel lies in, bool of its shape."""
+def _sets(rows: tuple[Row, ...], groups: tuple[Coupled, ...]) -> Coupling:
+    """Return the sets of channels that rows touch, with how many of them stay."""
     wanted = {(n, _AXES[p.groups.kind]): p for row in rows for n in row.names if (p := _pruning(row.compression))}
-    masks: dict[str, np.ndarray] = {}
+    sets = list[ChannelSet]()
     for group in groups:
         asked = {axis: wanted[axis] for axis in group.axes if axis in wanted}
         shares = {pruning.keep for pruning in asked.values()}
@@ -142,29 +147,8 @@ def _chosen(rows: tuple[Row, ...], groups: tuple[Coupled, ...], params: Params) 
             raise PlanError(
                 f"{names} have channels that go together, but shares of {sorted(map(str, shares))}: say one"
             )
-        if not asked:
-            continue
-        pruning = next(iter(asked.values()))
-        scores = np.array([_score(channel, params, pruning.score) for channel in group.channels])
-        many = max(1, round((pruning.keep or 0) * len(scores)))
-        for number in np.argsort(-scores, kind="stable")[many:]:
-            for slot in group.channels[number]:
-                mask = masks.setdefault(slot.name, np.ones(tuple(params[slot.name].shape), bool))
-                np.moveaxis(mask, slot.axis, 0)[slot.at] = False
-        for name, _ in group.axes:
-            masks.setdefault(name, np.ones(tuple(params[name].shape), bool))
-    return masks
-
-
-def _score(channel: tuple[Slot, ...], params: Params, score: str) -> float:
-    """Return how much a channel matters."""
-
-    def of(tensor: Tensor) -> float:
-        return float(tensor.double().abs().sum() if score == "l1" else tensor.double().square().sum())
-
-    return sum(of(params[slot.name].select(slot.axis, slot.at)) for slot in channel)
-
-
-def _support(masks: Mapping[str, np.ndarray]) -> Support:
-    """Return the support of masks."""
-    return Support({name: np.packbits(mask.reshape(-1)).tobytes() for name, mask in masks.items()})
+        if asked:
+            pruning = next(iter(asked.values()))
+            many = max(1, round((pruning.keep or 0) * len(group.channels)))
+            sets.append(ChannelSet(group.channels, many, pruning.score))
+    return Coupling(tuple(sets))

@@ -248,17 +248,21 @@ def load_plan(path: str | Path) -> Plan:
     Raises:
         PlanError: when the file is missing, is no TOML, or says something that no plan can say.
     """
+    return parse_plan(plan_table(path))
+
+
+def plan_table(path: str | Path) -> dict[str, Any]:
+    """Return the TOML document of a plan; errors are those of `load_plan`, but for what it says."""
     try:
-        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise PlanError(f"the plan {path} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise PlanError(f"the plan {path} is not TOML: {error}") from error
-    return parse_plan(table)
 
 
 def parse_plan(table: Mapping[str, Any]) -> Plan:
-    """Return the plan that a TOML document stands for.
+    """Return the plan that a TOML document stands for; how it was chosen, which a table ``choice`` may say, is no part.
 
     >>> parse_plan({"tensors": {"fc*": {"keep": 0.05, "values": {"codebook": 16}}}, "rest": {"lossless": True}})
     Plan(tensors={'fc*': KeepLargest(keep=0.05, ...)}, rest=Lossless(), ...)
@@ -266,7 +270,7 @@ def parse_plan(table: Mapping[str, Any]) -> Plan:
     Raises:
         PlanError: for a key or a value that no plan can have; it names the row.
     """
-    strange = sorted(table.keys() - {"tensors", "rest", "importance"})
+    strange = sorted(table.keys() - {"tensors", "rest", "importance", "choice"})
     if strange or not isinstance(table.get("tensors", {}), Mapping):
         raise PlanError(
             "a plan has the tables [tensors] and [rest], and perhaps an importance, "
@@ -331,7 +335,8 @@ def in_toml(value: Any) -> str:
     '{ sum = [{ codebook = 2 }, { keep = 1e-05 }], joint = true }'
     """
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{key} = {in_toml(item)}" for key, item in value.items()) + " }"
+        keys = {key: key if key.replace("_", "a").isalnum() and key.isascii() else in_toml(key) for key in value}
+        return "{ " + ", ".join(f"{keys[key]} = {in_toml(item)}" for key, item in value.items()) + " }"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(in_toml, value)) + "]"
     if isinstance(value, str):  # JSON escapes what TOML does, but for one character

@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.table import Table
 
 from laconic.calibrate.calibration import SAMPLES, Calibration
-from laconic.choose.chosen import Chosen, Pick, words
+from laconic.choose.chosen import Chosen, Record, sentences, told
 from laconic.choose.deciding import Asked
 from laconic.choose.limits import Limit
 from laconic.choose.menu import Menu
@@ -21,7 +21,7 @@ from laconic.format.files import replace_file, require_absent
 from laconic.models.counting import positions
 from laconic.models.params import buffers_of
 from laconic.models.ties import Untied
-from laconic.plans.plan import Plan, to_toml
+from laconic.plans.plan import Plan
 from laconic.quantize.budget import Budget
 from laconic.theory.metric import Metrics
 from laconic.training.task import Task
@@ -124,22 +124,44 @@ def chosen(
 
 
 def write_plan(found: Chosen, beside: Plan, path: Path) -> None:
-    """Write the plan as TOML; what it does not name is the budget's."""
+    """Write the plan as TOML, with how it was chosen; what it does not name is the budget's."""
     with replace_file(path, force=True) as file:
-        file.write(to_toml(found.plan(beside)).encode())
+        file.write(found.toml(beside).encode())
 
 
-def chosen_table(found: Chosen) -> Table:
+def chosen_table(record: Record) -> Table:
     """Return what each tensor got, and what would come next."""
     columns = {"tensor": "left", "gets": "left", "bytes": "right", "damage": "right", "runner-up": "left",
                "its bytes": "right", "its damage": "right", "costs more": "right"}  # fmt: skip
-    return table("what each tensor gets; bytes and damage of each by itself", columns, list(map(_cells, found.picks)))
+    rows = [(one["tensor"], *_cells(one), *_after(one)) for one in record["tensors"]]
+    return table("what each tensor gets; bytes and damage of each by itself", columns, rows)
 
 
-def _cells(pick: Pick) -> tuple[str, ...]:
-    own, other = pick.candidate, pick.second
-    first = pick.name, words(own), f"{own.bytes:,.0f}", f"{own.lost:.3g}"
-    if other is None or pick.second_value is None:
-        return (*first, "-", "-", "-", "-")
-    more = pick.second_value - pick.value
-    return (*first, words(other), f"{other.bytes:,.0f}", f"{other.lost:.3g}", f"{more:.3g}")
+def show(path: Path, say: Output) -> None:
+    """Print the choice that a plan tells of.
+
+    Raises:
+        PlanError: where it tells of none.
+    """
+    record = told(path)
+    try:
+        say.report({"plan": str(path), "choice": record}, chosen_table(record), *sentences(record))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise PlanError(f"{path}: the table [choice] is not as --write-plan has written it: {error!r}") from error
+
+
+def _cells(one: Record) -> tuple[str, str, str]:
+    """Return a candidate in a word or two, its bytes and its damage.
+
+    >>> _cells({"technique": "low rank", "strength": 0.05, "bytes": 1234.0, "damage": 0.25})
+    ('low rank 0.05', '1,234', '0.25')
+    """
+    strength = one.get("strength")
+    words = one["technique"] if strength is None else f"{one['technique']} {strength:.4g}"
+    return words, f"{one['bytes']:,.0f}", f"{one['damage']:.3g}"
+
+
+def _after(one: Record) -> tuple[str, ...]:
+    """Return the same of the runner-up, if there is one, and what it would cost more."""
+    other = one.get("second")
+    return (*_cells(other), f"{other['value'] - one['value']:.3g}") if other else ("-", "-", "-", "-")

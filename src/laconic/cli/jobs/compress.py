@@ -9,7 +9,7 @@ from typing import final
 import torch
 
 from laconic import interrupts
-from laconic.choose.chosen import Chosen
+from laconic.choose.chosen import Chosen, sentences
 from laconic.cli import options
 from laconic.cli.console import Output
 from laconic.cli.groups import values
@@ -184,7 +184,7 @@ def _chosen(
         job.calibrating, whole, metrics, job.run.seed, job.run.threads, target,
     )  # fmt: skip
     if train:
-        say.note(*found.lines())
+        say.note(*sentences(found.record()))
     return found
 
 

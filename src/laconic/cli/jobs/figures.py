@@ -11,6 +11,7 @@ from rich.table import Table
 
 from laconic.calibrate.quality import Quality
 from laconic.calibrate.told import Told
+from laconic.choose.chosen import sentences
 from laconic.cli.console import Output, in_bytes, table
 from laconic.cli.jobs.choosing import chosen_table
 from laconic.cli.jobs.inspect import above
@@ -74,7 +75,7 @@ def report(
                    "kept_lossless": list(fitted.lossless)}  # fmt: skip
     lines = _lines(result, account, file.path, measured, seconds) + ([above(measure)] if measure else [])
     shown = [_table(tensors, trained=bool(result.history))] if table else []
-    say.report(record, *shown, *([chosen_table(result.choice)] if result.choice else []), *lines)
+    say.report(record, *shown, *([chosen_table(result.choice.record())] if result.choice else []), *lines)
 
 
 def _lines(
@@ -98,7 +99,7 @@ def _lines(
         f"{split}: " + ", ".join(f"{k} {v:.4g}" for k, v in measures.items()) for split, measures in measured.items()
     ]
     signals = () if result.calibration else told(result.signals)  # calibration does not look at the SNR of weights
-    chosen = result.choice.lines() if result.choice else []
+    chosen = sentences(result.choice.record()) if result.choice else []
     return [
         first,
         *chosen,

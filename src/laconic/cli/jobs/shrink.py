@@ -24,6 +24,7 @@ from laconic.models.params import beside, first_names, to_numpy
 from laconic.models.state_dicts import named_as
 from laconic.models.ties import untied
 from laconic.result import Result
+from laconic.training.batches import Batch, size_of
 from laconic.training.task import Task, mode
 
 _SAMPLES = 8
@@ -44,15 +45,16 @@ def shrink(
             file.require_room("tensors")
             codes, metadata = file.codes(), dict(file.metadata)
         result = Result(codes, metadata)
-        module, example = example_of(say, subject, metadata, run.seed)
+        example = example_of(say, subject, metadata, run.seed)
     else:
         checkpoint = opened(say, source, key)
-        module, example = example_of(say, subject, checkpoint.metadata, run.seed)
-        result = _lossless(module, dict(checkpoint.params), checkpoint.metadata)
+        example = example_of(say, subject, checkpoint.metadata, run.seed)
+        result = _lossless(example.module, dict(checkpoint.params), checkpoint.metadata)
     with say.progress("shrinking", None):
-        smaller = result.shrink(module, example, multiple=multiple, keep_inputs=keep_inputs, seed=run.seed)
+        module, inputs = example.module, example.inputs
+        smaller = result.shrink(module, inputs, multiple=multiple, keep_inputs=keep_inputs, seed=run.seed)
     smaller.save(output, force=force)
-    _tell(say, source, output, smaller)
+    _tell(say, source, output, smaller, example.samples)
 
 
 def _lossless(module: nn.Module, params: Any, metadata: Mapping[str, str]) -> Result:
@@ -64,15 +66,17 @@ def _lossless(module: nn.Module, params: Any, metadata: Mapping[str, str]) -> Re
 
 
 class Example(NamedTuple):
-    """A network, and what it is run on."""
+    """A network, what it is run on, and how many samples these are."""
 
     module: nn.Module
     inputs: Any
+    samples: int
 
     @classmethod
     def of(cls, task: Task) -> "Example":
         """Return a task's network with some samples of its validation split."""
-        return cls(task.module, _arguments(task))
+        few = _few(task)
+        return cls(task.module, _arguments(task, few), size_of(few))
 
 
 def example_of(say: Output, subject: Subject, metadata: Mapping[str, str], seed: int) -> Example:
@@ -90,14 +94,18 @@ def example_of(say: Output, subject: Subject, metadata: Mapping[str, str], seed:
         nets.build(name)  # says which there are
     shape = nets.NETS[name].shape
     generator = torch.Generator().manual_seed(seed)
-    return Example(nets.build(name, seed=seed), torch.randn(_SAMPLES, *shape, generator=generator))
+    return Example(nets.build(name, seed=seed), torch.randn(_SAMPLES, *shape, generator=generator), _SAMPLES)
 
 
-def _arguments(task: Task) -> Any:
-    """Return what the task gives its network for some samples of the validation split."""
-    seen: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+def _few(task: Task) -> Batch:
+    """Return some samples of the validation split."""
     batch = next(iter(islice(task.batches("validation", 0), 1)))
-    few = type(batch)(part[:_SAMPLES] for part in batch) if isinstance(batch, tuple | list) else batch
+    return type(batch)(part[:_SAMPLES] for part in batch) if isinstance(batch, tuple | list) else batch
+
+
+def _arguments(task: Task, few: Batch) -> Any:
+    """Return what the task gives its network for some samples."""
+    seen: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
 
     def see(module: nn.Module, inputs: Any, named: Any) -> None:
         seen.append((inputs, named))
@@ -114,11 +122,11 @@ def _arguments(task: Task) -> Any:
     return dict(named) if named else inputs
 
 
-def _tell(say: Output, source: Path, output: Path, smaller: Result) -> None:
-    """Print what has become of the network."""
+def _tell(say: Output, source: Path, output: Path, smaller: Result, samples: int) -> None:
+    """Print what has become of the network, of its multiply-adds those of one of the samples that it was run on."""
     shrunk = smaller.shrunk
     assert shrunk is not None, "it was shrunk"
-    before, after = shrunk.multiply_adds
+    before, after = (round(many / samples) for many in shrunk.multiply_adds)
     sizes = source.stat().st_size, output.stat().st_size
     record = {
         "output": str(output), "bytes": sizes[1], "bytes_before": sizes[0], "multiply_adds": after,
@@ -126,8 +134,8 @@ def _tell(say: Output, source: Path, output: Path, smaller: Result) -> None:
         "left": [row._asdict() for row in shrunk.left],
     }  # fmt: skip
     line = (
-        f"wrote {output}: {in_bytes(sizes[0])} → {in_bytes(sizes[1])}, {before:,} → {after:,} multiply-adds on the "
-        f"example ({before / max(after, 1):.2f} × fewer), outputs within {shrunk.difference:.0e}"
+        f"wrote {output}: {in_bytes(sizes[0])} → {in_bytes(sizes[1])}, {before:,} → {after:,} multiply-adds for "
+        f"one input ({before / max(after, 1):.2f} × fewer), outputs within {shrunk.difference:.0e}"
     )
     rows = [(row.name, str(row.axis), str(row.empty), row.why) for row in shrunk.left]
     columns = {"tensor": "left", "axis": "right", "empty": "right", "stays, for it": "left"}

@@ -86,4 +86,4 @@ def _published(
     how = RecordEffort(None, effort.targets, effort.learning, 1, batch=batch, images=images, augment=augment)
     task, params = prepared(network, network.data, how, context.seed, "reference", context)
     whole, task, _ = with_constant_statistics(untied(params, task.module), task, Plan({}))
-    return Subject(f"{network.net} {network.data}", note, task, whole.params, effort, context)
+    return Subject(task, whole.params, effort, context, f"{network.net} {network.data}", note)

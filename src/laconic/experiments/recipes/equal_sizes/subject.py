@@ -1,22 +1,20 @@
 """The network that is compressed, how long LC may take, and the sizes that are compared."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, final
-
-from torch import Tensor
 
 from laconic.errors import DataError
 from laconic.experiments.recipes.gao2019.experiment import holds
 from laconic.experiments.recipes.recipe import Context
 from laconic.experiments.recipes.reference import trained
+from laconic.experiments.recipes.trained import Trained
 from laconic.lc.finetune import FINE_TUNING
 from laconic.lc.learning import Training
 from laconic.models import data, nets
 from laconic.models.checkpoints import load_checkpoint
 from laconic.models.data import Dataset
 from laconic.training.optimization import Optimization, cosine
-from laconic.training.task import Task, classification
+from laconic.training.task import classification
 
 NET = "lenet300-tanh"
 
@@ -96,30 +94,8 @@ DIGITS_FAST = replace(DIGITS, targets=(5_500,), tries=2)
 TRAINING_DIGITS = Optimization(epochs=40, lr=0.05, anneal=cosine)
 
 
-@final
-@dataclass(frozen=True, eq=False)
-class Subject:
-    """A trained network that is compressed.
-
-    Args:
-        label: network and data set.
-        note: how the network came about.
-        task: module, splits and loss; its training split is what LC sees.
-        params: trained weights.
-        effort: what is compared.
-        context: what it runs in.
-    """
-
-    label: str
-    note: str
-    task: Task
-    params: Mapping[str, Tensor]
-    effort: Effort
-    context: Context
-
-    def part(self, start: float, stop: float) -> "Subject":
-        """Return the same for a part of the work."""
-        return replace(self, context=self.context.part(start, stop))
+Subject = Trained[Effort]
+"""A trained network, and what is compared on it."""
 
 
 def prepare(context: Context) -> Subject:
@@ -150,7 +126,7 @@ def prepare(context: Context) -> Subject:
         )
         effort = MNIST_FAST if context.fast else MNIST
     task = classification(module, _first(ready, effort.images), notes)
-    return Subject(label, note, task, params, effort, context.part(0.02, 1.0))
+    return Subject(task, params, effort, context.part(0.02, 1.0), label, note)
 
 
 def _first(ready: Dataset, images: int) -> Dataset:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from laconic.api import compress
-from laconic.choose.selecting import Candidate, one_standard_error
+from laconic.choose.selecting import Tried, one_standard_error
 from laconic.experiments.recipes.cache import Point
 from laconic.experiments.recipes.recipe import Context
 from laconic.experiments.recipes.statement import percent
@@ -134,7 +134,7 @@ def _alone(
     method: Method, few: Few, effort: Effort, context: Context, key: str
 ) -> tuple[Mapping[str, Any], Params, Params]:  # fmt: skip
     """Return a network that is trained and not compressed, by the decay of least error over the folds."""
-    candidates = list[Candidate]()
+    candidates = list[Tried]()
     for number, decay in enumerate(method.values if len(method.values) > 1 else ()):
         context.say(number / (len(method.values) + 1), f"{key}: {decay:g}")
 
@@ -145,7 +145,7 @@ def _alone(
             return {"errors": list(map(float, errors))}, {}
 
         figures, _ = context.cache.point(f"{key}: {decay:g}", compute)
-        candidates.append(Candidate(decay, 0.0, np.array(figures["errors"])))
+        candidates.append(Tried(decay, 0.0, np.array(figures["errors"])))
     value = candidates[one_standard_error(candidates)[0]].value if candidates else method.values[0]
     params = _trained(few.task, replace(effort.alone, weight_decay=value), few.seed)
     return {"value": value, "least": value, "bytes": None}, params, params

@@ -1,16 +1,14 @@
 """The nouns of the recipe: how long is trained, what is pruned, and what comes of it on its way."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
-from torch import Tensor
 
-from laconic.experiments.recipes.recipe import Context
 from laconic.experiments.recipes.statement import percent
+from laconic.experiments.recipes.trained import Trained
 from laconic.insight.surviving_units import widths
-from laconic.training.task import Task
 
 
 @final
@@ -50,31 +48,8 @@ KEPT = 0.05
 """P, the share of all weights that survive."""
 
 
-@final
-@dataclass(frozen=True, eq=False)
-class Subject:
-    """A trained network that is pruned.
-
-    Args:
-        task: module, splits and loss.
-        params: trained weights.
-        effort: how long it is trained.
-        context: of its share of the work.
-    """
-
-    task: Task
-    params: Mapping[str, Tensor]
-    effort: Effort
-    context: Context
-
-    @property
-    def weights(self) -> list[str]:
-        """Names of the weights, which are pruned together, from input to output; biases are left alone."""
-        return [name for name, tensor in self.params.items() if tensor.ndim >= 2]
-
-    def part(self, start: float, stop: float) -> "Subject":
-        """Return the same for a part of the work."""
-        return replace(self, context=self.context.part(start, stop))
+Subject = Trained[Effort]
+"""A trained network whose weights are pruned together; biases are left alone."""
 
 
 @final
