@@ -38,6 +38,7 @@ _HOME = {
     "UniformGrid": "csteps.uniform_grid",
     "WithinBytes": "csteps.within_bytes",
     "Diagonal": "theory.metric",
+    "Distillation": "teachers.softening",
     "Unit": "theory.metric",
     "LaconicError": "errors",
     "Optimization": "training.optimization",
@@ -45,9 +46,11 @@ _HOME = {
     "Profile": "csteps.profile",
     "Result": "result",
     "Task": "training.task",
+    "Teacher": "teachers.teacher",
     "Training": "lc.learning",
     "compress": "api",
     "coupled": "plans.coupling",
+    "distilled": "teachers.distillation",
     "export": "deploy.export",
     "load": "api",
     "load_plan": "plans.plan",
@@ -117,6 +120,9 @@ if TYPE_CHECKING:
     from laconic.quantize.budget import Budget as Budget
     from laconic.result import Result as Result
     from laconic.selection import select as select
+    from laconic.teachers.distillation import distilled as distilled
+    from laconic.teachers.softening import Distillation as Distillation
+    from laconic.teachers.teacher import Teacher as Teacher
     from laconic.theory.metric import Diagonal as Diagonal
     from laconic.theory.metric import Unit as Unit
     from laconic.training import task as task

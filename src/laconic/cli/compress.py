@@ -8,6 +8,7 @@ import typer
 from laconic.cli import groups, options
 from laconic.cli.console import Output
 from laconic.cli.menus import Choosing
+from laconic.cli.teaching import Teaching
 
 
 @groups.grouped
@@ -22,6 +23,7 @@ def command(
     calibrating: options.Calibrating,
     data: options.Data,
     training: options.Training,
+    teaching: Teaching,
     output: Annotated[Path, typer.Option("--output", "-o", help="The .lac file to write.", rich_help_panel=groups.RUN)],
     run: options.LongRun,
     say: Output,
@@ -91,6 +93,9 @@ def command(
     step of the path is within, or --codebook, --keep, --rank or a --plan. What is written is the last step whose error
     on the validation split is within one standard error of the least. --log writes each step to a file that laconic log
     shows.
+
+    train, with a teacher: --distill self lets the network learn from what the original says, --distill FILE from what
+    another one does. --alike is that at temperature 1, and the share what the KL from the original has of the loss.
 
     train, for a drop: --max-drop and --max-kl are met by the smallest of several sizes, in one run: first the file of
     calibrate, then sizes below it, each with a path of its own, some 6 to 10 of a third of the steps. A path ends where
@@ -172,15 +177,17 @@ def command(
 
       laconic compress a.safetensors -o a.lac --codebook 2 --effort train
 
+      laconic compress a.pt -o a.lac --keep 0.1 --effort train --distill self
+
       laconic compress a.pt -o a.lac --plan a.toml --effort train --task mine:make
 
       laconic compress a.safetensors -o a.lac --plan a.toml --target here.toml
     """
     from laconic.cli.jobs.compress import Job, compress
 
-    idle = groups.given(context, (*groups.names(options.Training), "resume"))
+    idle = groups.given(context, (*groups.names(options.Training, Teaching), "resume"))
     job = Job(
         weights, output, effort, budget, rows, which, matters, calibrating, data, training, run, tuple(idle), table,
-        key, recalibrate, target, choosing, coupled,
+        key, recalibrate, target, choosing, coupled, teaching,
     )  # fmt: skip
     compress(job, say)

@@ -7,6 +7,7 @@ import typer
 
 from laconic.cli import groups, options
 from laconic.cli.console import Output
+from laconic.cli.teaching import Teaching
 
 
 @groups.grouped
@@ -26,6 +27,7 @@ def command(
     ],
     data: options.Data,
     training: options.Training,
+    teaching: Teaching,
     output: Annotated[Path, typer.Option("--output", "-o", help="The .lac file to write.", rich_help_panel=groups.RUN)],
     run: options.Run,
     say: Output,
@@ -95,12 +97,12 @@ def command(
     """
     from laconic.cli.jobs.select import Job, select
 
-    trains = groups.given(context, groups.names(options.Training))
+    trains = groups.given(context, groups.names(options.Training, Teaching))
     refits = groups.given(context, ("refit_epochs", "refit_lr"))
     select(
         Job(
             weights, technique, values, data, training, output, run, tensors, joint, effort, folds, refit_epochs,
-            refit_lr, key, force, (tuple(trains), tuple(refits)),
+            refit_lr, key, force, (tuple(trains), tuple(refits)), teaching,
         ),
         say,
     )  # fmt: skip

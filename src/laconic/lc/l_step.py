@@ -68,6 +68,6 @@ class LearningStep:
         """Return loss and penalty on some training batches, in evaluation mode."""
         with mode(self.task.module, training=False):
             batches = islice(self.task.batches("train", self.seed), _LOOKED_AT)
-            losses = [float(self.task.loss(self.task.outputs(weights, batch), batch)) for batch in batches]
+            losses = [float(self.task.minimised(self.task.outputs(weights, batch), batch)) for batch in batches]
         leaves = {name: weights[name] for name in trainable(self.task.module, weights)}
         return sum(losses) / max(1, len(losses)) + float(penalty.value(leaves))

@@ -145,7 +145,7 @@ class Training:
             PlanError: when no size meets a drop or a KL; it names the nearest.
         """
         of_outputs = budget is not None and budget.kl is not None  # targets would lead away from what is asked
-        taught = alike(task, reference, self.alike or float(of_outputs))
+        taught = alike(task, reference, self.alike or float(of_outputs and task.objective is None))
         if state.tuning is None and budget and budget.is_of_outputs:
             for reached in self._search(state, taught, task, seed, budget, reference):
                 state = reached

@@ -1,6 +1,6 @@
 """Weights by name: where tensors of torch meet arrays of NumPy."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, final
 
 import ml_dtypes  # noqa: F401  registers bfloat16 and the 8-bit floats with NumPy
@@ -117,7 +117,12 @@ def typed_as(module: nn.Module, params: Params) -> dict[str, Tensor]:
 
 
 def call(module: nn.Module, params: Params, arguments: tuple[Any, ...], named: Mapping[str, Any]) -> Any:
-    """Return what ``module`` gives with ``params`` in place of its own tensors, by first names, in its own types.
+    """Return what ``module`` gives with ``params`` in place of its own tensors, by first names, in its own types."""
+    return caller(module, params)(arguments, named)
+
+
+def caller(module: nn.Module, params: Params) -> Callable[[tuple[Any, ...], Mapping[str, Any]], Any]:
+    """Return `call` as a function of what the module is called with.
 
     Each tensor is put where the module has it, into a part that is at several places once: torch 2.13 would put it
     there twice, and leave it there.
@@ -127,7 +132,7 @@ def call(module: nn.Module, params: Params, arguments: tuple[Any, ...], named: M
     places = {".".join(filter(None, (path, name))): tensor for path, own in owners for name, tensor in own.items()}
     given = {place: (params[firsts[place]], tensor) for place, tensor in places.items() if firsts.get(place) in params}
     tensors = {place: _typed(new, own) for place, (new, own) in given.items()}
-    return functional_call(module, tensors, arguments, dict(named), tie_weights=False)
+    return lambda arguments, named: functional_call(module, tensors, arguments, dict(named), tie_weights=False)
 
 
 def _typed(tensor: Tensor, like: Tensor | None) -> Tensor:

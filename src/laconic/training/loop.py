@@ -87,7 +87,7 @@ def train_epoch(
 
             def closure(batch: Batch = batch, losses: list[Tensor] = losses) -> Tensor:
                 optimizer.zero_grad()
-                loss = task.loss(task.outputs(params_of_leaves(), batch), batch)
+                loss = task.minimised(task.outputs(params_of_leaves(), batch), batch)
                 loss.backward()  # type: ignore[no-untyped-call]
                 losses.append(loss.detach())
                 if clip is not None:

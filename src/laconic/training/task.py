@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from laconic import interrupts
 from laconic.errors import DataError, WeightsError
 from laconic.models.data import Dataset
-from laconic.models.params import Params, beside, call, first_names, once, params_of, unwrapped
+from laconic.models.params import Params, beside, caller, first_names, once, params_of, unwrapped
 from laconic.models.state_dicts import named_as
 from laconic.training.batches import (
     SPLITS,
@@ -76,6 +76,8 @@ class Task:
         notes: sentences on what was decided for the caller.
         still: names of parts that are in evaluation mode in training, too, such as batch normalizations whose
             statistics are constants (`laconic.models.absorption`).
+        objective: what training minimises, given as a loss is; the loss unless given. What a network learns from
+            beside its targets is there (`laconic.teachers`), while the loss goes on to judge.
 
     Raises:
         DataError: when a part is not what it should be, or the trial fails.
@@ -98,6 +100,7 @@ class Task:
     seed: int = 0
     notes: tuple[str, ...] = ()
     still: tuple[str, ...] = ()
+    objective: Judge | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.module, nn.Module):
@@ -112,6 +115,7 @@ class Task:
             **checked,
             "module": unwrapped(self.module),
             "loss": judge_of("loss", self.loss),
+            "objective": self.objective and judge_of("objective", self.objective),
             "measures": {name: judge_of(name, judge) for name, judge in dict(self.measures).items()},
             "kind": self.kind or kind_by(self.loss),
         }
@@ -147,6 +151,11 @@ class Task:
         """
         splits: dict[str, Any] = {split: Batches(partial(batches, split)) for split in SPLITS}
         return cls(module, loss=loss, **splits, measures=measures or {}, metadata=metadata or {}, kind=kind)
+
+    @property
+    def minimised(self) -> Judge:
+        """What training minimises: the objective, or else the loss."""
+        return self.objective or self.loss
 
     def batches(self, split: str, seed: int) -> Iterator[Batch]:
         """Return one pass over the batches of a split, on the device of the module's first parameter.
@@ -194,14 +203,27 @@ class Task:
             WeightsError: when a parameter is missing, a name is none of the module's, or names of one tensor come with
                 different values.
         """
+        return self.running(params)(batch)
+
+    def running(self, params: Params) -> Callable[[Batch], Any]:
+        """Return `outputs` as a function of the batch alone: for many batches names are looked up but once.
+
+        Args:
+            params: as there.
+
+        Raises:
+            WeightsError: as there.
+        """
         kept, buffers = once(self.module, params), dict(self.module.named_buffers())
         _require_names(self.module, kept, buffers)
         own = {name: buffer.clone() for name, buffer in buffers.items() if name not in kept}
         own |= {first: params[name] for first, name in kept.items()}
-        if self.forward is not None:
-            inner = {f"module.{name}": tensor for name, tensor in own.items()}
-            return call(_Called(self.module, self.forward), inner, (batch,), {})
-        return call(self.module, own, *arguments_of(self.module, batch))
+        if self.forward is None:
+            run = caller(self.module, own)
+            return lambda batch: run(*arguments_of(self.module, batch))
+        inner = {f"module.{name}": tensor for name, tensor in own.items()}
+        run = caller(_Called(self.module, self.forward), inner)
+        return lambda batch: run((batch,), {})
 
     def evaluate(self, params: Params, split: str) -> dict[str, float]:
         """Return the loss and the measures of ``params`` on a split, as means over its samples.
@@ -246,7 +268,8 @@ class Task:
                 raise DataError(
                     f"{how} fails on the first batch of {split}, {described(first)}: {failure}"
                 ) from failure
-            require_judged(self.loss, outputs, first, self.kind)
+            for judge in filter(None, (self.loss, self.objective)):
+                require_judged(judge, outputs, first, self.kind)
         if self.kind == "classification" and "error" not in self.measures and names_classes(outputs, first):
             object.__setattr__(self, "measures", {**self.measures, "error": error})
         if not same_batch(first, again):

@@ -23,7 +23,9 @@ from laconic.cli.jobs.planning import coupled_of, learning_of, plan_of, weighed
 from laconic.cli.jobs.running import Run, cleared, going_on, resumable
 from laconic.cli.jobs.targets import Target, require_used
 from laconic.cli.jobs.tasks import batches_per_epoch, counted, doubts, fitting, opened, task_for
+from laconic.cli.jobs.teaching import taught
 from laconic.cli.menus import Choosing
+from laconic.cli.teaching import Teaching
 from laconic.errors import DataError, OutputExists, PlanError
 from laconic.format.files import require_absent, sha256
 from laconic.format.signatures import kind_of_file
@@ -54,6 +56,7 @@ class Job:
         target: profile of the machine that it is compressed for.
         choosing: whether each tensor's compression is chosen, and within what.
         coupled: whether filters that a row prunes take along what goes with them.
+        teaching: what it learns from beside its targets.
     """
 
     weights: Path
@@ -74,6 +77,7 @@ class Job:
     target: Path | None = None
     choosing: Choosing = field(default_factory=Choosing)
     coupled: bool = False
+    teaching: Teaching = field(default_factory=Teaching)
 
     @property
     def checkpoint(self) -> Path:
@@ -265,6 +269,7 @@ def _by_training(
     of, run = job.training, job.run
     how = learning_of(of)
     norms = None
+    task, teachers = taught(say, job.teaching, task, job.data, network.params)
     if budget:
         kept = plan.keeping(job.which.lossless or [])
         ready = prepared(network, kept, task, budget, how, notes, fold=not job.calibrating.no_fold)
@@ -285,7 +290,7 @@ def _by_training(
         "--plan": "" if job.rows.plan is None else repr(plan),
     }
     chosen |= {**values(job.budget), "--lossless": job.which.lossless, "--no-fold": norms is None} if budget else {}
-    chosen |= {"--importance": repr(plan.importance)} if plan.importance else {}
+    chosen |= {**({"--importance": repr(plan.importance)} if plan.importance else {}), **teachers}
     running = Run(say, job.checkpoint, job.labels(task, chosen), resume, job.output, run.force, of.log, of.keep_points)
     with resumable(job.output, job.checkpoint):
         metrics = metrics_of(say, plan, task, network.params)

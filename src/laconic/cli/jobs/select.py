@@ -1,6 +1,6 @@
 """What `laconic select` does: a table of values by validation, and the file of the one that is selected."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -13,6 +13,8 @@ from laconic.cli.groups import values
 from laconic.cli.jobs.metadata import carried
 from laconic.cli.jobs.planning import learning_of
 from laconic.cli.jobs.tasks import doubts, fitting, opened, task_for
+from laconic.cli.jobs.teaching import taught
+from laconic.cli.teaching import Teaching
 from laconic.errors import PlanError
 from laconic.experiments.recipes.cache import Cache
 from laconic.format.files import sha256
@@ -50,6 +52,7 @@ class Job:
     key: str | None
     force: bool
     typed: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+    teaching: Teaching = field(default_factory=Teaching)
 
     @property
     def folder(self) -> Path:
@@ -88,7 +91,8 @@ def select(job: Job, say: Output) -> None:
     say.note(*doubts(params, task, checkpoint.metadata))
     notes, left_out = carried(checkpoint.metadata, job.weights)
     say.note(*left_out)
-    cache = Cache(job.folder, job.labels(task), force=job.force)
+    task, teachers = taught(say, job.teaching, task, job.data, params)
+    cache = Cache(job.folder, {**job.labels(task), **teachers}, force=job.force)
     with interruptible(lambda: f"What is finished lies in {job.folder}: the same command goes on from there"):
         try:
             with say.progress("selecting", 1.0) as tick:
@@ -119,6 +123,10 @@ def _require_fitting(job: Job) -> None:
         raise PlanError(f"{', '.join(trains)}: only --effort train takes this")
     if job.training != replace(job.training, log=None, keep_points=None):
         raise PlanError("--log and --keep-points are of one run of laconic compress; here there is one for each number")
+    if job.teaching and job.folds:
+        raise PlanError(
+            "--distill does not go with --folds: a teacher that was trained on all samples has seen each fold"
+        )
     if refits and not job.folds:
         raise PlanError(f"{', '.join(refits)}: only --folds takes this")
 

@@ -20,9 +20,11 @@ from laconic.cli.options import Subject
 from laconic.deploy.edits import edits_of
 from laconic.deploy.narrowing import narrow
 from laconic.errors import DataError, LaconicError
+from laconic.format import container
+from laconic.format.signatures import is_lac
 from laconic.models import data, nets
 from laconic.models.checkpoints import Checkpoint, open_checkpoint
-from laconic.models.params import Params, beside, first_names, once, params_of
+from laconic.models.params import Params, all_of, beside, first_names, once, params_of
 from laconic.models.state_dicts import named_as
 from laconic.training.batches import Batch, Batches
 from laconic.training.task import Task, classification, mode
@@ -73,6 +75,21 @@ def opened(say: Output, path: Path, key: str | None = None) -> Checkpoint:
     checkpoint = open_checkpoint(path, key)
     say.note(*checkpoint.notes)
     return checkpoint
+
+
+def weights_of(say: Output, path: Path, key: str | None = None, limit: int | None = None) -> Checkpoint:
+    """Return what a checkpoint or a `.lac` file holds, decompressed.
+
+    Raises:
+        DataError: for a file that is neither, or a key of a file of one network.
+        FormatError: for a `.lac` file that is damaged, or holds more than the limit allows.
+    """
+    if not is_lac(path):
+        return opened(say, path, key)
+    if key is not None:
+        raise DataError(f"{path} is a .lac file, which holds one network: leave out --key {key}")
+    with container.open(path, limit) as file:
+        return Checkpoint(all_of(file), dict(file.metadata))
 
 
 def task_for(say: Output, subject: Subject, metadata: Mapping[str, str], **how: Any) -> Task:

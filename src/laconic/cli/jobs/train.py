@@ -1,7 +1,7 @@
 """What `laconic train` does: a reference network from a data set."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import final
 
@@ -13,8 +13,10 @@ from laconic.cli.console import Output, Tick
 from laconic.cli.groups import values
 from laconic.cli.jobs.running import going_on, is_written, resumable
 from laconic.cli.jobs.tasks import batches_per_epoch, counted, evaluations, task_for
+from laconic.cli.jobs.teaching import taught
 from laconic.cli.options import Data, LongRun, require_output
 from laconic.cli.schedule import Schedule
+from laconic.cli.teaching import Teaching
 from laconic.errors import DataError
 from laconic.format.files import require_absent
 from laconic.models.checkpoints import checkpoint_bytes, load_checkpoint, save_checkpoint
@@ -44,6 +46,7 @@ class Job:
     data: Data
     schedule: Schedule
     run: LongRun
+    teaching: Teaching = field(default_factory=Teaching)
 
     @property
     def shrinkage(self) -> Shrinkage | None:
@@ -86,7 +89,8 @@ def train_network(job: Job, say: Output) -> None:
     if shrinkage and any(isinstance(part, _BatchNorm) for part in task.module.modules()):
         say.note(_NORMALIZED)
     how = Optimization(job.schedule.epochs, job.schedule.lr, cosine, job.schedule.weight_decay)
-    labels = job.labels(task)
+    task, teachers = taught(say, job.teaching, task, job.data, None)
+    labels = job.labels(task) | teachers
     saved = going_on(say, checkpoint, resume=run.resume, force=run.force)
     state = _load(checkpoint, labels) if saved else start_training(params_of(task.module))
     if saved and state.epoch < how.epochs:
@@ -151,8 +155,9 @@ def _load(path: Path, job: Mapping[str, str]) -> TrainState:
     tensors, metadata = load_checkpoint(path)
     if metadata.get("laconic") != _MARK:
         raise DataError(f"{path} is no checkpoint of training")
-    differs = [f"{key} was {metadata.get(f'job {key}')}, is {value}" for key, value in job.items()
-               if metadata.get(f"job {key}") != value]  # fmt: skip
+    saved = {key.removeprefix("job "): value for key, value in metadata.items() if key.startswith("job ")}
+    differs = [f"{key} was {saved.get(key)}, is {job.get(key)}" for key in {**job, **saved}
+               if saved.get(key) != job.get(key)]  # fmt: skip
     if differs:
         raise DataError(f"{path} belongs to another run: {'; '.join(differs)}. Repeat its options, or remove the file")
     return unpacked(tensors, metadata)

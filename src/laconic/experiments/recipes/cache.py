@@ -89,7 +89,9 @@ def _claim(folder: Path, job: Mapping[str, Any], force: bool) -> None:
         return
     if claim is not None and not force:
         differs = [
-            f"{key} was {claim.get(key)}, is {value}" for key, value in wanted.items() if claim.get(key) != value
+            f"{key} was {claim.get(key)}, is {wanted.get(key)}"
+            for key in {**wanted, **claim}
+            if claim.get(key) != wanted.get(key)
         ]
         raise OutputExists(
             f"{folder} holds another run ({'; '.join(differs)}): repeat its options, name another folder, "

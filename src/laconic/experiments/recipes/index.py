@@ -11,6 +11,7 @@ import torch
 from laconic.errors import DataError
 from laconic.experiments.recipes import (
     deep_compression,
+    distilled_lc,
     equal_sizes,
     gao2019,
     generalization,
@@ -35,6 +36,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             records,
             parametrisations,
             generalization,
+            distilled_lc,
         )
         for recipe_ in room.RECIPES
     }

@@ -1,0 +1,135 @@
+"""Who teaches: a network of any width, depth or family that reads the same batches, and what it says of them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import sha256
+from typing import Any, final
+
+import torch
+from torch import Tensor, nn
+
+from laconic.errors import DataError
+from laconic.models.params import Params, beside, params_of, to_numpy, typed_as
+from laconic.teachers.memory import Memory
+from laconic.training.batches import Batch, Batches
+from laconic.training.judges import described
+from laconic.training.task import Task, mode
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Teacher:
+    """A network that says what it takes each sample for: in evaluation mode, without gradients.
+
+    Args:
+        module: the network, on the device of the one that is taught. It stays as it is.
+        params: its parameters and buffers by name; the module's own unless given.
+        forward: (module, batch) → outputs, in place of calling the module, as `laconic.Task` has it.
+        name: in errors.
+        memory: what it has said before, if that is kept.
+
+    Raises:
+        DataError: when the module is none.
+
+    >>> Teacher(nn.Linear(2, 3)).says((torch.ones(4, 2), torch.zeros(4))).shape
+    torch.Size([4, 3])
+    """
+
+    module: nn.Module
+    params: Params | None = None
+    forward: Callable[[Any, Batch], Any] | None = None
+    name: str = "the teacher"
+    memory: Memory | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.module, nn.Module):
+            raise DataError(f"a teacher is a torch.nn.Module, or weights of the task's, not {self.module!r}")
+
+    def says(self, batch: Batch) -> Tensor:
+        """Return its outputs for a batch, a row each sample.
+
+        Raises:
+            DataError: when they are no tensor of finite numbers, or it fails.
+        """
+        if self.memory is not None and (known := self.memory.of(batch)) is not None:
+            return known
+        try:
+            with torch.no_grad(), mode(self._task.module, training=False):
+                outputs = self._run(batch)
+        except Exception as failure:
+            raise DataError(f"{self.name} fails on a batch, {described(batch)}: {failure}") from failure
+        if not (isinstance(outputs, Tensor) and outputs.is_floating_point()):
+            raise DataError(f"{self.name} gives {described(outputs)}, not one tensor of logits or values")
+        if not bool(torch.isfinite(outputs).all()):
+            bad = int(torch.count_nonzero(~torch.isfinite(outputs)))
+            raise DataError(
+                f"{self.name} says NaN or infinity: {bad} of {outputs.numel()} outputs; look at its weights"
+            )
+        return outputs
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of what it is: weights and buffers, the parts of the module, the function that calls it."""
+        whole = sha256(repr((self._task.module, getattr(self.forward, "__qualname__", self.forward))).encode())
+        for name, tensor in sorted(self._weights.items()):
+            array = to_numpy(tensor)
+            whole.update(f"{name} {array.dtype} {array.shape}".encode())
+            whole.update(array.tobytes())
+        return whole.hexdigest()
+
+    @cached_property
+    def _task(self) -> Task:
+        """What calls the module."""
+        return Task(self.module, Batches(lambda seed: ()), _nothing, forward=self.forward)
+
+    @cached_property
+    def _run(self) -> Callable[[Batch], Any]:
+        """What gives its outputs."""
+        return self._task.running(self._weights)
+
+    @cached_property
+    def _weights(self) -> Params:
+        """Its weights by name."""
+        own = self._task.module
+        return beside(own, typed_as(own, params_of(own) if self.params is None else self.params))
+
+
+Given = nn.Module | Params | Teacher
+"""A teacher as it is given: a network with its weights, weights of the task's own network, or either with more said."""
+
+
+def teachers_of(task: Task, given: Given | Sequence[Given]) -> tuple[Teacher, ...]:
+    """Return teachers as such; weights alone are those of the task's own network.
+
+    Raises:
+        DataError: for what is none, and where there are none.
+    """
+    every = [given] if isinstance(given, nn.Module | Mapping | Teacher) else given
+    if not isinstance(every, Sequence) or isinstance(every, str) or not every:
+        raise DataError(
+            f"a teacher is a module, weights of the task's module by name, or a list of these, not {given!r}"
+        )
+    numbered = len(every) > 1
+    return tuple(
+        one if isinstance(one, Teacher) else _teacher(task, one, f"teacher {at}" if numbered else "the teacher")
+        for at, one in enumerate(every, 1)
+    )
+
+
+def _teacher(task: Task, given: nn.Module | Params, name: str) -> Teacher:
+    """Return one teacher."""
+    if isinstance(given, Mapping):
+        return Teacher(task.module, given, task.forward, name)
+    return Teacher(given, name=name)
+
+
+def digest_of(teachers: Sequence[Teacher]) -> str:
+    """Return the SHA-256 of several teachers in their order, that of one alone being its own."""
+    digests = [one.digest for one in teachers]
+    return digests[0] if len(digests) == 1 else sha256("".join(digests).encode()).hexdigest()
+
+
+def _nothing(outputs: Any, batch: Batch) -> Tensor:
+    """Return a loss that nobody takes."""
+    return torch.zeros(())
