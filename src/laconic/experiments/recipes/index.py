@@ -16,6 +16,7 @@ from laconic.experiments.recipes import (
     gao2019,
     generalization,
     lc_curves,
+    narrower,
     parametrisations,
     pruning_finds,
     records,
@@ -37,6 +38,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             parametrisations,
             generalization,
             distilled_lc,
+            narrower,
         )
         for recipe_ in room.RECIPES
     }
