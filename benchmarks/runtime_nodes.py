@@ -1,4 +1,4 @@
-"""Where the time of a graph goes in onnxruntime, operator by operator: what keeps half of the channels from paying more.
+"""Where the time of a graph goes in onnxruntime, operator by operator: why half of the channels do not pay more.
 
     python benchmarks/runtime_nodes.py [--threads 1] [--calls 200] [-o recipes/runtime-nodes.json]
 

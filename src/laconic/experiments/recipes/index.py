@@ -17,6 +17,7 @@ from laconic.experiments.recipes import (
     gao2019,
     generalization,
     lc_curves,
+    narrower,
     parametrisations,
     pruning_finds,
     records,
@@ -39,6 +40,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             generalization,
             distilled_lc,
             codistillation,
+            narrower,
         )
         for recipe_ in room.RECIPES
     }
