@@ -15,6 +15,7 @@ from laconic.experiments.recipes import (
     gao2019,
     generalization,
     lc_curves,
+    n2n,
     parametrisations,
     pruning_finds,
     records,
@@ -35,6 +36,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             records,
             parametrisations,
             generalization,
+            n2n,
         )
         for recipe_ in room.RECIPES
     }
