@@ -11,6 +11,7 @@ import torch
 from laconic.errors import DataError
 from laconic.experiments.recipes import (
     deep_compression,
+    distillation,
     equal_sizes,
     gao2019,
     generalization,
@@ -37,6 +38,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             parametrisations,
             generalization,
             n2n,
+            distillation,
         )
         for recipe_ in room.RECIPES
     }

@@ -48,6 +48,7 @@ Judge = Callable[[Architecture], tuple[float, Params]]
 """A student's architecture → accuracy after a proxy's training, from 0 to 1, and its weights."""
 
 Method = Literal["policy", "random"]
+METHODS: tuple[Method, ...] = ("policy", "random")
 DEGENERATE = -1.0
 _KIND, _WHAT = "students", "search of students"
 
@@ -170,7 +171,7 @@ def search(
         DataError: for a teacher without accuracy, or parameters, or a state of more students than are tried.
     """
     size = teacher.parameters
-    if method not in ("policy", "random"):
+    if method not in METHODS:
         raise PlanError(f"students are searched by 'policy' or 'random', not by {method!r}")
     if not (size and math.isfinite(accuracy) and 0 < accuracy <= 1):
         raise DataError(f"rewards are shares of a teacher's accuracy, above 0 and at most 1, not of {accuracy}")
@@ -189,7 +190,8 @@ def search(
                 one = found.tried[number]
                 student = _student(base, stage, one.actions)
             else:
-                actions = drawn(policy, base.rows, torch.Generator().manual_seed(derive_seed(seed, stage, number)))
+                own = derive_seed(seed, METHODS.index(method), stage, number)
+                actions = drawn(policy, base.rows, torch.Generator().manual_seed(own))
                 student = _student(base, stage, actions)
                 one, weights = _tried(student, actions, size, accuracy, judge, seen)
                 found = _with(found, one, weights, student)

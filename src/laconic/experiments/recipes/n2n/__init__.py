@@ -8,9 +8,10 @@ from matplotlib.figure import Figure
 from laconic.errors import DataError
 from laconic.experiments.recipes.gao2019.experiment import holds
 from laconic.experiments.recipes.n2n.page import figure, judged, late, part
-from laconic.experiments.recipes.n2n.searching import METHODS, Found, found, speed, teacher_of
-from laconic.experiments.recipes.n2n.subject import LENET5, RESNET20, Subject
+from laconic.experiments.recipes.n2n.searching import Found, Teacher, found, speed, teacher_of
+from laconic.experiments.recipes.n2n.subject import LENET5, RESNET20, Budget, Subject
 from laconic.experiments.recipes.recipe import Context, Outcome, Recipe
+from laconic.teachers.students.search import METHODS
 
 _SOURCE = (
     "Ashok, Rhinehart, Beainy & Kitani, N2N learning: Network to Network Compression via Policy Gradient Reinforcement "
@@ -68,7 +69,7 @@ def _there(subject: Subject, context: Context) -> bool:
     return True
 
 
-def _pace(subject: Subject, of: Any, budget: Any, context: Context) -> str:
+def _pace(subject: Subject, of: Teacher, budget: Budget, context: Context) -> str:
     """Say what is going to be run, and at most how long it takes; kept from the first run of the folder."""
 
     def measure() -> tuple[dict[str, float], dict[str, Any]]:
@@ -77,7 +78,7 @@ def _pace(subject: Subject, of: Any, budget: Any, context: Context) -> str:
     pace = context.cache.point(f"{subject.net}/speed", measure)[0]["seconds"]
     words = (
         f"Budget: {2 * budget.seeds * budget.search.students} students of {budget.how.epochs * budget.images:,} images, "
-        f"{budget.taught / pace / 60:.0f} minutes at most: {pace:,.0f} images a second where nothing is removed."
+        f"{budget.taught / pace / 60:.1f} minutes at most: {pace:,.0f} images a second where nothing is removed."
     )
     context.say(0.05, words)
     return words

@@ -6,11 +6,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from laconic.experiments.recipes.bootstrap import interval, resampled_means
-from laconic.experiments.recipes.n2n.searching import METHODS, Found, Teacher
+from laconic.experiments.recipes.n2n.searching import Found, Teacher
 from laconic.experiments.recipes.n2n.subject import Budget, Subject
 from laconic.experiments.recipes.statement import Judged, table
 from laconic.experiments.recipes.verdict import DRAWS, LEVEL
-from laconic.teachers.students.search import Method
+from laconic.teachers.students.search import METHODS, Method
 
 _LATE = 10
 """Students at the end of a stage, whose mean reward says what a policy has learned."""

@@ -26,8 +26,6 @@ from laconic.training.judges import cross_entropy
 from laconic.training.loop import derive_seed, minimise
 from laconic.training.task import Task, classification
 
-METHODS: tuple[Method, ...] = ("policy", "random")
-
 
 @final
 @dataclass(frozen=True, eq=False)
