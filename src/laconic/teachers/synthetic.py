@@ -49,8 +49,8 @@ class Statistics:
     """
 
     reads: bool
-    mean: Float[Tensor, "channels"]
-    deviation: Float[Tensor, "channels"]
+    mean: Float[Tensor, " channels"]
+    deviation: Float[Tensor, " channels"]
 
 
 @final
@@ -118,19 +118,19 @@ def recorded(task: Task, params: Params, layers: Collection[str], split: str = "
     Raises:
         DataError: for a name that is no layer.
     """
-    sums: dict[str, list[Tensor | float]] = {name: [0.0, 0.0, 0.0] for name in layers}
+    sums: dict[str, list[Any]] = {name: [0.0, 0.0, 0.0] for name in layers}
     with torch.no_grad(), mode(task.module, training=False), _watched(task.module, dict.fromkeys(layers, False)) as met:
         for batch in task.batches(split, 0):
             interrupts.check()
             task.outputs(params, batch)
             for name, values in met.items():
                 wide = values.double()
-                for place, part in enumerate((float(len(wide)), wide.sum(0), wide.square().sum(0))):
-                    sums[name][place] = sums[name][place] + part
+                new = (len(wide), wide.sum(0), wide.square().sum(0))
+                sums[name] = [before + more for before, more in zip(sums[name], new, strict=True)]
     found = {}
     for name, (count, total, squares) in sums.items():
-        mean = torch.as_tensor(total / count)
-        deviation = (torch.as_tensor(squares / count) - mean.square()).clamp(min=0).sqrt()
+        mean = total / count
+        deviation = (squares / count - mean.square()).clamp(min=0).sqrt()
         found[name] = Statistics(False, mean.float(), _floored(deviation).float())
     return found
 
@@ -141,7 +141,7 @@ def made_up(
     statistics: Mapping[str, Statistics],
     shape: tuple[int, ...],
     samples: int,
-    how: Making = Making(),  # noqa: B008  frozen
+    how: Making = Making(),
     seed: int = 0,
     bounds: tuple[float, float] | None = None,
     say: Callable[[int], None] = lambda done: None,
@@ -229,7 +229,9 @@ def _watched(module: nn.Module, layers: Mapping[str, bool]) -> Iterator[dict[str
     """
     parts, met = dict(module.named_modules()), dict[str, Tensor]()
     if strange := [name for name in layers if name not in parts]:
-        raise DataError(f"the network has no layer {', '.join(map(repr, strange))}; it has {', '.join(filter(None, parts))}")
+        raise DataError(
+            f"the network has no layer {', '.join(map(repr, strange))}; it has {', '.join(filter(None, parts))}"
+        )
 
     def hook(name: str, reads: bool) -> Callable[[nn.Module, Any, Any], None]:
         def keep(_: nn.Module, inputs: Any, outputs: Any) -> None:

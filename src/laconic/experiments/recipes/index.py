@@ -20,6 +20,7 @@ from laconic.experiments.recipes import (
     parametrisations,
     pruning_finds,
     records,
+    transfer,
 )
 from laconic.experiments.recipes.cache import Cache
 from laconic.experiments.recipes.recipe import Context, Outcome, Recipe, Say
@@ -38,6 +39,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             parametrisations,
             generalization,
             n2n,
+            transfer,
             distillation,
         )
         for recipe_ in room.RECIPES

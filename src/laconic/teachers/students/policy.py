@@ -30,7 +30,7 @@ SHARES = tuple(tenth / 10 for tenth in range(1, 11))
 
 _FEATURES, _UNITS, _LAYERS = 7, 30, 2
 
-Logits = Float[Tensor, "actions"]
+Logits = Float[Tensor, " actions"]
 Choose = Callable[[Logits], Tensor]
 """Logits of a row's actions → the number of one, 0-d."""
 
@@ -59,7 +59,7 @@ class Removal(nn.Module):
         self.lstm = nn.LSTM(_FEATURES, _UNITS, _LAYERS, bidirectional=True)
         self.head = nn.Linear(2 * _UNITS, self.actions)
 
-    def forward(self, rows: Float[Tensor, "rows features"], choose: Choose) -> tuple[Int[Tensor, "rows"], Tensor]:
+    def forward(self, rows: Float[Tensor, "rows features"], choose: Choose) -> tuple[Int[Tensor, " rows"], Tensor]:
         """Return the actions, and the logits of each row's, shape (rows, actions)."""
         logits = self.head(self.lstm(rows)[0])
         return torch.stack([choose(row) for row in logits]), logits
@@ -77,7 +77,7 @@ class Shrinkage(nn.Module):
         self.cells = nn.ModuleList(nn.LSTMCell(size, _UNITS) for size in sizes[:-1])
         self.head = nn.Linear(_UNITS, self.actions)
 
-    def forward(self, rows: Float[Tensor, "rows features"], choose: Choose) -> tuple[Int[Tensor, "rows"], Tensor]:
+    def forward(self, rows: Float[Tensor, "rows features"], choose: Choose) -> tuple[Int[Tensor, " rows"], Tensor]:
         """Return the actions, and the logits of each row's, shape (rows, actions)."""
         states = [(rows.new_zeros(_UNITS), rows.new_zeros(_UNITS)) for _ in self.cells]
         said, chosen, logits = rows.new_ones(1), list[Tensor](), list[Tensor]()
@@ -104,7 +104,7 @@ class Uniform(nn.Module):
         super().__init__()
         self.actions = actions
 
-    def forward(self, rows: Float[Tensor, "rows features"], choose: Choose) -> tuple[Int[Tensor, "rows"], Tensor]:
+    def forward(self, rows: Float[Tensor, "rows features"], choose: Choose) -> tuple[Int[Tensor, " rows"], Tensor]:
         """Return the actions, and the logits of each row's, shape (rows, actions)."""
         logits = rows.new_zeros(len(rows), self.actions)
         return torch.stack([choose(row) for row in logits]), logits

@@ -99,7 +99,7 @@ def says(teacher: nn.Module, params: Params, inputs: Float[Tensor, "samples ..."
     return said
 
 
-def lessons(inputs: Tensor, targets: Tensor, said: Tensor, size: int, most: int | None = None) -> Batches:
+def lessons(inputs: Tensor, targets: Tensor, said: Tensor, size: int, count: int | None = None) -> Batches:
     """Return samples with the teacher's answers as batches (inputs, targets, answers), shuffled by the seed of a pass.
 
     Args:
@@ -107,16 +107,23 @@ def lessons(inputs: Tensor, targets: Tensor, said: Tensor, size: int, most: int 
         targets: shape (samples,).
         said: shape (samples, classes).
         size: samples of a batch.
-        most: batches of a pass, others in each; all unless told.
+        count: batches of a pass, of fewer samples than there are, or of all of them again and again; where none is
+            told, each sample comes once.
     """
-    whole = -(-len(inputs) // size)
-    return Batches(partial(_shuffled, inputs, targets, said, size, most), min(whole, most or whole))
+    return Batches(partial(_shuffled, (inputs, targets, said), size, count), count or -(-len(inputs) // size))
 
 
-def _shuffled(
-    inputs: Tensor, targets: Tensor, said: Tensor, size: int, most: int | None, seed: int
-) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def in_order(inputs: Tensor, targets: Tensor, said: Tensor, size: int = 250) -> Batches:
+    """Return the same as `lessons`, each sample once, in order: what students are judged on."""
+    parts = [torch.split(part, size) for part in (inputs, targets, said)]
+    return Batches(lambda seed: zip(*parts, strict=True), len(parts[0]))
+
+
+def _shuffled(parts: tuple[Tensor, ...], size: int, count: int | None, seed: int) -> Iterator[tuple[Tensor, ...]]:
     """Yield the batches of a pass."""
-    order = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(seed)).to(inputs.device)
-    for rows in torch.split(order, size)[:most]:
-        yield inputs[rows], targets[rows], said[rows]
+    generator, left = torch.Generator().manual_seed(seed), count or -(-len(parts[0]) // size)
+    while left > 0:
+        order = torch.randperm(len(parts[0]), generator=generator).to(parts[0].device)
+        for rows in torch.split(order, size)[:left]:
+            yield tuple(part[rows] for part in parts)
+            left -= 1

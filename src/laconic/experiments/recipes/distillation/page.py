@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from laconic.experiments.recipes.distillation.running import ALONE, DISTILLED, WAYS, WITHOUT, Row
 from laconic.experiments.recipes.distillation.subject import PUBLISHED, STUDENTS, TEACHER, Scale
-from laconic.experiments.recipes.statement import Judged, growth, percent, table
+from laconic.experiments.recipes.statement import Judged, growth, lies_below, percent, table
 
 _HOW = """\
 Students of Polino et al. 2018, trained alone and distilled, each for as many epochs as the others. In the authors' code
@@ -29,10 +29,9 @@ def judged(rows: Sequence[Row], seed: int) -> list[Judged]:
         assert distilled is not None, "each student is in the table twice"
         for way in (ALONE, WITHOUT):
             low, high, words = growth(own[way], own[DISTILLED], seed)
-            answer = "holds" if high < 0 else "does not hold" if low > 0 else "undecided"
             place = f"table 9: {100 - alone:.1f} % and {100 - distilled:.1f} %" if way == ALONE else "not in print"
             text = f"{name}, {net}: fewer test errors distilled than {way}, after as many epochs"
-            found.append(Judged(text, place, answer, words))
+            found.append(Judged(text, place, lies_below(low, high), words))
     return found
 
 

@@ -1,11 +1,10 @@
 """The networks of the table, one after the other: each is trained once in the life of a folder, and judged once."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from laconic.api import compress

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from laconic.experiments.recipes.bootstrap import interval, resampled_means
+from laconic.experiments.recipes.bootstrap import interval, over_seeds
 from laconic.experiments.recipes.n2n.searching import Found, Teacher
 from laconic.experiments.recipes.n2n.subject import Budget, Subject
-from laconic.experiments.recipes.statement import Judged, table
+from laconic.experiments.recipes.statement import Judged, lies_below, table
 from laconic.experiments.recipes.verdict import DRAWS, LEVEL
 from laconic.teachers.students.search import METHODS, Method
 
@@ -35,15 +35,13 @@ def judged(of: Teacher, every: Sequence[Found], seed: int) -> list[Judged]:
     seeds = sorted({one.seed for one in every})
     by = {(one.method, one.seed): rewards(of, one) for one in every}
     gaps = np.stack([by["policy", one] - by["random", one] for one in seeds], axis=1)
-    source = np.random.default_rng(seed)
-    means = resampled_means(gaps, DRAWS, source)
-    drawn = source.integers(0, len(seeds), (DRAWS, len(seeds)))
-    (low,), (high,) = interval(np.take_along_axis(means, drawn, axis=1).mean(1, keepdims=True), LEVEL)
-    answer = "holds" if low > 0 else "does not hold" if high < 0 else "undecided"
-    over = f"{len(seeds)} seeds and test images" if len(seeds) > 1 else "test images; one seed tells no chance of search"
+    (low,), (high,) = interval(over_seeds(gaps, DRAWS, np.random.default_rng(seed)), LEVEL)
+    over = (
+        f"{len(seeds)} seeds and test images" if len(seeds) > 1 else "test images; one seed tells no chance of search"
+    )
     words = f"{gaps.mean():+.4f} reward, {low:+.4f} to {high:+.4f} with 95 % over {over}"
     text = "the best student of the policy has a higher reward than that of random search"
-    return [Judged(text, "N2N against random search", answer, words)]
+    return [Judged(text, "N2N against random search", lies_below(-high, -low), words)]
 
 
 def late(every: Sequence[Found], method: Method, budget: Budget) -> list[float | None]:
