@@ -22,9 +22,9 @@ _HOW = """\
 Students are made by removing layers, then, of the best of these, by shrinking layers. Each is taught from fresh weights
 for a short while, by cross-entropy and the distance of its logits from the teacher's, and gets the reward
 C (2 − C) A / A_teacher, C being the share of the parameters that it saves, A its accuracy on validation images; −1
-where it is no smaller network. The policy learns by REINFORCE; random search draws any action as likely as the others, and
-takes as many students. A student counts as tried each time it is drawn, and is trained once. Of the best of each search
-the test images are read once."""
+where it is no smaller network. The policy learns by REINFORCE; random search draws any action as likely as the others,
+and takes as many students. A student counts as tried each time it is drawn, and is trained once. Of the best of each
+search the test images are read once."""
 
 
 def _run(subject: Subject, context: Context) -> Outcome:
@@ -77,7 +77,7 @@ def _pace(subject: Subject, of: Teacher, budget: Budget, context: Context) -> st
 
     pace = context.cache.point(f"{subject.net}/speed", measure)[0]["seconds"]
     words = (
-        f"Budget: {2 * budget.seeds * budget.search.students} students, {budget.how.epochs * budget.images:,} images each, "
+        f"Budget: {2 * budget.seeds * budget.search.students} students of {budget.taught:,} images in all, "
         f"{budget.taught / pace / 60:.1f} minutes at most: {pace:,.0f} images a second where nothing is removed."
     )
     context.say(0.05, words)

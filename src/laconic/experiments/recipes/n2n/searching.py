@@ -35,7 +35,7 @@ class Teacher:
     Args:
         rows: its architecture.
         ready: images in memory.
-        said: its logits on the training images.
+        said: its logits on the training images that students are taught on.
         accuracy: on the validation images that students are judged by.
         errors: 1 where it names a test image wrongly, shape (samples,).
     """
@@ -95,11 +95,12 @@ def teacher_of(subject: Subject, budget: Budget, real: bool, context: Context) -
         weights = trained(context, subject.net, classification(module, ready), subject.reference)
 
     def speak() -> tuple[dict[str, float], dict[str, Tensor]]:
-        context.say(1.0, f"{subject.title} says what it knows of {len(ready.split('train')[0]):,} images")
+        taught_on = ready.split("train")[0][: budget.pool]
+        context.say(1.0, f"{subject.title} says what it knows of {len(taught_on):,} images")
         inputs, targets = (part[: budget.judged] for part in ready.split("validation"))
         right = says(module, weights, inputs).argmax(1).eq(targets).double().mean()
         errors = sample_by_sample(classification(module, ready), weights, "test")["errors"]
-        return {"accuracy": float(right)}, {"said": says(module, weights, ready.split("train")[0]), "errors": errors}
+        return {"accuracy": float(right)}, {"said": says(module, weights, taught_on), "errors": errors}
 
     figures, tensors = context.cache.point(f"{subject.net}/says", speak)
     rows = subject.rows(ready.shape)
@@ -127,7 +128,8 @@ def speed(of: Teacher, budget: Budget) -> float:
 
 def _lesson(student: nn.Module, of: Teacher, budget: Budget, batches: int) -> Task:
     """Return what a student is taught by."""
-    train = lessons(*of.ready.split("train"), of.said, budget.batch, batches)
+    inputs, targets = (part[: budget.pool] for part in of.ready.split("train"))
+    train = lessons(inputs, targets, of.said, budget.batch, batches)
     return taught(Task(student, train, cross_entropy), kept, apart, own=1.0, share=SHARE)
 
 

@@ -34,6 +34,11 @@ class Budget:
     judged: int
 
     @property
+    def pool(self) -> int:
+        """Training images, the first ones, that a student's are drawn from: no more than that are worth an answer."""
+        return 8 * self.how.epochs * self.images
+
+    @property
     def taught(self) -> int:
         """Images that all students together are taught on, at most."""
         return 2 * self.seeds * self.search.students * self.how.epochs * self.images
@@ -44,7 +49,7 @@ class Budget:
             "students": self.search.students, "removal": self.search.removal, "seeds": self.seeds,
             "rollouts": self.search.rollouts, "rates": [self.search.removal_lr, self.search.shrinkage_lr],
             "epochs": self.how.epochs, "images an epoch": self.images, "batch": self.batch, "lr": self.how.lr,
-            "weight decay": self.how.weight_decay, "share": SHARE, "judged": self.judged,
+            "weight decay": self.how.weight_decay, "share": SHARE, "judged": self.judged, "drawn from": self.pool,
             "images at most": self.taught,
         }  # fmt: skip
 
