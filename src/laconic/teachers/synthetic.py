@@ -39,7 +39,7 @@ _LEAST = 1e-3
 
 @final
 @dataclass(frozen=True, eq=False)
-class Statistics:
+class Met:
     """What the training data meet in a layer.
 
     Args:
@@ -96,23 +96,23 @@ class Made:
     apart: tuple[float, ...]
 
 
-def of_norms(module: nn.Module, params: Params) -> dict[str, Statistics]:
+def of_norms(module: nn.Module, params: Params) -> dict[str, Met]:
     """Return what each batch normalization has met in training.
 
     Raises:
         DataError: when there is none that keeps statistics.
     """
-    found = dict[str, Statistics]()
+    found = dict[str, Met]()
     for name, part in module.named_modules():
         if isinstance(part, _BatchNorm) and part.running_mean is not None:
             mean, variance = (params[f"{name}.running_{key}"] for key in ("mean", "var"))
-            found[name] = Statistics(True, mean.detach(), _floored(variance.detach().sqrt()))
+            found[name] = Met(True, mean.detach(), _floored(variance.detach().sqrt()))
     if not found:
         raise DataError("no layer has statistics of its own; record those of some layers on data: `recorded`")
     return found
 
 
-def recorded(task: Task, params: Params, layers: Collection[str], split: str = "train") -> dict[str, Statistics]:
+def recorded(task: Task, params: Params, layers: Collection[str], split: str = "train") -> dict[str, Met]:
     """Return what the data of a split meet in some layers, by one pass: statistics of what each writes.
 
     Raises:
@@ -131,14 +131,14 @@ def recorded(task: Task, params: Params, layers: Collection[str], split: str = "
     for name, (count, total, squares) in sums.items():
         mean = total / count
         deviation = (squares / count - mean.square()).clamp(min=0).sqrt()
-        found[name] = Statistics(False, mean.float(), _floored(deviation).float())
+        found[name] = Met(False, mean.float(), _floored(deviation).float())
     return found
 
 
 def made_up(
     module: nn.Module,
     params: Params,
-    statistics: Mapping[str, Statistics],
+    statistics: Mapping[str, Met],
     shape: tuple[int, ...],
     samples: int,
     how: Making = Making(),
@@ -175,7 +175,7 @@ def made_up(
 
 
 def _batch(
-    module: nn.Module, params: Params, statistics: Mapping[str, Statistics], noise: Tensor, how: Making,
+    module: nn.Module, params: Params, statistics: Mapping[str, Met], noise: Tensor, how: Making,
     generator: torch.Generator, bounds: tuple[float, float] | None,
 ) -> tuple[Tensor, Tensor, float]:  # fmt: skip
     """Return a batch, its labels, and how far its statistics are from the data's."""
@@ -209,7 +209,7 @@ def _batch(
     return inputs.detach(), labels, left
 
 
-def _apart(values: Float[Tensor, "rows channels"], of: Statistics) -> Tensor:
+def _apart(values: Float[Tensor, "rows channels"], of: Met) -> Tensor:
     """Return the squared distance of a layer's statistics, mean over its channels."""
     off = (values.mean(0) - of.mean).square() + (values.std(0, correction=0) - of.deviation).square()
     return (off / of.deviation.square()).mean()

@@ -126,7 +126,9 @@ class Seed:
             train, last = (self.ready.split(split) for split in ("train", "validation"))
             heard = says(self.module, self.params, last[0])
             return Taught(*train, says(self.module, self.params, train[0]), (*last, heard), labelled=True)
-        makes = {"digits": self._digits, "noise": self._noise, "generated": lambda: self.generated()[0]}
+        makes: dict[str, Callable[[], Tensor]] = {
+            "digits": self._digits, "noise": self._noise, "generated": lambda: self.generated()[0]
+        }  # fmt: skip
         inputs = makes[way.data]()
         said = says(self.module, self.params, inputs)
         chosen, own = said.argmax(1), torch.arange(len(inputs)) % _HELD != 0
