@@ -39,7 +39,7 @@ def test_what_norms_read_of_made_up_inputs_has_their_mean_and_deviation_within_t
     assert len(made.apart) == 2
     assert max(made.apart) <= how.tolerance
     net.eval()
-    read = net[0](made.inputs[:48]).detach()
+    read = net[0](made.inputs[:30]).detach()
     for norm, values in ((net[1], read), (net[4], net[3](torch.relu(net[1](read))).detach())):
         channels = values.movedim(1, 0).flatten(1)
         spread = norm.running_var.sqrt()
@@ -75,6 +75,8 @@ def test_what_cannot_be_met_or_is_not_there_is_said():
     params = params_of(net)
     with pytest.raises(DataError, match=r"after 1 steps .* not within"):
         made_up(net, params, of_norms(net, params), (2, 6, 6), 8, Making(8, 1))
+    with pytest.raises(DataError, match="1 inputs to meet what 0 layers met"):
+        made_up(net, params, {}, (2, 6, 6), 1)
     with pytest.raises(DataError, match="record those of some layers"):
         of_norms(other, params_of(other))
     task = Task(other, [(torch.ones(2, 1, 4, 4), torch.tensor([0, 1]))], nn.CrossEntropyLoss())

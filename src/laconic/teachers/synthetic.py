@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, final
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -59,7 +60,7 @@ class Making:
     """How inputs are made up.
 
     Args:
-        batch: inputs whose statistics are taken together.
+        batch: inputs whose statistics are taken together, at most.
         steps: of Adam.
         lr: of Adam at first, in units of the inputs; it falls by half a cosine.
         price: of the cross-entropy of drawn labels; 0 for none.
@@ -153,24 +154,25 @@ def made_up(
         params: its weights.
         statistics: by name of the layer, of `of_norms` or `recorded`.
         shape: of one input.
-        samples: how many; the last batch may be smaller.
+        samples: how many, 2 or more, in batches that differ by one at most.
         how: settings.
         seed: of labels and of the noise that inputs begin as.
         bounds: least and largest value of an input; none unless told.
         say: told of the samples that are done.
 
     Raises:
-        DataError: when the steps do not suffice, which names the distance that is left, or outputs are not finite.
+        DataError: when the steps do not suffice, which names the distance that is left, or there is nothing to meet.
     """
+    if samples < 2 or not statistics:
+        raise DataError(f"{samples} inputs to meet what {len(statistics)} layers met: 2 and a layer at least")
     generator, parts, labels, apart = torch.Generator().manual_seed(seed), list[Tensor](), list[Tensor](), []
-    for start in range(0, samples, how.batch):
-        count = min(how.batch, samples - start)
-        noise = torch.randn(count, *shape, generator=generator)
+    for rows in np.array_split(np.arange(samples), -(-samples // how.batch)):  # one input alone has no deviation
+        noise = torch.randn(len(rows), *shape, generator=generator)
         inputs, drawn, left = _batch(module, params, statistics, noise, how, generator, bounds)
         parts.append(inputs)
         labels.append(drawn)
         apart.append(left)
-        say(start + count)
+        say(int(rows[-1]) + 1)
     return Made(torch.cat(parts), torch.cat(labels), tuple(apart))
 
 

@@ -57,7 +57,7 @@ RECIPES = (
         "students alone and distilled on CIFAR-10, bytes against error; the table's teacher, trained here",
         _SOURCE,
         "cifar10 in --data-dir; --fast runs on built-in digits without",
-        "four hours of one core (--fast: student 3, an hour and a quarter); a day with a GPU, or --train",
+        "four hours of one core (--fast: student 3, an hour and a quarter); 200 epochs of all with a GPU, or --train",
         partial(_run, "distillation-cifar10", False),
     ),
     Recipe(
@@ -65,7 +65,7 @@ RECIPES = (
         "the same with a published ResNet-32 for a teacher",
         _SOURCE,
         f"cifar10 in --data-dir, and {SHELF[1]} there",
-        "two hours and a half of one core (--fast: student 3, 20 minutes); a day with a GPU, or --train",
+        "two hours and a half of one core (--fast: student 3, 20 minutes); 200 epochs of all with a GPU, or --train",
         partial(_run, "distillation-cifar10-resnet32", True),
     ),
 )

@@ -25,7 +25,7 @@ from laconic.experiments.recipes.statement import percent
 from laconic.models import data, nets
 from laconic.models.checkpoints import load_checkpoint
 from laconic.models.data import Dataset
-from laconic.models.params import Params
+from laconic.models.params import Params, beside
 from laconic.teachers.students.teaching import asked, softened, taught
 from laconic.training.task import Task, classification
 
@@ -85,15 +85,17 @@ class Table:
         return task if self.scale.images is None else shortened(task, self.scale.images, self.scale.batch)
 
     def build(self, net: str) -> nn.Module:
-        """Return a network with first weights."""
-        return nets.build(net, self.ready.shape, self.ready.classes, self.context.seed)
+        """Return a network with first weights, where the images are."""
+        device = self.ready.split("test")[0].device
+        return nets.build(net, self.ready.shape, self.ready.classes, self.context.seed).to(device)
 
 
 def images(context: Context, scale: Scale) -> Dataset:
-    """Return the images: CIFAR-10, or digits of as many pixels."""
+    """Return the images, CIFAR-10 or digits of as many pixels, on a GPU where there is one."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     if scale.name == "digits":
-        return data.prepare(enlarged(32, 3), "imagenet", validation=200)
-    return data.load("cifar10", context.data_dir, "imagenet", augment="crop and flip")
+        return data.prepare(enlarged(32, 3), "imagenet", validation=200).to(device)
+    return data.load("cifar10", context.data_dir, "imagenet", augment="crop and flip").to(device)
 
 
 def teacher_row(table: Table, shelf: bool, context: Context) -> tuple[Row, nn.Module, Params]:
@@ -110,7 +112,7 @@ def teacher_row(table: Table, shelf: bool, context: Context) -> tuple[Row, nn.Mo
         path = context.data_dir / SHELF[1]
         if not path.is_file():
             raise DataError(f"the teacher of this variant is the published network {path}, which is missing: add it")
-        params: Params = load_checkpoint(path)[0]
+        params: Params = beside(module, load_checkpoint(path)[0])
     else:
         params = trained(context, f"teacher {name}", task, table.scale.how)
     key = f"teacher {name}/judged"

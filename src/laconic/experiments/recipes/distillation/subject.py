@@ -34,7 +34,7 @@ class Scale:
 
     Args:
         name: "full", "small" or "digits".
-        teacher: network; None for the shelf's.
+        teacher: network, where it is no published one.
         students: networks, in this order.
         epochs: of every network.
         images: of an epoch, others in each; all unless told.
