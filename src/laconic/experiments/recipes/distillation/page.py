@@ -11,8 +11,8 @@ from laconic.experiments.recipes.statement import Judged, growth, lies_below, pe
 _HOW = """\
 Students of Polino et al. 2018, trained alone and distilled, each for as many epochs as the others. In the authors' code
 a student alone has dropout and a distilled one has none, so that two things differ; here it is trained alone without
-dropout, too. MB are parameters as floats of 32 bits, the table's column; bytes are of our files, calibrated on training
-images, with everything in them. Test images are read once for a network, and once for a file."""
+dropout, too. MB are parameters as floats of 32 bits, the table's column; bytes are of our files, from the weights alone,
+with everything in them. Test images are read once for a network, and once for a file."""
 
 _MARKS = {ALONE: "^", WITHOUT: "s", DISTILLED: "o"}
 _COLOURS = ("tab:blue", "tab:orange", "tab:green")

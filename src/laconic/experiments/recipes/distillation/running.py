@@ -143,7 +143,7 @@ def student_row(table: Table, net: str, way: str, teacher: nn.Module, params: Pa
         files = list[dict[str, Any]]()
         for number, bits in enumerate(BITS):
             context.say(0.9 + 0.1 * number / len(BITS), f"{key}: a file of {bits:g} bits a weight")
-            result = compress(weights, bits=bits, effort="calibrate", task=task, seed=context.seed)
+            result = compress(weights, bits=bits)
             error = task.evaluate(result.params, "test")["error"]
             files.append({"bits": bits, "bytes": result.file_bytes, "test error": round(error, 4)})
         return {"files": files}, {"errors": sample_by_sample(task, weights, "test")["errors"]}

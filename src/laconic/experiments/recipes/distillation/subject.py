@@ -10,8 +10,8 @@ from laconic.training.optimization import Optimization, cosine
 ALPHA, BETA, TEMPERATURE = 0.3, 0.7, 2.0
 """Of the distilled loss: α H(y, σ(z_s)) + β τ² H(σ(z_t/τ), σ(z_s/τ)), with the factor τ² as in the authors' code."""
 
-BITS = (4.0, 2.0)
-"""A weight, of the files of each student."""
+BITS = (4.0, 3.0)
+"""A weight, of the files of each student, made from its weights alone."""
 
 TEACHER = "polino-5.3m"
 STUDENTS: Mapping[str, str] = MappingProxyType(
