@@ -11,8 +11,8 @@ from laconic.experiments.recipes.statement import Judged, growth, lies_below, pe
 _HOW = """\
 Students of Polino et al. 2018, trained alone and distilled, each for as many epochs as the others. In the authors' code
 a student alone has dropout and a distilled one has none, so that two things differ; here it is trained alone without
-dropout, too. MB are parameters as floats of 32 bits, the table's column; bytes are of our files, from the weights alone,
-with everything in them. Test images are read once for a network, and once for a file."""
+dropout, too. MB are parameters as floats of 32 bits, the table's column; bytes are of our files, from the weights
+alone, with everything in them. Test images are read once for a network, and once for a file."""
 
 _MARKS = {ALONE: "^", WITHOUT: "s", DISTILLED: "o"}
 _COLOURS = ("tab:blue", "tab:orange", "tab:green")
@@ -39,9 +39,10 @@ def page(name: str, scale: Scale, rows: Sequence[Row], verdicts: Sequence[Judged
     """Return the page."""
     settings = ", ".join(f"{key} {value}" for key, value in scale.record().items())
     teacher = rows[0]
+    stands = " Digits of scikit-learn stand in for CIFAR-10, of which published errors are." * (scale.name == "digits")
     shelf = "" if teacher.net == TEACHER else f" The teacher is {teacher.net}, not the table's."
     lines = [
-        f"# {name}", "", *_HOW.split("\n"), "", f"Every network: {settings}.{shelf}", "",
+        f"# {name}", "", *_HOW.split("\n"), "", f"Every network: {settings}.{shelf}{stands}", "",
         f"![bytes against error]({image})", "", *table(verdicts), "",
         "| network | how | parameters | MB | published error, % | test error, % | files: bits a weight, bytes, error |",
         "|---|---|---:|---:|---:|---:|---|",
