@@ -64,13 +64,13 @@ def figure(every: Sequence[Found], title: str, budget: Budget) -> Figure:
         curves = np.array([one.curve for one in every if one.method == method])
         for curve in curves if len(curves) > 1 else ():
             axes.step(students, curve, where="post", color=_COLOURS[method], lw=0.8, alpha=0.4)
-        axes.step(students, curves.mean(0), where="post", color=_COLOURS[method], lw=2, label=method)
+        axes.step(students, curves.mean(0), where="post", color=_COLOURS[method], lw=2, label=f"{method}: best so far")
         own = np.array([[max(tried["reward"], 0) for tried in one.tried] for one in every if one.method == method])
-        axes.plot(students, own.mean(0), ".", color=_COLOURS[method], ms=3)
+        axes.plot(students, own.mean(0), ".", color=_COLOURS[method], ms=4, label=f"{method}: each (−1 as 0)")
     axes.axvline(budget.search.removal + 0.5, color="grey", ls=":", lw=1)
     axes.set(xlabel="students tried: layers removed, then shrunk", ylabel="reward", title=title)
     axes.grid(visible=True, lw=0.3)
-    axes.legend()
+    axes.legend(fontsize="small")
     return drawn
 
 
