@@ -40,7 +40,7 @@ def _run(context: Context) -> Outcome:
         "settings": budget.record(), "apart": worst, "rows": [one.record() for one in rows],
         "verdicts": [one.record() for one in verdicts],
     }  # fmt: skip
-    figures = {_ERRORS: errors_figure(rows), _IMAGES: images_figure(shown)}
+    figures = {_ERRORS: errors_figure(rows, of.ready.name), _IMAGES: images_figure(shown)}
     return Outcome(record, page(rows, verdicts, budget, about, list(figures)), figures)
 
 

@@ -70,7 +70,7 @@ def page(rows: Sequence[Row], verdicts: Sequence[Judged], budget: Budget, about:
     return "\n".join(lines) + "\n"
 
 
-def errors_figure(rows: Sequence[Row]) -> Figure:
+def errors_figure(rows: Sequence[Row], data: str) -> Figure:
     """Return the test error of each way: seeds as dots, and their mean."""
     drawn = Figure(figsize=(7, 3.2), layout="constrained")
     axes, names = drawn.subplots(), list(dict.fromkeys(row.way for row in rows))
@@ -80,7 +80,7 @@ def errors_figure(rows: Sequence[Row]) -> Figure:
         axes.plot([fmean(errors)], [place], "|", color="black", ms=16)
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.set(xscale="log", xlabel="MNIST test error, %", title=f"Files of {SIZE:,} bytes")
+    axes.set(xscale="log", xlabel="test error, %", title=f"{data}: files of {SIZE:,} bytes")
     axes.grid(visible=True, which="both", lw=0.3)
     return drawn
 

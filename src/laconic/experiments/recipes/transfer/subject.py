@@ -87,7 +87,7 @@ class Budget:
 
 def _effort(steps: int, growth: float, decay: float, tuned: int) -> Effort:
     """Return LC within the size, as the records have it; of what a teacher says the task tells, not the share."""
-    how = replace(learning(steps, 5e-4, growth, decay, tuned), alike=0.0)
+    how = replace(learning(steps, 5e-4, growth, decay, tuned, lr=0.02), alike=0.0)
     return Effort(None, (SIZE,), how, 1)
 
 
