@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from laconic.experiments.recipes.distillation.running import ALONE, DISTILLED, WAYS, WITHOUT, Row
 from laconic.experiments.recipes.distillation.subject import PUBLISHED, STUDENTS, TEACHER, Scale
@@ -76,6 +77,9 @@ def figure(rows: Sequence[Row], title: str) -> Figure:
         axes.plot(*zip(*points, strict=True), _MARKS[row.way] + "-", color=colour, lw=0.8, label=f"{row.net} {row.way}")
     axes.axhline(percent(rows[0].errors), color="grey", ls="--", lw=1, label=f"teacher, {rows[0].net}")
     axes.set(xscale="log", xlabel="bytes: of files, and of floats", ylabel="test error, %", title=title)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.grid(visible=True, which="both", lw=0.3)
     axes.legend(fontsize="x-small")
     return drawn

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 from torch import Tensor
 
 from laconic.experiments.recipes.bootstrap import interval, over_seeds
@@ -81,6 +82,9 @@ def errors_figure(rows: Sequence[Row], data: str) -> Figure:
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.set(xscale="log", xlabel="test error, %", title=f"{data}: files of {SIZE:,} bytes")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.grid(visible=True, which="both", lw=0.3)
     return drawn
 
