@@ -14,8 +14,7 @@ state is no more than these, and a run that goes on ends as one that was not int
 Source: Ashok, Rhinehart, Beainy & Kitani, "N2N learning: Network to Network Compression via Policy Gradient
 Reinforcement Learning" (ICLR 2018); five students to an update are the authors' code's, which begins each student with
 fresh weights, as is done here. Departures from that code: each student counts by its own reward, where it takes the
-mean of the five for all of them; the first baseline is not 0; the rate of shrinkage is 0.03 and not 0.1, at which a
-policy settled on what it had drawn first in one of four trials on made-up accuracies.
+mean of the five for all of them; the first baseline is not 0; the rate of shrinkage is 0.03 and not 0.1.
 """
 
 import math

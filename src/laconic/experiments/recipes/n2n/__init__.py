@@ -102,8 +102,12 @@ RECIPES = tuple(
         (
             LENET5,
             "mnist in --data-dir; runs on built-in digits without",
-            "an hour of one core, a minute with --fast",
+            "at most 40 minutes of one core, a minute with --fast",
         ),
-        (RESNET20, f"cifar10 in --data-dir, and {RESNET20.weights} there", "an hour and a half of one core"),
+        (
+            RESNET20,
+            f"cifar10 in --data-dir, and {RESNET20.weights} there",
+            "an hour of one core, 2 minutes with --fast",
+        ),
     )
 )

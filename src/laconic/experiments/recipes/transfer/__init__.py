@@ -50,7 +50,7 @@ RECIPES = (
         "LeNet-300-100 in 10,000 bytes by transfer of the network, of knowledge, and by three kinds of other data",
         _SOURCE,
         "mnist in --data-dir; runs on built-in digits without",
-        "an hour of one core, 3 minutes with --fast",
+        "half an hour of one core, a minute with --fast",
         _run,
     ),
 )
