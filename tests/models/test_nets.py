@@ -20,6 +20,10 @@ PARAMETERS = {
     "conv5-fc3": 2_342_602,
     "conv7-fc1": 9_303_434,
     "vgg16": 14_728_266,
+    "polino-5.3m": 5_346_142,
+    "polino-1.0m": 1_000_235,
+    "polino-0.3m": 318_415,
+    "polino-0.1m": 111_935,
     "resnet20": 269_722,
     "resnet32": 464_154,
     "resnet44": 658_586,
@@ -49,7 +53,7 @@ def test_shapes_that_do_not_suit():
             nets.build("lenet5", shape)
     with pytest.raises(DataError, match="takes images"):
         nets.build("resnet20", (784,))
-    for name in ("conv5-fc3", "conv7-fc1", "vgg16"):
+    for name in ("conv5-fc3", "conv7-fc1", "vgg16", "polino-0.1m"):
         with pytest.raises(DataError, match=f"{name} takes images of 32x32"):
             nets.build(name, (3, 28, 28))
 

@@ -28,6 +28,25 @@ def resampled_means(values: np.ndarray, draws: int, generator: np.random.Generat
     return np.concatenate(means)
 
 
+def over_seeds(gaps: np.ndarray, draws: int, generator: np.random.Generator) -> np.ndarray:
+    """Return the means of ``draws`` resamples of samples and of seeds at once, shape (draws, 1).
+
+    With one seed the seeds' chance is not in it.
+
+    >>> over_seeds(np.array([[1.0], [1.0]]), 2, np.random.default_rng(0)).tolist()
+    [[1.0], [1.0]]
+
+    Args:
+        gaps: of each sample under each seed, shape (samples, seeds).
+        draws: number of resamples.
+        generator: of rows and seeds.
+    """
+    means = resampled_means(gaps, draws, generator)
+    drawn = generator.integers(0, gaps.shape[1], means.shape)
+    result: np.ndarray = np.take_along_axis(means, drawn, axis=1).mean(1, keepdims=True)
+    return result
+
+
 def interval(means: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the two ends of the central percentile interval of each column.
 

@@ -12,15 +12,18 @@ from laconic.errors import DataError
 from laconic.experiments.recipes import (
     codistillation,
     deep_compression,
+    distillation,
     distilled_lc,
     equal_sizes,
     gao2019,
     generalization,
     lc_curves,
+    n2n,
     narrower,
     parametrisations,
     pruning_finds,
     records,
+    transfer,
 )
 from laconic.experiments.recipes.cache import Cache
 from laconic.experiments.recipes.recipe import Context, Outcome, Recipe, Say
@@ -41,6 +44,9 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             distilled_lc,
             codistillation,
             narrower,
+            n2n,
+            transfer,
+            distillation,
         )
         for recipe_ in room.RECIPES
     }

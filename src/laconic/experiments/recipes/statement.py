@@ -56,6 +56,15 @@ def growth(before: np.ndarray, after: np.ndarray, seed: int) -> tuple[float, flo
     return float(low), float(high), f"{100 * gaps.mean():+.2f} points, {low:+.2f} to {high:+.2f} with 95 %"
 
 
+def lies_below(low: float, high: float) -> Answer:
+    """Return whether a difference, of which an interval is given, lies below 0: "holds" where all of the interval does.
+
+    >>> lies_below(-2.0, -1.0), lies_below(-1.0, 1.0), lies_below(1.0, 2.0)
+    ('holds', 'undecided', 'does not hold')
+    """
+    return "holds" if high < 0 else "does not hold" if low > 0 else "undecided"
+
+
 def lower(text: str, place: str, better: Curve, worse: Curve, seed: int) -> Judged:
     """Return whether one curve of errors lies below another at more places than above."""
     verdict = judge(better, worse, "mostly", seed)

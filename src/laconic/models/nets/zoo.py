@@ -12,6 +12,7 @@ from laconic.errors import DataError
 from laconic.models.nets.lenet import LeNet5, LeNet300, initialize_xavier
 from laconic.models.nets.mlp import MLP256, initialize_uniform
 from laconic.models.nets.plain import conv5, conv7
+from laconic.models.nets.polino import POLINO
 from laconic.models.nets.resnet import ResNet, initialize_kaiming
 from laconic.models.nets.vgg import VGG16
 
@@ -62,6 +63,7 @@ NETS: Mapping[str, Net] = MappingProxyType(
         "conv5-fc3": Net(conv5, "imagenet", initialize_uniform, _CIFAR),
         "conv7-fc1": Net(conv7, "imagenet", initialize_uniform, _CIFAR),
         "vgg16": Net(VGG16, "imagenet", initialize_kaiming, _CIFAR),
+        **{name: Net(builder, "imagenet", initialize_xavier, _CIFAR) for name, builder in POLINO.items()},
         **{f"resnet{layers}": _resnet(layers) for layers in (20, 32, 44, 56, 110)},
     }
 )
