@@ -24,6 +24,9 @@ LABELS = (
 )  # fmt: skip
 """What is compared: all that is for kernels, and of the rest what the statements need."""
 
+OF_KERNELS = frozenset(("filters", "channels", "two_components", "tucker", "cp"))
+"""What takes kernels apart, or out."""
+
 _LENET5 = Effort(
     4_000, (10_000, 20_000), learning(1, 12, 3, lr=0.02, growth=1.6), tuning(5), tries=3, values=(),
     prices=(3e-3, 1e-2, 3e-2),
@@ -37,7 +40,7 @@ _RESNET20 = Effort(
 _RESNET20_FULL = replace(
     _RESNET20, images=45_000, learning=learning(15, 50, 20, lr=0.03, growth=1.1, clip=SHARE), tries=3
 )
-_RESNET20_FAST = replace(_RESNET20, targets=(53_944,), tries=1, prices=(3e-3,))
+_RESNET20_FAST = replace(_RESNET20, targets=(53_944,), prices=(3e-3,))
 
 
 def lenet5(context: Context) -> Subject:
