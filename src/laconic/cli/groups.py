@@ -9,8 +9,8 @@ from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
-WHAT, WHICH, MATTERS, DATA, TRAINING, RUN = (
-    "What to make", "Which weights", "What matters", "Network and data", "Training", "Run",
+WHAT, WHICH, MATTERS, DATA, TRAINING, WORKERS, RUN = (
+    "What to make", "Which weights", "What matters", "Network and data", "Training", "Several workers", "Run",
 )  # fmt: skip
 """The panels, in the order of the help."""
 

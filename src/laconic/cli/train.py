@@ -7,13 +7,14 @@ import typer
 
 from laconic.cli import groups, options
 from laconic.cli.console import Output
-from laconic.cli.schedule import Schedule
+from laconic.cli.schedule import Machines, Schedule
 
 
 @groups.grouped
 def command(
     data: options.Data,
     schedule: Schedule,
+    machines: Machines,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The checkpoint to write (.safetensors).", rich_help_panel=groups.RUN)
     ],
@@ -25,6 +26,9 @@ def command(
     With --regularize it comes out near low rank, and laconic compress --rank truncates it then. Where the rank is
     known, laconic compress --rank --effort train has it for a constraint, and no price to choose.
 
+    Under torchrun each process is a worker, which takes its share of every batch; worker 0 prints and writes. All must
+    see the same data, and the same checkpoint for --resume.
+
     Examples:
       laconic train --net lenet300 --data digits -o digits.safetensors --lr 0.05
 
@@ -33,7 +37,11 @@ def command(
       laconic train --task mine:make -o mine.safetensors
 
       laconic train --task m:f -o a.safetensors --regularize nuclear --price 0.01
+
+      laconic train --task m:f -o a.safetensors --simulate-workers 4 --gradients terngrad
+
+      torchrun --nproc-per-node 2 -m laconic train --task m:f -o a.safetensors --gradients terngrad
     """
     from laconic.cli.jobs.train import Job, train_network
 
-    train_network(Job(output, data, schedule, run), say)
+    train_network(Job(output, data, schedule, machines, run), say)

@@ -15,7 +15,7 @@ from typing import TypeVar, final
 import torch
 from torch import Tensor
 
-from laconic.errors import LaconicError, WorkersError
+from laconic.errors import LaconicError, WorkersError, listed
 from laconic.format.coding.varints import Cursor
 from laconic.machines.codec import GradientCodec
 from laconic.machines.exact import Exact
@@ -97,13 +97,25 @@ class Exchange:
         """
         coded = _Step(self, names, step, self.scheme.left_alone(self.shapes))
         outbound = [coded.wanted(share, mine) for share, mine in zip(shares, held, strict=True)]
-        scales = coded.agreed([wanted for wanted, _ in outbound])
-        sent = [
-            coded.sent(worker, share, wanted, kept, scales)
-            for worker, share, (wanted, kept) in zip(self.wires.own, shares, outbound, strict=True)
-        ]
+        scales = coded.agreed([one.wanted for one in outbound])
+        sent = [coded.sent(worker, one, scales) for worker, one in zip(self.wires.own, outbound, strict=True)]
         mean = coded.mean([message for message, _ in sent], scales)
         return mean, [{**mine, **left} for mine, (_, left) in zip(held, sent, strict=True)]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _Outbound:
+    """What a worker is to send, and keeps meanwhile, by tensor; nothing where something has gone wrong."""
+
+    share: Share
+    failure: str | None
+    both: Mapping[str, tuple[Tensor, Held]]
+
+    @property
+    def wanted(self) -> dict[str, Tensor]:
+        """What is to be sent."""
+        return {name: wanted for name, (wanted, _) in self.both.items()}
 
 
 @final
@@ -116,13 +128,17 @@ class _Step:
     number: int
     alone: frozenset[str]
 
-    def wanted(self, share: Share, held: Mapping[str, Held]) -> tuple[dict[str, Tensor], dict[str, Held]]:
-        """Return what a worker is to send by name, without tensors that its loss does not reach, and what it keeps."""
+    def wanted(self, share: Share, held: Mapping[str, Held]) -> _Outbound:
+        """Return what a worker is to send."""
         there = {name: g.detach().to("cpu", torch.float32) for name, g in share.gradients.items() if g is not None}
         if self.how.scheme.clip is not None:
             there = _shortened(there, self.how.scheme.clip / self.how.wires.count**0.5)
         both = {name: self._memory(name).wanted(g, held.get(name, {})) for name, g in there.items()}
-        return {name: wanted for name, (wanted, _) in both.items()}, {name: kept for name, (_, kept) in both.items()}
+        bad = [name for name, (wanted, _) in both.items() if not bool(wanted.isfinite().all())]
+        failure = share.failure
+        if bad and failure is None:
+            failure = f"the gradient of {listed(bad)} is NaN or infinite; lower the learning rate (--lr)"
+        return _Outbound(share, failure, both if failure is None else {})
 
     def agreed(self, wanted: Sequence[Mapping[str, Tensor]]) -> dict[str, float]:
         """Return the numbers that workers share, the largest of each; none where the codec shares none."""
@@ -131,7 +147,7 @@ class _Step:
         if not names or codec.share(torch.zeros(1)) is None:
             return {}
         own = [[codec.share(mine[name]) or 0.0 if name in mine else 0.0 for name in names] for mine in wanted]
-        messages = [float_bytes(torch.tensor(numbers).nan_to_num(0.0, 0.0).numpy()) for numbers in own]
+        messages = [float_bytes(torch.tensor(numbers).numpy()) for numbers in own]
 
         def largest(everyone: Sequence[bytes]) -> Tensor:
             read = [torch.from_numpy(read_floats(Cursor(message), len(names))) for message in everyone]
@@ -140,17 +156,12 @@ class _Step:
         shared = self._settled(messages, largest, lambda t: float_bytes(t.numpy()), lambda data: largest([data]))
         return dict(zip(names, shared.tolist(), strict=True))
 
-    def sent(
-        self, worker: int, share: Share, wanted: Mapping[str, Tensor], kept: Mapping[str, Held],
-        scales: Mapping[str, float],
-    ) -> tuple[bytes, dict[str, Held]]:  # fmt: skip
+    def sent(self, worker: int, one: _Outbound, scales: Mapping[str, float]) -> tuple[bytes, dict[str, Held]]:
         """Return the message of a worker, and what it keeps."""
-        if share.failure is not None:
-            return failed(share.failure), {}
+        if one.failure is not None:
+            return failed(one.failure), {}
         parts, left = dict[str, bytes](), dict[str, Held]()
-        for name, tensor in wanted.items():
-            if not bool(tensor.isfinite().all()):
-                return failed(f"the gradient of {name} is NaN or infinite; lower the learning rate (--lr)"), {}
+        for name, (tensor, kept) in one.both.items():
             codec, generator = self._codec(name), torch.Generator()
             generator.manual_seed(derive_seed(self.how.seed, self.number, worker, zlib.crc32(name.encode())))
             try:
@@ -160,8 +171,8 @@ class _Step:
             memory = self._memory(name)
             if not isinstance(memory, Forgetful):
                 got = codec.decode(parts[name], tuple(tensor.shape), scales.get(name))
-                left[name] = memory.left(tensor, got, kept[name])
-        return Message(parts, share.loss, share.mark).packed(self.names), left
+                left[name] = memory.left(tensor, got, kept)
+        return Message(parts, one.share.loss, one.share.mark).packed(self.names), left
 
     def mean(self, messages: Sequence[bytes], scales: Mapping[str, float]) -> Mean:
         """Return the mean of all workers' messages."""

@@ -7,7 +7,7 @@ worker). Running statistics of batch normalization are those of worker 0, as in 
 
 import hashlib
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import final
 
 import safetensors.torch
@@ -21,7 +21,8 @@ from laconic.models.params import Params
 from laconic.training.batches import Batch, rows_of, size_of, tensors_in
 from laconic.training.loop import Gradients, Loss, derive_seed, seeded
 
-_MEMORY = "worker"
+MEMORY = "worker/"
+"""What begins the names of what workers keep, in a checkpoint."""
 
 
 @final
@@ -111,21 +112,21 @@ class Workers(Gradients):
         if got is None:
             return None
         read = enumerate(map(safetensors.torch.load, got))
-        return {f"{_MEMORY}/{worker}/{key}": tensor for worker, kept in read for key, tensor in kept.items()}
+        return {f"{MEMORY}{worker}/{key}": tensor for worker, kept in read for key, tensor in kept.items()}
 
-    def settled(self, weights: Params, leaves: Callable[[str], bool]) -> dict[str, Tensor]:
-        """Return weights that are the same on all workers: with worker 0's for all but the leaves.
+    def settled(self, weights: Params, buffers: Container[str]) -> dict[str, Tensor]:
+        """Return weights that are the same on all workers: with the buffers of worker 0.
 
         Args:
             weights: as an epoch has left them here.
-            leaves: tells the names of those that steps have moved on all workers alike.
+            buffers: names of those that each worker has by itself; all others have taken the same steps.
 
         Raises:
             WorkersError: when these differ between workers.
         """
-        buffers = {name: tensor.contiguous() for name, tensor in weights.items() if not leaves(name)}
-        theirs = safetensors.torch.load(self.exchange.wires.spread(safetensors.torch.save(buffers)))
-        self.require_same({name: tensor for name, tensor in weights.items() if leaves(name)})
+        own = {name: tensor.contiguous() for name, tensor in weights.items() if name in buffers}
+        theirs = safetensors.torch.load(self.exchange.wires.spread(safetensors.torch.save(own)))
+        self.require_same({name: tensor for name, tensor in weights.items() if name not in buffers})
         return {**weights, **{name: tensor.to(weights[name].device) for name, tensor in theirs.items()}}
 
     def require_same(self, tensors: Params, also: str = "") -> None:

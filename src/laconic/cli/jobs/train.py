@@ -1,7 +1,7 @@
 """What `laconic train` does: a reference network from a data set."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
@@ -13,15 +13,18 @@ from laconic.cli.console import Output, Tick
 from laconic.cli.groups import values
 from laconic.cli.jobs.running import going_on, is_written, resumable
 from laconic.cli.jobs.tasks import batches_per_epoch, counted, evaluations, task_for
+from laconic.cli.jobs.workers import connected, exchange_of, heard, labels_of, traffic
 from laconic.cli.options import Data, LongRun, require_output
-from laconic.cli.schedule import Schedule
+from laconic.cli.schedule import Machines, Schedule
 from laconic.errors import DataError
 from laconic.format.files import require_absent
+from laconic.machines.wires import Wires
+from laconic.machines.workers import MEMORY, Workers
 from laconic.models.checkpoints import checkpoint_bytes, load_checkpoint, save_checkpoint
-from laconic.models.params import Params, params_of
+from laconic.models.params import Params, buffers_of, params_of
 from laconic.models.ties import untied
 from laconic.training.loop import trainable
-from laconic.training.optimization import Optimization, cosine
+from laconic.training.optimization import Optimization, cosine, plain
 from laconic.training.shrinkage import WAYS, Shrinkage, ranks
 from laconic.training.task import Task
 from laconic.training.trainer import TrainState, packed, start_training, train, unpacked
@@ -36,6 +39,15 @@ _NORMALIZED = (
 
 
 @final
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """What workers know beside the state of training: steps that are done, and what each keeps between them."""
+
+    steps: int = 0
+    memories: Params | None = None
+
+
+@final
 @dataclass(frozen=True)
 class Job:
     """What is trained, how, and where it goes."""
@@ -43,6 +55,7 @@ class Job:
     output: Path
     data: Data
     schedule: Schedule
+    machines: Machines
     run: LongRun
 
     @property
@@ -69,16 +82,23 @@ class Job:
         """The file of the state that a run goes on from."""
         return self.output.with_name(self.output.name + ".checkpoint")
 
-    def labels(self, task: Task) -> dict[str, str]:
+    def labels(self, task: Task, wires: Wires | None) -> dict[str, str]:
         """Return what must be the same when it is resumed."""
-        labels = {**values(self.schedule), "--batch": self.data.batch, "--seed": self.run.seed,
+        same = {**values(self.schedule), **labels_of(self.machines, wires),
+                "--batch": self.data.batch, "--seed": self.run.seed,
                   "--threads": torch.get_num_threads(), "--task": self.data.task or "",
                   **{f"--{key}": task.metadata.get(key, "") for key in ("net", "data")}}  # fmt: skip
-        return {option: str(value) for option, value in labels.items()}
+        return {option: str(value) for option, value in same.items()}
 
 
 def train_network(job: Job, say: Output) -> None:
     """Train, write and print."""
+    with connected(job.machines) as wires:
+        _train_network(job, heard(say, wires), wires)
+
+
+def _train_network(job: Job, say: Output, wires: Wires | None) -> None:
+    """Train, write and print, as one of several workers if there are wires."""
     output, checkpoint, run, shrinkage = job.output, job.checkpoint, job.run, job.shrinkage
     require_output(output, ".safetensors", force=run.force or (run.resume and checkpoint.exists()))
     torch.set_num_threads(run.threads or torch.get_num_threads())
@@ -86,25 +106,59 @@ def train_network(job: Job, say: Output) -> None:
     if shrinkage and any(isinstance(part, _BatchNorm) for part in task.module.modules()):
         say.note(_NORMALIZED)
     how = Optimization(job.schedule.epochs, job.schedule.lr, cosine, job.schedule.weight_decay)
-    labels = job.labels(task)
+    same = job.labels(task, wires)
     saved = going_on(say, checkpoint, resume=run.resume, force=run.force)
-    state = _load(checkpoint, labels) if saved else start_training(params_of(task.module))
+    state, kept = _load(checkpoint, same) if saved else (start_training(params_of(task.module)), Kept())
     if saved and state.epoch < how.epochs:
         require_absent(output, force=run.force)
+    workers = _workers(job, task, wires, kept) if wires else None
+    if workers:
+        how = _shared(how, workers, state, same)
     with resumable(output, checkpoint):
         with say.progress("training", 1.0) as tick:
-            state = _train(task, state, how, shrinkage, job, labels, tick)
+            state = _train(task, state, how, shrinkage, job, same, tick, workers)
         weights = shrinkage.whole(state.weights) if shrinkage else state.weights
+        if workers and not workers.leads:
+            return
         ties = untied(weights, task.module).ties  # as safetensors' own save_model
         notes = {**ties, **task.metadata, "seed": str(run.seed)}
         if not is_written(output, lambda: checkpoint_bytes(weights, notes), resume=saved, force=run.force):
             save_checkpoint(output, weights, notes, force=run.force)
-        _report(say, task, job, state.epoch, weights)
+        _report(say, task, job, state.epoch, weights, workers)
         interrupts.finish()
     checkpoint.unlink(missing_ok=True)
 
 
-def _report(say: Output, task: Task, job: Job, epochs: int, weights: Params) -> None:
+def _workers(job: Job, task: Task, wires: Wires, kept: Kept) -> Workers:
+    """Return the workers of this process, as they were when the checkpoint was written."""
+    shapes = {name: tuple(leaf.shape) for name, leaf in task.module.named_parameters() if leaf.requires_grad}
+    if job.shrinkage:
+        raise DataError("--regularize trains other numbers than the network's weights: it goes with one worker")
+    exchange = exchange_of(job.machines, wires, shapes, job.run.seed, batches_per_epoch(task))
+    return Workers(exchange, kept.steps, kept.memories)
+
+
+def _shared(how: Optimization, workers: Workers, state: TrainState, same: Mapping[str, str]) -> Optimization:
+    """Return how the optimizer is run beside these workers, who all begin with the same.
+
+    Raises:
+        DataError: for weight decay beside momentum that is not the optimizer's.
+        WorkersError: for workers that differ.
+    """
+    workers.require_same(state.weights, f"{sorted(same.items())} {state.epoch}")
+    if not workers.exchange.scheme.memory.has_momentum:
+        return how
+    if how.weight_decay:
+        raise DataError(
+            "--gradients dgc keeps the momentum with the workers, where weight decay has none: leave out "
+            "--weight-decay, or take topk"
+        )
+    return replace(how, optimizer=plain)
+
+
+def _report(
+    say: Output, task: Task, job: Job, epochs: int, weights: Params, workers: Workers | None
+) -> None:  # fmt: skip
     """Evaluate and print."""
     metrics, output, schedule = evaluations(task, weights, say), job.output, job.schedule
     lines = [
@@ -116,6 +170,11 @@ def _report(say: Output, task: Task, job: Job, epochs: int, weights: Params) -> 
         record |= {"regularize": schedule.regularize, "price": schedule.price, "ranks": found}
         told = ", ".join(f"{name} {rank} of {full}" for name, (rank, full) in found.items())
         lines.append(f"singular values above a hundredth of the largest: {told}")
+    if workers:
+        moved = trainable(task.module, weights)
+        figures, text = traffic(workers, job.machines, {name: weights[name] for name in moved})
+        record |= figures
+        lines.append(text)
     say.report(record, f"wrote {output}", *lines)
 
 
@@ -127,26 +186,31 @@ def _train(
     job: Job,
     labels: Mapping[str, str],
     tick: Tick,
+    workers: Workers | None,
 ) -> TrainState:
     """Run the epochs that are left, saving the state after each."""
     per_epoch = batches_per_epoch(task)
     first, share = state.epoch, 1 / max(1, per_epoch * how.epochs)
     watched = counted(task, lambda taken: tick(first / how.epochs + taken * share))
-    for reached in train(watched, state, how, job.run.seed, shrinkage):
-        state = reached
+    for reached in train(watched, state, how, job.run.seed, shrinkage, workers):
+        state, kept = reached, Kept()
+        if workers:
+            state = replace(reached, weights=workers.settled(reached.weights, buffers_of(task.module)))
+            kept = Kept(workers.step, workers.memories())
         tick(state.epoch / how.epochs, f"epoch {state.epoch}/{how.epochs}, loss {state.loss:.4f}")
-        _save(job.checkpoint, state, labels)
+        if workers is None or workers.leads:
+            _save(job.checkpoint, state, kept, labels)
     return state
 
 
-def _save(path: Path, state: TrainState, job: Mapping[str, str]) -> None:
+def _save(path: Path, state: TrainState, kept: Kept, job: Mapping[str, str]) -> None:
     """Write the state, replacing the last."""
     tensors, marks = packed(state)
-    labels = {**{f"job {key}": value for key, value in job.items()}, "laconic": _MARK}
-    save_checkpoint(path, tensors, {**labels, **marks}, force=True)
+    labels = {**{f"job {key}": value for key, value in job.items()}, "laconic": _MARK, "steps": str(kept.steps)}
+    save_checkpoint(path, {**tensors, **(kept.memories or {})}, {**labels, **marks}, force=True)
 
 
-def _load(path: Path, job: Mapping[str, str]) -> TrainState:
+def _load(path: Path, job: Mapping[str, str]) -> tuple[TrainState, Kept]:
     """Read a state of the same job."""
     tensors, metadata = load_checkpoint(path)
     if metadata.get("laconic") != _MARK:
@@ -155,4 +219,6 @@ def _load(path: Path, job: Mapping[str, str]) -> TrainState:
                if metadata.get(f"job {key}") != value]  # fmt: skip
     if differs:
         raise DataError(f"{path} belongs to another run: {'; '.join(differs)}. Repeat its options, or remove the file")
-    return unpacked(tensors, metadata)
+    memories = {key: tensor for key, tensor in tensors.items() if key.startswith(MEMORY)}
+    others = {key: tensor for key, tensor in tensors.items() if key not in memories}
+    return unpacked(others, metadata), Kept(int(metadata["steps"]), memories)
