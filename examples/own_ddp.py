@@ -27,7 +27,7 @@ ddp = DistributedDataParallel(net)
 gradients = laconic.compress_gradients(ddp, "terngrad")  # the one line
 
 optimizer = torch.optim.SGD(ddp.parameters(), lr=0.05, momentum=0.9)
-for _ in range(10):
+for _ in range(6):
     for batch in torch.randperm(1400).split(64):
         own = batch[rank::workers]
         loss = F.cross_entropy(ddp(inputs[train][own]), targets[train][own])

@@ -211,6 +211,7 @@ def test_what_no_type_has_room_for_is_refused():
         (lambda: scheme_of("qsgd:many"), "qsgd:many"),
         (lambda: scheme_of("signs:2"), "signs:2"),
         (lambda: scheme_of("topk:7"), "share"),
+        (lambda: scheme_of("powersgd:2"), "compress_gradients"),
     ],
 )
 def test_bad_arguments_are_named(make, said):

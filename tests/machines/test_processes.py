@@ -4,7 +4,6 @@ Processes meet through a file, or by a port that the system gives.
 """
 
 import json
-import re
 import signal
 import socket
 import subprocess
@@ -35,7 +34,6 @@ WORKERS = (
     JOINED
     + """
 from machines.test_workers import small, network, task_of, trained, same
-from laconic.machines.catalogue import SCHEMES
 from laconic.machines.exchange import Exchange, Share
 from laconic.machines.processes import Processes
 from laconic.machines.wires import InOneProcess
@@ -43,7 +41,7 @@ from laconic.machines.workers import Workers
 module = network(batchnorm=True)
 task, shapes = task_of(module, (16, 8)), {name: tuple(leaf.shape) for name, leaf in module.named_parameters()}
 buffers = {name for name, _ in module.named_buffers()}
-for name in SCHEMES:
+for name in ("float32", "terngrad", "topk"):
     for server in (False, True):
         together = Workers(Exchange(small(name), Processes(), shapes, 5, server))
         alone = Workers(Exchange(small(name), InOneProcess(2), shapes, 5, server))
@@ -95,9 +93,12 @@ class Net(nn.Module):
 draw = torch.Generator().manual_seed(rank)
 data = [(torch.randn(8, 20, generator=draw), torch.randint(0, 5, (8,), generator=draw)) for _ in range(6)]
 
-def trained(how, autocast=False, state=None, steps=6, net=None, **options):
-    net = net or Net()
-    ddp = DistributedDataParallel(net, bucket_cap_mb=0.005, find_unused_parameters=True, **options)
+def trained(how, autocast=False, state=None, steps=6, **options):
+    net = Net()
+    buckets = {"bucket_cap_mb": 0.005, "find_unused_parameters": True, **options}
+    if not buckets["find_unused_parameters"]:
+        net.unused = None
+    ddp = DistributedDataParallel(net, **buckets)
     hook = None if how is None else compress_gradients(ddp, how)
     if state:
         hook.load_state_dict(state)
@@ -123,12 +124,13 @@ plain, _ = trained(None)
 floats, hook = trained("float32")
 assert torch.allclose(plain, floats, atol=1e-6)
 assert hook.step == 4 and hook.pushed > 4 * 4 * (6300 + 1505) > 0.9 * hook.pushed
-for how in ("terngrad", "qsgd:31", "topk:0.1", "signs", "clustered", "bfloat16", "float16", "powersgd:2"):
-    got, hook = trained(small(how) if how[0] in "tqsc" else how)
-    assert 0 < float((got - plain).norm()) < float((plain - Net().first.weight.new_zeros(())).norm()), how
+for how in ("terngrad", "dgc:0.1", "bfloat16"):
+    got, hook = trained(small(how) if how[0] in "td" else how)
+    assert 0 < float((got - plain).norm()) < 0.3 * float(plain.norm()), how
     assert 0 < hook.pushed < 4 * 4 * 7805 and hook.step == 4, (how, hook.pushed)
-trained("terngrad", autocast=True)
-trained("float32", gradient_as_bucket_view=True)
+trained(small("terngrad"), autocast=True, gradient_as_bucket_view=True)
+_, hook = trained("powersgd:2", bucket_cap_mb=25, find_unused_parameters=False)
+assert 4 * 7805 < hook.pushed < 3 * 4 * 7805, hook.pushed  # the first two steps are whole
 whole, _ = trained(small("topk:0.1"), steps=3)
 part, hook = trained(small("topk:0.1"), steps=3)
 kept = hook.state_dict()
@@ -141,6 +143,17 @@ for state in ({}, {"residual/first.weight": torch.zeros(3), "step": torch.tensor
     except LaconicError:
         continue
     raise AssertionError(state)
+for how, said in (("powersgd", "one bucket"), ("powersgd:no", "rank of 1 or more"), ("powerSGD", "no way for")):
+    try:
+        trained(how)
+    except LaconicError as error:
+        assert said in str(error), error
+    else:
+        raise AssertionError(how)
+try:
+    compress_gradients(Net(), "terngrad")
+except LaconicError as error:
+    assert "not in a Net: FSDP" in str(error)
 data = [(torch.full((8, 20), float("nan")) if rank else data[0][0], data[0][1])]
 try:
     trained("terngrad")
@@ -151,8 +164,6 @@ else:
 print("done")
 """
 )
-
-EXAMPLE = JOINED + "import runpy; runpy.run_path(sys.argv[4])"
 
 COMMAND = """
 import json, os, signal, sys
@@ -190,15 +201,6 @@ def test_two_processes_end_with_the_bits_of_one_that_plays_both_and_fail_togethe
 
 def test_a_hook_of_ddp_works_with_buckets_no_sync_unused_parameters_clipping_and_autocast(tmp_path):
     assert "done\n" in two(HOOKS, tmp_path)
-
-
-def test_the_example_of_a_loop_of_ones_own(tmp_path):
-    example = Path(__file__).parents[2] / "examples" / "own_ddp.py"
-    said = two(EXAMPLE, tmp_path, example)
-    count, error, pushed, plain = (float(n) for n in re.findall(r"\d+(?:\.\d+)?", said))
-    assert count == 2
-    assert error < 15
-    assert pushed < plain / 5
 
 
 def commands(folder, arguments, dies=0):

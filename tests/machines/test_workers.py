@@ -193,8 +193,9 @@ def test_what_fails_on_one_worker_says_where():
         return nn.functional.cross_entropy(outputs, targets)
 
     task = replace(task_of(module, (9, 3)), loss=loss)
-    with pytest.raises(WorkersError, match="worker 0: ValueError: one is too few"):
+    with pytest.raises(WorkersError, match="worker 0: ValueError: one is too few") as caught:
         trained(task, workers(3, scheme_of("float32"), module))
+    assert isinstance(caught.value.__cause__, ValueError)
 
 
 def test_workers_with_different_batches_are_refused():

@@ -84,6 +84,11 @@ def scheme_of(name: str) -> Scheme:
     Levels(levels=3, bucket=512)
     """
     kind, _, number = name.partition(":")
+    if kind == "powersgd":
+        raise PlanError(
+            "powersgd adds up messages on their way and is no codec of one worker's gradients: it is a hook of "
+            "DistributedDataParallel alone, laconic.compress_gradients(ddp, 'powersgd:2')"
+        )
     if kind not in SCHEMES:
         close = difflib.get_close_matches(kind, SCHEMES, 1)
         hint = f", did you mean {close[0]!r}?" if close else ";"

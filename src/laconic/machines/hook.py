@@ -15,7 +15,8 @@ the workers. Gathering is not overlapped with the backward pass. What goes with 
   bfloat16, which needs none;
 * FSDP, and FSDP2's `fully_shard`, do not call such hooks with whole gradients: refused.
 
-The two-byte floats and PowerSGD are torch's own hooks, which all-reduce.
+The two-byte floats and PowerSGD are torch's own hooks, which all-reduce. PowerSGD starts some reductions of a bucket
+when others have ended; with several buckets two workers came to a standstill on gloo, so there it takes one.
 """
 
 import math
@@ -39,7 +40,7 @@ _ROUNDED = {"float16": default_hooks.fp16_compress_hook, "bfloat16": default_hoo
 
 _POWERSGD = "powersgd"
 
-_Bucket: TypeAlias = dist.GradBucket  # type: ignore[name-defined]  # torch exports it where it is built for processes
+_Bucket: TypeAlias = dist.GradBucket  # type: ignore[attr-defined, name-defined, unused-ignore]
 _Hook = Callable[[Any, _Bucket], torch.futures.Future[Tensor]]
 
 
@@ -131,7 +132,17 @@ class AllReduced:
     load_state_dict = state_dict
 
     def __call__(self, bucket: _Bucket) -> torch.futures.Future[Tensor]:
-        """Let torch's hook do its work, and count."""
+        """Let torch's hook do its work, and count.
+
+        Raises:
+            DataError: for PowerSGD with several buckets on gloo.
+        """
+        if isinstance(self._state, powerSGD_hook.PowerSGDState) and not (bucket.index() == 0 and bucket.is_last()):
+            if dist.get_backend(self._state.process_group) == "gloo":
+                raise DataError(
+                    "on gloo PowerSGD takes one bucket: DistributedDataParallel(net, bucket_cap_mb=...) with room for "
+                    "all gradients"
+                )
         before = getattr(self._state, "total_numel_after_compression", 0)
         result = self._hook(self._state, bucket)
         after = getattr(self._state, "total_numel_after_compression", None)

@@ -31,6 +31,10 @@ class Traffic:
         """Return the sum with further bytes."""
         return Traffic(self.pushed + pushed, self.pulled + pulled)
 
+    def since(self, before: "Traffic") -> tuple[int, int]:
+        """Return the bytes pushed and pulled since then."""
+        return self.pushed - before.pushed, self.pulled - before.pulled
+
 
 class Wires(ABC):
     """A transport between ``count`` workers, of which ``own`` are in this process.

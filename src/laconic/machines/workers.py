@@ -17,6 +17,7 @@ from torch import Tensor
 from laconic.errors import WorkersError
 from laconic.machines.exchange import Exchange, Share
 from laconic.machines.memory import Held
+from laconic.machines.wires import Traffic
 from laconic.models.params import Params
 from laconic.training.batches import Batch, rows_of, size_of, tensors_in
 from laconic.training.loop import Gradients, Loss, derive_seed, seeded
@@ -40,7 +41,8 @@ class Workers(Gradients):
 
     def __init__(self, exchange: Exchange, step: int = 0, held: Params | None = None) -> None:
         self.exchange, self.step = exchange, step
-        self._began = step
+        self._began, self._traffic = step, Traffic()
+        self._raised: Exception | None = None
         everyone: list[dict[str, dict[str, Tensor]]] = [{} for _ in range(exchange.wires.count)]
         for key, tensor in (held or {}).items():
             try:
@@ -58,9 +60,8 @@ class Workers(Gradients):
     @property
     def bytes_a_step(self) -> tuple[float, float]:
         """Bytes that one worker has pushed and pulled a step, in the mean over steps and workers of this process."""
-        wires = self.exchange.wires
-        count = len(wires.own) * max(1, self.step - self._began)
-        return wires.traffic.pushed / count, wires.traffic.pulled / count
+        count = len(self.exchange.wires.own) * max(1, self.step - self._began)
+        return self._traffic.pushed / count, self._traffic.pulled / count
 
     def backward(
         self, loss: Loss, params_of_leaves: Callable[[], Params], leaves: Mapping[str, Tensor], batch: Batch
@@ -70,7 +71,12 @@ class Workers(Gradients):
         shares = [
             self._share(worker, loss, params_of_leaves, leaves, batch, mark) for worker in self.exchange.wires.own
         ]
-        mean, held = self.exchange(list(leaves), shares, self._held, self.step)
+        before = self.exchange.wires.traffic
+        try:
+            mean, held = self.exchange(list(leaves), shares, self._held, self.step)
+        except WorkersError as error:
+            raise error from self._raised
+        self._traffic = self._traffic.plus(*self.exchange.wires.traffic.since(before))
         self._held = list(held)
         self.step += 1
         for name, leaf in leaves.items():
@@ -99,6 +105,7 @@ class Workers(Gradients):
         except Exception as error:
             if count == 1:
                 raise
+            self._raised = error
             return Share(failure=f"{type(error).__name__}: {error}", mark=mark)
         return Share({name: leaf.grad for name, leaf in leaves.items()}, float(value.detach()), mark)
 
