@@ -257,7 +257,7 @@ def test_momentum_correction_is_the_optimizers_momentum_where_all_is_sent(nester
 
 
 def test_deep_gradient_compression_is_a_transcription_of_its_algorithm():
-    """Lin et al., algorithms 1 and 4 (vanilla momentum), one number at a time."""
+    """Lin et al., with momentum that does not look ahead, one number at a time."""
     memory, codec, held = MomentumCorrection(0.9, nesterov=False), Largest(0.25), {}
     u, v = [0.0] * 8, [0.0] * 8
     for step in range(12):

@@ -26,8 +26,9 @@ def command(
     With --regularize it comes out near low rank, and laconic compress --rank truncates it then. Where the rank is
     known, laconic compress --rank --effort train has it for a constraint, and no price to choose.
 
-    Under torchrun each process is a worker, which takes its share of every batch; worker 0 prints and writes. All must
-    see the same data, and the same checkpoint for --resume.
+    Under torchrun --nproc-per-node 2 -m laconic train ... each process is a worker, which takes its share of every
+    batch; worker 0 prints and writes. All must see the same data, and the same checkpoint for --resume. With
+    --gradients terngrad, qsgd or dgc their gradients travel in few bits, and the report says in how many bytes.
 
     Examples:
       laconic train --net lenet300 --data digits -o digits.safetensors --lr 0.05
@@ -38,9 +39,7 @@ def command(
 
       laconic train --task m:f -o a.safetensors --regularize nuclear --price 0.01
 
-      laconic train --task m:f -o a.safetensors --simulate-workers 4 --gradients terngrad
-
-      torchrun --nproc-per-node 2 -m laconic train --task m:f -o a.safetensors --gradients terngrad
+      laconic train --task m:f -o a.safetensors --simulate-workers 4
     """
     from laconic.cli.jobs.train import Job, train_network
 

@@ -22,7 +22,7 @@ SMALL_TO_TERNGRAD = 9217
 """Tensors of fewer numbers stay as they are: as AlexNet's in Wen et al., whose last layer does, too."""
 
 SMALL_TO_QSGD = 10_000
-"""Alistarh et al., section 5: "we do not quantize small gradient matrices (< 10K elements)"."""
+"""As in the experiments of Alistarh et al., section 5."""
 
 
 def _terngrad(form: str) -> Scheme:

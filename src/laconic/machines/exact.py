@@ -4,7 +4,7 @@ A mean over N workers whose messages are on a grid has few values (of ternary on
 is sparse. Of three ways the shortest is taken: each distinct number once with an index for each place, the places that
 are not 0 with their numbers, or all numbers as they are. −0 is 0.
 
-Source of the count: Wen et al., "TernGrad" (NIPS 2017), section 3.3: log₂(2N + 1) bits for what is pulled.
+Source of the count: Wen et al., "TernGrad" (NIPS 2017), section 3: log₂(2N + 1) bits for what is pulled.
 """
 
 import math

@@ -137,7 +137,7 @@ class _Step:
         bad = [name for name, (wanted, _) in both.items() if not bool(wanted.isfinite().all())]
         failure = share.failure
         if bad and failure is None:
-            failure = f"the gradient of {listed(bad)} is NaN or infinite; lower the learning rate (--lr)"
+            failure = f"the gradient of {listed(bad)} is NaN or infinite: lower the learning rate, or look at the data"
         return _Outbound(share, failure, both if failure is None else {})
 
     def agreed(self, wanted: Sequence[Mapping[str, Tensor]]) -> dict[str, float]:

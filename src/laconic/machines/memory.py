@@ -13,7 +13,7 @@ with ĝ of v. Either way nothing is lost: what was sent and what is kept add up 
 to all momenta. The optimizer must have no momentum of its own beside the second.
 
 Source: Seide, Fu, Droppo, Li & Yu, "1-bit stochastic gradient descent" (Interspeech 2014); Lin, Han, Mao, Wang & Dally,
-"Deep Gradient Compression" (ICLR 2018), sections 3.1 and 3.2, Nesterov as in their code.
+"Deep Gradient Compression" (ICLR 2018), section 3; Nesterov as in their code.
 """
 
 from abc import ABC, abstractmethod

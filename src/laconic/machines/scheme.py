@@ -30,7 +30,7 @@ class Scheme:
         last: the last layer is coded as well: the last tensor of two axes or more, and what has the same name before
             the last point.
         clip: the longest gradient, over all tensors; each of N workers holds its own to clip/√N before anything else
-            (Lin et al., section 3.2). None for no limit.
+            (Lin et al., section 3). None for no limit.
         warm_up: steps of each stage in which `Largest` sends more; 0 for none.
 
     Raises:

@@ -7,7 +7,7 @@ of the tensor, and s = c σ: the scale no longer goes by one number, at the pric
 clipped. Workers that share the largest s have messages whose sum is an integer times s.
 
 Source: Wen, Xu, Yan, Wu, Wang, Chen & Li, "TernGrad: ternary gradients to reduce communication in distributed deep
-learning" (NIPS 2017), sections 3 and 4; c = 2.5. That s is c σ, not the largest clipped number, is as in their code.
+learning" (NIPS 2017), section 3; c = 2.5. That s is c σ, not the largest clipped number, is as in their code.
 Draws are multiples of 2⁻²⁴, so that the expectation is off by at most s 2⁻²⁴.
 """
 

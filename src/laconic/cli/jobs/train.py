@@ -84,10 +84,11 @@ class Job:
 
     def labels(self, task: Task, wires: Wires | None) -> dict[str, str]:
         """Return what must be the same when it is resumed."""
-        same = {**values(self.schedule), **labels_of(self.machines, wires),
-                "--batch": self.data.batch, "--seed": self.run.seed,
-                  "--threads": torch.get_num_threads(), "--task": self.data.task or "",
-                  **{f"--{key}": task.metadata.get(key, "") for key in ("net", "data")}}  # fmt: skip
+        same = {
+            **values(self.schedule), **labels_of(self.machines, wires), "--batch": self.data.batch,
+            "--seed": self.run.seed, "--threads": torch.get_num_threads(), "--task": self.data.task or "",
+            **{f"--{key}": task.metadata.get(key, "") for key in ("net", "data")},
+        }  # fmt: skip
         return {option: str(value) for option, value in same.items()}
 
 
