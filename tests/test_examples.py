@@ -4,6 +4,7 @@ import re
 import runpy
 from pathlib import Path
 
+import forked
 import pytest
 import torch
 
@@ -59,3 +60,24 @@ def test_a_state_dict_alone_meets_its_size(figures):
     size, change = figures("state_dict.py")
     assert 29_700 <= size <= 30_000
     assert 0 < change < 20
+
+
+JOINED = """
+import runpy, sys
+import torch.distributed as dist
+dist.init_process_group("gloo", f"file://{sys.argv[1]}/meeting", world_size=2, rank=int(sys.argv[2]))
+runpy.run_path(sys.argv[3])
+dist.destroy_process_group()
+"""
+
+
+def test_two_processes_train_with_a_seventh_of_the_bytes(tmp_path):
+    started = [
+        forked.Forked.start(JOINED, [tmp_path, rank, EXAMPLES / "own_ddp.py"], tmp_path / str(rank))
+        for rank in range(2)
+    ]
+    (code, said, err), (other, silent, _) = (one.wait() for one in started)
+    assert (code, other, silent) == (0, 0, ""), err
+    workers, error, pushed, plain = (float(number) for number in re.findall(r"\d+(?:\.\d+)?", said))
+    assert (workers, error < 20) == (2, True)
+    assert pushed < plain / 7

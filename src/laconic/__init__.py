@@ -51,6 +51,7 @@ _HOME = {
     "attentive": "teachers.attention",
     "codistilled": "teachers.codistillation",
     "compress": "api",
+    "compress_gradients": "machines.hook",
     "coupled": "plans.coupling",
     "distilled": "teachers.distillation",
     "export": "deploy.export",
@@ -114,6 +115,7 @@ if TYPE_CHECKING:
     from laconic.errors import LaconicError as LaconicError
     from laconic.format.container import open as open
     from laconic.lc.learning import Training as Training
+    from laconic.machines.hook import compress_gradients as compress_gradients
     from laconic.models import data as data
     from laconic.models import nets as nets
     from laconic.models.params import params_of as params_of

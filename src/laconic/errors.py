@@ -7,6 +7,7 @@
      ├─ UnsupportedMetric   a compression that cannot honour the metric it was given
      ├─ DataError           data or a checkpoint that is missing or not what it should be
      ├─ ExportError         a network that cannot be made what runs elsewhere, or that does not run alike there
+     ├─ WorkersError        one of several workers is gone, has failed, or does another job
      ├─ MissingPackage      a package that is not installed and that this file or command needs
      └─ OutputExists        an output file that would be overwritten
 
@@ -56,6 +57,10 @@ class DataError(LaconicError):
 
 class ExportError(LaconicError):
     """A network that cannot be made what runs elsewhere: an operator nobody knows, or outputs that differ."""
+
+
+class WorkersError(LaconicError):
+    """One of several workers that train one network: gone, failed, or not doing the same as the others."""
 
 
 class MissingPackage(LaconicError, ImportError):

@@ -9,8 +9,9 @@ from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
-WHAT, WHICH, MATTERS, DATA, TRAINING, TEACHERS, RUN = (
-    "What to make", "Which weights", "What matters", "Network and data", "Training", "Teachers and peers", "Run",
+WHAT, WHICH, MATTERS, DATA, TRAINING, TEACHERS, WORKERS, RUN = (
+    "What to make", "Which weights", "What matters", "Network and data", "Training", "Teachers and peers",
+    "Several workers", "Run",
 )  # fmt: skip
 """The panels, in the order of the help."""
 

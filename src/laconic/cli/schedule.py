@@ -1,4 +1,4 @@
-"""What can be typed of how a reference network is trained."""
+"""What can be typed of how, and by whom, a reference network is trained."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -40,3 +40,28 @@ class Schedule:
             "leaves fewer dimensions and a larger loss.",
         ),
     ] = None
+
+
+@dataclass(frozen=True)
+class Machines:
+    """Who trains beside this process, and how gradients get from one to the other."""
+
+    panel: ClassVar[str] = groups.WORKERS
+    gradients: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="How gradients travel: float32, bfloat16, float16, terngrad, qsgd, topk, dgc, signs or clustered; "
+            "behind a colon what is chosen of it, as 'terngrad:base 3', qsgd:7, topk:0.01, clustered:16.",
+        ),
+    ] = None
+    simulate_workers: Annotated[
+        int | None, typer.Option(min=1, help="Play so many workers in this process, with the same messages.")
+    ] = None
+    server: Annotated[
+        bool,
+        typer.Option("--server", help="Messages go to worker 0, and their mean comes back; else all go to all."),
+    ] = False
+    timeout: Annotated[
+        float, typer.Option(min=1, help="Seconds after which a worker that does not answer ends the run on all.")
+    ] = 600.0

@@ -9,7 +9,7 @@ from laconic.cli import groups, options
 from laconic.cli.among import Among
 from laconic.cli.console import Output
 from laconic.cli.layers import Layers
-from laconic.cli.schedule import Schedule
+from laconic.cli.schedule import Machines, Schedule
 from laconic.cli.teaching import Teaching
 
 
@@ -20,6 +20,7 @@ def command(
     teaching: Teaching,
     layers: Layers,
     among: Among,
+    machines: Machines,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The checkpoint to write (.safetensors).", rich_help_panel=groups.RUN)
     ],
@@ -42,6 +43,10 @@ def command(
     folder, its own --peer and its own -o. One that dies is told of, and the others go on. What is learned hangs on when
     others write, so that such runs are no function of the seed; one that is resumed reads whatever is newest then.
 
+    Under torchrun --nproc-per-node 2 -m laconic train ... each process is a worker, which takes its share of every
+    batch; worker 0 prints and writes. All must see the same data, and the same checkpoint for --resume. With
+    --gradients terngrad, qsgd or dgc their gradients travel in few bits, and the report says in how many bytes.
+
     Examples:
       laconic train --net lenet300 --data digits -o digits.safetensors --lr 0.05
 
@@ -58,7 +63,9 @@ def command(
       laconic train --task m:f -o a --attention b.lac --attention-layers a:b,c:d
 
       laconic train --task m:f -o 0.safetensors --codistill FOLDER --peer 0/2
+
+      laconic train --task m:f -o a.safetensors --simulate-workers 4
     """
     from laconic.cli.jobs.train import Job, train_network
 
-    train_network(Job(output, data, schedule, run, teaching, layers, among), say)
+    train_network(Job(output, data, schedule, machines, run, teaching, layers, among), say)

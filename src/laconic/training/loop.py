@@ -7,6 +7,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import torch
@@ -32,6 +33,20 @@ class Penalty(ABC):
     @abstractmethod
     def value(self, leaves: Mapping[str, Tensor]) -> Tensor:
         """Return the term itself, 0-d; only an optimizer that searches along a line asks for it."""
+
+
+Loss = Callable[[Params, Batch], Tensor]
+"""(weights, batch) → mean loss of the batch, 0-d, with a graph."""
+
+
+class Gradients(ABC):
+    """How the leaves get the gradients of a batch, where it is not by one backward pass: several workers share it."""
+
+    @abstractmethod
+    def backward(
+        self, loss: Loss, params_of_leaves: Callable[[], Params], leaves: Mapping[str, Tensor], batch: Batch
+    ) -> Tensor:
+        """Fill ``leaf.grad`` with what the optimizer is to see, and return the mean loss, 0-d, without a graph."""
 
 
 _READ_NO_VALUE = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)
@@ -62,6 +77,7 @@ def train_epoch(
     penalty: Penalty | None = None,
     weight_decay: float = 0.0,
     clip: float | None = None,
+    gradients: Gradients | None = None,
 ) -> float:
     """Pass once over the training batches and return the mean loss, without penalty and decay.
 
@@ -74,6 +90,7 @@ def train_epoch(
         penalty: term added to the loss.
         weight_decay: see `Optimization`.
         clip: likewise.
+        gradients: in place of one backward pass over a batch; before clipping, penalty and decay.
 
     Raises:
         WeightsError: when the loss or a leaf is NaN or infinite: the learning rate is too large.
@@ -87,8 +104,11 @@ def train_epoch(
 
             def closure(batch: Batch = batch, losses: list[Tensor] = losses) -> Tensor:
                 optimizer.zero_grad()
-                loss = task.minimised(task.outputs(params_of_leaves(), batch), batch)
-                loss.backward()  # type: ignore[no-untyped-call]
+                if gradients is None:
+                    loss = _loss(task, params_of_leaves(), batch)
+                    loss.backward()  # type: ignore[no-untyped-call]
+                else:
+                    loss = gradients.backward(partial(_loss, task), params_of_leaves, leaves, batch)
                 losses.append(loss.detach())
                 if clip is not None:
                     clip_rows(leaves.values(), clip)
@@ -105,6 +125,11 @@ def train_epoch(
     if count and not (math.isfinite(mean) and finite):
         raise WeightsError("training diverged: loss or weights are not finite; lower the learning rate (--lr)")
     return mean
+
+
+def _loss(task: Task, params: Params, batch: Batch) -> Tensor:
+    """Return what training minimises, of a batch."""
+    return task.minimised(task.outputs(params, batch), batch)
 
 
 @torch.no_grad()

@@ -20,6 +20,11 @@ def nesterov(leaves: Sequence[Tensor], lr: float) -> Optimizer:
     return torch.optim.SGD(leaves, lr=lr, momentum=0.9, nesterov=True)
 
 
+def plain(leaves: Sequence[Tensor], lr: float) -> Optimizer:
+    """Return SGD without momentum, for gradients that have it already."""
+    return torch.optim.SGD(leaves, lr=lr)
+
+
 def adam(leaves: Sequence[Tensor], lr: float) -> Optimizer:
     """Return Adam, whose steps do not depend on the scale of the gradients."""
     return torch.optim.Adam(leaves, lr=lr)

@@ -8,7 +8,7 @@ from typing import final
 from torch import Tensor
 
 from laconic.models.params import Params
-from laconic.training.loop import derive_seed, set_lr, train_epoch, trainable
+from laconic.training.loop import Gradients, derive_seed, set_lr, train_epoch, trainable
 from laconic.training.optimization import Optimization
 from laconic.training.shrinkage import Shrinkage, shrinking
 from laconic.training.task import Task, mode
@@ -54,7 +54,12 @@ def start_training(params: Params) -> TrainState:
 
 
 def train(
-    task: Task, state: TrainState, how: Optimization, seed: int, shrinkage: Shrinkage | None = None
+    task: Task,
+    state: TrainState,
+    how: Optimization,
+    seed: int,
+    shrinkage: Shrinkage | None = None,
+    gradients: Gradients | None = None,
 ) -> Iterator[TrainState]:
     """Train the reference network and yield the state after each epoch, the last being the result.
 
@@ -66,6 +71,7 @@ def train(
         how: as in `minimise`.
         seed: of batches and dropout.
         shrinkage: a price on singular values; states hold its numbers then, of which `Shrinkage.whole` makes weights.
+        gradients: as in `train_epoch`.
 
     Raises:
         PlanError: when there is no singular value to price, or the optimizer is not SGD.
@@ -74,13 +80,13 @@ def train(
     numbers = {name: tensor.detach().clone() for name, tensor in state.weights.items()}
     if shrinkage is None:
         leaves = {name: numbers[name].requires_grad_() for name in trainable(task.module, numbers)}
-        return train_leaves(task, state, leaves, numbers, lambda: numbers, how, seed)
+        return train_leaves(task, state, leaves, numbers, lambda: numbers, how, seed, None, gradients)
     if state.epoch == 0:
         numbers = shrinkage.parts(numbers, trainable(task.module, numbers))
     whole = shrinkage.whole(numbers)
     still = whole.keys() - set(trainable(task.module, whole))
     leaves = {name: tensor.requires_grad_() for name, tensor in numbers.items() if name not in still}
-    return train_leaves(task, state, leaves, numbers, lambda: shrinkage.whole(numbers), how, seed, shrinkage)
+    return train_leaves(task, state, leaves, numbers, lambda: shrinkage.whole(numbers), how, seed, shrinkage, gradients)
 
 
 def train_leaves(
@@ -92,6 +98,7 @@ def train_leaves(
     how: Optimization,
     seed: int,
     shrinkage: Shrinkage | None = None,
+    gradients: Gradients | None = None,
 ) -> Iterator[TrainState]:
     """Do as `train` does for weights that are functions of other numbers.
 
@@ -104,6 +111,7 @@ def train_leaves(
         how: as in `minimise`.
         seed: of batches and dropout.
         shrinkage: what shrinks the leaves between steps, as in `train`.
+        gradients: as in `train_epoch`.
     """
     penalty = None if shrinkage is None else shrinkage.penalty(leaves)
     optimizer = how.optimizer(list(leaves.values()), how.lr)
@@ -115,7 +123,9 @@ def train_leaves(
         set_lr(optimizer, how.lr * how.anneal(epoch / how.epochs))
         with mode(task.module, training=True, still=task.still), shrinking(optimizer, leaves, shrinkage):
             shuffled = derive_seed(seed, epoch)
-            loss = train_epoch(task, leaves, weights, optimizer, shuffled, penalty, how.weight_decay, how.clip)
+            loss = train_epoch(
+                task, leaves, weights, optimizer, shuffled, penalty, how.weight_decay, how.clip, gradients
+            )
         momentum = {
             f"{name}/{key}": value.detach().clone()
             for name, leaf in leaves.items()

@@ -13,29 +13,33 @@ from laconic import interrupts
 from laconic.cli.among import Among
 from laconic.cli.console import Output, Tick
 from laconic.cli.groups import values
-from laconic.cli.jobs.among import labels_of, meeting_of, place_of, with_peers
+from laconic.cli.jobs.among import labels_of as labels_of_peers
+from laconic.cli.jobs.among import meeting_of, place_of, with_peers
 from laconic.cli.jobs.layers import attending, hint_stage
 from laconic.cli.jobs.running import going_on, is_written, resumable
 from laconic.cli.jobs.tasks import batches_per_epoch, counted, evaluations, task_for
 from laconic.cli.jobs.teaching import taught
+from laconic.cli.jobs.train_states import Kept, load, save
+from laconic.cli.jobs.workers import connected, exchange_of, heard, traffic
+from laconic.cli.jobs.workers import labels_of as labels_of_workers
 from laconic.cli.layers import Layers
 from laconic.cli.options import Data, LongRun, require_output
-from laconic.cli.schedule import Schedule
+from laconic.cli.schedule import Machines, Schedule
 from laconic.cli.teaching import Teaching
 from laconic.errors import DataError
 from laconic.format.files import require_absent
-from laconic.models.checkpoints import checkpoint_bytes, load_checkpoint, save_checkpoint
-from laconic.models.params import Params, params_of
+from laconic.machines.wires import Wires
+from laconic.machines.workers import Workers
+from laconic.models.checkpoints import checkpoint_bytes, save_checkpoint
+from laconic.models.params import Params, buffers_of, params_of
 from laconic.models.ties import untied
 from laconic.teachers.hints import without_regressor
+from laconic.teachers.peers import Meeting, Place
 from laconic.training.loop import trainable
-from laconic.training.optimization import Optimization, cosine
+from laconic.training.optimization import Optimization, cosine, plain
 from laconic.training.shrinkage import WAYS, Shrinkage, ranks
 from laconic.training.task import Task
-from laconic.training.trainer import TrainState, packed, start_training, train, unpacked
-
-_MARK = "train state 0"
-
+from laconic.training.trainer import TrainState, start_training, train
 
 _NORMALIZED = (
     "a price makes the weights before a batch normalization smaller, which its statistics undo: do not expect a low "
@@ -51,6 +55,7 @@ class Job:
     output: Path
     data: Data
     schedule: Schedule
+    machines: Machines
     run: LongRun
     teaching: Teaching = field(default_factory=Teaching)
     layers: Layers = field(default_factory=Layers)
@@ -80,12 +85,14 @@ class Job:
         """The file of the state that a run goes on from."""
         return self.output.with_name(self.output.name + ".checkpoint")
 
-    def labels(self, task: Task) -> dict[str, str]:
+    def labels(self, task: Task, wires: Wires | None) -> dict[str, str]:
         """Return what must be the same when it is resumed."""
-        labels = {**values(self.schedule), "--batch": self.data.batch, "--seed": self.run.seed,
-                  "--threads": torch.get_num_threads(), "--task": self.data.task or "",
-                  **{f"--{key}": task.metadata.get(key, "") for key in ("net", "data")}}  # fmt: skip
-        return {option: str(value) for option, value in labels.items()}
+        same = {
+            **values(self.schedule), **labels_of_workers(self.machines, wires), "--batch": self.data.batch,
+            "--seed": self.run.seed, "--threads": torch.get_num_threads(), "--task": self.data.task or "",
+            **{f"--{key}": task.metadata.get(key, "") for key in ("net", "data")},
+        }  # fmt: skip
+        return {option: str(value) for option, value in same.items()}
 
 
 @final
@@ -114,109 +121,151 @@ def train_network(job: Job, say: Output) -> None:
     place = place_of(job.among)
     if place is not None:  # launches with the same weights would have nothing to learn from each other
         job = replace(job, run=replace(job.run, seed=job.run.seed + place.number))
-    output, checkpoint, run, shrinkage = job.output, job.checkpoint, job.run, job.shrinkage
+    with connected(job.machines) as wires:
+        if wires and (place or job.layers.hint):
+            option, why = ("--codistill", "is of launches") if place else ("--hint", "trains a regressor, too, and is")
+            raise DataError(f"{option} {why} of one worker each: leave out torchrun and --simulate-workers")
+        _train_network(job, heard(say, wires), wires, place)
+
+
+def _train_network(job: Job, say: Output, wires: Wires | None, place: Place | None) -> None:
+    """Train, write and print, as one of several workers if there are wires, and among peers if there is a place."""
+    output, checkpoint, run = job.output, job.checkpoint, job.run
     require_output(output, ".safetensors", force=run.force or (run.resume and checkpoint.exists()))
     torch.set_num_threads(run.threads or torch.get_num_threads())
     task = task_for(say, job.data, {}, batch=job.data.batch, seed=run.seed)
-    if shrinkage and any(isinstance(part, _BatchNorm) for part in task.module.modules()):
-        say.note(_NORMALIZED)
-    how = Optimization(job.schedule.epochs, job.schedule.lr, cosine, job.schedule.weight_decay)
-    learning, labels = _learning(say, job, task)
-    hint, more = hint_stage(say, job.layers, task, job.data, run.seed)
-    labels |= {**more, **(labels_of(job.among, place) if place else {})}
-    first = [] if hint is None else [Stage(hint, Optimization(job.layers.hint_epochs, job.layers.hint_lr, cosine))]
+    stages, labels = _stages(say, job, task, wires, place)
     saved = going_on(say, checkpoint, resume=run.resume, force=run.force)
     if place is not None and not (saved or run.resume or run.force):
         place.require_free()
-    number, state = _load(checkpoint, labels) if saved else (0, [*first, Stage(learning, how)][0].begun(None))
-    if saved and (number, state.epoch) < (len(first), how.epochs):
+    kept = load(checkpoint, labels) if saved else Kept(stages[0].begun(None))
+    last = stages[-1]
+    if saved and (kept.stage, kept.state.epoch) < (len(stages) - 1, last.how.epochs):
         require_absent(output, force=run.force)
-    meeting = None
-    if place is not None:
-        begun = state.epoch if number == len(first) else 0
-        meeting = meeting_of(say, job.among, place, task, job.data.task or "", begun)
-        learning = with_peers(job.among, learning, meeting)
-        say.note(*([f"resumed: peers are read as they are now: {'; '.join(meeting.told())}"] if saved else []))
+    workers = _workers(job, task, wires, kept) if wires else None
+    if workers:
+        last = replace(last, how=_shared(last.how, workers, kept.state, labels))
+    meeting = _met(say, job, place, task, kept if saved else None, len(stages)) if place else None
+    if meeting:
+        last = replace(last, task=with_peers(job.among, last.task, meeting))
     with resumable(output, checkpoint):
         with say.progress("training", 1.0) as tick:
-            state = _train([*first, Stage(learning, how, shrinkage)], number, state, job, labels, tick)
-        weights = shrinkage.whole(state.weights) if shrinkage else state.weights
+            state = _train([*stages[:-1], last], kept, job, labels, tick, workers)
+        weights = job.shrinkage.whole(state.weights) if job.shrinkage else state.weights
+        if workers and not workers.leads:
+            return
         if meeting:
             meeting.write(weights, finished=True)
         ties = untied(weights, task.module).ties  # as safetensors' own save_model
         notes = {**ties, **task.metadata, "seed": str(run.seed)}
         if not is_written(output, lambda: checkpoint_bytes(weights, notes), resume=saved, force=run.force):
             save_checkpoint(output, weights, notes, force=run.force)
-        _report(say, task, job, state.epoch, weights, meeting.told() if meeting else [])
+        _report(say, task, job, state.epoch, weights, workers, meeting)
         interrupts.finish()
     checkpoint.unlink(missing_ok=True)
 
 
-def _learning(say: Output, job: Job, task: Task) -> tuple[Task, dict[str, str]]:
-    """Return the task with its teachers, and what must be the same when it is resumed."""
+def _stages(
+    say: Output, job: Job, task: Task, wires: Wires | None, place: Place | None
+) -> tuple[list[Stage], dict[str, str]]:
+    """Return the stages of training, teachers and all, and what must be the same when a run goes on."""
+    if job.shrinkage and any(isinstance(part, _BatchNorm) for part in task.module.modules()):
+        say.note(_NORMALIZED)
     learning, teachers = taught(say, job.teaching, task, job.data, None)
     learning, attention = attending(say, job.layers, learning, job.data)
-    return learning, job.labels(task) | teachers | attention
+    hint, hints = hint_stage(say, job.layers, task, job.data, job.run.seed)
+    peers = labels_of_peers(job.among, place) if place else {}
+    how = Optimization(job.schedule.epochs, job.schedule.lr, cosine, job.schedule.weight_decay)
+    first = [] if hint is None else [Stage(hint, Optimization(job.layers.hint_epochs, job.layers.hint_lr, cosine))]
+    labels = job.labels(task, wires) | teachers | attention | hints | peers
+    return [*first, Stage(learning, how, job.shrinkage)], labels
 
 
-def _report(say: Output, task: Task, job: Job, epochs: int, weights: Params, peers: list[str]) -> None:
-    """Evaluate and print; ``peers``: a sentence on each."""
+def _met(say: Output, job: Job, place: Place, task: Task, kept: Kept | None, stages: int) -> Meeting:
+    """Return how a launch meets its peers, and say how far they are where it goes on from what was ``kept``."""
+    begun = kept.state.epoch if kept and kept.stage == stages - 1 else 0
+    meeting = meeting_of(say, job.among, place, task, job.data.task or "", begun)
+    if kept:
+        say.note(f"resumed: peers are read as they are now: {'; '.join(meeting.told())}")
+    return meeting
+
+
+def _workers(job: Job, task: Task, wires: Wires, kept: Kept) -> Workers:
+    """Return the workers of this process, as they were when the checkpoint was written."""
+    shapes = {name: tuple(leaf.shape) for name, leaf in task.module.named_parameters() if leaf.requires_grad}
+    if job.shrinkage:
+        raise DataError("--regularize trains other numbers than the network's weights: it goes with one worker")
+    exchange = exchange_of(job.machines, wires, shapes, job.run.seed, batches_per_epoch(task))
+    return Workers(exchange, kept.steps, kept.memories)
+
+
+def _shared(how: Optimization, workers: Workers, state: TrainState, same: Mapping[str, str]) -> Optimization:
+    """Return how the optimizer is run beside these workers, who all begin with the same.
+
+    Raises:
+        DataError: for weight decay beside momentum that is not the optimizer's.
+        WorkersError: for workers that differ.
+    """
+    workers.require_same(state.weights, f"{sorted(same.items())} {state.epoch}")
+    if not workers.exchange.scheme.memory.has_momentum:
+        return how
+    if how.weight_decay:
+        raise DataError(
+            "--gradients dgc keeps the momentum with the workers, where weight decay has none: leave out "
+            "--weight-decay, or take topk"
+        )
+    return replace(how, optimizer=plain)
+
+
+def _report(
+    say: Output, task: Task, job: Job, epochs: int, weights: Params, workers: Workers | None, meeting: Meeting | None
+) -> None:  # fmt: skip
+    """Evaluate and print."""
     metrics, output, schedule = evaluations(task, weights, say), job.output, job.schedule
     lines = [
         f"{split}: " + ", ".join(f"{k} {v:.4g}" for k, v in measures.items()) for split, measures in metrics.items()
     ]
     record = {"output": str(output), "bytes": output.stat().st_size, "epochs": epochs, "seed": job.run.seed, **metrics}
+    moved = {name: weights[name] for name in trainable(task.module, weights)}
     if schedule.regularize:
-        found = ranks({name: weights[name] for name in trainable(task.module, weights)})
+        found = ranks(moved)
         record |= {"regularize": schedule.regularize, "price": schedule.price, "ranks": found}
         told = ", ".join(f"{name} {rank} of {full}" for name, (rank, full) in found.items())
         lines.append(f"singular values above a hundredth of the largest: {told}")
-    if peers:
+    if workers:
+        figures, text = traffic(workers, job.machines, moved)
+        record |= figures
+        lines.append(text)
+    if meeting:
+        peers = meeting.told()
         record["peers"] = peers
-    say.report(record, f"wrote {output}", *lines, *peers)
+        lines += peers
+    say.report(record, f"wrote {output}", *lines)
 
 
 def _train(
-    stages: Sequence[Stage], number: int, state: TrainState, job: Job, labels: Mapping[str, str], tick: Tick
+    stages: Sequence[Stage], kept: Kept, job: Job, labels: Mapping[str, str], tick: Tick, workers: Workers | None
 ) -> TrainState:  # fmt: skip
-    """Run the epochs that are left from stage ``number`` on, saving the state after each."""
-    whole = max(1, sum(stage.how.epochs for stage in stages))
-    for at in range(number, len(stages)):
+    """Run the epochs that are left, saving the state after each."""
+    whole, state = max(1, sum(stage.how.epochs for stage in stages)), kept.state
+    for at in range(kept.stage, len(stages)):
         stage = stages[at]
-        state = state if at == number else stage.begun(state.weights)
+        state = state if at == kept.stage else stage.begun(state.weights)
         before = sum(one.how.epochs for one in stages[:at])
         first, share = before + state.epoch, 1 / max(1, batches_per_epoch(stage.task))
         watched = counted(stage.task, partial(_tick, tick, first / whole, share / whole))
         what = "epoch" if at == len(stages) - 1 else "hints, epoch"
-        for reached in train(watched, state, stage.how, job.run.seed, stage.shrinkage):
-            state = reached
-            progress = f"{what} {state.epoch}/{stage.how.epochs}, loss {state.loss:.4f}"
-            tick((before + state.epoch) / whole, progress)
-            _save(job.checkpoint, at, state, labels)
+        for reached in train(watched, state, stage.how, job.run.seed, stage.shrinkage, workers):
+            state, now = reached, Kept(reached, at)
+            if workers:
+                state = replace(reached, weights=workers.settled(reached.weights, buffers_of(stage.task.module)))
+                now = Kept(state, at, workers.step, workers.memories())
+            tick((before + state.epoch) / whole, f"{what} {state.epoch}/{stage.how.epochs}, loss {state.loss:.4f}")
+            if workers is None or workers.leads:
+                save(job.checkpoint, now, labels)
     return state
 
 
 def _tick(tick: Tick, first: float, share: float, taken: float) -> None:
     """Say that so many batches have been taken, each of which is a ``share`` of the whole, since ``first``."""
     tick(first + taken * share)
-
-
-def _save(path: Path, number: int, state: TrainState, job: Mapping[str, str]) -> None:
-    """Write the state of a stage, replacing the last."""
-    tensors, marks = packed(state)
-    marks |= {"stage": str(number)}
-    labels = {**{f"job {key}": value for key, value in job.items()}, "laconic": _MARK}
-    save_checkpoint(path, tensors, {**labels, **marks}, force=True)
-
-
-def _load(path: Path, job: Mapping[str, str]) -> tuple[int, TrainState]:
-    """Read a state of the same job, and which stage it is of."""
-    tensors, metadata = load_checkpoint(path)
-    if metadata.get("laconic") != _MARK:
-        raise DataError(f"{path} is no checkpoint of training")
-    saved = {key.removeprefix("job "): value for key, value in metadata.items() if key.startswith("job ")}
-    differs = [f"{key} was {saved.get(key)}, is {job.get(key)}" for key in {**job, **saved}
-               if saved.get(key) != job.get(key)]  # fmt: skip
-    if differs:
-        raise DataError(f"{path} belongs to another run: {'; '.join(differs)}. Repeat its options, or remove the file")
-    return int(metadata.get("stage", 0)), unpacked(tensors, metadata)

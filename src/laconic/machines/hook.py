@@ -1,0 +1,220 @@
+"""The same exchange in somebody's own training loop: a communication hook of `DistributedDataParallel`.
+
+    ddp = DistributedDataParallel(net)
+    gradients = laconic.compress_gradients(ddp, "terngrad")      # the one line; the loop stays as it is
+
+DDP calls the hook for each bucket of gradients once all of them are there, and takes what it returns for the mean over
+the workers. Gathering is not overlapped with the backward pass. What goes with it, and what does not:
+
+* several buckets, `gradient_as_bucket_view`, and `find_unused_parameters`: a parameter without a gradient counts as 0,
+  as in DDP without a hook;
+* `no_sync`: gradients of several batches add up, and are exchanged once;
+* clipping, by norm or value, behind `backward`: it sees the mean;
+* mixed precision by `torch.autocast`, and parameters of bfloat16: gradients travel as float32, and come back in the
+  type of the parameter. A `GradScaler` lets gradients overflow on purpose, which here is an error on all workers: take
+  bfloat16, which needs none;
+* FSDP, and FSDP2's `fully_shard`, do not call such hooks with whole gradients: refused.
+
+The two-byte floats and PowerSGD are torch's own hooks, which all-reduce. PowerSGD starts some reductions of a bucket
+when others have ended; with several buckets two workers came to a standstill on gloo, so there it takes one.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias, final
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.algorithms.ddp_comm_hooks import default_hooks, powerSGD_hook
+from torch.nn.parallel import DistributedDataParallel
+
+from laconic.errors import DataError, PlanError
+from laconic.machines.catalogue import scheme_of
+from laconic.machines.exchange import Exchange, Share
+from laconic.machines.memory import Held
+from laconic.machines.processes import Processes
+from laconic.machines.scheme import Scheme
+
+_ROUNDED = {"float16": default_hooks.fp16_compress_hook, "bfloat16": default_hooks.bf16_compress_hook}
+
+_POWERSGD = "powersgd"
+
+_Bucket: TypeAlias = dist.GradBucket  # type: ignore[attr-defined, name-defined, unused-ignore]
+_Hook = Callable[[Any, _Bucket], torch.futures.Future[Tensor]]
+
+
+@final
+class Compressed:
+    """The state of a hook: what this worker keeps between steps, and the bytes that it has moved.
+
+    Made by `compress_gradients`. To go on from a checkpoint with the same result each worker saves its `state_dict`,
+    and calls `load_state_dict` before the first step.
+    """
+
+    def __init__(self, exchange: Exchange, names: Mapping[Tensor, str]) -> None:
+        self._exchange, self._names = exchange, names
+        self._held: dict[str, Held] = {}
+        self.step = 0
+
+    @property
+    def pushed(self) -> int:
+        """Bytes that this worker has given away since the start."""
+        return self._exchange.wires.traffic.pushed
+
+    @property
+    def pulled(self) -> int:
+        """Bytes that this worker has got since the start."""
+        return self._exchange.wires.traffic.pulled
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return what this worker keeps, as tensors by name; each worker has its own."""
+        kept = {f"{word}/{name}": tensor for name, held in self._held.items() for word, tensor in held.items()}
+        return {"step": torch.tensor(self.step), **kept}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Take up what `state_dict` returned.
+
+        Raises:
+            DataError: for the state of another network.
+        """
+        held: dict[str, dict[str, Tensor]] = {}
+        for key, tensor in state.items():
+            word, _, name = key.partition("/")
+            if name and tuple(tensor.shape) != self._exchange.shapes.get(name):
+                raise DataError(f"{key} of shape {tuple(tensor.shape)} is of another network")
+            if name:
+                held.setdefault(name, {})[word] = tensor.clone()
+        if "step" not in state:
+            raise DataError("this is no state of compressed gradients: it has no step")
+        self._held, self.step = dict(held), int(state["step"])
+
+    def __call__(self, bucket: _Bucket) -> torch.futures.Future[Tensor]:
+        """Exchange the gradients of a bucket."""
+        gradients = {
+            self._names[parameter]: gradient
+            for parameter, gradient in zip(bucket.parameters(), bucket.gradients(), strict=True)
+        }
+        mean, (kept,) = self._exchange(list(gradients), [Share(gradients)], [self._held], self.step)
+        self._held = kept
+        for name, gradient in gradients.items():
+            gradient.copy_(mean.gradients[name])
+        self.step += bucket.is_last()
+        return _done(bucket.buffer())
+
+
+@final
+class AllReduced:
+    """The state of one of torch's own hooks, with the bytes that an all-reduce of its messages gives away.
+
+    In a ring each of N workers pushes, and pulls, 2 (N − 1)/N of them.
+    """
+
+    def __init__(self, hook: _Hook, state: Any, workers: int) -> None:
+        self._hook, self._state, self._workers = hook, state, workers
+        self.step, self._bytes = 0, 0
+
+    @property
+    def pushed(self) -> int:
+        """Bytes that this worker has given away since the start."""
+        return math.ceil(2 * (self._workers - 1) / self._workers * self._bytes)
+
+    pulled = pushed
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Refuse: torch's states are saved as its documentation says, by pickling.
+
+        Raises:
+            DataError: always.
+        """
+        raise DataError("torch's own hooks keep their state by themselves: see PowerSGDState in torch's documentation")
+
+    load_state_dict = state_dict
+
+    def __call__(self, bucket: _Bucket) -> torch.futures.Future[Tensor]:
+        """Let torch's hook do its work, and count.
+
+        Raises:
+            DataError: for PowerSGD with several buckets on gloo.
+        """
+        if isinstance(self._state, powerSGD_hook.PowerSGDState) and not (bucket.index() == 0 and bucket.is_last()):
+            if dist.get_backend(self._state.process_group) == "gloo":
+                raise DataError(
+                    "on gloo PowerSGD takes one bucket: DistributedDataParallel(net, bucket_cap_mb=...) with room for "
+                    "all gradients"
+                )
+        before = getattr(self._state, "total_numel_after_compression", 0)
+        result = self._hook(self._state, bucket)
+        after = getattr(self._state, "total_numel_after_compression", None)
+        buffer = bucket.buffer()
+        if after is None:
+            self._bytes += 2 * buffer.numel()
+        elif after > before:
+            self._bytes += (after - before) * buffer.element_size()
+        else:  # the first steps of PowerSGD
+            self._bytes += buffer.numel() * buffer.element_size()
+        self.step += bucket.is_last()
+        return result
+
+
+def compress_gradients(
+    ddp: nn.Module, how: str | Scheme, *, seed: int = 0, server: bool = False
+) -> Compressed | AllReduced:
+    """Let the gradients of a `DistributedDataParallel` travel in fewer bytes, from the next backward pass on.
+
+    Args:
+        ddp: the wrapped network, on every worker; each of its parameters that requires a gradient.
+        how: "terngrad", "qsgd", "topk", "dgc", "signs", "clustered" or "float32", some with a number, as "qsgd:7"
+            (`laconic.machines.catalogue`); "float16", "bfloat16" and "powersgd:RANK", which are torch's; or a `Scheme`,
+            for a warm-up or bounds. "dgc" has the momentum: give the optimizer none.
+        seed: of random rounding; the same on all workers.
+        server: messages go to worker 0, and their mean comes back.
+
+    Returns:
+        The state: ``pushed`` and ``pulled`` bytes, ``state_dict``.
+
+    Raises:
+        DataError: for what is no `DistributedDataParallel`.
+        PlanError: for an unknown name.
+    """
+    if not isinstance(ddp, DistributedDataParallel):
+        raise DataError(
+            f"gradients are compressed in a DistributedDataParallel, which hands them over whole, not in a "
+            f"{type(ddp).__name__}: FSDP and fully_shard add them up shard by shard and take no such hook"
+        )
+    group = ddp.process_group
+    if isinstance(how, str) and (own := _of_torch(how, group)) is not None:
+        state: Compressed | AllReduced = own
+    else:
+        scheme = scheme_of(how) if isinstance(how, str) else how
+        names = {leaf: name for name, leaf in ddp.module.named_parameters() if leaf.requires_grad}
+        shapes = {name: tuple(leaf.shape) for leaf, name in names.items()}
+        state = Compressed(Exchange(scheme, Processes(group), shapes, seed, server), names)
+    ddp.register_comm_hook(state, _call)
+    return state
+
+
+def _call(state: Compressed | AllReduced, bucket: _Bucket) -> torch.futures.Future[Tensor]:
+    """Do what the state does: DDP wants a function beside it."""
+    return state(bucket)
+
+
+def _of_torch(name: str, group: Any) -> AllReduced | None:
+    """Return the state of one of torch's hooks, if the name is of one."""
+    workers = dist.get_world_size(group)
+    if name in _ROUNDED:
+        return AllReduced(_ROUNDED[name], group, workers)
+    kind, _, rank = name.partition(":")
+    if kind != _POWERSGD:
+        return None
+    if not (rank or "1").isdecimal() or int(rank or "1") < 1:
+        raise PlanError(f"powersgd takes a rank of 1 or more, as powersgd:2, not {rank!r}")
+    state = powerSGD_hook.PowerSGDState(group, int(rank or "1"), start_powerSGD_iter=2)
+    return AllReduced(powerSGD_hook.powerSGD_hook, state, workers)
+
+
+def _done(buffer: Tensor) -> torch.futures.Future[Tensor]:
+    """Return a future that has come."""
+    future: torch.futures.Future[Tensor] = torch.futures.Future(devices=[buffer.device] if buffer.is_cuda else None)
+    future.set_result(buffer)
+    return future

@@ -1,0 +1,269 @@
+"""Two processes: they end with the bits of one that plays both, and what goes wrong on one ends both.
+
+Processes meet through a file, or by a port that the system gives.
+"""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import forked
+import pytest
+
+from laconic.cli import run
+from laconic.models.checkpoints import load_checkpoint
+
+TRAIN = ["train", "--net", "lenet300", "--data", "digits", "--epochs", "3", "--lr", "0.05", "--threads", "1"]
+
+JOINED = """
+import sys
+from datetime import timedelta
+import torch, torch.distributed as dist
+from torch import nn
+from laconic.errors import LaconicError
+rank, folder = int(sys.argv[1]), sys.argv[2]
+limit = timedelta(seconds=60)
+dist.init_process_group("gloo", f"file://{folder}/meeting", world_size=2, rank=rank, timeout=limit)
+sys.path.insert(0, sys.argv[3])
+"""
+
+WORKERS = (
+    JOINED
+    + """
+from machines.test_workers import small, network, task_of, trained, same
+from laconic.machines.exchange import Exchange, Share
+from laconic.machines.processes import Processes
+from laconic.machines.wires import InOneProcess
+from laconic.machines.workers import Workers
+module = network(batchnorm=True)
+task, shapes = task_of(module, (16, 8)), {name: tuple(leaf.shape) for name, leaf in module.named_parameters()}
+buffers = {name for name, _ in module.named_buffers()}
+for name in ("float32", "terngrad", "topk"):
+    for server in (False, True):
+        together = Workers(Exchange(small(name), Processes(), shapes, 5, server))
+        alone = Workers(Exchange(small(name), InOneProcess(2), shapes, 5, server))
+        weights = together.settled(trained(task, together, 1).weights, buffers)
+        assert same(weights, trained(task, alone, 1).weights), (name, server)
+        assert server or together.bytes_a_step == alone.bytes_a_step
+        kept = together.memories()
+        assert (kept is None) if rank else same(kept, alone.memories())
+wrong = torch.full((2,), float("nan") if rank else 1.0)
+for share, said in (
+    (Share({"w": wrong}), "worker 1: the gradient of w is NaN"),
+    (Share({"w": torch.ones(2)}, failure="OSError: disk" if rank else None), "worker 1: OSError: disk"),
+    (Share({"w": torch.ones(2)}, mark=rank), "different batches"),
+):
+    for server in (False, True):
+        try:
+            Exchange(small("terngrad"), Processes(), {"w": (2,)}, 0, server)(["w"], [share], [{}], 0)
+        except LaconicError as error:
+            assert said in str(error), error
+        else:
+            raise AssertionError(said)
+try:
+    together.require_same({"w": torch.tensor([float(rank)])})
+except LaconicError as error:
+    assert "different weights" in str(error)
+else:
+    raise AssertionError
+print("done")
+"""
+)
+
+HOOKS = (
+    JOINED
+    + """
+import contextlib
+from torch.nn.parallel import DistributedDataParallel
+from laconic import compress_gradients
+from laconic.machines.catalogue import scheme_of
+from machines.test_workers import small
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second, self.unused = nn.Linear(20, 300), nn.Linear(300, 5), nn.Linear(7, 7)
+    def forward(self, x):
+        return self.second(self.first(x).relu())
+
+draw = torch.Generator().manual_seed(rank)
+data = [(torch.randn(8, 20, generator=draw), torch.randint(0, 5, (8,), generator=draw)) for _ in range(6)]
+
+def trained(how, autocast=False, state=None, steps=6, **options):
+    net = Net()
+    buckets = {"bucket_cap_mb": 0.005, "find_unused_parameters": True, **options}
+    if not buckets["find_unused_parameters"]:
+        net.unused = None
+    ddp = DistributedDataParallel(net, **buckets)
+    hook = None if how is None else compress_gradients(ddp, how)
+    if state:
+        hook.load_state_dict(state)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    for number, (inputs, targets) in enumerate(data[:steps]):
+        waits = number % 3 == 1
+        with ddp.no_sync() if waits else contextlib.nullcontext(), torch.autocast("cpu", enabled=autocast):
+            loss = nn.functional.cross_entropy(ddp(inputs), targets)
+        with ddp.no_sync() if waits else contextlib.nullcontext():
+            loss.backward()
+        if waits:
+            continue
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+    weights = torch.cat([p.detach().float().reshape(-1) for p in net.parameters()])
+    both = [torch.empty_like(weights) for _ in range(2)]
+    dist.all_gather(both, weights)
+    assert torch.equal(*both), how
+    return weights, hook
+
+plain, _ = trained(None)
+floats, hook = trained("float32")
+assert torch.allclose(plain, floats, atol=1e-6)
+assert hook.step == 4 and hook.pushed > 4 * 4 * (6300 + 1505) > 0.9 * hook.pushed
+for how in ("terngrad", "dgc:0.1", "bfloat16"):
+    got, hook = trained(small(how) if how[0] in "td" else how)
+    assert 0 < float((got - plain).norm()) < 0.3 * float(plain.norm()), how
+    assert 0 < hook.pushed < 4 * 4 * 7805 and hook.step == 4, (how, hook.pushed)
+trained(small("terngrad"), autocast=True, gradient_as_bucket_view=True)
+_, hook = trained("powersgd:2", bucket_cap_mb=25, find_unused_parameters=False)
+assert 4 * 7805 < hook.pushed < 3 * 4 * 7805, hook.pushed  # the first two steps are whole
+whole, _ = trained(small("topk:0.1"), steps=3)
+part, hook = trained(small("topk:0.1"), steps=3)
+kept = hook.state_dict()
+assert len(kept) > 1 and int(kept["step"]) == 2
+again, other = trained(small("topk:0.1"), state=kept, steps=1)
+assert other.step == 3
+for state in ({}, {"residual/first.weight": torch.zeros(3), "step": torch.tensor(1)}):
+    try:
+        other.load_state_dict(state)
+    except LaconicError:
+        continue
+    raise AssertionError(state)
+for how, said in (("powersgd", "one bucket"), ("powersgd:no", "rank of 1 or more"), ("powerSGD", "no way for")):
+    try:
+        trained(how)
+    except LaconicError as error:
+        assert said in str(error), error
+    else:
+        raise AssertionError(how)
+try:
+    compress_gradients(Net(), "terngrad")
+except LaconicError as error:
+    assert "not in a Net: FSDP" in str(error)
+data = [(torch.full((8, 20), float("nan")) if rank else data[0][0], data[0][1])]
+try:
+    trained("terngrad")
+except LaconicError as error:
+    assert "worker 1" in str(error) and "NaN" in str(error), error
+else:
+    raise AssertionError
+print("done")
+"""
+)
+
+COMMAND = """
+import json, os, signal, sys
+environment, dies, *arguments = sys.argv[1:]
+os.environ.update(json.loads(environment))
+if int(dies):
+    import laconic.training.loop
+    import laconic.training.trainer
+    plain, epochs = laconic.training.loop.train_epoch, 0
+    def mortal(*given, **options):
+        global epochs
+        epochs += 1
+        if epochs == int(dies):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return plain(*given, **options)
+    laconic.training.trainer.train_epoch = mortal
+from laconic.cli import run
+sys.exit(run(arguments))
+"""
+
+
+def two(code, folder, *arguments):
+    """Run code in two processes that get their rank; return what the first has said."""
+    tests = Path(__file__).parents[1]
+    both = [forked.Forked.start(code, [rank, folder, tests, *arguments], folder / str(rank)) for rank in range(2)]
+    ends = [one.wait() for one in both]
+    for code, _, err in ends:
+        assert code == 0, err
+    return ends[0][1]
+
+
+def test_two_processes_end_with_the_bits_of_one_that_plays_both_and_fail_together(tmp_path):
+    assert two(WORKERS, tmp_path) == "done\n"
+
+
+def test_a_hook_of_ddp_works_with_buckets_no_sync_unused_parameters_clipping_and_autocast(tmp_path):
+    assert "done\n" in two(HOOKS, tmp_path)
+
+
+def commands(folder, arguments, dies=0):
+    """The command in two processes, as torchrun starts them; the second is killed as an epoch begins."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    started = [
+        forked.Forked.start(
+            COMMAND, [json.dumps({**common, "RANK": str(rank)}), dies * rank, *arguments], folder / str(rank)
+        )
+        for rank in range(2)
+    ]
+    return [one.wait() for one in started]
+
+
+def test_a_worker_that_dies_ends_the_other_and_the_run_goes_on_from_the_checkpoint(tmp_path, capsys):
+    output, whole = tmp_path / "net.safetensors", tmp_path / "whole.safetensors"
+    checkpoint = output.with_name("net.safetensors.checkpoint")
+    how = [*TRAIN, "--gradients", "topk:0.05"]
+    arguments = [*how, "--timeout", "20", "-o", output]
+    (code, out, err), (killed, *_) = commands(tmp_path, arguments, dies=3)
+    assert (code, out, killed) == (1, "", -signal.SIGKILL)
+    assert "a worker is gone" in err
+    assert not output.exists()
+    tensors, notes = load_checkpoint(checkpoint)
+    assert notes["epoch"] == "2"
+    assert {name.split("/")[1] for name in tensors if name.startswith("worker/")} == {"0", "1"}
+
+    assert run([str(a) for a in [*how, "-o", output, "--resume", "--simulate-workers", "3"]]) == 1
+    assert "workers was 2, is 3" in capsys.readouterr().err
+    assert run([str(a) for a in [*how, "-o", whole, "--simulate-workers", "2"]]) == 0
+    assert "2 workers, gradients as topk:0.05" in capsys.readouterr().out
+    (code, out, err), (other, silent, _) = commands(tmp_path, [*arguments, "--resume"])
+    assert (code, other, silent) == (0, 0, ""), err
+    assert "wrote" in out
+    assert output.read_bytes() == whole.read_bytes()
+    assert not checkpoint.exists()
+
+
+@pytest.mark.slow
+def test_torchrun_starts_it(tmp_path):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "laconic"]
+    output = tmp_path / "net.safetensors"
+    done = subprocess.run(
+        [*command, *TRAIN, "--gradients", "terngrad", "-o", str(output), "--json"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["workers"] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--gradients", "terngrad"], "--gradients is for several workers"),
+        (["--server"], "--server is for several workers"),
+        (["--simulate-workers", "2", "--gradients", "ternary"], "did you mean 'terngrad'"),
+        (["--simulate-workers", "2", "--gradients", "dgc", "--weight-decay", "0.1"], "leave out --weight-decay"),
+        (["--simulate-workers", "2", "--regularize", "nuclear", "--price", "0.1"], "goes with one worker"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(tmp_path, capsys, arguments, said):
+    assert run([*TRAIN, "-o", str(tmp_path / "net.safetensors"), *arguments]) == 1
+    assert said in capsys.readouterr().err
