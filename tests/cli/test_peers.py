@@ -90,7 +90,7 @@ def test_a_killed_launch_goes_on_and_says_what_it_reads(tmp_path, capsys, monkey
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("laconic.cli.jobs.train.save_checkpoint", once_more(1, dies))
+        patch.setattr("laconic.cli.jobs.train_states.save_checkpoint", once_more(1, dies))
         assert launch(capsys, folder, 0, output)[0] == 130
     code, out, err = launch(capsys, folder, 0, output, "--resume", "--json")
     assert code == 0, err

@@ -54,7 +54,7 @@ def test_hints_come_first_and_an_interrupted_stage_goes_on_to_the_same_bytes(net
                 raise KeyboardInterrupt
 
         with monkeypatch.context() as patch:
-            patch.setattr("laconic.cli.jobs.train.save_checkpoint", dies)
+            patch.setattr("laconic.cli.jobs.train_states.save_checkpoint", dies)
             assert run([*command, "-o", str(output)]) == 130
         assert run([*command, "-o", str(output), "--resume"]) == 0
         assert output.read_bytes() == (tmp_path / "whole.safetensors").read_bytes()
