@@ -1,12 +1,23 @@
 """The recipe of a narrower ResNet-20: a run that is stopped goes on, and what is cut is what was asked for."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
 
 from laconic.experiments.recipes import narrower, recipe, reproduce
 from laconic.training.optimization import Optimization
+
+
+def chosen_already(whole, folder):
+    """Make ``folder`` what a run leaves that is killed before it teaches."""
+    shutil.copytree(whole / "kept", folder / "kept")
+    shutil.copy(whole / "job.json", folder)
+    lines = (whole / "points.jsonl").read_text("utf-8").splitlines(keepends=True)
+    first = [line for line in lines if json.loads(line)["key"] in ("whole", "0.5 of the channels/chosen")]
+    assert len(first) == 2 < len(lines)
+    (folder / "points.jsonl").write_text("".join(first), "utf-8")
 
 
 @pytest.mark.usefixtures("cifar10")
@@ -25,6 +36,9 @@ def test_half_of_the_channels_are_chosen_cut_out_and_taught_and_a_stopped_run_en
     monkeypatch.setattr(narrower, "_SECONDS", 0.01)
     chosen = recipe("narrower-resnet20")
 
+    reproduce(chosen, tmp_path / "whole", lambda done, text: None, data_dir=cifar10, fast=True)
+    chosen_already(tmp_path / "whole", tmp_path / "run")
+
     def stopping(done, text):
         if "epoch 1/2" in text:
             raise KeyboardInterrupt
@@ -35,7 +49,6 @@ def test_half_of_the_channels_are_chosen_cut_out_and_taught_and_a_stopped_run_en
     reproduce(chosen, tmp_path / "run", lambda done, text: told.append(text), data_dir=cifar10, fast=True)
     assert [text for text in told if "epoch" in text], "it goes on where it was stopped"
     assert not [text for text in told if "epoch 1/2" in text or "step" in text]
-    reproduce(chosen, tmp_path / "whole", lambda done, text: None, data_dir=cifar10, fast=True)
     records = [json.loads((tmp_path / name / "result.json").read_text("utf-8")) for name in ("run", "whole")]
     for record in records:
         whole, half = record["rows"]

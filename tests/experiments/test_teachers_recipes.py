@@ -16,12 +16,14 @@ from laconic.experiments.recipes.enlarged import enlarged
 from laconic.experiments.recipes.n2n import searching
 from laconic.experiments.recipes.n2n.page import judged, rewards
 from laconic.experiments.recipes.n2n.searching import Found, Teacher
+from laconic.experiments.recipes.reference import in_batches
 from laconic.experiments.recipes.transfer import running as transferring
-from laconic.models.data import read_digits
+from laconic.models.data import Dataset, read_digits
 from laconic.teachers.students.architecture import perceptron
 from laconic.teachers.students.search import Effort
 from laconic.teachers.synthetic import Making
 from laconic.training.optimization import Optimization, adam
+from laconic.training.task import classification
 
 
 def silent(done: float, text: str) -> None:
@@ -34,6 +36,18 @@ def test_larger_digits_are_the_same_digits():
     assert torch.equal(large.test[1], small.test[1])
     means = large.test[0].float().unfold(2, 4, 4).unfold(3, 4, 4).mean((1, 4, 5)) * (16 / 255)
     assert (means - small.test[0][:, 0]).abs().mean() < 1.2, "of 16"
+
+
+def test_an_epoch_of_so_many_batches_has_samples_as_often_as_one_another():
+    labels = torch.arange(10)
+    data = Dataset("ten", {"train": (labels[:, None].float(), labels)})
+    of = in_batches(classification(torch.nn.Linear(1, 10), data, batch=4), 6)
+    batches = list(of.batches("train", 3))
+    assert len(batches) == of.count("train") == 6
+    assert set(torch.cat([targets for _, targets in batches]).bincount(minlength=10).tolist()) == {2}
+    first, second = (torch.cat([targets for _, targets in part]) for part in (batches[:3], batches[3:]))
+    assert not torch.equal(first, second), "each pass has another order"
+    assert torch.equal(first[:4], next(in_batches(of, 1).batches("train", 3))[1])
 
 
 @pytest.fixture
@@ -147,7 +161,8 @@ def test_files_of_all_ways_are_within_the_size_and_other_data_bring_no_labels(tm
 
     def quick(size, params, task, *rest):
         batch = next(task.batches("train", 0))
-        lessons.append(bool((batch[1] == batch[2].argmax(1)).all()))
+        (teacher,) = task.objective.teachers
+        lessons.append((task.objective.how.alpha, bool((batch[1] == teacher.says(batch).argmax(1)).all())))
         return laconic.compress(params, size=size)
 
     monkeypatch.setattr(transferring, "resumed_within", quick)
@@ -155,7 +170,8 @@ def test_files_of_all_ways_are_within_the_size_and_other_data_bring_no_labels(tm
     ways = ["network transfer", "knowledge transfer", "data transfer, generated", "data transfer, noise"]
     assert [row["way"] for row in outcome.record["rows"]] == ways
     assert all(9_900 <= row["bytes"] <= 10_000 for row in outcome.record["rows"])
-    assert lessons == [False, False, True, True], "of other data targets are what the teacher chooses"
+    labels, choice = (0.1, False), (0.0, True)
+    assert lessons == [labels, labels, choice, choice], "of other data targets are what the teacher chooses"
     assert outcome.record["apart"] <= 0.5
     assert len(outcome.record["verdicts"]) == 4
     assert (tmp_path / "transfer-data.png").exists()

@@ -72,6 +72,14 @@ def test_values_are_taught_by_their_mean_squared_distance():
     assert float(Distillation(0, 0.7, 9.0).term(outputs, wanted, "regression")) == pytest.approx(0.7 * square)
 
 
+def test_logits_are_matched_as_they_are_by_the_same_distance():
+    outputs, wanted = drawn(6, 3), drawn(6, 3, seed=1)
+    far = np.square(outputs.numpy() - wanted.numpy()).sum(1).mean()
+    how = Distillation(0, 0.7, 9.0, logits=True)
+    assert float(how.term(outputs, [wanted], "classification")) == pytest.approx(0.7 * far / 3)
+    assert float(how.term(wanted + 1, [wanted], "classification")) == pytest.approx(0.7), "means and all"
+
+
 @pytest.mark.parametrize("tau", [1.0, 4.0])
 def test_a_network_that_says_what_its_teacher_says_feels_nothing(tau):
     logits = drawn(8, 5).requires_grad_()

@@ -7,8 +7,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import nn
-from torch.nn import functional as F
 
 from laconic.errors import DataError, PlanError
 from laconic.models import nets
@@ -16,9 +14,6 @@ from laconic.models.params import params_of
 from laconic.teachers.students.architecture import Architecture, Layer, lenet5, perceptron, resnet
 from laconic.teachers.students.policy import SHARES, Removal, Shrinkage, Uniform, drawn, initialized, log_probability
 from laconic.teachers.students.search import Effort, Search, load_search, reward, save_search, search
-from laconic.teachers.students.teaching import asked, in_order, kept, lessons, says, softened, taught
-from laconic.training.judges import cross_entropy
-from laconic.training.task import Task
 
 SMALL = {"lenet5": lenet5((1, 16, 16)), "resnet": resnet((3, 8, 8), 1), "perceptron": perceptron((1, 4, 4), (9, 5, 3))}
 
@@ -180,34 +175,3 @@ def test_searches_of_nothing_are_refused():
             next(search(rows, accuracy, judge, "random", Effort(), 0))
     with pytest.raises(DataError, match="5 students, of 2"):
         next(search(rows, 1.0, judge, "random", Effort(1, 1), 0, Search((None,) * 5)))  # type: ignore[arg-type]
-
-
-def test_lessons_are_as_many_batches_as_asked_of_samples_as_often_as_the_others():
-    inputs, targets = torch.arange(10.0)[:, None], torch.arange(10)
-    of = lessons(inputs, targets, -inputs, 4, 6)
-    batches = list(of.epoch(3))
-    assert len(batches) == of.count == 6
-    assert all(torch.equal(one[:, 0].long(), labels) and torch.equal(one, -said) for one, labels, said in batches)
-    seen = torch.cat([labels for _, labels, _ in batches]).bincount(minlength=10)
-    assert set(seen.tolist()) == {2}
-    assert [len(batch[0]) for batch in in_order(inputs, targets, inputs, 4).epoch(0)] == [4, 4, 2]
-
-
-def test_what_a_teacher_says_is_the_same_kept_and_asked_and_teaches_its_equal_nothing():
-    torch.manual_seed(0)
-    teacher = nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4), nn.Dropout(0.5), nn.Linear(4, 3))
-    params, inputs = params_of(teacher), torch.randn(12, 5)
-    targets = torch.randint(0, 3, (12,))
-    said = says(teacher, params, inputs)
-    assert teacher.training
-    batch = (inputs, targets, said)
-    torch.testing.assert_close(asked(teacher, params)(batch), kept(batch))
-    task, outputs = Task(teacher, [batch], cross_entropy), said.clone().requires_grad_()
-    far = taught(task, kept, softened(3.0), 0.0, 1.0).loss(outputs, batch)
-    assert torch.autograd.grad(far, [outputs])[0].abs().max() < 1e-6
-    soft = (said / 3).softmax(1)
-    both = taught(task, kept, softened(3.0), 0.3, 0.7).loss(2 * outputs, batch)
-    by_hand = 0.3 * F.cross_entropy(2 * said, targets) - 0.7 * 9 * (soft * (2 * said / 3).log_softmax(1)).sum(1).mean()
-    torch.testing.assert_close(both.detach(), by_hand)
-    with pytest.raises(DataError, match="NaN or infinite"):
-        says(teacher, {**params, "0.bias": torch.full((4,), math.nan)}, inputs)

@@ -80,7 +80,7 @@ def test_what_cannot_be_met_or_is_not_there_is_said():
     with pytest.raises(DataError, match="record those of some layers"):
         of_norms(other, params_of(other))
     task = Task(other, [(torch.ones(2, 1, 4, 4), torch.tensor([0, 1]))], nn.CrossEntropyLoss())
-    with pytest.raises(DataError, match="no layer 'fc1'; it has 0, 1, 2, 3"):
+    with pytest.raises(DataError, match="no layer 'fc1'; near are 0, 1, 2, 3"):
         recorded(task, params_of(other), ["fc1"])
     for bad in ({"batch": 1}, {"steps": 0}, {"lr": 0.0}, {"price": -1.0}, {"tolerance": 0.0}):
         with pytest.raises(PlanError):

@@ -87,7 +87,7 @@ def distilled(
     >>> task = Task(torch.nn.Linear(4, 3), [(x, y)], torch.nn.CrossEntropyLoss())
     >>> taught = distilled(task, torch.nn.Sequential(torch.nn.Linear(4, 9), torch.nn.ReLU(), torch.nn.Linear(9, 3)))
     >>> taught.objective.how
-    Distillation(alpha=0.1, beta=0.9, temperature=4.0, squared=True, mean='outputs', divergence=False)
+    Distillation(alpha=0.1, beta=0.9, temperature=4.0, squared=True, mean='outputs', divergence=False, logits=False)
     """
     how, teachers = how or Distillation(), teachers_of(task, teacher)
     kind = _kind(task, "to be taught")

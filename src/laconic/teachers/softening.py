@@ -10,10 +10,12 @@ That gradient falls as 1/τ², so that another τ is another β. Hinton, Vinyals
 ``squared`` here, and the settings in print (τ = 4, α = 0.1, β = 0.9) are for that. The lecture's formula, above, does
 not: ``squared=False``.
 
-Values of a regression have no temperature: the term is their mean squared distance.
+Values of a regression have no temperature: the term is their mean squared distance. With ``logits`` it is that of
+logits, too, means and all: they are matched as they are, with neither softmax nor temperature.
 
-Source: Hinton, Vinyals & Dean, "Distilling the knowledge in a neural network" (2015), sections 2 and 2.1; the settings
-are those of Zagoruyko & Komodakis, "Paying more attention to attention" (2017), in their code.
+Sources: Hinton, Vinyals & Dean, "Distilling the knowledge in a neural network" (2015), sections 2 and 2.1; the settings
+are those of Zagoruyko & Komodakis, "Paying more attention to attention" (2017), in their code; distance of logits: Ba &
+Caruana, "Do deep nets really need to be deep?" (2014), equation 1, there half of the sum over the classes.
 """
 
 import math
@@ -42,9 +44,10 @@ class Distillation:
         beta: β, of what the teachers say.
         temperature: τ, which logits on both sides are divided by; a regression has none.
         squared: whether the second term is times τ², so that it weighs the same at every τ.
-        mean: what is averaged of several teachers; of a regression their outputs in any case.
+        mean: what is averaged of several teachers; in a squared distance their outputs as they are.
         divergence: KL(q ‖ p) in place of H(q, p): the teachers' own entropy is taken off, which changes no gradient,
             and 0 is where all say the same.
+        logits: the mean squared distance of logits in place of H; there is no temperature then.
 
     Raises:
         PlanError: for a number that is none of these.
@@ -60,6 +63,7 @@ class Distillation:
     squared: bool = True
     mean: Mean = "outputs"
     divergence: bool = False
+    logits: bool = False
 
     def __post_init__(self) -> None:
         for name, value in (("alpha", self.alpha), ("beta", self.beta)):
@@ -73,7 +77,7 @@ class Distillation:
             raise PlanError(f"mean is 'outputs' or 'logits', not {self.mean!r}")
 
     def term(self, outputs: Tensor, wanted: Sequence[Tensor], kind: Kind) -> Tensor:
-        """Return the second term, β and all, as a mean over the samples (and positions), 0-d, in nats.
+        """Return the second term, β and all, as a mean over the samples (and positions), 0-d; H in nats.
 
         Args:
             outputs: of the network: logits (samples, classes, ...), or values.
@@ -81,7 +85,7 @@ class Distillation:
             kind: which of the two.
         """
         outputs, wanted = wide(outputs), [wide(one) for one in wanted]
-        if kind == "regression":
+        if self.logits or kind == "regression":
             return self.beta * F.mse_loss(outputs, torch.stack(wanted).mean(0) if len(wanted) > 1 else wanted[0])
         scale = self.beta * (self.temperature**2 if self.squared else 1.0)
         said, meant = self._softened(outputs), self._targets(wanted)

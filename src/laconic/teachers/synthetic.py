@@ -30,6 +30,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from laconic import interrupts
 from laconic.errors import DataError, PlanError
 from laconic.models.params import Params, call
+from laconic.teachers.hidden import require_layers
 from laconic.training.loop import set_lr
 from laconic.training.optimization import cosine
 from laconic.training.task import Task, mode
@@ -230,10 +231,7 @@ def _watched(module: nn.Module, layers: Mapping[str, bool]) -> Iterator[dict[str
         DataError: for a name that is no part of the network.
     """
     parts, met = dict(module.named_modules()), dict[str, Tensor]()
-    if strange := [name for name in layers if name not in parts]:
-        raise DataError(
-            f"the network has no layer {', '.join(map(repr, strange))}; it has {', '.join(filter(None, parts))}"
-        )
+    require_layers(module, layers)
 
     def hook(name: str, reads: bool) -> Callable[[nn.Module, Any, Any], None]:
         def keep(_: nn.Module, inputs: Any, outputs: Any) -> None:

@@ -73,9 +73,14 @@ class Cache:
             with suppress(OSError):  # it is not empty
                 self.folder.rmdir()
 
+    @property
+    def kept(self) -> Path:
+        """The folder of tensors, which a run that starts over forgets."""
+        return self.folder / _TENSORS
+
     def path(self, key: str) -> Path:
         """Return the file for the tensors of ``key``."""
-        return self.folder / _TENSORS / f"{sha256(key.encode()).hexdigest()[:16]}.safetensors"
+        return self.kept / f"{sha256(key.encode()).hexdigest()[:16]}.safetensors"
 
 
 def _claim(folder: Path, job: Mapping[str, Any], force: bool) -> None:

@@ -18,19 +18,19 @@ def _run(name: str, shelf: bool, context: Context) -> Outcome:
     """Train the teacher, then each student three ways, and judge."""
     scale = _scale(name, shelf, context)
     table = Table(scale, images(context, scale), context)
-    teacher, module, params = teacher_row(table, shelf, context.part(0.0, 0.3))
-    rows, students = [teacher], scale.students[:1] if context.fast else scale.students
+    row, teacher = teacher_row(table, shelf, context.part(0.0, 0.3))
+    rows, students = [row], scale.students[:1] if context.fast else scale.students
     places = [(net, way) for net in students for way in WAYS]
     for place, (net, way) in enumerate(places):
         part = context.part(0.3 + 0.7 * place / len(places), 0.3 + 0.7 * (place + 1) / len(places))
-        rows.append(student_row(table, net, way, module, params, part))
+        rows.append(student_row(table, net, way, teacher, part))
     verdicts = judged(rows, context.seed)
     record = {
         "recipe": name, "source": _SOURCE, "data": table.ready.name, "settings": scale.record(),
-        "teacher": teacher.net, "rows": [row.record() for row in rows],
+        "teacher": row.net, "rows": [row.record() for row in rows],
         "verdicts": [one.record() for one in verdicts],
     }  # fmt: skip
-    title = f"{table.ready.name}, scale {scale.name}, teacher {teacher.net}"
+    title = f"{table.ready.name}, scale {scale.name}, teacher {row.net}"
     return Outcome(record, page(name, scale, rows, verdicts, _FIGURE), {_FIGURE: figure(rows, title)})
 
 

@@ -10,14 +10,7 @@ from torch import Tensor, nn
 
 from laconic.api import compress
 from laconic.errors import DataError
-from laconic.experiments.recipes.distillation.subject import (
-    ALPHA,
-    BETA,
-    BITS,
-    SHELF,
-    TEMPERATURE,
-    Scale,
-)
+from laconic.experiments.recipes.distillation.subject import BITS, SHELF, TAUGHT, Scale
 from laconic.experiments.recipes.enlarged import enlarged
 from laconic.experiments.recipes.gao2019.points import sample_by_sample
 from laconic.experiments.recipes.recipe import Context
@@ -27,7 +20,8 @@ from laconic.models import data, nets
 from laconic.models.checkpoints import load_checkpoint
 from laconic.models.data import Dataset
 from laconic.models.params import Params, beside
-from laconic.teachers.students.teaching import asked, softened, taught
+from laconic.teachers.distillation import distilled
+from laconic.teachers.teacher import Teacher
 from laconic.training.task import Task, classification
 
 ALONE, WITHOUT, DISTILLED = "alone", "alone, without dropout", "distilled"
@@ -99,8 +93,8 @@ def images(context: Context, scale: Scale) -> Dataset:
     return data.load("cifar10", context.data_dir, "imagenet", augment="crop and flip").to(device)
 
 
-def teacher_row(table: Table, shelf: bool, context: Context) -> tuple[Row, nn.Module, Params]:
-    """Return the row of the teacher, and what it is.
+def teacher_row(table: Table, shelf: bool, context: Context) -> tuple[Row, Teacher]:
+    """Return the row of the teacher, and the teacher.
 
     Raises:
         DataError: when a published one is missing.
@@ -118,10 +112,10 @@ def teacher_row(table: Table, shelf: bool, context: Context) -> tuple[Row, nn.Mo
         params = trained(context, f"teacher {name}", task, table.scale.how)
     key = f"teacher {name}/judged"
     _, tensors = context.cache.point(key, lambda: ({}, {"errors": sample_by_sample(task, params, "test")["errors"]}))
-    return Row(name, "teacher", _count(module), tensors["errors"].double().numpy()), module, params
+    return Row(name, "teacher", _count(module), tensors["errors"].double().numpy()), Teacher(module, params)
 
 
-def student_row(table: Table, net: str, way: str, teacher: nn.Module, params: Params, context: Context) -> Row:
+def student_row(table: Table, net: str, way: str, teacher: Teacher, context: Context) -> Row:
     """Return the row of a student.
 
     Args:
@@ -129,14 +123,13 @@ def student_row(table: Table, net: str, way: str, teacher: nn.Module, params: Pa
         net: its name.
         way: one of `WAYS`.
         teacher: whom it listens to, where it is distilled.
-        params: of the teacher.
         context: of its share of the work.
     """
     module, key = table.build(net), f"{net} {way}"
     if way != ALONE:
         without_dropout(module)
     task = table.task(module)
-    lesson = taught(task, asked(teacher, params), softened(TEMPERATURE), ALPHA, BETA) if way == DISTILLED else task
+    lesson = distilled(task, teacher, TAUGHT) if way == DISTILLED else task
     weights = trained(context.part(0.0, 0.9), key, lesson, table.scale.how)
 
     def judge() -> tuple[dict[str, Any], dict[str, Tensor]]:

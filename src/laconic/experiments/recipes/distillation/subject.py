@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, final
 
+from laconic.teachers.softening import Distillation
 from laconic.training.optimization import Optimization, cosine
 
-ALPHA, BETA, TEMPERATURE = 0.3, 0.7, 2.0
-"""Of the distilled loss: α H(y, σ(z_s)) + β τ² H(σ(z_t/τ), σ(z_s/τ)), with the factor τ² as in the authors' code."""
+TAUGHT = Distillation(alpha=0.3, beta=0.7, temperature=2.0)
+"""With the factor τ², as in the authors' code."""
 
 BITS = (4.0, 3.0)
 """A weight, of the files of each student, made from its weights alone."""
@@ -59,8 +60,8 @@ class Scale:
         """Return it as JSON says it."""
         return {
             "scale": self.name, "epochs": self.epochs, "images an epoch": self.images or "all", "batch": self.batch,
-            "lr": self.lr, "weight decay": self.how.weight_decay, "alpha": ALPHA, "beta": BETA,
-            "temperature": TEMPERATURE, "factor": "temperature squared",
+            "lr": self.lr, "weight decay": self.how.weight_decay, "alpha": TAUGHT.alpha, "beta": TAUGHT.beta,
+            "temperature": TAUGHT.temperature, "factor": "temperature squared",
             "augmentation": "none" if self.name == "digits" else "crop and flip",
         }  # fmt: skip
 

@@ -1,7 +1,7 @@
 """A search of students, student by student: an interrupt costs one at most."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any, final
 
@@ -12,17 +12,18 @@ from torch import Tensor, nn
 from laconic.errors import DataError, WeightsError
 from laconic.experiments.recipes.enlarged import enlarged
 from laconic.experiments.recipes.gao2019.points import sample_by_sample
-from laconic.experiments.recipes.n2n.subject import SHARE, Budget, Subject
+from laconic.experiments.recipes.n2n.subject import TAUGHT, Budget, Subject
 from laconic.experiments.recipes.recipe import Context
-from laconic.experiments.recipes.reference import trained
+from laconic.experiments.recipes.reference import in_batches, trained
 from laconic.models import data, nets
 from laconic.models.checkpoints import load_checkpoint
 from laconic.models.data import Dataset
 from laconic.models.params import Params, params_of
+from laconic.teachers import teacher as teaching
+from laconic.teachers.distillation import distilled
+from laconic.teachers.memory import remembered
 from laconic.teachers.students.architecture import Architecture
 from laconic.teachers.students.search import Method, Search, load_search, save_search, search
-from laconic.teachers.students.teaching import apart, kept, lessons, says, taught
-from laconic.training.judges import cross_entropy
 from laconic.training.loop import derive_seed, minimise
 from laconic.training.task import Task, classification
 
@@ -30,19 +31,19 @@ from laconic.training.task import Task, classification
 @final
 @dataclass(frozen=True, eq=False)
 class Teacher:
-    """A teacher with what it has said of the training images.
+    """A teacher with what it has to do with its students.
 
     Args:
         rows: its architecture.
         ready: images in memory.
-        said: its logits on the training images that students are taught on.
+        speaker: it, who remembers what it has said of the training images that students are taught on.
         accuracy: on the validation images that students are judged by.
         errors: 1 where it names a test image wrongly, shape (samples,).
     """
 
     rows: Architecture
     ready: Dataset
-    said: Tensor
+    speaker: teaching.Teacher
     accuracy: float
     errors: np.ndarray
 
@@ -94,17 +95,17 @@ def teacher_of(subject: Subject, budget: Budget, real: bool, context: Context) -
     else:
         weights = trained(context, subject.net, classification(module, ready), subject.reference)
 
-    def speak() -> tuple[dict[str, float], dict[str, Tensor]]:
-        taught_on = ready.split("train")[0][: budget.pool]
-        context.say(1.0, f"{subject.title} says what it knows of {len(taught_on):,} images")
-        inputs, targets = (part[: budget.judged] for part in ready.split("validation"))
-        right = says(module, weights, inputs).argmax(1).eq(targets).double().mean()
-        errors = sample_by_sample(classification(module, ready), weights, "test")["errors"]
-        return {"accuracy": float(right)}, {"said": says(module, weights, taught_on), "errors": errors}
+    speaker, pool = teaching.Teacher(module, weights), classification(module, _taught_on(ready, budget))
+    context.say(1.0, f"{subject.title} says what it knows of {budget.pool:,} images at most")
+    memory = remembered(speaker.says, speaker.digest, pool, context.cache.kept)
 
-    figures, tensors = context.cache.point(f"{subject.net}/says", speak)
-    rows = subject.rows(ready.shape)
-    return Teacher(rows, ready, tensors["said"], figures["accuracy"], tensors["errors"].double().numpy())
+    def measure() -> tuple[dict[str, float], dict[str, Tensor]]:
+        errors = sample_by_sample(classification(module, ready), weights, "test")["errors"]
+        return {"accuracy": _accuracy(module, weights, ready, budget)}, {"errors": errors}
+
+    figures, tensors = context.cache.point(f"{subject.net}/judged", measure)
+    errors = tensors["errors"].double().numpy()
+    return Teacher(subject.rows(ready.shape), ready, replace(speaker, memory=memory), figures["accuracy"], errors)
 
 
 def _published(subject: Subject, context: Context) -> Params:
@@ -126,17 +127,23 @@ def speed(of: Teacher, budget: Budget) -> float:
     return budget.how.epochs * 4 * budget.batch / (perf_counter() - began)
 
 
+def _taught_on(ready: Dataset, budget: Budget) -> Dataset:
+    """Return the images that students are taught on."""
+    inputs, targets = (part[: budget.pool] for part in ready.split("train"))
+    return Dataset(ready.name, {"train": (inputs, targets)}, ready.classes)
+
+
 def _lesson(student: nn.Module, of: Teacher, budget: Budget, batches: int) -> Task:
     """Return what a student is taught by."""
-    inputs, targets = (part[: budget.pool] for part in of.ready.split("train"))
-    train = lessons(inputs, targets, of.said, budget.batch, batches)
-    return taught(Task(student, train, cross_entropy), kept, apart, own=1.0, share=SHARE)
+    task = classification(student, _taught_on(of.ready, budget), batch=budget.batch)
+    return in_batches(distilled(task, of.speaker, TAUGHT), batches)
 
 
-def _judged(student: nn.Module, of: Teacher, budget: Budget) -> Task:
-    """Return what a student is judged by."""
-    inputs, targets = (part[: budget.judged] for part in of.ready.split("validation"))
-    return classification(student, Dataset(of.ready.name, {"validation": (inputs, targets)}, of.ready.classes))
+def _accuracy(module: nn.Module, weights: Params, ready: Dataset, budget: Budget) -> float:
+    """Return the accuracy on the validation images that students are judged by."""
+    inputs, targets = (part[: budget.judged] for part in ready.split("validation"))
+    task = classification(module, Dataset(ready.name, {"validation": (inputs, targets)}, ready.classes))
+    return 1 - task.evaluate(weights, "validation")["error"] / 100
 
 
 def found(of: Teacher, method: Method, budget: Budget, seed: int, key: str, context: Context) -> Found:
@@ -160,7 +167,7 @@ def found(of: Teacher, method: Method, budget: Budget, seed: int, key: str, cont
             weights, _ = minimise(task, params_of(student), budget.how, derive_seed(seed, 2))
         except WeightsError:  # it has diverged: such a student names nothing
             return 0.0, {}
-        return 1 - _judged(student, of, budget).evaluate(weights, "validation")["error"] / 100, weights
+        return _accuracy(student, weights, of.ready, budget), weights
 
     def compute() -> tuple[dict[str, Any], dict[str, Tensor]]:
         state = load_search(checkpoint, of.rows, budget.search, job) if checkpoint.exists() else Search()

@@ -4,12 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, final
 
+from laconic.teachers.softening import Distillation
 from laconic.teachers.students.architecture import Architecture, lenet5, resnet
 from laconic.teachers.students.search import Effort
 from laconic.training.optimization import Optimization, adam, cosine
 
-SHARE = 0.1
-"""λ of the distance of logits beside the cross-entropy: of ten classes the mean over these, as in the authors' code."""
+TAUGHT = Distillation(alpha=1.0, beta=1.0, logits=True)
+"""Cross-entropy, and the squared distance of logits, a mean over the classes as in the authors' code."""
 
 
 @final
@@ -49,8 +50,8 @@ class Budget:
             "students": self.search.students, "removal": self.search.removal, "seeds": self.seeds,
             "rollouts": self.search.rollouts, "rates": [self.search.removal_lr, self.search.shrinkage_lr],
             "epochs": self.how.epochs, "images an epoch": self.images, "batch": self.batch, "lr": self.how.lr,
-            "weight decay": self.how.weight_decay, "share": SHARE, "judged": self.judged, "drawn from": self.pool,
-            "images at most": self.taught,
+            "weight decay": self.how.weight_decay, "alpha": TAUGHT.alpha, "beta": TAUGHT.beta,
+            "judged": self.judged, "drawn from": self.pool, "images at most": self.taught,
         }  # fmt: skip
 
 

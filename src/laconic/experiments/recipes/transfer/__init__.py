@@ -26,7 +26,7 @@ def _run(context: Context) -> Outcome:
         apart.append(of.generated()[1])
         if not number:
             shown = {"original": of.ready.split("train")[0]}
-            shown |= {way.data: of.learned_from(way).inputs for way in DATA if way in ways}
+            shown |= {way.data: of.learned_from(way).split("train")[0] for way in DATA if way in ways}
     verdicts, worst = judged(rows, context.seed), max(apart)
     about = (
         f"Teacher: {TEACHER}; students: hidden layers of {' and '.join(map(str, HIDDEN))} neurons. Statistics of what "

@@ -12,27 +12,18 @@ from laconic.experiments.recipes.enlarged import enlarged
 from laconic.experiments.recipes.gao2019.points import sample_by_sample
 from laconic.experiments.recipes.recipe import Context
 from laconic.experiments.recipes.records.running import resumed_within
-from laconic.experiments.recipes.reference import trained
+from laconic.experiments.recipes.reference import in_batches, trained
 from laconic.experiments.recipes.statement import percent
-from laconic.experiments.recipes.transfer.subject import (
-    ALPHA,
-    BETA,
-    HIDDEN,
-    SIZE,
-    TEACHER,
-    TEMPERATURE,
-    Budget,
-    Way,
-)
+from laconic.experiments.recipes.transfer.subject import HIDDEN, LABELLED, SIZE, TEACHER, UNLABELLED, Budget, Way
 from laconic.lc.state import LCState
 from laconic.models import data, nets
 from laconic.models.data import Dataset, read
 from laconic.models.data.preprocessing import fit
 from laconic.models.params import Params
+from laconic.teachers.distillation import distilled
 from laconic.teachers.students.architecture import perceptron
-from laconic.teachers.students.teaching import in_order, kept, lessons, says, softened, taught
 from laconic.teachers.synthetic import made_up, recorded
-from laconic.training.judges import cross_entropy, error
+from laconic.teachers.teacher import Teacher
 from laconic.training.loop import derive_seed
 from laconic.training.task import Task, classification
 
@@ -41,26 +32,6 @@ _HELD = 10
 
 _LAYER = "fc1"
 """Whose statistics, recorded on the training images, the teacher's own images meet."""
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Taught:
-    """What a network learns from.
-
-    Args:
-        inputs: shape (images, ...).
-        targets: labels, or where there are none what the teacher would choose.
-        said: the teacher's logits.
-        held: the same three of images to judge by.
-        labelled: whether targets are labels.
-    """
-
-    inputs: Tensor
-    targets: Tensor
-    said: Tensor
-    held: tuple[Tensor, Tensor, Tensor]
-    labelled: bool
 
 
 @final
@@ -120,20 +91,25 @@ class Seed:
         params = trained(context, f"seed {seed}/teacher", task, budget.reference)
         return cls(ready, real, module, params, budget, seed, context)
 
-    def learned_from(self, way: Way) -> Taught:
-        """Return what a way learns from, with what the teacher says of it."""
+    def learned_from(self, way: Way) -> Dataset:
+        """Return what a way learns from, and is judged by meanwhile; without labels the teacher chooses targets."""
         if way.data == "original":
-            train, last = (self.ready.split(split) for split in ("train", "validation"))
-            heard = says(self.module, self.params, last[0])
-            return Taught(*train, says(self.module, self.params, train[0]), (*last, heard), labelled=True)
+            return self.ready
         makes: dict[str, Callable[[], Tensor]] = {
             "digits": self._digits, "noise": self._noise, "generated": lambda: self.generated()[0]
         }  # fmt: skip
         inputs = makes[way.data]()
-        said = says(self.module, self.params, inputs)
-        chosen, own = said.argmax(1), torch.arange(len(inputs)) % _HELD != 0
-        held = (inputs[~own], chosen[~own], said[~own])
-        return Taught(inputs[own], chosen[own], said[own], held, labelled=False)
+        chosen = Teacher(self.module, self.params).says((inputs,)).argmax(1)
+        own = torch.arange(len(inputs)) % _HELD != 0
+        splits = {"train": (inputs[own], chosen[own]), "validation": (inputs[~own], chosen[~own])}
+        return Dataset(way.data, splits, self.ready.classes)
+
+    def lesson(self, module: nn.Module, way: Way, from_: Dataset) -> Task:
+        """Return the task of learning from it: the teacher, and labels where there are any."""
+        task = classification(module, from_, batch=self.budget.batch)
+        how = LABELLED if way.data == "original" else UNLABELLED
+        teacher = Teacher(self.module, self.params)
+        return in_batches(distilled(task, teacher, how, cache=self.context.cache.kept), self.budget.batches)
 
     def _digits(self) -> Tensor:
         """Return the digits of scikit-learn, training and test ones, through the teacher's own preprocessing."""
@@ -176,14 +152,6 @@ def originals(context: Context, real: bool) -> Dataset:
     return data.prepare(enlarged(28), preprocessing, validation=200)
 
 
-def lesson(module: nn.Module, of: Taught, budget: Budget) -> Task:
-    """Return the task of learning from it: the teacher, and labels where there are any."""
-    train = lessons(of.inputs, of.targets, of.said, budget.batch, budget.batches)
-    task = Task(module, train, cross_entropy, validation=in_order(*of.held), measures={"error": error})
-    own, share = (ALPHA, BETA) if of.labelled else (0.0, 1.0)
-    return taught(task, kept, softened(TEMPERATURE), own, share)
-
-
 def row(of: Seed, way: Way, context: Context) -> Row:
     """Return the file of a way; test images are read once for what is compressed and once for the file."""
     key, from_ = f"seed {of.seed}/{way.name}", of.learned_from(way)
@@ -192,13 +160,12 @@ def row(of: Seed, way: Way, context: Context) -> Row:
     else:
         generator = torch.Generator().manual_seed(derive_seed(of.seed, 5))
         module = perceptron(of.ready.shape, (*HIDDEN, of.ready.classes)).build(generator)
-        params = trained(
-            context.part(0.0, 0.3), f"{key}, student", lesson(module, from_, of.budget), of.budget.teaching
-        )
+        task = of.lesson(module, way, from_)
+        params = trained(context.part(0.0, 0.3), f"{key}, student", task, of.budget.teaching)
     checkpoint, test = context.cache.path(f"{key}/state"), classification(module, of.ready)
 
     def compute() -> tuple[dict[str, Any], dict[str, Tensor]]:
-        task = lesson(module, from_, of.budget)
+        task = of.lesson(module, way, from_)
         watch = _watching(key, of.budget, context)
         result = resumed_within(SIZE, params, task, of.budget.effort, of.seed, checkpoint, watch)
         before = test.evaluate(params, "test")["error"]

@@ -5,6 +5,7 @@ from typing import Any, final
 
 from laconic.experiments.recipes.records.mnist import learning
 from laconic.experiments.recipes.records.subject import Effort
+from laconic.teachers.softening import Distillation
 from laconic.teachers.synthetic import Making
 from laconic.training.optimization import Optimization, adam, cosine
 
@@ -14,8 +15,8 @@ TEACHER, HIDDEN = "lenet300", (64, 32)
 SIZE = 10_000
 """Bytes of every file."""
 
-ALPHA, BETA, TEMPERATURE = 0.1, 0.9, 4.0
-"""Weights of labels and of the teacher, where there are labels; elsewhere the teacher's is 1."""
+LABELLED, UNLABELLED = Distillation(), Distillation(alpha=0.0, beta=1.0)
+"""How a network is taught where there are labels, and elsewhere."""
 
 
 @final
@@ -26,7 +27,7 @@ class Way:
     Args:
         name: of the row.
         scheme: "network", "knowledge" or "data" transfer.
-        data: that are learned from.
+        data: that are learned from; of other data than the original there are no labels.
         said: what that is, in a few words.
     """
 
@@ -80,7 +81,8 @@ class Budget:
             "seeds": self.seeds, "teacher's epochs": self.reference.epochs, "student's epochs": self.teaching.epochs,
             "batches an epoch": self.batches, "batch": self.batch, "LC steps": how.steps, "mu": how.mu,
             "growth": how.growth, "fine-tuning epochs": how.finetune.epochs, "size": SIZE,
-            "alpha": ALPHA, "beta": BETA, "temperature": TEMPERATURE, "generated": self.made, "noise": self.noise,
+            "alpha": LABELLED.alpha, "beta": LABELLED.beta, "temperature": LABELLED.temperature,
+            "generated": self.made, "noise": self.noise,
             "steps of generation": self.making.steps, "tolerance": self.making.tolerance,
         }  # fmt: skip
 
