@@ -21,7 +21,7 @@ from torch import Tensor
 
 from laconic import interrupts
 from laconic.errors import DataError
-from laconic.teachers.hidden import hidden_of, teacher_of
+from laconic.teachers.hidden import hidden_of, teacher_of, tried
 from laconic.teachers.teacher import Given
 from laconic.training.batches import targets_of
 from laconic.training.task import Task
@@ -53,7 +53,8 @@ def best_neurons(
     asked, written, labels = teacher_of(task, teacher), list[Tensor](), list[Tensor]()
     for batch in task.batches(split, 0):
         interrupts.check()
-        found, targets = hidden_of(asked, batch, [layer])[layer], targets_of(batch)
+        look = hidden_of if written else tried  # the first
+        found, targets = look(asked, batch, [layer])[layer], targets_of(batch)
         if not isinstance(targets, Tensor) or targets.is_floating_point() or targets.shape != found.shape[:1]:
             raise DataError("neurons are chosen by labels: targets that are integers, one for each sample")
         written.append(found.flatten(2).mean(2) if found.ndim > 2 else found)

@@ -1,7 +1,8 @@
 """Who teaches: a network of any width, depth or family that reads the same batches, and what it says of them."""
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from hashlib import sha256
 from typing import Any, final
@@ -23,7 +24,8 @@ class Teacher:
     """A network that says what it takes each sample for: in evaluation mode, without gradients.
 
     Args:
-        module: the network, on the device of the one that is taught. It stays as it is.
+        module: the network, on the device of the one that is taught. It stays as it is; it may be the one that is
+            taught, or share parts with it, for a task takes a copy of the weights (`frozen`).
         params: its parameters and buffers by name; the module's own unless given.
         forward: (module, batch) → outputs, in place of calling the module, as `laconic.Task` has it.
         name: in errors.
@@ -68,6 +70,15 @@ class Teacher:
             )
         return outputs
 
+    def frozen(self) -> "Teacher":
+        """Return the same with weights of its own, that stay as they are whatever becomes of the module's.
+
+        A student's own module can teach it so: while a student runs, its module has other weights.
+        """
+        if isinstance(self.module, torch.jit.ScriptModule):  # cannot be run with other weights than it has
+            return replace(self, module=copy.deepcopy(self.module))
+        return replace(self, params={name: tensor.detach().clone() for name, tensor in self._weights.items()})
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 of what it is: weights and buffers, the parts of the module, the function that calls it."""
@@ -103,7 +114,7 @@ Given = nn.Module | Params | Teacher
 
 
 def teachers_of(task: Task, given: Given | Sequence[Given]) -> tuple[Teacher, ...]:
-    """Return teachers as such; weights alone are those of the task's own network.
+    """Return teachers as such, with weights as they are now; weights alone are those of the task's own network.
 
     Raises:
         DataError: for what is none, and where there are none.
@@ -115,7 +126,9 @@ def teachers_of(task: Task, given: Given | Sequence[Given]) -> tuple[Teacher, ..
         )
     numbered = len(every) > 1
     return tuple(
-        one if isinstance(one, Teacher) else _teacher(task, one, f"teacher {at}" if numbered else "the teacher")
+        (
+            one if isinstance(one, Teacher) else _teacher(task, one, f"teacher {at}" if numbered else "the teacher")
+        ).frozen()
         for at, one in enumerate(every, 1)
     )
 
