@@ -22,6 +22,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from laconic.arguments import is_weight
 from laconic.errors import DataError
 from laconic.models.params import beside, params_of
 from laconic.teachers.hidden import called, carried, carrying, first_batch, hidden_of, reading, teacher_of, tried
@@ -68,10 +69,13 @@ def attentive(
             which are shown, for a teacher of NaN or infinity, and for bad numbers.
     """
     _require(beta, power)
-    if not layers:
-        raise DataError("attention goes by pairs of layers, and there are none; give [(teacher's, student's), ...]")
+    each = layers if isinstance(layers, Sequence) and not isinstance(layers, str) else []
+    if not each or not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in each):
+        came = f"not by {layers!r}" if layers else "there are none"
+        raise DataError(f"attention goes by pairs of layers, [(teacher's, student's), ...]: {came}")
     theirs, ours = zip(*layers, strict=True)
-    watched, batch, asked = reading(task, ours, "the student"), first_batch(task), teacher_of(task, teacher)
+    asked = teacher_of(task, teacher)
+    watched, batch = reading(task, ours, "the student"), first_batch(task)
     student = Teacher(task.module, forward=task.forward, name="the student")
     taught, own = tried(asked, batch, theirs), tried(student, batch, ours)
     for their, our in layers:
@@ -162,10 +166,10 @@ def _said(thing: object) -> str:
 
 def _require(beta: float, power: float) -> None:
     """Raise `DataError` for numbers that are none of theirs."""
-    if not 0 <= beta < float("inf"):
-        raise DataError(f"beta, the weight of attention, is 0 or more and finite, not {beta}")
-    if not 0 < power < float("inf"):
-        raise DataError(f"power of activations is above 0 and finite, not {power}")
+    if not is_weight(beta):
+        raise DataError(f"beta, the weight of attention, is 0 or more and finite, not {beta!r}")
+    if not is_weight(power) or power == 0:
+        raise DataError(f"power of activations is above 0 and finite, not {power!r}")
 
 
 def _require_same_places(their: str, taught: Tensor, our: str, own: Tensor) -> None:

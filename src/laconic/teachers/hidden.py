@@ -134,6 +134,8 @@ def require_layers(module: nn.Module, layers: Collection[str], whose: str = "the
     """Raise `DataError`, which proposes near names, for a layer that ``module`` lacks."""
     known = [name for name, _ in unwrapped(module).named_modules()]
     for name in layers:
+        if not isinstance(name, str):
+            raise DataError(f"a layer of {whose} goes by its name in named_modules(), not by {name!r}")
         if name not in known:
             close = difflib.get_close_matches(name, known, _NEAR) or [k for k in known if k and "." not in k]
             raise DataError(f"{whose} has no layer {name!r}; near are {', '.join(close) or 'none'}")

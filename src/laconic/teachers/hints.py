@@ -18,6 +18,7 @@ mean over the samples is the authors' program's.
 import math
 from collections.abc import Sequence
 from contextlib import suppress
+from numbers import Integral
 from typing import Any, final
 
 import torch
@@ -58,7 +59,7 @@ def hinted(
             infinity, for units that the hint layer lacks, and for shapes that no regressor leads between: all before
             training, with both shapes.
     """
-    batch, asked = first_batch(task), teacher_of(task, teacher)
+    asked, batch = teacher_of(task, teacher), first_batch(task)
     wanted = _of_units(tried(asked, batch, [hint])[hint], units, hint)
     given = tried(Teacher(task.module, forward=task.forward, name="the student"), batch, [guided])[guided]
     with torch.random.fork_rng(devices=[]):
@@ -130,8 +131,9 @@ def _of_units(written: Tensor, units: Sequence[int] | None, layer: str) -> Tenso
     """
     if units is None:
         return written
-    if not units or min(units) < 0 or max(units) >= written.shape[1]:
-        raise DataError(f"units of {layer!r} are numbers from 0 to {written.shape[1] - 1}, not {list(units)}")
+    whole = isinstance(units, Sequence) and all(isinstance(one, Integral) for one in units)
+    if not whole or not units or min(units) < 0 or max(units) >= written.shape[1]:
+        raise DataError(f"units of {layer!r} are numbers from 0 to {written.shape[1] - 1}, not {units!r}")
     return written[:, list(units)]
 
 

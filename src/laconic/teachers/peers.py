@@ -9,14 +9,14 @@ is alone trains alone, and whoever stops is learned from as it was last.
 A file is written under another name and renamed, and has a checksum: what is read is whole, or is left where it is and
 named. Whoever comes reads before it writes: where others train another network it is refused, and they never see it. A
 launch that has written goes on without a file that is foreign. Beside its weights each has a file that says whose the
-number is (`laconic.teachers.claims`): of two launches of one number one stops. Within a launch of several processes (`torch.distributed`) all read, and that of rank 0 writes. What is read
-hangs on when others write: such a run is no function of its seed.
+number is (`laconic.teachers.claims`): of two launches of one number one stops. Within a launch of several processes
+(`torch.distributed`) all read, and that of rank 0 writes. What is read hangs on when others write: such a run is no
+function of its seed.
 
 Source: Anil et al., "Large scale distributed neural network training through online distillation" (ICLR 2018): networks
 exchange weights now and then, and learn from old ones.
 """
 
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -27,6 +27,7 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
+from laconic.arguments import is_weight
 from laconic.errors import DataError, LaconicError, OutputExists
 from laconic.models.params import Params, params_of
 from laconic.models.states import job_text, read_state, require_same, write_state
@@ -35,6 +36,7 @@ from laconic.teachers.codistillation import apart
 from laconic.teachers.hidden import called
 from laconic.teachers.teacher import Teacher
 from laconic.training.batches import Batch
+from laconic.training.judges import counting, ignored_by
 from laconic.training.task import Task
 
 _KIND = "weights of a peer 0"
@@ -152,9 +154,9 @@ class Meeting:
     _begun: bool = False
 
     def __post_init__(self) -> None:
-        if self.every < 1 or self.burn_in < 0:
+        if not (isinstance(self.every, int) and isinstance(self.burn_in, int)) or self.every < 1 or self.burn_in < 0:
             raise DataError(
-                f"steps between exchanges are 1 or more, of burn-in 0 or more, not {self.every}, {self.burn_in}"
+                f"steps between exchanges are 1 or more, of burn-in 0 or more, not {self.every!r}, {self.burn_in!r}"
             )
 
     @contextmanager
@@ -298,8 +300,10 @@ def among_peers(task: Task, meeting: Meeting, weight: float = 1.0) -> Task:
     """
     if task.kind is None:
         raise DataError("peers learn from outputs of a kind: Task(..., kind='classification')")
-    if not 0 <= weight < math.inf:
-        raise DataError(f"weight of what peers say is 0 or more and finite, not {weight}")
+    if not is_weight(weight):
+        raise DataError(f"weight of what peers say is 0 or more and finite, not {weight!r}")
+
+    ignored = ignored_by(task.loss) if task.kind == "classification" else None
 
     def forward(module: nn.Module, batch: Batch) -> Any:
         if module.training:
@@ -308,6 +312,8 @@ def among_peers(task: Task, meeting: Meeting, weight: float = 1.0) -> Task:
 
     def objective(outputs: Any, batch: Batch) -> Tensor:
         own, others = task.minimised(outputs, batch), meeting.said(batch)
-        return own + weight * apart(others, outputs, task.kind) if others else own
+        if not others:
+            return own
+        return own + weight * apart(others, outputs, task.kind, counts=counting(batch, outputs, ignored))
 
     return replace(task, forward=forward, objective=objective)

@@ -117,8 +117,10 @@ def teachers_of(task: Task, given: Given | Sequence[Given]) -> tuple[Teacher, ..
     """Return teachers as such, with weights as they are now; weights alone are those of the task's own network.
 
     Raises:
-        DataError: for what is none, and where there are none.
+        DataError: for what is none, and where there are none; for what is no task.
     """
+    if not isinstance(task, Task):
+        raise DataError(f"what is taught is a laconic.Task, a network with its data and its loss, not {task!r}")
     every = [given] if isinstance(given, nn.Module | Mapping | Teacher) else given
     if not isinstance(every, Sequence) or isinstance(every, str) or not every:
         raise DataError(
