@@ -80,7 +80,8 @@ def apart(
         raise DataError("networks learn from outputs of a kind: Task(..., kind='classification')")
     if counts is not None:
         if not bool(counts.any()):
-            return 0 * own.sum()
+            nothing: Tensor = 0 * own.sum()
+            return nothing
         own, others = rows_of(own, counts), [rows_of(one, counts) for one in others]
     mean = torch.stack([one.log_softmax(1) for one in others]).logsumexp(0) - math.log(len(others))
     entropy = -(mean.exp() * mean).sum(1).mean() if psi == "cross-entropy" else 0.0

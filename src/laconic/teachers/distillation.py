@@ -21,12 +21,13 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
+from laconic import interrupts
 from laconic.errors import DataError
 from laconic.models.params import Params, params_of
 from laconic.teachers.memory import remembered
 from laconic.teachers.softening import Distillation
 from laconic.teachers.teacher import Given, Teacher, teachers_of
-from laconic.training.batches import Batch
+from laconic.training.batches import Batch, size_of
 from laconic.training.judges import Judge, Kind, counting, described, ignored_by, require_classes, rows_of
 from laconic.training.task import Task, mode
 
@@ -63,7 +64,8 @@ class Taught:
         require_classes(outputs, self.kind)
         if self.kind == "classification" and (counts := counting(batch, outputs, self.ignored)) is not None:
             if not bool(counts.any()):
-                return own + 0 * outputs.sum()
+                nothing: Tensor = 0 * outputs.sum()
+                return own + nothing
             outputs, wanted = rows_of(outputs, counts), [rows_of(said, counts) for said in wanted]
         return own + self.how.term(outputs, wanted, self.kind)
 
@@ -184,12 +186,15 @@ def _require_teaching(task: Task, loss: Taught, first: Batch) -> None:
 
 
 def _told(task: Task, teachers: Sequence[Teacher]) -> list[str]:
-    """Return a note where a memory does not know the samples of another pass."""
-    other = next(task.batches("train", 1))
-    shares = [one.memory.share(other) for one in teachers if one.memory is not None]
-    if min(shares) == 1:
+    """Return a note where a memory does not know the samples of another pass, of which all are looked at."""
+    memory, known, count = min((one.memory for one in teachers if one.memory), key=lambda one: len(one.rows)), 0.0, 0
+    for batch in task.batches("train", 1):
+        interrupts.check()
+        size = size_of(batch)
+        known, count = known + size * memory.share(batch), count + size
+    if known == count:
         return []
     return [
-        f"the cache knows {min(shares):.0%} of the samples in a batch of another pass, for training data are augmented "
-        "or drawn anew: of the others the teacher is asked each time"
+        f"the cache knows {math.floor(100 * known / count)}% of the samples of another pass, for training data are "
+        "augmented or drawn anew: of the others the teacher is asked each time"
     ]

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from laconic.errors import DataError
-from laconic.models.params import Params, beside, params_of, to_numpy, typed_as
+from laconic.models.params import Params, beside, params_of, typed_as
+from laconic.teachers.lasting import lasting, parts_of, weights_digest
 from laconic.teachers.memory import Memory
 from laconic.training.batches import Batch, Batches, arguments_of
 from laconic.training.judges import described
@@ -81,13 +82,17 @@ class Teacher:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of what it is: weights and buffers, the parts of the module, the function that calls it."""
-        whole = sha256(repr((self._task.module, getattr(self.forward, "__qualname__", self.forward))).encode())
-        for name, tensor in sorted(self._weights.items()):
-            array = to_numpy(tensor)
-            whole.update(f"{name} {array.dtype} {array.shape}".encode())
-            whole.update(array.tobytes())
-        return whole.hexdigest()
+        """SHA-256 of what it is: weights and buffers, the parts of the module, the function that calls it.
+
+        Raises:
+            DataError: where nothing lasting is known of the function, so that the teacher cannot be known again.
+        """
+        try:
+            way = lasting(self.forward)
+        except DataError as error:
+            raise DataError(f"what {self.name} says cannot be kept, for its forward has no digest: {error}") from error
+        text = f"{parts_of(self._task.module)} {way} {weights_digest(self._weights)}"
+        return sha256(text.encode()).hexdigest()
 
     @cached_property
     def _task(self) -> Task:

@@ -95,9 +95,9 @@ def counting(batch: Batch, outputs: Tensor, ignored: int | None) -> Tensor | Non
         ignored: the target of positions that do not, as `ignored_by` gives it.
     """
     targets = None if ignored is None else targets_of(batch)
-    if not isinstance(targets, Tensor) or targets.shape != outputs.shape[:1] + outputs.shape[2:]:
+    if ignored is None or not isinstance(targets, Tensor) or targets.shape != outputs.shape[:1] + outputs.shape[2:]:
         return None
-    counts = targets != ignored
+    counts = targets.ne(ignored)
     return None if bool(counts.all()) else counts
 
 

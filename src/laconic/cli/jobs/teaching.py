@@ -1,6 +1,7 @@
 """Teachers from options: files and networks, the task in which they teach, and what a resumed run must find again."""
 
 import copy
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -54,13 +55,25 @@ def taught(
     )
     options = {"alpha": loss.alpha, "beta": loss.beta, "temperature": loss.temperature}
     labels = {f"--distill-{name}": str(value) for name, value in options.items()}
-    labels |= {"--distill-cache": str(how.distill_cache is not None), "the teacher's SHA-256": digest_of(teachers)}
+    labels |= {
+        "--distill-cache": str(how.distill_cache is not None),
+        "the teacher's SHA-256": digest_label(say, teachers),
+    }
     return replace(task, objective=found.objective, notes=found.notes), labels
+
+
+def digest_label(say: Output, teachers: Sequence[Teacher]) -> str:
+    """Return by what a resumed run knows teachers again; where there is nothing it says so."""
+    try:
+        return digest_of(teachers)
+    except DataError as error:
+        say.note(f"a resumed run cannot tell whether its teacher is the same: {error}")
+        return "none"
 
 
 def _remembering(say: Output, task: Task, teachers: list[Teacher], loss: Distillation, cache: Path) -> Task:
     """Return the task that is distilled with a cache, with a progress bar while that is made."""
-    with say.progress("what the teacher says", max(1, len(teachers) * batches_per_epoch(task))) as tick:
+    with say.progress("what the teacher says", max(1, (len(teachers) + 1) * batches_per_epoch(task))) as tick:
         return distilled(counted(task, tick), teachers, loss, cache=cache)
 
 
