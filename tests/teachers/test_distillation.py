@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from laconic import Distillation, Training, distilled
+from laconic import Distillation, Teacher, Training, distilled
 from laconic.errors import DataError, PlanError
 from laconic.models.params import params_of
 from laconic.teachers.attention import attentive
@@ -116,6 +116,11 @@ def test_arguments_that_are_none_are_refused_in_a_sentence():
         (lambda: hinted(of.module, of.module, "0", "0"), "is a laconic.Task"),
         (lambda: distilled(of, of.module, 0.5), "how is a laconic.Distillation"),
         (lambda: distilled(of.module, of.module), "is a laconic.Task"),
+        (lambda: distilled(of, of.module, cache=3), "cache is the path of a folder"),
+        (lambda: distilled(of, {"0.weight": 1}), "tensors by name, as a state_dict, not 1"),
+        (lambda: Teacher(of.module, 3), "tensors by name, as a state_dict, not 3"),
+        (lambda: codistilled(of), "takes a list of tasks"),
+        (lambda: codistilled([of, of.module]), "takes a list of tasks"),
         (lambda: best_neurons(of.module, "0", of, "a"), "not 'a'"),
     ]:
         with pytest.raises(DataError, match=says):

@@ -238,6 +238,8 @@ def _require_comparable(tasks: Sequence[Task], *, same_batch: bool) -> None:
 
 def _require(tasks: Sequence[Task], staleness: int, burn_in: int, weight: float, psi: str) -> None:
     """Raise `DataError` unless networks can learn from each other so."""
+    if not isinstance(tasks, Sequence) or not all(isinstance(task, Task) for task in tasks):
+        raise DataError(f"codistillation takes a list of tasks, each with a network of its own, not {tasks!r}")
     if len(tasks) < 2:
         raise DataError(f"codistillation takes two networks or more, not {len(tasks)}")
     if len({id(task.module) for task in tasks}) < len(tasks):

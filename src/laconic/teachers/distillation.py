@@ -101,6 +101,8 @@ def distilled(
     """
     if not isinstance(how, Distillation | None):
         raise DataError(f"how is a laconic.Distillation, with alpha, beta and temperature, not {how!r}")
+    if not isinstance(cache, str | Path | None):
+        raise DataError(f"cache is the path of a folder, not {cache!r}")
     how, teachers = how or Distillation(), teachers_of(task, teacher)
     kind = _kind(task, "to be taught")
     first = next(task.batches("train", 0), None)
@@ -135,7 +137,7 @@ def alike(task: Task, reference: Params, share: float) -> Task:
         return task
     kind = _kind(task, "to be alike")
     how = Distillation(1 - share, share, temperature=1.0, divergence=True)
-    original = Teacher(task.module, reference, task.forward, "the original")
+    original = Teacher(task.module, reference, task.forward, "the original").frozen()
     return replace(task, loss=Taught(task.minimised, (original,), how, kind, ignored_by(task.loss)), objective=None)
 
 

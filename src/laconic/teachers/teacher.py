@@ -33,7 +33,7 @@ class Teacher:
         memory: what it has said before, if that is kept.
 
     Raises:
-        DataError: when the module is none.
+        DataError: when the module is none, or weights are no tensors by name.
 
     >>> Teacher(nn.Linear(2, 3)).says((torch.ones(4, 2), torch.zeros(4))).shape
     torch.Size([4, 3])
@@ -48,6 +48,11 @@ class Teacher:
     def __post_init__(self) -> None:
         if not isinstance(self.module, nn.Module):
             raise DataError(f"a teacher is a torch.nn.Module, or weights of the task's, not {self.module!r}")
+        if self.params is None:
+            return
+        each = self.params.values() if isinstance(self.params, Mapping) else [self.params]
+        if strange := [one for one in each if not isinstance(one, Tensor)]:
+            raise DataError(f"weights of {self.name} are tensors by name, as a state_dict, not {strange[0]!r}")
 
     def says(self, batch: Batch) -> Tensor:
         """Return its outputs for a batch, a row each sample.
