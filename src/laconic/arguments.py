@@ -1,5 +1,6 @@
 """Whether arguments have the types that their signature says: one check, for what people write by hand."""
 
+import math
 from collections.abc import Mapping
 from inspect import signature
 from numbers import Integral, Real
@@ -38,6 +39,15 @@ def require_types(kind: type, arguments: tuple[Any, ...], named: Mapping[str, An
         if not any(_fits(value, one) for one in allowed):
             expected = " or ".join(_said(one) for one in allowed if one is not type(None) or len(allowed) == 1)
             raise PlanError(f"{kind.__name__}: {name} is {expected}, not {value!r}")
+
+
+def is_weight(value: object, least: float = 0.0) -> bool:
+    """Say whether ``value`` is a finite number from ``least``, which is no truth value.
+
+    >>> is_weight(0.5), is_weight(-1), is_weight("1"), is_weight(float("nan")), is_weight(True)
+    (True, False, False, False, False)
+    """
+    return isinstance(value, Real) and not isinstance(value, bool) and least <= value < math.inf  # type: ignore[operator]
 
 
 def _fits(value: object, kind: Any) -> bool:

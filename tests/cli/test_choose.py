@@ -1,12 +1,14 @@
 """`laconic compress --choose`: the file, what is said of it, and the plan that makes it again."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 import torch
 
 import laconic
+from laconic.choose.chosen import sentences
 from laconic.cli import run
 from laconic.models.checkpoints import save_checkpoint
 
@@ -47,10 +49,29 @@ def test_the_plan_that_is_written_tells_why_and_analyze_shows_it(call, checkpoin
     shown = " ".join(call("analyze", plan).split())
     assert f"chose {told['chosen']}" in shown
     assert "what each tensor gets" in shown
-    for text, message in (("", "tells of no choice"), ("[choice]\nchosen = 3\n", "not as --write-plan has written")):
+    text, told_of = plan.read_text(), told["tensors"][0]
+    (line,) = [one for one in text.splitlines() if f'"{told_of["tensor"]}", technique' in one]
+    ruined = {
+        "": "tells of no choice",
+        "[choice]\nchosen = 3\n": "not as --write-plan has written it: choice has no measures",
+        text.replace("\nchosen = ", "\nchosen = 3 #"): "choice.chosen is a string, not 3",
+        text.replace(line, re.sub(r"bytes = [^,]+", "bytes = nan", line)): "bytes is a finite number from 0, not nan",
+        text.replace(line, re.sub(r"damage = [^,]+", 'damage = "a"', line)): "damage is a number, not 'a'",
+        text.replace(line, "  3,"): "choice.tensors[0] is a table, not 3",
+    }
+    for text, message in ruined.items():
         plan.write_text(text)
         assert run(["analyze", str(plan)]) == 1
         assert message in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_plan_that_was_measured_twice_is_told_apart():
+    files = [
+        {"plan": "all", "bytes": size, "damage": 0.1, "again": again} for size, again in ((992, False), (978, True))
+    ]
+    files.append({"plan": "grid", "bytes": 950, "damage": 0.2, "again": True})
+    (said,) = sentences({"chosen": "all", "measures": "KL", "files": files, "limits": [], "failed": {}})[1:]
+    assert said == "measured: all 0.1 in 992 B; all 0.1 in 978 B (once more, with more care); grid 0.2 in 950 B"
 
 
 def without_nothing(value):

@@ -1,6 +1,7 @@
 """Networks that learn from others, as commands: whom they learn from; a stopped run ends with the same bytes."""
 
 import pytest
+from torch import nn
 
 from laconic.cli import run
 from laconic.models import nets
@@ -97,6 +98,22 @@ def test_a_compressed_file_teaches_as_its_weights_do(call, net, tmp_path):
     assert (tmp_path / "one.lac").read_bytes() == (tmp_path / "two.lac").read_bytes()
 
 
+def test_a_network_that_was_shrunk_teaches_the_whole_one_and_the_other_way_round(call, tmp_path):
+    """The factory's network is in no list: a file of it says what was cut out, and the factory what it was cut from."""
+    (tmp_path / "own_network.py").write_text(WIDE)
+    whole = params_of(nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Linear(16, 10)))
+    whole["1.weight"][4:] = 0
+    whole["1.bias"][4:] = 0
+    save_checkpoint(tmp_path / "whole.safetensors", whole, {})
+    of = ["--task", "own_network:make"]
+    call("shrink", "whole.safetensors", *of, "-o", "small.lac", "--quiet")
+    learned = ["train", *of, "--epochs", "1", "--quiet", "-o", "a.safetensors"]
+    call(*learned, "--distill", "small.lac", "--hint", "small.lac", "--hint-layers", "1:1", "--hint-epochs", "1")
+    call("decompress", "small.lac", "-o", "small.safetensors", "--quiet")
+    for source, teacher in (("small.safetensors", "whole.safetensors"), ("whole.safetensors", "small.lac")):
+        call("compress", source, *of, *SHORT, "--force", "-o", "b.lac", "--distill", teacher)
+
+
 def test_alpha_alone_is_the_run_without_a_teacher(call, net, tmp_path):
     call("compress", net, "-o", "one.lac", *SHORT)
     call("compress", net, "-o", "two.lac", *SHORT, "--distill", "self", "--distill-alpha", "1", "--distill-beta", "0")
@@ -116,6 +133,20 @@ def make(classes=10):
 
 def hundred():
     return make(100)
+"""
+
+
+WIDE = """
+import torch
+from laconic import Task
+from laconic.models import data
+
+def make():
+    inputs, labels = data.load("digits", None, "pixels/16").splits["train"]
+    torch.manual_seed(5)
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 16), torch.nn.ReLU(), torch.nn.Linear(16, 10))
+    few = [(inputs[:100], labels[:100])]
+    return Task(net, few, torch.nn.CrossEntropyLoss(), validation=few)
 """
 
 

@@ -80,6 +80,20 @@ def test_a_launch_learns_from_what_is_in_the_folder_and_its_place_is_its_own(tmp
     assert code == 1
     assert err.startswith("error: peer 1: ")
     assert "--net was lenet300, is mlp256" in err
+    there = sorted(path.name for path in (tmp_path / "0").iterdir())
+    assert there == ["peer-0.safetensors", "peer-1.safetensors"], "who has ended has no claim"
+    for peer, claimed, says in (
+        ("2/3", False, "peer 0 is one of 2 launches"),
+        ("0/2", True, "number runs, or was killed"),
+    ):
+        (tmp_path / "0" / "peer-0.safetensors").rename(tmp_path / "0" / ("hidden" if claimed else "peer-0.safetensors"))
+        if claimed:
+            (tmp_path / "0" / "peer-0.claim").write_text("of another")
+        code, _, err = launch(capsys, tmp_path / "0", 0, tmp_path / "another.safetensors", "--peer", peer)
+        assert code == 1
+        assert says in " ".join(err.split())
+        assert claimed or sorted(path.name for path in (tmp_path / "0").iterdir()) == there
+    assert not (tmp_path / "another.safetensors").exists()
 
 
 def test_a_killed_launch_goes_on_and_says_what_it_reads(tmp_path, capsys, monkeypatch):

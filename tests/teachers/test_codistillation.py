@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from laconic.errors import DataError
 from laconic.models.params import params_of
 from laconic.teachers.codistillation import apart, codistilled, one_of
+from laconic.training.judges import counting
 from laconic.training.loop import derive_seed, minimise
 from laconic.training.optimization import Optimization, adam, constant
 from laconic.training.task import Task
@@ -136,3 +137,30 @@ def test_networks_that_cannot_learn_from_each_other_are_refused():
             codistilled(tasks, **options)
     with pytest.raises(DataError, match="one tensor each, of one shape"):
         apart([torch.zeros(2, 3)], torch.zeros(2, 4), "classification")
+
+
+def test_networks_that_cannot_learn_from_each_other_are_refused_before_training():
+    first, second = Thin(3), Thin(3, seed=1)
+    second.first = first.first
+    with pytest.raises(DataError, match=r"share no weights, but first.weight, first.bias of network 1"):
+        codistilled([task_of(first), task_of(second)])
+    tasks = [task_of(Thin(3)), task_of(Thin(3, seed=1))]
+    for numbers in ({"staleness": 1.5}, {"staleness": float("nan")}, {"burn_in": "1"}, {"weight": "1"}):
+        with pytest.raises(DataError, match="both integers, weight 0 or more"):
+            codistilled(tasks, **numbers)
+    more = Thin(3)
+    more.last = nn.Linear(96, 5)
+    with pytest.raises(DataError, match=r"of one shape, not float32 \(16, 4\), float32 \(16, 5\)"):
+        codistilled([tasks[0], task_of(more)])
+
+
+def test_positions_that_the_loss_ignores_are_in_no_term():
+    targets = torch.tensor([[0, 1, -100], [2, -100, -100]])
+    own, other = torch.randn(2, 4, 3), torch.randn(2, 4, 3)
+    kept = [(0, 0), (0, 1), (1, 0)]
+    counts = counting((None, targets), own, -100)
+    rows = [torch.stack([part[n, :, at] for n, at in kept]) for part in (own, other)]
+    torch.testing.assert_close(
+        apart([other], own, "classification", counts=counts), apart([rows[1]], rows[0], "classification")
+    )
+    assert float(apart([other], own, "classification", counts=torch.zeros_like(counts))) == 0

@@ -1,14 +1,20 @@
 """A loss that asks a network to say what another one says."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from laconic import Training
+from laconic import Distillation, Teacher, Training, distilled
 from laconic.errors import DataError, PlanError
 from laconic.models.params import params_of
+from laconic.teachers.attention import attentive
+from laconic.teachers.codistillation import codistilled
 from laconic.teachers.distillation import alike
+from laconic.teachers.hints import hinted
+from laconic.teachers.neurons import best_neurons
 from laconic.training.loop import minimise
 from laconic.training.optimization import Optimization, adam
 from laconic.training.task import Task
@@ -76,3 +82,59 @@ def test_no_share_is_the_task_itself_and_what_cannot_be_is_refused():
         alike(unknown, params_of(network()), 0.5)
     with pytest.raises(PlanError, match="alike is a share"):
         Training(alike=1.5)
+
+
+@pytest.mark.parametrize("ignored", [-100, 1])
+def test_a_teacher_says_nothing_where_the_loss_ignores_a_target(ignored):
+    """Padding: what positions hold that the loss leaves out changes nothing."""
+    targets = torch.tensor([[0, 2, ignored], [2, ignored, ignored]])
+    x, kept = torch.randn(2, 4, 3), targets != ignored
+    other = torch.where(kept[:, None], x, torch.randn(2, 4, 3))
+    net, teacher = nn.Conv1d(4, 3, 1), nn.Conv1d(4, 3, 1)
+    losses, alone = [], nn.CrossEntropyLoss(ignore_index=ignored)
+    for inputs in (x, other):
+        taught = distilled(Task(net, [(inputs, targets)], alone), teacher, Distillation(0.5, 2, 1, divergence=True))
+        losses.append(float(taught.minimised(net(inputs), (inputs, targets)).detach()))
+    said, own = (part(x).detach().movedim(1, -1)[kept].log_softmax(1) for part in (teacher, net))
+    by_hand = 0.5 * F.nll_loss(own, targets[kept]) + 2 * F.kl_div(own, said, reduction="batchmean", log_target=True)
+    assert losses == pytest.approx([float(by_hand)] * 2)
+
+
+def test_arguments_that_are_none_are_refused_in_a_sentence():
+    for wrong in ({"alpha": "a"}, {"temperature": None}, {"squared": 1}):
+        with pytest.raises(PlanError, match=f"Distillation: {next(iter(wrong))} is "):
+            Distillation(**wrong)
+    of = task("classification")
+    for layers in ("01", ("0", "3"), [("0", "2", "2")], 3):
+        with pytest.raises(DataError, match="attention goes by pairs of layers"):
+            attentive(of, of.module, layers)
+    for make, says in [
+        (lambda: attentive(of, of.module, [("0", 0)]), "layer of the student goes by its name"),
+        (lambda: attentive(of, of.module, [("0", "0")], beta="a"), "beta"),
+        (lambda: attentive(of.module, of.module, [("0", "0")]), "is a laconic.Task"),
+        (lambda: hinted(of, of.module, "0", "0", units="ab"), "units of '0'"),
+        (lambda: hinted(of.module, of.module, "0", "0"), "is a laconic.Task"),
+        (lambda: distilled(of, of.module, 0.5), "how is a laconic.Distillation"),
+        (lambda: distilled(of.module, of.module), "is a laconic.Task"),
+        (lambda: distilled(of, of.module, cache=3), "cache is the path of a folder"),
+        (lambda: distilled(of, {"0.weight": 1}), "tensors by name, as a state_dict, not 1"),
+        (lambda: Teacher(of.module, 3), "tensors by name, as a state_dict, not 3"),
+        (lambda: codistilled(of), "takes a list of tasks"),
+        (lambda: codistilled([of, of.module]), "takes a list of tasks"),
+        (lambda: best_neurons(of.module, "0", of, "a"), "not 'a'"),
+    ]:
+        with pytest.raises(DataError, match=says):
+            make()
+
+
+def test_a_single_logit_is_no_choice_and_is_refused():
+    x = torch.randn(4, 3)
+    for net, targets in (
+        (nn.Linear(3, 1), torch.ones(4, 1)),
+        (nn.Sequential(nn.Linear(3, 1), nn.Flatten(0)), torch.ones(4)),
+    ):
+        one = Task(net, [(x, targets)], nn.BCEWithLogitsLoss(), kind="classification")
+        with pytest.raises(DataError, match=r"name no classes.* two classes or more"):
+            distilled(one, net)
+        with pytest.raises(DataError, match=r"name no classes.* two classes or more"):
+            codistilled([one, Task(copy.deepcopy(net), [(x, targets)], nn.BCEWithLogitsLoss(), kind=one.kind)])

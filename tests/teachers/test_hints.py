@@ -1,5 +1,7 @@
 """Hidden layers by name, and hints: a student predicts what a layer of its teacher writes."""
 
+import copy
+
 import pytest
 import torch
 from teaching_nets import Thin, task_of
@@ -7,8 +9,11 @@ from torch import nn
 
 from laconic.errors import DataError
 from laconic.models.params import params_of
+from laconic.teachers.attention import attentive, attentive_by_gradients
+from laconic.teachers.distillation import distilled
 from laconic.teachers.hidden import carried, hidden_of, reading, teacher_of, written
 from laconic.teachers.hints import hinted, with_student, without_regressor
+from laconic.teachers.neurons import best_neurons
 from laconic.training.loop import minimise
 from laconic.training.optimization import Optimization, adam
 
@@ -98,6 +103,59 @@ def test_units_of_a_hint_are_what_is_predicted():
     assert float(stage.loss(wanted, batch)) == 0
     with pytest.raises(DataError, match=r"numbers from 0 to 9, not \[10\]"):
         hinted(task_of(student), teacher, "second", "second", units=[10])
+
+
+def test_layers_that_run_twice_or_write_nan_are_refused_before_training_and_whose_they_are_is_said():
+    class Again(Thin):
+        def forward(self, images):
+            return super().forward(images) + self.last(self.second(self.first(images)).flatten(1))
+
+    student, again, broken = Thin(), Again(), Thin(5)
+    broken.first.weight.data[0] = float("nan")
+    of, twice = task_of(student), task_of(again)
+    for make in (
+        lambda task, teacher: hinted(task, teacher, "first", "first"),
+        lambda task, teacher: attentive(task, teacher, [("first", "first")]),
+        lambda task, teacher: best_neurons(teacher, "first", task, 1),
+    ):
+        with pytest.raises(DataError, match="layer 'first' of the teacher runs several times"):
+            make(of, again)
+    for make in (hinted, lambda task, teacher, hint, guided: attentive(task, teacher, [(hint, guided)])):
+        with pytest.raises(DataError, match="layer 'first' of the student runs several times"):
+            make(twice, student, "first", "first")
+        with pytest.raises(DataError, match=r"the teacher says NaN or infinity: .* layer 'first' writes"):
+            make(of, broken, "first", "first")
+        with pytest.raises(DataError, match="the student has no layer '9'"):
+            make(of, student, "first", "9")
+    with pytest.raises(DataError, match=r"the teacher (has gradients that are|says) NaN"):
+        attentive_by_gradients(of, broken, 1.0)
+
+
+@pytest.mark.parametrize("how", ["distilled", "hinted", "attentive", "by gradients"])
+def test_a_teacher_stays_as_it_was_whatever_becomes_of_the_student_whose_module_it_is(how):
+    """A module of its own with the same weights says what is right."""
+
+    def loss_of(student, teacher):
+        of = task_of(student)
+        return of, {
+            "distilled": lambda: distilled(of, teacher),
+            "hinted": lambda: hinted(of, teacher, "second", "second"),
+            "attentive": lambda: attentive(of, teacher, [("second", "second")]),
+            "by gradients": lambda: attentive_by_gradients(of, teacher, 5.0),
+        }[how]()
+
+    values = []
+    for same in (True, False):
+        student = Thin()
+        teacher = student if same else copy.deepcopy(student)
+        of, with_term = loss_of(student, teacher)
+        moved = {name: tensor + 0.05 for name, tensor in params_of(student).items()}
+        batch = next(of.batches("train", 0))
+        student.first.weight.data += 1.0  # nor does it follow its module
+        student.train()
+        values.append(float(with_term.minimised(with_term.outputs(moved, batch), batch).detach()))
+        values.append(float(of.loss(of.outputs(moved, batch), batch).detach()))
+    assert values[0] == values[2] != values[1]
 
 
 def test_what_no_regressor_can_do_is_said_with_both_shapes():

@@ -151,6 +151,48 @@ def test_another_network_is_an_error_that_names_peer_and_cause(tmp_path):
         three.read()
 
 
+def test_a_foreign_newcomer_leaves_nothing_and_one_that_has_come_in_is_named_once(tmp_path):
+    said = []
+    task, own = meeting(tmp_path, 0, said)
+    own.meet(lambda: params_of(task.module))
+    three = Meeting(Place(tmp_path, 1, 3), task, 1, {"net": "thin"}, [].append)
+    for enter in (lambda: three.meet(lambda: params_of(task.module)), three.begun(over=False).__enter__):
+        with pytest.raises(DataError, match=r"peer 0 is one of 2 launches .* this is one of 3"):
+            enter()
+    assert not three.place.path(1).exists()
+    assert not three.place.claim.exists()
+    three.write(params_of(task.module), finished=False)  # both began at once
+    for _ in range(3):
+        os.utime(own.place.path(1), ns=(1, own.step))
+        own.meet(lambda: params_of(task.module))
+    (sentence,) = said
+    assert "peer 1 is one of 3 launches" in sentence
+    assert sentence.endswith("It is not learned from")
+    assert not own.peers
+
+
+def test_of_two_launches_of_one_number_one_goes_on(tmp_path):
+    """Whether they begin at once, or the second takes the number; after a kill the file is there, and can be taken."""
+    task, own = meeting(tmp_path, 0, [])
+    params = params_of(task.module)
+    with own.begun(over=False):
+        own.write(params, finished=False)
+        _, second = meeting(tmp_path, 0, [])
+        with pytest.raises(OutputExists, match=r"another launch of this number runs.* --force"):
+            second.begun(over=False).__enter__()
+        own.write(params, finished=False)
+        with second.begun(over=True):
+            second.write(params, finished=False)
+            left = own.place.path(0).read_bytes()
+            own.step = 9
+            with pytest.raises(DataError, match="another launch has taken the number of this one"):
+                own.write(params, finished=True)
+            assert own.place.path(0).read_bytes() == left
+    assert not own.place.claim.exists()
+    with meeting(tmp_path, 0, [])[1].begun(over=False):
+        pass
+
+
 def test_what_became_of_each_peer_is_told(tmp_path):
     said = []
     _, own = meeting(tmp_path, 0, said)

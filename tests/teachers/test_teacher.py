@@ -1,5 +1,6 @@
 """Who cannot teach is refused when the task is made, by its name and the cause; what is said is remembered on disk."""
 
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -93,9 +94,9 @@ def test_a_task_that_cannot_be_taught_is_refused():
 
 def test_a_teacher_that_fails_later_is_named_then():
     of = subject()
-    net = network(6, 3)
-    taught = distilled(of, net)
-    net[0].weight.data.fill_(float("inf"))
+    scale = [1.0]
+    taught = distilled(of, Teacher(network(6, 3), forward=lambda module, batch: scale[0] * module(batch[0])))
+    scale[0] = float("inf")
     with pytest.raises(DataError, match="the teacher says NaN or infinity"):
         minimise(taught, params_of(of.module), Optimization(1, 0.1), seed=0)
 
@@ -173,11 +174,61 @@ def test_where_data_are_augmented_the_teacher_sees_what_the_network_sees_and_not
 
     of, teacher = subject(augment=noisy), Slippery()
     taught = distilled(of, teacher, cache=tmp_path)
-    assert "the cache knows 0% of the samples" in taught.notes[-1]
+    assert "the cache knows 0% of the samples of another pass" in taught.notes[-1]
     batch = next(of.batches("train", 5))
     says = taught.objective.teachers[0].says(batch)
     assert torch.allclose(says, teacher(batch[0]))
     assert not [note for note in distilled(subject(), teacher, cache=tmp_path).notes if "cache" in note]
+
+
+def test_what_training_data_vary_in_part_is_said_though_the_first_batch_never_does(tmp_path):
+    def batches():
+        yield x[:8], y[:8]
+        yield x[8:] + torch.randn(8, 6), y[8:]
+
+    x, y = torch.randn(16, 6), torch.arange(16) % 3
+    of = Task(network(6, 3), batches, nn.CrossEntropyLoss(), validation=[(x, y)])
+    assert "the cache knows 50% of the samples" in distilled(of, network(6, 3), cache=tmp_path).notes[-1]
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match="is a file: name another"):
+        distilled(of, network(6, 3), cache=tmp_path / "file")
+
+
+class Scaled:
+    """A way to call a network that is an object."""
+
+    def __init__(self, by):
+        self.by = by
+
+    def __call__(self, module, batch):
+        return self.by * module(batch[0])
+
+
+def scaled(module, batch, by):
+    return by * module(batch[0])
+
+
+def test_a_teacher_is_known_again_by_whatever_calls_it_without_addresses():
+    net = network(6, 3)
+
+    def digest(forward):
+        return Teacher(net, forward=forward).digest
+
+    ways = [
+        lambda by: Scaled(by),
+        lambda by: partial(scaled, by=by),
+        lambda by: partial(partial(scaled), by=Scaled([torch.tensor(by), {"net": network(2, 3)}])),
+    ]
+    for way in ways:
+        kept = way(2.0), way(2.0)
+        assert len({digest(one) for one in kept}) == 1
+        assert digest(way(3.0)) != digest(kept[0])
+    assert len({digest(way(2.0)) for way in ways}) == len(ways)
+    endless = Scaled(1.0)
+    endless.by = endless
+    for strange in (endless, partial(scaled, by=iter([1]))):
+        with pytest.raises(DataError, match="the teacher says cannot be kept, for its forward has no digest"):
+            digest(strange)
 
 
 @settings(max_examples=60)

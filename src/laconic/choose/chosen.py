@@ -1,6 +1,7 @@
 """What a choice has come to: the plan, why each tensor got what it has, and the files that were measured."""
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,18 +121,61 @@ def told(path: Path) -> Record:
     """Return the record of a choice that a plan has.
 
     Raises:
-        PlanError: where the plan cannot be read, or tells of no choice.
+        PlanError: where the plan cannot be read, tells of no choice, or what it tells is not as `Chosen.toml` has it.
     """
     record = plan_table(path).get("choice")
     if not isinstance(record, dict):
         raise PlanError(f"{path} tells of no choice: plans of laconic compress --choose --write-plan do")
+    if problem := _problem("choice", record, _FORM):
+        raise PlanError(f"{path}: the table [choice] is not as --write-plan has written it: {problem}")
     return record
+
+
+_NUMBER, _SIZE = "a number", "a finite number from 0"
+_CANDIDATE: Record = {"technique": str, "strength?": _NUMBER, "bytes": _SIZE, "damage": _NUMBER, "value": _NUMBER}
+_FORM: Record = {
+    "chosen": str,
+    "measures": str,
+    "tensors": [{"tensor": str, **_CANDIDATE, "second?": _CANDIDATE}],
+    "files": [{"plan": str, "bytes": _SIZE, "damage": _NUMBER, "again": bool}],
+    "failed": {"*": str},
+    "limits": [{"cost": str, "most": _NUMBER, "reached": _NUMBER}],
+}
+"""What a record is made of; names that may be missing end in a question mark, and a star is any name."""
+
+
+def _problem(name: str, value: object, form: Any) -> str:
+    """Return how a value is not of a form, in words; nothing where it is."""
+    if isinstance(form, list):
+        if not isinstance(value, list):
+            return f"{name} is a list, not {value!r}"
+        return next(filter(None, (_problem(f"{name}[{at}]", one, form[0]) for at, one in enumerate(value))), "")
+    if isinstance(form, dict):
+        if not isinstance(value, dict):
+            return f"{name} is a table, not {value!r}"
+        known = {key.removesuffix("?"): one for key, one in form.items()}
+        if missing := [key for key in form if key != "*" and not key.endswith("?") and key not in value]:
+            return f"{name} has no {missing[0]}"
+        forms = {key: known.get(key, known.get("*")) for key in value}
+        return next(filter(None, (_problem(f"{name}.{key}", value[key], one) for key, one in forms.items() if one)), "")
+    if form not in (_NUMBER, _SIZE):
+        return "" if isinstance(value, form) else f"{name} is {_WORDS[form]}, not {value!r}"
+    number = isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
+    return "" if number and (form == _NUMBER or 0 <= value < math.inf) else f"{name} is {form}, not {value!r}"  # type: ignore[operator]
+
+
+_WORDS: Mapping[Any, str] = {str: "a string", bool: "true or false"}
 
 
 def sentences(record: Record) -> list[str]:
     """Return what there is to say of a choice, in sentences."""
     measured = sorted(record["files"], key=lambda one: one["damage"])
-    shown = dict.fromkeys(f"{one['plan']} {one['damage']:.4g} in {one['bytes']:,} B" for one in measured)
+    twice = {one["plan"] for one in measured if not one["again"]}  # the others' only try was the careful one
+    shown = dict.fromkeys(
+        f"{one['plan']} {one['damage']:.4g} in {one['bytes']:,} B"
+        + (" (once more, with more care)" if one["again"] and one["plan"] in twice else "")
+        for one in measured
+    )
     found = [f"chose {record['chosen']}: of {len(measured)} files measured the nearest ({record['measures']})"]
     found += ["measured: " + "; ".join(shown)]
     found += [f"{one['cost']}: {one['reached']:,.6g} of {one['most']:,.6g}" for one in record["limits"]]

@@ -22,9 +22,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from laconic.arguments import is_weight
 from laconic.errors import DataError
 from laconic.models.params import beside, params_of
-from laconic.teachers.hidden import called, carried, carrying, first_batch, hidden_of, reading, teacher_of
+from laconic.teachers.hidden import called, carried, carrying, first_batch, hidden_of, reading, teacher_of, tried
 from laconic.teachers.teacher import Given, Teacher
 from laconic.training.batches import Batch, inputs_of, size_of
 from laconic.training.task import Task, mode
@@ -64,14 +65,19 @@ def attentive(
         power: of `attention_map`.
 
     Raises:
-        DataError: for a name that is none of a layer, for maps of other places, which are shown, and for bad numbers.
+        DataError: for a name that is none of a layer, for a layer that runs several times, for maps of other places,
+            which are shown, for a teacher of NaN or infinity, and for bad numbers.
     """
     _require(beta, power)
-    if not layers:
-        raise DataError("attention goes by pairs of layers, and there are none; give [(teacher's, student's), ...]")
+    each = layers if isinstance(layers, Sequence) and not isinstance(layers, str) else []
+    if not each or not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in each):
+        came = f"not by {layers!r}" if layers else "there are none"
+        raise DataError(f"attention goes by pairs of layers, [(teacher's, student's), ...]: {came}")
     theirs, ours = zip(*layers, strict=True)
-    watched, batch, asked = reading(task, ours), first_batch(task), teacher_of(task, teacher)
-    taught, own = hidden_of(asked, batch, theirs), hidden_of(Teacher(task.module, forward=task.forward), batch, ours)
+    asked = teacher_of(task, teacher)
+    watched, batch = reading(task, ours, "the student"), first_batch(task)
+    student = Teacher(task.module, forward=task.forward, name="the student")
+    taught, own = tried(asked, batch, theirs), tried(student, batch, ours)
     for their, our in layers:
         _require_same_places(their, taught[their], our, own[our])
 
@@ -105,12 +111,21 @@ def attentive_by_gradients(task: Task, teacher: Given, beta: float) -> Task:
         beta: β, 0 or more: J is small where networks are sure, and this is in its units; there is no number for all.
 
     Raises:
-        DataError: for a bad number, and, in training, for inputs that have no gradients.
+        DataError: for a bad number, for a teacher whose gradients are not finite, and for inputs that have none.
     """
     _require(beta, 1)
     asked = teacher_of(task, teacher)
     other = replace(task, module=asked.module, forward=asked.forward)
     weights = beside(other.module, params_of(other.module) if asked.params is None else asked.params)
+
+    def jacobian(batch: Batch) -> Tensor:
+        inputs = _leaf(batch)
+        with torch.enable_grad(), mode(other.module, training=False):
+            loss = task.loss(other.outputs(weights, _with(batch, inputs)), batch)
+        return torch.autograd.grad(loss, inputs)[0]
+
+    if not bool(torch.isfinite(jacobian(first_batch(task))).all()):
+        raise DataError(f"{asked.name} has gradients that are NaN or infinite; look at its weights")
 
     def forward(module: nn.Module, batch: Batch) -> Tensor:
         inputs = _leaf(batch)
@@ -121,13 +136,10 @@ def attentive_by_gradients(task: Task, teacher: Given, beta: float) -> Task:
         return carrying(outputs.detach(), {_INPUTS: inputs, _GRAPH: carrying(outputs, {})})
 
     def objective(outputs: Tensor, batch: Batch) -> Tensor:
-        found, inputs = carried(outputs), _leaf(batch)
+        found, wanted = carried(outputs), jacobian(batch)
         with torch.enable_grad():
             graph = found.get(_GRAPH, outputs)
             (own,) = torch.autograd.grad(task.loss(graph, batch), found[_INPUTS], create_graph=True)
-            with mode(other.module, training=False):
-                loss = task.loss(other.outputs(weights, _with(batch, inputs)), batch)
-            (wanted,) = torch.autograd.grad(loss, inputs)
             term = (own - wanted).square().sum() * size_of(batch)  # of each sample's own loss: the batch's is a mean
         return task.minimised(outputs, batch) + beta / 2 * term
 
@@ -154,10 +166,10 @@ def _said(thing: object) -> str:
 
 def _require(beta: float, power: float) -> None:
     """Raise `DataError` for numbers that are none of theirs."""
-    if not 0 <= beta < float("inf"):
-        raise DataError(f"beta, the weight of attention, is 0 or more and finite, not {beta}")
-    if not 0 < power < float("inf"):
-        raise DataError(f"power of activations is above 0 and finite, not {power}")
+    if not is_weight(beta):
+        raise DataError(f"beta, the weight of attention, is 0 or more and finite, not {beta!r}")
+    if not is_weight(power) or power == 0:
+        raise DataError(f"power of activations is above 0 and finite, not {power!r}")
 
 
 def _require_same_places(their: str, taught: Tensor, our: str, own: Tensor) -> None:

@@ -26,13 +26,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from laconic.errors import DataError
-from laconic.models.params import Params
+from laconic.arguments import is_weight
+from laconic.errors import DataError, listed
+from laconic.models.params import Params, params_of
 from laconic.teachers.hidden import called
 from laconic.training.batches import Batch, Batches
-from laconic.training.judges import Kind, divergence
+from laconic.training.judges import Kind, counting, described, divergence, ignored_by, require_classes, rows_of
 from laconic.training.loop import derive_seed
-from laconic.training.task import Task
+from laconic.training.task import Task, mode
 
 Psi = Literal["kl", "cross-entropy"]
 """What is taken between the mean of the others' probabilities and the own ones."""
@@ -54,7 +55,9 @@ class Said:
     others: tuple[tuple[Any, ...], ...] = ()
 
 
-def apart(others: Sequence[Any], own: Any, kind: Kind | None, psi: Psi = "kl") -> Tensor:
+def apart(
+    others: Sequence[Any], own: Any, kind: Kind | None, psi: Psi = "kl", counts: Tensor | None = None
+) -> Tensor:  # fmt: skip
     """Return ψ, how far a network is from the mean of what others say, as a mean over the samples, 0-d.
 
     Args:
@@ -62,16 +65,24 @@ def apart(others: Sequence[Any], own: Any, kind: Kind | None, psi: Psi = "kl") -
         own: outputs of the same shape.
         kind: of the outputs.
         psi: which, for classification.
+        counts: which positions of logits do (`laconic.training.judges.counting`); all unless told.
 
     Raises:
-        DataError: for outputs of no kind, or that are no tensors of one shape.
+        DataError: for outputs of no kind, or that are no tensors of one shape, and for logits of a single class.
     """
-    if not all(isinstance(one, Tensor) and one.shape == own.shape for one in (own, *others)):
-        raise DataError("networks that learn from each other give one tensor each, of one shape")
+    if not all(isinstance(one, Tensor) and isinstance(own, Tensor) and one.shape == own.shape for one in others):
+        shapes = ", ".join(map(described, (own, *others)))
+        raise DataError(f"networks that learn from each other give one tensor each, of one shape, not {shapes}")
+    require_classes(own, kind)
     if kind == "regression":
         return F.mse_loss(own, torch.stack(list(others)).mean(0))
     if kind is None:
         raise DataError("networks learn from outputs of a kind: Task(..., kind='classification')")
+    if counts is not None:
+        if not bool(counts.any()):
+            nothing: Tensor = 0 * own.sum()
+            return nothing
+        own, others = rows_of(own, counts), [rows_of(one, counts) for one in others]
     mean = torch.stack([one.log_softmax(1) for one in others]).logsumexp(0) - math.log(len(others))
     entropy = -(mean.exp() * mean).sum(1).mean() if psi == "cross-entropy" else 0.0
     return divergence(mean, own, kind) + entropy
@@ -103,10 +114,13 @@ def codistilled(
             from its task, in an order of its own.
 
     Raises:
-        DataError: for fewer than two tasks, tasks of different kinds or of none, one module twice, or bad numbers.
+        DataError: for fewer than two tasks, tasks of different kinds or of none, one module twice or parts that several
+            share, outputs of different shapes, or bad numbers.
     """
     _require(tasks, staleness, burn_in, weight, psi)
     kind = tasks[0].kind
+    ignored = [ignored_by(task.loss) if kind == "classification" else None for task in tasks]
+    _require_comparable(tasks, same_batch=same_batch)
 
     def forward(module: _Models, batch: Batch) -> Said:
         spoken = module.training and module.exchange(staleness) >= burn_in
@@ -126,8 +140,9 @@ def codistilled(
 
     def objective(outputs: Said, batch: Batch) -> Tensor:
         terms = [task.minimised(own, part) for task, own, part in zip(tasks, outputs.own, batch, strict=True)]
-        for others, own in zip(outputs.others, outputs.own, strict=False):  # none before the end of burn-in
-            terms.append(weight * apart(others, own, kind, psi))
+        for i, others in enumerate(outputs.others):  # none before the end of burn-in
+            own = outputs.own[i]
+            terms.append(weight * apart(others, own, kind, psi, counting(batch[i], own, ignored[i])))
         return torch.stack(terms).sum()
 
     def mean(name: str, outputs: Said, batch: Batch) -> Tensor:
@@ -202,21 +217,51 @@ def _splits(tasks: Sequence[Task], *, same_batch: bool) -> dict[str, Any]:
     return splits if same_batch else {**splits, "train": Batches(several, shortest)}
 
 
+def _require_comparable(tasks: Sequence[Task], *, same_batch: bool) -> None:
+    """Raise `DataError` unless, on the first batch of each, all networks say something of one shape."""
+    for i, task in enumerate(tasks[:1] if same_batch else tasks):
+        batch, said = next(task.batches("train", 0), None), list[Any]()
+        if batch is None:
+            raise DataError(f"train of network {i} has no batches")
+        for j, other in enumerate(tasks):
+            module = other.module
+            counts = {name: buffer.clone() for name, buffer in module.named_buffers()}
+            try:
+                with torch.no_grad(), mode(module, training=False):
+                    said.append(other.outputs({**params_of(module), **counts}, batch))
+            except Exception as failure:
+                raise DataError(
+                    f"network {j} fails on a batch of network {i}, {described(batch)}: {failure}"
+                ) from failure
+        apart(said[1:], said[0], task.kind)
+
+
 def _require(tasks: Sequence[Task], staleness: int, burn_in: int, weight: float, psi: str) -> None:
     """Raise `DataError` unless networks can learn from each other so."""
+    if not isinstance(tasks, Sequence) or not all(isinstance(task, Task) for task in tasks):
+        raise DataError(f"codistillation takes a list of tasks, each with a network of its own, not {tasks!r}")
     if len(tasks) < 2:
         raise DataError(f"codistillation takes two networks or more, not {len(tasks)}")
     if len({id(task.module) for task in tasks}) < len(tasks):
         raise DataError(
             "each network is a module of its own, but one module is there twice: make another, with its seed"
         )
+    firsts: dict[int, int] = {}
+    for i, task in enumerate(tasks):
+        own = task.module.state_dict(keep_vars=True)
+        if shared := [name for name, one in own.items() if firsts.setdefault(id(one), i) != i]:
+            raise DataError(
+                f"networks that learn from each other share no weights, but {listed(shared)} of network {i} is one of "
+                "another's, too: copy.deepcopy makes a network of its own"
+            )
     kinds = {task.kind for task in tasks}
     if len(kinds) > 1 or None in kinds:
         raise DataError(f"networks learn from each other's outputs of one kind, not of {sorted(map(str, kinds))}")
-    if staleness < 1 or burn_in < 0 or not 0 <= weight < math.inf:
+    whole = all(isinstance(one, int) and not isinstance(one, bool) for one in (staleness, burn_in))
+    if not whole or staleness < 1 or burn_in < 0 or not is_weight(weight):
         raise DataError(
-            "staleness is 1 step or more, burn_in 0 or more, weight 0 or more and finite, not "
-            f"{staleness}, {burn_in} and {weight}"
+            "staleness is 1 step or more, burn_in 0 or more, both integers, weight 0 or more and finite, not "
+            f"{staleness!r}, {burn_in!r} and {weight!r}"
         )
     if psi not in (known := get_args(Psi)):
         raise DataError(f"psi is one of {', '.join(known)}, not {psi!r}")

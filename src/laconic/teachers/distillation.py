@@ -21,13 +21,14 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
+from laconic import interrupts
 from laconic.errors import DataError
 from laconic.models.params import Params, params_of
 from laconic.teachers.memory import remembered
 from laconic.teachers.softening import Distillation
 from laconic.teachers.teacher import Given, Teacher, teachers_of
-from laconic.training.batches import Batch
-from laconic.training.judges import Judge, Kind, described
+from laconic.training.batches import Batch, size_of
+from laconic.training.judges import Judge, Kind, counting, described, ignored_by, require_classes, rows_of
 from laconic.training.task import Task, mode
 
 
@@ -41,12 +42,14 @@ class Taught:
         teachers: one or several.
         how: α, β, τ.
         kind: of outputs.
+        ignored: the target of positions that do not count, such as padding, if there is one.
     """
 
     loss: Judge
     teachers: tuple[Teacher, ...]
     how: Distillation
     kind: Kind
+    ignored: int | None = None
 
     def __call__(self, outputs: Any, batch: Batch) -> Tensor:
         """Return the loss.
@@ -58,6 +61,13 @@ class Taught:
         wanted = [teacher.says(batch) for teacher in self.teachers]
         for teacher, said in zip(self.teachers, wanted, strict=True):
             _require_comparable(teacher, outputs, said)
+        if not self.how.logits:
+            require_classes(outputs, self.kind)
+        if self.kind == "classification" and (counts := counting(batch, outputs, self.ignored)) is not None:
+            if not bool(counts.any()):
+                nothing: Tensor = 0 * outputs.sum()
+                return own + nothing
+            outputs, wanted = rows_of(outputs, counts), [rows_of(said, counts) for said in wanted]
         return own + self.how.term(outputs, wanted, self.kind)
 
 
@@ -67,7 +77,8 @@ def distilled(
     """Return the task of which training minimises α L + β H, a teacher's outputs beside the targets.
 
     Everything else is the task's own: measures, splits, kind, and the loss, by which `Task.evaluate` judges, validation
-    chooses and importances are measured. A task that is distilled twice has both terms.
+    chooses and importances are measured. A task that is distilled twice has both terms. Positions whose target is the
+    ``ignore_index`` of a cross-entropy, −100 unless told, such as padding, are in neither term.
 
     Args:
         task: with training data, of a kind: "classification", whose outputs are logits (samples, classes, ...), or
@@ -81,7 +92,7 @@ def distilled(
 
     Raises:
         DataError: for a task of no kind or without training data, and, on the first batch, for a teacher that fails,
-            says no finite numbers, or has another number of classes.
+            says no finite numbers, or has another number of classes, and for logits of a single class.
 
     >>> x, y = torch.randn(8, 4), torch.randint(0, 3, (8,))
     >>> task = Task(torch.nn.Linear(4, 3), [(x, y)], torch.nn.CrossEntropyLoss())
@@ -89,19 +100,24 @@ def distilled(
     >>> taught.objective.how
     Distillation(alpha=0.1, beta=0.9, temperature=4.0, squared=True, mean='outputs', divergence=False, logits=False)
     """
+    if not isinstance(how, Distillation | None):
+        raise DataError(f"how is a laconic.Distillation, with alpha, beta and temperature, not {how!r}")
+    if not isinstance(cache, str | Path | None):
+        raise DataError(f"cache is the path of a folder, not {cache!r}")
     how, teachers = how or Distillation(), teachers_of(task, teacher)
     kind = _kind(task, "to be taught")
     first = next(task.batches("train", 0), None)
     if first is None:
         raise DataError("train has no batches on which a teacher could say something")
-    _require_teaching(task, Taught(task.minimised, teachers, how, kind), first)
+    taught = Taught(task.minimised, teachers, how, kind, ignored_by(task.loss))
+    _require_teaching(task, taught, first)
     if how.alpha == 1 and how.beta == 0:
         return task
     notes = task.notes
     if cache is not None:
         teachers = tuple(replace(one, memory=remembered(one.says, one.digest, task, Path(cache))) for one in teachers)
         notes = (*notes, *_told(task, teachers))
-    return replace(task, objective=Taught(task.minimised, teachers, how, kind), notes=notes)
+    return replace(task, objective=replace(taught, teachers=teachers), notes=notes)
 
 
 def alike(task: Task, reference: Params, share: float) -> Task:
@@ -122,8 +138,8 @@ def alike(task: Task, reference: Params, share: float) -> Task:
         return task
     kind = _kind(task, "to be alike")
     how = Distillation(1 - share, share, temperature=1.0, divergence=True)
-    original = Teacher(task.module, reference, task.forward, "the original")
-    return replace(task, loss=Taught(task.minimised, (original,), how, kind), objective=None)
+    original = Teacher(task.module, reference, task.forward, "the original").frozen()
+    return replace(task, loss=Taught(task.minimised, (original,), how, kind, ignored_by(task.loss)), objective=None)
 
 
 def _kind(task: Task, why: str) -> Kind:
@@ -173,12 +189,15 @@ def _require_teaching(task: Task, loss: Taught, first: Batch) -> None:
 
 
 def _told(task: Task, teachers: Sequence[Teacher]) -> list[str]:
-    """Return a note where a memory does not know the samples of another pass."""
-    other = next(task.batches("train", 1))
-    shares = [one.memory.share(other) for one in teachers if one.memory is not None]
-    if min(shares) == 1:
+    """Return a note where a memory does not know the samples of another pass, of which all are looked at."""
+    memory, known, count = min((one.memory for one in teachers if one.memory), key=lambda one: len(one.rows)), 0.0, 0
+    for batch in task.batches("train", 1):
+        interrupts.check()
+        size = size_of(batch)
+        known, count = known + size * memory.share(batch), count + size
+    if known == count:
         return []
     return [
-        f"the cache knows {min(shares):.0%} of the samples in a batch of another pass, for training data are augmented "
-        "or drawn anew: of the others the teacher is asked each time"
+        f"the cache knows {math.floor(100 * known / count)}% of the samples of another pass, for training data are "
+        "augmented or drawn anew: of the others the teacher is asked each time"
     ]

@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from laconic.errors import DataError
@@ -42,6 +43,27 @@ def hidden_of(teacher: Teacher, batch: Batch, layers: Collection[str]) -> dict[s
     return dict(found)
 
 
+def tried(teacher: Teacher, batch: Batch, layers: Collection[str]) -> dict[str, Tensor]:
+    """Return `hidden_of` a first batch, after the whole network has run: what follows the last layer may run it again.
+
+    Raises:
+        DataError: as there, and for what is no finite number.
+    """
+    with written(teacher.module, layers, whose=teacher.name) as found:
+        try:
+            teacher.says(batch)
+        except DataError:  # what comes after these layers is never run again, and may fail
+            if len(found) < len(set(layers)):
+                raise
+    for name, tensor in found.items():
+        if bad := int(torch.count_nonzero(~torch.isfinite(tensor))):
+            raise DataError(
+                f"{teacher.name} says NaN or infinity: {bad} of {tensor.numel()} values that layer {name!r} writes; "
+                "look at its weights"
+            )
+    return dict(found)
+
+
 def teacher_of(task: Task, given: Given) -> Teacher:
     """Return one teacher of a task's network, however it is given, that runs whenever it is asked.
 
@@ -65,7 +87,7 @@ def written(
     Args:
         module: whose layers they are.
         layers: names as `torch.nn.Module.named_modules` has them; "" is the whole.
-        stop: raise `Reached` as soon as the last of them has written.
+        stop: raise `Reached` as soon as the last of them has written; that one runs again is not seen then.
         whose: layers they are, in errors.
 
     Raises:
@@ -73,13 +95,19 @@ def written(
             or that writes what is no tensor.
     """
     require_layers(module, layers, whose)
-    found = dict[str, Tensor]()
+    found, again = dict[str, Tensor](), set[str]()
 
     def keep(name: str, layer: nn.Module, inputs: Any, output: Any) -> None:
         if not isinstance(output, Tensor):
-            raise DataError(f"layer {name!r} writes a {type(output).__name__}, not one tensor; name a layer within it")
+            way = (
+                f"name a layer within it, {inner} say"
+                if (inner := _first_within(name, layer))
+                else "name another layer"
+            )
+            raise DataError(f"layer {name!r} writes a {type(output).__name__}, not one tensor; {way}")
         if name in found:
-            raise DataError(f"layer {name!r} runs several times in one pass; name a layer that runs once")
+            again.add(name)
+            return
         found[name] = output.clone()
         if stop and len(found) == len(set(layers)):
             raise Reached
@@ -90,14 +118,24 @@ def written(
     finally:
         for hook in hooks:
             hook.remove()
+    if again:
+        raise DataError(f"layer {min(again)!r} of {whose} runs several times in one pass; name a layer that runs once")
     if idle := [name for name in layers if name not in found]:
         raise DataError(f"layer {idle[0]!r} has not run, though the network has: its forward does not call it")
+
+
+def _first_within(name: str, layer: nn.Module) -> str:
+    """Return the name of the first layer within another, nothing where there is none."""
+    inner = next((one for one, _ in layer.named_children()), "")
+    return repr(f"{name}.{inner}" if name else inner) if inner else ""
 
 
 def require_layers(module: nn.Module, layers: Collection[str], whose: str = "the network") -> None:
     """Raise `DataError`, which proposes near names, for a layer that ``module`` lacks."""
     known = [name for name, _ in unwrapped(module).named_modules()]
     for name in layers:
+        if not isinstance(name, str):
+            raise DataError(f"a layer of {whose} goes by its name in named_modules(), not by {name!r}")
         if name not in known:
             close = difflib.get_close_matches(name, known, _NEAR) or [k for k in known if k and "." not in k]
             raise DataError(f"{whose} has no layer {name!r}; near are {', '.join(close) or 'none'}")
@@ -123,7 +161,7 @@ def called(task: Task, module: nn.Module, batch: Batch) -> Any:
     return module(*arguments, **named)
 
 
-def reading(task: Task, layers: Collection[str]) -> Task:
+def reading(task: Task, layers: Collection[str], whose: str = "the network") -> Task:
     """Return the task whose outputs carry what ``layers`` write, for its losses to look at by `carried`.
 
     Outputs are the task's own otherwise: whatever takes them for a tensor may go on to do so.
@@ -131,14 +169,15 @@ def reading(task: Task, layers: Collection[str]) -> Task:
     Args:
         task: whose outputs are one tensor.
         layers: as of `written`.
+        whose: layers they are, in errors.
 
     Raises:
         DataError: for a name that the module lacks; and, when the module is run, as `written`.
     """
-    require_layers(task.module, layers)
+    require_layers(task.module, layers, whose)
 
     def forward(module: nn.Module, batch: Batch) -> Tensor:
-        with written(module, layers) as found:
+        with written(module, layers, whose=whose) as found:
             outputs = called(task, module, batch)
         return carrying(outputs, found)
 

@@ -18,6 +18,7 @@ mean over the samples is the authors' program's.
 import math
 from collections.abc import Sequence
 from contextlib import suppress
+from numbers import Integral
 from typing import Any, final
 
 import torch
@@ -25,7 +26,7 @@ from torch import Tensor, nn
 
 from laconic.errors import DataError
 from laconic.models.params import Params, params_of
-from laconic.teachers.hidden import Reached, called, first_batch, hidden_of, teacher_of, written
+from laconic.teachers.hidden import Reached, called, first_batch, hidden_of, teacher_of, tried, written
 from laconic.teachers.teacher import Given, Teacher
 from laconic.training.batches import Batch, size_of
 from laconic.training.task import Task
@@ -54,12 +55,13 @@ def hinted(
         seed: of the regressor's first weights.
 
     Raises:
-        DataError: for a name that is none of a layer, for units that the hint layer lacks, and for shapes that no
-            regressor leads between: all before training, with both shapes.
+        DataError: for a name that is none of a layer, for a layer that runs several times, for a teacher of NaN or
+            infinity, for units that the hint layer lacks, and for shapes that no regressor leads between: all before
+            training, with both shapes.
     """
-    batch, asked = first_batch(task), teacher_of(task, teacher)
-    wanted = _of_units(hidden_of(asked, batch, [hint])[hint], units, hint)
-    given = hidden_of(Teacher(task.module, forward=task.forward), batch, [guided])[guided]
+    asked, batch = teacher_of(task, teacher), first_batch(task)
+    wanted = _of_units(tried(asked, batch, [hint])[hint], units, hint)
+    given = tried(Teacher(task.module, forward=task.forward, name="the student"), batch, [guided])[guided]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         regressor = _regressor(tuple(given.shape), tuple(wanted.shape), f"{hint!r} of the teacher", f"{guided!r}")
@@ -129,8 +131,9 @@ def _of_units(written: Tensor, units: Sequence[int] | None, layer: str) -> Tenso
     """
     if units is None:
         return written
-    if not units or min(units) < 0 or max(units) >= written.shape[1]:
-        raise DataError(f"units of {layer!r} are numbers from 0 to {written.shape[1] - 1}, not {list(units)}")
+    whole = isinstance(units, Sequence) and all(isinstance(one, Integral) for one in units)
+    if not whole or not units or min(units) < 0 or max(units) >= written.shape[1]:
+        raise DataError(f"units of {layer!r} are numbers from 0 to {written.shape[1] - 1}, not {units!r}")
     return written[:, list(units)]
 
 

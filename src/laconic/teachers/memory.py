@@ -6,8 +6,8 @@ of whether it remembers, and not of which runs came before. In the last bits out
 with and without a memory the files of a run may differ.
 
 The file goes by the teacher's digest and the samples of the first batch; its teacher is asked once more for that batch,
-for code has no digest. Batches with a sample that is not known, as where training data are augmented, are put to the
-teacher itself.
+for of code the digest has the names alone. Batches with a sample that is not known, as where training data are
+augmented, are put to the teacher itself.
 """
 
 import logging
@@ -106,6 +106,8 @@ def remembered(says: Says, digest: str, task: Task, folder: Path) -> Memory:
         raise DataError("train has no batches of which a teacher could say something")
     name = sha256(digest.encode() + b"".join(digests(first))).hexdigest()[:32]
     path = folder / f"{name}.safetensors"
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"what a teacher says is kept in a folder, and {folder} is a file: name another")
     memory = _read(path, says, first) if path.exists() else None
     if memory is None:
         memory = _filled(says, task)

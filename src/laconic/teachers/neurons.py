@@ -20,8 +20,9 @@ import torch
 from torch import Tensor
 
 from laconic import interrupts
+from laconic.arguments import is_weight
 from laconic.errors import DataError
-from laconic.teachers.hidden import hidden_of, teacher_of
+from laconic.teachers.hidden import hidden_of, teacher_of, tried
 from laconic.teachers.teacher import Given
 from laconic.training.batches import targets_of
 from laconic.training.task import Task
@@ -53,7 +54,8 @@ def best_neurons(
     asked, written, labels = teacher_of(task, teacher), list[Tensor](), list[Tensor]()
     for batch in task.batches(split, 0):
         interrupts.check()
-        found, targets = hidden_of(asked, batch, [layer])[layer], targets_of(batch)
+        look = hidden_of if written else tried  # the first
+        found, targets = look(asked, batch, [layer])[layer], targets_of(batch)
         if not isinstance(targets, Tensor) or targets.is_floating_point() or targets.shape != found.shape[:1]:
             raise DataError("neurons are chosen by labels: targets that are integers, one for each sample")
         written.append(found.flatten(2).mean(2) if found.ndim > 2 else found)
@@ -117,10 +119,10 @@ def selected(own: np.ndarray, pairs: np.ndarray, count: int, weight: float) -> l
     >>> selected(np.array([0.9, 0.8, 0.5]), np.array([[0, 1.0, 0], [1.0, 0, 0], [0, 0, 0]]), 2, 1.0)
     [0, 2]
     """
-    if not 1 <= count <= len(own):
-        raise DataError(f"of {len(own)} neurons that vary 1 to {len(own)} can be chosen, not {count}")
-    if not 0 <= weight < float("inf"):
-        raise DataError(f"weight of correlations is 0 or more and finite, not {weight}")
+    if not isinstance(count, int | np.integer) or not 1 <= count <= len(own):
+        raise DataError(f"of {len(own)} neurons that vary 1 to {len(own)} can be chosen, not {count!r}")
+    if not is_weight(weight):
+        raise DataError(f"weight of correlations is 0 or more and finite, not {weight!r}")
     if not (np.isfinite(own).all() and np.isfinite(pairs).all()):
         raise DataError("what the layer writes is not finite on these samples")
     firsts = np.argsort(-own, kind="stable")[:_STARTS]

@@ -7,16 +7,19 @@ many steps (`laconic.teachers.codistillation` has ψ, and all networks in one pr
 is alone trains alone, and whoever stops is learned from as it was last.
 
 A file is written under another name and renamed, and has a checksum: what is read is whole, or is left where it is and
-named. Within a launch of several processes (`torch.distributed`) all read, and that of rank 0 writes. What is read
-hangs on when others write: such a run is no function of its seed.
+named. Whoever comes reads before it writes: where others train another network it is refused, and they never see it. A
+launch that has written goes on without a file that is foreign. Beside its weights each has a file that says whose the
+number is (`laconic.teachers.claims`): of two launches of one number one stops. Within a launch of several processes
+(`torch.distributed`) all read, and that of rank 0 writes. What is read hangs on when others write: such a run is no
+function of its seed.
 
 Source: Anil et al., "Large scale distributed neural network training through online distillation" (ICLR 2018): networks
 exchange weights now and then, and learn from old ones.
 """
 
-import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, final
@@ -24,13 +27,16 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
+from laconic.arguments import is_weight
 from laconic.errors import DataError, LaconicError, OutputExists
 from laconic.models.params import Params, params_of
 from laconic.models.states import job_text, read_state, require_same, write_state
+from laconic.teachers.claims import Claim
 from laconic.teachers.codistillation import apart
 from laconic.teachers.hidden import called
 from laconic.teachers.teacher import Teacher
 from laconic.training.batches import Batch
+from laconic.training.judges import counting, ignored_by
 from laconic.training.task import Task
 
 _KIND = "weights of a peer 0"
@@ -70,6 +76,11 @@ class Place:
     def path(self, number: int) -> Path:
         """Return the file of a launch."""
         return self.folder / f"peer-{number}.safetensors"
+
+    @property
+    def claim(self) -> Path:
+        """The file that says which launch has the number."""
+        return self.folder / f"peer-{self.number}.claim"
 
     def require_free(self) -> None:
         """Raise `OutputExists` when this launch has a file here already: of an earlier run, or of another that runs."""
@@ -139,23 +150,43 @@ class Meeting:
     step: int = 0
     peers: dict[int, Peer] = field(default_factory=dict)
     _said: set[str] = field(default_factory=set)
+    _claim: Claim | None = None
+    _begun: bool = False
 
     def __post_init__(self) -> None:
-        if self.every < 1 or self.burn_in < 0:
+        if not (isinstance(self.every, int) and isinstance(self.burn_in, int)) or self.every < 1 or self.burn_in < 0:
             raise DataError(
-                f"steps between exchanges are 1 or more, of burn-in 0 or more, not {self.every}, {self.burn_in}"
+                f"steps between exchanges are 1 or more, of burn-in 0 or more, not {self.every!r}, {self.burn_in!r}"
             )
+
+    @contextmanager
+    def begun(self, *, over: bool) -> Iterator[None]:
+        """Hold the number of this launch while the block runs, after a look at the others.
+
+        Args:
+            over: take the number from whoever has it: a run that was killed, or one that stops then.
+
+        Raises:
+            OutputExists: when another launch has the number.
+            DataError: as `read`.
+        """
+        self.read()
+        self._claim = Claim.made(self.place.claim, over=over)
+        try:
+            yield
+        finally:
+            self._claim.release()
 
     def meet(self, params: Callable[[], Params]) -> None:
         """Count a step that begins; where one in ``every`` does, write ``params()`` and read what there is.
 
         Raises:
-            DataError: when a peer is of another network, or of another number of launches.
+            DataError: as `read`; and when another launch has taken the number of this one.
             OSError: when the folder cannot be written.
         """
         if self.step % self.every == 0:
-            self.write(params(), finished=False)
             self.read()
+            self.write(params(), finished=False)
         self.step += 1
 
     def write(self, params: Params, *, finished: bool) -> None:
@@ -163,14 +194,19 @@ class Meeting:
         distributed = torch.distributed
         if distributed.is_available() and distributed.is_initialized() and distributed.get_rank():
             return
+        self._claim = self._claim or Claim.made(self.place.claim, over=True)
+        self._claim.require_held()
+        self._begun = True
         facts = {"step": str(self.step), "finished": str(finished), "of": str(self.place.count)}
         write_state(self.place.path(self.place.number), _KIND, params, {**facts, "same": job_text(self.same)})
 
     def read(self) -> None:
         """Read the files of the others that are new; what is damaged or not finite is left, and named once.
 
+        So is what is foreign, once this launch has written: it goes on as it has begun.
+
         Raises:
-            DataError: as `meet`.
+            DataError: before that, when a peer is of another network, or of another number of launches.
         """
         for number in self.place.others:
             try:
@@ -207,6 +243,21 @@ class Meeting:
         except (LaconicError, OSError) as error:
             self._once(f"peer {number} cannot be read, and is left out until it writes again: {error}")
             return
+        try:
+            self._require_known(number, path, tensors, facts)
+        except DataError as error:
+            if not (self._begun or self.step):
+                raise
+            self._once(f"{error}. It is not learned from")
+            return
+        if not all(bool(torch.isfinite(t).all()) for t in tensors.values() if t.is_floating_point()):
+            self._once(f"peer {number} has weights that are NaN or infinite ({path}): they are left out")
+            return
+        teacher = Teacher(self.task.module, tensors, self.task.forward, f"peer {number}")
+        self.peers[number] = Peer(number, stamp, int(facts["step"]), facts["finished"] == "True", teacher)
+
+    def _require_known(self, number: int, path: Path, tensors: Params, facts: Mapping[str, str]) -> None:
+        """Raise `DataError` unless a file is of a launch that does what this one does."""
         if facts["of"] != str(self.place.count):
             raise DataError(
                 f"peer {number} is one of {facts['of']} launches ({path}), this is one of {self.place.count}"
@@ -216,11 +267,6 @@ class Meeting:
         except DataError as error:
             raise DataError(f"peer {number}: {error}") from error
         self._require_shapes(number, path, tensors)
-        if not all(bool(torch.isfinite(t).all()) for t in tensors.values() if t.is_floating_point()):
-            self._once(f"peer {number} has weights that are NaN or infinite ({path}): they are left out")
-            return
-        teacher = Teacher(self.task.module, tensors, self.task.forward, f"peer {number}")
-        self.peers[number] = Peer(number, stamp, int(facts["step"]), facts["finished"] == "True", teacher)
 
     def _require_shapes(self, number: int, path: Path, tensors: Params) -> None:
         """Raise `DataError` unless a peer has the tensors of this network."""
@@ -254,8 +300,10 @@ def among_peers(task: Task, meeting: Meeting, weight: float = 1.0) -> Task:
     """
     if task.kind is None:
         raise DataError("peers learn from outputs of a kind: Task(..., kind='classification')")
-    if not 0 <= weight < math.inf:
-        raise DataError(f"weight of what peers say is 0 or more and finite, not {weight}")
+    if not is_weight(weight):
+        raise DataError(f"weight of what peers say is 0 or more and finite, not {weight!r}")
+
+    ignored = ignored_by(task.loss) if task.kind == "classification" else None
 
     def forward(module: nn.Module, batch: Batch) -> Any:
         if module.training:
@@ -264,6 +312,8 @@ def among_peers(task: Task, meeting: Meeting, weight: float = 1.0) -> Task:
 
     def objective(outputs: Any, batch: Batch) -> Tensor:
         own, others = task.minimised(outputs, batch), meeting.said(batch)
-        return own + weight * apart(others, outputs, task.kind) if others else own
+        if not others:
+            return own
+        return own + weight * apart(others, outputs, task.kind, counts=counting(batch, outputs, ignored))
 
     return replace(task, forward=forward, objective=objective)

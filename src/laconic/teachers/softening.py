@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from laconic.arguments import require_types
 from laconic.errors import PlanError
 from laconic.training.judges import Kind
 
@@ -66,6 +67,7 @@ class Distillation:
     logits: bool = False
 
     def __post_init__(self) -> None:
+        require_types(Distillation, (), vars(self))
         for name, value in (("alpha", self.alpha), ("beta", self.beta)):
             if not (math.isfinite(value) and value >= 0):
                 raise PlanError(f"{name} weighs a term of the loss: a number from 0, not {value}")

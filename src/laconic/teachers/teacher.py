@@ -1,7 +1,8 @@
 """Who teaches: a network of any width, depth or family that reads the same batches, and what it says of them."""
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from hashlib import sha256
 from typing import Any, final
@@ -10,7 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from laconic.errors import DataError
-from laconic.models.params import Params, beside, params_of, to_numpy, typed_as
+from laconic.models.params import Params, beside, params_of, typed_as
+from laconic.teachers.lasting import lasting, parts_of, weights_digest
 from laconic.teachers.memory import Memory
 from laconic.training.batches import Batch, Batches, arguments_of
 from laconic.training.judges import described
@@ -23,14 +25,15 @@ class Teacher:
     """A network that says what it takes each sample for: in evaluation mode, without gradients.
 
     Args:
-        module: the network, on the device of the one that is taught. It stays as it is.
+        module: the network, on the device of the one that is taught. It stays as it is; it may be the one that is
+            taught, or share parts with it, for a task takes a copy of the weights (`frozen`).
         params: its parameters and buffers by name; the module's own unless given.
         forward: (module, batch) → outputs, in place of calling the module, as `laconic.Task` has it.
         name: in errors.
         memory: what it has said before, if that is kept.
 
     Raises:
-        DataError: when the module is none.
+        DataError: when the module is none, or weights are no tensors by name.
 
     >>> Teacher(nn.Linear(2, 3)).says((torch.ones(4, 2), torch.zeros(4))).shape
     torch.Size([4, 3])
@@ -45,6 +48,11 @@ class Teacher:
     def __post_init__(self) -> None:
         if not isinstance(self.module, nn.Module):
             raise DataError(f"a teacher is a torch.nn.Module, or weights of the task's, not {self.module!r}")
+        if self.params is None:
+            return
+        each = self.params.values() if isinstance(self.params, Mapping) else [self.params]
+        if strange := [one for one in each if not isinstance(one, Tensor)]:
+            raise DataError(f"weights of {self.name} are tensors by name, as a state_dict, not {strange[0]!r}")
 
     def says(self, batch: Batch) -> Tensor:
         """Return its outputs for a batch, a row each sample.
@@ -68,15 +76,28 @@ class Teacher:
             )
         return outputs
 
+    def frozen(self) -> "Teacher":
+        """Return the same with weights of its own, that stay as they are whatever becomes of the module's.
+
+        A student's own module can teach it so: while a student runs, its module has other weights.
+        """
+        if isinstance(self.module, torch.jit.ScriptModule):  # cannot be run with other weights than it has
+            return replace(self, module=copy.deepcopy(self.module))
+        return replace(self, params={name: tensor.detach().clone() for name, tensor in self._weights.items()})
+
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of what it is: weights and buffers, the parts of the module, the function that calls it."""
-        whole = sha256(repr((self._task.module, getattr(self.forward, "__qualname__", self.forward))).encode())
-        for name, tensor in sorted(self._weights.items()):
-            array = to_numpy(tensor)
-            whole.update(f"{name} {array.dtype} {array.shape}".encode())
-            whole.update(array.tobytes())
-        return whole.hexdigest()
+        """SHA-256 of what it is: weights and buffers, the parts of the module, the function that calls it.
+
+        Raises:
+            DataError: where nothing lasting is known of the function, so that the teacher cannot be known again.
+        """
+        try:
+            way = lasting(self.forward)
+        except DataError as error:
+            raise DataError(f"what {self.name} says cannot be kept, for its forward has no digest: {error}") from error
+        text = f"{parts_of(self._task.module)} {way} {weights_digest(self._weights)}"
+        return sha256(text.encode()).hexdigest()
 
     @cached_property
     def _task(self) -> Task:
@@ -103,11 +124,13 @@ Given = nn.Module | Params | Teacher
 
 
 def teachers_of(task: Task, given: Given | Sequence[Given]) -> tuple[Teacher, ...]:
-    """Return teachers as such; weights alone are those of the task's own network.
+    """Return teachers as such, with weights as they are now; weights alone are those of the task's own network.
 
     Raises:
-        DataError: for what is none, and where there are none.
+        DataError: for what is none, and where there are none; for what is no task.
     """
+    if not isinstance(task, Task):
+        raise DataError(f"what is taught is a laconic.Task, a network with its data and its loss, not {task!r}")
     every = [given] if isinstance(given, nn.Module | Mapping | Teacher) else given
     if not isinstance(every, Sequence) or isinstance(every, str) or not every:
         raise DataError(
@@ -115,7 +138,9 @@ def teachers_of(task: Task, given: Given | Sequence[Given]) -> tuple[Teacher, ..
         )
     numbered = len(every) > 1
     return tuple(
-        one if isinstance(one, Teacher) else _teacher(task, one, f"teacher {at}" if numbered else "the teacher")
+        (
+            one if isinstance(one, Teacher) else _teacher(task, one, f"teacher {at}" if numbered else "the teacher")
+        ).frozen()
         for at, one in enumerate(every, 1)
     )
 

@@ -74,6 +74,47 @@ def kind_by(loss: Any) -> Kind | None:
     return None
 
 
+def ignored_by(loss: Any) -> int | None:
+    """Return the target that a cross-entropy leaves out, its ``ignore_index``; None for any other loss."""
+    given: dict[str, Any] = {}
+    while isinstance(loss, OfTargets | partial):
+        given = {**loss.keywords, **given} if isinstance(loss, partial) else given
+        loss = loss.func if isinstance(loss, partial) else loss.loss
+    if isinstance(loss, nn.CrossEntropyLoss | nn.NLLLoss):
+        return loss.ignore_index
+    index: int | None = given.get("ignore_index", -100) if kind_by(loss) == "classification" else None
+    return index
+
+
+def counting(batch: Batch, outputs: Tensor, ignored: int | None) -> Tensor | None:
+    """Return which positions count, True and False of shape (samples, ...), or None where all do.
+
+    Args:
+        batch: with targets.
+        outputs: logits (samples, classes, ...).
+        ignored: the target of positions that do not, as `ignored_by` gives it.
+    """
+    targets = None if ignored is None else targets_of(batch)
+    if ignored is None or not isinstance(targets, Tensor) or targets.shape != outputs.shape[:1] + outputs.shape[2:]:
+        return None
+    counts = targets.ne(ignored)
+    return None if bool(counts.all()) else counts
+
+
+def rows_of(outputs: Tensor, counts: Tensor) -> Float[Tensor, "positions classes"]:
+    """Return the logits of those positions that count."""
+    return outputs.movedim(1, -1)[counts]
+
+
+def require_classes(outputs: Tensor, kind: Kind | None) -> None:
+    """Raise `DataError` for logits among which nobody can choose: of a single class, or without an axis of classes."""
+    if kind == "classification" and (outputs.ndim < 2 or outputs.shape[1] < 2):
+        raise DataError(
+            f"outputs {described(outputs)} name no classes: what a network is taught are logits (samples, classes, "
+            "...), of two classes or more. In place of a single logit z give two, 0 and z, and a cross-entropy for loss"
+        )
+
+
 def require_judged(loss: Judge, outputs: Any, batch: Batch, kind: Kind | None) -> None:
     """Take the loss of a first batch.
 

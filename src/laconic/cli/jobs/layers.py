@@ -4,7 +4,7 @@ from pathlib import Path
 
 from laconic.cli.console import Output
 from laconic.cli.jobs.tasks import load_factory
-from laconic.cli.jobs.teaching import teacher_in
+from laconic.cli.jobs.teaching import digest_label, teacher_in
 from laconic.cli.layers import Layers, pairs
 from laconic.cli.options import Data
 from laconic.errors import DataError, PlanError
@@ -30,7 +30,7 @@ def attending(say: Output, how: Layers, task: Task, data: Data) -> tuple[Task, d
         raise DataError("--attention needs --attention-layers: pairs of layers, as layer1:layer1,layer2:layer2")
     teacher, layers = _teacher(say, how, how.attention, task, data), pairs(how.attention_layers)
     found = attentive(task, teacher, layers, how.attention_weight)
-    labels = {"--attention": teacher.digest, "--attention-layers": str(layers)}
+    labels = {"--attention": digest_label(say, [teacher]), "--attention-layers": str(layers)}
     return found, {**labels, "--attention-weight": str(how.attention_weight)}
 
 
@@ -53,7 +53,7 @@ def hint_stage(say: Output, how: Layers, task: Task, data: Data, seed: int) -> t
     stage = hinted(task, teacher, hint, guided, units, seed)
     options = {"--hint-layers": f"{hint}:{guided}", "--hint-neurons": how.hint_neurons,
                "--hint-epochs": how.hint_epochs, "--hint-lr": how.hint_lr}  # fmt: skip
-    return stage, {"--hint": teacher.digest, **{option: str(value) for option, value in options.items()}}
+    return stage, {"--hint": digest_label(say, [teacher]), **{option: str(value) for option, value in options.items()}}
 
 
 def _teacher(say: Output, how: Layers, path: Path, task: Task, data: Data) -> Teacher:

@@ -1,5 +1,8 @@
 """Teachers from options: files and networks, the task in which they teach, and what a resumed run must find again."""
 
+import copy
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,8 +12,9 @@ from laconic.cli.options import Data
 from laconic.cli.teaching import Teaching
 from laconic.deploy.edits import edits_of
 from laconic.deploy.narrowing import narrow
-from laconic.errors import DataError, PlanError
+from laconic.errors import DataError, FormatError, PlanError
 from laconic.models import nets
+from laconic.models.checkpoints import Checkpoint
 from laconic.models.params import Params, params_of
 from laconic.teachers.distillation import distilled
 from laconic.teachers.softening import Distillation
@@ -51,13 +55,25 @@ def taught(
     )
     options = {"alpha": loss.alpha, "beta": loss.beta, "temperature": loss.temperature}
     labels = {f"--distill-{name}": str(value) for name, value in options.items()}
-    labels |= {"--distill-cache": str(how.distill_cache is not None), "the teacher's SHA-256": digest_of(teachers)}
+    labels |= {
+        "--distill-cache": str(how.distill_cache is not None),
+        "the teacher's SHA-256": digest_label(say, teachers),
+    }
     return replace(task, objective=found.objective, notes=found.notes), labels
+
+
+def digest_label(say: Output, teachers: Sequence[Teacher]) -> str:
+    """Return by what a resumed run knows teachers again; where there is nothing it says so."""
+    try:
+        return digest_of(teachers)
+    except DataError as error:
+        say.note(f"a resumed run cannot tell whether its teacher is the same: {error}")
+        return "none"
 
 
 def _remembering(say: Output, task: Task, teachers: list[Teacher], loss: Distillation, cache: Path) -> Task:
     """Return the task that is distilled with a cache, with a progress bar while that is made."""
-    with say.progress("what the teacher says", max(1, len(teachers) * batches_per_epoch(task))) as tick:
+    with say.progress("what the teacher says", max(1, (len(teachers) + 1) * batches_per_epoch(task))) as tick:
         return distilled(counted(task, tick), teachers, loss, cache=cache)
 
 
@@ -87,20 +103,34 @@ def teacher_in(say: Output, path: Path, net: str | None, own: Task | None, task:
     """
     read = weights_of(say, path)
     name, net = f"the teacher {path}", net or read.metadata.get("net")
-    of = own
     if own is None and net is not None:
         _require_same_inputs(path, net, task)
-        data_name = task.metadata["data"]
-        of = task_of(net, data_name, data.data_dir, None, {**read.metadata, "net": net, "data": data_name})
-        narrow(of.module, edits_of(read.metadata))
-    of = of or task
     try:
+        of = own or _network(read, net, task, data)
+        of = replace(of, module=narrow(copy.deepcopy(of.module), edits_of(read.metadata)))
         weights = fitting(dict(read.params), of)
-    except DataError as error:
+    except (DataError, FormatError) as error:
         way = "" if net or own else "; name its network: --distill-net or --distill-task"
         raise DataError(f"{name}: {error}{way}") from error
     say.note(*doubts(weights, of, read.metadata))
     return Teacher(of.module, weights, of.forward, name)
+
+
+def _network(read: Checkpoint, net: str | None, task: Task, data: Data) -> Task:
+    """Return the task whose network a file of weights is of: one of the zoo, or what is trained, or that made anew.
+
+    What is trained may be a network that was shrunk, from which the whole one cannot be had.
+    """
+    if net is None and not edits_of(read.metadata):
+        with suppress(DataError):
+            fitting(dict(read.params), task)
+            return task
+    if net is None and data.task:
+        return load_factory(data.task)
+    net, data_name = net or task.metadata.get("net"), task.metadata.get("data")
+    if net is None or data_name is None:
+        return task
+    return task_of(net, data_name, data.data_dir, None, {**read.metadata, "net": net, "data": data_name})
 
 
 def _require_same_inputs(path: Path, net: str, task: Task) -> None:

@@ -1,6 +1,7 @@
 """What `laconic train` does: a reference network from a data set."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -148,7 +149,8 @@ def _train_network(job: Job, say: Output, wires: Wires | None, place: Place | No
     meeting = _met(say, job, place, task, kept if saved else None, len(stages)) if place else None
     if meeting:
         last = replace(last, task=with_peers(job.among, last.task, meeting))
-    with resumable(output, checkpoint):
+    number = meeting.begun(over=run.resume or run.force) if meeting else nullcontext()
+    with resumable(output, checkpoint), number:
         with say.progress("training", 1.0) as tick:
             state = _train([*stages[:-1], last], kept, job, labels, tick, workers)
         weights = job.shrinkage.whole(state.weights) if job.shrinkage else state.weights
