@@ -107,8 +107,7 @@ def figure(rows: Sequence[Row]) -> Figure:
     times = [1.0 if row.share == 1 else 1 / row.faster(1) for row in ordered]
     axes.plot(times, [row.error for row in ordered], "o")
     for row, at in zip(ordered, times, strict=True):
-        place = {"textcoords": "offset points", "xytext": (0, 8), "ha": "center"}
-        axes.annotate(row.label, (at, row.error), fontsize="small", **place)
+        axes.annotate(row.label, (at, row.error), (0, 8), textcoords="offset points", ha="center", fontsize="small")
     axes.set(xlabel="time of one sample in onnxruntime, whole network 1", ylabel="test error, %")
     axes.set_title("ResNet-20, CIFAR-10")
     axes.margins(x=0.3, y=0.2)
