@@ -150,6 +150,16 @@ for how, said in (("powersgd", "one bucket"), ("powersgd:no", "rank of 1 or more
         assert said in str(error), error
     else:
         raise AssertionError(how)
+net = Net()
+for asked, said in ((["signs", "qsgd"][rank], "worker 1 'qsgd 0 False'"), ("signs", "turned: gradients of complex")):
+    if asked == "signs" and "turned" in said:
+        net.turned = nn.Parameter(torch.ones(2, dtype=torch.complex64))
+    try:
+        compress_gradients(DistributedDataParallel(net), asked)
+    except LaconicError as error:
+        assert said in str(error), error
+    else:
+        raise AssertionError(said)
 try:
     compress_gradients(Net(), "terngrad")
 except LaconicError as error:
@@ -190,8 +200,7 @@ def two(code, folder, *arguments):
     tests = Path(__file__).parents[1]
     both = [forked.Forked.start(code, [rank, folder, tests, *arguments], folder / str(rank)) for rank in range(2)]
     ends = [one.wait() for one in both]
-    for code, _, err in ends:
-        assert code == 0, err
+    assert [code for code, _, _ in ends] == [0, 0], "\n---\n".join(err for _, _, err in ends)
     return ends[0][1]
 
 

@@ -184,6 +184,14 @@ def test_a_gradient_that_is_not_finite_is_an_error_that_names_worker_and_tensor(
             exchange(list(good), [Share(good), Share(bad)], [{}] * 2, 0)
 
 
+@pytest.mark.parametrize("server", [False, True])
+def test_gradients_that_add_up_to_more_than_a_number_holds_are_named(server):
+    exchange = Exchange(Scheme(), InOneProcess(2), {"a": (2,)}, server=server)
+    large = Share({"a": torch.full((2,), 3e38)})
+    with pytest.raises(WorkersError, match="gradients of a add up to more than a float32 holds"):
+        exchange(["a"], [large, large], [{}] * 2, 0)
+
+
 def test_what_fails_on_one_worker_says_where():
     module = network()
 

@@ -192,6 +192,8 @@ class _Step:
                     sums[name] = sums[name] + got if name in sums else got
         count = len(everyone)
         loss = sum(message.loss for message in everyone) / count
+        if large := [name for name, total in sums.items() if not bool(total.isfinite().all())]:
+            raise WorkersError(f"the gradients of {listed(large)} add up to more than a float32 holds: lower the loss")
         return Mean({name: total / count for name, total in sums.items()}, loss)
 
     def _packed(self, mean: Mean) -> bytes:

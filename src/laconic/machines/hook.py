@@ -15,8 +15,9 @@ the workers. Gathering is not overlapped with the backward pass. What goes with 
   bfloat16, which needs none;
 * FSDP, and FSDP2's `fully_shard`, do not call such hooks with whole gradients: refused.
 
-The two-byte floats and PowerSGD are torch's own hooks, which all-reduce. PowerSGD starts some reductions of a bucket
-when others have ended; with several buckets two workers came to a standstill on gloo, so there it takes one.
+The two-byte floats and PowerSGD are torch's own hooks, which all-reduce, and say nothing of NaN. PowerSGD starts some
+reductions of a bucket when others have ended; with several buckets two workers came to a standstill on gloo, so there
+it takes one.
 """
 
 import math
@@ -29,12 +30,13 @@ from torch import Tensor, nn
 from torch.distributed.algorithms.ddp_comm_hooks import default_hooks, powerSGD_hook
 from torch.nn.parallel import DistributedDataParallel
 
-from laconic.errors import DataError, PlanError
+from laconic.errors import DataError, PlanError, WorkersError, listed
 from laconic.machines.catalogue import scheme_of
 from laconic.machines.exchange import Exchange, Share
 from laconic.machines.memory import Held
 from laconic.machines.processes import Processes
 from laconic.machines.scheme import Scheme
+from laconic.machines.wires import Wires
 
 _ROUNDED = {"float16": default_hooks.fp16_compress_hook, "bfloat16": default_hooks.bf16_compress_hook}
 
@@ -162,6 +164,8 @@ def compress_gradients(
 ) -> Compressed | AllReduced:
     """Let the gradients of a `DistributedDataParallel` travel in fewer bytes, from the next backward pass on.
 
+    All workers call this, and are told where they ask for different things.
+
     Args:
         ddp: the wrapped network, on every worker; each of its parameters that requires a gradient.
         how: "terngrad", "qsgd", "topk", "dgc", "signs", "clustered" or "float32", some with a number, as "qsgd:7"
@@ -174,8 +178,9 @@ def compress_gradients(
         The state: ``pushed`` and ``pulled`` bytes, ``state_dict``.
 
     Raises:
-        DataError: for what is no `DistributedDataParallel`.
+        DataError: for what is no `DistributedDataParallel`, and for complex parameters.
         PlanError: for an unknown name.
+        WorkersError: when workers ask for different things.
     """
     if not isinstance(ddp, DistributedDataParallel):
         raise DataError(
@@ -183,15 +188,25 @@ def compress_gradients(
             f"{type(ddp).__name__}: FSDP and fully_shard add them up shard by shard and take no such hook"
         )
     group = ddp.process_group
+    leaves = {leaf: name for name, leaf in ddp.module.named_parameters() if leaf.requires_grad}
+    if complex_ := [name for leaf, name in leaves.items() if leaf.is_complex()]:
+        raise DataError(f"{listed(complex_)}: gradients of complex parameters are not compressed; leave out the hook")
+    _require_same(Processes(group), f"{how} {seed} {server}")
     if isinstance(how, str) and (own := _of_torch(how, group)) is not None:
         state: Compressed | AllReduced = own
     else:
         scheme = scheme_of(how) if isinstance(how, str) else how
-        names = {leaf: name for name, leaf in ddp.module.named_parameters() if leaf.requires_grad}
-        shapes = {name: tuple(leaf.shape) for leaf, name in names.items()}
-        state = Compressed(Exchange(scheme, Processes(group), shapes, seed, server), names)
+        shapes = {name: tuple(leaf.shape) for leaf, name in leaves.items()}
+        state = Compressed(Exchange(scheme, Processes(group), shapes, seed, server), leaves)
     ddp.register_comm_hook(state, _call)
     return state
+
+
+def _require_same(wires: Wires, asked: str) -> None:
+    """Raise `WorkersError` unless all workers ask for the same: what one sends, another could not read."""
+    everyone = wires.gather([asked.encode()])
+    if strange := [f"worker {number} {one.decode()!r}" for number, one in enumerate(everyone) if one != everyone[0]]:
+        raise WorkersError(f"workers compress gradients differently: worker 0 {everyone[0].decode()!r}, {strange[0]}")
 
 
 def _call(state: Compressed | AllReduced, bucket: _Bucket) -> torch.futures.Future[Tensor]:
