@@ -57,7 +57,7 @@ def figure(pairs: Sequence[Pair], title: str) -> Figure:
         means = np.mean([pair.validation for pair in of_staleness(pairs, staleness)], axis=0)
         axes.plot(np.arange(1, len(means) + 1), means, "k--" if staleness == ALONE else "o-", ms=3,
                   label=name_of(staleness))  # fmt: skip
-    axes.set(xlabel="epochs", ylabel="validation error, %", yscale="log", title=title)
+    axes.set(xlabel="epochs", ylabel="validation error, %", title=title)
     axes.grid(visible=True, which="both", lw=0.3)
     axes.legend(fontsize="small")
     return drawn
