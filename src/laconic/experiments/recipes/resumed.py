@@ -7,6 +7,7 @@ from pathlib import Path
 from torch import Tensor
 
 from laconic.api import compress
+from laconic.experiments.recipes.recipe import Context
 from laconic.lc.checkpoint import load_state, save_state
 from laconic.lc.learning import Training
 from laconic.lc.schedule import Progress
@@ -17,6 +18,24 @@ from laconic.plans.plan import Plan
 from laconic.result import Result
 from laconic.training.loop import trainable
 from laconic.training.task import Task
+
+
+def telling(context: Context, label: str, how: Training) -> Callable[[LCState], None]:
+    """Return what says of each state of a run how far it is: its step, epochs of fine-tuning, the validation error.
+
+    Args:
+        context: of the run.
+        label: names it.
+        how: it is trained.
+    """
+
+    def watch(state: LCState) -> None:
+        at, tuned = state.progress, state.tuning.epoch if state.tuning else 0
+        said = [f"step {at.step}", *([f"epoch {tuned}"] if tuned else [])]
+        said += [f"{error:.2f} %" for key, error in (at.validation or {}).items() if key == "error"]
+        context.say((at.step + tuned) / (how.steps + how.finetune.epochs + 1), f"{label}: {', '.join(said)}")
+
+    return watch
 
 
 def resumed(

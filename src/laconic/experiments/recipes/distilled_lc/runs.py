@@ -17,9 +17,8 @@ from laconic.experiments.recipes.recipe import Context
 from laconic.experiments.recipes.records.network import prepared
 from laconic.experiments.recipes.records.running import resumed_within
 from laconic.experiments.recipes.records.subject import Subject
-from laconic.experiments.recipes.resumed import resumed
+from laconic.experiments.recipes.resumed import resumed, telling
 from laconic.experiments.recipes.statement import percent
-from laconic.lc.state import LCState
 from laconic.models.checkpoints import checkpoint_size
 from laconic.models.params import buffers_of
 from laconic.plans.plan import weights_only
@@ -153,12 +152,7 @@ class Seed:
         """Return the result of LC, a step of which is all that an interrupt costs."""
         how, label = self.effort.learning, f"seed {self.seed}/{setting.label}/{method}"
         checkpoint = self.context.cache.path(f"{label}/state")
-
-        def watch(state: LCState) -> None:
-            tuned = state.tuning.epoch if state.tuning else 0
-            done = (state.progress.step + tuned) / (how.steps + how.finetune.epochs + 1)
-            self.context.say(done, f"{label}: step {state.progress.step}, epoch {tuned}")
-
+        watch = telling(self.context, label, how)
         if setting.size is not None:
             effort = replace(self.effort.rows, learning=how)
             return resumed_within(setting.size, self.params, task, effort, self.seed, checkpoint, watch)

@@ -16,10 +16,9 @@ from laconic.experiments.recipes.gao2019.points import sample_by_sample
 from laconic.experiments.recipes.lc_curves import ratios
 from laconic.experiments.recipes.lc_curves.settings import METHODS, Effort, Setting
 from laconic.experiments.recipes.recipe import Context
-from laconic.experiments.recipes.resumed import resumed
+from laconic.experiments.recipes.resumed import resumed, telling
 from laconic.experiments.recipes.statement import percent
 from laconic.format.codes.counting import published_bits
-from laconic.lc.state import LCState
 from laconic.models.params import buffers_of
 from laconic.plans.plan import weights_only
 from laconic.training.task import Task
@@ -118,11 +117,6 @@ def _row(network: Network, setting: Setting, method: str, context: Context) -> R
     key = f"{network.title}/{setting.family}/{setting.label}/{method}"
     checkpoint = network.context.cache.path(f"{key}/state")
 
-    def watch(state: LCState) -> None:
-        how, epoch = network.effort.training(method), state.tuning.epoch if state.tuning else 0
-        done = (state.progress.step + epoch) / (how.steps + how.finetune.epochs)
-        context.say(done, f"{network.title}: {setting.label}, {method}: step {state.progress.step}, epoch {epoch}")
-
     def compute() -> tuple[dict[str, Any], dict[str, Tensor]]:
         began, seed = perf_counter(), network.context.seed
         if method == "direct":
@@ -131,6 +125,7 @@ def _row(network: Network, setting: Setting, method: str, context: Context) -> R
             how = network.effort.training(method)
             plan = weights_only(setting.compression, network.params, buffers_of(network.task.module))
             job = {"row": key, "seed": str(seed), "settings": json.dumps(network.effort.record())}
+            watch = telling(context, f"{network.title}: {setting.label}, {method}", how)
             try:
                 result = resumed(network.params, plan, network.task, how, seed, checkpoint, job, watch)
             except WeightsError as error:

@@ -24,10 +24,9 @@ from laconic.experiments.recipes.records.cifar import RESNET20
 from laconic.experiments.recipes.records.network import prepared
 from laconic.experiments.recipes.records.subject import Effort as Reading
 from laconic.experiments.recipes.reference import trained
-from laconic.experiments.recipes.resumed import resumed
+from laconic.experiments.recipes.resumed import resumed, telling
 from laconic.lc.finetune import FINE_TUNING
 from laconic.lc.learning import Training
-from laconic.lc.state import LCState
 from laconic.models import nets
 from laconic.models.params import Params, apply_to, decompress
 from laconic.plans.coupling import coupled
@@ -163,12 +162,7 @@ class _Whole:
         example = inputs_of(next(self.task.batches("validation", 0)))[:2]
         row = KeepGroups(Groups("filters"), keep=share)
         plan = coupled(Plan({"*conv*.weight": row}), self.task.module, example)
-        steps = self.effort.choosing.steps
-
-        def watch(state: LCState) -> None:
-            at = state.progress
-            self.context.say(at.step / steps / 3, f"{label}: step {at.step}/{steps}, gap {at.gap:.3f}")
-
+        watch = telling(self.context.part(0.0, 1 / 3), label, self.effort.choosing)
         checkpoint = self.context.cache.path(f"{label}/state")
         job = {"recipe": "narrower-resnet20", "share": f"{share:g}"}
         result = resumed(self.params, plan, self.task, self.effort.choosing, self.context.seed, checkpoint, job, watch)

@@ -20,13 +20,13 @@ from laconic.experiments.recipes.recipe import Context, Outcome, Recipe
 from laconic.experiments.recipes.records.mnist import LENET5, LENET300
 from laconic.experiments.recipes.records.network import prepared
 from laconic.experiments.recipes.records.subject import Effort, Subject
+from laconic.experiments.recipes.resumed import telling
 from laconic.format import container
 from laconic.format.codes import Code
 from laconic.insight.ledger import REFERENCE_BYTES
 from laconic.lc.block_by_block import BlockByBlock
 from laconic.lc.budgeted import notes_of
 from laconic.lc.finetune import finetune
-from laconic.lc.state import LCState
 from laconic.models.checkpoints import checkpoint_size
 from laconic.models.params import decompress
 from laconic.quantize.budget import Budget
@@ -153,11 +153,6 @@ class _Network:
         """Return what LC makes of one setting within one size; computed once in the life of the folder."""
         label = f"{setting.variant}, {setting.label}, {size:,} B"
 
-        def watch(state: LCState) -> None:
-            at = state.progress
-            error = (at.validation or {}).get("error", float("nan"))
-            context.say(at.step / (self.effort.learning.steps + 1), f"{label}: step {at.step}, {error:.2f} %")
-
         def compute() -> tuple[dict[str, Any], dict[str, Tensor]]:
             began, how = perf_counter(), replace(self.effort.learning, parametrisation=setting.parametrisation)
             how = replace(how, method="retrain", finetune=replace(how.finetune, epochs=0)) if setting.in_turn else how
@@ -165,7 +160,14 @@ class _Network:
             try:
                 plan = setting.plan(self.params, size, self._notes)
                 result = compress(
-                    self.params, plan, self.task, "train", size=room, training=how, seed=self.seed, watch=watch
+                    self.params,
+                    plan,
+                    self.task,
+                    "train",
+                    size=room,
+                    training=how,
+                    seed=self.seed,
+                    watch=telling(context, label, how),
                 )
                 codes = self._in_turn(result, size, context, label) if setting.in_turn else result.codes
             except LaconicError as error:

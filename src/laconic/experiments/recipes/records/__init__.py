@@ -18,7 +18,7 @@ from laconic.experiments.recipes.records.network import prepared
 from laconic.experiments.recipes.records.page import curve, page
 from laconic.experiments.recipes.records.running import resumed_within
 from laconic.experiments.recipes.records.subject import Effort, Subject
-from laconic.lc.state import LCState
+from laconic.experiments.recipes.resumed import telling
 from laconic.training.task import Task
 
 _SOURCE = (
@@ -117,14 +117,7 @@ class _Seed:
         self, params: Mapping[str, Tensor], size: int, effort: Effort
     ) -> tuple[Mapping[str, Tensor], dict[str, Any]]:
         """Return the network within ``size`` bytes, and how it came about."""
-        how = effort.learning
-
-        def watch(state: LCState) -> None:
-            at, tuned = state.progress, state.tuning.epoch if state.tuning else 0
-            error = (at.validation or {}).get("error", float("nan"))
-            done = (at.step + tuned) / (how.steps + how.finetune.epochs + 1)
-            self.context.say(done, f"seed {self.seed}, {size:,} B: step {at.step}, {error:.2f} %")
-
+        watch = telling(self.context, f"seed {self.seed}, {size:,} B", effort.learning)
         began = perf_counter()
         result = resumed_within(size, params, self.task, effort, self.seed, self.checkpoint(size), watch)
         path = [

@@ -1,6 +1,6 @@
 """One file of each way: a network that is taught, or the teacher itself, compressed to the same bytes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -13,9 +13,9 @@ from laconic.experiments.recipes.gao2019.points import sample_by_sample
 from laconic.experiments.recipes.recipe import Context
 from laconic.experiments.recipes.records.running import resumed_within
 from laconic.experiments.recipes.reference import in_batches, trained
+from laconic.experiments.recipes.resumed import telling
 from laconic.experiments.recipes.statement import percent
 from laconic.experiments.recipes.transfer.subject import HIDDEN, LABELLED, SIZE, TEACHER, UNLABELLED, Budget, Way
-from laconic.lc.state import LCState
 from laconic.models import data, nets
 from laconic.models.data import Dataset, read
 from laconic.models.data.preprocessing import fit
@@ -166,7 +166,7 @@ def row(of: Seed, way: Way, context: Context) -> Row:
 
     def compute() -> tuple[dict[str, Any], dict[str, Tensor]]:
         task = of.lesson(module, way, from_)
-        watch = _watching(key, of.budget, context)
+        watch = telling(context.part(0.3, 1.0), key, of.budget.effort.learning)
         result = resumed_within(SIZE, params, task, of.budget.effort, of.seed, checkpoint, watch)
         before = test.evaluate(params, "test")["error"]
         errors = sample_by_sample(test, result.params, "test")["errors"]
@@ -175,16 +175,3 @@ def row(of: Seed, way: Way, context: Context) -> Row:
     figures, tensors = context.cache.point(key, compute)
     checkpoint.unlink(missing_ok=True)
     return Row(way.name, of.seed, figures["bytes"], figures["before"], tensors["errors"].double().numpy())
-
-
-def _watching(key: str, budget: Budget, context: Context) -> Callable[[LCState], None]:
-    """Return what says how far LC has come."""
-    how = budget.effort.learning
-
-    def watch(state: LCState) -> None:
-        at, tuned = state.progress, state.tuning.epoch if state.tuning else 0
-        far: Mapping[str, float] = at.validation or {}
-        done = (at.step + tuned) / (how.steps + how.finetune.epochs + 1)
-        context.say(0.3 + 0.7 * done, f"{key}: step {at.step}, {far.get('error', float('nan')):.2f} %")
-
-    return watch
