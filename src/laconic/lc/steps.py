@@ -169,11 +169,14 @@ def run(state: LCState, l_step: LStep, schedule: Schedule, *, augmented: bool = 
 
 
 def _seen(state: LCState) -> Progress:
-    """Return what the schedule looks at: before the first step the gap of a price says nothing, for μ changes it."""
+    """Return what the schedule looks at, which ends the path at a gap of 0: of a price that says nothing by itself.
+
+    Before the first step μ changes the gap; later w can meet θ, multipliers being at ± the price, while both move on.
+    """
     progress = state.since_began
     kinds = [row.compression for row in state.rows if not row.compression.annealed]
-    if progress.step == 0 and any(kind.scaled(2.0) != kind for kind in kinds):
-        return replace(progress, gap=math.inf)
+    if any(kind.scaled(2.0) != kind for kind in kinds) and (progress.step == 0 or progress.gap == 0):
+        return replace(progress, gap=math.inf if progress.step == 0 else math.ulp(0.0))
     return progress
 
 
