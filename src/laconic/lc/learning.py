@@ -40,7 +40,7 @@ class Training:
         steps: LC steps at most; LC stops before when the gap is below ``tolerance``. Where a price or a bound shrinks
             what stays, half of them choose, and the others train and compress what was chosen without it.
         l_step: one L step: epochs, learning rate, weight decay, optimizer; within a budget it is repeated until it has
-            400 batches (`within`).
+            as many ``batches`` (`within`).
         decay: factor of the learning rate from step to step.
         pull: the first μ closes the share 1 − exp(−pull) of the gap where the loss does not resist (`Adaptive`).
         mu: the first μ itself, instead of ``pull``.
@@ -53,9 +53,10 @@ class Training:
             (`laconic.teachers.distillation`): 0 for none, 1 for nothing else.
         parametrisation: within a budget, how tensors are made of what is on the grid
             (`laconic.csteps.parametrisations`).
+        batches: of an L step at least, within a budget; 400 unless told.
 
     Raises:
-        PlanError: for a method that there is not, and a share that is none.
+        PlanError: for a method that there is not, a share that is none, and no batches.
     """
 
     method: str = "lc"
@@ -71,6 +72,7 @@ class Training:
     finetune: Optimization = FINE_TUNING
     alike: float = 0.0
     parametrisation: Parametrisation = field(default=Plain())
+    batches: int | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.alike <= 1:
@@ -79,6 +81,8 @@ class Training:
             raise PlanError(f"decay, of the learning rate from step to step, is a number above 0, not {self.decay}")
         if not (math.isfinite(self.growth) and math.isfinite(self.fast)):
             raise PlanError(f"growth of μ is a finite number, 1 or more, not {self.growth} or {self.fast}")
+        if self.batches is not None and self.batches < 1:
+            raise PlanError(f"an L step has 1 batch at least, not {self.batches}")
         if self.method not in METHODS:
             raise PlanError(f"method is one of {', '.join(METHODS)}, not {self.method!r}")
 
@@ -96,8 +100,8 @@ class Training:
         Raises:
             PlanError: for a drop or a KL by another method than "lc".
         """
-        batches = max(1, self.l_step.epochs * task.count("train"))
-        epochs = self.l_step.epochs * math.ceil(_ANSWERED / batches)
+        a_step = max(1, self.l_step.epochs * task.count("train"))
+        epochs = self.l_step.epochs * math.ceil((self.batches or _ANSWERED) / a_step)
         clip = SHARE if task.still and self.l_step.clip is None else self.l_step.clip
         how = replace(self, l_step=replace(self.l_step, epochs=epochs, clip=clip))
         if not budget.is_of_outputs:
@@ -211,7 +215,7 @@ class Training:
 
 
 _ANSWERED = 400
-"""Batches of an L step within a budget at least."""
+"""Batches of an L step within a budget at least, unless told."""
 
 _SHORTER = 3
 """Times fewer steps has the path of each of several sizes."""

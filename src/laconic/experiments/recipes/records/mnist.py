@@ -75,10 +75,11 @@ LENET5 = Subject(
     ),
     aims=((3_000, 0.7), (1_500, 0.95)),
     full=Effort(
-        Optimization(20, 1e-3, cosine, optimizer=adam),
+        Optimization(43, 1e-3, cosine, optimizer=adam),
         (3_000, 1_500),
-        learning(130, 1e-3, 1.03, 0.985, 5, lr=0.05),
+        replace(learning(110, 1e-3, 1.03, 0.985, 10, lr=0.05), batches=200),
         3,
+        images=25_600,
     ),
     small=None,
 )

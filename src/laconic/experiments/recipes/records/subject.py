@@ -67,9 +67,9 @@ class Effort:
             },
             "sizes": list(self.sizes), "seeds": self.seeds,
             "LC": {
-                "steps": how.steps, "epochs": how.l_step.epochs, "lr": how.l_step.lr, "decay": how.decay,
-                "alike": how.alike, "mu": how.mu, "growth": how.growth, "tolerance": how.tolerance,
-                "weight decay": how.l_step.weight_decay,
+                "steps": how.steps, "epochs": how.l_step.epochs, "batches at least": how.batches or "as usual",
+                "lr": how.l_step.lr, "decay": how.decay, "alike": how.alike, "mu": how.mu, "growth": how.growth,
+                "tolerance": how.tolerance, "weight decay": how.l_step.weight_decay,
                 "parametrisation": repr(how.parametrisation),
                 "fine-tuning epochs": how.finetune.epochs, "fine-tuning lr": how.finetune.lr,
                 "optimizer": "SGD, Nesterov momentum 0.9", "batch": self.batch, "images an epoch": self.images or "all",
