@@ -27,8 +27,8 @@ from laconic.cli.jobs.techniques import KINDS
 from laconic.csteps.fixed_assignments import Hashed
 from laconic.models import data
 from laconic.models.params import params_of
-from laconic.plans.plan import in_toml, parse_compression
 from laconic.plans.techniques import TECHNIQUES, Technique
+from laconic.plans.toml import in_toml, parse_compression
 from laconic.training.optimization import Optimization, cosine
 from laconic.training.task import classification
 from laconic.training.trainer import start_training, train

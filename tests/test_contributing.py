@@ -12,8 +12,8 @@ import laconic
 from laconic import AdaptiveCodebook, Compression, Joint, KeepLargest, Lossless
 from laconic.csteps.catalogue import COMPRESSIONS
 from laconic.errors import UnsupportedMetric
-from laconic.plans.plan import parse_compression
 from laconic.plans.techniques import TECHNIQUES
+from laconic.plans.toml import parse_compression
 from laconic.theory.metric import Diagonal
 
 OF_OTHERS = (Lossless, Joint)

@@ -57,7 +57,7 @@ _HOME = {
     "export": "deploy.export",
     "hinted": "teachers.hints",
     "load": "api",
-    "load_plan": "plans.plan",
+    "load_plan": "plans.toml",
     "load_profile": "csteps.profile_file",
     "open": "format.container",
     "params_of": "models.params",
@@ -121,7 +121,7 @@ if TYPE_CHECKING:
     from laconic.models.params import params_of as params_of
     from laconic.plans.coupling import coupled as coupled
     from laconic.plans.plan import Plan as Plan
-    from laconic.plans.plan import load_plan as load_plan
+    from laconic.plans.toml import load_plan as load_plan
     from laconic.quantize.budget import Budget as Budget
     from laconic.result import Result as Result
     from laconic.selection import select as select

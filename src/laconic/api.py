@@ -60,6 +60,7 @@ from laconic.request import (
     require_quality,
     require_same_budget,
     require_same_statistics,
+    require_taught,
     require_training,
     resumed,
 )
@@ -213,12 +214,12 @@ def compress(
     if calibration is not None and effort == "train":
         task = _of_inputs(task or module, calibration, given, seed)
     whole = untied(given, task.module if task else None)
-    reference = checkpoint_size(whole.params)
-    notes = notes_of(task, {REFERENCE_BYTES: str(reference), **(metadata or {})})
+    notes = notes_of(task, {REFERENCE_BYTES: str(checkpoint_size(whole.params)), **(metadata or {})})
     buffers = buffers_of(module) if module else set[str]()
     plan = plan.on(module) if isinstance(plan, Plan) else weights_only(plan, whole.params, buffers)
     if importance is not None:
         plan = replace(plan, importance=Importance(importance) if isinstance(importance, str) else importance)
+    task = _taught(plan, effort, task, whole.params)
     norms = choice = None
     if choose is not None:
         sized = budget if budget and (budget.asked or not limits) else None
@@ -254,6 +255,12 @@ def compress(
     codes = compact({name: codes[name] for name in whole.params})
     result = Result(whole.named(codes), notes, signals=left(whole, codes, module))
     return recalibrated(result, whole, task, recalibrate, seed)
+
+
+def _taught(plan: Plan, effort: Effort, task: Task | None, original: Params) -> Task | None:
+    """Return the task with what a plan's distillation adds."""
+    require_taught(plan, effort)
+    return plan.taught(task, original) if task else None
 
 
 def _storable(network: nn.Module | Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -88,6 +88,16 @@ def require_training(training: Training | None, budget: Budget | None, *, direct
         )
 
 
+def require_taught(plan: Plan, effort: str) -> None:
+    """Check that a distillation has training that it is a part of.
+
+    Raises:
+        PlanError: when it has none.
+    """
+    if plan.distillation is not None and effort != "train":
+        raise PlanError(f"the plan's distillation is of effort 'train': with effort {effort!r} nothing is trained")
+
+
 def require_heeded(effort: Effort, budget: Budget | None, *, fold: bool, others: bool) -> None:
     """Check that no argument of calibration goes with another effort; ``fold`` goes with training within a budget, too.
 

@@ -24,8 +24,9 @@ from laconic.format import container
 from laconic.lc.learning import Training
 from laconic.lc.state import LCState
 from laconic.models.params import Params, params_of
-from laconic.plans.plan import Plan, parse_compression
+from laconic.plans.plan import Plan
 from laconic.plans.techniques import TECHNIQUES
+from laconic.plans.toml import parse_compression
 from laconic.request import Effort
 from laconic.result import Result
 from laconic.training.folds import errors_of, folds

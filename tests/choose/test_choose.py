@@ -17,7 +17,7 @@ from laconic.calibrate.compressed import Ready
 from laconic.errors import PlanError
 from laconic.models.params import all_params_of, params_of
 from laconic.models.ties import untied
-from laconic.plans.plan import parse_plan, to_toml
+from laconic.plans.toml import parse_plan, to_toml
 
 SMALL = Menu(
     techniques=("grid", "codebook", "pruning", "low rank"), rates=(1.0,), values=(4, 16), shares=(0.3,),

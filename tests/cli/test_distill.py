@@ -68,6 +68,21 @@ def test_a_compression_that_is_stopped_ends_with_the_same_bytes_and_with_no_othe
     assert (tmp_path / "net.lac").read_bytes() == whole
 
 
+def test_a_plan_with_a_distillation_is_what_the_options_are_and_goes_with_training_alone(call, net, tmp_path, capsys):
+    row = '[tensors]\n"*.weight" = { codebook = 2 }\n'
+    (tmp_path / "plan.toml").write_text(f"distillation = {{ temperature = 2, alpha = 0.3, beta = 0.6 }}\n{row}")
+    (tmp_path / "bare.toml").write_text(row)
+    command = ["compress", str(net), "--effort", "train", "--steps", "1", "--finetune", "1", "--lr", "0.05", "--quiet"]
+    call(*command, "--plan", "plan.toml", "-o", "planned.lac")
+    said = ["--distill", "self", "--distill-temperature", "2", "--distill-alpha", "0.3", "--distill-beta", "0.6"]
+    call(*command, "--plan", "bare.toml", "-o", "typed.lac", *said)
+    assert (tmp_path / "planned.lac").read_bytes() == (tmp_path / "typed.lac").read_bytes()
+    assert run([*command, "--plan", "plan.toml", "-o", "x.lac", *said]) == 1
+    assert "say it once" in capsys.readouterr().err
+    assert run(["compress", str(net), "--plan", "plan.toml", "-o", "x.lac"]) == 1
+    assert "distillation is of effort 'train'" in capsys.readouterr().err
+
+
 def test_a_network_in_training_learns_from_a_file_and_goes_on_with_no_other(call, net, other, dying, tmp_path, capsys):
     command = [*STUDENT, "-o", "a.safetensors", "--distill", str(net), "--distill-cache", "c"]
     call(*command)

@@ -14,7 +14,7 @@ from laconic.cli import run
 from laconic.cli.jobs.analyze import planned
 from laconic.csteps.uniform_grid import UniformGrid
 from laconic.format.container import LacFile
-from laconic.plans.plan import load_plan
+from laconic.plans.toml import load_plan
 
 from .commands import parsed
 

@@ -8,8 +8,9 @@ import torch
 from laconic import AdaptiveCodebook, KeepLargest, LowRank
 from laconic.cli import run
 from laconic.models.checkpoints import save_checkpoint
-from laconic.plans.plan import parse_compression, parse_plan, weights_only
+from laconic.plans.plan import weights_only
 from laconic.plans.techniques import TECHNIQUES
+from laconic.plans.toml import parse_compression, parse_plan
 
 from .commands import parsed
 

@@ -15,8 +15,9 @@ from laconic.format import container
 from laconic.format.codes import CodebookCode, DenseCode
 from laconic.lc.schedule import Geometric
 from laconic.lc.steps import c_step, run, start
-from laconic.plans.plan import Plan, parse_compression
+from laconic.plans.plan import Plan
 from laconic.plans.techniques import TECHNIQUES
+from laconic.plans.toml import parse_compression
 from laconic.theory.metric import Diagonal
 
 PARTS = (AdaptiveCodebook(2), AdaptiveCodebook(6), KeepLargest(0.2), LowRank(2), Lossless())

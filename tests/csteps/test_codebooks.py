@@ -13,7 +13,7 @@ from laconic.csteps.warm import distortion
 from laconic.errors import PlanError, UnsupportedMetric
 from laconic.format.codes import CodebookCode, GroupedCode
 from laconic.format.coding import entropy_bits
-from laconic.plans.plan import parse_compression
+from laconic.plans.toml import parse_compression
 from laconic.quantize.clustering import cluster, cluster_groups, grouped, lloyd_from, quartic_clusters
 from laconic.quantize.clustering.prefix_sums import prefix_sums, sort
 from laconic.quantize.clustering.priced import Member, choose, code_lengths, priced_clusters, settled

@@ -30,7 +30,8 @@ from laconic.format.codes import CodebookCode, LowRankCode
 from laconic.lc.finetune import finetune
 from laconic.lc.schedule import Geometric
 from laconic.lc.steps import run, start
-from laconic.plans.plan import Plan, parse_compression
+from laconic.plans.plan import Plan
+from laconic.plans.toml import parse_compression
 from laconic.theory.metric import Diagonal, Kronecker
 
 from .separable import costs_of, metric_of

@@ -16,7 +16,8 @@ from laconic.format.codes import DenseCode, LowRankCode
 from laconic.format.codes.counting import ideal_bits
 from laconic.lc.schedule import Geometric
 from laconic.lc.steps import run, start
-from laconic.plans.plan import Plan, parse_compression
+from laconic.plans.plan import Plan
+from laconic.plans.toml import parse_compression
 from laconic.theory.metric import Diagonal, Kronecker, Quartic
 
 COSTS = [Parameters(), Bits(), Bits(exact=True), Flops(7), Energy(3), Time({5: 1e-6, 80: 5e-6, 150: 2e-5})]

@@ -13,7 +13,7 @@ from laconic.csteps.factors import felt, whitened
 from laconic.csteps.warm import distortion
 from laconic.csteps.weighted_low_rank import fitted, weighted, weighted_error
 from laconic.errors import UnsupportedMetric, WeightsError
-from laconic.plans.plan import parse_compression
+from laconic.plans.toml import parse_compression
 from laconic.theory.metric import Diagonal, Kronecker
 
 

@@ -15,7 +15,8 @@ from laconic.format import container
 from laconic.format.codes import GridCode, HashedCode, LowRankCode, TileSparseCode
 from laconic.format.codes.cosine import inverse
 from laconic.models.params import to_torch
-from laconic.plans.plan import Plan, parse_compression, to_toml
+from laconic.plans.plan import Plan
+from laconic.plans.toml import parse_compression, to_toml
 
 WEIGHTS = {"fc": heavy(40, 60), "conv": normal(8, 5, 3, 3, seed=1) * 0.5, "bias": normal(40, seed=2)}
 WAYS = {

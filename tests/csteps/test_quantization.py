@@ -22,7 +22,8 @@ from laconic.lc.finetune import finetune
 from laconic.lc.schedule import Geometric
 from laconic.lc.steps import run, start
 from laconic.models.forms import free_parameters
-from laconic.plans.plan import Plan, parse_compression
+from laconic.plans.plan import Plan
+from laconic.plans.toml import parse_compression
 from laconic.quantize.clustering import best_scale, group_scales, scale
 from laconic.quantize.clustering.priced import code_lengths
 from laconic.theory.metric import Diagonal

@@ -15,7 +15,7 @@ from laconic.csteps.tucker import iterated
 from laconic.csteps.warm import distortion
 from laconic.errors import PlanError, UnsupportedMetric, WeightsError
 from laconic.lc.finetune import finetune
-from laconic.plans.plan import parse_compression
+from laconic.plans.toml import parse_compression
 from laconic.theory.metric import Diagonal
 
 

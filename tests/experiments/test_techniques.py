@@ -17,8 +17,8 @@ from laconic.experiments.recipes.equal_sizes.settings import SETTINGS, Setting
 from laconic.experiments.recipes.equal_sizes.strength import NEAR, halved, labels, nearest, sought
 from laconic.format import container
 from laconic.models.params import decompress
-from laconic.plans.plan import parse_compression
 from laconic.plans.techniques import TECHNIQUES, technique_of
+from laconic.plans.toml import parse_compression
 from laconic.training.optimization import Optimization
 
 NAMES = ("lossless", "codebook", "ternary", "keep", "rank after nuclear norm", "two_components")

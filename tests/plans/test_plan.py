@@ -12,8 +12,11 @@ from laconic import AdaptiveCodebook, Additive, Joint, KeepLargest, Lossless, Lo
 from laconic.errors import PlanError
 from laconic.lc.steps import start
 from laconic.models.params import params_of
+from laconic.models.ties import untied
 from laconic.plans.patterns import fnmatch_escape
-from laconic.plans.plan import Plan, Row, load_plan, parse_plan, to_toml, weights_only
+from laconic.plans.plan import Plan, Row, weights_only
+from laconic.plans.toml import load_plan, parse_plan, to_toml
+from laconic.teachers.softening import Distillation
 from laconic.theory.importance import Importance
 
 PARAMS = {
@@ -297,6 +300,31 @@ def test_an_importance_in_toml_is_that_in_python():
 def test_what_no_importance_can_be_is_named(value, words):
     with pytest.raises(PlanError, match=words):
         parse_plan({"importance": value})
+
+
+# distillation
+
+
+def test_a_distillation_in_toml_is_that_in_python_and_stays_with_a_plan_that_is_settled():
+    plan = parse_plan({"tensors": {"w": {"codebook": 2}}, "distillation": {"temperature": 2, "beta": 0.5}})
+    assert plan == Plan({"w": AdaptiveCodebook(2)}, distillation=Distillation(temperature=2, beta=0.5))
+    assert plan.settled(untied({"w": torch.ones(2, 2)}), alike=False)[0].distillation == plan.distillation
+    assert parse_plan(tomllib.loads(to_toml(plan))) == plan
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (True, "distillation: a table such as { temperature = 4 } expected, got True"),
+        ({"tau": 4}, "distillation takes temperature, alpha, .*, not 'tau'"),
+        ({"squared": 1}, "distillation: squared = 1 should be true or false"),
+        ({"temperature": True}, "distillation: temperature = True should be a number"),
+        ({"temperature": 0}, "temperature is a number above 0, not 0"),
+    ],
+)
+def test_what_no_distillation_can_be_is_named(value, words):
+    with pytest.raises(PlanError, match=words):
+        parse_plan({"distillation": value})
 
 
 class Branches(nn.Module):

@@ -8,8 +8,8 @@ import make_techniques
 import pytest
 import torch
 
-from laconic.plans.plan import parse_plan
 from laconic.plans.techniques import TECHNIQUES
+from laconic.plans.toml import parse_plan
 
 FOLDER = Path(__file__).parents[2] / "docs" / "techniques"
 each = pytest.mark.parametrize("technique", TECHNIQUES.values(), ids=lambda technique: technique.key)

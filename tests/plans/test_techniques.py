@@ -10,8 +10,9 @@ from cases import CASES, normal
 from laconic import Additive, Compression, FixedCodebook, Joint, KeepLargest, LowRank, UniformGrid
 from laconic.csteps.joint import project
 from laconic.errors import PlanError, UnsupportedMetric
-from laconic.plans.plan import Plan, parse_compression, parse_plan, to_toml
+from laconic.plans.plan import Plan
 from laconic.plans.techniques import TECHNIQUES, Technique, row_of, technique_of
+from laconic.plans.toml import parse_compression, parse_plan, to_toml
 from laconic.theory.importance import Importance
 from laconic.theory.metric import Diagonal, Kronecker, Metric, Quartic, Unit
 

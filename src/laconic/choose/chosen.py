@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -12,7 +12,8 @@ from laconic.choose.limits import Limit
 from laconic.csteps.compression import Compression
 from laconic.errors import PlanError
 from laconic.plans.patterns import fnmatch_escape
-from laconic.plans.plan import Plan, in_toml, plan_table, to_toml
+from laconic.plans.plan import Plan
+from laconic.plans.toml import in_toml, plan_table, to_toml
 
 Record = dict[str, Any]
 """A choice as JSON and TOML say it."""
@@ -99,7 +100,7 @@ class Chosen:
         """Return the rows that were chosen, after those of another plan; what they do not name is the budget's."""
         rows = {fnmatch_escape(pick.name): pick.row for pick in self.picks if pick.row is not None}
         beside = beside or Plan({})
-        return Plan({**beside.tensors, **rows}, beside.rest, beside.importance)
+        return replace(beside, tensors={**beside.tensors, **rows})
 
     def record(self) -> dict[str, Any]:
         """Return it as JSON says it."""

@@ -3,6 +3,7 @@
 import logging
 from collections import defaultdict
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -109,7 +110,7 @@ def coupled(plan: Plan, module: nn.Module, example: Any) -> Plan:
         for names, compression in _rows(row, coupling, masks):
             if number < len(plan.tensors) or masks.keys() & {*names}:
                 settled[", ".join(map(fnmatch_escape, names))] = compression
-    return Plan(settled, plan.rest, plan.importance)
+    return replace(plan, tensors=settled)
 
 
 def _rows(row: Row, coupling: Coupling, masks: Mapping[str, np.ndarray]) -> list[tuple[list[str], Compression]]:

@@ -1,38 +1,25 @@
 """Which tensor is compressed how: unordered rows from patterns to compressions.
 
-A plan is the same thing in Python and in TOML:
-
-    [tensors]                                    Plan({
-    "conv*" = { codebook = 4 }                       "conv*": AdaptiveCodebook(4),
-    "fc1.*, fc2.*" = { keep = 0.05, joint = true }   "fc1.*, fc2.*": Joint(KeepLargest(0.05)),
-    "class:Embedding" = { grid_bits = 3 }            nn.Embedding: UniformGrid(bits=3),
-                                                 })
-    [rest]
-    lossless = true
-
-TOML may begin with ``importance = "unsupervised"``, or ``importance = { name = "unsupervised", samples = 1000 }``.
-It is ``Plan(..., importance=Importance("unsupervised", samples=1000))``: errors count as much as the weights matter.
+`laconic.plans.toml` reads and writes the same thing as text.
 """
 
-import json
-import tomllib
 from collections.abc import Container, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from pathlib import Path
-from typing import Any, final
+from typing import final
 
 from torch import nn
 
 from laconic.csteps.compression import Compression
-from laconic.csteps.joint import Joint
 from laconic.csteps.lossless import Lossless
 from laconic.errors import PlanError, UnsupportedMetric
 from laconic.format.lossless import is_mask
-from laconic.models.params import Params, is_float, to_numpy
+from laconic.models.params import Params, is_float, to_numpy, typed_as
 from laconic.models.ties import Untied
 from laconic.plans.patterns import all_names, by_name, fnmatch_escape, globs_of, matching, names_classes, pattern_of
-from laconic.plans.techniques import TECHNIQUES, row_of
+from laconic.teachers.distillation import distilled
+from laconic.teachers.softening import Distillation
+from laconic.teachers.teacher import Teacher
 from laconic.theory.importance import Importance, Watch
 from laconic.theory.metric import Metrics
 from laconic.training.task import Task
@@ -64,14 +51,16 @@ class Plan:
         rest: takes every tensor that no pattern names.
         importance: what the errors of weights are weighed by, measured on a task, or its name; alike where there is
             none.
+        distillation: how much the network learns from what its original says while it is trained (``effort="train"``).
 
     Raises:
-        PlanError: for a row that is no pattern and compression, or what is no importance.
+        PlanError: for a row that is no pattern and compression, what is no importance, and what is no distillation.
     """
 
     tensors: Mapping[str, Compression]  # or by class, until `__post_init__` has made patterns of classes
     rest: Compression = field(default=Lossless())
     importance: Importance | None = field(default=None)  # or its name, until `__post_init__`
+    distillation: Distillation | None = field(default=None)
 
     def __post_init__(self) -> None:
         if not isinstance(self.tensors, Mapping):
@@ -85,6 +74,8 @@ class Plan:
             object.__setattr__(self, "importance", Importance(self.importance))
         if not isinstance(self.importance, Importance | None):
             raise PlanError(f"importance is a name such as 'gradient', or an Importance, not {self.importance!r}")
+        if not isinstance(self.distillation, Distillation | None):
+            raise PlanError(f"distillation is a laconic.Distillation, not {self.distillation!r}")
 
     def on(self, module: nn.Module | None) -> "Plan":
         """Return the plan with the names of the weights in place of the classes of modules that it names.
@@ -153,7 +144,7 @@ class Plan:
         """Return the plan with every tensor named by itself; arguments and errors are those of `rows`."""
         rows, network = self.rows(network, metrics, alike=alike)
         settled = {", ".join(map(fnmatch_escape, row.names)): row.compression for row in rows}
-        return Plan(settled, importance=self.importance), network
+        return replace(self, tensors=settled, rest=Lossless()), network
 
     def keeping(self, patterns: Sequence[str]) -> "Plan":
         """Return the plan with a row more: what the patterns name stays lossless.
@@ -190,6 +181,21 @@ class Plan:
         if task is None:
             raise PlanError(f"importance {self.importance.name!r} needs a task: what matters is measured on its data")
         return self.importance.metrics(task, params, watch)
+
+    def taught(self, task: Task, original: Params) -> Task:
+        """Return the task with what the original says beside the targets, where the plan has a distillation.
+
+        Args:
+            task: what the network is trained on.
+            original: its weights before, which teach.
+
+        Raises:
+            DataError: as `laconic.teachers.distillation.distilled`.
+        """
+        if self.distillation is None:
+            return task
+        teacher = Teacher(task.module, typed_as(task.module, original), task.forward, "the original")
+        return distilled(task, teacher, self.distillation)
 
     @contextmanager
     def advising(self) -> Iterator[None]:
@@ -240,156 +246,3 @@ def _by_name(part: object) -> bool:
     if is_dataclass(part) and type(part).__module__.startswith("laconic."):
         return any(_by_name(getattr(part, f.name)) for f in fields(part))
     return not isinstance(part, int | float | str | bool | None)
-
-
-def load_plan(path: str | Path) -> Plan:
-    """Read a plan from TOML.
-
-    Raises:
-        PlanError: when the file is missing, is no TOML, or says something that no plan can say.
-    """
-    return parse_plan(plan_table(path))
-
-
-def plan_table(path: str | Path) -> dict[str, Any]:
-    """Return the TOML document of a plan; errors are those of `load_plan`, but for what it says."""
-    try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise PlanError(f"the plan {path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise PlanError(f"the plan {path} is not TOML: {error}") from error
-
-
-def parse_plan(table: Mapping[str, Any]) -> Plan:
-    """Return the plan that a TOML document stands for; how it was chosen, which a table ``choice`` may say, is no part.
-
-    >>> parse_plan({"tensors": {"fc*": {"keep": 0.05, "values": {"codebook": 16}}}, "rest": {"lossless": True}})
-    Plan(tensors={'fc*': KeepLargest(keep=0.05, ...)}, rest=Lossless(), ...)
-
-    Raises:
-        PlanError: for a key or a value that no plan can have; it names the row.
-    """
-    strange = sorted(table.keys() - {"tensors", "rest", "importance", "choice"})
-    if strange or not isinstance(table.get("tensors", {}), Mapping):
-        raise PlanError(
-            "a plan has the tables [tensors] and [rest], and perhaps an importance, "
-            f"not {', '.join(strange) or 'tensors = ...'}"
-        )
-    rows = {pattern: parse_compression(row, pattern) for pattern, row in table.get("tensors", {}).items()}
-    rest = parse_compression(table["rest"], "rest") if "rest" in table else Lossless()
-    return Plan(rows, rest, parse_importance(table["importance"]) if "importance" in table else None)
-
-
-def parse_importance(value: object) -> Importance:
-    """Return what a name or a table with the name and its options stands for.
-
-    >>> parse_importance("gradient"), parse_importance({"name": "unsupervised", "temperature": 2})
-    (Importance(name='gradient', ...), Importance(name='unsupervised', temperature=2, ...))
-    """
-    options = {"name": value} if isinstance(value, str) else value
-    if not isinstance(options, Mapping) or "name" not in options:
-        raise PlanError(f'importance: a name, or a table such as {{ name = "unsupervised" }}, expected, got {value!r}')
-    for key, given in options.items():
-        kind = _IMPORTANCE.get(key)
-        if kind is None:
-            raise PlanError(f"importance takes {', '.join(_IMPORTANCE)}, not {key!r}")
-        if isinstance(given, bool) or not isinstance(given, (int, float) if kind is float else kind):
-            raise PlanError(f"importance: {key} = {given!r} should be {_NAMES[kind]}")
-    return Importance(**options)
-
-
-def to_toml(plan: Plan) -> str:
-    """Return the TOML document that stands for ``plan``: `load_plan` of it is the plan again.
-
-    >>> from laconic import KeepLargest
-    >>> print(to_toml(Plan({"fc*": Joint(KeepLargest(0.05))}, rest=Lossless())), end="")
-    [tensors]
-    "fc*" = { keep = 0.05, joint = true }
-    <BLANKLINE>
-    [rest]
-    lossless = true
-
-    Raises:
-        PlanError: for a compression that no row stands for.
-    """
-    lines = [] if plan.importance is None else [f"importance = {in_toml(_said(plan.importance))}", ""]
-    lines.append("[tensors]")
-    for pattern, compression in plan.tensors.items():
-        lines.append(f"{in_toml(pattern)} = {in_toml(row_of(compression, TECHNIQUES.values()))}")
-    row = row_of(plan.rest, TECHNIQUES.values())
-    lines += ["", "[rest]", *(f"{key} = {in_toml(value)}" for key, value in row.items())]
-    return "\n".join(lines) + "\n"
-
-
-def _said(importance: Importance) -> dict[str, Any]:
-    """Return the options of an importance that are not the default."""
-    given = {key: getattr(importance, key) for key in _IMPORTANCE}
-    return {key: value for key, value in given.items() if value is not None}
-
-
-def in_toml(value: Any) -> str:
-    """Return a value of a row as TOML writes it on one line.
-
-    >>> in_toml({"sum": [{"codebook": 2}, {"keep": 1e-05}], "joint": True})
-    '{ sum = [{ codebook = 2 }, { keep = 1e-05 }], joint = true }'
-    """
-    if isinstance(value, Mapping):
-        keys = {key: key if key.replace("_", "a").isalnum() and key.isascii() else in_toml(key) for key in value}
-        return "{ " + ", ".join(f"{keys[key]} = {in_toml(item)}" for key, item in value.items()) + " }"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(in_toml, value)) + "]"
-    if isinstance(value, str):  # JSON escapes what TOML does, but for one character
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    return str(value).lower() if isinstance(value, bool) else repr(value)
-
-
-def parse_compression(row: object, where: str) -> Compression:
-    """Return the compression that a table such as ``{codebook = 4}`` stands for; ``where`` names it in errors."""
-    if not isinstance(row, Mapping):
-        raise PlanError(f"{where}: expected a table such as {{ codebook = 4 }}, got {row!r}")
-    options = dict(row)
-    joint = options.pop("joint", False)
-    keys = [key for key in TECHNIQUES if key in options]
-    if len(keys) != 1 or not isinstance(joint, bool):
-        raise PlanError(
-            f"{where}: one of {', '.join(TECHNIQUES)} (and joint = true or false) expected, got {dict(row)}"
-        )
-    technique = TECHNIQUES[keys[0]]
-    for key, value in options.items():
-        if key not in technique.options:
-            raise PlanError(f"{where}: {technique.key} takes {', '.join(technique.options)}, not {key!r}")
-        options[key] = _parse_value(value, technique.options[key].kind, where, key)
-    if options[technique.key] is False:
-        raise PlanError(f"{where}: {technique.key} is true or absent; name the compression instead")
-    try:
-        compression = technique.build(options)
-    except PlanError as error:
-        raise PlanError(f"{where}: {error}") from error
-    return Joint(compression) if joint else compression
-
-
-def _parse_value(value: Any, kind: type, where: str, key: str) -> Any:
-    """Return what the value of an option stands for."""
-    if kind is Compression:
-        return parse_compression(value, f"{where}: {key}")
-    expected: Any = {float: (int, float), tuple: (list,)}.get(kind, (kind,))
-    if not isinstance(value, expected) or isinstance(value, bool) != (kind is bool):
-        raise PlanError(f"{where}: {key} = {value!r} should be {_NAMES[kind]}")
-    if kind is tuple:
-        return tuple(parse_compression(part, f"{where}: {key}: part {j}") for j, part in enumerate(value, 1))
-    return value
-
-
-_IMPORTANCE: Mapping[str, type] = {"name": str, "temperature": float, "samples": int, "kind": str}
-"""Options of an importance, and their types."""
-
-_NAMES: Mapping[type, str] = {
-    int: "an integer",
-    float: "a number",
-    str: "a string",
-    bool: "true or false",
-    list: "a list of numbers",
-    tuple: "a list of tables such as { codebook = 4 }",
-}
-"""What a person calls a type."""

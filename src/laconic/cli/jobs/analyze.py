@@ -24,7 +24,8 @@ from laconic.format.files import replace_file, require_absent
 from laconic.models.params import Params
 from laconic.models.ties import untied
 from laconic.plans.patterns import fnmatch_escape
-from laconic.plans.plan import Plan, to_toml
+from laconic.plans.plan import Plan
+from laconic.plans.toml import to_toml
 
 _PRICE = 0.15  # of a bit, in units of the step squared: the natural one of a plain grid
 _ROUNDS, _NEAR, _FAR = 16, 0.01, 2.0

@@ -37,8 +37,10 @@ from laconic.lc.preparation import prepared
 from laconic.models.checkpoints import checkpoint_size
 from laconic.models.params import Params, buffers_of, typed_as
 from laconic.models.ties import Untied, untied
-from laconic.plans.plan import Plan, load_plan
+from laconic.plans.plan import Plan
+from laconic.plans.toml import load_plan
 from laconic.quantize.budget import Budget
+from laconic.request import require_taught
 from laconic.result import Result, recalibrated
 from laconic.training.task import Task
 
@@ -104,12 +106,8 @@ def compress(job: Job, say: Output) -> None:
     checkpoint = opened(say, job.weights, job.key)
     params, metadata = checkpoint.params, checkpoint.metadata
     notes, budget = _noted(job, say, params, metadata), _budget(job)
-    if budget:
-        plan = load_plan(job.rows.plan) if job.rows.plan else None
-    else:
-        params = dict(params)
-        plan = plan_of(params, job.rows)
-    plan = weighed(plan, job.matters)
+    params = params if budget else dict(params)
+    plan = _plan(job, params, budget)
     weighing, task = plan is not None and plan.importance is not None, None
     calibrating = job.effort is options.Effort.calibrate
     if job.effort is not options.Effort.direct or data.named or weighing or job.recalibrate:
@@ -151,6 +149,14 @@ def compress(job: Job, say: Output) -> None:
         result = _recalibrated(job, say, result, whole, task)
     del params, whole  # what was read of the checkpoint leaves the memory
     _reported(job, say, result, task, target)
+
+
+def _plan(job: Job, params: Params, budget: Budget | None) -> Plan | None:
+    """Return the plan, if there is one: with a budget that of a file, else what the options say, too."""
+    file = job.rows.plan
+    plan = weighed((load_plan(file) if file else None) if budget else plan_of(params, job.rows), job.matters)
+    require_taught(plan or Plan({}), job.effort.value)
+    return plan
 
 
 def _reported(job: Job, say: Output, result: Result, task: Task | None, target: Target | None) -> None:
@@ -269,7 +275,7 @@ def _by_training(
     of, run = job.training, job.run
     how = learning_of(of)
     norms = None
-    task, teachers = taught(say, job.teaching, task, job.data, network.params)
+    task, teachers = taught(say, job.teaching, task, job.data, network.params, plan.distillation)
     if budget:
         kept = plan.keeping(job.which.lossless or [])
         ready = prepared(network, kept, task, budget, how, notes, fold=not job.calibrating.no_fold)

@@ -12,8 +12,9 @@ from laconic.csteps.lossless import Lossless
 from laconic.errors import PlanError
 from laconic.models.params import Params, buffers_of, dtype_name, is_float
 from laconic.models.ties import untied
-from laconic.plans.plan import Plan, in_toml, to_toml
+from laconic.plans.plan import Plan
 from laconic.plans.techniques import TECHNIQUES, row_of, technique_of
+from laconic.plans.toml import in_toml, to_toml
 
 
 def show(say: Output, weights: Path, key: str | None, rows: Rows, subject: Subject, *, toml: bool) -> None:

@@ -21,7 +21,8 @@ from laconic.lc.finetune import FINE_TUNING
 from laconic.lc.learning import Training
 from laconic.models.params import Params, apply_to
 from laconic.plans.coupling import coupled
-from laconic.plans.plan import Plan, load_plan, weights_only
+from laconic.plans.plan import Plan, weights_only
+from laconic.plans.toml import load_plan
 from laconic.theory.importance import Importance
 from laconic.training.optimization import Optimization
 from laconic.training.task import Task

@@ -25,8 +25,8 @@ SELF = "self"
 
 
 def taught(
-    say: Output, how: Teaching, task: Task, data: Data, original: Params | None
-) -> tuple[Task, dict[str, str]]:  # fmt: skip
+    say: Output, how: Teaching, task: Task, data: Data, original: Params | None, planned: Distillation | None = None
+) -> tuple[Task, dict[str, str]]:
     """Return the task with its teachers, and what must be the same when a run goes on.
 
     Args:
@@ -35,16 +35,21 @@ def taught(
         task: what is trained.
         data: its options.
         original: the network that is compressed, which self names; None where there is none.
+        planned: what a plan says of learning from the original, in place of the options.
 
     Raises:
-        PlanError: for options of teaching and nothing that teaches.
+        PlanError: for options of teaching and nothing that teaches, and for both options and a plan that teach.
         DataError: when a file is no network that could teach this one.
     """
     if how.idle:
         raise PlanError(f"{', '.join(how.idle)}: only --distill takes this; name a teacher, as --distill self or FILE")
+    if how and planned:
+        raise PlanError("the plan has a distillation, and --distill names a teacher, too: say it once")
+    if planned:
+        how = replace(how, distill=[SELF])
     if not how:
         return task, {}
-    loss = Distillation(how.distill_alpha, how.distill_beta, how.distill_temperature)
+    loss = planned or Distillation(how.distill_alpha, how.distill_beta, how.distill_temperature)
     teachers = _teachers(say, how, task, data, original)
     found = _remembering(say, task, teachers, loss, how.distill_cache) if how.distill_cache else None
     found = found or distilled(task, teachers, loss)

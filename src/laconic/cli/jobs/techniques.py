@@ -5,8 +5,8 @@ from typing import Any
 from laconic.cli.console import Output, table
 from laconic.csteps.compression import Compression
 from laconic.errors import PlanError
-from laconic.plans.plan import in_toml
 from laconic.plans.techniques import TECHNIQUES, Technique
+from laconic.plans.toml import in_toml
 
 KINDS = {
     int: "integer",

@@ -19,7 +19,7 @@ from laconic.experiments.recipes.gao2019.points import sample_by_sample
 from laconic.experiments.recipes.statement import percent
 from laconic.format import container
 from laconic.models.params import Params, decompress
-from laconic.plans.plan import in_toml
+from laconic.plans.toml import in_toml
 from laconic.result import Result
 from laconic.theory.metric import Metrics
 

@@ -7,7 +7,8 @@ from typing import Any, final
 from laconic.csteps.lossless import Lossless
 from laconic.models.params import Params
 from laconic.plans.patterns import fnmatch_escape
-from laconic.plans.plan import Plan, parse_compression
+from laconic.plans.plan import Plan
+from laconic.plans.toml import parse_compression
 from laconic.theory.importance import Importance
 
 Options = Mapping[str, Any]
