@@ -7,19 +7,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from laconic import Joint, Lossless
 from laconic.api import compress
+from laconic.choose.menu import Menu
 from laconic.errors import DataError
 from laconic.experiments.recipes import Cache, Context, equal_sizes, recipe, reproduce
-from laconic.experiments.recipes.equal_sizes import claims, figure, kmeans_starts, measurements, subject
-from laconic.experiments.recipes.equal_sizes.settings import SETTINGS, Setting
+from laconic.experiments.recipes.equal_sizes import chosen, claims, figure, kmeans_starts, measurements, subject
+from laconic.experiments.recipes.equal_sizes.chosen import chosen_rows
+from laconic.experiments.recipes.equal_sizes.settings import COMPARED, SETTINGS, Setting
 from laconic.experiments.recipes.equal_sizes.strength import NEAR, halved, labels, nearest, sought
 from laconic.format import container
-from laconic.models.params import decompress
+from laconic.models import data
+from laconic.models.params import decompress, params_of
 from laconic.plans.techniques import TECHNIQUES, technique_of
 from laconic.plans.toml import parse_compression
 from laconic.training.optimization import Optimization
+from laconic.training.task import classification
 
 NAMES = ("lossless", "codebook", "ternary", "keep", "rank after nuclear norm", "two_components")
 FEW = tuple(setting for setting in SETTINGS if setting.label in NAMES)
@@ -37,7 +42,7 @@ TINY = replace(
 
 
 def shrunk(patch):
-    patch.setattr(equal_sizes, "SETTINGS", FEW)
+    patch.setattr(equal_sizes, "COMPARED", FEW)
     patch.setattr(subject, "DIGITS", TINY)
     patch.setattr(subject, "TRAINING_DIGITS", Optimization(epochs=3, lr=0.05))
 
@@ -67,7 +72,7 @@ def found(whole):
 def test_every_technique_is_compared():
     assert {setting.technique for setting in SETTINGS} == set(TECHNIQUES)
     assert len({setting.label for setting in SETTINGS}) == len(SETTINGS)
-    assert {setting.family for setting in SETTINGS} <= set(figure.COLOURS)
+    assert {setting.family for setting in COMPARED} <= set(figure.COLOURS)
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.label)
@@ -85,7 +90,7 @@ def test_a_setting_is_a_row_of_its_technique_at_every_strength(setting):
 
 
 def test_statements_are_about_settings_that_there_are():
-    known = {setting.label for setting in SETTINGS}
+    known = {setting.label for setting in COMPARED}
     for contest in claims.CONTESTS:
         assert known >= {*contest.better, *contest.worse}
         assert contest.better
@@ -288,7 +293,7 @@ def timeless(record):
 @pytest.mark.full
 def test_fast_trains_what_statements_name(whole, tmp_path, monkeypatch):
     monkeypatch.setattr(subject, "DIGITS_FAST", TINY)
-    monkeypatch.setattr(equal_sizes, "SETTINGS", tuple(s for s in SETTINGS if s.label in ("keep", "l1_share")))
+    monkeypatch.setattr(equal_sizes, "COMPARED", tuple(s for s in SETTINGS if s.label in ("keep", "l1_share")))
     reproduce(recipe("techniques"), tmp_path, lambda done, text: None, fast=True)
     made = [(row["setting"], row["method"]) for row in found((tmp_path, None))["rows"]]
     assert made == [("keep", "direct"), ("keep", "LC"), ("l1_share", "direct")]
@@ -384,3 +389,23 @@ def test_starts_are_compared_with_linear():
 def test_every_start_is_in_the_record(whole):
     made = [(row["values"], row["start"], row["method"]) for row in found(whole)["starts"]]
     assert made == [(3, start, method) for start in kmeans_starts.STARTS for method in ("direct", "tuned")]
+
+
+# --- a choice ----------------------------------------------------------------------------------------
+
+
+def test_a_choice_is_a_file_of_each_size_and_a_size_that_cannot_be_met_says_why(tmp_path, monkeypatch):
+    monkeypatch.setattr(chosen, "Menu", lambda: Menu(("grid", "codebook"), rates=(1.0,), values=(4,), files=1))
+    ready = data.load("digits", None, "pixels/16")
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 10))
+    effort = replace(TINY, targets=(30, 700), learning=replace(TINY.learning, batches=1))
+    of = subject.Subject(classification(net, ready, {}), params_of(net), effort, Context(Cache(tmp_path, {})))
+    short, rows = chosen_rows(of, trained=False), chosen_rows(of, trained=True)
+    assert [row.record() for row in short] == [row.record() for row in rows[:2]]
+    for row in rows:
+        if row.target == 30:
+            assert "30" in row.figures["reason"]
+        else:
+            assert row.reached
+            assert 100 * row.errors.mean() == pytest.approx(row.figures["error"], abs=1e-3)

@@ -9,7 +9,7 @@ from laconic.experiments.recipes.equal_sizes import claims, kernels, kmeans_star
 from laconic.experiments.recipes.equal_sizes.figure import curves
 from laconic.experiments.recipes.equal_sizes.page import page
 from laconic.experiments.recipes.equal_sizes.rows import measure
-from laconic.experiments.recipes.equal_sizes.settings import SETTINGS, Setting
+from laconic.experiments.recipes.equal_sizes.settings import COMPARED, Setting
 from laconic.experiments.recipes.equal_sizes.subject import Subject, prepare
 from laconic.experiments.recipes.gao2019.points import sample_by_sample
 from laconic.experiments.recipes.recipe import Context, Outcome, Recipe
@@ -77,7 +77,7 @@ class _Table:
 
 def _kernels() -> tuple[Setting, ...]:
     """Return the settings that are compared on networks with kernels."""
-    return tuple(setting for setting in SETTINGS if setting.label in kernels.LABELS)
+    return tuple(setting for setting in COMPARED if setting.label in kernels.LABELS)
 
 
 def _named(contests: tuple[claims.Contest, ...]) -> frozenset[str]:
@@ -87,7 +87,7 @@ def _named(contests: tuple[claims.Contest, ...]) -> frozenset[str]:
 
 _OF_KERNELS = claims.measurable((*claims.CONTESTS[1:], *claims.KERNELS), kernels.LABELS)
 _TABLES = (
-    _Table("techniques", prepare, lambda: SETTINGS, claims.CONTESTS, _named(claims.CONTESTS[1:])),
+    _Table("techniques", prepare, lambda: COMPARED, claims.CONTESTS, _named(claims.CONTESTS[1:])),
     _Table("techniques-lenet5", kernels.lenet5, _kernels, _OF_KERNELS, _named(_OF_KERNELS)),
     _Table("techniques-resnet20", kernels.resnet20, _kernels, _OF_KERNELS, _named(_OF_KERNELS) | kernels.OF_KERNELS),
 )

@@ -52,6 +52,8 @@ CONTESTS = (
     Contest("pruning by importance beats pruning by size", _IMPORTANCE, ("keep by importance",), ("keep",)),
     Contest("a constraint beats a price and truncation: rank against rank after both trainings", _LC,
             ("rank",), ("rank after nuclear norm", "rank after orthogonality")),
+    Contest("a choice for each tensor against the best single technique", "ours",
+            ("choose",), tuple(setting.label for setting in SETTINGS)),
 )  # fmt: skip
 KERNELS = (
     Contest("CP beats earlier decompositions of kernels: against two components",

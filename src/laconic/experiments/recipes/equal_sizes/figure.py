@@ -17,6 +17,7 @@ COLOURS: Mapping[str, str] = MappingProxyType(
         "groups": "tab:orange",
         "low rank": "tab:green",
         "sum": "tab:purple",
+        "choice": "tab:brown",
     }
 )
 """Family → colour; within one, marks and strokes tell techniques apart."""

@@ -20,7 +20,7 @@ from laconic.training.clipping import SHARE
 
 LABELS = (
     "lossless", "codebook", "grid", "keep", "filters", "channels", "heads", "rank", "rank after nuclear norm",
-    "rank after orthogonality", "two_components", "learned_rank", "nuclear_price", "tucker", "cp",
+    "rank after orthogonality", "two_components", "learned_rank", "nuclear_price", "tucker", "cp", "choose",
 )  # fmt: skip
 """What is compared: all that is for kernels, and of the rest what the statements need."""
 

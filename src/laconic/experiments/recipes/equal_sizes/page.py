@@ -16,7 +16,9 @@ outputs and gets 16 values. A file of less than 80 % of the size, or above it, d
 brackets; LC is not tried there, but for prices. For LC the parameter is searched anew, by few runs. Nothing else is
 tuned; verdicts take the best of several techniques by their validation error. Test images are read once a row.
 "rank after" a training is that under a price on singular values, from the reference and for as many epochs as LC has,
-then truncation; under LC stands truncation with LC's fine-tuning. Validation images choose among the prices."""
+then truncation; under LC stands truncation with LC's fine-tuning. Validation images choose among the prices.
+"choose" is no technique but a choice among them for each tensor (`--choose`), biases too: direct, by the errors of the
+weights; under LC, by the KL on inputs before it."""
 
 
 def page(

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Sequence
 
+from laconic.experiments.recipes.equal_sizes.chosen import chosen_rows
 from laconic.experiments.recipes.equal_sizes.measurements import Direct, Measurement, learned
-from laconic.experiments.recipes.equal_sizes.settings import Setting
+from laconic.experiments.recipes.equal_sizes.settings import CHOSEN, Setting
 from laconic.experiments.recipes.equal_sizes.subject import Subject
 from laconic.experiments.recipes.equal_sizes.truncation import truncated_rows
 
@@ -19,7 +20,9 @@ def measure(subject: Subject, settings: Sequence[Setting], trained: Callable[[Se
     rows, total = list[Measurement](), len(settings)
     for number, setting in enumerate(settings):
         part = subject.part(number / total, (number + 1) / total)
-        if setting.trained:
+        if setting is CHOSEN:
+            rows += chosen_rows(part, trained=trained(setting))
+        elif setting.trained:
             rows += truncated_rows(part, setting, tuned=trained(setting))
         else:
             rows += _of_setting(part, setting, trained(setting))

@@ -201,3 +201,8 @@ LOSSLESS = Setting("lossless", "lossless", "lossless", "nothing", lambda _: {"lo
 SETTINGS: tuple[Setting, ...] = (LOSSLESS, *_QUANTIZATION, *_PRUNING, *_GROUPS, *_LOW_RANK, *_SUMS)
 """Every technique once at least. Pruning takes all layers under one constraint or price, quantization and low rank each
 layer by itself, as their sources do."""
+
+CHOSEN = Setting("choose", "choose", "choice", "bytes", lambda size: {"choose": size}, (1_000, 200_000), whole=True)
+"""Any of these for each tensor, which is no row of a plan but a way to one: `laconic.choose`."""
+
+COMPARED = (*SETTINGS, CHOSEN)
