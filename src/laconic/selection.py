@@ -92,6 +92,7 @@ def select(
     refit: Optimization | None = None,
     tensors: str | None = None,
     joint: bool = False,
+    row: Mapping[str, Any] | None = None,
     training: Training | None = None,
     metadata: Mapping[str, str] | None = None,
     seed: int = 0,
@@ -116,6 +117,7 @@ def select(
         tensors: with a technique by name: a pattern of the tensors that get it, the others staying as they are; all
             weights unless told. For widths: the layers whose filters are hidden units.
         joint: with a technique by name: whether the number is that of all tensors together.
+        row: with a technique by name: the other options of its row, such as ``{"kind": "tensors"}``.
         training: as `laconic.compress` takes it.
         metadata: of the file.
         seed: of folds, batches and dropout.
@@ -136,7 +138,7 @@ def select(
     """
     if not values or len(set(values)) < len(values):
         raise PlanError(f"values are different numbers, one at least, not {list(values)}")
-    make = varied(technique, tensors, joint=joint) if isinstance(technique, str) else technique
+    make = varied(technique, tensors, joint=joint, row=row) if isinstance(technique, str) else technique
     plans = [make(value) for value in values]
     if folds and not (fresh and refit):
         raise PlanError(
@@ -155,14 +157,16 @@ def select(
     return Selected(tuple(candidates), least, chosen, whole)
 
 
-def varied(technique: str, tensors: str | None = None, *, joint: bool = False) -> Make:
+def varied(
+    technique: str, tensors: str | None = None, *, joint: bool = False, row: Mapping[str, Any] | None = None
+) -> Make:
     """Return what makes a compression, or with ``tensors`` a plan, of a number.
 
     >>> varied("codebook")(4)
     AdaptiveCodebook(entries=4, ...)
 
     Raises:
-        PlanError: for a technique that there is not, or that takes no number.
+        PlanError: for a technique that there is not, or that takes no number, and for a row that says it, too.
     """
     if technique not in TECHNIQUES:
         raise PlanError(f"there is no technique {technique!r}; there are {', '.join(TECHNIQUES)}")
@@ -170,10 +174,13 @@ def varied(technique: str, tensors: str | None = None, *, joint: bool = False) -
     if kind not in (int, float):
         numbered = [key for key, one in TECHNIQUES.items() if one.options[key].kind in (int, float)]
         raise PlanError(f"{technique} takes no number that could be selected; these do: {', '.join(numbered)}")
+    given = {**(row or {}), **({"joint": True} if joint else {})}
+    if technique in given:
+        raise PlanError(f"{technique} is what is selected: the rest of its row cannot say it, too")
 
     def make(value: float) -> Plan | Compression:
         whole = int(value) if kind is int and value == int(value) else value
-        compression = parse_compression({technique: whole, **({"joint": True} if joint else {})}, technique)
+        compression = parse_compression({technique: whole, **given}, technique)
         return compression if tensors is None else Plan({tensors: compression})
 
     return make

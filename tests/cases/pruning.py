@@ -106,6 +106,7 @@ PRUNING: tuple[Case, ...] = (
     *alone("blocks-codebook", KeepGroups(BLOCKS, keep=0.4, values=AdaptiveCodebook(3)), QUICK, True, **COMPOSED),
     *alone("filters-rank", KeepGroups(FILTERS, keep=0.5, values=LowRank(2)), WIDE, False, **FACTORED),
     *together("joint-filters", Joint(KeepGroups(FILTERS, count=9)), LAYERS),
+    *together("joint-tensors", Joint(KeepGroups(Groups("tensors"), count=1)), LAYERS),
     *together("joint-filters-mixed", Joint(KeepGroups(FILTERS, keep=0.3)), MIXED),
     *alone("group-price", GroupPenalty(FILTERS, 1.5), ROWS, True, penalty=norms(FILTERS, 1.5), **NORMS),
     *alone("block-price", GroupPenalty(BLOCKS, 1.0), ROWS, True, penalty=norms(BLOCKS, 1.0), **NORMS),

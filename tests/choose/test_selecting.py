@@ -213,6 +213,38 @@ def test_a_width_is_selected_by_whole_rows():
     assert int((found.result.params["weight"].abs().sum(1) > 0).sum()) == 3
 
 
+class Deep(nn.Module):
+    """Three blocks that add to what goes around them, of which the third does not matter."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.ModuleList(nn.Linear(4, 6) for _ in range(3))
+        self.last = nn.ModuleList(nn.Linear(6, 4, bias=False) for _ in range(3))
+        for layer, scale in zip(self.last, (0.5, 2.0, 1e-3), strict=True):
+            nn.init.constant_(layer.weight, scale)
+
+    def forward(self, x):
+        for first, last in zip(self.first, self.last, strict=True):
+            x = x + last(torch.relu(first(x)))
+        return x
+
+
+def test_a_depth_is_selected_by_whole_tensors_and_the_other_blocks_shrink():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net, x, noise = Deep(), torch.randn(200, 4), torch.randn(200, 4)
+    y = net(x).detach() + noise
+    task = Task(net, [(x, y)], nn.MSELoss(), validation=[(x, y)])
+    how = {"joint": True, "tensors": "last.*", "row": {"kind": "tensors"}}
+    found = select(net, "group_count", [1, 2, 3], task, **how)
+    zero = [not bool(found.result.params[f"last.{block}.weight"].any()) for block in range(3)]
+    assert (found.value, zero) == (2, [False, False, True])
+    before, after = found.result.shrink(net, x[:2]).shrunk.multiply_adds
+    assert after < 0.8 * before
+    with pytest.raises(PlanError, match="group_count is what is selected"):
+        select(net, "group_count", [1], task, row={"group_count": 2})
+
+
 def test_selection_by_training_goes_by_the_trained_files():
     x, y = linear(samples=40)
     task = task_on(x / 5, y, validation=[(x / 5, y)])

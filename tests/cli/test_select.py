@@ -62,6 +62,9 @@ def test_options_that_do_not_fit_are_refused(net, tmp_path, capsys):
         (["--technique", "codebook", "--values", "2.5"], "should be an integer"),
         ([*some, "--folds", "1"], "2 to 1,200 folds"),
         ([*some, "--tensors", "fc9*"], "matches no tensor"),
+        ([*some, "--row", "rank = 3"], "rank is what is selected"),
+        ([*some, "--row", "left = {"], "options such as kind"),
+        ([*some, "--row", "kid = 3"], "not 'kid'"),
     ):
         assert run(["select", str(net), *arguments, "-o", "out.lac"]) == 1
         assert message in capsys.readouterr().err

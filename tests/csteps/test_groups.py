@@ -46,6 +46,8 @@ def members(groups, name, shape):
         return [index[:, j].reshape(-1).tolist() for j in range(shape[1])]
     if groups.kind == "heads":
         return [part.reshape(-1).tolist() for part in np.split(index, groups.size[0])]
+    if groups.kind == "tensors":
+        return [index.reshape(-1).tolist()]
     matrix, (r, c) = index.reshape(shape[0], -1) if shape else index.reshape(1, 1), groups.size
     starts = itertools.product(range(0, matrix.shape[0], r), range(0, matrix.shape[1], c))
     return [matrix[i : i + r, j : j + c].reshape(-1).tolist() for i, j in starts]
@@ -61,6 +63,7 @@ KINDS = [
     (Groups("blocks", (2, 3)), (5, 7)),
     (Groups("blocks", (9, 1)), (2, 3, 2)),
     (Groups("blocks", (1, 1)), ()),
+    (Groups("tensors"), (3, 2, 2, 1)),
 ]
 each = pytest.mark.parametrize(("groups", "shape"), KINDS, ids=str)
 

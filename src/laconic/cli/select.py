@@ -45,6 +45,14 @@ def command(
             "--joint", help="The number is that of all tensors together, not of each.", rich_help_panel=groups.WHAT
         ),
     ] = False,
+    row: Annotated[
+        str,
+        typer.Option(
+            metavar="TEXT",
+            help="Other options of the technique, as a plan has them between braces: 'kind = \"tensors\"'.",
+            rich_help_panel=groups.WHAT,
+        ),
+    ] = "",
     effort: Annotated[
         options.Effort,
         typer.Option(help="direct: from the weights. train: LC for each number.", rich_help_panel=groups.TRAINING),
@@ -73,7 +81,7 @@ def command(
     key: options.Key = None,
     force: options.Force = False,
 ) -> None:
-    """Select how much compression by validation: number of values, share of weights, rank, or width.
+    """Select how much compression by validation: values, share of weights, rank, width or depth.
 
     The network is compressed with each of the values. The smallest file is taken whose mean error on validation is
     within one standard error of the least: what is within that cannot be told from it. The table says value, bytes,
@@ -86,7 +94,8 @@ def command(
     What is finished stays in the folder OUTPUT.select: the same command goes on from there, and with more values does
     the new ones alone.
 
-    Width is --technique filters with --tensors for layers of hidden units; laconic shrink cuts out what is empty.
+    Width is --technique filters with --tensors for layers of hidden units; depth is the number of residual blocks whose
+    last weights stay, --technique group_count --joint --row 'kind = "tensors"'. laconic shrink cuts out what is empty.
 
     Examples:
       laconic select net.pt --technique codebook --values 2,4,8,16 -o net.lac
@@ -101,7 +110,7 @@ def command(
     refits = groups.given(context, ("refit_epochs", "refit_lr"))
     select(
         Job(
-            weights, technique, values, data, training, output, run, tensors, joint, effort, folds, refit_epochs,
+            weights, technique, values, data, training, output, run, tensors, joint, row, effort, folds, refit_epochs,
             refit_lr, key, force, (tuple(trains), tuple(refits)), teaching,
         ),
         say,

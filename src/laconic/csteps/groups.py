@@ -1,4 +1,4 @@
-"""Which weights go together: filters, channels, heads or blocks, all of them tiles of a matrix."""
+"""Which weights go together: filters, channels, heads, blocks or whole tensors, all of them tiles of a matrix."""
 
 import math
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import numpy as np
 from laconic.errors import PlanError, WeightsError
 from laconic.format.codes.tile_sparse import flattened, spread
 
-KINDS = ("filters", "neurons", "channels", "heads", "blocks")
+KINDS = ("filters", "neurons", "channels", "heads", "blocks", "tensors")
 """What a group of weights can be; neurons are the filters of a matrix."""
 
 
@@ -20,7 +20,8 @@ class Groups:
 
     Args:
         kind: ``filters`` or ``neurons``, a row each (dimension 0); ``channels``, what reads one input (dimension 1);
-            ``heads``, so many runs of rows; ``blocks``, rectangles, those at the ends cut off.
+            ``heads``, so many runs of rows; ``blocks``, rectangles, those at the ends cut off; ``tensors``, whole ones:
+            of the last weights of residual blocks so many stay as the network is to be deep.
         size: of heads, their number; of blocks, rows and columns; of others, nothing.
 
     Raises:
@@ -46,7 +47,7 @@ class Groups:
         Raises:
             WeightsError: for a shape that has no such groups; it names the tensor.
         """
-        axes = 2 if self.kind == "channels" else 0 if self.kind == "blocks" else 1
+        axes = {"channels": 2, "blocks": 0, "tensors": 0}.get(self.kind, 1)
         if len(shape) < axes:
             raise WeightsError(f"{name}: {self.kind} are of tensors with {axes} axes or more, not of shape {shape}")
         rows, columns = flattened(shape)
@@ -56,6 +57,7 @@ class Groups:
             "channels": (rows, math.prod(shape[2:])),
             "heads": (rows // (self.size or (1,))[0], columns),
             "blocks": self.size,
+            "tensors": (rows, columns),
         }.get(self.kind, (1, columns))
         return min(max(tilings[0], 1), max(rows, 1)), min(max(tilings[1], 1), max(columns, 1))
 

@@ -49,6 +49,25 @@ def plan_table(path: str | Path) -> dict[str, Any]:
         raise PlanError(f"the plan {path} is not TOML: {error}") from error
 
 
+def inline_table(text: str, who: str) -> dict[str, Any]:
+    """Return the table that stands between braces in a plan.
+
+    >>> inline_table('kind = "tensors", size = []', "--row")
+    {'kind': 'tensors', 'size': []}
+
+    Raises:
+        PlanError: when it is none; ``who`` is whose fault that is.
+    """
+    try:
+        table = tomllib.loads(f"table = {{ {text} }}")
+    except tomllib.TOMLDecodeError as error:
+        raise PlanError(f'{who}: options such as kind = "tensors" expected, not {text!r}: {error}') from error
+    if table.keys() != {"table"}:
+        raise PlanError(f"{who}: options on one line expected, not {text!r}")
+    options: dict[str, Any] = table["table"]
+    return options
+
+
 def parse_plan(table: Mapping[str, Any]) -> Plan:
     """Return the plan that a TOML document stands for; how it was chosen, which a table ``choice`` may say, is no part.
 

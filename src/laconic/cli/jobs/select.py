@@ -21,6 +21,7 @@ from laconic.format.files import sha256
 from laconic.insight.ledger import REFERENCE_BYTES
 from laconic.models.checkpoints import checkpoint_size
 from laconic.models.params import params_of
+from laconic.plans.toml import inline_table
 from laconic.selection import Selected, varied
 from laconic.selection import select as selected
 from laconic.training.optimization import Optimization, cosine
@@ -45,6 +46,7 @@ class Job:
     run: options.Run
     tensors: str | None
     joint: bool
+    row: str
     effort: options.Effort
     folds: int
     refit_epochs: int
@@ -67,7 +69,8 @@ class Job:
     def labels(self, task: Task) -> dict[str, Any]:
         """Return what must be the same for points to be used again: all but the numbers."""
         chosen: dict[str, Any] = {
-            "--technique": self.technique, "--tensors": self.tensors, "--joint": self.joint, "--batch": self.data.batch,
+            "--technique": self.technique, "--tensors": self.tensors, "--joint": self.joint, "--row": self.row,
+            "--batch": self.data.batch,
             "--effort": self.effort.value, "--folds": self.folds, "--seed": self.run.seed, "--key": self.key,
             "--threads": torch.get_num_threads(), "the checkpoint's SHA-256": sha256(self.weights),
             "the task": self.data.task or str(dict(task.metadata)),
@@ -81,7 +84,8 @@ def select(job: Job, say: Output) -> None:
     """Try the numbers, write the file of the one that is selected, and print the table."""
     _require_fitting(job)
     options.require_output(job.output, ".lac", force=job.force)
-    make, numbers = varied(job.technique, job.tensors, joint=job.joint), options.numbers(job.values)
+    row = inline_table(job.row, "--row") if job.row else None
+    make, numbers = varied(job.technique, job.tensors, joint=job.joint, row=row), options.numbers(job.values)
     for number in numbers:
         make(number)  # says what is wrong with it before anything is read
     torch.set_num_threads(job.run.threads or torch.get_num_threads())

@@ -23,7 +23,7 @@ _GROUPS = {
     **_VALUES,
 }
 _KIND = {
-    "kind": Option(str, "of groups: filters, neurons, channels, heads, blocks"),
+    "kind": Option(str, "of groups: filters, neurons, channels, heads, blocks, tensors"),
     "size": Option(list, "of heads, their number; of blocks, rows and columns"),
 }
 _SEPARABLE = (Unit, Diagonal, Quartic)
