@@ -31,13 +31,15 @@ def test_half_of_the_channels_are_chosen_cut_out_and_taught_and_a_stopped_run_en
         images=20,
         batch=10,
         validation=10,
+        shares=(0.5,),
+        longer=((0.5, 3),),
     )
     monkeypatch.setattr(narrower, "_SMALL", small)
     monkeypatch.setattr(narrower, "_SECONDS", 0.01)
     monkeypatch.setattr(narrower, "_runner", lambda module, images: lambda: module(images))  # a graph takes seconds
     chosen = recipe("narrower-resnet20")
 
-    reproduce(chosen, tmp_path / "whole", lambda done, text: None, data_dir=cifar10, fast=True)
+    reproduce(chosen, tmp_path / "whole", lambda done, text: None, data_dir=cifar10)
     chosen_already(tmp_path / "whole", tmp_path / "run")
 
     def stopping(done, text):
@@ -45,9 +47,9 @@ def test_half_of_the_channels_are_chosen_cut_out_and_taught_and_a_stopped_run_en
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        reproduce(chosen, tmp_path / "run", stopping, data_dir=cifar10, fast=True)
+        reproduce(chosen, tmp_path / "run", stopping, data_dir=cifar10)
     told = []
-    reproduce(chosen, tmp_path / "run", lambda done, text: told.append(text), data_dir=cifar10, fast=True)
+    reproduce(chosen, tmp_path / "run", lambda done, text: told.append(text), data_dir=cifar10)
     assert [text for text in told if "epoch" in text], "it goes on where it was stopped"
     assert not [text for text in told if "epoch 1/2" in text or "step" in text]
     records = [json.loads((tmp_path / name / "result.json").read_text("utf-8")) for name in ("run", "whole")]
@@ -56,9 +58,13 @@ def test_half_of_the_channels_are_chosen_cut_out_and_taught_and_a_stopped_run_en
         assert record["scale"] == "small"
         assert half["multiply-adds before"] / half["multiply-adds"] > 3.5
         assert half["parameters"] < whole["parameters"] / 3.5
-        for row in (whole, half):
+        (longer,) = record["taught longer"]
+        assert (longer["epochs"], half["epochs"]) == (3, 2)
+        assert longer["parameters"] == half["parameters"]
+        for row in (whole, half, longer):
             row.pop("times")
         record.pop("verdicts")
     assert records[0] == records[1]
     page = (tmp_path / "run" / "report.md").read_text("utf-8")
     assert "half of the channels: at most 3 points" in page
+    assert "| 0.5 | 3 | " in page

@@ -62,6 +62,7 @@ class Effort:
         batch: of them.
         validation: training images that are held out; as many as usual unless told.
         shares: of channels that stay.
+        longer: (share, epochs) that are taught, too, to see what more teaching brings.
     """
 
     choosing: Training
@@ -70,6 +71,7 @@ class Effort:
     batch: int = 128
     validation: int | None = None
     shares: tuple[float, ...] = (0.5, 0.75, 0.875)
+    longer: tuple[tuple[float, int], ...] = ()
 
     def record(self) -> dict[str, Any]:
         """Return the settings as JSON says them."""
@@ -90,7 +92,10 @@ def _choosing(steps: int, epochs: int, growth: float) -> Training:
     return Training(steps=steps, l_step=Optimization(epochs, 0.03, clip=SHARE), growth=growth, finetune=none)
 
 
-_SMALL = Effort(_choosing(10, 1, 1.6), Optimization(20, 0.05, cosine, weight_decay=1e-4), 10_000)
+_SMALL = Effort(
+    _choosing(10, 1, 1.6), Optimization(20, 0.05, cosine, weight_decay=1e-4), 10_000,
+    longer=((0.875, 60), (0.5, 60), (0.5, 160)),
+)  # fmt: skip
 _FULL = Effort(_choosing(25, 5, 1.25), Optimization(200, 0.1, cosine, weight_decay=1e-4), None)
 
 
@@ -109,17 +114,19 @@ def _run(context: Context) -> Outcome:
     apply_to(task.module, params)
     whole = _Whole(task, params, effort, context)
     rows = [whole.reference()]
-    for number, share in enumerate(shares):
-        part = context.part(number / len(shares), (number + 1) / len(shares))
-        rows.append(replace(whole, context=part).narrowed(share))
+    runs = [*((share, effort.teaching.epochs) for share in shares), *(() if context.fast else effort.longer)]
+    for number, (share, epochs) in enumerate(runs):
+        part = context.part(number / len(runs), (number + 1) / len(runs))
+        rows.append(replace(whole, context=part).narrowed(share, epochs))
+    rows, longer = rows[: 1 + len(shares)], rows[1 + len(shares) :]
     verdicts = judged(rows, context.seed)
     scale = "full" if full else "small"
     record = {
         "recipe": "narrower-resnet20", "source": _SOURCE, "network": "resnet20 cifar10", "scale": scale,
         "settings": effort.record(), "threads": torch.get_num_threads(), "rows": [row.record() for row in rows],
-        "verdicts": [one.record() for one in verdicts],
+        "taught longer": [row.record() for row in longer], "verdicts": [one.record() for one in verdicts],
     }  # fmt: skip
-    return Outcome(record, page(rows, verdicts, effort.record(), scale), {"narrower.png": figure(rows)})
+    return Outcome(record, page(rows, longer, verdicts, effort.record(), scale), {"narrower.png": figure(rows)})
 
 
 @final
@@ -144,18 +151,20 @@ class _Whole:
         figures, tensors = self.context.cache.point("whole", lambda: self._judged(self.task, self.params))
         return Row.of("whole", 1.0, figures, tensors)
 
-    def narrowed(self, share: float) -> Row:
-        """Return the row of the network in which a share of the channels stays."""
-        label = f"{share:g} of the channels"
+    def narrowed(self, share: float, epochs: int) -> Row:
+        """Return the row of the network in which a share of the channels stays, taught for so many epochs."""
+        label, teaching = f"{share:g} of the channels", replace(self.effort.teaching, epochs=epochs)
         chosen, tensors = self.context.cache.point(f"{label}/chosen", lambda: self._chosen(share, label))
         module = narrow(self._fresh(), loads(chosen["edits"]))
         apply_to(module, tensors)
         teacher = Teacher(self._fresh(), name="the whole network")
         small = replace(self.task, module=module)
-        part = self.context.part(1 / 3, 0.97)
-        weights = trained(part, label, distilled(small, teacher, _TEACHING), self.effort.teaching)
-        figures, wrong = self.context.cache.point(f"{label}/judged", lambda: self._judged(small, weights))
-        return Row.of(label, share, {**chosen, **figures}, wrong)
+        part, name = self.context.part(1 / 3, 0.97), label
+        if epochs != self.effort.teaching.epochs:
+            part, name = self.context, f"{label}, {epochs} epochs"
+        weights = trained(part, name, distilled(small, teacher, _TEACHING), teaching)
+        figures, wrong = self.context.cache.point(f"{name}/judged", lambda: self._judged(small, weights))
+        return Row.of(name, share, {**chosen, **figures, "epochs": epochs}, wrong)
 
     def _chosen(self, share: float, label: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Return by LC what stays, cut out of the rest."""
@@ -212,7 +221,7 @@ RECIPES = (
         "ResNet-20 with fewer channels: error and time, each taught by the whole network",
         _SOURCE,
         f"cifar10 in --data-dir, and {RESNET20.weights} there",
-        "half an hour on one core (--fast: 10 minutes); hours with a GPU, or --train",
+        "an hour and a half on one core (--fast: 10 minutes); hours with a GPU, or --train",
         _run,
     ),
 )

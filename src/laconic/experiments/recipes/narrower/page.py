@@ -78,8 +78,18 @@ def judged(rows: Sequence[Row], seed: int) -> list[Judged]:
     return found
 
 
-def page(rows: Sequence[Row], verdicts: Sequence[Judged], settings: Mapping[str, Any], scale: str) -> str:
-    """Return the page."""
+def page(
+    rows: Sequence[Row], longer: Sequence[Row], verdicts: Sequence[Judged], settings: Mapping[str, Any], scale: str
+) -> str:
+    """Return the page.
+
+    Args:
+        rows: the whole network and the narrower ones.
+        longer: some of these, taught for more epochs.
+        verdicts: on the aims.
+        settings: by name.
+        scale: that was run.
+    """
     said = "; ".join(f"{name}: {_listed(value)}" for name, value in settings.items())
     lines = [
         "# ResNet-20 with fewer channels", "",
@@ -96,6 +106,13 @@ def page(rows: Sequence[Row], verdicts: Sequence[Judged], settings: Mapping[str,
         before = f"{'–' if adds is None else f'{adds:,}'} | {row.figures['parameters']:,}"
         after = f"{row.error:.2f} | {'–' if cut is None else f'{cut:.2f}'} | {row.faster(1):.2f} | {row.faster(32):.2f}"
         lines.append(f"| {row.label} | {before} | {after} |")
+    if longer:
+        lines += ["", "What limits the error: the same networks taught for more epochs.", ""]
+        lines += ["| channels | epochs | test error, % |", "|---|---:|---:|"]
+        again = {row.share for row in longer}
+        for row in sorted((*rows, *longer), key=lambda row: (-row.share, row.figures.get("epochs", 0))):
+            if row.share in again:
+                lines.append(f"| {row.share:g} | {row.figures['epochs']} | {row.error:.2f} |")
     return "\n".join([*lines, "", "![error against time](narrower.png)", "", *table(verdicts), ""])
 
 
