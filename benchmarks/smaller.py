@@ -62,14 +62,14 @@ def halved(module: nn.Module, example: Tensor, pattern: str) -> Result:
 
 
 def pruned(module: nn.Module, folder: Path) -> Result:
-    """Return LeNet-300-100 pruned within an ℓ1 ball of 7 % of its norm, by LC, at the settings of `pruning-finds`."""
+    """Return LeNet-300-100 pruned within an ℓ1 ball of an eighth of its norm, by LC: 63 epochs of MNIST."""
     apply_to(module, load_checkpoint(folder / "models" / "lenet300_mnist.safetensors")[0])
     task = classification(module, data.load("mnist", folder, nets.NETS["lenet300-tanh"].preprocessing), batch=256)
     how = Training(
-        steps=40, l_step=Optimization(epochs=2, lr=0.1), decay=0.96, mu=9e-5, growth=1.21, fast=1.21,
+        steps=24, l_step=Optimization(epochs=2, lr=0.1), decay=0.96, mu=9e-5, growth=1.4, fast=1.4,
         finetune=Optimization(epochs=15, lr=0.05),
     )  # fmt: skip
-    result = laconic.compress(module, Plan({"fc*.weight": Joint(L1Ball(share=0.07))}), task, training=how)
+    result = laconic.compress(module, Plan({"fc*.weight": Joint(L1Ball(share=0.125))}), task, training=how)
     say(f"LeNet-300-100: {result.evaluate(task)}")
     return result
 
