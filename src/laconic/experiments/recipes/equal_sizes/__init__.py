@@ -9,7 +9,7 @@ from laconic.experiments.recipes.equal_sizes import claims, kernels, kmeans_star
 from laconic.experiments.recipes.equal_sizes.figure import curves
 from laconic.experiments.recipes.equal_sizes.page import page
 from laconic.experiments.recipes.equal_sizes.rows import measure
-from laconic.experiments.recipes.equal_sizes.settings import COMPARED, Setting
+from laconic.experiments.recipes.equal_sizes.settings import CHOSEN, COMPARED, Setting
 from laconic.experiments.recipes.equal_sizes.subject import Subject, prepare
 from laconic.experiments.recipes.gao2019.points import sample_by_sample
 from laconic.experiments.recipes.recipe import Context, Outcome, Recipe
@@ -81,13 +81,14 @@ def _kernels() -> tuple[Setting, ...]:
 
 
 def _named(contests: tuple[claims.Contest, ...]) -> frozenset[str]:
-    """Return whatever statements name one by one."""
-    return frozenset(label for contest in contests for label in (*contest.better, *contest.worse))
+    """Return whatever statements name one by one, and the choice among all."""
+    few = [contest for contest in contests if contest not in (claims.CONTESTS[0], claims.CHOICE)]
+    return frozenset((CHOSEN.label, *(label for contest in few for label in (*contest.better, *contest.worse))))
 
 
 _OF_KERNELS = claims.measurable((*claims.CONTESTS[1:], *claims.KERNELS), kernels.LABELS)
 _TABLES = (
-    _Table("techniques", prepare, lambda: COMPARED, claims.CONTESTS, _named(claims.CONTESTS[1:])),
+    _Table("techniques", prepare, lambda: COMPARED, claims.CONTESTS, _named(claims.CONTESTS)),
     _Table("techniques-lenet5", kernels.lenet5, _kernels, _OF_KERNELS, _named(_OF_KERNELS)),
     _Table("techniques-resnet20", kernels.resnet20, _kernels, _OF_KERNELS, _named(_OF_KERNELS) | kernels.OF_KERNELS),
 )

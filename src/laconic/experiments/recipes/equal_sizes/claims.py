@@ -8,7 +8,7 @@ import numpy as np
 
 from laconic.experiments.recipes.equal_sizes.kmeans_starts import Start
 from laconic.experiments.recipes.equal_sizes.measurements import Measurement, Method
-from laconic.experiments.recipes.equal_sizes.settings import SETTINGS
+from laconic.experiments.recipes.equal_sizes.settings import CHOSEN, SETTINGS
 from laconic.experiments.recipes.equal_sizes.strength import labels
 from laconic.experiments.recipes.verdict import Answer, Curve, Verdict, judge
 
@@ -37,6 +37,8 @@ class Contest:
 
 _LC = "Carreira-Perpiñán and co-authors 2017 to 2021, the LC papers"
 _IMPORTANCE = "Gao, Liu, Wang & Oh 2019"
+CHOICE = Contest("a choice for each tensor against the best single technique", "ours",
+                 (CHOSEN.label,), tuple(setting.label for setting in SETTINGS))  # fmt: skip
 CONTESTS = (
     Contest("in as many bytes of a file: any quantization against any pruning, whose survivors have 16 values", _LC,
             labels(SETTINGS, "quantization"), labels(SETTINGS, "pruning")),
@@ -52,8 +54,7 @@ CONTESTS = (
     Contest("pruning by importance beats pruning by size", _IMPORTANCE, ("keep by importance",), ("keep",)),
     Contest("a constraint beats a price and truncation: rank against rank after both trainings", _LC,
             ("rank",), ("rank after nuclear norm", "rank after orthogonality")),
-    Contest("a choice for each tensor against the best single technique", "ours",
-            ("choose",), tuple(setting.label for setting in SETTINGS)),
+    CHOICE,
 )  # fmt: skip
 KERNELS = (
     Contest("CP beats earlier decompositions of kernels: against two components",
