@@ -5,14 +5,12 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
-import torch
 
 from laconic.errors import DataError
 from laconic.experiments.recipes import Cache, Context, recipe, records, reproduce
 from laconic.experiments.recipes.records import cifar, mnist
 from laconic.experiments.recipes.records.page import _verdicts, page
 from laconic.lc import checkpoint
-from laconic.models import nets
 from laconic.training.optimization import Optimization, adam
 from laconic.training.task import Task
 
@@ -85,13 +83,6 @@ def test_a_record_is_reached_by_the_mean_over_the_seeds():
     shown = page(mnist.LENET300, "mnist", mnist.LENET300.full, found, "a.png")
     assert "1.85 ± 0.05" in shown
     assert "EPR | 8,560 | 1.9" in shown
-
-
-@pytest.mark.parametrize("subject", [mnist.LENET300, mnist.LENET5], ids=lambda subject: subject.net)
-def test_a_reference_is_thinned_in_training_alone(subject):
-    net, images = nets.build(subject.net, (1, 28, 28), 10, 0), torch.randn(4, 1, 28, 28)
-    assert subject.forward(net.eval(), (images, None)).equal(net(images))
-    assert not subject.forward(net.train(), (images, None)).equal(net(images))
 
 
 def test_a_network_that_digits_are_too_small_for_asks_for_mnist(tmp_path):

@@ -24,18 +24,6 @@ def dropped(module: nn.Module, batch: Any) -> Tensor:
     return outputs
 
 
-def thinned(module: nn.Module, batch: Any) -> Tensor:
-    """Return the outputs of LeNet-5 with a fifth of its last maps' pixels and half of the hidden neurons left out.
-
-    In training alone. Both shares were chosen on the validation images of seed 0.
-    """
-    conv1, conv2, fc1, fc2 = (part for part in module.modules() if isinstance(part, nn.Conv2d | nn.Linear))
-    maps = F.max_pool2d(conv2(F.max_pool2d(conv1(batch[0].to(memory_format=torch.channels_last)), 2)), 2)
-    hidden = torch.relu(fc1(F.dropout(maps.flatten(1), 0.2, module.training)))
-    outputs: Tensor = fc2(F.dropout(hidden, 0.5, module.training))
-    return outputs
-
-
 ALIKE = 0.5
 """Share of the loss that is the divergence from the reference: chosen on the validation images of seed 0."""
 
@@ -77,7 +65,7 @@ LENET5 = Subject(
     net="lenet5",
     title="LeNet-5",
     data="mnist",
-    forward=thinned,
+    forward=None,
     published=(
         Published("Deep Compression", 44_000, 0.74, "Han, Mao & Dally 2016, Table 3"),
         Published("Weightless", 4_520, 1.0, "Reagen et al. 2018, by Havasi, Peharz & Hernández-Lobato 2019"),
