@@ -1,0 +1,88 @@
+"""The noun: a sparse network that was trained with its mask fixed, and when it was at its best on validation."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from laconic.csteps.lossless import Lossless
+from laconic.csteps.survivors import sparse
+from laconic.format.codes import Code, DenseCode
+from laconic.format.compact import compact
+from laconic.models.params import Params, to_numpy
+from laconic.result import Result
+from laconic.scratch.masks import Masks, density
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Ticket:
+    """A network of which some weights are 0, trained without them.
+
+    Args:
+        level: how often the dense network was pruned; 0 for that network.
+        masks: which weights stay.
+        weights: after the last epoch.
+        best: after the epoch of the least validation loss.
+        at: that epoch, from the beginning of the first training on.
+        losses: on validation, before the first epoch and after each.
+        begun: epochs of the first training that it did not repeat.
+    """
+
+    level: int
+    masks: Masks
+    weights: Params
+    best: Params
+    at: int
+    losses: tuple[float, ...]
+    begun: int = 0
+
+    @property
+    def density(self) -> float:
+        """Share of the weights that stay, of those that are pruned at all."""
+        return density(self.masks)
+
+    def codes(self, *, early: bool = False) -> dict[str, Code]:
+        """Return the codes of the weights after the last epoch, or of the ``best``: what stays, bit by bit."""
+        return compact(masked_codes(self.best if early else self.weights, self.masks))
+
+    def result(self, metadata: Mapping[str, str] | None = None, *, early: bool = False) -> Result:
+        """Return the file; ``early`` for the weights of the least validation loss."""
+        return Result(self.codes(early=early), dict(metadata or {}))
+
+    def packed(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Return figures, as JSON says them, and tensors: of a pruned weight what stays, in row-major order."""
+        tensors = {f"mask/{name}": torch.from_numpy(mask.view(np.uint8)) for name, mask in self.masks.items()}
+        for group, params in (("last", self.weights), ("best", self.best)):
+            for name, tensor in params.items():
+                stays = self.masks.get(name)
+                own = tensor.cpu()
+                tensors[f"{group}/{name}"] = own if stays is None else own.reshape(-1)[torch.from_numpy(stays)]
+        shapes = {name: list(self.weights[name].shape) for name in self.masks}
+        figures = {"level": self.level, "at": self.at, "begun": self.begun, "losses": list(self.losses)}
+        return {**figures, "shapes": shapes, "density": self.density}, tensors
+
+    @classmethod
+    def unpacked(cls, figures: Mapping[str, Any], tensors: Params) -> "Ticket":
+        """Return the ticket that `packed` was called of."""
+        groups: dict[str, dict[str, Tensor]] = {"mask": {}, "last": {}, "best": {}}
+        for key, tensor in tensors.items():
+            group, _, name = key.partition("/")
+            groups.setdefault(group, {})[name] = tensor
+        masks = {name: mask.numpy().astype(bool) for name, mask in groups["mask"].items()}
+        for name, mask in masks.items():
+            for params in (groups["last"], groups["best"]):
+                whole = torch.zeros(len(mask), dtype=params[name].dtype)
+                params[name] = whole.masked_scatter(torch.from_numpy(mask), params[name]).view(figures["shapes"][name])
+        at, losses = figures["at"], tuple(figures["losses"])
+        return cls(figures["level"], masks, groups["last"], groups["best"], at, losses, figures["begun"])
+
+
+def masked_codes(params: Params, masks: Masks) -> dict[str, Code]:
+    """Return codes of a network's tensors in their order: of a masked one what stays, of others all."""
+    pruned = {name: params[name] for name, mask in masks.items() if not mask.all()}
+    sparsely = sparse(pruned, masks, {}, Lossless(), None)
+    return {name: sparsely.get(name) or DenseCode.of(to_numpy(tensor)) for name, tensor in params.items()}
