@@ -8,11 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from laconic.api import compress
+from laconic.csteps.keep_largest import KeepLargest
 from laconic.csteps.lossless import Lossless
-from laconic.csteps.survivors import sparse
+from laconic.csteps.survivors import Support, sparse
 from laconic.format.codes import Code, DenseCode
-from laconic.format.compact import compact
 from laconic.models.params import Params, to_numpy
+from laconic.plans.plan import Plan, fnmatch_escape
 from laconic.result import Result
 from laconic.scratch.masks import Masks, density
 
@@ -45,13 +47,16 @@ class Ticket:
         """Share of the weights that stay, of those that are pruned at all."""
         return density(self.masks)
 
-    def codes(self, *, early: bool = False) -> dict[str, Code]:
-        """Return the codes of the weights after the last epoch, or of the ``best``: what stays, bit by bit."""
-        return compact(masked_codes(self.best if early else self.weights, self.masks))
-
     def result(self, metadata: Mapping[str, str] | None = None, *, early: bool = False) -> Result:
-        """Return the file; ``early`` for the weights of the least validation loss."""
-        return Result(self.codes(early=early), dict(metadata or {}))
+        """Return the file: what stays, bit by bit, and where it is.
+
+        Args:
+            metadata: text to store in it.
+            early: whether it is of the ``best`` weights.
+        """
+        pruned = {fnmatch_escape(name): mask for name, mask in self.masks.items() if not mask.all()}
+        rows = {name: KeepLargest(support=Support.where({name: mask})) for name, mask in pruned.items()}
+        return compress(self.best if early else self.weights, Plan(rows), effort="direct", metadata=metadata)
 
     def packed(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Return figures, as JSON says them, and tensors: of a pruned weight what stays, in row-major order."""
