@@ -14,7 +14,8 @@ from laconic.csteps.lossless import Lossless
 from laconic.csteps.survivors import Support, sparse
 from laconic.format.codes import Code, DenseCode
 from laconic.models.params import Params, to_numpy
-from laconic.plans.plan import Plan, fnmatch_escape
+from laconic.plans.patterns import fnmatch_escape
+from laconic.plans.plan import Plan
 from laconic.result import Result
 from laconic.scratch.masks import Masks, density
 
@@ -68,22 +69,22 @@ class Ticket:
                 tensors[f"{group}/{name}"] = own if stays is None else own.reshape(-1)[torch.from_numpy(stays)]
         shapes = {name: list(self.weights[name].shape) for name in self.masks}
         figures = {"level": self.level, "at": self.at, "begun": self.begun, "losses": list(self.losses)}
-        return {**figures, "shapes": shapes, "density": self.density}, tensors
+        return {**figures, "names": list(self.weights), "shapes": shapes, "density": self.density}, tensors
 
     @classmethod
     def unpacked(cls, figures: Mapping[str, Any], tensors: Params) -> "Ticket":
         """Return the ticket that `packed` was called of."""
-        groups: dict[str, dict[str, Tensor]] = {"mask": {}, "last": {}, "best": {}}
-        for key, tensor in tensors.items():
-            group, _, name = key.partition("/")
-            groups.setdefault(group, {})[name] = tensor
-        masks = {name: mask.numpy().astype(bool) for name, mask in groups["mask"].items()}
-        for name, mask in masks.items():
-            for params in (groups["last"], groups["best"]):
-                whole = torch.zeros(len(mask), dtype=params[name].dtype)
-                params[name] = whole.masked_scatter(torch.from_numpy(mask), params[name]).view(figures["shapes"][name])
-        at, losses = figures["at"], tuple(figures["losses"])
-        return cls(figures["level"], masks, groups["last"], groups["best"], at, losses, figures["begun"])
+        masks = {name: tensors[f"mask/{name}"].numpy().astype(bool) for name in figures["shapes"]}
+
+        def whole(group: str, name: str) -> Tensor:
+            own, mask = tensors[f"{group}/{name}"], masks.get(name)
+            if mask is None:
+                return own
+            zeros = torch.zeros(len(mask), dtype=own.dtype)
+            return zeros.masked_scatter(torch.from_numpy(mask), own).view(figures["shapes"][name])
+
+        last, best = ({name: whole(group, name) for name in figures["names"]} for group in ("last", "best"))
+        return cls(figures["level"], masks, last, best, figures["at"], tuple(figures["losses"]), figures["begun"])
 
 
 def masked_codes(params: Params, masks: Masks) -> dict[str, Code]:

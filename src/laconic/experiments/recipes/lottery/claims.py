@@ -65,7 +65,7 @@ def _curve(rows: Sequence[Row], method: str) -> Curve:
 
 def _gap(
     rows: Sequence[Row], one: tuple[str, int], other: tuple[str, int], which: str, seed: int
-) -> tuple[float, float, str]:
+) -> tuple[float, float, str]:  # fmt: skip
     """Return the interval of how much larger the error of one is, in points, by samples and seeds; and it in words."""
     pairs = zip(_own(rows, *one), _own(rows, *other), strict=True)
     gaps = np.stack([getattr(a, which) - getattr(b, which) for a, b in pairs], axis=1)
@@ -113,7 +113,7 @@ def _slower(rows: Sequence[Row], text: str) -> Judged:
 
 
 def _steps(text: str, place: str, pairs: Sequence[tuple[float, float]]) -> Judged:
-    """Return whether the first of each pair of steps, one for each seed, is the smaller: one seed alone tells nothing."""
+    """Return whether the first of each pair of steps, one for each seed, is the smaller: one alone tells nothing."""
     if not pairs:
         return Judged(text, place, "not measured", _NOT)
     gaps = [a - b for a, b in pairs]
