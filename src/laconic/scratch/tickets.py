@@ -188,8 +188,8 @@ class Lottery:
             return figures, {**tensors, **middle} if self.rewind else tensors
 
         figures, tensors = keep("level 0", compute)
-        reset = {key.removeprefix("reset/"): tensor for key, tensor in tensors.items() if key.startswith("reset/")}
-        return Ticket.unpacked(figures, tensors), reset or self.first
+        reset = {name: tensors[f"reset/{name}"] for name in self.first} if self.rewind else self.first
+        return Ticket.unpacked(figures, tensors), reset
 
     def _packed(self, reset: Params, masks: Masks, level: int, say: Say) -> Point:
         """Return a ticket, trained."""

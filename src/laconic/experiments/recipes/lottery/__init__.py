@@ -44,7 +44,7 @@ def _run(context: Context, name: str, chosen: Chosen) -> Outcome:
         notes = nets.identity(effort.net, data_name, ready.preprocessing)
         task = classification(module, ready, notes, batch=effort.batch, evaluation_batch=1000)
         rows += Seed.of(task, effort, seed, context.part(at / effort.seeds, (at + 1) / effort.seeds)).rows()
-    verdicts = judged(rows, context.seed)
+    verdicts = judged(rows, effort.printed, context.seed)
     shown = figures(rows, f"{effort.title}, {data_name}")
     record = {
         "recipe": name, "source": _SOURCE, "network": f"{effort.net} {data_name}", "settings": effort.record(),

@@ -100,8 +100,9 @@ def _said(effort: Effort) -> str:
     lc = effort.learning
     steps = (lc.steps * lc.l_step.epochs + lc.finetune.epochs) * effort.every
     return (
-        f"LC goes on from the dense network for at most {steps:,} steps, and chooses over all weights together. Units "
-        "are pruned by the sum of |w|, and fine-tuned for a quarter of the steps at a tenth of the rate."
+        f"LC goes on from the dense network for at most {steps:,} steps, where a ticket of level n took n + 1 "
+        "trainings, and chooses over all weights together. Units are pruned by the sum of |w|, and fine-tuned for a "
+        "quarter of the steps at a tenth of the rate."
     )
 
 

@@ -28,6 +28,8 @@ class Effort:
         draws: re-initialisations of each ticket.
         learning: LC, of the dense network; None to leave out all that is no ticket and no control.
         widths: shares of the hidden units that stay in structured pruning.
+        printed: what the paper says of the time, of the ticket of 21 % against the dense network and against its mask
+            with other first weights, and of the error of that of 13.5 %.
     """
 
     net: str
@@ -43,6 +45,7 @@ class Effort:
     draws: int = 1
     learning: Training | None = None
     widths: tuple[float, ...] = ()
+    printed: tuple[str, str, str] = ("38 % earlier", "2.4 times as early", "by 0.3 points")
 
     @property
     def steps(self) -> int:
@@ -100,6 +103,7 @@ DIGITS = replace(
 CONV2 = Effort(
     "conv2", "Conv-2", Optimization(20, 2e-4, optimizer=adam), 60, 50, (3, 7, 9, 12), Pruning(rates={"conv*": 0.1}),
     (3, 7, 9, 12), 1, at_once=True,
+    printed=("iterative, 3.5 times as early at best", "iterative, slower", "iterative, by 3.4 points at best"),
 )  # fmt: skip
 """The small scale: a twentieth of the steps in print, one trial, one-shot."""
 
