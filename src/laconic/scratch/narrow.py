@@ -18,7 +18,7 @@ from laconic.scratch.drawing import drawn
 from laconic.training.batches import arguments_of, rows_of
 from laconic.training.optimization import Optimization
 from laconic.training.task import Task
-from laconic.training.trainer import start_training, train
+from laconic.training.trainer import TrainState, start_training, train
 
 Spent = Literal["epochs", "multiply-adds"]
 """What the narrow network may spend as much of as the wide one: Scratch-E, and Scratch-B."""
@@ -53,7 +53,8 @@ def from_scratch(
     *,
     draw: Draw = drawn,
     seed: int = 0,
-    say: Callable[[float, str], None] = lambda done, text: None,
+    resume: TrainState | None = None,
+    watch: Callable[[TrainState, int], None] = lambda state, epochs: None,
 ) -> Scratch:
     """Train a network of the widths that pruning has found, from fresh weights.
 
@@ -68,7 +69,8 @@ def from_scratch(
         spend: "epochs" for Scratch-E, "multiply-adds" for Scratch-B, rounded up to whole epochs.
         draw: first weights of the narrow module.
         seed: of first weights and the order of batches.
-        say: told of the progress.
+        resume: a state that ``watch`` was given in an earlier call with the same arguments.
+        watch: given the state after each epoch, and how many there are: progress and checkpoints live there.
 
     Raises:
         DataError: when ``draw`` cannot draw for a layer.
@@ -86,8 +88,10 @@ def from_scratch(
     ratio = multiply_adds(task.module, example) / multiply_adds(thin, example)
     epochs = how.epochs if spend == "epochs" else math.ceil(how.epochs * ratio)
     own = replace(task, module=thin)
-    state = start_training(draw(thin, seed))
+    first = draw(thin, seed)
+    state = resume or start_training(first)
     for reached in train(own, state, replace(how, epochs=epochs), seed):
         state = reached
-        say(state.epoch / max(1, epochs), f"epoch {state.epoch}/{epochs}, loss {state.loss:.4f}")
-    return Scratch(own, dict(state.weights), epochs, ratio)
+        watch(state, epochs)
+    weights = {name: state.weights[name] for name in first}  # a state that was read from a file has another order
+    return Scratch(own, weights, epochs, ratio)

@@ -37,6 +37,7 @@ from laconic.training.batches import inputs_of
 from laconic.training.loop import derive_seed
 from laconic.training.passes import in_batches
 from laconic.training.task import Task
+from laconic.training.trainer import TrainState
 
 CONTROLS = ("re-initialised", "shuffled", "random")
 """The mask of a ticket with other first weights; its first weights with the mask shuffled within each layer; its
@@ -200,7 +201,11 @@ class Seed:
 
         def compute() -> Point:
             say, draw = self._say(context, f"{method} {level}: "), first_weights
-            ran = from_scratch(self.task, small, self.effort.how, spend, draw=draw, seed=self.seed, say=say)
+
+            def watch(state: TrainState, epochs: int) -> None:
+                say(state.epoch / epochs, f"epoch {state.epoch}/{epochs}, loss {state.loss:.4f}")
+
+            ran = from_scratch(self.task, small, self.effort.how, spend, draw=draw, seed=self.seed, watch=watch)
             return self._judged(ran.weights, self._share(ran.task.module), file_bytes(ran.weights), ran.task)
 
         return self._figures(method, level, compute)
