@@ -79,7 +79,7 @@ RECIPES = (
         "lottery tickets of LeNet-300-100, their controls, LC at the same densities, and small networks from scratch",
         _SOURCE,
         "mnist in --data-dir; a look on built-in digits without",
-        "an hour and a half on one core, seconds with --fast; 15 hours with --train, the protocol in print",
+        "an hour on one core, seconds with --fast; 11 hours with --train, the protocol in print",
         lambda context: _run(context, "lottery", _lenet),
     ),
     Recipe(
@@ -87,7 +87,7 @@ RECIPES = (
         "lottery tickets of Conv-2, one-shot, and their controls",
         _SOURCE,
         "cifar10 in --data-dir",
-        "an hour or two on one core; hours with a GPU, or --train",
+        "an hour and a half on one core; hours with a GPU, or --train",
         lambda context: _run(context, "lottery-conv2", _conv2),
     ),
 )
