@@ -74,6 +74,6 @@ def test_a_narrow_network_is_trained_from_scratch_and_resumed(call, capsys, monk
     module = laconic.load("a.lac", nets.build("lenet300", (1, 8, 8), seed=3))
     assert module.fc1.out_features == 3
     assert not torch.equal(module.fc1.weight, small.fc1.weight)
-    laconic.compress(nets.build("lenet300", (1, 8, 8)), bits=8).save("wide.lac")
+    laconic.compress(nets.build("lenet300", (1, 8, 8)), laconic.Plan({}), effort="direct").save("wide.lac")
     assert run(["scratch", "wide.lac", "--net", "lenet300", "--data", "digits", "-o", "b.lac", "--quiet"]) == 1
     assert "as wide as before" in capsys.readouterr().err

@@ -76,7 +76,7 @@ def test_a_verdict_holds_where_all_seeds_agree_or_errors_are_fewer_beyond_chance
     assert answer("13.5 %") == "holds"
     assert answer("3.6 %") == "not measured"
     for part in (
-        "mask with other first weights",
+        "lower error than its mask with",
         "mask shuffled",
         "random places",
         "LC has a lower error than tickets",

@@ -21,7 +21,7 @@ from laconic.deploy.narrowing import narrow
 from laconic.experiments.recipes.cache import Point
 from laconic.experiments.recipes.gao2019.points import sample_by_sample
 from laconic.experiments.recipes.lottery.settings import Effort
-from laconic.experiments.recipes.recipe import Context
+from laconic.experiments.recipes.recipe import Context, Say
 from laconic.experiments.recipes.reference import trained
 from laconic.experiments.recipes.resumed import resumed, telling
 from laconic.experiments.recipes.statement import percent
@@ -29,7 +29,7 @@ from laconic.models.nets.frankle import initialize_glorot
 from laconic.models.params import Params, apply_to, params_of
 from laconic.plans.plan import Plan, weights_only
 from laconic.result import Result
-from laconic.scratch.masks import scattered, shuffled
+from laconic.scratch.masks import Masks, scattered, shuffled
 from laconic.scratch.narrow import Spent, from_scratch
 from laconic.scratch.ticket import Ticket
 from laconic.scratch.tickets import tickets, trained_masked
@@ -142,10 +142,13 @@ class Seed:
         ]
         rows = list[Row]()
         for place, (method, begin, masks) in enumerate(jobs):
-            key = f"{method} {level} {place}"
             say = self._say(context.part(place / len(jobs), (place + 1) / len(jobs)), f"{method}, level {level}: ")
-            train = partial(trained_masked, self.task, begin, masks, self.effort.how, self.seed, level=level, say=say)
-            point = self._keep(key, lambda train=train: train().packed())
+
+            def compute(begin: Params = begin, masks: Masks = masks, say: Say = say) -> Point:
+                how, seed = self.effort.how, self.seed
+                return trained_masked(self.task, begin, masks, how, seed, level=level, say=say).packed()
+
+            point = self._keep(f"{method} {level} {place}", compute)
             rows.append(self._row(method, Ticket.unpacked(*point), place))
         return rows
 
