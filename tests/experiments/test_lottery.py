@@ -83,7 +83,7 @@ def test_a_verdict_holds_where_all_seeds_agree_or_errors_are_fewer_beyond_chance
     ):
         assert answer(part) == "holds"
     for part in (
-        "trained from scratch",
+        "from other first weights",
         "a ticket has a lower error than a small",
         "LC has a lower error than a small",
     ):
