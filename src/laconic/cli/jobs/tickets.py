@@ -17,7 +17,6 @@ from laconic.errors import PlanError
 from laconic.experiments.recipes.cache import Cache
 from laconic.models import nets
 from laconic.models.params import Params, params_of
-from laconic.models.ties import untied
 from laconic.scratch.drawing import drawn
 from laconic.scratch.masks import Pruning, scattered, shuffled
 from laconic.scratch.ticket import Ticket
@@ -102,7 +101,7 @@ def find(job: Job, say: Output) -> None:
         finally:
             cache.leave()
         ticket = [one for name, one in rows if name in ("ticket", "dense")][-1]
-        notes = {**untied(ticket.weights, task.module).ties, **task.metadata, "seed": str(job.run.seed)}
+        notes = {**task.metadata, "seed": str(job.run.seed)}
         ticket.result(notes).save(job.output, force=job.force)
         _tell(say, job, task, rows, ticket)
         interrupts.finish()

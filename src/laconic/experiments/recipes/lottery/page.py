@@ -76,6 +76,7 @@ def figures(rows: Sequence[Row], title: str) -> Mapping[str, Figure]:
                 _curve(axes, method, own, key, spread, along)
         axes.set(xscale="log", ylabel=label, title=title)
         axes.set_xlabel("weights left, %" if along == "density" else "file, bytes")
+        _ticks(axes)
         if along == "density":
             axes.invert_xaxis()
         axes.grid(visible=True, lw=0.3)
@@ -91,6 +92,15 @@ def _curve(axes: Axes, method: str, own: Sequence[Mapping[str, Any]], key: str, 
     (line,) = axes.plot(places, [row[key] for row in own], "o-", ms=3, label=method)
     low, high = ([end(row[spread]) for row in own] for end in (min, max))
     axes.fill_between(places, low, high, color=line.get_color(), alpha=0.15, lw=0)
+
+
+def _ticks(axes: Axes) -> None:
+    """Number a logarithmic axis by 1, 2 and 5 times powers of ten, written out."""
+    low, high = sorted(axes.get_xlim())
+    places = [digit * 10.0**power for power in range(-2, 9) for digit in (1, 2, 5)]
+    within = [place for place in places if low <= place <= high]
+    axes.set_xticks(within, [f"{place:,g}" if place < 1000 else f"{place:,.0f}" for place in within])
+    axes.minorticks_off()
 
 
 def _said(effort: Effort) -> str:
