@@ -40,8 +40,7 @@ def page(rows: Sequence[Row], verdicts: Sequence[Judged], effort: Effort, data: 
         f"drawn anew for every {effort.every} of them, after which the validation loss is looked at; "
         f"{effort.seeds} seed{'s' * (effort.seeds > 1)}. Pruned {way}. Errors are those of the test images, "
         "at the least validation loss and after the last step, means over the seeds, and in brackets the least and "
-        "the largest. Files hold what stays as float32, bit by bit, and where it is. What is dense has as many bytes "
-        f"as the ticket of its level, its widths in the ratio of the wide network's. {_said(effort)}", "",
+        f"the largest. Files hold what stays as float32, bit by bit, and where it is. {_said(effort)}".rstrip(), "",
         "| method | level | weights left, % | file, bytes | least validation loss at step | error there, % | "
         "error at the end, % |",
         "|---|---:|---:|---:|---:|---:|---:|",
@@ -111,7 +110,8 @@ def _said(effort: Effort) -> str:
     steps = (lc.steps * lc.l_step.epochs + lc.finetune.epochs) * effort.every
     return (
         f"LC goes on from the dense network for at most {steps:,} steps, where a ticket of level n took n + 1 "
-        "trainings, and chooses over all weights together. Units are pruned by the sum of |w|, and fine-tuned for a "
+        "trainings, and chooses over all weights together. What is dense has as many bytes as the ticket of its level, "
+        "its widths in the ratio of the wide network's. Units are pruned by the sum of |w|, and fine-tuned for a "
         "quarter of the steps at a tenth of the rate."
     )
 

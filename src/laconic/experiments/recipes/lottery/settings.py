@@ -110,5 +110,5 @@ CONV2 = Effort(
 CONV2_PUBLISHED = replace(CONV2, how=replace(CONV2.how, epochs=200), every=100, seeds=5, draws=3)
 """20,000 steps, five trials, three re-initialisations."""
 
-FAST_CONV2 = replace(CONV2, how=replace(CONV2.how, epochs=2), every=10, levels=(3, 12), compared=(12,))
+FAST_CONV2 = replace(CONV2, how=replace(CONV2.how, epochs=1), every=10, levels=(3, 12), compared=(12,))
 """For a look at the recipe."""
