@@ -44,6 +44,7 @@ _HOME = {
     "Optimization": "training.optimization",
     "Plan": "plans.plan",
     "Profile": "csteps.profile",
+    "Pruning": "scratch.masks",
     "Result": "result",
     "Task": "training.task",
     "Teacher": "teachers.teacher",
@@ -55,6 +56,7 @@ _HOME = {
     "coupled": "plans.coupling",
     "distilled": "teachers.distillation",
     "export": "deploy.export",
+    "from_scratch": "scratch.narrow",
     "hinted": "teachers.hints",
     "load": "api",
     "load_plan": "plans.toml",
@@ -62,6 +64,7 @@ _HOME = {
     "open": "format.container",
     "params_of": "models.params",
     "select": "selection",
+    "tickets": "scratch.tickets",
 }
 """Public name → the module that it lives in."""
 
@@ -124,6 +127,9 @@ if TYPE_CHECKING:
     from laconic.plans.toml import load_plan as load_plan
     from laconic.quantize.budget import Budget as Budget
     from laconic.result import Result as Result
+    from laconic.scratch.masks import Pruning as Pruning
+    from laconic.scratch.narrow import from_scratch as from_scratch
+    from laconic.scratch.tickets import tickets as tickets
     from laconic.selection import select as select
     from laconic.teachers.attention import attentive as attentive
     from laconic.teachers.codistillation import codistilled as codistilled

@@ -16,13 +16,13 @@ from laconic.experiments.recipes.enlarged import enlarged
 from laconic.experiments.recipes.n2n import searching
 from laconic.experiments.recipes.n2n.page import judged, rewards
 from laconic.experiments.recipes.n2n.searching import Found, Teacher
-from laconic.experiments.recipes.reference import in_batches
 from laconic.experiments.recipes.transfer import running as transferring
 from laconic.models.data import Dataset, read_digits
 from laconic.teachers.students.architecture import perceptron
 from laconic.teachers.students.search import Effort
 from laconic.teachers.synthetic import Making
 from laconic.training.optimization import Optimization, adam
+from laconic.training.passes import in_batches
 from laconic.training.task import classification
 
 

@@ -19,6 +19,8 @@ COMMANDS = {
     "demo": "Train, compress, read back and evaluate a small network: the whole story in a few minutes.",
     "reproduce": "Run a published experiment again, or list the experiments there are.",
     "train": "Train a reference network.",
+    "tickets": "Find lottery tickets: sparse networks trained from their first weights.",
+    "scratch": "Train a network of the widths that pruning has found, from fresh weights.",
     "techniques": "List what a plan can ask for.",
     "plan": "Show what each tensor of a checkpoint will get.",
     "compress": "Compress a checkpoint to a .lac file.",

@@ -289,8 +289,8 @@ class Subject:
     net: Annotated[
         str | None,
         typer.Option(
-            help="A reference network: lenet300, lenet300-tanh, lenet5, mlp256, conv5-fc3, conv7-fc1, resnet20 to 110, "
-            "vgg16, polino-5.3m to polino-0.1m."
+            help="A reference network: lenet300, lenet300-tanh, lenet5, mlp256, conv2, conv5-fc3, conv7-fc1, resnet20 "
+            "to 110, vgg16, polino-5.3m to polino-0.1m."
         ),
     ] = None
     data: Annotated[

@@ -18,6 +18,7 @@ from laconic.experiments.recipes import (
     gao2019,
     generalization,
     lc_curves,
+    lottery,
     n2n,
     narrower,
     parametrisations,
@@ -47,6 +48,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             n2n,
             transfer,
             distillation,
+            lottery,
         )
         for recipe_ in room.RECIPES
     }

@@ -1,9 +1,5 @@
 """Reference networks of a recipe, trained once in the life of its folder, on all images or on fewer an epoch."""
 
-from collections.abc import Iterator
-from dataclasses import replace
-from itertools import count as counting
-from itertools import islice
 from time import perf_counter
 
 from torch import Tensor
@@ -11,9 +7,8 @@ from torch import Tensor
 from laconic.experiments.recipes.recipe import Context
 from laconic.models.checkpoints import load_checkpoint, save_checkpoint
 from laconic.models.params import Params, params_of
-from laconic.training.batches import Batch, Batches
-from laconic.training.loop import derive_seed
 from laconic.training.optimization import Optimization
+from laconic.training.passes import in_batches
 from laconic.training.shrinkage import Shrinkage
 from laconic.training.task import Task
 from laconic.training.trainer import packed, start_training, train, unpacked
@@ -71,14 +66,3 @@ def seconds_of(context: Context, key: str) -> float | None:
 def shortened(task: Task, images: int, batch: int) -> Task:
     """Return the task with so many training images an epoch, drawn anew from all of them, in batches of ``batch``."""
     return in_batches(task, min(task.count("train"), -(-images // batch)))
-
-
-def in_batches(task: Task, count: int) -> Task:
-    """Return the task with so many training batches an epoch: the first of a pass, or several passes, each shuffled."""
-    whole = task.split("train")
-
-    def passes(seed: int) -> Iterator[Batch]:
-        for number in counting():
-            yield from whole.start(derive_seed(seed, number) if number else seed)
-
-    return replace(task, train=Batches(lambda seed: islice(passes(seed), count), count))

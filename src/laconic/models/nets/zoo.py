@@ -9,6 +9,7 @@ import torch
 from torch import Generator, nn
 
 from laconic.errors import DataError
+from laconic.models.nets.frankle import Conv2, initialize_glorot
 from laconic.models.nets.lenet import LeNet5, LeNet300, initialize_xavier
 from laconic.models.nets.mlp import MLP256, initialize_uniform
 from laconic.models.nets.plain import conv5, conv7
@@ -60,6 +61,7 @@ NETS: Mapping[str, Net] = MappingProxyType(
         ),
         "lenet5": Net(LeNet5, "pixels/256", initialize_xavier, _MNIST),
         "mlp256": Net(MLP256, "pixels/255 standardized", initialize_uniform, _MNIST),
+        "conv2": Net(Conv2, "imagenet", initialize_glorot, _CIFAR),
         "conv5-fc3": Net(conv5, "imagenet", initialize_uniform, _CIFAR),
         "conv7-fc1": Net(conv7, "imagenet", initialize_uniform, _CIFAR),
         "vgg16": Net(VGG16, "imagenet", initialize_kaiming, _CIFAR),

@@ -14,7 +14,7 @@ from laconic.experiments.recipes.enlarged import enlarged
 from laconic.experiments.recipes.gao2019.points import sample_by_sample
 from laconic.experiments.recipes.n2n.subject import TAUGHT, Budget, Subject
 from laconic.experiments.recipes.recipe import Context
-from laconic.experiments.recipes.reference import in_batches, trained
+from laconic.experiments.recipes.reference import trained
 from laconic.models import data, nets
 from laconic.models.checkpoints import load_checkpoint
 from laconic.models.data import Dataset
@@ -25,6 +25,7 @@ from laconic.teachers.memory import remembered
 from laconic.teachers.students.architecture import Architecture
 from laconic.teachers.students.search import Method, Search, load_search, save_search, search
 from laconic.training.loop import derive_seed, minimise
+from laconic.training.passes import in_batches
 from laconic.training.task import Task, classification
 
 

@@ -12,7 +12,7 @@ from laconic.experiments.recipes.enlarged import enlarged
 from laconic.experiments.recipes.gao2019.points import sample_by_sample
 from laconic.experiments.recipes.recipe import Context
 from laconic.experiments.recipes.records.running import resumed_within
-from laconic.experiments.recipes.reference import in_batches, trained
+from laconic.experiments.recipes.reference import trained
 from laconic.experiments.recipes.resumed import telling
 from laconic.experiments.recipes.statement import percent
 from laconic.experiments.recipes.transfer.subject import HIDDEN, LABELLED, SIZE, TEACHER, UNLABELLED, Budget, Way
@@ -25,6 +25,7 @@ from laconic.teachers.students.architecture import perceptron
 from laconic.teachers.synthetic import made_up, recorded
 from laconic.teachers.teacher import Teacher
 from laconic.training.loop import derive_seed
+from laconic.training.passes import in_batches
 from laconic.training.task import Task, classification
 
 _HELD = 10
