@@ -5,7 +5,8 @@
 The task is the same otherwise: its module, whose own functions run, and its weights stay as they are.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, final
 
@@ -16,6 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from laconic.errors import PlanError
 from laconic.models.params import params_of
+from laconic.training.activations import LAYERS
 from laconic.training.batches import Batch, arguments_of
 from laconic.training.stochastic import straight_through
 from laconic.training.task import Task, mode
@@ -23,7 +25,6 @@ from laconic.training.task import Task, mode
 KEY, BINARY = "activations", "binary"
 """Of the metadata of a network whose activations are signs."""
 
-_LAYERS = {F.linear, F.conv1d, F.conv2d, F.conv3d, torch.conv1d, torch.conv2d, torch.conv3d}
 _REPLACED = {
     F.relu, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_, F.relu6, F.leaky_relu, F.elu, F.gelu, F.silu,
     F.tanh, torch.tanh, torch.tanh_, Tensor.tanh, Tensor.tanh_, F.hardtanh,
@@ -60,14 +61,9 @@ def binary_activations(task: Task) -> Task:
         return task
     binary = replace(task, forward=_signed(task.forward), metadata={**task.metadata, KEY: BINARY})
     split = next(name for name in ("train", "validation", "test") if getattr(task, name) is not None)
-    with torch.no_grad(), mode(task.module, training=False), _Signs() as seen:
-        buffers = {name: buffer.clone() for name, buffer in task.module.named_buffers()}
-        task.outputs({**params_of(task.module), **buffers}, next(task.batches(split, 0)))
-    if seen.layers < 2:
-        raise PlanError(
-            f"signs are what linear and convolutional layers read, but the first: the network runs {seen.layers} of "
-            "these, so no activation would be binary"
-        )
+    buffers = {name: buffer.clone() for name, buffer in task.module.named_buffers()}
+    with torch.no_grad(), mode(task.module, training=False):
+        binary.outputs({**params_of(task.module), **buffers}, next(binary.batches(split, 0)))
     return binary
 
 
@@ -76,11 +72,17 @@ def as_told(task: Task, metadata: Mapping[str, str]) -> Task:
     return binary_activations(task) if metadata.get(KEY) == BINARY else task
 
 
+def require_real(metadata: Mapping[str, str], what: str) -> None:
+    """Raise `PlanError` for a network of binary activations, where ``what`` runs a module by itself."""
+    if metadata.get(KEY) == BINARY:
+        raise PlanError(f"{what} runs the module with its own activations; those of this network are signs (binary)")
+
+
 def _signed(forward: Callable[[Any, Batch], Any] | None) -> Callable[[Any, Batch], Any]:
     """Return the forward pass of a task with signs."""
 
     def run(module: nn.Module, batch: Batch) -> Any:
-        with _Signs():
+        with _reading_signs(module), _WithoutActivations():
             if forward is not None:
                 return forward(module, batch)
             arguments, named = arguments_of(module, batch)
@@ -89,21 +91,36 @@ def _signed(forward: Callable[[Any, Batch], Any] | None) -> Callable[[Any, Batch
     return run
 
 
-@final
-class _Signs(TorchFunctionMode):
-    """One forward pass, in which functions of torch are looked at: activations are left out, layers read signs."""
+@contextmanager
+def _reading_signs(module: nn.Module) -> Iterator[None]:
+    """Let the layers of a module read signs, all but the one that runs first; who watches a layer sees them, too."""
+    ran = list[nn.Module]()
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = 0
+    def read(layer: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        ran.append(layer)
+        return inputs if len(ran) == 1 else (_sign(inputs[0]), *inputs[1:])
+
+    layers = [part for part in module.modules() if isinstance(part, LAYERS)]
+    hooks = [layer.register_forward_pre_hook(read, prepend=True) for layer in layers]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+    if len(ran) < 2:
+        raise PlanError(
+            f"signs are what linear and convolutional layers read, but the first: the network runs {len(ran)} of "
+            "these, so no activation would be binary"
+        )
+
+
+@final
+class _WithoutActivations(TorchFunctionMode):
+    """A forward pass in which rectifiers and tanh return what they are given."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func in _REPLACED:
             return args[0] if args else kwargs["input"]
-        if func in _LAYERS:
-            self.layers += 1
-            if self.layers > 1:
-                args = (_sign(args[0]), *args[1:])
         return func(*args, **(kwargs or {}))
 
 

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
+import numpy as np
 from torch import Tensor
 
 from laconic.errors import PlanError
-from laconic.models.params import Params, beside
+from laconic.models.params import Params, beside, to_numpy
 from laconic.training.binary import BinaryConnect
 from laconic.training.latent import Latent
 from laconic.training.optimization import Optimization, cosine
@@ -23,6 +24,9 @@ WAYS: Mapping[str, Latent] = MappingProxyType(
     }
 )
 """Name → what is trained in place of the weights."""
+
+_MOST = 3
+"""Values that a weight of few bits has."""
 
 _HOW = Optimization(40, 0.03, cosine)
 
@@ -59,3 +63,13 @@ def few_bits(
     for reached in train(task, state, how, seed, latent):
         state = reached
     return latent.judged(state.weights)
+
+
+def values_of(weights: Params) -> dict[str, list[float]]:
+    """Return the values of each tensor of two axes or more that has three at most, ascending.
+
+    >>> values_of({"w": Tensor([[0.5, -0.5]]), "v": Tensor([[1, 2, 3, 4]]), "b": Tensor([1])})
+    {'w': [-0.5, 0.5]}
+    """
+    values = {name: np.unique(to_numpy(tensor)) for name, tensor in weights.items() if tensor.ndim >= 2}
+    return {name: list(map(float, own)) for name, own in values.items() if 0 < len(own) <= _MOST}

@@ -11,7 +11,6 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import final
 
-import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
