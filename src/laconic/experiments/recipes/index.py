@@ -10,6 +10,7 @@ import torch
 
 from laconic.errors import DataError
 from laconic.experiments.recipes import (
+    binary,
     codistillation,
     deep_compression,
     distillation,
@@ -47,6 +48,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             n2n,
             transfer,
             distillation,
+            binary,
         )
         for recipe_ in room.RECIPES
     }
