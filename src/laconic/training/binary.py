@@ -21,7 +21,7 @@ from laconic.errors import PlanError
 from laconic.models.params import Params
 from laconic.training.latent import Latent, matrices
 from laconic.training.loop import Penalty
-from laconic.training.stochastic import stochastic_round, straight_through
+from laconic.training.stochastic import stochastic_round
 
 Scale = Literal["glorot", "mean", "none"]
 
@@ -125,7 +125,7 @@ class BinaryConnect(Latent):
         else:
             magnitude = real.detach().abs().mean() if self.scale == "mean" else real.new_tensor(bound)
             binary = torch.where(real.detach() < 0, -magnitude, magnitude)
-        return straight_through(real, binary)
+        return binary + (real - real.detach())  # adds 0, and its gradient
 
 
 def glorot(weight: Tensor) -> float:

@@ -59,7 +59,7 @@ def network(
         if own:
             cells = (f"{own[r]['validation']:.2f}" if "validation" in own.get(r, {}) else "diverged" for r in tried)
             lines.append(f"| {method} | {' | '.join(cells)} |")
-    if net in PUBLISHED:
+    if net in PUBLISHED and "digits" not in name:
         lines += ["", "Published:", "", "| what | test error |", "|---|---|"]
         lines += [f"| {what} | {error} |" for what, error in PUBLISHED[net]]
     return [*lines, ""]
@@ -77,6 +77,7 @@ def figure(rows: Sequence[Row], rates: Mapping[str, float], name: str) -> Figure
     references = [percent(row.errors) for row in own if row.method == "reference"]
     axes.axvline(float(np.mean(references)), color="grey", ls="--", lw=1, label="reference")
     axes.set_yticks(range(len(methods)), labels=list(reversed(methods)))
+    axes.set_ylim(-0.6, len(methods) - 0.4)
     axes.set(xlabel="test error, %", title=f"{name}: seeds, and their mean", xscale="log")
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter("{x:g}")
