@@ -44,7 +44,7 @@ class TrainedTernary(Latent):
         PlanError: for any other threshold.
 
     >>> ternary = TrainedTernary(0.1)
-    >>> numbers = ternary.parts({"w": torch.tensor([[-4.0, 0.2], [1.0, 3.0]])}, ["w"])
+    >>> numbers = ternary.parts({"w": Tensor([[-4.0, 0.2], [1.0, 3.0]])}, ["w"])
     >>> ternary.judged(numbers)["w"]
     tensor([[-4.,  0.],
             [ 2.,  2.]])
