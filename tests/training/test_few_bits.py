@@ -88,12 +88,13 @@ def test_ternary_scales_have_the_gradients_of_the_weights_that_they_are():
 @pytest.mark.parametrize("way", WAYS)
 def test_it_goes_on_to_the_same_bits_with_few_values_and_names_as_ever(way):
     task, how = classifier(dropout=0.3), Optimization(4, 0.05, cosine)
-    latent, before = WAYS[way], params_of(task.module)
+    latent, before, drawn = WAYS[way], params_of(task.module), torch.random.get_rng_state()
     states = list(train(task, start_training(before), how, 3, latent))
     *_, end = train(task, unpacked(*packed(states[1])), how, 3, latent)
     assert same_params(end.weights, states[-1].weights)
     assert same_params(end.momentum, states[-1].momentum)
     found = few_bits(task, before, way, how, 3)
+    assert torch.equal(torch.random.get_rng_state(), drawn), "the caller's generator is left alone"
     assert same_params(found, latent.judged(end.weights))
     assert {n: (t.shape, t.dtype) for n, t in found.items()} == {n: (t.shape, t.dtype) for n, t in before.items()}
     values = values_of(found)

@@ -84,8 +84,8 @@ def train(
         return train_leaves(task, state, leaves, numbers, lambda: numbers, how, seed, None, gradients)
     if state.epoch == 0:
         numbers = latent.parts(numbers, trainable(task.module, numbers))
-    whole = latent.whole(numbers)
-    still = whole.keys() - set(trainable(task.module, whole))
+    names = latent.judged(numbers)  # nothing is drawn: the caller's generator stays as it is
+    still = names.keys() - set(trainable(task.module, names))
     leaves = {name: tensor.requires_grad_() for name, tensor in numbers.items() if name not in still}
     return train_leaves(task, state, leaves, numbers, lambda: latent.whole(numbers), how, seed, latent, gradients)
 
