@@ -50,12 +50,14 @@ _HOME = {
     "Teacher": "teachers.teacher",
     "Training": "lc.learning",
     "attentive": "teachers.attention",
+    "binary_activations": "training.binary_activations",
     "codistilled": "teachers.codistillation",
     "compress": "api",
     "compress_gradients": "machines.hook",
     "coupled": "plans.coupling",
     "distilled": "teachers.distillation",
     "export": "deploy.export",
+    "few_bits": "training.few_bits",
     "from_scratch": "scratch.narrow",
     "hinted": "teachers.hints",
     "load": "api",
@@ -140,6 +142,8 @@ if TYPE_CHECKING:
     from laconic.theory.metric import Diagonal as Diagonal
     from laconic.theory.metric import Unit as Unit
     from laconic.training import task as task
+    from laconic.training.binary_activations import binary_activations as binary_activations
+    from laconic.training.few_bits import few_bits as few_bits
     from laconic.training.optimization import Optimization as Optimization
     from laconic.training.task import Task as Task
 

@@ -117,7 +117,7 @@ def test_proximal_steps_are_as_long_as_the_steps_since_the_last_and_an_epoch_lea
     leaf, taken = torch.ones(2, 2, requires_grad=True), []
 
     class Spy(Shrinkage):
-        parts = whole = penalty = None
+        parts = whole = judged = penalty = between = None
 
         def shrink(self, numbers, step):
             taken.append(step)

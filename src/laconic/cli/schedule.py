@@ -16,6 +16,21 @@ class Regularizer(StrEnum):
     orthogonality = "orthogonality"
 
 
+class Weights(StrEnum):
+    """Of how few values weights are in the forward pass."""
+
+    binary = "binary"
+    binary_scaled = "binary-scaled"
+    stochastic = "stochastic"
+    ternary = "ternary"
+
+
+class Activations(StrEnum):
+    """Of how few values is what layers read."""
+
+    binary = "binary"
+
+
 @dataclass(frozen=True)
 class Schedule:
     """How a reference network is trained."""
@@ -38,6 +53,21 @@ class Schedule:
             min=0,
             help="With --regularize: what a unit of a singular value costs, in loss. Begin with 0.001; a higher price "
             "leaves fewer dimensions and a larger loss.",
+        ),
+    ] = None
+    weights: Annotated[
+        Weights | None,
+        typer.Option(
+            help="Train weights of few bits: binary is ±H by the sign, H of Glorot fixed for each tensor "
+            "(BinaryConnect); stochastic draws ±H and writes the real weights; binary-scaled is ± the mean of |w|; "
+            "ternary is -n, 0 or p of each tensor, n and p learned (TTQ)."
+        ),
+    ] = None
+    activations: Annotated[
+        Activations | None,
+        typer.Option(
+            help="What layers read, but the first: binary is their sign, and no other activation. With --weights "
+            "binary a binarized network (BNN)."
         ),
     ] = None
 

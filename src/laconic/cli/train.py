@@ -32,6 +32,11 @@ def command(
     With --regularize it comes out near low rank, and laconic compress --rank truncates it then. Where the rank is
     known, laconic compress --rank --effort train has it for a constraint, and no price to choose.
 
+    With --weights each weight has one bit in every forward pass, or three values, while real ones are kept for the
+    optimizer. What is written has those values: laconic compress --codebook 2 (ternary: 3) holds them exactly, at a bit
+    a weight. Rates differ from those of real weights: try --lr 0.03 to 0.3. Of --activations the checkpoint tells, so
+    that evaluate and compress run the network with them.
+
     With --distill it learns from another network, too: a small one from a large one that has been trained, or from
     several. That one may be of any kind that reads the same inputs.
 
@@ -55,6 +60,12 @@ def command(
       laconic train --task mine:make -o mine.safetensors
 
       laconic train --task m:f -o a.safetensors --regularize nuclear --price 0.01
+
+      laconic train --net lenet300 --data digits -o a.safetensors --weights binary
+
+      laconic train --task m:f -o a.safetensors --weights ternary --lr 0.03
+
+      laconic train --task m:f -o a --weights binary --activations binary
 
       laconic train --net mlp256 --data mnist -o a.safetensors --distill b.lac
 

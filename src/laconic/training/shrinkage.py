@@ -9,9 +9,9 @@ To a layer before a batch normalization that takes statistics of each batch its 
 it ever smaller, and gradients ever larger. Statistics are made constants first (`laconic.models.absorption`).
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from math import inf
 from types import MappingProxyType
@@ -23,6 +23,7 @@ from torch.optim import Optimizer
 
 from laconic.errors import PlanError
 from laconic.models.params import Params
+from laconic.training.latent import Latent
 from laconic.training.loop import Penalty
 from laconic.training.regularizers import Regularizer, orthogonality
 
@@ -31,26 +32,10 @@ _EVERY = 20
 _LEFT, _VALUES, _RIGHT = " left", " values", " right"
 
 
-class Shrinkage(ABC):
+class Shrinkage(Latent):
     """A price on singular values: what is trained for each weight, and what shrinks between steps of the optimizer."""
 
     price: float
-
-    @abstractmethod
-    def parts(self, weights: Params, moved: Collection[str]) -> dict[str, Tensor]:
-        """Return the numbers that are trained for the weights of the names ``moved``, and the other ``weights``.
-
-        Raises:
-            PlanError: when no tensor that moves has two axes or more.
-        """
-
-    @abstractmethod
-    def whole(self, numbers: Params) -> dict[str, Tensor]:
-        """Return the weights that ``numbers`` of `parts` stand for, by the names and of the shapes that they had."""
-
-    @abstractmethod
-    def penalty(self, numbers: Params) -> Penalty | None:
-        """Return what is added to the loss beside."""
 
     @abstractmethod
     def shrink(self, numbers: Params, step: float) -> None:
@@ -100,6 +85,14 @@ class SingularValues(Shrinkage):
     def penalty(self, numbers: Params) -> Penalty | None:
         """Return None: proximal steps are all."""
         return None
+
+    def judged(self, numbers: Params) -> dict[str, Tensor]:
+        """Return what `whole` does."""
+        return {name: tensor.detach() for name, tensor in self.whole(numbers).items()}
+
+    def between(self, optimizer: Optimizer, numbers: Params) -> AbstractContextManager[None]:
+        """Return `shrinking`."""
+        return shrinking(optimizer, numbers, self)
 
     def shrink(self, numbers: Params, step: float) -> None:
         """Shrink the singular values of each matrix."""
@@ -177,6 +170,14 @@ class SingularVectors(Shrinkage):
         sides = tuple(name for name in numbers if name.endswith((_LEFT, _RIGHT)))
         return Regularizer(_orthonormal_columns, sides, self.weight)
 
+    def judged(self, numbers: Params) -> dict[str, Tensor]:
+        """Return what `whole` does."""
+        return {name: tensor.detach() for name, tensor in self.whole(numbers).items()}
+
+    def between(self, optimizer: Optimizer, numbers: Params) -> AbstractContextManager[None]:
+        """Return `shrinking`."""
+        return shrinking(optimizer, numbers, self)
+
     def shrink(self, numbers: Params, step: float) -> None:
         """Shrink the singular values, which are numbers of their own."""
         with torch.no_grad():
@@ -201,7 +202,7 @@ def ranks(weights: Params) -> dict[str, tuple[int, int]]:
 
 
 @contextmanager
-def shrinking(optimizer: Optimizer, numbers: Params, shrinkage: Shrinkage | None) -> Iterator[None]:
+def shrinking(optimizer: Optimizer, numbers: Params, shrinkage: Shrinkage) -> Iterator[None]:
     """Shrink ``numbers`` between the steps that ``optimizer`` takes meanwhile.
 
     A step is as long as the optimizer's in the long run: lr / (1 − momentum) for each.
@@ -209,14 +210,11 @@ def shrinking(optimizer: Optimizer, numbers: Params, shrinkage: Shrinkage | None
     Args:
         optimizer: SGD, whose steps are gradients times a rate.
         numbers: what it moves.
-        shrinkage: what shrinks; None for nothing.
+        shrinkage: what shrinks.
 
     Raises:
         PlanError: for another optimizer: its steps have no length that a price could go by.
     """
-    if shrinkage is None:
-        yield
-        return
     if not isinstance(optimizer, torch.optim.SGD):
         raise PlanError(f"a price on singular values takes SGD, not {type(optimizer).__name__}: name nesterov")
     waiting: list[float] = []

@@ -2,15 +2,16 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import final
 
 from torch import Tensor
 
 from laconic.models.params import Params
+from laconic.training.latent import Latent
 from laconic.training.loop import Gradients, derive_seed, set_lr, train_epoch, trainable
 from laconic.training.optimization import Optimization
-from laconic.training.shrinkage import Shrinkage, shrinking
 from laconic.training.task import Task, mode
 
 
@@ -58,35 +59,35 @@ def train(
     state: TrainState,
     how: Optimization,
     seed: int,
-    shrinkage: Shrinkage | None = None,
+    latent: Latent | None = None,
     gradients: Gradients | None = None,
 ) -> Iterator[TrainState]:
     """Train the reference network and yield the state after each epoch, the last being the result.
 
-        min_w L(w) + (α/2) ‖w‖² [+ price · Σ_t ‖W_t‖_*]
+        min_w L(w) + (α/2) ‖w‖²        or, with ``latent``, over numbers v of which w is a function (and its penalty)
 
     Args:
         task: what to train on.
         state: `start_training`'s, or any that this generator has yielded.
         how: as in `minimise`.
         seed: of batches and dropout.
-        shrinkage: a price on singular values; states hold its numbers then, of which `Shrinkage.whole` makes weights.
+        latent: numbers that are trained in place of weights; states hold them then, and `Latent.judged` makes weights.
         gradients: as in `train_epoch`.
 
     Raises:
-        PlanError: when there is no singular value to price, or the optimizer is not SGD.
+        PlanError: when there is nothing that ``latent`` could stand for, or the optimizer does not go with it.
         WeightsError: when training diverges.
     """
     numbers = {name: tensor.detach().clone() for name, tensor in state.weights.items()}
-    if shrinkage is None:
+    if latent is None:
         leaves = {name: numbers[name].requires_grad_() for name in trainable(task.module, numbers)}
         return train_leaves(task, state, leaves, numbers, lambda: numbers, how, seed, None, gradients)
     if state.epoch == 0:
-        numbers = shrinkage.parts(numbers, trainable(task.module, numbers))
-    whole = shrinkage.whole(numbers)
-    still = whole.keys() - set(trainable(task.module, whole))
+        numbers = latent.parts(numbers, trainable(task.module, numbers))
+    names = latent.judged(numbers)  # nothing is drawn: the caller's generator stays as it is
+    still = names.keys() - set(trainable(task.module, names))
     leaves = {name: tensor.requires_grad_() for name, tensor in numbers.items() if name not in still}
-    return train_leaves(task, state, leaves, numbers, lambda: shrinkage.whole(numbers), how, seed, shrinkage, gradients)
+    return train_leaves(task, state, leaves, numbers, lambda: latent.whole(numbers), how, seed, latent, gradients)
 
 
 def train_leaves(
@@ -97,7 +98,7 @@ def train_leaves(
     weights: Callable[[], Params],
     how: Optimization,
     seed: int,
-    shrinkage: Shrinkage | None = None,
+    latent: Latent | None = None,
     gradients: Gradients | None = None,
 ) -> Iterator[TrainState]:
     """Do as `train` does for weights that are functions of other numbers.
@@ -110,10 +111,10 @@ def train_leaves(
         weights: gives the weights of the network from these.
         how: as in `minimise`.
         seed: of batches and dropout.
-        shrinkage: what shrinks the leaves between steps, as in `train`.
+        latent: what the leaves are numbers of, as in `train`.
         gradients: as in `train_epoch`.
     """
-    penalty = None if shrinkage is None else shrinkage.penalty(leaves)
+    penalty = None if latent is None else latent.penalty(leaves)
     optimizer = how.optimizer(list(leaves.values()), how.lr)
     for name, leaf in leaves.items():
         prefix = f"{name}/"
@@ -121,7 +122,8 @@ def train_leaves(
         optimizer.state[leaf].update(held)
     for epoch in range(state.epoch, how.epochs):
         set_lr(optimizer, how.lr * how.anneal(epoch / how.epochs))
-        with mode(task.module, training=True, still=task.still), shrinking(optimizer, leaves, shrinkage):
+        settled = nullcontext() if latent is None else latent.between(optimizer, leaves)
+        with mode(task.module, training=True, still=task.still), settled:
             shuffled = derive_seed(seed, epoch)
             loss = train_epoch(
                 task, leaves, weights, optimizer, shuffled, penalty, how.weight_decay, how.clip, gradients

@@ -20,6 +20,7 @@ from laconic.format import container
 from laconic.format.files import require_absent
 from laconic.models.params import apply_to, decompress, first_names
 from laconic.models.state_dicts import named_as
+from laconic.training.binary_activations import require_real
 from laconic.training.task import Task
 
 
@@ -49,6 +50,7 @@ def export(job: Job, say: Output) -> None:
     with container.open(job.weights, job.limit) as file:
         file.require_room("codes")
         codes, metadata = file.codes(), dict(file.metadata)
+    require_real(metadata, "export")
     whole = {key: text for key, text in metadata.items() if key != METADATA}
     task = task_for(say, job.subject, whole, seed=job.run.seed, augmented=False)
     original = _original(say, job, task)

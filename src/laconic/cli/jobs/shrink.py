@@ -25,6 +25,7 @@ from laconic.models.state_dicts import named_as
 from laconic.models.ties import untied
 from laconic.result import Result
 from laconic.training.batches import Batch, size_of
+from laconic.training.binary_activations import require_real
 from laconic.training.task import Task, mode
 
 _SAMPLES = 8
@@ -84,7 +85,9 @@ def example_of(say: Output, subject: Subject, metadata: Mapping[str, str], seed:
 
     Raises:
         DataError: when nothing says which network.
+        PlanError: for one of binary activations, in which a channel of zeros is not nothing.
     """
+    require_real(metadata, "shrink")
     if subject.task or subject.data or metadata.get("data") == "digits":
         return Example.of(task_for(say, subject, metadata, seed=seed, augmented=False))
     name = subject.net or metadata.get("net")

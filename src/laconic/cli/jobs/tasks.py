@@ -27,6 +27,7 @@ from laconic.models.checkpoints import Checkpoint, open_checkpoint
 from laconic.models.params import Params, all_of, beside, first_names, once, params_of
 from laconic.models.state_dicts import named_as
 from laconic.training.batches import Batch, Batches
+from laconic.training.binary_activations import as_told
 from laconic.training.task import Task, classification, mode
 
 _DOUBTED = 2
@@ -95,12 +96,13 @@ def weights_of(say: Output, path: Path, key: str | None = None, limit: int | Non
 def task_for(say: Output, subject: Subject, metadata: Mapping[str, str], **how: Any) -> Task:
     """Return the task of the options, see `task_of`, and say what it has decided by itself.
 
-    Its network is as small as that of the weights, where these are of one that was shrunk.
+    Its network is as small as that of the weights, where these are of one that was shrunk, and what its layers read is
+    binary where it was trained so.
     """
     task = task_of(subject.net, subject.data, subject.data_dir, subject.task, metadata, **how)
     narrow(task.module, edits_of(metadata))
     say.note(*task.notes)
-    return task
+    return as_told(task, metadata)
 
 
 def load_factory(factory: str) -> Task:

@@ -19,6 +19,7 @@ from laconic.models.params import Params, params_of
 from laconic.teachers.distillation import distilled
 from laconic.teachers.softening import Distillation
 from laconic.teachers.teacher import Teacher, digest_of
+from laconic.training.binary_activations import as_told
 from laconic.training.task import Task
 
 SELF = "self"
@@ -113,7 +114,7 @@ def teacher_in(say: Output, path: Path, net: str | None, own: Task | None, task:
     try:
         of = own or _network(read, net, task, data)
         of = replace(of, module=narrow(copy.deepcopy(of.module), edits_of(read.metadata)))
-        weights = fitting(dict(read.params), of)
+        weights, of = fitting(dict(read.params), of), as_told(of, read.metadata)
     except (DataError, FormatError) as error:
         way = "" if net or own else "; name its network: --distill-net or --distill-task"
         raise DataError(f"{name}: {error}{way}") from error

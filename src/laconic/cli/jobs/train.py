@@ -36,9 +36,12 @@ from laconic.models.params import Params, buffers_of, params_of
 from laconic.models.ties import untied
 from laconic.teachers.hints import without_regressor
 from laconic.teachers.peers import Meeting, Place
+from laconic.training import few_bits, shrinkage
+from laconic.training.binary_activations import binary_activations
+from laconic.training.latent import Latent
 from laconic.training.loop import trainable
 from laconic.training.optimization import Optimization, cosine, plain
-from laconic.training.shrinkage import WAYS, Shrinkage, ranks
+from laconic.training.shrinkage import ranks
 from laconic.training.task import Task
 from laconic.training.trainer import TrainState, start_training, train
 
@@ -63,23 +66,45 @@ class Job:
     among: Among = field(default_factory=Among)
 
     @property
-    def shrinkage(self) -> Shrinkage | None:
-        """What the options price.
+    def latent(self) -> Latent | None:
+        """What is trained in place of the weights.
 
         Raises:
-            DataError: for one of the two options without the other.
+            DataError: for options that do not go together.
             PlanError: for a price that is none.
         """
-        way, price = self.schedule.regularize, self.schedule.price
+        way, price, weights = self.schedule.regularize, self.schedule.price, self.schedule.weights
+        if weights and (way or price is not None):
+            raise DataError(f"--weights {weights} leaves no singular values to price: leave out --regularize")
+        if weights and not self.schedule.epochs:
+            raise DataError(f"--weights {weights} come of training: --epochs 1 or more")
+        if weights:
+            return few_bits.WAYS[weights]
         if way is None and price is None:
             return None
         if way is None or price is None:
             raise DataError(
                 f"--regularize {way} needs --price, what a unit of a singular value costs: begin with 0.001"
                 if way
-                else f"--price goes with --regularize {' or '.join(WAYS)}"
+                else f"--price goes with --regularize {' or '.join(shrinkage.WAYS)}"
             )
-        return WAYS[way](price)
+        return shrinkage.WAYS[way](price)
+
+    def run_as(self, task: Task) -> Task:
+        """Return the task with the activations of the options.
+
+        Raises:
+            DataError: for options that do not go together.
+            PlanError: when there is no activation that could be binary.
+        """
+        if self.schedule.activations is None:
+            return task
+        if looking := [f"--{name}" for name in ("hint", "attention") if getattr(self.layers, name)]:
+            raise DataError(
+                f"{looking[0]} is of what layers write for the activations of a network, and --activations binary "
+                "leaves these out: leave out one of the two"
+            )
+        return binary_activations(task)
 
     @property
     def checkpoint(self) -> Path:
@@ -104,12 +129,12 @@ class Stage:
     Args:
         task: what it trains on.
         how: how long, and how fast.
-        shrinkage: what is priced, if anything.
+        latent: what is trained in place of the weights, if anything.
     """
 
     task: Task
     how: Optimization
-    shrinkage: Shrinkage | None = None
+    latent: Latent | None = None
 
     def begun(self, weights: Params | None) -> TrainState:
         """Return its state before the first epoch, with the weights that the last stage has left."""
@@ -135,7 +160,8 @@ def _train_network(job: Job, say: Output, wires: Wires | None, place: Place | No
     require_output(output, ".safetensors", force=run.force or (run.resume and checkpoint.exists()))
     torch.set_num_threads(run.threads or torch.get_num_threads())
     task = task_for(say, job.data, {}, batch=job.data.batch, seed=run.seed)
-    stages, labels = _stages(say, job, task, wires, place)
+    task, plain = job.run_as(task), task
+    stages, labels = _stages(say, job, plain, wires, place)
     saved = going_on(say, checkpoint, resume=run.resume, force=run.force)
     if place is not None and not (saved or run.resume or run.force):
         place.require_free()
@@ -153,7 +179,7 @@ def _train_network(job: Job, say: Output, wires: Wires | None, place: Place | No
     with resumable(output, checkpoint), number:
         with say.progress("training", 1.0) as tick:
             state = _train([*stages[:-1], last], kept, job, labels, tick, workers)
-        weights = job.shrinkage.whole(state.weights) if job.shrinkage else state.weights
+        weights = job.latent.judged(state.weights) if job.latent else state.weights
         if workers and not workers.leads:
             return
         if meeting:
@@ -171,16 +197,17 @@ def _stages(
     say: Output, job: Job, task: Task, wires: Wires | None, place: Place | None
 ) -> tuple[list[Stage], dict[str, str]]:
     """Return the stages of training, teachers and all, and what must be the same when a run goes on."""
-    if job.shrinkage and any(isinstance(part, _BatchNorm) for part in task.module.modules()):
+    if job.schedule.regularize and any(isinstance(part, _BatchNorm) for part in task.module.modules()):
         say.note(_NORMALIZED)
     learning, teachers = taught(say, job.teaching, task, job.data, None)
     learning, attention = attending(say, job.layers, learning, job.data)
+    learning = job.run_as(learning)
     hint, hints = hint_stage(say, job.layers, task, job.data, job.run.seed)
     peers = labels_of_peers(job.among, place) if place else {}
     how = Optimization(job.schedule.epochs, job.schedule.lr, cosine, job.schedule.weight_decay)
     first = [] if hint is None else [Stage(hint, Optimization(job.layers.hint_epochs, job.layers.hint_lr, cosine))]
     labels = job.labels(task, wires) | teachers | attention | hints | peers
-    return [*first, Stage(learning, how, job.shrinkage)], labels
+    return [*first, Stage(learning, how, job.latent)], labels
 
 
 def _met(say: Output, job: Job, place: Place, task: Task, kept: Kept | None, stages: int) -> Meeting:
@@ -195,8 +222,9 @@ def _met(say: Output, job: Job, place: Place, task: Task, kept: Kept | None, sta
 def _workers(job: Job, task: Task, wires: Wires, kept: Kept) -> Workers:
     """Return the workers of this process, as they were when the checkpoint was written."""
     shapes = {name: tuple(leaf.shape) for name, leaf in task.module.named_parameters() if leaf.requires_grad}
-    if job.shrinkage:
-        raise DataError("--regularize trains other numbers than the network's weights: it goes with one worker")
+    if job.latent:
+        option = "--weights" if job.schedule.weights else "--regularize"
+        raise DataError(f"{option} trains other numbers than the network's weights: it goes with one worker")
     exchange = exchange_of(job.machines, wires, shapes, job.run.seed, batches_per_epoch(task))
     return Workers(exchange, kept.steps, kept.memories)
 
@@ -234,6 +262,12 @@ def _report(
         record |= {"regularize": schedule.regularize, "price": schedule.price, "ranks": found}
         told = ", ".join(f"{name} {rank} of {full}" for name, (rank, full) in found.items())
         lines.append(f"singular values above a hundredth of the largest: {told}")
+    if schedule.weights:
+        held = few_bits.values_of(moved)
+        record |= {"weights": schedule.weights, "values": held}
+        lines.append(_of_few_bits(held))
+    if schedule.activations:
+        record["activations"] = schedule.activations
     if workers:
         figures, text = traffic(workers, job.machines, moved)
         record |= figures
@@ -243,6 +277,14 @@ def _report(
         record["peers"] = peers
         lines += peers
     say.report(record, f"wrote {output}", *lines)
+
+
+def _of_few_bits(values: Mapping[str, Sequence[float]]) -> str:
+    """Say which values the weights have, and what holds them."""
+    if not values:
+        return "real weights are written, of which two values were drawn in training: compress --codebook 2 takes two"
+    told = "; ".join(f"{name} {', '.join(f'{value:.4g}' for value in own)}" for name, own in values.items())
+    return f"values: {told}; compress --codebook {max(map(len, values.values()))} holds them exactly"
 
 
 def _train(
@@ -257,7 +299,7 @@ def _train(
         first, share = before + state.epoch, 1 / max(1, batches_per_epoch(stage.task))
         watched = counted(stage.task, partial(_tick, tick, first / whole, share / whole))
         what = "epoch" if at == len(stages) - 1 else "hints, epoch"
-        for reached in train(watched, state, stage.how, job.run.seed, stage.shrinkage, workers):
+        for reached in train(watched, state, stage.how, job.run.seed, stage.latent, workers):
             state, now = reached, Kept(reached, at)
             if workers:
                 state = replace(reached, weights=workers.settled(reached.weights, buffers_of(stage.task.module)))

@@ -10,6 +10,7 @@ import torch
 
 from laconic.errors import DataError
 from laconic.experiments.recipes import (
+    binary,
     codistillation,
     deep_compression,
     distillation,
@@ -48,6 +49,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             n2n,
             transfer,
             distillation,
+            binary,
             lottery,
         )
         for recipe_ in room.RECIPES

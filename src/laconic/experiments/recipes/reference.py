@@ -7,9 +7,9 @@ from torch import Tensor
 from laconic.experiments.recipes.recipe import Context
 from laconic.models.checkpoints import load_checkpoint, save_checkpoint
 from laconic.models.params import Params, params_of
+from laconic.training.latent import Latent
 from laconic.training.optimization import Optimization
 from laconic.training.passes import in_batches
-from laconic.training.shrinkage import Shrinkage
 from laconic.training.task import Task
 from laconic.training.trainer import packed, start_training, train, unpacked
 
@@ -20,7 +20,7 @@ def trained(
     task: Task,
     how: Optimization,
     first: Params | None = None,
-    shrinkage: Shrinkage | None = None,
+    latent: Latent | None = None,
 ) -> dict[str, Tensor]:
     """Return the weights of the task's module after training; an interrupt costs an epoch at most.
 
@@ -30,7 +30,7 @@ def trained(
         task: what to train on.
         how: the optimization.
         first: weights to begin with; those of the task's module unless told.
-        shrinkage: a price on singular values, if any.
+        latent: numbers that are trained in place of weights, if any.
     """
     device = next(iter(task.batches("train", 0)))[0].device
     checkpoint = context.cache.path(f"{key}/state")
@@ -43,12 +43,12 @@ def trained(
             moved = {name: tensor.to(device) if tensor.ndim else tensor for name, tensor in tensors.items()}
             state = unpacked(moved, metadata)  # optimizers count their steps in 0-d tensors on the CPU
         began, before = perf_counter(), state.epoch
-        for reached in train(task, state, how, context.seed, shrinkage):
+        for reached in train(task, state, how, context.seed, latent):
             state = reached
             save_checkpoint(checkpoint, *packed(state), force=True)
             context.say(state.epoch / how.epochs, f"{key}: epoch {state.epoch}/{how.epochs}, loss {state.loss:.4f}")
         an_epoch = (perf_counter() - began) / max(state.epoch - before, 1)  # of those since the last interrupt
-        weights = state.weights if shrinkage is None else shrinkage.whole(state.weights)
+        weights = state.weights if latent is None else latent.judged(state.weights)
         figures = {"epochs": state.epoch, "loss": state.loss, "seconds": round(an_epoch * how.epochs, 1)}
         return figures, dict(weights)
 

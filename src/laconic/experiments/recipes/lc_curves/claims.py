@@ -62,6 +62,11 @@ def _rivals(rows: Rows, seed: int) -> Iterator[Judged]:
         if ours and theirs:
             text = f"more compression for the same loss: LC against {_NAMES[other]}"
             yield lower(text, "experiments", _curve(ours, number), _curve(theirs, number), seed)
+    theirs = of(rows, "binary", "BinaryConnect")
+    ours = [row for row in of(rows, "fixed", "LC") if row.setting and row.setting.scaled and number(row) == 2]
+    if ours and theirs:
+        text = "more compression for the same loss: LC, ±1 times a, against BinaryConnect"
+        yield lower(text, "related work, experiments", _curve(ours, number), _curve(theirs, number), seed)
 
 
 _NAMES = {"direct": "direct", "iDC": "iterated direct compression", "magnitude": "magnitude pruning and retraining"}

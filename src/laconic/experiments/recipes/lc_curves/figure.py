@@ -39,6 +39,8 @@ def curves(rows: Sequence[Row], title: str) -> Figure:
         fixed = [row for row in of(rows, "fixed", "LC") if row.setting and row.setting.scaled == scaled]
         name = f"fixed values{' and a scale' if scaled else ''}, LC"
         draw(left, fixed, [number(row) for row in fixed], f"k{mark}", name)
+    through = of(rows, "binary", "BinaryConnect")
+    draw(left, through, [number(row) for row in through], "k*", "±H in training, BinaryConnect")
     for method in METHODS["pruning"]:
         own, alpha = of(rows, "pruning", method), 1.0 if method == "LC" else 0.5
         draw(middle, own, [100 * number(row) for row in own], _MARKS[method], method, color="tab:red", alpha=alpha)

@@ -16,11 +16,14 @@ from laconic.experiments.recipes.gao2019.points import sample_by_sample
 from laconic.experiments.recipes.lc_curves import ratios
 from laconic.experiments.recipes.lc_curves.settings import METHODS, Effort, Setting
 from laconic.experiments.recipes.recipe import Context
+from laconic.experiments.recipes.reference import trained
 from laconic.experiments.recipes.resumed import resumed, telling
 from laconic.experiments.recipes.statement import percent
 from laconic.format.codes.counting import published_bits
 from laconic.models.params import buffers_of
 from laconic.plans.plan import weights_only
+from laconic.result import Result
+from laconic.training.binary import BinaryConnect
 from laconic.training.task import Task
 
 
@@ -118,20 +121,11 @@ def _row(network: Network, setting: Setting, method: str, context: Context) -> R
     checkpoint = network.context.cache.path(f"{key}/state")
 
     def compute() -> tuple[dict[str, Any], dict[str, Tensor]]:
-        began, seed = perf_counter(), network.context.seed
-        if method == "direct":
-            result, images = compress(network.params, setting.compression, network.task, "direct"), 0
-        else:
-            how = network.effort.training(method)
-            plan = weights_only(setting.compression, network.params, buffers_of(network.task.module))
-            job = {"row": key, "seed": str(seed), "settings": json.dumps(network.effort.record())}
-            watch = telling(context, f"{network.title}: {setting.label}, {method}", how)
-            try:
-                result = resumed(network.params, plan, network.task, how, seed, checkpoint, job, watch)
-            except WeightsError as error:
-                return {"reason": str(error)}, {}
-            epochs = result.history[-1].step * how.l_step.epochs + how.finetune.epochs
-            images = epochs * network.task.count("train") * network.effort.batch
+        began = perf_counter()
+        try:
+            result, images = _made(network, setting, method, context, key)
+        except WeightsError as error:
+            return {"reason": str(error)}, {}
         seconds = perf_counter() - began
         dense = 32 * sum(tensor.numel() for tensor in network.params.values())
         judged, tensors = _judged(network.task, result.params)
@@ -145,6 +139,27 @@ def _row(network: Network, setting: Setting, method: str, context: Context) -> R
     figures, tensors = network.context.cache.point(key, compute)
     checkpoint.unlink(missing_ok=True)
     return Row(setting, method, figures, tensors["errors"].double().numpy() if tensors else np.zeros(0))
+
+
+def _made(network: Network, setting: Setting, method: str, context: Context, key: str) -> tuple[Result, int]:
+    """Return what a method makes of a network, and how many images it was trained on.
+
+    Raises:
+        WeightsError: when training diverges.
+    """
+    task, seed, images = network.task, network.context.seed, network.task.count("train") * network.effort.batch
+    if method == "direct":
+        return compress(network.params, setting.compression, task, "direct"), 0
+    if method == "BinaryConnect":
+        through = network.effort.in_training
+        params = trained(context, key, task, through, network.params, BinaryConnect())
+        return compress(params, setting.compression, task, "direct"), through.epochs * images
+    how = network.effort.training(method)
+    plan = weights_only(setting.compression, network.params, buffers_of(task.module))
+    job = {"row": key, "seed": str(seed), "settings": json.dumps(network.effort.record())}
+    watch = telling(context, f"{network.title}: {setting.label}, {method}", how)
+    result = resumed(network.params, plan, task, how, seed, context.cache.path(f"{key}/state"), job, watch)
+    return result, (result.history[-1].step * how.l_step.epochs + how.finetune.epochs) * images
 
 
 def _judged(task: Task, params: Mapping[str, Tensor]) -> tuple[dict[str, Any], dict[str, Tensor]]:

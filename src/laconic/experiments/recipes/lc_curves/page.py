@@ -7,7 +7,8 @@ from laconic.experiments.recipes.statement import Judged, percent, table
 
 _HOW = """\
 Learning and compression in alternation (LC) beside compressing once (direct), training and compressing in turn (iDC),
-and pruning once with retraining (magnitude). Codebooks are one for each tensor, a share of the weights is one of all
+and pruning once with retraining (magnitude); weights that are ±H in every forward pass of as many epochs
+(BinaryConnect). Codebooks are one for each tensor, a share of the weights is one of all
 tensors together, biases stay as they are. Nothing is tuned on test images, which are read once a row. ρ is as the
 slides count: floats of 32 bits, indices of ⌈log₂ K⌉, survivors in coordinate lists, biases charged an index too; beside
 it as `laconic inspect` counts such codes: coordinates of each matrix by itself, and none for what is not pruned. Bytes

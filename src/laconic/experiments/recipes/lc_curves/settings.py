@@ -12,16 +12,18 @@ from laconic.csteps.keep_largest import KeepLargest
 from laconic.experiments.recipes.records.subject import Effort as Before
 from laconic.lc.finetune import FINE_TUNING
 from laconic.lc.learning import Training
-from laconic.training.optimization import Optimization
+from laconic.training.optimization import Optimization, cosine
 
-Family = Literal["adaptive", "pruning", "fixed"]
+Family = Literal["adaptive", "pruning", "fixed", "binary"]
 
 METHODS: Mapping[Family, tuple[str, ...]] = {
     "adaptive": ("direct", "iDC", "LC"),
     "pruning": ("magnitude", "LC"),
     "fixed": ("LC",),
+    "binary": ("BinaryConnect",),
 }
-"""By family: "direct" is not trained, "iDC" trained and compressed in turn, "magnitude" pruned and retrained."""
+"""By family: "direct" is not trained, "iDC" trained and compressed in turn, "magnitude" pruned and retrained,
+"BinaryConnect" trained with binary weights in every forward pass."""
 
 
 @final
@@ -31,7 +33,7 @@ class Setting:
 
     Args:
         family: "adaptive" codebooks, one for each tensor; "pruning", the largest of all tensors together; or "fixed"
-            codebooks.
+            codebooks; "binary" is ±H with a fixed H for each tensor.
         label: names it among those of the family.
         number: values a codebook has, or the share of the weights that is kept.
         compression: the C step.
@@ -67,6 +69,11 @@ def fixed() -> tuple[Setting, ...]:
     )
 
 
+def forward_binary() -> Setting:
+    """Return weights that are ±H while they are trained."""
+    return Setting("binary", "±H in training", 2, FixedCodebook(BINARY), scaled=True)
+
+
 @final
 @dataclass(frozen=True, eq=False)
 class Effort:
@@ -93,6 +100,12 @@ class Effort:
     def rows(self) -> Before:
         """What the training images of the rows are."""
         return replace(self.before, images=self.images, batch=self.batch)
+
+    @property
+    def in_training(self) -> Optimization:
+        """How weights of few values are trained: in as many epochs as LC has, at its rate, which falls to 0."""
+        how = self.learning
+        return Optimization(how.steps * how.l_step.epochs + how.finetune.epochs, how.l_step.lr, cosine)
 
     def training(self, method: str) -> Training:
         """Return how a method other than "direct" is trained."""
@@ -129,4 +142,4 @@ VALUES, SHARES = (2, 4, 8, 16, 32, 64), (0.01, 0.02, 0.03, 0.05, 0.1)
 BESIDE = (3, 5, 7)
 """K of the adaptive codebooks beside fixed ones: 0 and ±1, and 2 C + 3 for C = 1, 2."""
 
-CURVES = (*map(adaptive, sorted({*VALUES, *BESIDE})), *map(pruning, SHARES), *fixed())
+CURVES = (*map(adaptive, sorted({*VALUES, *BESIDE})), *map(pruning, SHARES), *fixed(), forward_binary())
