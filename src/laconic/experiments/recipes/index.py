@@ -12,6 +12,7 @@ from laconic.errors import DataError
 from laconic.experiments.recipes import (
     codistillation,
     deep_compression,
+    denil2013,
     distillation,
     distilled_lc,
     equal_sizes,
@@ -47,6 +48,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             n2n,
             transfer,
             distillation,
+            denil2013,
         )
         for recipe_ in room.RECIPES
     }
