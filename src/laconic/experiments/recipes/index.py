@@ -24,6 +24,7 @@ from laconic.experiments.recipes import (
     parametrisations,
     pruning_finds,
     records,
+    terngrad,
     transfer,
 )
 from laconic.experiments.recipes.cache import Cache
@@ -49,6 +50,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             transfer,
             distillation,
             denil2013,
+            terngrad,
         )
         for recipe_ in room.RECIPES
     }

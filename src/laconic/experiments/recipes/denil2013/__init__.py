@@ -83,8 +83,9 @@ def _run(context: Context) -> Outcome:
 def _of_seed(subject: Subject) -> list[Run]:
     """Return all runs of a seed."""
     methods = (SMOOTH, RANDOM, LOW_RANK)
-    whole, params = subject.whole()
-    runs, steps = [whole, *(subject.predicted(share, params) for share in GRID.shares)], len(methods) * len(GRID.shares)
+    steps = len(methods) * len(GRID.shares)
+    whole, params = subject.part(0.0, 1 / (steps + 1)).whole()
+    runs = [whole, *(subject.predicted(share, params) for share in GRID.shares)]
     places = [(method, share) for method in methods for share in GRID.shares]
     for at, (method, share) in enumerate(places, 1):
         part = subject.part(at / (steps + 1), (at + 1) / (steps + 1))

@@ -114,9 +114,9 @@ def page(runs: Sequence[Run], verdicts: Sequence[Judged], effort: Effort) -> str
         f"* {LOW_RANK}: both factors are trained, of so many numbers together.", "",
         f"A file is the coarsest grid of a ladder of 2 dB, by bisection, that adds at most {HARMLESS} points to the "
         "network's validation error: a `.lac` file of the whole network with the layer as a product of two factors (of "
-        f"all weights: as it is). \"{FEW[0].upper() + FEW[1:]}\" is a `.lac` file of the trained numbers alone, with what "
-        "the dictionary is made of (α's seed, σ) in its metadata: a count of what such a code would cost. The format "
-        "has no code that makes the dictionary again, and no command opens such a file as a network.", "",
+        f"all weights: as it is). \"{FEW[0].upper() + FEW[1:]}\" is a `.lac` file of the trained numbers alone, with "
+        "what the dictionary is made of (α's seed, σ) in its metadata: a count of what such a code would cost. The "
+        "format has no code that makes the dictionary again, and no command opens such a file as a network.", "",
         "| first layer | share, % | numbers | test error, % | file, bytes | its error, % "
         f"| {FEW}, bytes | its error, % |",
         "|---|---:|---:|---:|---:|---:|---:|---:|",
