@@ -80,6 +80,7 @@ import contextlib
 from torch.nn.parallel import DistributedDataParallel
 from laconic import compress_gradients
 from laconic.machines.catalogue import scheme_of
+from laconic.machines.processes import Processes
 from machines.test_workers import small
 
 class Net(nn.Module):
@@ -129,21 +130,32 @@ for how in ("terngrad", "dgc:0.1", "bfloat16"):
     assert 0 < float((got - plain).norm()) < 0.3 * float(plain.norm()), how
     assert 0 < hook.pushed < 4 * 4 * 7805 and hook.step == 4, (how, hook.pushed)
 trained(small("terngrad"), autocast=True, gradient_as_bucket_view=True)
-_, hook = trained("powersgd:2", bucket_cap_mb=25, find_unused_parameters=False)
-assert 4 * 7805 < hook.pushed < 3 * 4 * 7805, hook.pushed  # the first two steps are whole
+for buckets in ({"find_unused_parameters": False}, {}, {"bucket_cap_mb": 25, "find_unused_parameters": False}):
+    _, hook = trained("powersgd:2", **buckets)
+    assert 4 * 7805 < hook.pushed < 3 * 4 * 7805 and hook.step == 4, hook.pushed  # the first two steps are whole
 whole, _ = trained(small("topk:0.1"), steps=3)
 part, hook = trained(small("topk:0.1"), steps=3)
 kept = hook.state_dict()
 assert len(kept) > 1 and int(kept["step"]) == 2
 again, other = trained(small("topk:0.1"), state=kept, steps=1)
 assert other.step == 3
-for state in ({}, {"residual/first.weight": torch.zeros(3), "step": torch.tensor(1)}):
+for state, said in (
+    ({}, "it has no step"),
+    ({"residual/first.weight": torch.zeros(3), "step": torch.tensor(1)}, "of another network"),
+    ({**kept, "workers": torch.tensor(3)}, "one of 3 workers has kept of its gradients, and here are 2"),
+    ({**kept, "worker": torch.tensor(1 - rank)}, "takes up its own"),
+):
     try:
         other.load_state_dict(state)
-    except LaconicError:
+    except LaconicError as error:
+        assert said in str(error), error
         continue
-    raise AssertionError(state)
-for how, said in (("powersgd", "one bucket"), ("powersgd:no", "rank of 1 or more"), ("powerSGD", "no way for")):
+    raise AssertionError(said)
+other.load_state_dict({"step": torch.tensor(7), "worker": torch.tensor(5), "workers": torch.tensor(9)})
+assert other.step == 7
+for how, said in (
+    ("powersgd:no", "rank of 1 or more"), ("powersgd: 2", "rank of 1 or more"), ("powerSGD", "did you mean 'powersgd'"),
+):
     try:
         trained(how)
     except LaconicError as error:
