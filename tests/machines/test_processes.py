@@ -8,12 +8,19 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import forked
 import pytest
 
 from laconic.cli import run
+from laconic.cli.jobs import workers as jobs
+from laconic.cli.schedule import Machines
+from laconic.machines.catalogue import SCHEMES, scheme_of
+from laconic.machines.exact import Exact
+from laconic.machines.exchange import warm_up
+from laconic.machines.wires import InOneProcess
 from laconic.models.checkpoints import load_checkpoint
 
 TRAIN = ["train", "--net", "lenet300", "--data", "digits", "--epochs", "3", "--lr", "0.05", "--threads", "1"]
@@ -25,7 +32,7 @@ import torch, torch.distributed as dist
 from torch import nn
 from laconic.errors import LaconicError
 rank, folder = int(sys.argv[1]), sys.argv[2]
-limit = timedelta(seconds=60)
+limit = timedelta(seconds=600)  # forked.PATIENCE ends what has come to a standstill
 dist.init_process_group("gloo", f"file://{folder}/meeting", world_size=2, rank=rank, timeout=limit)
 sys.path.insert(0, sys.argv[3])
 """
@@ -288,3 +295,33 @@ def test_torchrun_starts_it(tmp_path):
 def test_what_does_not_go_together_is_refused(tmp_path, capsys, arguments, said):
     assert run([*TRAIN, "-o", str(tmp_path / "net.safetensors"), *arguments]) == 1
     assert said in capsys.readouterr().err
+
+
+def test_kernels_are_compiled_before_the_clock_of_the_group_starts(monkeypatch):
+    told, options = [], Machines(gradients="terngrad", timeout=5.0)
+    for name, number in (("RANK", "0"), ("WORLD_SIZE", "2"), ("MASTER_ADDR", "127.0.0.1")):
+        monkeypatch.setenv(name, number)
+    monkeypatch.setattr(jobs, "warm_up", lambda scheme, server: told.append(type(scheme.codec).__name__))
+    monkeypatch.setattr(jobs, "joined", lambda join: told.append("joined") or nullcontext(InOneProcess(1)))
+    with jobs.connected(options):
+        assert told == ["Ternary", "joined"]
+
+
+@pytest.mark.parametrize("name", SCHEMES)
+def test_what_is_compiled_is_what_a_step_uses(name, monkeypatch):
+    """Whatever the first step calls of the coder has been called before."""
+    called = set()
+
+    def heard(kind, method):
+        def call(self, *given, **named):
+            called.add((kind.__name__, method.__name__))
+            return method(self, *given, **named)
+
+        return call
+
+    codec = type(scheme_of(name).codec)
+    for kind in (codec, Exact):
+        for method in (kind.encode, kind.decode):
+            monkeypatch.setattr(kind, method.__name__, heard(kind, method))
+    warm_up(scheme_of(name), server=True)
+    assert {(codec.__name__, "encode"), (codec.__name__, "decode"), ("Exact", "encode"), ("Exact", "decode")} <= called
