@@ -1,6 +1,7 @@
 """Two processes: they end with the bits of one that plays both, and what goes wrong on one ends both.
 
-Processes meet through a file, or by a port that the system gives.
+Processes meet through a file, or by a port that the system gives. On a busy machine half a second of work may take a
+minute and more: timeouts of the group are longer than the patience of the tests, so that slow is never gone.
 """
 
 import json
@@ -250,7 +251,7 @@ def test_a_worker_that_dies_ends_the_other_and_the_run_goes_on_from_the_checkpoi
     output, whole = tmp_path / "net.safetensors", tmp_path / "whole.safetensors"
     checkpoint = output.with_name("net.safetensors.checkpoint")
     how = [*TRAIN, "--gradients", "topk:0.05"]
-    arguments = [*how, "--timeout", "20", "-o", output]
+    arguments = [*how, "-o", output]  # a connection that is closed is news at once, whatever the timeout
     (code, out, err), (killed, *_) = commands(tmp_path, arguments, dies=3)
     assert (code, out, killed) == (1, "", -signal.SIGKILL)
     assert "a worker is gone" in err
