@@ -1,6 +1,7 @@
 """Gradients as bytes: what is promised of every codec, and of each."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -194,6 +195,10 @@ def test_what_no_type_has_room_for_is_refused():
         Floats("float16").encode(torch.tensor([1e5]), generator())
 
 
+NO_NUMBERS = ("qsgd: 3", "qsgd:1_0", "qsgd:3 ", "qsgd:٣", "clustered:+4", "topk: 0.1", "dgc:0.0_1", "topk:nan")
+"""What Python's own readers of numbers take, all of it."""
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [
@@ -212,6 +217,8 @@ def test_what_no_type_has_room_for_is_refused():
         (lambda: scheme_of("signs:2"), "signs:2"),
         (lambda: scheme_of("topk:7"), "share"),
         (lambda: scheme_of("powersgd:2"), "compress_gradients"),
+        (lambda: scheme_of("powerSGD"), "did you mean 'powersgd'"),
+        *((lambda name=name: scheme_of(name), f"^'{re.escape(name)}'.*without spaces") for name in NO_NUMBERS),
     ],
 )
 def test_bad_arguments_are_named(make, said):

@@ -9,7 +9,7 @@ its loss) travels with what is gathered: it is an error on all, and nobody waits
 
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar, final
 
 import torch
@@ -23,7 +23,7 @@ from laconic.machines.memory import Forgetful, Held, Memory
 from laconic.machines.messages import Message, failed
 from laconic.machines.scheme import PLAIN, Scheme, Shape
 from laconic.machines.wire import float_bytes, read_floats
-from laconic.machines.wires import Wires
+from laconic.machines.wires import InOneProcess, Wires
 from laconic.training.loop import derive_seed
 
 _T = TypeVar("_T")
@@ -236,3 +236,24 @@ def _shortened(gradients: Mapping[str, Tensor], longest: float) -> dict[str, Ten
     square = sum(float(g.double().square().sum()) for g in gradients.values())
     factor = min(1.0, longest / square**0.5) if square else 1.0
     return {name: factor * g for name, g in gradients.items()}
+
+
+_TRIED = (40, 20_000)
+"""Numbers of tensors that are coded before a group's clock starts: kernels differ for few and for many."""
+
+
+def warm_up(scheme: Scheme, *, server: bool) -> None:
+    """Code and decode some gradients in this process alone, so that all machine code is there.
+
+    Compiling it takes up to half a minute on a busy machine, the first time: within a step others would wait for it,
+    and a short timeout would run out.
+
+    Args:
+        scheme: of the gradients that come.
+        server: whether their mean comes from a server.
+    """
+    generator = torch.Generator().manual_seed(0)
+    gradients = {f"{count}.weight": torch.randn(count // 10, 10, generator=generator) for count in _TRIED}
+    shapes = {name: tuple(tensor.shape) for name, tensor in gradients.items()}
+    every = replace(scheme, smallest=0, last=True)
+    Exchange(every, InOneProcess(1), shapes, 0, server)(list(gradients), [Share(gradients)], [{}], 0)

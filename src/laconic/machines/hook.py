@@ -15,9 +15,12 @@ the workers. Gathering is not overlapped with the backward pass. What goes with 
   bfloat16, which needs none;
 * FSDP, and FSDP2's `fully_shard`, do not call such hooks with whole gradients: refused.
 
+* frozen layers, which have no gradient, and batch normalization, whose running statistics DDP itself shares out;
+* a checkpoint: each worker takes up its own state again; of what several have kept nothing fits another number of them.
+
 The two-byte floats and PowerSGD are torch's own hooks, which all-reduce, and say nothing of NaN. PowerSGD starts some
-reductions of a bucket when others have ended; with several buckets two workers came to a standstill on gloo, so there
-it takes one.
+reductions of a bucket within callbacks of others, which wait for them in threads of gloo. There are two of these, so
+that two buckets on their way at once come to a standstill: on gloo each bucket is waited for before the next begins.
 """
 
 import math
@@ -31,8 +34,8 @@ from torch.distributed.algorithms.ddp_comm_hooks import default_hooks, powerSGD_
 from torch.nn.parallel import DistributedDataParallel
 
 from laconic.errors import DataError, PlanError, WorkersError, listed
-from laconic.machines.catalogue import scheme_of
-from laconic.machines.exchange import Exchange, Share
+from laconic.machines.catalogue import POWERSGD, is_whole, scheme_of
+from laconic.machines.exchange import Exchange, Share, warm_up
 from laconic.machines.memory import Held
 from laconic.machines.processes import Processes
 from laconic.machines.scheme import Scheme
@@ -40,7 +43,8 @@ from laconic.machines.wires import Wires
 
 _ROUNDED = {"float16": default_hooks.fp16_compress_hook, "bfloat16": default_hooks.bf16_compress_hook}
 
-_POWERSGD = "powersgd"
+_WORKER, _WORKERS = "worker", "workers"
+"""Of a state: whose it is, and of how many."""
 
 _Bucket: TypeAlias = dist.GradBucket  # type: ignore[attr-defined, name-defined, unused-ignore]
 _Hook = Callable[[Any, _Bucket], torch.futures.Future[Tensor]]
@@ -72,14 +76,17 @@ class Compressed:
     def state_dict(self) -> dict[str, Tensor]:
         """Return what this worker keeps, as tensors by name; each worker has its own."""
         kept = {f"{word}/{name}": tensor for name, held in self._held.items() for word, tensor in held.items()}
-        return {"step": torch.tensor(self.step), **kept}
+        wires = self._exchange.wires
+        who = {_WORKER: torch.tensor(wires.own.start), _WORKERS: torch.tensor(wires.count)}
+        return {"step": torch.tensor(self.step), **who, **kept}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Take up what `state_dict` returned.
 
         Raises:
-            DataError: for the state of another network.
+            DataError: for the state of another network, of another worker, or of one among another number of them.
         """
+        self._require_own(state)
         held: dict[str, dict[str, Tensor]] = {}
         for key, tensor in state.items():
             word, _, name = key.partition("/")
@@ -90,6 +97,23 @@ class Compressed:
         if "step" not in state:
             raise DataError("this is no state of compressed gradients: it has no step")
         self._held, self.step = dict(held), int(state["step"])
+
+    def _require_own(self, state: Mapping[str, Tensor]) -> None:
+        """Raise `DataError` for what another worker has kept; where nothing is kept, a state fits all."""
+        wires = self._exchange.wires
+        if not any("/" in key for key in state) or not {_WORKER, _WORKERS} <= state.keys():
+            return
+        worker, workers = int(state[_WORKER]), int(state[_WORKERS])
+        if workers != wires.count:
+            raise DataError(
+                f"this is what one of {workers} workers has kept of its gradients, and here are {wires.count}: start "
+                "as many, or go on without it, and lose what was not sent"
+            )
+        if worker != wires.own.start:
+            raise DataError(
+                f"this is what worker {worker} has kept of its gradients, not worker {wires.own.start}: each saves its "
+                "own state_dict, and takes up its own"
+            )
 
     def __call__(self, bucket: _Bucket) -> torch.futures.Future[Tensor]:
         """Exchange the gradients of a bucket."""
@@ -123,6 +147,11 @@ class AllReduced:
 
     pulled = pushed
 
+    @property
+    def is_powersgd(self) -> bool:
+        """Whether the hook is PowerSGD's."""
+        return isinstance(self._state, powerSGD_hook.PowerSGDState)
+
     def state_dict(self) -> dict[str, Tensor]:
         """Refuse: torch's states are saved as its documentation says, by pickling.
 
@@ -134,17 +163,7 @@ class AllReduced:
     load_state_dict = state_dict
 
     def __call__(self, bucket: _Bucket) -> torch.futures.Future[Tensor]:
-        """Let torch's hook do its work, and count.
-
-        Raises:
-            DataError: for PowerSGD with several buckets on gloo.
-        """
-        if isinstance(self._state, powerSGD_hook.PowerSGDState) and not (bucket.index() == 0 and bucket.is_last()):
-            if dist.get_backend(self._state.process_group) == "gloo":
-                raise DataError(
-                    "on gloo PowerSGD takes one bucket: DistributedDataParallel(net, bucket_cap_mb=...) with room for "
-                    "all gradients"
-                )
+        """Let torch's hook do its work, and count."""
         before = getattr(self._state, "total_numel_after_compression", 0)
         result = self._hook(self._state, bucket)
         after = getattr(self._state, "total_numel_after_compression", None)
@@ -155,6 +174,8 @@ class AllReduced:
             self._bytes += (after - before) * buffer.element_size()
         else:  # the first steps of PowerSGD
             self._bytes += buffer.numel() * buffer.element_size()
+        if self.is_powersgd and dist.get_backend(self._state.process_group) == "gloo":
+            result.wait()
         self.step += bucket.is_last()
         return result
 
@@ -178,7 +199,8 @@ def compress_gradients(
         The state: ``pushed`` and ``pulled`` bytes, ``state_dict``.
 
     Raises:
-        DataError: for what is no `DistributedDataParallel`, and for complex parameters.
+        DataError: for what is no `DistributedDataParallel`, for complex parameters, and for PowerSGD of parameters
+            that are no matrices.
         PlanError: for an unknown name.
         WorkersError: when workers ask for different things.
     """
@@ -191,12 +213,16 @@ def compress_gradients(
     leaves = {leaf: name for name, leaf in ddp.module.named_parameters() if leaf.requires_grad}
     if complex_ := [name for leaf, name in leaves.items() if leaf.is_complex()]:
         raise DataError(f"{listed(complex_)}: gradients of complex parameters are not compressed; leave out the hook")
+    own = _of_torch(how, group) if isinstance(how, str) else None
+    shapes = {name: tuple(leaf.shape) for leaf, name in leaves.items()}
+    scheme = Scheme() if own else scheme_of(how) if isinstance(how, str) else how
+    warm_up(scheme, server=server)
     _require_same(Processes(group), f"{how} {seed} {server}")
-    if isinstance(how, str) and (own := _of_torch(how, group)) is not None:
+    if own is not None:
+        if own.is_powersgd:
+            _require_matrices(shapes)
         state: Compressed | AllReduced = own
     else:
-        scheme = scheme_of(how) if isinstance(how, str) else how
-        shapes = {name: tuple(leaf.shape) for leaf, name in leaves.items()}
         state = Compressed(Exchange(scheme, Processes(group), shapes, seed, server), leaves)
     ddp.register_comm_hook(state, _call)
     return state
@@ -207,6 +233,15 @@ def _require_same(wires: Wires, asked: str) -> None:
     everyone = wires.gather([asked.encode()])
     if strange := [f"worker {number} {one.decode()!r}" for number, one in enumerate(everyone) if one != everyone[0]]:
         raise WorkersError(f"workers compress gradients differently: worker 0 {everyone[0].decode()!r}, {strange[0]}")
+
+
+def _require_matrices(shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Raise `DataError` for parameters that torch's PowerSGD cannot read as matrices."""
+    if bad := [name for name, shape in shapes.items() if not shape or not math.prod(shape)]:
+        raise DataError(
+            f"PowerSGD reads each gradient as a matrix: {listed(bad)} has no axes, or no numbers; freeze it, give it "
+            "an axis, or take another way for gradients"
+        )
 
 
 def _call(state: Compressed | AllReduced, bucket: _Bucket) -> torch.futures.Future[Tensor]:
@@ -220,9 +255,9 @@ def _of_torch(name: str, group: Any) -> AllReduced | None:
     if name in _ROUNDED:
         return AllReduced(_ROUNDED[name], group, workers)
     kind, _, rank = name.partition(":")
-    if kind != _POWERSGD:
+    if kind != POWERSGD:
         return None
-    if not (rank or "1").isdecimal() or int(rank or "1") < 1:
+    if not is_whole(rank or "1") or int(rank or "1") < 1:
         raise PlanError(f"powersgd takes a rank of 1 or more, as powersgd:2, not {rank!r}")
     state = powerSGD_hook.PowerSGDState(group, int(rank or "1"), start_powerSGD_iter=2)
     return AllReduced(powerSGD_hook.powerSGD_hook, state, workers)

@@ -26,6 +26,7 @@ def again(
     chosen = recipe(name)
     torch.set_num_threads(run.threads or torch.get_num_threads())
     folder = output or Path(f"reproduce-{name}")
+    say.note(f"{name} takes {chosen.time}")
     with interruptible(lambda: f"What is finished lies in {folder}: the same command goes on from there"):
         with say.progress(name, 1.0) as tick:
             outcome = reproduce(

@@ -13,7 +13,7 @@ from laconic.cli.console import Output, in_bytes
 from laconic.cli.schedule import Machines
 from laconic.errors import DataError
 from laconic.machines.catalogue import scheme_of
-from laconic.machines.exchange import Exchange
+from laconic.machines.exchange import Exchange, warm_up
 from laconic.machines.largest import Largest
 from laconic.machines.processes import joined
 from laconic.machines.wires import InOneProcess, Wires
@@ -29,12 +29,14 @@ def connected(options: Machines) -> Iterator[Wires | None]:
 
     Raises:
         DataError: for options that go with several workers alone, and for both kinds at once.
+        PlanError: for a name of gradients that is none.
         WorkersError: when the others do not come.
     """
     started = all(name in os.environ for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR"))  # by torchrun, and its kin
     if started and options.simulate_workers:
         raise DataError("--simulate-workers plays all workers in one process: leave it out under torchrun")
     if started:
+        warm_up(scheme_of(options.gradients or _PLAIN), server=options.server)  # before the clock of the group starts
         limit = timedelta(seconds=options.timeout)
         with joined(lambda: dist.init_process_group("gloo", timeout=limit)) as wires:
             yield wires

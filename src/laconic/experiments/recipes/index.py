@@ -13,6 +13,7 @@ from laconic.experiments.recipes import (
     binary,
     codistillation,
     deep_compression,
+    denil2013,
     distillation,
     distilled_lc,
     equal_sizes,
@@ -25,6 +26,7 @@ from laconic.experiments.recipes import (
     parametrisations,
     pruning_finds,
     records,
+    terngrad,
     transfer,
 )
 from laconic.experiments.recipes.cache import Cache
@@ -51,6 +53,8 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             distillation,
             binary,
             lottery,
+            denil2013,
+            terngrad,
         )
         for recipe_ in room.RECIPES
     }
