@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from laconic.experiments.recipes.reference import in_batches
 from laconic.machines.catalogue import scheme_of
 from laconic.machines.scheme import PLAIN
 from laconic.machines.timing import Measured
 from laconic.models.params import params_of
 from laconic.training.loop import trainable
+from laconic.training.passes import in_batches
 from laconic.training.task import Task, mode
 
 ADD_UP = ("float32", "bfloat16", "float16")
