@@ -30,6 +30,7 @@ from laconic.lc.finetune import FineTuning
 from laconic.lc.learning import Training
 from laconic.lc.points import finished
 from laconic.lc.preparation import prepared
+from laconic.lc.rivals.until import Until
 from laconic.lc.schedule import Progress
 from laconic.lc.state import LCState
 from laconic.lc.steps import start
@@ -46,6 +47,7 @@ from laconic.models.params import (
     unwrapped,
 )
 from laconic.models.ties import Untied, untied
+from laconic.plans.activity import asks_for_data, measured
 from laconic.plans.plan import Plan, weights_only
 from laconic.quantize.budget import QUALITIES, Budget
 from laconic.request import (
@@ -229,7 +231,10 @@ def compress(
         if effort != "train":
             return Result.of_choice(choice, notes)
         plan = choice.plan(plan)
-    if budget and effort == "train" and task is not None:
+    if effort != "calibrate" and asks_for_data(plan.tensors.values()) and task is not None:
+        plan = measured(plan, task, whole.params)
+    in_rounds = effort == "train" and training is not None and training.method == "rounds"
+    if budget and effort == "train" and task is not None and not in_rounds:
         ready = prepared(whole, plan, task, budget, training or Training(), notes, fold=fold, weighed=metrics or ())
         whole, plan, task, training = ready.network, ready.plan, ready.task, ready.how
         notes, norms = dict(ready.notes), ready.norms
@@ -327,13 +332,15 @@ def trained(
     (`laconic.lc.budgeted.shared_out`), and ``how`` is as long as that asks for.
     """
     whole = replace(whole, params=typed_as(task.module, whole.params))
-    require_same_budget(plan, budget, resume)
+    until = Until.of(task, whole, notes, budget, whole.params) if how.method == "rounds" else None
+    if until is None:
+        require_same_budget(plan, budget, resume)
     require_same_statistics(whole, task, resume)
     with plan.advising():
         moving = trainable(task.module, whole.params)
         first = resume or start(whole.params, plan, metrics, moving, how.first_mu(task))
     history = list[Progress]()
-    for state in how.path(first, task, seed, whole.params, budget):
+    for state in how.path(first, task, seed, whole.params, budget, until):
         if state.tuning is None or not history:
             history.append(state.progress)
         if watch is not None:
@@ -342,7 +349,7 @@ def trained(
     tuned, judge = FineTuning.of(task, state.chosen).tuned(state.tuning), None
     if budget and budget.is_of_outputs:
         judge = Bound.of(task, whole.params, budget)
-    codes, reached = finished(state, tuned, task, judge)
+    codes, reached = finished(state, tuned, task, judge, until and until.fits)
     quality = reached and replace(reached, files=state.progress.step + 1)
     kept = left(whole, codes, task.module, moved=True)
     fixed = tuple(state.fixed)

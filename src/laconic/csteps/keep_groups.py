@@ -18,7 +18,7 @@ from laconic.models.params import Params, dtype_name, to_numpy
 from laconic.theory.metric import Metrics
 
 SCORES = ("l2", "l1", "activity")
-"""What says how much a group matters: its share of the distortion, the sum of its sizes, or how often it is not zero."""
+"""What says how much a group matters: its share of the distortion, the sum of sizes, or how often it is not zero."""
 
 ACTIVE = ("filters", "neurons", "channels")
 """Groups of which data can say how often they are not zero."""
@@ -47,8 +47,8 @@ class KeepGroups(Compression):
         keep: κ as a share of the groups, 0 to 1; κ is rounded to the nearest integer.
         count: κ itself.
         budget: the share of all weights that may stay, 0 to 1. Exactly one of the three is given.
-        score: ``l2``, the optimum; ``l1``, the sum of |w|; or, of filters, neurons and channels, ``activity``, the share
-            of the samples and places at which those that read the group find it not 0. That is measured on data
+        score: ``l2``, the optimum; ``l1``, the sum of |w|; or, of filters, neurons and channels, ``activity``, the
+            share of the samples and places at which those that read the group find it not 0. That is measured on data
             (`laconic.measured`), which `laconic.compress` does where there is a task.
         scores: by tensor, a number for each group in row-major order of tiles, the largest stay; in place of ``score``,
             or what was measured for it.

@@ -64,8 +64,9 @@ def measured(plan: Plan, task: Task, params: Params | None = None, samples: int 
 def asks_for_data(compressions: Iterable[Compression]) -> bool:
     """Say whether a compression ranks by what has not been measured."""
     return any(
-        _ranks(one) and (isinstance(_inner(one), KeepLargest) or not getattr(_inner(one), "scores", None))
+        _ranks(one) and (isinstance(inner, KeepGroups) and inner.scores is None)
         for one in compressions
+        for inner in [_inner(one)]
     )
 
 
@@ -88,9 +89,8 @@ def _inner(compression: Compression) -> Compression:
 def _ranks(compression: Compression) -> bool:
     """Say whether activity is what a compression ranks by."""
     inner = _inner(compression)
-    if isinstance(inner, KeepLargest):
-        return inner.coupling is not None and any(one.score == "activity" for one in inner.coupling.sets)
-    return isinstance(inner, KeepGroups) and inner.score == "activity"
+    alone = isinstance(inner, KeepGroups) and inner.score == "activity"
+    return alone or any(one.score == "activity" for one in _sets(inner))
 
 
 def _axes(row: Row) -> list[tuple[str, int]]:
@@ -98,8 +98,12 @@ def _axes(row: Row) -> list[tuple[str, int]]:
     inner = _inner(row.compression)
     if isinstance(inner, KeepGroups):
         return [(name, _AXES[inner.groups.kind]) for name in row.names]
-    assert isinstance(inner, KeepLargest) and inner.coupling is not None, "it ranks by activity"
-    return [(name, 1) for one in inner.coupling.sets if one.score == "activity" for name in _readers(one)]
+    return [(name, 1) for one in _sets(inner) if one.score == "activity" for name in _readers(one)]
+
+
+def _sets(inner: Compression) -> tuple[ChannelSet, ...]:
+    """Return the sets of channels that a compression chooses among."""
+    return inner.coupling.sets if isinstance(inner, KeepLargest) and inner.coupling is not None else ()
 
 
 def _readers(one: ChannelSet) -> list[str]:
@@ -114,8 +118,8 @@ def _scored(compression: Compression, names: Sequence[str], counted: Counted) ->
     if isinstance(compression, KeepGroups):
         axis = _AXES[compression.groups.kind]
         return replace(compression, scores={name: counted[name, axis].tolist() for name in names})
-    assert isinstance(compression, KeepLargest) and compression.coupling is not None, "it ranks by activity"
-    sets = tuple(_of_channels(one, counted) if one.score == "activity" else one for one in compression.coupling.sets)
+    assert isinstance(compression, KeepLargest), "it ranks by activity"
+    sets = tuple(_of_channels(one, counted) if one.score == "activity" else one for one in _sets(compression))
     return replace(compression, coupling=Coupling(sets))
 
 

@@ -69,11 +69,11 @@ def coupled(plan: Plan, module: nn.Module, example: Any) -> Plan:
     """Return the plan in which rows that keep a share of filters or channels empty what goes together at once.
 
     Of each set of coupled channels that a row touches so many stay as its share says, one at least: those of largest
-    ‖w‖² (or ‖w‖₁, ``score="l1"``) over all tensors that they lie in, or, ``score="activity"``, those that are not 0 most
-    often, which `laconic.measured` has counted before. The LC algorithm chooses anew in each C step, by
-    the points that it projects and, with an importance, by Σ h w². Biases and norms come along, so that what is emptied
-    is 0 and `Result.shrink` removes it. What is on no row and goes along with nothing stays on none, so that a budget
-    may have it.
+    ‖w‖² (or ‖w‖₁, ``score="l1"``) over all tensors that they lie in; by ``score="activity"`` those that are most often
+    not 0, which `laconic.measured` has counted before. The LC algorithm chooses anew in each C step, by the points that
+    it projects and, with an importance, by Σ h w². Biases and norms come along, so that what is emptied is 0 and
+    `Result.shrink` removes it. What is on no row and goes along with nothing stays on none, so that a budget may have
+    it.
 
     Args:
         plan: rows of `KeepGroups` with a share of filters, neurons or channels, and others.
