@@ -1,6 +1,6 @@
 """What neurons do on data: the share of zeros in their outputs, a score for structured pruning."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -86,7 +86,8 @@ def activity(
         a_c = #{(sample, place) : x_c ≠ 0} / #{(sample, place)}      x_c what a layer reads of channel c
 
     So activation, normalization and pooling behind a layer are in it, whatever they are: 1 − APoZ of a layer before a
-    ReLU. A filter that several layers read, or several columns of one, has the mean over these.
+    ReLU. A filter that several layers read, or several columns of one, has the mean over these; what no linear or
+    convolutional layer reads, such as outputs, is counted where it is written.
 
     Args:
         task: with the module, run in evaluation mode, and the batches.
@@ -99,7 +100,7 @@ def activity(
         By (name, axis), float64 of shape (units,).
 
     Raises:
-        DataError: when the split has no samples, or no linear or convolutional layer reads a unit, as of outputs.
+        DataError: when the split has no samples, or a weight is of no linear or convolutional layer that runs.
 
     Source: Hu, Peng, Tai & Tang, "Network trimming" (arXiv 1607.03250, 2016), equation 1.
     """
@@ -107,46 +108,51 @@ def activity(
     layers = {
         first[f"{path}.weight".lstrip(".")]: module
         for path, module in task.module.named_modules()
-        if isinstance(module, LAYERS) and getattr(module, "groups", 1) == 1
+        if isinstance(module, LAYERS)
     }
-    reads, arguments = _reads(task, params, layers, split, samples)
-    found = {(name, axis): reads[first[name]] for name, axis in wanted if axis == 1 and first[name] in reads}
-    written = [(name, axis) for name, axis in wanted if axis == 0]
-    if written:
-        inputs, named = arguments
-        sets = traced(task.module, inputs, named).sets.values()
-        of = {slot: slots for slots in sets for slot in slots if slot.axis == 0}
-        for name, axis in written:
-            units = [of.get(Slot(first[name], 0, at), ()) for at in range(len(params[name]))]
-            shares = [[reads[s.name][s.at] for s in slots if s.axis == 1 and s.name in reads] for slots in units]
-            if all(shares):
-                found[name, axis] = torch.stack([torch.stack(each).mean() for each in shares])
+    counted, (inputs, named) = _counted(task, params, layers, split, samples)
+    found = {(name, 1): counted[first[name], 1] for name, axis in wanted if axis == 1 and (first[name], 1) in counted}
+    written = [name for name, axis in wanted if axis == 0 and (first[name], 0) in counted]
+    sets = traced(task.module, inputs, named).sets.values() if written else ()
+    of = {slot: slots for slots in sets for slot in slots if slot.axis == 0}
+    for name in written:
+        own = counted[first[name], 0]
+        units = [of.get(Slot(first[name], 0, at), ()) for at in range(len(own))]
+        reads = [[counted[s.name, 1][s.at] for s in slots if s.axis == 1 and (s.name, 1) in counted] for slots in units]
+        found[name, 0] = torch.stack([torch.stack(r).mean() if r else o for r, o in zip(reads, own, strict=True)])
     if strange := sorted({name for name, axis in wanted if (name, axis) not in found}):
         raise DataError(
-            f"{', '.join(strange)}: no linear or convolutional layer reads what this writes, or reads by it, on the "
-            f"{split} split, so that nobody can say how often it is not 0; rank it by l1 or l2"
+            f"{', '.join(strange)}: no weight of a linear or convolutional layer that runs on the {split} split, so "
+            "that nobody can say how often its units are not 0; rank them by l1 or l2"
         )
     return found
 
 
-def _reads(
-    task: Task, params: Params, layers: dict[str, nn.Module], split: str, samples: int
-) -> tuple[dict[str, Tensor], tuple[Any, Any]]:
-    """Return by weight how often each channel that its layer reads is not 0, and what the module is called with."""
-    active: dict[str, Tensor] = {}
-    counts: dict[str, int] = {}
+def _counted(
+    task: Task, params: Params, layers: Mapping[str, nn.Module], split: str, samples: int
+) -> tuple[dict[tuple[str, int], Tensor], tuple[Any, Any]]:
+    """Return by weight how often what its layer writes (0) and reads (1) is not 0, and what the module is called with.
+
+    A convolution in groups has as many columns as a group, and is left out as a reader.
+    """
+    active: dict[tuple[str, int], Tensor] = {}
+    counts: dict[tuple[str, int], int] = {}
     seen: list[tuple[Any, Any]] = []
 
-    def count(name: str, module: nn.Module, inputs: Any) -> None:
-        read = inputs[0].detach()
-        channels = read.movedim(-1 if isinstance(module, nn.Linear) else 1, 0).flatten(1)
-        active[name] = active.get(name, torch.zeros(len(channels), dtype=torch.float64)) + (channels != 0).sum(1).cpu()
-        counts[name] = counts.get(name, 0) + channels.shape[1]
+    def add(key: tuple[str, int], module: nn.Module, tensor: Tensor) -> None:
+        channels = tensor.detach().movedim(-1 if isinstance(module, nn.Linear) else 1, 0).flatten(1)
+        active[key] = active.get(key, torch.zeros(len(channels), dtype=torch.float64)) + (channels != 0).sum(1).cpu()
+        counts[key] = counts.get(key, 0) + channels.shape[1]
+
+    def count(name: str, module: nn.Module, inputs: Any, output: Tensor) -> None:
+        add((name, 0), module, output)
+        if getattr(module, "groups", 1) == 1:
+            add((name, 1), module, inputs[0])
 
     def see(module: nn.Module, inputs: Any, named: Any) -> None:
         seen[:] = [(inputs, named)]
 
-    handles = [layer.register_forward_pre_hook(partial(count, name)) for name, layer in layers.items()]
+    handles = [layer.register_forward_hook(partial(count, name)) for name, layer in layers.items()]
     try:
         with torch.no_grad(), mode(task.module, training=False):
             looked = 0
@@ -159,12 +165,13 @@ def _reads(
                     break
             if not looked:
                 raise DataError(f"split {split!r} has no samples: activity has nothing to be counted on")
+            shares = {key: total / counts[key] for key, total in active.items()}
             handles.append(task.module.register_forward_pre_hook(see, with_kwargs=True))
             task.outputs(params, _some(few))
     finally:
         for handle in handles:
             handle.remove()
-    return {name: total / counts[name] for name, total in active.items()}, seen[0]
+    return shares, seen[0]
 
 
 def _some(batch: Batch) -> Batch:
