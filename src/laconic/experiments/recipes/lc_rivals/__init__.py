@@ -49,7 +49,7 @@ _MNIST = (
 )
 assert LENET300.small is not None, "its inputs are of any size"
 _DIGITS = (
-    Compared(LENET300, "digits", Effort(LENET300.small, (), learning(20, 1, 5, mu=1e-3, growth=1.25, lr=0.1)), 1, 1.0),
+    Compared(LENET300, "digits", Effort(LENET300.small, (), learning(30, 3, 10, mu=1e-3, growth=1.2, lr=0.1)), 1, 1.0),
 )
 
 
