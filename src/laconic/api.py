@@ -47,7 +47,7 @@ from laconic.models.params import (
     unwrapped,
 )
 from laconic.models.ties import Untied, untied
-from laconic.plans.activity import asks_for_data, measured
+from laconic.plans.activity import measured
 from laconic.plans.plan import Plan, weights_only
 from laconic.quantize.budget import QUALITIES, Budget
 from laconic.request import (
@@ -219,8 +219,7 @@ def compress(
     notes = notes_of(task, {REFERENCE_BYTES: str(reference), **(metadata or {})})
     buffers = buffers_of(module) if module else set[str]()
     plan = plan.on(module) if isinstance(plan, Plan) else weights_only(plan, whole.params, buffers)
-    if importance is not None:
-        plan = replace(plan, importance=Importance(importance) if isinstance(importance, str) else importance)
+    plan = _ranked(plan, importance, task, whole)
     norms = choice = None
     if choose is not None:
         sized = budget if budget and (budget.asked or not limits) else None
@@ -231,10 +230,7 @@ def compress(
         if effort != "train":
             return Result.of_choice(choice, notes)
         plan = choice.plan(plan)
-    if effort != "calibrate" and asks_for_data(plan.tensors.values()) and task is not None:
-        plan = measured(plan, task, whole.params)
-    in_rounds = effort == "train" and training is not None and training.method == "rounds"
-    if budget and effort == "train" and task is not None and not in_rounds:
+    if budget and effort == "train" and task is not None and (training is None or training.method != "rounds"):
         ready = prepared(whole, plan, task, budget, training or Training(), notes, fold=fold, weighed=metrics or ())
         whole, plan, task, training = ready.network, ready.plan, ready.task, ready.how
         notes, norms = dict(ready.notes), ready.norms
@@ -267,6 +263,13 @@ def _storable(network: nn.Module | Mapping[str, Tensor]) -> dict[str, Tensor]:
     for name, tensor in given.items():
         require_storable(name, tensor)
     return given
+
+
+def _ranked(plan: Plan, importance: Importance | str | None, task: Task | None, whole: Untied) -> Plan:
+    """Return the plan with the importance that was named, if any, and the activity that its rows rank by."""
+    if importance is not None:
+        plan = replace(plan, importance=Importance(importance) if isinstance(importance, str) else importance)
+    return plan if task is None else measured(plan, task, whole.params)
 
 
 def _within(
