@@ -289,7 +289,7 @@ def _by_training(
         notes, norms = ready.notes, ready.norms
         say.note(*(absorptions(norms) if norms else ()))
     else:
-        notes = notes_of(task, notes)
+        plan, notes = plan.keeping(job.which.lossless or []), notes_of(task, notes)
     network = replace(network, params=typed_as(task.module, network.params))
     require_log(of.log, (job.weights, job.output, job.checkpoint), force=run.force)
     sized = budget is not None or job.in_rounds
