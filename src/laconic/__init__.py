@@ -63,6 +63,7 @@ _HOME = {
     "load": "api",
     "load_plan": "plans.toml",
     "load_profile": "csteps.profile_file",
+    "measured": "plans.activity",
     "open": "format.container",
     "params_of": "models.params",
     "select": "selection",
@@ -124,6 +125,7 @@ if TYPE_CHECKING:
     from laconic.models import data as data
     from laconic.models import nets as nets
     from laconic.models.params import params_of as params_of
+    from laconic.plans.activity import measured as measured
     from laconic.plans.coupling import coupled as coupled
     from laconic.plans.plan import Plan as Plan
     from laconic.plans.toml import load_plan as load_plan

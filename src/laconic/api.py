@@ -30,6 +30,7 @@ from laconic.lc.finetune import FineTuning
 from laconic.lc.learning import Training
 from laconic.lc.points import finished
 from laconic.lc.preparation import prepared
+from laconic.lc.rivals.until import Until
 from laconic.lc.schedule import Progress
 from laconic.lc.state import LCState
 from laconic.lc.steps import start
@@ -46,6 +47,7 @@ from laconic.models.params import (
     unwrapped,
 )
 from laconic.models.ties import Untied, untied
+from laconic.plans.activity import measured
 from laconic.plans.plan import Plan, weights_only
 from laconic.quantize.budget import QUALITIES, Budget
 from laconic.request import (
@@ -217,8 +219,7 @@ def compress(
     notes = notes_of(task, {REFERENCE_BYTES: str(checkpoint_size(whole.params)), **(metadata or {})})
     buffers = buffers_of(module) if module else set[str]()
     plan = plan.on(module) if isinstance(plan, Plan) else weights_only(plan, whole.params, buffers)
-    if importance is not None:
-        plan = replace(plan, importance=Importance(importance) if isinstance(importance, str) else importance)
+    plan = _ranked(plan, importance, task, whole)
     task = _taught(plan, effort, task, whole.params)
     norms = choice = None
     if choose is not None:
@@ -230,7 +231,7 @@ def compress(
         if effort != "train":
             return Result.of_choice(choice, notes)
         plan = choice.plan(plan)
-    if budget and effort == "train" and task is not None:
+    if budget and effort == "train" and task is not None and (training is None or training.method != "rounds"):
         ready = prepared(whole, plan, task, budget, training or Training(), notes, fold=fold, weighed=metrics or ())
         whole, plan, task, training = ready.network, ready.plan, ready.task, ready.how
         notes, norms = dict(ready.notes), ready.norms
@@ -269,6 +270,13 @@ def _storable(network: nn.Module | Mapping[str, Tensor]) -> dict[str, Tensor]:
     for name, tensor in given.items():
         require_storable(name, tensor)
     return given
+
+
+def _ranked(plan: Plan, importance: Importance | str | None, task: Task | None, whole: Untied) -> Plan:
+    """Return the plan with the importance that was named, if any, and the activity that its rows rank by."""
+    if importance is not None:
+        plan = replace(plan, importance=Importance(importance) if isinstance(importance, str) else importance)
+    return plan if task is None else measured(plan, task, whole.params)
 
 
 def _within(
@@ -334,13 +342,15 @@ def trained(
     (`laconic.lc.budgeted.shared_out`), and ``how`` is as long as that asks for.
     """
     whole = replace(whole, params=typed_as(task.module, whole.params))
-    require_same_budget(plan, budget, resume)
+    until = Until.of(task, whole, notes, budget, whole.params) if how.method == "rounds" else None
+    if until is None:
+        require_same_budget(plan, budget, resume)
     require_same_statistics(whole, task, resume)
     with plan.advising():
         moving = trainable(task.module, whole.params)
         first = resume or start(whole.params, plan, metrics, moving, how.first_mu(task))
     history = list[Progress]()
-    for state in how.path(first, task, seed, whole.params, budget):
+    for state in how.path(first, task, seed, whole.params, budget, until):
         if state.tuning is None or not history:
             history.append(state.progress)
         if watch is not None:
@@ -349,7 +359,7 @@ def trained(
     tuned, judge = FineTuning.of(task, state.chosen).tuned(state.tuning), None
     if budget and budget.is_of_outputs:
         judge = Bound.of(task, whole.params, budget)
-    codes, reached = finished(state, tuned, task, judge)
+    codes, reached = finished(state, tuned, task, judge, until and until.fits)
     quality = reached and replace(reached, files=state.progress.step + 1)
     kept = left(whole, codes, task.module, moved=True)
     fixed = tuple(state.fixed)

@@ -9,7 +9,7 @@ from laconic import Groups, KeepGroups
 from laconic.errors import DataError
 from laconic.models.data import Dataset
 from laconic.models.params import params_of
-from laconic.training.activations import share_of_zeros
+from laconic.training.activations import activity, share_of_zeros
 from laconic.training.task import classification
 
 
@@ -85,3 +85,45 @@ class Skipping(nn.Module):
 
     def forward(self, inputs):
         return self.used(inputs)
+
+
+class Streams(nn.Module):
+    """A convolution with a norm and pooling, read by a dense layer and by another convolution."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.norm, self.second = nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 3, 2)
+        self.dense, self.last = nn.Linear(4 * 4, 5), nn.Linear(3, 5)
+        nn.init.normal_(self.norm.bias)
+
+    def forward(self, images):
+        maps = nn.functional.max_pool2d(self.norm(self.first(images)).relu(), 2)
+        return self.dense(maps.flatten(1)) + self.last(self.second(maps).relu().mean((2, 3)))
+
+
+def test_activity_is_counted_where_units_are_read():
+    module, images = seeded_module(Streams), normal(40, 2, 6, 6).float()
+    data = Dataset("x", {"train": (images, torch.zeros(40, dtype=torch.long))}, classes=5)
+    task = classification(module, data, batch=16)
+    axes = [("first.weight", 0), ("second.weight", 1), ("second.weight", 0), ("dense.weight", 0)]
+    found = activity(task, params_of(module), axes)
+    module.eval()
+    with torch.no_grad():
+        maps = nn.functional.max_pool2d(module.norm(module.first(images)).relu(), 2)
+        means = module.second(maps).relu().mean((2, 3))
+    shares = maps.ne(0).double()
+    assert torch.allclose(found["second.weight", 1], shares.mean((0, 2, 3)))
+    assert torch.allclose(found["first.weight", 0], shares.mean((0, 2, 3)))
+    assert torch.allclose(found["second.weight", 0], means.ne(0).double().mean(0))
+    assert found["dense.weight", 0].tolist() == [1.0] * 5, "outputs, which nobody reads"
+    with pytest.raises(DataError, match=r"norm\.weight: no weight of a linear or convolutional layer"):
+        activity(task, params_of(module), [("norm.weight", 0)])
+
+
+def test_activity_looks_at_as_many_samples_as_it_is_told():
+    task = classifier()
+    params, seen = params_of(task.module), []
+    handle = task.module.register_forward_pre_hook(lambda module, inputs: seen.append(len(inputs[0])))
+    activity(task, params, [("4.weight", 1)], samples=60)
+    handle.remove()
+    assert seen == [50, 50, 2], "whole batches; then two samples, to see what the network is called with"

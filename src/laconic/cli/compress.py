@@ -8,6 +8,7 @@ import typer
 from laconic.cli import groups, options
 from laconic.cli.console import Output
 from laconic.cli.menus import Choosing
+from laconic.cli.rows import Rows
 from laconic.cli.teaching import Teaching
 
 
@@ -16,7 +17,7 @@ def command(
     context: typer.Context,
     weights: options.Checkpoint,
     budget: options.Budget,
-    rows: options.Rows,
+    rows: Rows,
     which: options.Which,
     choosing: Choosing,
     matters: options.Matters,
@@ -127,6 +128,13 @@ def command(
     anew in each step. laconic shrink then cuts the others out. It needs the network, of which a run shows what goes
     together.
 
+    With --filters that share of the filters (neurons, of a matrix) stays, and all that goes along with the others is
+    pruned, ranked by --score: the weights (l2, l1), or how often they are not 0 on training data (activity).
+
+    With --effort train --method rounds a little is pruned, what is left is trained, and again, --steps times with
+    --epochs each, until what --filters, --keep or a --plan keeps; or until --size, or before --max-drop. Each round
+    is a state to --resume from, and says what the network costs once laconic shrink has cut out what is empty.
+
     With --importance the errors of these count as much as the weights matter to the network: it needs the network and
     its data, of which the checkpoint may tell the names. It goes before what a plan says; none is for none. With a
     budget tensors that matter more have finer steps, which not every network gains by: compare with the file without.
@@ -180,6 +188,10 @@ def command(
       laconic compress a.pt -o a.lac --keep 0.1 --effort train --distill self
 
       laconic compress a.pt -o a.lac --plan a.toml --effort train --task mine:make
+
+      laconic compress a.pt -o a.lac --filters 0.5 --score activity --task m:t
+
+      laconic compress a.pt -o a.lac --filters 0.2 --effort train --method rounds
 
       laconic compress a.safetensors -o a.lac --plan a.toml --target here.toml
     """

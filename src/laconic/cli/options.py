@@ -36,6 +36,11 @@ class Method(StrEnum):
     lc = "lc"
     idc = "idc"
     retrain = "retrain"
+    rounds = "rounds"
+    gradual = "gradual"
+    surgery = "surgery"
+    movement = "movement"
+    ste = "ste"
 
 
 class Split(StrEnum):
@@ -194,25 +199,6 @@ class Budget:
 
 
 @dataclass(frozen=True)
-class Rows:
-    """What becomes of weights, by technique: a plan, or the options that stand for one."""
-
-    panel: ClassVar[str] = groups.WHAT
-    codebook: Annotated[int | None, typer.Option(min=1, help="Quantize to this many values per tensor.")] = None
-    keep: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Prune: the share of weights kept, over all tensors together.")
-    ] = None
-    rank: Annotated[int | None, typer.Option(min=0, help="Factor each matrix into two of this rank.")] = None
-    per_tensor: Annotated[bool, typer.Option("--per-tensor", help="With --keep: the share of each tensor.")] = False
-    plan: Annotated[
-        Path | None,
-        typer.Option(
-            help="A TOML plan: patterns of tensor names to compressions. With a budget, the others share the rest."
-        ),
-    ] = None
-
-
-@dataclass(frozen=True)
 class Which:
     """Which weights are compressed."""
 
@@ -324,11 +310,20 @@ class Training:
 
     panel: ClassVar[str] = groups.TRAINING
     method: Annotated[
-        Method, typer.Option(help="With --effort train: lc, or the baselines idc (iterated direct) and retrain.")
+        Method,
+        typer.Option(
+            help="With --effort train: lc; rounds (prune a little, train what is left, again); or the baselines idc "
+            "(iterated direct), retrain, gradual magnitude pruning, dynamic surgery, movement pruning, and ste "
+            "(training through rounding)."
+        ),
     ] = Method.lc
     steps: Annotated[
         int,
-        typer.Option(min=0, help="LC steps at most, a third for each size under --max-drop; the gap stops it before."),
+        typer.Option(
+            min=0,
+            help="LC steps at most, a third for each size under --max-drop; the gap stops it before. Or rounds, or "
+            "steps of another method.",
+        ),
     ] = 120
     epochs: Annotated[
         int, typer.Option(min=0, help="Epochs of one L step; with a budget repeated until it has 400 batches.")

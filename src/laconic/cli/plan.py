@@ -6,12 +6,13 @@ import typer
 
 from laconic.cli import groups, options
 from laconic.cli.console import Output
+from laconic.cli.rows import Rows
 
 
 @groups.grouped
 def command(
     weights: options.Checkpoint,
-    rows: options.Rows,
+    rows: Rows,
     subject: options.Subject,
     say: Output,
     toml: Annotated[bool, typer.Option("--toml", help="Print the plan as TOML instead, to edit.")] = False,

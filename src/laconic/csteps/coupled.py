@@ -14,7 +14,9 @@ from typing import final
 
 import numpy as np
 
+from laconic.csteps.keep_groups import unmeasured
 from laconic.csteps.survivors import root_losses
+from laconic.errors import PlanError
 from laconic.models.channels.atoms import Slot
 from laconic.models.params import Params, to_numpy
 from laconic.theory.metric import Metrics
@@ -28,12 +30,15 @@ class ChannelSet:
     Args:
         channels: of each its slots: indices of axes of tensors.
         stay: how many.
-        score: "l2", the sum of h w² of all weights in its slots, or "l1", that of |w|.
+        score: "l2", the sum of h w² of all weights in its slots; "l1", that of |w|; or "activity", how often a channel
+            is not 0 on data, which is no projection, whatever the weights.
+        scores: of "activity", a number for each channel; the metric breaks ties.
     """
 
     channels: tuple[tuple[Slot, ...], ...]
     stay: int
     score: str = "l2"
+    scores: tuple[float, ...] | None = None
 
     @property
     def names(self) -> frozenset[str]:
@@ -41,7 +46,13 @@ class ChannelSet:
         return frozenset(slot.name for channel in self.channels for slot in channel)
 
     def gone(self, weights: Params, metrics: Metrics) -> list[Slot]:
-        """Return the slots of the channels that do not stay."""
+        """Return the slots of the channels that do not stay.
+
+        Raises:
+            PlanError: for an activity that has not been measured.
+        """
+        if self.score == "activity" and self.scores is None:
+            raise PlanError(unmeasured(self.names))
         sums: dict[tuple[str, int], np.ndarray] = {}
         for name, axis in {(slot.name, slot.axis) for channel in self.channels for slot in channel}:
             tensor = weights[name]
@@ -51,8 +62,9 @@ class ChannelSet:
                 losses = np.maximum(root_losses(name, tensor, metrics), 0.0).astype(np.float64) ** 2
             losses = np.moveaxis(np.abs(losses).reshape(tuple(tensor.shape)), axis, 0)
             sums[name, axis] = losses.reshape(len(losses), -1).sum(axis=1)
-        scores = np.array([sum(sums[slot.name, slot.axis][slot.at] for slot in channel) for channel in self.channels])
-        return [slot for number in np.argsort(-scores, kind="stable")[self.stay :] for slot in self.channels[number]]
+        weight = np.array([sum(sums[slot.name, slot.axis][slot.at] for slot in channel) for channel in self.channels])
+        order = np.lexsort((-weight, -weight if self.scores is None else -np.array(self.scores)))
+        return [slot for number in order[self.stay :] for slot in self.channels[number]]
 
 
 @final

@@ -12,13 +12,16 @@ from laconic.csteps.groups import Groups, Tiling
 from laconic.csteps.lossless import Lossless
 from laconic.csteps.survivors import compress_survivors, joined, root_losses, split
 from laconic.csteps.warm import better, feasible, of_kind
-from laconic.errors import PlanError, WeightsError
+from laconic.errors import PlanError, WeightsError, listed
 from laconic.format.codes import Code, Symbols, TileSparseCode
 from laconic.models.params import Params, dtype_name, to_numpy
 from laconic.theory.metric import Metrics
 
-SCORES = ("l2", "l1")
-"""What says how much a group matters: its share of the distortion, or the sum of its sizes."""
+SCORES = ("l2", "l1", "activity")
+"""What says how much a group matters: its share of the distortion, the sum of sizes, or how often it is not zero."""
+
+ACTIVE = ("filters", "neurons", "channels")
+"""Groups of which data can say how often they are not zero."""
 
 
 @final
@@ -36,15 +39,19 @@ class KeepGroups(Compression):
     score ``l1`` nor given ``scores`` minimise the distortion: they are baselines, and the metric breaks their ties.
 
     Source: groups as Li et al., "Pruning filters for efficient ConvNets" (ICLR 2017), whose score is ``l1``; the
-    projection as Carreira-Perpiñán & Idelbayev (CVPR 2018), with groups for weights.
+    projection as Carreira-Perpiñán & Idelbayev (CVPR 2018), with groups for weights; ``activity`` as Hu, Peng, Tai &
+    Tang, "Network trimming" (arXiv 1607.03250, 2016): 1 − APoZ.
 
     Args:
         groups: what goes together.
         keep: κ as a share of the groups, 0 to 1; κ is rounded to the nearest integer.
         count: κ itself.
         budget: the share of all weights that may stay, 0 to 1. Exactly one of the three is given.
-        score: ``l2``, the optimum, or ``l1``, the sum of |w|.
-        scores: by tensor, a number for each group in row-major order of tiles, the largest stay; in place of ``score``.
+        score: ``l2``, the optimum; ``l1``, the sum of |w|; or, of filters, neurons and channels, ``activity``, the
+            share of the samples and places at which those that read the group find it not 0. That is measured on data
+            (`laconic.measured`), which `laconic.compress` does where there is a task.
+        scores: by tensor, a number for each group in row-major order of tiles, the largest stay; in place of ``score``,
+            or what was measured for it.
         values: how the survivors are compressed. Of filters and channels they are a tensor of fewer; else flat.
 
     Raises:
@@ -78,6 +85,8 @@ class KeepGroups(Compression):
             raise PlanError(f"count is the number of groups that stay, at least 0, not {self.count}")
         if self.score not in SCORES:
             raise PlanError(f"score is one of {', '.join(SCORES)}, not {self.score!r}")
+        if self.score == "activity" and self.groups.kind not in ACTIVE:
+            raise PlanError(f"score 'activity' is one of {', '.join(ACTIVE)}, not of {self.groups.kind}")
         if self.scores is not None:
             given = {name: tuple(map(float, values)) for name, values in self.scores.items()}
             if any(not np.isfinite(values).all() for values in given.values()):
@@ -88,9 +97,12 @@ class KeepGroups(Compression):
         """Return one `TileSparseCode` a tensor; exact where the class says so.
 
         Raises:
+            PlanError: for ``activity`` that has not been measured.
             UnsupportedMetric: for a metric that is not unit, diagonal or quartic, or that ``values`` cannot honour.
             WeightsError: for NaN and infinite weights, shapes without such groups, and scores of another number.
         """
+        if self.score == "activity" and self.scores is None:
+            raise PlanError(unmeasured(weights))
         metrics = metrics or {}
         tilings = {n: Tiling(tuple(t.shape), *self.groups.tile(n, tuple(t.shape))) for n, t in weights.items()}
         roots = {name: root_losses(name, tensor, metrics) for name, tensor in weights.items()}
@@ -167,6 +179,15 @@ class KeepGroups(Compression):
             return sum(code.values.size for code in codes.values()) <= budget
         kept = sum(int(np.count_nonzero(code.mask.array)) for code in codes.values())
         return kept <= self._kappa(sum(len(code.mask) for code in codes.values()))
+
+
+def unmeasured(names: Iterable[str]) -> str:
+    """Say that activity needs data, and where they come from."""
+    return (
+        f"{listed(sorted(names))}: score 'activity' is how often a unit is not 0 on data, and there are none: give "
+        "laconic.compress a task (or, to train, calibration inputs), the command line --data or --task; or measure it "
+        "with laconic.measured(plan, task)"
+    )
 
 
 def tile_sparse(

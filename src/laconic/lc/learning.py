@@ -13,6 +13,8 @@ from laconic.lc.bounds import Bound
 from laconic.lc.finetune import FINE_TUNING, FineTuning
 from laconic.lc.l_step import LearningStep
 from laconic.lc.points import looked_at, samples_of
+from laconic.lc.rivals.catalogue import RIVALS
+from laconic.lc.rivals.until import Until
 from laconic.lc.schedule import Adaptive, Geometric
 from laconic.lc.sizes import Sizes
 from laconic.lc.smallest import judged, require_met, smallest
@@ -25,8 +27,8 @@ from laconic.training.clipping import SHARE
 from laconic.training.optimization import Optimization
 from laconic.training.task import Task
 
-METHODS = ("lc", "idc", "retrain")
-"""The LC algorithm, iterated direct compression, and direct compression whose free numbers are trained."""
+METHODS = ("lc", "idc", "retrain", *RIVALS)
+"""The LC algorithm, iterated direct compression, direct compression whose free numbers are trained, and the others."""
 
 
 @final
@@ -35,10 +37,13 @@ class Training:
     """How much training compression may cost, and how it is spent. The defaults suit networks that train at lr 0.1.
 
     Args:
-        method: "lc", or one of the baselines "idc" (iterated direct compression) and "retrain" (direct compression,
-            then training of what stays free).
-        steps: LC steps at most; LC stops before when the gap is below ``tolerance``. Where a price or a bound shrinks
-            what stays, half of them choose, and the others train and compress what was chosen without it.
+        method: "lc"; "rounds", which prunes a little in each step and trains what is left (`laconic.lc.rivals.rounds`),
+            within a size, a drop or a KL, too; or one of the baselines "idc" (iterated direct compression), "retrain"
+            (direct compression, then training of what stays free), "gradual" magnitude pruning, dynamic "surgery",
+            "movement" pruning, and "ste", training through rounding (`laconic.lc.rivals`).
+        steps: LC steps at most, or steps of another method; LC stops before when the gap is below ``tolerance``. Where
+            a price or a bound shrinks what stays, half of them choose, and the others train and compress what was
+            chosen without it.
         l_step: one L step: epochs, learning rate, weight decay, optimizer; within a budget it is repeated until it has
             as many ``batches`` (`within`).
         decay: factor of the learning rate from step to step.
@@ -131,8 +136,9 @@ class Training:
         return self.pull / max(time, self.l_step.lr)
 
     def path(
-        self, state: LCState, task: Task, seed: int, reference: Params, budget: Budget | None = None
-    ) -> Iterator[LCState]:
+        self, state: LCState, task: Task, seed: int, reference: Params, budget: Budget | None = None,
+        until: Until | None = None,
+    ) -> Iterator[LCState]:  # fmt: skip
         """Yield the states that ``method`` names and then those of fine-tuning, going on from ``state``.
 
         Within a budget (`WithinBytes`) each is looked at on the validation split, and the best of them fine-tuned.
@@ -144,13 +150,18 @@ class Training:
             seed: of batches.
             reference: the network before, for ``alike`` and for what is asked.
             budget: that is asked, if any.
+            until: what ends rounds, which nothing else heeds.
 
         Raises:
-            PlanError: when no size meets a drop or a KL; it names the nearest.
+            PlanError: when no size, or no round, meets what is asked; it names the nearest.
         """
         of_outputs = budget is not None and budget.kl is not None  # targets would lead away from what is asked
         taught = alike(task, reference, self.alike or float(of_outputs and task.objective is None))
-        if state.tuning is None and budget and budget.is_of_outputs:
+        if state.tuning is None and until is not None:
+            for reached in until.ended(self._steps(state, taught, seed)):
+                state = reached
+                yield state
+        elif state.tuning is None and budget and budget.is_of_outputs:
             for reached in self._search(state, taught, task, seed, budget, reference):
                 state = reached
                 yield state
@@ -193,6 +204,8 @@ class Training:
             return iter([state])
         if self.method == "idc":
             return iterated_direct(state, l_step, self.steps - state.progress.step)
+        if self.method in RIVALS:
+            return RIVALS[self.method](state, l_step, self.steps)
         return self._relaxing(state, l_step, self.schedule(task, within=meets_bytes(state)))
 
     def _relaxing(self, state: LCState, l_step: LearningStep, schedule: Adaptive | Geometric) -> Iterator[LCState]:

@@ -1,7 +1,7 @@
 """Of the feasible networks on a path the best: within a budget each C step gives a file, and any of them will do."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from laconic.calibrate.quality import Quality
@@ -50,8 +50,9 @@ def samples_of(task: Task) -> int:
 
 
 def finished(
-    state: LCState, tuned: Mapping[str, Code], task: Task, judge: Judge | None = None
-) -> tuple[dict[str, Code], Quality | None]:
+    state: LCState, tuned: Mapping[str, Code], task: Task, judge: Judge | None = None,
+    fits: Callable[[Mapping[str, Code]], bool] | None = None,
+) -> tuple[dict[str, Code], Quality | None]:  # fmt: skip
     """Return the codes that fine-tuning has made of the chosen ones, or these where the others are no better.
 
     Within a budget they may be too large, too, for the numbers that are tuned are not those that were counted.
@@ -61,15 +62,18 @@ def finished(
         tuned: what fine-tuning has made.
         task: says how good both are.
         judge: says what they reach of a quality that is asked, which is returned, too.
+        fits: says whether codes are within what is asked, where that is no row's affair.
     """
     codes, budget, best = compact(tuned), budget_of(state), state.best
-    if budget is None or best is None:
+    if best is None or (budget is None and fits is None):
         return codes, None
-    untuned, size = (dict(best.codes), best.quality), budget.size
-    if state.sizes is not None:
-        size = state.sizes.smallest or size
-    if budget.bytes(codes) > size:
+    untuned = dict(best.codes), best.quality
+    if fits is not None and not fits(codes):
         return untuned
+    if budget is not None:
+        smallest = state.sizes.smallest if state.sizes is not None else None
+        if budget.bytes(codes) > (smallest or budget.size):
+            return untuned
     if task.validation is None:
         return codes, None
     params = decompress(codes)

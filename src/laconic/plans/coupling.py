@@ -70,10 +70,11 @@ def coupled(plan: Plan, module: nn.Module, example: Any) -> Plan:
     """Return the plan in which rows that keep a share of filters or channels empty what goes together at once.
 
     Of each set of coupled channels that a row touches so many stay as its share says, one at least: those of largest
-    ‖w‖² (or ‖w‖₁, ``score="l1"``) over all tensors that they lie in. The LC algorithm chooses anew in each C step, by
-    the points that it projects and, with an importance, by Σ h w². Biases and norms come along, so that what is emptied
-    is 0 and `Result.shrink` removes it. What is on no row and goes along with nothing stays on none, so that a budget
-    may have it.
+    ‖w‖² (or ‖w‖₁, ``score="l1"``) over all tensors that they lie in; by ``score="activity"`` those that are most often
+    not 0, which `laconic.measured` has counted before. The LC algorithm chooses anew in each C step, by the points that
+    it projects and, with an importance, by Σ h w². Biases and norms come along, so that what is emptied is 0 and
+    `Result.shrink` removes it. What is on no row and goes along with nothing stays on none, so that a budget may have
+    it.
 
     Args:
         plan: rows of `KeepGroups` with a share of filters, neurons or channels, and others.
@@ -82,7 +83,7 @@ def coupled(plan: Plan, module: nn.Module, example: Any) -> Plan:
 
     Raises:
         PlanError: when no row keeps such a share of what can be removed, two rows want different shares of one set of
-            channels, or what goes along is on a row of another compression.
+            channels, an activity has not been measured, or what goes along is on a row of another compression.
     """
     params = untied(params_of(unwrapped(module)), unwrapped(module)).params
     rows = plan.on(unwrapped(module)).resolve(params)
@@ -151,5 +152,14 @@ def _sets(rows: tuple[Row, ...], groups: tuple[Coupled, ...]) -> Coupling:
         if asked:
             pruning = next(iter(asked.values()))
             many = max(1, round((pruning.keep or 0) * len(group.channels)))
-            sets.append(ChannelSet(group.channels, many, pruning.score))
+            sets.append(ChannelSet(group.channels, many, pruning.score, _scores(group, asked)))
     return Coupling(tuple(sets))
+
+
+def _scores(group: Coupled, asked: Mapping[tuple[str, int], KeepGroups]) -> tuple[float, ...] | None:
+    """Return the mean of what was measured of each channel; None where nothing was."""
+    known = {axis: pruning.scores[axis[0]] for axis, pruning in asked.items() if pruning.scores}
+    if not known:
+        return None
+    values = [[list(known[s.name, s.axis])[s.at] for s in c if (s.name, s.axis) in known] for c in group.channels]
+    return tuple(sum(each) / max(1, len(each)) for each in values)

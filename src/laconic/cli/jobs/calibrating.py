@@ -13,6 +13,7 @@ from laconic.calibrate.rounding import SWEEPS
 from laconic.cli import console, options
 from laconic.cli.console import Output
 from laconic.cli.groups import values
+from laconic.cli.rows import Rows
 from laconic.errors import PlanError, listed
 from laconic.insight.ledger import REFERENCE_BYTES
 from laconic.lc.budgeted import buffers_told
@@ -27,7 +28,7 @@ from laconic.training.task import Task
 
 
 def require_calibratable(
-    rows: options.Rows, matters: options.Matters, snr: float | None, recalibrate: int
+    rows: Rows, matters: options.Matters, snr: float | None, recalibrate: int
 ) -> None:  # fmt: skip
     """Check that nothing is asked that calibration would not heed.
 

@@ -13,30 +13,33 @@ from laconic.choose.chosen import Chosen, sentences
 from laconic.cli import options
 from laconic.cli.console import Output
 from laconic.cli.groups import values
+from laconic.cli.jobs.beside import require_log, require_points
 from laconic.cli.jobs.calibrating import absorptions, calibrated, require_calibratable
 from laconic.cli.jobs.choosing import chosen, require_choosable
 from laconic.cli.jobs.cost import once_run, runnable
 from laconic.cli.jobs.direct import directly, metrics_of, within_budget
 from laconic.cli.jobs.figures import Written, report
 from laconic.cli.jobs.metadata import carried
-from laconic.cli.jobs.planning import coupled_of, learning_of, plan_of, weighed
+from laconic.cli.jobs.planning import counted_of, coupled_of, learning_of, plan_of, weighed
+from laconic.cli.jobs.rounds import told_of
 from laconic.cli.jobs.running import Run, cleared, going_on, resumable
 from laconic.cli.jobs.targets import Target, require_used
 from laconic.cli.jobs.tasks import batches_per_epoch, counted, doubts, fitting, opened, task_for
 from laconic.cli.jobs.teaching import taught
 from laconic.cli.menus import Choosing
+from laconic.cli.rows import Rows
 from laconic.cli.teaching import Teaching
-from laconic.errors import DataError, OutputExists, PlanError
-from laconic.format.files import require_absent, sha256
+from laconic.errors import DataError, PlanError
+from laconic.format.files import sha256
 from laconic.format.signatures import kind_of_file
 from laconic.insight.ledger import REFERENCE_BYTES
 from laconic.lc.budgeted import buffers_told, notes_of
 from laconic.lc.damage import left
-from laconic.lc.log import is_log
 from laconic.lc.preparation import prepared
 from laconic.models.checkpoints import checkpoint_size
 from laconic.models.params import Params, buffers_of, typed_as
 from laconic.models.ties import Untied, untied
+from laconic.plans.activity import asks_for_data
 from laconic.plans.plan import Plan
 from laconic.plans.toml import load_plan
 from laconic.quantize.budget import Budget
@@ -65,7 +68,7 @@ class Job:
     output: Path
     effort: options.Effort
     budget: options.Budget
-    rows: options.Rows
+    rows: Rows
     which: options.Which
     matters: options.Matters
     calibrating: options.Calibrating
@@ -80,6 +83,11 @@ class Job:
     choosing: Choosing = field(default_factory=Choosing)
     coupled: bool = False
     teaching: Teaching = field(default_factory=Teaching)
+
+    @property
+    def in_rounds(self) -> bool:
+        """Whether it is pruned in rounds, until what a budget says, if there is one."""
+        return self.effort is options.Effort.train and self.training.method is options.Method.rounds
 
     @property
     def checkpoint(self) -> Path:
@@ -106,21 +114,25 @@ def compress(job: Job, say: Output) -> None:
     checkpoint = opened(say, job.weights, job.key)
     params, metadata = checkpoint.params, checkpoint.metadata
     notes, budget = _noted(job, say, params, metadata), _budget(job)
-    params = params if budget else dict(params)
+    params = params if budget and not job.in_rounds else dict(params)
     plan = _plan(job, params, budget)
     weighing, task = plan is not None and plan.importance is not None, None
+    counting = plan is not None and asks_for_data(plan.tensors.values())
     calibrating = job.effort is options.Effort.calibrate
-    if job.effort is not options.Effort.direct or data.named or weighing or job.recalibrate:
+    if job.effort is not options.Effort.direct or data.named or weighing or counting or job.recalibrate:
         recalibrating = "--recalibrate needs" if job.recalibrate else ""
+        recalibrating = "a score of activity needs" if counting else recalibrating
         who = "an importance needs" if weighing else "--effort calibrate needs" if calibrating else recalibrating
         with _needing_a_task(who):
             task = task_for(say, data, metadata, batch=data.batch, seed=run.seed, augmented=not calibrating)
         params = fitting(params, task)
         say.note(*doubts(params, task, metadata))
-        if plan and not budget:
+        if plan and (job.in_rounds or not budget):
             plan = weighed(plan_of(params, job.rows, buffers_of(task.module)), job.matters)
-    if job.coupled:
-        plan, params = coupled_of(say, plan if job.rows.plan else None, params, task, data, metadata, run.seed)
+    plan = plan and counted_of(say, plan, task, params)
+    if job.coupled or job.rows.filters is not None:
+        pruning = plan if job.rows.plan or job.rows.filters is not None else None
+        plan, params = coupled_of(say, pruning, params, task, data, metadata, run.seed)
     plan = plan and plan.on(task and task.module)
     require_used(job.target, plan)
     target = None
@@ -154,7 +166,8 @@ def compress(job: Job, say: Output) -> None:
 def _plan(job: Job, params: Params, budget: Budget | None) -> Plan | None:
     """Return the plan, if there is one: with a budget that of a file, else what the options say, too."""
     file = job.rows.plan
-    plan = weighed((load_plan(file) if file else None) if budget else plan_of(params, job.rows), job.matters)
+    of_budget = budget is not None and not job.in_rounds
+    plan = weighed((load_plan(file) if file else None) if of_budget else plan_of(params, job.rows), job.matters)
     require_taught(plan or Plan({}), job.effort.value)
     return plan
 
@@ -276,17 +289,18 @@ def _by_training(
     how = learning_of(of)
     norms = None
     task, teachers = taught(say, job.teaching, task, job.data, network.params, plan.distillation)
-    if budget:
+    if budget and not job.in_rounds:
         kept = plan.keeping(job.which.lossless or [])
         ready = prepared(network, kept, task, budget, how, notes, fold=not job.calibrating.no_fold)
         network, plan, task, how = ready.network, ready.plan, ready.task, ready.how
         notes, norms = ready.notes, ready.norms
         say.note(*(absorptions(norms) if norms else ()))
     else:
-        notes = notes_of(task, notes)
+        plan, notes = plan.keeping(job.which.lossless or []), notes_of(task, notes)
     network = replace(network, params=typed_as(task.module, network.params))
-    _require_log(job)
-    _require_points(job, budget)
+    require_log(of.log, (job.weights, job.output, job.checkpoint), force=run.force)
+    sized = budget is not None or job.in_rounds
+    require_points(of.keep_points, sized=sized, replacing=run.resume or run.force)
     resume = going_on(say, job.checkpoint, resume=run.resume, force=run.force)
     if not resume and job.checkpoint.is_dir():  # of a calibration; a file is replaced by the first state
         cleared(job.checkpoint)
@@ -297,7 +311,10 @@ def _by_training(
     }
     chosen |= {**values(job.budget), "--lossless": job.which.lossless, "--no-fold": norms is None} if budget else {}
     chosen |= {**({"--importance": repr(plan.importance)} if plan.importance else {}), **teachers}
-    running = Run(say, job.checkpoint, job.labels(task, chosen), resume, job.output, run.force, of.log, of.keep_points)
+    running = Run(
+        say, job.checkpoint, job.labels(task, chosen), resume, job.output, run.force, of.log, of.keep_points,
+        told_of(task, network) if job.in_rounds else None,
+    )  # fmt: skip
     with resumable(job.output, job.checkpoint):
         metrics = metrics_of(say, plan, task, network.params)
         plan, network = plan.settled(network, alike=False)
@@ -307,40 +324,6 @@ def _by_training(
         report(say, result, Written(job.output, run.force, run.resume), task, table=job.table)
         interrupts.finish()
     cleared(job.checkpoint)  # not before all is said: who is interrupted has not seen the figures
-
-
-def _require_log(job: Job) -> None:
-    """Check that the log takes the place of no file of another kind.
-
-    Raises:
-        PlanError: when it is one of the files of this run.
-        OutputExists: when there is something else, and it is not to be replaced.
-    """
-    log = job.training.log
-    if log is None:
-        return
-    if log.resolve() in {one.resolve() for one in (job.weights, job.output, job.checkpoint)}:
-        raise PlanError(f"--log {log}: that is a file of this run already; name another")
-    if log.exists() and not is_log(log):
-        require_absent(log, force=job.run.force)
-
-
-def _require_points(job: Job, budget: Budget | None) -> None:
-    """Check that there are points to keep, and that the folder holds nothing that they would replace.
-
-    Raises:
-        PlanError: where no file is within anything.
-        OutputExists: when there is something, and it is not to be replaced.
-    """
-    folder = job.training.keep_points
-    if folder is None:
-        return
-    if budget is None:
-        raise PlanError("--keep-points goes with a budget: name one, as --size 10KB or --max-drop 1")
-    if folder.exists() and not folder.is_dir():
-        raise OutputExists(f"--keep-points {folder} is no folder; name another")
-    if not (job.run.resume or job.run.force) and folder.exists() and any(folder.iterdir()):
-        raise OutputExists(f"{folder} has something in it; name another folder, or write there anyway: --force")
 
 
 @contextmanager
@@ -361,6 +344,8 @@ def _budget(job: Job) -> Budget | None:
     techniques = values(replace(job.rows, plan=None))
     planned = [option for option, value in techniques.items() if value is not None and value is not False]
     training = job.effort is options.Effort.train
+    if job.in_rounds and named:  # the rows say what is pruned, and the budget how long
+        planned = []
     if len(named) > 1:
         raise PlanError(f"{', '.join(named)}: a budget is named once")
     if training and not named and not planned and not job.rows.plan:

@@ -6,7 +6,8 @@ from typing import Any
 from laconic.cli.console import Output, table
 from laconic.cli.jobs.planning import plan_of
 from laconic.cli.jobs.tasks import opened, task_for
-from laconic.cli.options import Rows, Subject
+from laconic.cli.options import Subject
+from laconic.cli.rows import Rows
 from laconic.csteps.joint import Joint
 from laconic.csteps.lossless import Lossless
 from laconic.errors import PlanError

@@ -8,11 +8,14 @@ from laconic.cli import options
 from laconic.cli.console import Output
 from laconic.cli.jobs.shrink import Example, example_of
 from laconic.cli.jobs.tasks import fitting
-from laconic.cli.options import Matters, Rows, Subject
+from laconic.cli.options import Matters, Subject
 from laconic.cli.options import Training as Typed
+from laconic.cli.rows import Rows
 from laconic.csteps.adaptive_codebook import AdaptiveCodebook
 from laconic.csteps.compression import Compression
+from laconic.csteps.groups import Groups
 from laconic.csteps.joint import Joint
+from laconic.csteps.keep_groups import KeepGroups
 from laconic.csteps.keep_largest import KeepLargest
 from laconic.csteps.lossless import Lossless
 from laconic.csteps.low_rank import LowRank
@@ -20,6 +23,7 @@ from laconic.errors import PlanError
 from laconic.lc.finetune import FINE_TUNING
 from laconic.lc.learning import Training
 from laconic.models.params import Params, apply_to
+from laconic.plans.activity import asks_for_data, measured
 from laconic.plans.coupling import coupled
 from laconic.plans.plan import Plan, weights_only
 from laconic.plans.toml import load_plan
@@ -36,21 +40,35 @@ def plan_of(params: Params, rows: Rows, buffers: Container[str] = ()) -> Plan:
     """
     if rows.plan is not None:
         if rows != Rows(plan=rows.plan):
-            raise PlanError("--plan says it all: leave out --codebook, --keep, --rank and --per-tensor")
+            raise PlanError(
+                "--plan says it all: leave out --codebook, --keep, --rank, --filters, --score and --per-tensor"
+            )
         return load_plan(rows.plan)
     codebook, keep, rank = rows.codebook, rows.keep, rows.rank
     if rows.per_tensor and keep is None:
         raise PlanError("--per-tensor goes with --keep; a codebook and a rank are each tensor's own already")
     if keep is not None and rank is not None:
         raise PlanError("--keep and --rank do not combine on one tensor; say which tensor gets which in a --plan")
+    if rows.score is not None and rows.filters is None:
+        raise PlanError(
+            '--score goes with --filters; in a --plan a row has its own, as { filters = 0.5, score = "l1" }'
+        )
+    if rows.filters is not None and (keep, rank) != (None, None):
+        raise PlanError("--filters does not combine with --keep or --rank; say which tensor gets which in a --plan")
     values: Compression = AdaptiveCodebook(codebook) if codebook is not None else Lossless()
+    if rows.filters is not None:
+        score = rows.score.value if rows.score else "l2"
+        kept = KeepGroups(Groups("filters"), keep=rows.filters, score=score, values=values)
+        return weights_only(kept, params, buffers)
     if keep is not None:
         pruned = KeepLargest(keep, values=values)
         return weights_only(pruned if rows.per_tensor else Joint(pruned), params, buffers)
     if rank is not None:
         return weights_only(LowRank(rank, left=values, right=values), params, buffers)
     if codebook is None:
-        raise PlanError("say what becomes of the weights: --codebook K, --keep SHARE, --rank R, or --plan FILE")
+        raise PlanError(
+            "say what becomes of the weights: --codebook K, --keep SHARE, --filters SHARE, --rank R, or --plan FILE"
+        )
     return weights_only(values, params, buffers)
 
 
@@ -79,6 +97,20 @@ def coupled_of(
     params, module = fitting(params, network), deepcopy(network.module)
     apply_to(module, params)
     return coupled(plan, module, network.inputs), params
+
+
+def counted_of(say: Output, plan: Plan, task: Task | None, params: Params) -> Plan:
+    """Return the plan with how often units are not 0, where its rows rank by that, see `laconic.measured`.
+
+    Raises:
+        PlanError: without a task.
+    """
+    if not asks_for_data(plan.tensors.values()):
+        return plan
+    if task is None:
+        raise PlanError("a score of activity is counted on training data: name them, by --data or --task")
+    with say.progress("activity", None):
+        return measured(plan, task, params)
 
 
 def weighed(plan: Plan | None, matters: Matters) -> Plan | None:

@@ -94,6 +94,7 @@ class Run:
         log: where each step is written, too, if anywhere.
         points: the folder for the files of steps that stand out, if they are kept.
         resume: go on from the checkpoint, which exists.
+        account: says what there is to say of each state before fine-tuning, if anything.
         output: what will be written; once all else is done it may be there already.
         force: it may be there in any case.
     """
@@ -106,6 +107,7 @@ class Run:
     force: bool
     log: Path | None = None
     points: Path | None = None
+    account: Callable[[LCState], str] | None = None
 
     def compress(
         self, network: Untied, plan: Plan, task: Task, budget: Budget | None, how: Training,
@@ -142,6 +144,8 @@ class Run:
                     if self.log is not None:
                         append_to_log(self.log, new[-1])
                 save_state(self.checkpoint, reached, self.job, [*past, *new])
+                if self.account is not None and reached.tuning is None and reached.progress.step:
+                    self.say.note(self.account(reached))
                 whole = _whole(reached, how)
                 tick(_epochs(reached, how) / whole, described(reached, how))
 

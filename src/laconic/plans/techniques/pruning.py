@@ -19,7 +19,11 @@ from laconic.theory.metric import Diagonal, Quartic, Unit
 
 _VALUES = {"values": Option(Compression, "what becomes of those that stay")}
 _GROUPS = {
-    "score": Option(str, "what says how much a group matters: l2, the error, or l1, the sum of sizes"),
+    "score": Option(
+        str,
+        "what says how much a group matters: l2, the error; l1, the sum of sizes; or, of filters, neurons and "
+        "channels, activity, how often it is not 0 on training data",
+    ),
     **_VALUES,
 }
 _KIND = {
