@@ -399,7 +399,7 @@ def test_a_choice_is_a_file_of_each_size_and_a_size_that_cannot_be_met_says_why(
     ready = data.load("digits", None, "pixels/16")
     torch.manual_seed(0)
     net = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 10))
-    effort = replace(TINY, targets=(30, 700), learning=replace(TINY.learning, batches=1))
+    effort = replace(TINY, targets=(30, 700))
     of = subject.Subject(classification(net, ready, {}), params_of(net), effort, Context(Cache(tmp_path, {})))
     short, rows = chosen_rows(of, trained=False), chosen_rows(of, trained=True)
     assert [row.record() for row in short] == [row.record() for row in rows[:2]]

@@ -1,6 +1,7 @@
 """Rows of a choice among all techniques, tensor by tensor: of the weights alone, and by inputs and then LC."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
@@ -34,8 +35,9 @@ def chosen_rows(subject: Subject, *, trained: bool) -> list[Measurement]:
 
 def _of(subject: Subject, target: int, method: Method) -> Any:
     """Return what computes a row."""
+    learning = replace(subject.effort.learning, batches=1)  # as many epochs as every other row has
     training: Mapping[str, Any] = {} if method == "direct" else {
-        "task": subject.task, "effort": "train", "training": subject.effort.learning, "seed": subject.context.seed,
+        "task": subject.task, "effort": "train", "training": learning, "seed": subject.context.seed,
     }  # fmt: skip
 
     def compute() -> tuple[dict[str, Any], dict[str, Tensor]]:
