@@ -34,6 +34,7 @@ from laconic.lc.schedule import Progress
 from laconic.lc.state import LCState
 from laconic.lc.steps import start
 from laconic.lc.unlabelled import unlabelled
+from laconic.machines.exchange import Exchange
 from laconic.models.checkpoints import checkpoint_size
 from laconic.models.params import (
     Params,
@@ -104,6 +105,7 @@ def compress(
     tune: bool = True,
     choose: Menu | None = None,
     limits: Sequence[Limit] = (),
+    exchange: Exchange | None = None,
 ) -> Result:
     """Compress a network; the one given stays as it is.
 
@@ -177,6 +179,8 @@ def compress(
             With ``effort="train"`` LC follows under the plan that was chosen. No ``meter``, and nothing to resume.
         limits: with ``choose``: other budgets, beside bytes or in their place, two in all: parameters, multiply-adds,
             time, energy (`laconic.Limit`).
+        exchange: for ``effort="train"`` on several ranks, all of which make the same call: how gradients get about
+            (`laconic.machines.exchange.Exchange`). All return the same.
 
     Raises:
         PlanError: when the plan does not fit, or ``effort="train"``, an importance or ``recalibrate`` has no
@@ -208,6 +212,8 @@ def compress(
     state, folder = resumed(resume, effort)
     require_quality(quality, budget, effort)
     require_training(training, budget, direct=asked is None and effort == "direct")
+    if exchange is not None and (effort != "train" or choose is not None):
+        raise PlanError("exchange is of gradients: it goes with effort='train', and no choice")
     given = _storable(network)
     module = network if isinstance(network, nn.Module) else task and task.module
     if calibration is not None and effort == "train":
@@ -247,7 +253,7 @@ def compress(
     plan, whole = plan.settled(whole, metrics, alike=effort == "direct")
     if effort == "train" and task is not None:
         how = training or Training()
-        result = trained(whole, plan, task, budget, metrics, how, notes, seed, state, watch)
+        result = trained(whole, plan, task, budget, metrics, how, notes, seed, state, watch, exchange)
         return replace(result, norms=norms, choice=choice)
     with plan.advising():
         codes = {name: code for group in direct(whole.params, plan, metrics) for name, code in group.items()}
@@ -319,7 +325,7 @@ def _of_inputs(of: Task | nn.Module | None, inputs: Any, params: Params, seed: i
 
 def trained(
     whole: Untied, plan: Plan, task: Task, budget: Budget | None, metrics: Metrics | None, how: Training,
-    notes: Mapping[str, str], seed: int, resume: LCState | None, watch: Watch | None,
+    notes: Mapping[str, str], seed: int, resume: LCState | None, watch: Watch | None, exchange: Exchange | None = None,
 ) -> Result:  # fmt: skip
     """Return the result of training.
 
@@ -331,7 +337,10 @@ def trained(
     require_same_statistics(whole, task, resume)
     with plan.advising():
         moving = trainable(task.module, whole.params)
-        first = resume or start(whole.params, plan, metrics, moving, how.first_mu(task))
+        mu = how.first_mu(task)
+        first = (
+            replace(resume, exchange=exchange) if resume else start(whole.params, plan, metrics, moving, mu, exchange)
+        )
     history = list[Progress]()
     for state in how.path(first, task, seed, whole.params, budget):
         if state.tuning is None or not history:

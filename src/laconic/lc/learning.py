@@ -161,7 +161,7 @@ class Training:
                     state = looked_at(replace(reached, best=state.best), judge, samples)
                 state, new = beside(state, judge, reference, seed) if new else state, False
                 yield state
-        for tuning in FineTuning.of(taught, state.chosen).states(state.tuning, self.finetune, seed):
+        for tuning in FineTuning.of(taught, state.chosen).states(state.tuning, self.finetune, seed, state.exchange):
             yield replace(state, tuning=tuning)
 
     def is_done(self, state: LCState) -> bool:

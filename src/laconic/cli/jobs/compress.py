@@ -20,20 +20,23 @@ from laconic.cli.jobs.direct import directly, metrics_of, within_budget
 from laconic.cli.jobs.figures import Written, report
 from laconic.cli.jobs.metadata import carried
 from laconic.cli.jobs.planning import coupled_of, learning_of, plan_of, weighed
-from laconic.cli.jobs.running import Run, cleared, going_on, resumable
+from laconic.cli.jobs.ranks import exchange_for_lc, moved_by, require_for_ranks, within_by_ranks
+from laconic.cli.jobs.running import Run, cleared, going_on, require_log, require_points, resumable
 from laconic.cli.jobs.targets import Target, require_used
 from laconic.cli.jobs.tasks import batches_per_epoch, counted, doubts, fitting, opened, task_for
 from laconic.cli.jobs.teaching import taught
+from laconic.cli.jobs.workers import PLAIN, connected, heard
 from laconic.cli.menus import Choosing
+from laconic.cli.schedule import Machines
 from laconic.cli.teaching import Teaching
-from laconic.errors import DataError, OutputExists, PlanError
-from laconic.format.files import require_absent, sha256
+from laconic.errors import DataError, PlanError
+from laconic.format.files import sha256
 from laconic.format.signatures import kind_of_file
 from laconic.insight.ledger import REFERENCE_BYTES
 from laconic.lc.budgeted import buffers_told, notes_of
 from laconic.lc.damage import left
-from laconic.lc.log import is_log
 from laconic.lc.preparation import prepared
+from laconic.machines.wires import Wires
 from laconic.models.checkpoints import checkpoint_size
 from laconic.models.params import Params, buffers_of, typed_as
 from laconic.models.ties import Untied, untied
@@ -57,6 +60,7 @@ class Job:
         choosing: whether each tensor's compression is chosen, and within what.
         coupled: whether filters that a row prunes take along what goes with them.
         teaching: what it learns from beside its targets.
+        machines: which ranks there are, and how gradients get from one to the other.
     """
 
     weights: Path
@@ -78,6 +82,7 @@ class Job:
     choosing: Choosing = field(default_factory=Choosing)
     coupled: bool = False
     teaching: Teaching = field(default_factory=Teaching)
+    machines: Machines = field(default_factory=Machines)
 
     @property
     def checkpoint(self) -> Path:
@@ -97,7 +102,19 @@ class Job:
 
 def compress(job: Job, say: Output) -> None:
     """Compress, write and print."""
+    with connected(job.machines) as wires:
+        _compress(job, heard(say, wires), wires)
+
+
+def _compress(job: Job, say: Output, wires: Wires | None) -> None:
+    """Compress, write and print, as one of several ranks if there are wires."""
     run, data = job.run, job.data
+    require_for_ranks(
+        job.machines, wires, job.effort,
+        {"--choose": job.choosing.choose, "--target": job.target, "--coupled": job.coupled},
+        {**values(job.rows), **values(job.matters), "--recalibrate": job.recalibrate, "--net": data.net,
+         "--data": data.data, "--task": data.task},
+    )  # fmt: skip
     _require_fitting(job)
     options.require_output(job.output, ".lac", force=run.force or (run.resume and job.checkpoint.exists()))
     torch.set_num_threads(run.threads or torch.get_num_threads())
@@ -141,10 +158,14 @@ def compress(job: Job, say: Output) -> None:
             return
         plan = choice.plan(plan)
     if task is not None and job.effort is options.Effort.train:
-        _by_training(job, say, budget, plan or Plan({}), whole, task, notes, target)
+        _by_training(job, say, budget, plan or Plan({}), whole, task, notes, target, wires)
         return
     if task is not None and budget and calibrating:
         _by_calibration(job, say, budget, whole, task, notes, target)
+        return
+    if wires and budget:
+        of = budget, job.which.lossless or (), job.budget.quality, notes, run.threads, Written(job.output, run.force)
+        within_by_ranks(say, whole, *of, wires, table=job.table)
         return
     result = _directly(job, say, budget, plan, whole, task, notes)
     if task is not None and job.recalibrate:
@@ -263,7 +284,7 @@ def _by_calibration(
 
 def _by_training(
     job: Job, say: Output, budget: Budget | None, plan: Plan, network: Untied, task: Task, notes: Mapping[str, str],
-    target: Target | None,
+    target: Target | None, wires: Wires | None = None,
 ) -> None:  # fmt: skip
     """Compress by training, from the start or from a checkpoint on."""
     of, run = job.training, job.run
@@ -279,8 +300,8 @@ def _by_training(
     else:
         notes = notes_of(task, notes)
     network = replace(network, params=typed_as(task.module, network.params))
-    _require_log(job)
-    _require_points(job, budget)
+    require_log(of.log, (job.weights, job.output, job.checkpoint), force=run.force)
+    require_points(of.keep_points, budget, over=run.resume or run.force)
     resume = going_on(say, job.checkpoint, resume=run.resume, force=run.force)
     if not resume and job.checkpoint.is_dir():  # of a calibration; a file is replaced by the first state
         cleared(job.checkpoint)
@@ -291,50 +312,22 @@ def _by_training(
     }
     chosen |= {**values(job.budget), "--lossless": job.which.lossless, "--no-fold": norms is None} if budget else {}
     chosen |= {**({"--importance": repr(plan.importance)} if plan.importance else {}), **teachers}
-    running = Run(say, job.checkpoint, job.labels(task, chosen), resume, job.output, run.force, of.log, of.keep_points)
+    exchange = exchange_for_lc(job.machines, task, wires, run.seed)
+    chosen |= {"--gradients": job.machines.gradients or PLAIN}
+    kept_in = of.log, of.keep_points, exchange
+    running = Run(say, job.checkpoint, job.labels(task, chosen), resume, job.output, run.force, *kept_in)
     with resumable(job.output, job.checkpoint):
         metrics = metrics_of(say, plan, task, network.params)
         plan, network = plan.settled(network, alike=False)
         result = running.compress(network, plan, task, budget, how, notes, run.seed, metrics)
+        if exchange and not running.leads:
+            return
         result = replace(result, norms=norms)
         result = target.told(result, say) if target else result
         report(say, result, Written(job.output, run.force, run.resume), task, table=job.table)
+        say.note(*([moved_by(exchange)] if exchange else []))
         interrupts.finish()
     cleared(job.checkpoint)  # not before all is said: who is interrupted has not seen the figures
-
-
-def _require_log(job: Job) -> None:
-    """Check that the log takes the place of no file of another kind.
-
-    Raises:
-        PlanError: when it is one of the files of this run.
-        OutputExists: when there is something else, and it is not to be replaced.
-    """
-    log = job.training.log
-    if log is None:
-        return
-    if log.resolve() in {one.resolve() for one in (job.weights, job.output, job.checkpoint)}:
-        raise PlanError(f"--log {log}: that is a file of this run already; name another")
-    if log.exists() and not is_log(log):
-        require_absent(log, force=job.run.force)
-
-
-def _require_points(job: Job, budget: Budget | None) -> None:
-    """Check that there are points to keep, and that the folder holds nothing that they would replace.
-
-    Raises:
-        PlanError: where no file is within anything.
-        OutputExists: when there is something, and it is not to be replaced.
-    """
-    folder = job.training.keep_points
-    if folder is None:
-        return
-    if budget is None:
-        raise PlanError("--keep-points goes with a budget: name one, as --size 10KB or --max-drop 1")
-    if folder.exists() and not folder.is_dir():
-        raise OutputExists(f"--keep-points {folder} is no folder; name another")
-    if not (job.run.resume or job.run.force) and folder.exists() and any(folder.iterdir()):
-        raise OutputExists(f"{folder} has something in it; name another folder, or write there anyway: --force")
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Compression by training as a run: with progress, and a checkpoint after every LC step to go on from."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,17 +10,18 @@ from laconic.api import trained
 from laconic.calibrate.journal import remove
 from laconic.cli.console import Output, interruptible
 from laconic.cli.jobs.tasks import batches_per_epoch, counted
-from laconic.errors import OutputExists
+from laconic.errors import OutputExists, PlanError
 from laconic.format import container
 from laconic.format.compact import compact
 from laconic.format.files import require_absent
 from laconic.lc.checkpoint import load_state, save_state
 from laconic.lc.learning import Training
-from laconic.lc.log import append_to_log, write_log
+from laconic.lc.log import append_to_log, is_log, write_log
 from laconic.lc.points import stands_out
 from laconic.lc.schedule import Progress
 from laconic.lc.state import LCState
 from laconic.lc.steps import start
+from laconic.machines.exchange import Exchange
 from laconic.models.ties import Untied
 from laconic.plans.plan import Plan
 from laconic.quantize.budget import Budget
@@ -77,6 +78,43 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return status.st_ino, status.st_mtime_ns
 
 
+def require_log(log: Path | None, files: Collection[Path], *, force: bool) -> None:
+    """Check that the log takes the place of no file of another kind.
+
+    Args:
+        log: the file, if there is one.
+        files: of the run.
+        force: another file may be replaced.
+
+    Raises:
+        PlanError: when it is one of the files of the run.
+        OutputExists: when there is something else, and it is not to be replaced.
+    """
+    if log is None:
+        return
+    if log.resolve() in {one.resolve() for one in files}:
+        raise PlanError(f"--log {log}: that is a file of this run already; name another")
+    if log.exists() and not is_log(log):
+        require_absent(log, force=force)
+
+
+def require_points(folder: Path | None, budget: Budget | None, *, over: bool) -> None:
+    """Check that there are points to keep, and that the folder holds nothing that they would replace, but ``over`` it.
+
+    Raises:
+        PlanError: where no file is within anything.
+        OutputExists: when there is something, and it is not to be replaced.
+    """
+    if folder is None:
+        return
+    if budget is None:
+        raise PlanError("--keep-points goes with a budget: name one, as --size 10KB or --max-drop 1")
+    if folder.exists() and not folder.is_dir():
+        raise OutputExists(f"--keep-points {folder} is no folder; name another")
+    if not over and folder.exists() and any(folder.iterdir()):
+        raise OutputExists(f"{folder} has something in it; name another folder, or write there anyway: --force")
+
+
 def is_written(output: Path, content: Callable[[], bytes], *, resume: bool, force: bool) -> bool:
     """Tell whether ``output`` is what the run that is resumed would write: it was interrupted after that."""
     return resume and not force and output.is_file() and output.read_bytes() == content()
@@ -93,6 +131,7 @@ class Run:
         job: what must be the same when it is resumed.
         log: where each step is written, too, if anywhere.
         points: the folder for the files of steps that stand out, if they are kept.
+        exchange: with other ranks, of which rank 0 alone writes.
         resume: go on from the checkpoint, which exists.
         output: what will be written; once all else is done it may be there already.
         force: it may be there in any case.
@@ -106,6 +145,12 @@ class Run:
     force: bool
     log: Path | None = None
     points: Path | None = None
+    exchange: Exchange | None = None
+
+    @property
+    def leads(self) -> bool:
+        """Whether it is this process that writes."""
+        return self.exchange is None or 0 in self.exchange.wires.own
 
     def compress(
         self, network: Untied, plan: Plan, task: Task, budget: Budget | None, how: Training,
@@ -116,14 +161,14 @@ class Run:
         state, history, moving = None, list[Progress](), trainable(task.module, params)
         if self.resume:
             with plan.advising():
-                first = start(params, plan, metrics, moving, how.first_mu(task))
+                first = start(params, plan, metrics, moving, how.first_mu(task), self.exchange)
                 state, history = load_state(self.checkpoint, first, self.job)
             if not how.is_done(state):
                 require_absent(self.output, force=self.force)
             tuned = f" and epoch {state.tuning.epoch} of fine-tuning" if state.tuning else ""
             self.say.note(f"resuming after step {state.progress.step}{tuned}")
         past = history[:-1]
-        if self.log is not None:
+        if self.log is not None and self.leads:
             write_log(self.log, past)
         per_epoch = batches_per_epoch(task)
         done, whole = _epochs(state, how) if state else 0, _whole(state, how)
@@ -139,13 +184,15 @@ class Run:
                     )
                 if reached.tuning is None or not new:
                     new.append(self._kept(reached, network, metadata, [*past, *new]))
-                    if self.log is not None:
+                    if self.log is not None and self.leads:
                         append_to_log(self.log, new[-1])
-                save_state(self.checkpoint, reached, self.job, [*past, *new])
+                if self.leads:
+                    save_state(self.checkpoint, reached, self.job, [*past, *new])
                 whole = _whole(reached, how)
                 tick(_epochs(reached, how) / whole, described(reached, how))
 
-            result = trained(network, plan, watched, budget, metrics, how, metadata, seed, state, watch)
+            of = metadata, seed, state, watch, self.exchange
+            result = trained(network, plan, watched, budget, metrics, how, *of)
         return replace(result, history=(*past, *new))
 
     def _kept(
@@ -156,6 +203,8 @@ class Run:
         if self.points is None or state.tuning is not None or not stands_out(progress, before):
             return progress
         name = f"step-{progress.step:03d}-{progress.file_bytes}B.lac"
+        if not self.leads:
+            return replace(progress, kept=name)
         self.points.mkdir(parents=True, exist_ok=True)
         of_calibration = state.best is not None and state.best.progress == progress and state.sizes is not None
         codes = state.best.codes if state.best and of_calibration else compact(state.all_codes)

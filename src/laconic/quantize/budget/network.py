@@ -197,7 +197,8 @@ class Network:
             return float(np.abs(replace(code, dtype="float64").decompress()).max())
 
         names = [name for name in codes if name in self._ending]
-        sizes, travel = [codes[name].size for name in names], Travel(names, _number_bytes, lambda name, x: float(x))
+        sizes = [codes[name].size for name in names]
+        travel = Travel[str, float](names, _number_bytes, lambda name, data: float(data))
         found = dict(zip(names, self.workers.map(reached, names, sizes, 1.25, travel), strict=True))
         return {name: top for name, top in found.items() if top}
 
@@ -212,7 +213,7 @@ class Network:
             return Signal.of(codes[name].decompress(), self.read(name))
 
         sizes = [codes[name].size for name in names]  # what is decoded takes more memory than all else
-        travel = Travel(names, Signal.packed, lambda name, data: Signal.read(data))
+        travel = Travel[str, Signal](names, Signal.packed, lambda name, data: Signal.read(data))
         return dict(zip(names, workers.map(signal, names, sizes, 1.25, travel), strict=True))
 
     def _others(self, name: str) -> np.ndarray:

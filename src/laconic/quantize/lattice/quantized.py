@@ -115,7 +115,9 @@ class Quantized:
 
         frames = self._frames(shared)
         pairs, sizes = list(zip(frames.values(), self.levels, strict=True)), [len(levels) for levels in self.levels]
-        travel = Travel(list(frames), code_bytes, lambda pair, data: read_code(pair[0], data))
+        travel = Travel[tuple[GridCode, np.ndarray], GridCode](
+            list(frames), code_bytes, lambda pair, data: read_code(pair[0], data)
+        )
         return dict(zip(frames, workers.map(coded, pairs, sizes, travel=travel), strict=True))
 
     def frames(self) -> dict[str, GridCode]:
@@ -232,7 +234,8 @@ class Quantizer:
             return frozen(values[here]), frozen(heavy), frozen(classes[here])
 
         pairs = list(zip(zip(self.sources, scales, strict=True), shifts, strict=True))
-        travel = Travel([source.name for source in self.sources], piece_bytes, read_piece)
+        names = [source.name for source in self.sources]
+        travel = Travel[tuple[tuple[Source, Scales], np.ndarray], Piece](names, piece_bytes, read_piece)
         pieces = list(self.workers.map(some, pairs, drawn, travel=travel))
         return Rehearsal(self, scales, pieces, total / max(sum(drawn), 1))
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from laconic.format.codes import Code, SumCode
 from laconic.format.codes.grid import GridCode
 from laconic.format.codes.streams import Values
 from laconic.format.coding.packing import frozen
@@ -93,3 +94,22 @@ def read_code(frame: GridCode, data: bytes) -> GridCode:
     size, blocks = read_arrays(data)
     known = tuple((int(length), int(crc)) for length, crc in blocks.reshape(-1, 2))
     return replace(frame, payload=Values(np.broadcast_to(np.uint8(0), (int(size[0]),)), known))
+
+
+def has_payload(code: Code) -> bool:
+    """Say whether there is a grid in a code."""
+    return any(map(has_payload, code.terms)) if isinstance(code, SumCode) else isinstance(code, GridCode)
+
+
+def payload_bytes(code: Code) -> bytes:
+    """Return the payload of the grid in a code, which is here."""
+    if isinstance(code, SumCode):
+        return b"".join(map(payload_bytes, code.terms))
+    return code.payload.array.tobytes() if isinstance(code, GridCode) else b""
+
+
+def with_payload(code: Code, data: bytes) -> Code:
+    """Return a code that has these bytes for the payload of its grid, be it itself or a term of a sum."""
+    if isinstance(code, SumCode):
+        return replace(code, terms=tuple(with_payload(term, data) for term in code.terms))
+    return replace(code, payload=Values(np.frombuffer(data, np.uint8))) if isinstance(code, GridCode) else code
