@@ -1,9 +1,32 @@
-"""Ranks that are threads of one process: they start at once, and each works on things of its own."""
+"""Ranks: threads of one process, each with things of its own, or processes that run a command as torchrun does."""
 
+import json
+import socket
 import threading
 import traceback
 
+import forked
+
 from laconic.machines.wires import Traffic, Wires
+
+COMMAND = """
+import json, os, signal, sys
+environment, dies, *arguments = sys.argv[1:]
+os.environ.update(json.loads(environment))
+if int(dies):
+    import laconic.training.loop
+    import laconic.training.trainer
+    plain, epochs = laconic.training.loop.train_epoch, 0
+    def mortal(*given, **options):
+        global epochs
+        epochs += 1
+        if epochs == int(dies):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return plain(*given, **options)
+    laconic.training.loop.train_epoch = laconic.training.trainer.train_epoch = mortal
+from laconic.cli import run
+sys.exit(run(arguments))
+"""
 
 
 class Threads(Wires):
@@ -54,3 +77,18 @@ def on_ranks(count, work):
     for thread in threads:
         thread.join()
     return came
+
+
+def commands(folder, arguments, dies=0):
+    """The command in two processes, as torchrun starts them; the second is killed as an epoch begins."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    started = [
+        forked.Forked.start(
+            COMMAND, [json.dumps({**common, "RANK": str(rank)}), dies * rank, *arguments], folder / str(rank)
+        )
+        for rank in range(2)
+    ]
+    return [one.wait() for one in started]
