@@ -56,6 +56,7 @@ from laconic.request import (
     parted,
     require_calibratable,
     require_choosable,
+    require_exchange,
     require_heeded,
     require_kinds,
     require_quality,
@@ -212,8 +213,7 @@ def compress(
     state, folder = resumed(resume, effort)
     require_quality(quality, budget, effort)
     require_training(training, budget, direct=asked is None and effort == "direct")
-    if exchange is not None and (effort != "train" or choose is not None):
-        raise PlanError("exchange is of gradients: it goes with effort='train', and no choice")
+    require_exchange(exchange, effort, choose)
     given = _storable(network)
     module = network if isinstance(network, nn.Module) else task and task.module
     if calibration is not None and effort == "train":
@@ -252,9 +252,8 @@ def compress(
         return recalibrated(result, whole, task, recalibrate, seed)
     plan, whole = plan.settled(whole, metrics, alike=effort == "direct")
     if effort == "train" and task is not None:
-        how = training or Training()
-        result = trained(whole, plan, task, budget, metrics, how, notes, seed, state, watch, exchange)
-        return replace(result, norms=norms, choice=choice)
+        of = training or Training(), notes, seed, state, watch, exchange
+        return replace(trained(whole, plan, task, budget, metrics, *of), norms=norms, choice=choice)
     with plan.advising():
         codes = {name: code for group in direct(whole.params, plan, metrics) for name, code in group.items()}
     codes = compact({name: codes[name] for name in whole.params})

@@ -125,6 +125,16 @@ def require_choosable(choose: object, limits: object, resume: object, recalibrat
         raise PlanError("limits are met by a choice: give a menu, choose=laconic.Menu()")
 
 
+def require_exchange(exchange: object, effort: Effort, choose: object) -> None:
+    """Check that there is one where the network is trained alone, and no choice before.
+
+    Raises:
+        PlanError: for another effort, or with a choice.
+    """
+    if exchange is not None and (effort != "train" or choose is not None):
+        raise PlanError("exchange is of gradients: it goes with effort 'train', and without choose")
+
+
 def require_calibratable(plan: Plan | Compression, given: Mapping[str, Any], *, rows: bool = False) -> None:
     """Check that nothing is asked that calibration would not heed; ``rows`` are heeded where there is a choice.
 

@@ -21,7 +21,7 @@ def network(tmp_path_factory):
 
 def test_two_processes_write_the_file_of_one_byte_by_byte(network, tmp_path, capsys):
     one, two = tmp_path / "1.lac", tmp_path / "2.lac"
-    how = ["compress", network, "--bits", "2", "--lossless", "fc3.*", "--json"]
+    how = ["compress", network, "--bits", "2", "--quality", "fast", "--threads", "1", "--lossless", "fc3.*", "--json"]
     assert run([*how, "-o", str(one)]) == 0
     said = capsys.readouterr().out
     (code, out, err), (other, silent, _) = commands(tmp_path, [*how, "-o", two])

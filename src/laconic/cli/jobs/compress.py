@@ -103,18 +103,18 @@ class Job:
 def compress(job: Job, say: Output) -> None:
     """Compress, write and print."""
     with connected(job.machines) as wires:
+        require_for_ranks(
+            job.machines, wires, job.effort,
+            {"--choose": job.choosing.choose, "--target": job.target, "--coupled": job.coupled},
+            {**values(job.rows), **values(job.matters), "--recalibrate": job.recalibrate, "--net": job.data.net,
+             "--data": job.data.data, "--task": job.data.task},
+        )  # fmt: skip
         _compress(job, heard(say, wires), wires)
 
 
 def _compress(job: Job, say: Output, wires: Wires | None) -> None:
     """Compress, write and print, as one of several ranks if there are wires."""
     run, data = job.run, job.data
-    require_for_ranks(
-        job.machines, wires, job.effort,
-        {"--choose": job.choosing.choose, "--target": job.target, "--coupled": job.coupled},
-        {**values(job.rows), **values(job.matters), "--recalibrate": job.recalibrate, "--net": data.net,
-         "--data": data.data, "--task": data.task},
-    )  # fmt: skip
     _require_fitting(job)
     options.require_output(job.output, ".lac", force=run.force or (run.resume and job.checkpoint.exists()))
     torch.set_num_threads(run.threads or torch.get_num_threads())
