@@ -213,7 +213,7 @@ def compress(
     state, folder = resumed(resume, effort)
     require_quality(quality, budget, effort)
     require_training(training, budget, direct=asked is None and effort == "direct")
-    require_exchange(exchange, effort, choose)
+    require_exchange(exchange, effort, budget, choose)
     given = _storable(network)
     module = network if isinstance(network, nn.Module) else task and task.module
     if calibration is not None and effort == "train":

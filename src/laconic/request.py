@@ -125,14 +125,14 @@ def require_choosable(choose: object, limits: object, resume: object, recalibrat
         raise PlanError("limits are met by a choice: give a menu, choose=laconic.Menu()")
 
 
-def require_exchange(exchange: object, effort: Effort, choose: object) -> None:
-    """Check that there is one where the network is trained alone, and no choice before.
+def require_exchange(exchange: object, effort: Effort, budget: Budget | None, choose: object) -> None:
+    """Check that there is one where the network is trained alone, on one path.
 
     Raises:
-        PlanError: for another effort, or with a choice.
+        PlanError: for another effort, a choice, and a budget of outputs.
     """
-    if exchange is not None and (effort != "train" or choose is not None):
-        raise PlanError("exchange is of gradients: it goes with effort 'train', and without choose")
+    if exchange is not None and (effort != "train" or choose is not None or (budget and budget.is_of_outputs)):
+        raise PlanError("exchange is of gradients: it goes with effort 'train', and with neither choose, drop nor kl")
 
 
 def require_calibratable(plan: Plan | Compression, given: Mapping[str, Any], *, rows: bool = False) -> None:

@@ -54,6 +54,7 @@ def test_a_rank_that_dies_ends_the_other_and_any_number_of_ranks_goes_on(network
         (["--effort", "calibrate"], "--effort calibrate is for one process"),
         (["--codebook", "4"], "--codebook: several ranks do not do this; of the weights alone they meet a budget"),
         (["--bits", "3", "--choose"], "--choose: several ranks do not do this"),
+        (["--max-drop", "1", "--effort", "train"], "--max-drop: several ranks do not do this"),
         (["--bits", "3", "--importance", "gradient"], "--importance: several ranks do not do this"),
         (["--bits", "3", "--data", "digits"], "--data: several ranks do not do this"),
         (["--bits", "3"], "--simulate-workers: only --effort train takes this"),

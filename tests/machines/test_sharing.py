@@ -43,6 +43,12 @@ def test_items_are_brought_to_rank_0_one_after_the_other():
     assert on_ranks(2, brought) == [[("c", b"c"), ("a", b"a"), ("b", b"")], []]
 
 
+def test_ranks_that_are_asked_for_different_things_are_told():
+    for error in on_ranks(3, lambda wires: Sharing.of({}, wires).require_same("--bits 3"[: 8 - wires.rank // 2])):
+        assert isinstance(error, WorkersError)
+        assert "rank 2 and rank 0" in str(error)
+
+
 def test_what_fails_on_one_rank_is_an_error_on_all_that_names_it():
     def fails(wires):
         def work(names):

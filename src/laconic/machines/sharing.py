@@ -9,6 +9,7 @@ bytes. What goes wrong on one rank travels with the results, so that it is an er
 Source: Graham, "Bounds on multiprocessing timing anomalies" (SIAM J. Appl. Math. 17, 1969), theorem 2.
 """
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
@@ -62,6 +63,19 @@ class Sharing:
     def is_own(self, name: str) -> bool:
         """Say whether an item is of this process."""
         return self.owners[name] in self.wires.own
+
+    def require_same(self, text: str) -> None:
+        """Check that all ranks have been asked for the same: that they have the same text.
+
+        Raises:
+            WorkersError: names the ranks that have another one than rank 0.
+        """
+        first, *others = self.wires.gather([hashlib.sha256(text.encode()).digest()] * len(self.wires.own))
+        if strange := [str(rank) for rank, other in enumerate(others, 1) if other != first]:
+            raise WorkersError(
+                f"rank {', '.join(strange)} and rank 0 are asked for different things: all must have the same file, "
+                "options and versions"
+            )
 
     def results(self, names: Sequence[str], work: Work) -> list[bytes]:
         """Return the results of all items on all ranks, in the order of ``names``.

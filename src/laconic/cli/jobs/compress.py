@@ -105,7 +105,8 @@ def compress(job: Job, say: Output) -> None:
     with connected(job.machines) as wires:
         require_for_ranks(
             job.machines, wires, job.effort,
-            {"--choose": job.choosing.choose, "--target": job.target, "--coupled": job.coupled},
+            {"--choose": job.choosing.choose, "--target": job.target, "--coupled": job.coupled,
+             "--max-drop": job.budget.max_drop, "--max-kl": job.budget.max_kl},
             {**values(job.rows), **values(job.matters), "--recalibrate": job.recalibrate, "--net": job.data.net,
              "--data": job.data.data, "--task": job.data.task},
         )  # fmt: skip

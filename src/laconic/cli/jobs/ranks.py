@@ -4,6 +4,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from laconic import __version__
 from laconic.cli import options
 from laconic.cli.console import Output, in_bytes
 from laconic.cli.groups import values
@@ -74,6 +75,7 @@ def within_by_ranks(
         table: whether every tensor is shown.
     """
     sharing = Sharing.of({name: tensor.nbytes for name, tensor in network.params.items()}, wires)
+    sharing.require_same(repr((sharing.owners, budget, kept, quality, notes, __version__)))
     plan = Plan({}).keeping(kept)
     result = within_budget(say, network, budget, plan, None, quality, notes, None, threads, sharing)
     with resumable(file.path):

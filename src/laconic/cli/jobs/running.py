@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
+from laconic import __version__
 from laconic.api import trained
 from laconic.calibrate.journal import remove
 from laconic.cli.console import Output, interruptible
@@ -22,6 +23,7 @@ from laconic.lc.schedule import Progress
 from laconic.lc.state import LCState
 from laconic.lc.steps import start
 from laconic.machines.exchange import Exchange
+from laconic.machines.workers import Workers
 from laconic.models.ties import Untied
 from laconic.plans.plan import Plan
 from laconic.quantize.budget import Budget
@@ -168,6 +170,8 @@ class Run:
             tuned = f" and epoch {state.tuning.epoch} of fine-tuning" if state.tuning else ""
             self.say.note(f"resuming after step {state.progress.step}{tuned}")
         past = history[:-1]
+        if self.exchange is not None:
+            Workers(self.exchange).require_same(params, repr((sorted(self.job.items()), len(past), __version__)))
         if self.log is not None and self.leads:
             write_log(self.log, past)
         per_epoch = batches_per_epoch(task)
