@@ -54,7 +54,7 @@ class LearningStep:
         step = state.since_began.step
         how = replace(self.how, lr=self.how.lr * self.decay**step)
         seed = derive_seed(self.seed, state.progress.step)
-        ranks = ranks_of(state, seed)
+        ranks = ranks_of(state, seed, mu)
         if mu == 0:
             return self._settled(minimise(self.task, state.weights, how, seed, gradients=ranks), ranks)
         penalty, bound = QuadraticPenalty(state, mu), 1 / (mu * state.max_importance())
@@ -84,8 +84,8 @@ class LearningStep:
         return sum(losses) / max(1, len(losses)) + float(penalty.value(leaves))
 
 
-def ranks_of(state: LCState, seed: int) -> Workers | None:
-    """Return the ranks of an L step, who begin with the same state and keep nothing from one step to the next.
+def ranks_of(state: LCState, seed: int, mu: float) -> Workers | None:
+    """Return the ranks of an L step, who begin with the same state and μ and keep nothing from one step to the next.
 
     What a codec has not sent is the optimizer's business, and like its momentum made anew: so a run goes on with
     another number of ranks.
@@ -94,5 +94,7 @@ def ranks_of(state: LCState, seed: int) -> Workers | None:
         return None
     ranks = Workers(replace(state.exchange, seed=seed))
     groups = {"w": state.weights, "θ": state.compressed, "λ": state.multipliers, "M": state.importance}
-    ranks.require_same({f"{group} {name}": t for group, own in groups.items() for name, t in own.items()}, repr(seed))
+    ranks.require_same(
+        {f"{group} {name}": t for group, own in groups.items() for name, t in own.items()}, repr((seed, mu))
+    )
     return ranks
