@@ -35,6 +35,7 @@ from laconic.lc.schedule import Progress
 from laconic.lc.state import LCState
 from laconic.lc.steps import start
 from laconic.lc.unlabelled import unlabelled
+from laconic.machines.exchange import Exchange
 from laconic.models.checkpoints import checkpoint_size
 from laconic.models.params import (
     Params,
@@ -47,7 +48,6 @@ from laconic.models.params import (
     unwrapped,
 )
 from laconic.models.ties import Untied, untied
-from laconic.plans.activity import measured
 from laconic.plans.plan import Plan, weights_only
 from laconic.quantize.budget import QUALITIES, Budget
 from laconic.request import (
@@ -57,14 +57,16 @@ from laconic.request import (
     parted,
     require_calibratable,
     require_choosable,
+    require_exchange,
     require_heeded,
     require_kinds,
     require_quality,
     require_same_budget,
     require_same_statistics,
-    require_taught,
     require_training,
     resumed,
+    taught,
+    weighed,
 )
 from laconic.result import Result, recalibrated
 from laconic.theory.importance import Importance
@@ -107,6 +109,7 @@ def compress(
     tune: bool = True,
     choose: Menu | None = None,
     limits: Sequence[Limit] = (),
+    exchange: Exchange | None = None,
 ) -> Result:
     """Compress a network; the one given stays as it is.
 
@@ -180,6 +183,8 @@ def compress(
             With ``effort="train"`` LC follows under the plan that was chosen. No ``meter``, and nothing to resume.
         limits: with ``choose``: other budgets, beside bytes or in their place, two in all: parameters, multiply-adds,
             time, energy (`laconic.Limit`).
+        exchange: for ``effort="train"`` on several ranks, all of which make the same call: how gradients get about
+            (`laconic.machines.exchange.Exchange`). All return the same.
 
     Raises:
         PlanError: when the plan does not fit, or ``effort="train"``, an importance or ``recalibrate`` has no
@@ -211,6 +216,7 @@ def compress(
     state, folder = resumed(resume, effort)
     require_quality(quality, budget, effort)
     require_training(training, budget, direct=asked is None and effort == "direct")
+    require_exchange(exchange, effort, budget, choose)
     given = _storable(network)
     module = network if isinstance(network, nn.Module) else task and task.module
     if calibration is not None and effort == "train":
@@ -219,8 +225,8 @@ def compress(
     notes = notes_of(task, {REFERENCE_BYTES: str(checkpoint_size(whole.params)), **(metadata or {})})
     buffers = buffers_of(module) if module else set[str]()
     plan = plan.on(module) if isinstance(plan, Plan) else weights_only(plan, whole.params, buffers)
-    plan = _ranked(plan, importance, task, whole)
-    task = _taught(plan, effort, task, whole.params)
+    plan = weighed(plan, importance, task, whole)
+    task = taught(plan, effort, task, whole.params)
     norms = choice = None
     if choose is not None:
         sized = budget if budget and (budget.asked or not limits) else None
@@ -248,20 +254,13 @@ def compress(
         return recalibrated(result, whole, task, recalibrate, seed)
     plan, whole = plan.settled(whole, metrics, alike=effort == "direct")
     if effort == "train" and task is not None:
-        how = training or Training()
-        result = trained(whole, plan, task, budget, metrics, how, notes, seed, state, watch)
-        return replace(result, norms=norms, choice=choice)
+        of = training or Training(), notes, seed, state, watch, exchange
+        return replace(trained(whole, plan, task, budget, metrics, *of), norms=norms, choice=choice)
     with plan.advising():
         codes = {name: code for group in direct(whole.params, plan, metrics) for name, code in group.items()}
     codes = compact({name: codes[name] for name in whole.params})
     result = Result(whole.named(codes), notes, signals=left(whole, codes, module))
     return recalibrated(result, whole, task, recalibrate, seed)
-
-
-def _taught(plan: Plan, effort: Effort, task: Task | None, original: Params) -> Task | None:
-    """Return the task with what a plan's distillation adds."""
-    require_taught(plan, effort)
-    return plan.taught(task, original) if task else None
 
 
 def _storable(network: nn.Module | Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -270,13 +269,6 @@ def _storable(network: nn.Module | Mapping[str, Tensor]) -> dict[str, Tensor]:
     for name, tensor in given.items():
         require_storable(name, tensor)
     return given
-
-
-def _ranked(plan: Plan, importance: Importance | str | None, task: Task | None, whole: Untied) -> Plan:
-    """Return the plan with the importance that was named, if any, and the activity that its rows rank by."""
-    if importance is not None:
-        plan = replace(plan, importance=Importance(importance) if isinstance(importance, str) else importance)
-    return plan if task is None else measured(plan, task, whole.params)
 
 
 def _within(
@@ -334,7 +326,7 @@ def _of_inputs(of: Task | nn.Module | None, inputs: Any, params: Params, seed: i
 
 def trained(
     whole: Untied, plan: Plan, task: Task, budget: Budget | None, metrics: Metrics | None, how: Training,
-    notes: Mapping[str, str], seed: int, resume: LCState | None, watch: Watch | None,
+    notes: Mapping[str, str], seed: int, resume: LCState | None, watch: Watch | None, exchange: Exchange | None = None,
 ) -> Result:  # fmt: skip
     """Return the result of training.
 
@@ -348,7 +340,10 @@ def trained(
     require_same_statistics(whole, task, resume)
     with plan.advising():
         moving = trainable(task.module, whole.params)
-        first = resume or start(whole.params, plan, metrics, moving, how.first_mu(task))
+        mu = how.first_mu(task)
+        first = (
+            replace(resume, exchange=exchange) if resume else start(whole.params, plan, metrics, moving, mu, exchange)
+        )
     history = list[Progress]()
     for state in how.path(first, task, seed, whole.params, budget, until):
         if state.tuning is None or not history:

@@ -1,6 +1,7 @@
 """What a call of `laconic.compress` asks for: one budget at most, one effort, and nothing that nobody would heed."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,9 +18,12 @@ from laconic.csteps.within_bytes import WithinBytes
 from laconic.errors import DataError, PlanError, WeightsError
 from laconic.lc.learning import Training
 from laconic.lc.state import LCState, budget_of
+from laconic.models.params import Params
 from laconic.models.ties import Untied
+from laconic.plans.activity import measured
 from laconic.plans.plan import Plan
 from laconic.quantize.budget import QUALITIES, Budget
+from laconic.theory.importance import Importance
 from laconic.training.task import Task
 
 Effort = Literal["direct", "calibrate", "train"]
@@ -98,6 +102,19 @@ def require_taught(plan: Plan, effort: str) -> None:
         raise PlanError(f"the plan's distillation is of effort 'train': with effort {effort!r} nothing is trained")
 
 
+def taught(plan: Plan, effort: Effort, task: Task | None, original: Params) -> Task | None:
+    """Return the task with what a plan's distillation adds; errors are those of `require_taught` and `Plan.taught`."""
+    require_taught(plan, effort)
+    return plan.taught(task, original) if task else None
+
+
+def weighed(plan: Plan, importance: Importance | str | None, task: Task | None, network: Untied) -> Plan:
+    """Return the plan with the importance that was named, if any, and the activity that its rows rank by."""
+    if importance is not None:
+        plan = replace(plan, importance=Importance(importance) if isinstance(importance, str) else importance)
+    return plan if task is None else measured(plan, task, network.params)
+
+
 def require_heeded(effort: Effort, budget: Budget | None, *, fold: bool, others: bool) -> None:
     """Check that no argument of calibration goes with another effort; ``fold`` goes with training within a budget, too.
 
@@ -133,6 +150,16 @@ def require_choosable(choose: object, limits: object, resume: object, recalibrat
         )
     if limits and choose is None:
         raise PlanError("limits are met by a choice: give a menu, choose=laconic.Menu()")
+
+
+def require_exchange(exchange: object, effort: Effort, budget: Budget | None, choose: object) -> None:
+    """Check that there is one where the network is trained alone, on one path.
+
+    Raises:
+        PlanError: for another effort, a choice, and a budget of outputs.
+    """
+    if exchange is not None and (effort != "train" or choose is not None or (budget and budget.is_of_outputs)):
+        raise PlanError("exchange is of gradients: it goes with effort 'train', and with neither choose, drop nor kl")
 
 
 def require_calibratable(plan: Plan | Compression, given: Mapping[str, Any], *, rows: bool = False) -> None:

@@ -6,7 +6,6 @@ minute and more: timeouts of the group are longer than the patience of the tests
 
 import json
 import signal
-import socket
 import subprocess
 import sys
 from contextlib import nullcontext
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import forked
 import pytest
+from ranks import commands
 
 from laconic.cli import run
 from laconic.cli.jobs import workers as jobs
@@ -195,25 +195,6 @@ print("done")
 """
 )
 
-COMMAND = """
-import json, os, signal, sys
-environment, dies, *arguments = sys.argv[1:]
-os.environ.update(json.loads(environment))
-if int(dies):
-    import laconic.training.loop
-    import laconic.training.trainer
-    plain, epochs = laconic.training.loop.train_epoch, 0
-    def mortal(*given, **options):
-        global epochs
-        epochs += 1
-        if epochs == int(dies):
-            os.kill(os.getpid(), signal.SIGKILL)
-        return plain(*given, **options)
-    laconic.training.trainer.train_epoch = mortal
-from laconic.cli import run
-sys.exit(run(arguments))
-"""
-
 
 def two(code, folder, *arguments):
     """Run code in two processes that get their rank; return what the first has said."""
@@ -230,21 +211,6 @@ def test_two_processes_end_with_the_bits_of_one_that_plays_both_and_fail_togethe
 
 def test_a_hook_of_ddp_works_with_buckets_no_sync_unused_parameters_clipping_and_autocast(tmp_path):
     assert "done\n" in two(HOOKS, tmp_path)
-
-
-def commands(folder, arguments, dies=0):
-    """The command in two processes, as torchrun starts them; the second is killed as an epoch begins."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    common = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    started = [
-        forked.Forked.start(
-            COMMAND, [json.dumps({**common, "RANK": str(rank)}), dies * rank, *arguments], folder / str(rank)
-        )
-        for rank in range(2)
-    ]
-    return [one.wait() for one in started]
 
 
 def test_a_worker_that_dies_ends_the_other_and_the_run_goes_on_from_the_checkpoint(tmp_path, capsys):

@@ -9,6 +9,7 @@ from laconic.cli import groups, options
 from laconic.cli.console import Output
 from laconic.cli.menus import Choosing
 from laconic.cli.rows import Rows
+from laconic.cli.schedule import Machines
 from laconic.cli.teaching import Teaching
 
 
@@ -25,6 +26,7 @@ def command(
     data: options.Data,
     training: options.Training,
     teaching: Teaching,
+    machines: Machines,
     output: Annotated[Path, typer.Option("--output", "-o", help="The .lac file to write.", rich_help_panel=groups.RUN)],
     run: options.LongRun,
     say: Output,
@@ -104,6 +106,11 @@ def command(
 
     A run of calibrate or train that is stopped or killed goes on with the same command and --resume, where it was, and
     ends with the same bytes: what it has come to is kept beside the output, as .checkpoint, until all is done.
+
+    Under torchrun --nproc-per-node 2 -m laconic compress ... each process is a rank; rank 0 prints and writes. From the
+    weights alone, for a budget, each reads and quantizes its own tensors, and the file is that of one process, byte by
+    byte. With train each takes its share of every batch and of the tensors of a C step; --gradients terngrad lets
+    gradients travel in few bits, and --resume goes on with any number of ranks.
 
     Unless you say what to make, it is a file of 4 bits per weight. Biases and the parameters of normalisation layers
     are stored lossless unless a plan says otherwise.
@@ -194,12 +201,14 @@ def command(
       laconic compress a.pt -o a.lac --filters 0.2 --effort train --method rounds
 
       laconic compress a.safetensors -o a.lac --plan a.toml --target here.toml
+
+      torchrun --nproc-per-node 2 -m laconic compress a.safetensors -o a.lac
     """
     from laconic.cli.jobs.compress import Job, compress
 
     idle = groups.given(context, (*groups.names(options.Training, Teaching), "resume"))
     job = Job(
         weights, output, effort, budget, rows, which, matters, calibrating, data, training, run, tuple(idle), table,
-        key, recalibrate, target, choosing, coupled, teaching,
+        key, recalibrate, target, choosing, coupled, teaching, machines,
     )  # fmt: skip
     compress(job, say)

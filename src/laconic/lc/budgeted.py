@@ -10,8 +10,10 @@ from laconic.csteps.parametrisations import Parametrisation, Plain
 from laconic.csteps.within_bytes import Rest, WithinBytes
 from laconic.errors import PlanError
 from laconic.format.compact import compact
+from laconic.format.ties import mark
 from laconic.insight.ledger import BUFFERS, REFERENCE_BYTES
 from laconic.lc.baselines import projected
+from laconic.machines.sharing import Sharing
 from laconic.models.params import Arrays, is_float, to_numpy
 from laconic.models.ties import Untied
 from laconic.plans.patterns import fnmatch_escape
@@ -115,6 +117,7 @@ def within(
     metrics: Metrics | None = None,
     reference_bytes: int | None = None,
     threads: int | None = None,
+    sharing: Sharing | None = None,
 ) -> Fitted:
     """Return the network within its budget.
 
@@ -131,6 +134,7 @@ def within(
             take unit and diagonal metrics, and of Kronecker ones the diagonal.
         reference_bytes: of the uncompressed file, for a ratio.
         threads: tensors that are worked on at a time.
+        sharing: of the tensors among ranks; codes are then those that `fit` says.
 
     Raises:
         PlanError: when the plan does not fit, no step meets what it leaves of the budget, or it is one of outputs.
@@ -138,7 +142,8 @@ def within(
         WeightsError: for weights that cannot be compressed.
     """
     budget.require_of_weights()
-    rows, network = plan.rows(network, metrics, alike=True)
+    marks = sharing and _marks(network, sharing)
+    rows, network = plan.rows(network, metrics, alike=True, marks=marks)
     tensors, buffers = Arrays(network.params), network.only(buffers)
 
     def is_weight(name: str) -> bool:
@@ -159,4 +164,11 @@ def within(
     return fit(
         tensors, budget, tools, metadata, watch,
         reference_bytes=reference_bytes, threads=threads, apart=apart, importances=importances, names=network.names,
+        ranks=sharing,
     )  # fmt: skip
+
+
+def _marks(network: Untied, sharing: Sharing) -> dict[str, bytes]:
+    """Return what equal tensors have in common; each rank looks at its own."""
+    names, tensors = list(network.params), Arrays(network.params)
+    return dict(zip(names, sharing.results(names, lambda own: (mark(tensors[name]) for name in own)), strict=True))

@@ -18,6 +18,9 @@ from torch import Tensor
 from laconic.errors import PlanError
 from laconic.format.codes import Code, DenseCode
 from laconic.format.codes.sharing import unshared
+from laconic.machines.exchange import Exchange
+from laconic.machines.scheme import Scheme
+from laconic.machines.workers import Workers
 from laconic.models.forms import FreeParameters, free_parameters
 from laconic.models.params import Params, beside, to_numpy, to_torch
 from laconic.training.loop import trainable
@@ -55,12 +58,17 @@ class FineTuning:
         fixed = {name: to_torch(code.decompress()) for name, code in apart.items() if name not in moving}
         return cls(task, codes, freed, beside(task.module, fixed))
 
-    def states(self, state: TrainState | None, how: Optimization, seed: int) -> Iterator[TrainState]:
+    def states(
+        self, state: TrainState | None, how: Optimization, seed: int, exchange: Exchange | None = None
+    ) -> Iterator[TrainState]:
         """Yield ``state``, the first one unless it is given, and the state after each epoch.
+
+        With an exchange ranks share out the batches. The numbers that are trained are few: they travel as float32.
 
         Raises:
             PlanError: for a weight decay: it has no meaning for what is trained here.
             WeightsError: when training diverges.
+            WorkersError: when a rank is gone, has failed, or has other weights.
         """
         if how.weight_decay:
             raise PlanError(f"fine-tuning trains codebooks and factors, which take no weight decay: {how.weight_decay}")
@@ -71,7 +79,14 @@ class FineTuning:
         if not self.freed.leaves:
             yield replace(state, epoch=how.epochs)
             return
-        yield from train_leaves(self.task, state, self._leaves, self._changing, self._weights, how, seed)
+        ranks, fixed = None, {f"fixed {name}" for name in self.fixed}
+        if exchange is not None:
+            shapes = {name: tuple(leaf.shape) for name, leaf in self._leaves.items()}
+            ranks = Workers(Exchange(Scheme(), exchange.wires, shapes, seed), state.epoch * self.task.count("train"))
+            ranks.require_same(state.weights, repr((seed, state.epoch)))
+        reached = train_leaves(self.task, state, self._leaves, self._changing, self._weights, how, seed, None, ranks)
+        for state in reached:
+            yield replace(state, weights=ranks.settled(state.weights, fixed)) if ranks else state
 
     def tuned(self, state: TrainState) -> dict[str, Code]:
         """Return the codes with the numbers of ``state``; to be called once, at the end."""

@@ -176,7 +176,7 @@ class Training:
                     state = looked_at(replace(reached, best=state.best), judge, samples)
                 state, new = beside(state, judge, reference, seed) if new else state, False
                 yield state
-        for tuning in FineTuning.of(taught, state.chosen).states(state.tuning, self.finetune, seed):
+        for tuning in FineTuning.of(taught, state.chosen).states(state.tuning, self.finetune, seed, state.exchange):
             yield replace(state, tuning=tuning)
 
     def is_done(self, state: LCState) -> bool:
@@ -205,6 +205,8 @@ class Training:
         if self.method == "idc":
             return iterated_direct(state, l_step, self.steps - state.progress.step)
         if self.method in RIVALS:
+            if state.exchange is not None:
+                raise PlanError(f"method {self.method!r} is for one process: leave out the exchange, or torchrun")
             return RIVALS[self.method](state, l_step, self.steps)
         return self._relaxing(state, l_step, self.schedule(task, within=meets_bytes(state)))
 

@@ -14,6 +14,7 @@ from laconic.errors import UnsupportedMetric, WeightsError
 from laconic.format.codes import Code, DenseCode
 from laconic.lc.schedule import Progress
 from laconic.lc.sizes import Sizes
+from laconic.machines.exchange import Exchange
 from laconic.models.params import Params, to_numpy
 from laconic.plans.plan import Row
 from laconic.theory.metric import Diagonal, Metrics, Unit
@@ -64,6 +65,7 @@ class LCState:
         choices: the codes whose choices the rows keep, where they had a price or a bound that shrinks (`relaxed`).
         began: the step at which the path began, or began anew.
         whole_price: μ from which prices that must grow are whole.
+        exchange: how ranks exchange gradients in L steps, and share out C steps; None where this process is alone.
     """
 
     progress: Progress
@@ -80,6 +82,7 @@ class LCState:
     began: int = 0
     whole_price: float = 0.0
     sizes: Sizes | None = None
+    exchange: Exchange | None = None
 
     @property
     def since_began(self) -> Progress:

@@ -8,6 +8,7 @@
 """
 
 import math
+import sys
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import replace
 
@@ -19,10 +20,13 @@ from laconic.csteps.compression import Codes, Compression
 from laconic.csteps.joint import Joint, project, together
 from laconic.csteps.lossless import Lossless
 from laconic.errors import PlanError
+from laconic.format import container
 from laconic.format.codes import Code, DenseCode
 from laconic.format.compact import compact
 from laconic.lc.schedule import Progress, Schedule
 from laconic.lc.state import LCState, normalised_importance
+from laconic.machines.exchange import Exchange
+from laconic.machines.sharing import shared_out
 from laconic.models.params import Params, decompress, to_numpy
 from laconic.plans.plan import Plan, Row
 from laconic.theory.metric import Diagonal, Metrics
@@ -41,6 +45,7 @@ def start(
     metrics: Metrics | None = None,
     moving: Container[str] | None = None,
     mu: float = 0.0,
+    exchange: Exchange | None = None,
 ) -> LCState:
     """Return direct compression, where the path begins: w is the reference, Θ its projection, λ = 0.
 
@@ -55,11 +60,18 @@ def start(
         mu: of the first L step, where it is known: prices that must grow (`Compression.annealed`) are then lower, in
             proportion to μ, until that is 400 times as high, so that what they are in the C step is the same until
             then, and in direct compression.
+        exchange: of ranks that train together and share out C steps, if there are several.
 
     Raises:
-        PlanError: when the plan does not fit, or constrains tensors that move and others jointly.
+        PlanError: when the plan does not fit, or constrains tensors that move and others jointly; for an exchange in
+            which workers have the momentum, for the penalty's gradient would have none.
         WeightsError: when a constrained tensor cannot be compressed.
     """
+    if exchange is not None and exchange.scheme.memory.has_momentum:
+        raise PlanError(
+            "the momentum is the optimizer's in LC training, where the penalty has it as well: take topk in place of "
+            "dgc, or another way for gradients to travel"
+        )
     resolved = [row for row in plan.resolve(params) if not _is_free(row.compression)]
     rows, still = _parted(resolved, moving)
     fixed = {name: code for row in still for name, code in _direct(row, params, metrics).items()}
@@ -69,7 +81,7 @@ def start(
     importance = normalised_importance(metrics or {}, names, weights)
     zeros = {name: torch.zeros_like(weights[name]) for name in names}
     blank = LCState(Progress(0, 0.0, math.nan, 0.0, None, None), rows, weights, {}, {}, zeros, importance, fixed)
-    blank = replace(blank, whole_price=_ANNEALED * mu)
+    blank = replace(blank, whole_price=_ANNEALED * mu, exchange=exchange)
     codes = _project(blank, weights, {name: weights[name] for name in names}, warm=None)
     compressed = _decompress(codes, weights)
     progress = replace(blank.progress, gap=_gap(weights, compressed))
@@ -214,7 +226,7 @@ def _is_free(compression: Compression) -> bool:
 
 
 def _project(state: LCState, weights: Params, points: Params, warm: Codes | None, mu: float = 0.0) -> dict[str, Code]:
-    """Solve the C step row by row, those last that look at what others take.
+    """Solve the C step: first the rows that look at their own tensors alone, then those that count what others take.
 
     Prices, which are in units of the loss, are 2/μ times as high there; those that must grow no higher than for the μ
     from which they are whole.
@@ -223,14 +235,39 @@ def _project(state: LCState, weights: Params, points: Params, warm: Codes | None
     codes: dict[str, Code] = {}
     constrained = {name for row in state.rows for name in row.names}
     free = {name: DenseCode.of(to_numpy(tensor)) for name, tensor in weights.items() if name not in constrained}
-    for row in sorted(state.rows, key=lambda row: row.compression.counts_others):
-        own = None if warm is None else {name: warm[name] for name in row.names}
+    counting, priced = list[Row](), list[Row]()
+    for row in state.rows:
         at = max(mu, state.whole_price) if row.compression.annealed else mu
         compression = (row.compression.scaled(2 / at) if at else row.compression).among(points, metrics)
-        if compression.counts_others:
-            compression = compression.beside(compact({**free, **state.fixed, **codes}))
-        codes.update(project(compression, {name: points[name] for name in row.names}, metrics, own))
+        (counting if compression.counts_others else priced).append(replace(row, compression=compression))
+    codes.update(_solved(state, priced, points, metrics, warm))
+    for row in counting:
+        whole = row.compression.beside(compact({**free, **state.fixed, **codes}))
+        codes.update(_solved(state, [replace(row, compression=whole)], points, metrics, warm))
     return {name: codes[name] for row in state.rows for name in row.names}
+
+
+def _solved(
+    state: LCState, rows: Sequence[Row], points: Params, metrics: Metrics, warm: Codes | None
+) -> dict[str, Code]:
+    """Return the codes of some rows: all are made here, or each on the rank that has its turn, and then brought here.
+
+    What is taken together is one item. Codes travel as files: as a checkpoint has them.
+    """
+    items = {names[0]: (row.compression, names) for row in rows for names in together(row.compression, row.names)}
+
+    def solved(item: str) -> dict[str, Code]:
+        compression, names = items[item]
+        own = None if warm is None else {name: warm[name] for name in names}
+        return project(compression, {name: points[name] for name in names}, metrics, own)
+
+    if state.exchange is None:
+        return {name: code for item in items for name, code in solved(item).items()}
+    costs = {item: float(sum(points[name].numel() for name in names)) for item, (_, names) in items.items()}
+    files = shared_out(costs, lambda mine: (container.dumps(solved(item)) for item in mine), state.exchange.wires)
+    return {
+        name: code for file in files.values() for name, code in container.loads(file, limit=sys.maxsize).codes.items()
+    }
 
 
 def _decompress(codes: Codes, like: Params) -> dict[str, Tensor]:

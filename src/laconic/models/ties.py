@@ -44,13 +44,16 @@ class Untied:
         """Return ``things``, one for each tensor, under all names: one object for names that are tied."""
         return {name: things[first] for name, first in self.names.items()}
 
-    def alike(self, group: Callable[[str], Hashable] = lambda name: None) -> "Untied":
+    def alike(
+        self, group: Callable[[str], Hashable] = lambda name: None, marks: Mapping[str, bytes] | None = None
+    ) -> "Untied":
         """Return the same with tensors of equal bytes, dtype and shape once.
 
         Args:
             group: (name) → what they must have in common beside, to count as one.
+            marks: of tensors, where they are known: see `laconic.format.ties.alike`.
         """
-        return _without(self.params, alike(Arrays(self.params), group), self.names)
+        return _without(self.params, alike(Arrays(self.params), group, marks), self.names)
 
 
 def untied(params: Params, module: nn.Module | None = None) -> Untied:

@@ -119,13 +119,16 @@ class Plan:
             rows.append(Row(strays, self.rest))
         return tuple(rows)
 
-    def rows(self, network: Untied, metrics: Metrics | None = None, *, alike: bool) -> tuple[tuple[Row, ...], Untied]:
+    def rows(
+        self, network: Untied, metrics: Metrics | None = None, *, alike: bool, marks: Mapping[str, bytes] | None = None
+    ) -> tuple[tuple[Row, ...], Untied]:
         """Return what `resolve` does, for a network that has each tensor once, and that network.
 
         Args:
             network: its names may be tied; a row takes a tensor by any of them.
             metrics: by name. A tensor with one stays by itself: what it is weighed by is its own.
             alike: whether tensors of equal bytes on one row are one, too: what is stored, not what is trained.
+            marks: of tensors, where they are known, to find these by (`laconic.format.ties.alike`).
 
         Raises:
             PlanError: as `resolve`.
@@ -136,7 +139,7 @@ class Plan:
             for number, row in enumerate(rows):
                 place |= {name: name if _by_name(row.compression) else number for name in row.names}
             place |= {name: name for name in metrics or {}}
-            network = network.alike(lambda name: place[name])
+            network = network.alike(lambda name: place[name], marks)
         kept = (tuple(name for name in row.names if name in network.params) for row in rows)
         return tuple(Row(names, row.compression) for names, row in zip(kept, rows, strict=True)), network
 

@@ -163,6 +163,7 @@ def minimise(
     seed: int,
     penalty: Penalty | None = None,
     max_lr: float = math.inf,
+    gradients: Gradients | None = None,
 ) -> tuple[dict[str, Tensor], float]:
     """Train ``params`` and return the new ones and the mean loss of the last epoch.
 
@@ -175,6 +176,7 @@ def minimise(
         seed: the order of the batches of epoch e derives from (seed, e).
         penalty: added to the loss.
         max_lr: the learning rate is clipped here (LC: 1/μ).
+        gradients: as in `train_epoch`.
 
     Raises:
         WeightsError: when training diverges.
@@ -187,8 +189,9 @@ def minimise(
         for epoch in range(how.epochs):
             set_lr(optimizer, min(how.lr * how.anneal(epoch / how.epochs), max_lr))
             loss = train_epoch(
-                task, leaves, lambda: weights, optimizer, derive_seed(seed, epoch), penalty, how.weight_decay, how.clip
-            )
+                task, leaves, lambda: weights, optimizer, derive_seed(seed, epoch), penalty, how.weight_decay, how.clip,
+                gradients,
+            )  # fmt: skip
     return {name: tensor.detach() for name, tensor in weights.items()}, loss
 
 

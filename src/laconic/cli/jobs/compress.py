@@ -20,14 +20,17 @@ from laconic.cli.jobs.cost import once_run, runnable
 from laconic.cli.jobs.direct import directly, metrics_of, within_budget
 from laconic.cli.jobs.figures import Written, report
 from laconic.cli.jobs.metadata import carried
-from laconic.cli.jobs.planning import counted_of, coupled_of, learning_of, plan_of, weighed
+from laconic.cli.jobs.planning import counted_of, coupled_of, learning_of, plan_of, planned, weighed
+from laconic.cli.jobs.ranks import exchange_for_lc, moved_by, require_for_ranks, within_by_ranks
 from laconic.cli.jobs.rounds import told_of
 from laconic.cli.jobs.running import Run, cleared, going_on, resumable
 from laconic.cli.jobs.targets import Target, require_used
 from laconic.cli.jobs.tasks import batches_per_epoch, counted, doubts, fitting, opened, task_for
 from laconic.cli.jobs.teaching import taught
+from laconic.cli.jobs.workers import PLAIN, connected, heard
 from laconic.cli.menus import Choosing
 from laconic.cli.rows import Rows
+from laconic.cli.schedule import Machines
 from laconic.cli.teaching import Teaching
 from laconic.errors import DataError, PlanError
 from laconic.format.files import sha256
@@ -36,14 +39,13 @@ from laconic.insight.ledger import REFERENCE_BYTES
 from laconic.lc.budgeted import buffers_told, notes_of
 from laconic.lc.damage import left
 from laconic.lc.preparation import prepared
+from laconic.machines.wires import Wires
 from laconic.models.checkpoints import checkpoint_size
 from laconic.models.params import Params, buffers_of, typed_as
 from laconic.models.ties import Untied, untied
 from laconic.plans.activity import asks_for_data
 from laconic.plans.plan import Plan
-from laconic.plans.toml import load_plan
 from laconic.quantize.budget import Budget
-from laconic.request import require_taught
 from laconic.result import Result, recalibrated
 from laconic.training.task import Task
 
@@ -62,6 +64,7 @@ class Job:
         choosing: whether each tensor's compression is chosen, and within what.
         coupled: whether filters that a row prunes take along what goes with them.
         teaching: what it learns from beside its targets.
+        machines: which ranks there are, and how gradients get from one to the other.
     """
 
     weights: Path
@@ -83,6 +86,7 @@ class Job:
     choosing: Choosing = field(default_factory=Choosing)
     coupled: bool = False
     teaching: Teaching = field(default_factory=Teaching)
+    machines: Machines = field(default_factory=Machines)
 
     @property
     def in_rounds(self) -> bool:
@@ -107,6 +111,19 @@ class Job:
 
 def compress(job: Job, say: Output) -> None:
     """Compress, write and print."""
+    with connected(job.machines) as wires:
+        require_for_ranks(
+            job.machines, wires, job.effort,
+            {"--choose": job.choosing.choose, "--target": job.target, "--coupled": job.coupled,
+             "--max-drop": job.budget.max_drop, "--max-kl": job.budget.max_kl, "--filters": job.rows.filters},
+            {**values(job.rows), **values(job.matters), "--recalibrate": job.recalibrate, "--net": job.data.net,
+             "--data": job.data.data, "--task": job.data.task},
+        )  # fmt: skip
+        _compress(job, heard(say, wires), wires)
+
+
+def _compress(job: Job, say: Output, wires: Wires | None) -> None:
+    """Compress, write and print, as one of several ranks if there are wires."""
     run, data = job.run, job.data
     _require_fitting(job)
     options.require_output(job.output, ".lac", force=run.force or (run.resume and job.checkpoint.exists()))
@@ -114,8 +131,9 @@ def compress(job: Job, say: Output) -> None:
     checkpoint = opened(say, job.weights, job.key)
     params, metadata = checkpoint.params, checkpoint.metadata
     notes, budget = _noted(job, say, params, metadata), _budget(job)
-    params = params if budget and not job.in_rounds else dict(params)
-    plan = _plan(job, params, budget)
+    whole_plan = budget is None or job.in_rounds  # else the budget has what no row of a file names
+    params = dict(params) if whole_plan else params
+    plan = planned(job.rows, job.matters, job.effort, params if whole_plan else None)
     weighing, task = plan is not None and plan.importance is not None, None
     counting = plan is not None and asks_for_data(plan.tensors.values())
     calibrating = job.effort is options.Effort.calibrate
@@ -151,25 +169,20 @@ def compress(job: Job, say: Output) -> None:
             return
         plan = choice.plan(plan)
     if task is not None and job.effort is options.Effort.train:
-        _by_training(job, say, budget, plan or Plan({}), whole, task, notes, target)
+        _by_training(job, say, budget, plan or Plan({}), whole, task, notes, target, wires)
         return
     if task is not None and budget and calibrating:
         _by_calibration(job, say, budget, whole, task, notes, target)
+        return
+    if wires and budget:
+        of = budget, job.which.lossless or (), job.budget.quality, notes, run.threads, Written(job.output, run.force)
+        within_by_ranks(say, whole, *of, wires, table=job.table)
         return
     result = _directly(job, say, budget, plan, whole, task, notes)
     if task is not None and job.recalibrate:
         result = _recalibrated(job, say, result, whole, task)
     del params, whole  # what was read of the checkpoint leaves the memory
     _reported(job, say, result, task, target)
-
-
-def _plan(job: Job, params: Params, budget: Budget | None) -> Plan | None:
-    """Return the plan, if there is one: with a budget that of a file, else what the options say, too."""
-    file = job.rows.plan
-    of_budget = budget is not None and not job.in_rounds
-    plan = weighed((load_plan(file) if file else None) if of_budget else plan_of(params, job.rows), job.matters)
-    require_taught(plan or Plan({}), job.effort.value)
-    return plan
 
 
 def _reported(job: Job, say: Output, result: Result, task: Task | None, target: Target | None) -> None:
@@ -282,7 +295,7 @@ def _by_calibration(
 
 def _by_training(
     job: Job, say: Output, budget: Budget | None, plan: Plan, network: Untied, task: Task, notes: Mapping[str, str],
-    target: Target | None,
+    target: Target | None, wires: Wires | None = None,
 ) -> None:  # fmt: skip
     """Compress by training, from the start or from a checkpoint on."""
     of, run = job.training, job.run
@@ -311,17 +324,22 @@ def _by_training(
     }
     chosen |= {**values(job.budget), "--lossless": job.which.lossless, "--no-fold": norms is None} if budget else {}
     chosen |= {**({"--importance": repr(plan.importance)} if plan.importance else {}), **teachers}
+    exchange = exchange_for_lc(job.machines, task, wires, run.seed)
+    chosen |= {"--gradients": job.machines.gradients or PLAIN}
     running = Run(
         say, job.checkpoint, job.labels(task, chosen), resume, job.output, run.force, of.log, of.keep_points,
-        told_of(task, network) if job.in_rounds else None,
+        told_of(task, network) if job.in_rounds else None, exchange,
     )  # fmt: skip
     with resumable(job.output, job.checkpoint):
         metrics = metrics_of(say, plan, task, network.params)
         plan, network = plan.settled(network, alike=False)
         result = running.compress(network, plan, task, budget, how, notes, run.seed, metrics)
+        if exchange and not running.leads:
+            return
         result = replace(result, norms=norms)
         result = target.told(result, say) if target else result
         report(say, result, Written(job.output, run.force, run.resume), task, table=job.table)
+        say.note(*([moved_by(exchange)] if exchange else []))
         interrupts.finish()
     cleared(job.checkpoint)  # not before all is said: who is interrupted has not seen the figures
 

@@ -10,6 +10,7 @@ from laconic.insight.ledger import REFERENCE_BYTES
 from laconic.lc.baselines import direct
 from laconic.lc.budgeted import buffers_told, within
 from laconic.lc.damage import left
+from laconic.machines.sharing import Sharing
 from laconic.models.params import Params, buffers_of
 from laconic.models.ties import Untied
 from laconic.plans.plan import Plan
@@ -40,7 +41,7 @@ def directly(say: Output, plan: Plan, network: Untied, metrics: Metrics | None) 
 
 def within_budget(
     say: Output, network: Untied, budget: Budget, plan: Plan, metrics: Metrics | None, quality: options.Quality,
-    notes: Mapping[str, str], task: Task | None, threads: int | None,
+    notes: Mapping[str, str], task: Task | None, threads: int | None, sharing: Sharing | None = None,
 ) -> Result:  # fmt: skip
     """Return the result within a budget, with a progress bar over the passes meanwhile."""
     buffers, reference = buffers_of(task.module) if task else (), int(notes[REFERENCE_BYTES])
@@ -49,7 +50,7 @@ def within_budget(
         fitted = within(
             network, budget, plan, QUALITIES[quality.value], notes,
             lambda number, size: tick(number, f"pass {number}: {in_bytes(size)}"),
-            buffers=buffers, metrics=metrics, reference_bytes=reference, threads=threads,
+            buffers=buffers, metrics=metrics, reference_bytes=reference, threads=threads, sharing=sharing,
         )  # fmt: skip
     kept = left(network, fitted.codes, task and task.module, fitted.signals)
     return Result(fitted.codes, notes, fitted=fitted, signals=kept)

@@ -43,12 +43,24 @@ class Written:
 
 
 def report(
-    say: Output, result: Result, file: Written, task: Task | None, *, table: bool, seconds: Mapping[str, float] = {}
+    say: Output, result: Result, file: Written, task: Task | None, *, table: bool, seconds: Mapping[str, float] = {},
+    account: Ledger | None = None,
 ) -> None:  # fmt: skip
-    """Write, evaluate and print; ``seconds`` are those of the stages of calibration."""
-    file.write(result)  # before anything else can fail
+    """Write, evaluate and print.
+
+    Args:
+        say: how this process talks.
+        result: of compression.
+        file: where it goes.
+        task: to evaluate it on, if there is one.
+        table: whether every tensor is shown.
+        seconds: of the stages of calibration.
+        account: of the file, where it is written and open already; nothing calibrated it then.
+    """
+    if account is None:
+        file.write(result)  # before anything else can fail
     measured = evaluations(task, result.params, say) if task else {}
-    account, measure = result.ledger(), result.meter()
+    account, measure = (result.ledger(), result.meter()) if account is None else (account, None)
     steps = result.history[-1].step if result.history else 0
     tensors = _tensors(result, account) if table or say.json else []
     record: dict[str, Any] = {

@@ -27,9 +27,28 @@ from laconic.plans.activity import asks_for_data, measured
 from laconic.plans.coupling import coupled
 from laconic.plans.plan import Plan, weights_only
 from laconic.plans.toml import load_plan
+from laconic.request import require_taught
 from laconic.theory.importance import Importance
 from laconic.training.optimization import Optimization
 from laconic.training.task import Task
+
+
+def planned(rows: Rows, matters: Matters, effort: options.Effort, params: Params | None) -> Plan | None:
+    """Return the plan with its importance; None where there is none.
+
+    Args:
+        rows: as typed.
+        matters: likewise.
+        effort: likewise.
+        params: the weights that options of techniques stand for; None where only a file says rows.
+
+    Raises:
+        PlanError: for options that do not go together.
+    """
+    of_file = load_plan(rows.plan) if rows.plan else None
+    plan = weighed(of_file if params is None else plan_of(params, rows), matters)
+    require_taught(plan or Plan({}), effort.value)
+    return plan
 
 
 def plan_of(params: Params, rows: Rows, buffers: Container[str] = ()) -> Plan:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
+from laconic import __version__
 from laconic.api import trained
 from laconic.calibrate.journal import remove
 from laconic.cli.console import Output, interruptible
@@ -21,6 +22,8 @@ from laconic.lc.points import stands_out
 from laconic.lc.schedule import Progress
 from laconic.lc.state import LCState
 from laconic.lc.steps import start
+from laconic.machines.exchange import Exchange
+from laconic.machines.workers import Workers
 from laconic.models.ties import Untied
 from laconic.plans.plan import Plan
 from laconic.quantize.budget import Budget
@@ -93,6 +96,7 @@ class Run:
         job: what must be the same when it is resumed.
         log: where each step is written, too, if anywhere.
         points: the folder for the files of steps that stand out, if they are kept.
+        exchange: with other ranks, of which rank 0 alone writes.
         resume: go on from the checkpoint, which exists.
         account: says what there is to say of each state before fine-tuning, if anything.
         output: what will be written; once all else is done it may be there already.
@@ -108,6 +112,12 @@ class Run:
     log: Path | None = None
     points: Path | None = None
     account: Callable[[LCState], str] | None = None
+    exchange: Exchange | None = None
+
+    @property
+    def leads(self) -> bool:
+        """Whether it is this process that writes."""
+        return self.exchange is None or 0 in self.exchange.wires.own
 
     def compress(
         self, network: Untied, plan: Plan, task: Task, budget: Budget | None, how: Training,
@@ -118,14 +128,16 @@ class Run:
         state, history, moving = None, list[Progress](), trainable(task.module, params)
         if self.resume:
             with plan.advising():
-                first = start(params, plan, metrics, moving, how.first_mu(task))
+                first = start(params, plan, metrics, moving, how.first_mu(task), self.exchange)
                 state, history = load_state(self.checkpoint, first, self.job)
             if not how.is_done(state):
                 require_absent(self.output, force=self.force)
             tuned = f" and epoch {state.tuning.epoch} of fine-tuning" if state.tuning else ""
             self.say.note(f"resuming after step {state.progress.step}{tuned}")
         past = history[:-1]
-        if self.log is not None:
+        if self.exchange is not None:
+            Workers(self.exchange).require_same(params, repr((sorted(self.job.items()), len(past), __version__)))
+        if self.log is not None and self.leads:
             write_log(self.log, past)
         per_epoch = batches_per_epoch(task)
         done, whole = _epochs(state, how) if state else 0, _whole(state, how)
@@ -141,15 +153,17 @@ class Run:
                     )
                 if reached.tuning is None or not new:
                     new.append(self._kept(reached, network, metadata, [*past, *new]))
-                    if self.log is not None:
+                    if self.log is not None and self.leads:
                         append_to_log(self.log, new[-1])
-                save_state(self.checkpoint, reached, self.job, [*past, *new])
+                if self.leads:
+                    save_state(self.checkpoint, reached, self.job, [*past, *new])
                 if self.account is not None and reached.tuning is None and reached.progress.step:
                     self.say.note(self.account(reached))
                 whole = _whole(reached, how)
                 tick(_epochs(reached, how) / whole, described(reached, how))
 
-            result = trained(network, plan, watched, budget, metrics, how, metadata, seed, state, watch)
+            of = metadata, seed, state, watch, self.exchange
+            result = trained(network, plan, watched, budget, metrics, how, *of)
         return replace(result, history=(*past, *new))
 
     def _kept(
@@ -160,6 +174,8 @@ class Run:
         if self.points is None or state.tuning is not None or not stands_out(progress, before):
             return progress
         name = f"step-{progress.step:03d}-{progress.file_bytes}B.lac"
+        if not self.leads:
+            return replace(progress, kept=name)
         self.points.mkdir(parents=True, exist_ok=True)
         of_calibration = state.best is not None and state.best.progress == progress and state.sizes is not None
         codes = state.best.codes if state.best and of_calibration else compact(state.all_codes)

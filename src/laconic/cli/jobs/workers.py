@@ -20,7 +20,8 @@ from laconic.machines.wires import InOneProcess, Wires
 from laconic.machines.workers import Workers
 from laconic.models.params import Params
 
-_PLAIN = "float32"
+PLAIN = "float32"
+"""How gradients travel unless somebody says."""
 
 
 @contextmanager
@@ -36,7 +37,7 @@ def connected(options: Machines) -> Iterator[Wires | None]:
     if started and options.simulate_workers:
         raise DataError("--simulate-workers plays all workers in one process: leave it out under torchrun")
     if started:
-        warm_up(scheme_of(options.gradients or _PLAIN), server=options.server)  # before the clock of the group starts
+        warm_up(scheme_of(options.gradients or PLAIN), server=options.server)  # before the clock of the group starts
         limit = timedelta(seconds=options.timeout)
         with joined(lambda: dist.init_process_group("gloo", timeout=limit)) as wires:
             yield wires
@@ -45,7 +46,7 @@ def connected(options: Machines) -> Iterator[Wires | None]:
     elif options.gradients or options.server:
         raise DataError(
             f"{'--gradients' if options.gradients else '--server'} is for several workers: start them with "
-            "torchrun --nproc-per-node 2 -m laconic train ..., or play them here with --simulate-workers 2"
+            "torchrun --nproc-per-node 2 -m laconic ..., or play them here with --simulate-workers 2"
         )
     else:
         yield None
@@ -71,7 +72,7 @@ def exchange_of(
     Raises:
         PlanError: for a name that is none.
     """
-    scheme = scheme_of(options.gradients or _PLAIN)
+    scheme = scheme_of(options.gradients or PLAIN)
     if scheme.memory.has_momentum and isinstance(scheme.codec, Largest):
         scheme = replace(scheme, warm_up=epoch)
     return Exchange(scheme, wires, shapes, seed, options.server)
@@ -80,7 +81,7 @@ def exchange_of(
 def labels_of(options: Machines, wires: Wires | None) -> dict[str, str]:
     """Return what must be the same when a run goes on: not who the workers are, nor how messages get about."""
     count = wires.count if wires else 1
-    return {"workers": str(count), "--gradients": options.gradients or (_PLAIN if wires else "")}
+    return {"workers": str(count), "--gradients": options.gradients or (PLAIN if wires else "")}
 
 
 def traffic(workers: Workers, options: Machines, leaves: Params) -> tuple[dict[str, Any], str]:
@@ -89,7 +90,7 @@ def traffic(workers: Workers, options: Machines, leaves: Params) -> tuple[dict[s
     pushed, pulled = workers.bytes_a_step
     plain = sum(4 * leaf.numel() for leaf in leaves.values())
     record = {
-        "workers": exchange.wires.count, "gradients": options.gradients or _PLAIN, "server": exchange.server,
+        "workers": exchange.wires.count, "gradients": options.gradients or PLAIN, "server": exchange.server,
         "steps": workers.step, "pushed_a_step": round(pushed, 1), "pulled_a_step": round(pulled, 1),
         "float32_a_step": plain,
     }  # fmt: skip

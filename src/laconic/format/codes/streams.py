@@ -38,9 +38,12 @@ class Values:
 
     Args:
         array: shape (n,), any dtype of `DTYPES`.
+        blocks: length and CRC-32 of each block that they are in the file, where somebody has looked. Then the numbers
+            themselves may be on another machine: what is here counts for as much, and cannot be written.
     """
 
     array: np.ndarray
+    blocks: tuple[tuple[int, int], ...] | None = None
 
     def __post_init__(self) -> None:
         assert self.array.ndim == 1, "Values are flat"

@@ -22,12 +22,17 @@ def encode_blocks(part: StreamPart) -> list[bytes]:
     return [encode_symbols(piece, part.alphabet) for piece in pieces]
 
 
-def stream_entry(part: StreamPart, blocks: list[bytes], offset: int) -> Stream:
-    """Return what the table says of ``part``, whose ``blocks`` begin at byte ``offset``."""
+def measured(blocks: list[bytes]) -> tuple[tuple[int, int], ...]:
+    """Return length and CRC-32 of each block."""
+    return tuple((len(block), zlib.crc32(block)) for block in blocks)
+
+
+def stream_entry(part: StreamPart, blocks: tuple[tuple[int, int], ...], offset: int) -> Stream:
+    """Return what the table says of ``part``, whose ``blocks``, length and CRC-32, begin at byte ``offset``."""
     entries = []
-    for block in blocks:
-        entries.append(Block(offset, len(block), zlib.crc32(block)))
-        offset += len(block)
+    for length, crc in blocks:
+        entries.append(Block(offset, length, crc))
+        offset += length
     if isinstance(part, Values):
         return Stream(part.array.dtype.name, 0, len(part), tuple(entries))
     return Stream(None, part.alphabet, len(part), tuple(entries))

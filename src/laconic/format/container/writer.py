@@ -8,10 +8,10 @@ from weakref import WeakKeyDictionary
 
 from laconic import interrupts
 from laconic.errors import WeightsError
-from laconic.format.codes import CODES, Code
+from laconic.format.codes import CODES, Code, Values
 from laconic.format.container.deflated import stored
 from laconic.format.container.header import HEADER_BYTES, Header
-from laconic.format.container.records import StreamPart, encode_blocks, stream_entry
+from laconic.format.container.records import StreamPart, encode_blocks, measured, stream_entry
 from laconic.format.container.table import MAX_DEPTH, MAX_NAME, Record, Stream, Table, check_shape
 from laconic.format.files import replace_file
 
@@ -57,17 +57,25 @@ def dumps(codes: Codes, metadata: Mapping[str, str] | None = None) -> bytes:
 
 def bits(codes: Codes, metadata: Mapping[str, str] | None = None) -> int:
     """Return 8 × the bytes of the file that `write` would write: the exact rate."""
-    return 8 * (HEADER_BYTES + sum(len(piece) for piece in _Builder().pieces(codes, metadata or {})))
+    builder, size = _Builder(counting=True), 0
+    for piece in builder.pieces(codes, metadata or {}):
+        size = len(piece)  # the table's in the end, which comes behind all blocks
+    return 8 * (builder.offset + size)
 
 
 @final
 class _Builder:
-    """A file in the making: what is known of the streams and tensors that have gone by."""
+    """A file in the making: what is known of the streams and tensors that have gone by.
+
+    Args:
+        counting: nobody takes the blocks: those that are known need not be made.
+    """
 
     header: Header
 
-    def __init__(self) -> None:
-        self._offset = HEADER_BYTES
+    def __init__(self, *, counting: bool = False) -> None:
+        self.offset = HEADER_BYTES
+        self._counting = counting
         self._streams: list[Stream] = []
         self._records: dict[str, Record] = {}
         self._numbers: WeakKeyDictionary[StreamPart, int] = WeakKeyDictionary()
@@ -85,7 +93,7 @@ class _Builder:
                 raise WeightsError(f"a name of {len(name.encode())} bytes, of {MAX_NAME} at most: {name[:40]!r}...")
             self._records[name] = yield from self._record(code, 1)
         version, table = stored(Table(metadata, tuple(self._streams), self._records).pack())
-        self.header = Header.of(table, self._offset, version)
+        self.header = Header.of(table, self.offset, version)
         yield table
 
     def _record(self, code: Code, depth: int) -> Generator[bytes, None, Record]:
@@ -105,11 +113,13 @@ class _Builder:
 
     def _stream(self, part: StreamPart) -> Iterator[bytes]:
         """Give the blocks of a stream that is not in the file yet."""
-        blocks = encode_blocks(part)
-        entry = stream_entry(part, blocks, self._offset)
+        known = part.blocks if isinstance(part, Values) else None
+        blocks = [] if known is not None and self._counting else encode_blocks(part)
+        entry = stream_entry(part, known if known is not None else measured(blocks), self.offset)
+        assert self._counting or known is None or known == measured(blocks), "the numbers are on another machine"
         self._numbers[part] = len(self._streams)
         self._streams.append(entry)
-        self._offset += entry.length
+        self.offset += entry.length
         yield from blocks
 
 

@@ -21,10 +21,12 @@ from laconic.quantize.budget.apart import NOTHING, Apart
 from laconic.quantize.budget.budget import Tools
 from laconic.quantize.budget.outliers import summed, without
 from laconic.quantize.budget.signal import Signal
-from laconic.quantize.budget.survey import survey
+from laconic.quantize.budget.survey import Survey, survey
 from laconic.quantize.budget.weighing import Weighing
 from laconic.quantize.lattice import Quantizer, Source, Workers, floats, prepare
 from laconic.quantize.lattice.quantized import ONE, SLOPE
+from laconic.quantize.lattice.travel import read_source, source_bytes
+from laconic.quantize.lattice.workers import Travel
 from laconic.theory.rate_distortion import water_filling, water_filling_rate
 
 KEPT = 1 << 22
@@ -48,7 +50,7 @@ class Network:
         tensors: by name.
         tools: what the codec may use.
         metadata: text that the file will have beside them.
-        workers: threads that take one tensor after the other.
+        workers: threads that take one tensor after the other, and ranks that have some of them each.
         apart: what the budget counts and does not choose.
         importances: h by name, of the tensors' shapes: how much the errors of weights count; see `Weighing`.
         names: every name of the file, in its order, with that of its tensor in ``tensors``; these alone unless given.
@@ -72,8 +74,9 @@ class Network:
         self._reading = Lock()
         order = list(tensors)
         seen = workers.map(
-            lambda name: survey(name, self.read(name), apart.role(name)), order, [1] * len(order), math.inf
-        )
+            lambda name: survey(name, self.read(name), apart.role(name)), order, [1] * len(order), math.inf,
+            Travel(order, Survey.packed, lambda name, data: Survey.read(data)),
+        )  # fmt: skip
         surveys = dict(zip(order, seen, strict=True))
         self.elements = sum(survey.weights for survey in surveys.values())
         self.energy = sum((survey.energy for survey in surveys.values()), 0.0)
@@ -141,7 +144,7 @@ class Network:
     def signals_apart(self) -> Mapping[str, Signal]:
         """What is left of the tensors whose codes were given."""
         given = [name for name, code in self.apart.codes.items() if name in self.tensors and code.dtype in FLOATS]
-        return self._signals(self.apart.codes, given)
+        return self._signals(self.apart.codes, given, replace(self.workers, ranks=None))
 
     @property
     def lost_apart(self) -> float:
@@ -168,7 +171,8 @@ class Network:
         self.least, self.most = top / _FARTHEST, 4 * top or math.inf
         cell = max(cell, 4 * self.least)
         sizes = [self.sizes[name] for name in near]
-        sources = list(self.workers.map(partial(self._source, cell=cell), near, sizes))
+        travel = Travel(near, source_bytes, read_source)
+        sources = list(self.workers.map(partial(self._source, cell=cell), near, sizes, travel=travel))
         groups = [sources] if self.tools.shared else [[source] for source in sources]
         nu, moving = STATES[self.tools.states], self.tools.dead_zone
         rate = SLOPE if self.tools.dead_zone else 0.0
@@ -180,37 +184,53 @@ class Network:
             cell = max(self._cell(variances[many > 0], many[many > 0], size, target), 4 * self.least)
         return found, cell / parts
 
-    def _finite(self, name: str, code: GridCode) -> GridCode:
-        """Return the code, with a step of its own where some of its weights would else be beyond the tensor's type.
+    def _reached(self, codes: Mapping[str, GridCode]) -> dict[str, float]:
+        """Return the largest magnitude of the tensors of which some weights would be beyond their type.
 
         Weights next to the end of their type, as those that are scaled to fill 8 bits, may be rounded beyond it.
         """
-        if name not in self._ending or bool(np.isfinite(floats(code.decompress())).all()):
-            return code
-        reached = float(np.abs(replace(code, dtype="float64").decompress()).max())
-        return replace(code, step=Values(code.step.array * (largest(code.dtype) / reached)))
+
+        def reached(name: str) -> float:
+            code = codes[name]
+            if bool(np.isfinite(floats(code.decompress())).all()):
+                return 0.0
+            return float(np.abs(replace(code, dtype="float64").decompress()).max())
+
+        names = [name for name in codes if name in self._ending]
+        sizes = [codes[name].size for name in names]
+        travel = Travel[str, float](names, _number_bytes, lambda name, data: float(data))
+        found = dict(zip(names, self.workers.map(reached, names, sizes, 1.25, travel), strict=True))
+        return {name: top for name, top in found.items() if top}
 
     def signals(self, codes: Mapping[str, Code]) -> dict[str, Signal]:
         """Return what is left of the tensors that are quantized, exactly that of the file."""
-        return self._signals(codes, list(self.sizes))
+        return self._signals(codes, list(self.sizes), self.workers)
 
-    def _signals(self, codes: Mapping[str, Code], names: list[str]) -> dict[str, Signal]:
+    def _signals(self, codes: Mapping[str, Code], names: list[str], workers: Workers) -> dict[str, Signal]:
         """Return what is left of some tensors."""
 
         def signal(name: str) -> Signal:
             return Signal.of(codes[name].decompress(), self.read(name))
 
         sizes = [codes[name].size for name in names]  # what is decoded takes more memory than all else
-        return dict(zip(names, self.workers.map(signal, names, sizes, together=1.25), strict=True))
+        travel = Travel[str, Signal](names, Signal.packed, lambda name, data: Signal.read(data))
+        return dict(zip(names, workers.map(signal, names, sizes, 1.25, travel), strict=True))
 
     def _others(self, name: str) -> np.ndarray:
         """Return a tensor without its outliers."""
         return without(self.read(name), self._outliers[name])
 
-    def completed(self, name: str, code: GridCode) -> Code:
-        """Return the code of a tensor whose weights on the grid have this one."""
-        places = self._outliers[name]
-        return summed(self._finite(name, code), self.read(name), places) if places else self._finite(name, code)
+    def completed(self, codes: Mapping[str, GridCode]) -> dict[str, Code]:
+        """Return the codes of tensors whose weights on the grid have these.
+
+        A tensor has a step of its own where some of its weights would else be beyond its type.
+        """
+        steps = {name: largest(codes[name].dtype) / top for name, top in self._reached(codes).items()}
+        own = {name: replace(codes[name], step=Values(codes[name].step.array * by)) for name, by in steps.items()}
+        return {
+            name: summed(code, self.read(name), places) if (places := self._outliers[name]) else code
+            for name, code in {**codes, **own}.items()
+        }
 
     def _source(self, name: str, cell: float) -> Source:
         """Return a tensor as it is quantized."""
@@ -244,3 +264,8 @@ class Network:
         room = size - self.dense_bytes - RECORD * len(self.sizes)
         bits = min(8.0 * max(room, 1), _MOST_BITS * float(counts.sum()))  # lest the level leave the floats
         return math.sqrt(12 * max(water_filling_rate(variances, counts, bits).level, least))
+
+
+def _number_bytes(number: float) -> bytes:
+    """Return a number as text that is read as the very same."""
+    return repr(number).encode()

@@ -26,7 +26,7 @@ from laconic.quantize.budget.state import Measure, Search, State, settled
 from laconic.quantize.budget.steps import left, powered, raised
 from laconic.quantize.budget.tuning import TUNED, Tuning
 from laconic.quantize.lattice.secant import between
-from laconic.quantize.lattice.workers import Workers
+from laconic.quantize.lattice.workers import Ranks, Workers
 
 PASSES = TUNED.passes
 """Passes over the weights that the search for the step takes at most."""
@@ -48,6 +48,7 @@ def fit(
     apart: Apart = NOTHING,
     importances: Mapping[str, np.ndarray] | None = None,
     names: Mapping[str, str] | None = None,
+    ranks: Ranks | None = None,
 ) -> Fitted:
     """Return the codes of ``tensors`` within ``budget``: floats with two or more axes on one grid, the rest lossless.
 
@@ -84,6 +85,8 @@ def fit(
             `laconic.quantize.budget.weighing`. What a budget's SNR is of, and floors, stay Σ (w − ŵ)².
         names: every name of the file, in its order, with the one of its tensor in ``tensors``, where a tensor has
             several: it is stored and counted once, under all of them. Those of ``tensors`` unless given.
+        ranks: of which this process is one: it reads and quantizes its own tensors, and those that stay as they are.
+            Codes are the same on all, but that the numbers of some are on another rank. Without importances.
 
     Raises:
         PlanError: when no step meets the budget; it says what can be met.
@@ -94,9 +97,12 @@ def fit(
     True
     """
     budget.require_of_weights()
+    assert ranks is None or not importances, "importances are for one rank"
+    assert ranks is None or (tools or QUALITIES["default"]).shared, "ranks have one set of tables"
     network = Network(
-        tensors, tools or QUALITIES["default"], metadata or {}, Workers.of(threads), apart, importances, names
-    )
+        tensors, tools or QUALITIES["default"], metadata or {}, replace(Workers.of(threads), ranks=ranks), apart,
+        importances, names,
+    )  # fmt: skip
     own = replace(tuning, below=math.inf) if network.weighed else tuning
     goal = _goal(network, budget, reference_bytes, own)
     try:
@@ -107,7 +113,7 @@ def fit(
     room = Budget(size=2 * goal.size, asked=False)  # nobody asked for so little
     fitted = fit(
         tensors, room, tools, metadata, watch,
-        threads=threads, tuning=tuning, apart=apart, importances=importances, names=names,
+        threads=threads, tuning=tuning, apart=apart, importances=importances, names=names, ranks=ranks,
     )  # fmt: skip
     return replace(fitted, budget=budget)
 

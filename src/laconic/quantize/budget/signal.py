@@ -1,8 +1,9 @@
 """Signal over error of each tensor, which the figure of a whole network hides: to a sum, small tensors are nothing."""
 
+import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import final
 
 import numpy as np
@@ -58,6 +59,15 @@ class Signal:
         energy = squares(floats(without(old, places))) if places else energy
         lost = energy if moved and not alive else lost
         return cls(energy, math.inf if math.isnan(lost) else lost, new.size if new.ndim > 1 else 0)
+
+    def packed(self) -> bytes:
+        """Return it as bytes; numbers stay what they are, bit by bit."""
+        return json.dumps(astuple(self)).encode()
+
+    @classmethod
+    def read(cls, data: bytes) -> "Signal":
+        """Invert `packed`."""
+        return cls(*json.loads(data))
 
     @property
     def snr(self) -> float:

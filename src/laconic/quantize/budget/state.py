@@ -143,7 +143,7 @@ class Search:
         sizes = [sum(source.size for source in group.sources) for group in groups]
         by_name = dict(self.network.dense)
         for codes in self.groups.map(partial(Quantized.codes, workers=inner), groups, sizes):
-            by_name |= {name: self.network.completed(name, code) for name, code in codes.items()}
+            by_name |= self.network.completed(codes)
         ordered: dict[str, Code] = {name: by_name[name] for name in self.network.tensors}
         size = self.network.file_bytes(ordered)
         file = File(ordered, size, self.network.signals(ordered) if self.goal.size is None else {})

@@ -1,8 +1,9 @@
 """What a budget has to know of a tensor before anything is done: is it a weight, and is it quantized?"""
 
+import json
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal, final
 
 import numpy as np
@@ -46,6 +47,16 @@ class Survey:
     is_ending: bool = False
     outliers: tuple[int, ...] = ()
     rest: float = 0.0
+
+    def packed(self) -> bytes:
+        """Return it as bytes; numbers stay what they are, bit by bit."""
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def read(cls, data: bytes) -> "Survey":
+        """Invert `packed`."""
+        words = json.loads(data)
+        return cls(**words | {"shape": tuple(words["shape"]), "outliers": tuple(words["outliers"])})
 
     def gathering(self, transformed: bool) -> float:
         """Return how many times larger than the weights what is quantized can be: a transform gathers what is alike."""

@@ -29,7 +29,15 @@ from laconic.quantize.lattice.assigned import OFFSETS, Assigned, Assignment
 from laconic.quantize.lattice.moments import missed_each, refitted, stretches_of
 from laconic.quantize.lattice.source import PER_OCTAVE, Source
 from laconic.quantize.lattice.splice import spliced
-from laconic.quantize.lattice.workers import Workers
+from laconic.quantize.lattice.travel import (
+    assigned_bytes,
+    code_bytes,
+    piece_bytes,
+    read_assigned,
+    read_code,
+    read_piece,
+)
+from laconic.quantize.lattice.workers import Travel, Workers
 
 SLOPE = math.log(2) / 6
 """−dD/dR in units of cell² where the cell is small: D = cell²/12, and a bit halves the cell."""
@@ -106,8 +114,11 @@ class Quantized:
             )  # fmt: skip
 
         frames = self._frames(shared)
-        pairs = list(zip(frames.values(), self.levels, strict=True))
-        return dict(zip(frames, workers.map(coded, pairs, [len(levels) for levels in self.levels]), strict=True))
+        pairs, sizes = list(zip(frames.values(), self.levels, strict=True)), [len(levels) for levels in self.levels]
+        travel = Travel[tuple[GridCode, np.ndarray], GridCode](
+            list(frames), code_bytes, lambda pair, data: read_code(pair[0], data)
+        )
+        return dict(zip(frames, workers.map(coded, pairs, sizes, travel=travel), strict=True))
 
     def frames(self) -> dict[str, GridCode]:
         """Return the codes with all but the integers: what these are beside in a file."""
@@ -178,7 +189,7 @@ class Quantizer:
             return found.packed() if self.keeping else replace(found, levels=found.levels[:0])
 
         places, sizes = range(len(self.sources)), [source.size for source in self.sources]
-        return self._settled(scales, self.workers.map(rounded, places, sizes), how)
+        return self._settled(scales, self.workers.map(rounded, places, sizes, travel=self._travel), how)
 
     def assigned(self, scales: Sequence[Scales], levels: Sequence[np.ndarray], how: Assignment) -> Quantized:
         """Return the round whose integers are given, those of each tensor row-major."""
@@ -193,16 +204,16 @@ class Quantizer:
         """Return ``share`` of the finer of two rounds with the same scales and kept integers, then the coarser."""
         assert fine.levels is not None, "integers of both are kept"
         assert coarse.levels is not None, "integers of both are kept"
-        how = coarse.assignment
-        paths = (
-            spliced(a.astype(np.int32), b.astype(np.int32), self.nu, *feedback(self.nu), lane_count(len(a)), share)
-            for a, b in zip(fine.levels, coarse.levels, strict=True)
-        )
-        found = (
-            Assigned.of(levels, *piece, how.step, coarse.counts.shape[:2]).packed()
-            for levels, piece in zip(paths, self.pieces(coarse.scales), strict=True)
-        )
-        return self._settled(coarse.scales, found, how)
+        how, pairs = coarse.assignment, list(zip(fine.levels, coarse.levels, strict=True))
+
+        def joined(place: int) -> Assigned:
+            a, b = (levels.astype(np.int32) for levels in pairs[place])
+            path = spliced(a, b, self.nu, *feedback(self.nu), lane_count(len(a)), share)
+            piece = _piece(self.sources[place], coarse.scales[place])
+            return Assigned.of(path, *piece, how.step, coarse.counts.shape[:2]).packed()
+
+        places, sizes = range(len(pairs)), [source.size for source in self.sources]
+        return self._settled(coarse.scales, self.workers.map(joined, places, sizes, travel=self._travel), how)
 
     def rehearsal(self, step: float, count: int) -> "Rehearsal":
         """Return some ``count`` of the weights, with the classes of scale around ``step``, to try steps on.
@@ -223,7 +234,9 @@ class Quantizer:
             return frozen(values[here]), frozen(heavy), frozen(classes[here])
 
         pairs = list(zip(zip(self.sources, scales, strict=True), shifts, strict=True))
-        pieces = list(self.workers.map(some, pairs, drawn))
+        names = [source.name for source in self.sources]
+        travel = Travel[tuple[tuple[Source, Scales], np.ndarray], Piece](names, piece_bytes, read_piece)
+        pieces = list(self.workers.map(some, pairs, drawn, travel=travel))
         return Rehearsal(self, scales, pieces, total / max(sum(drawn), 1))
 
     def spectrum(self, step: float) -> tuple[np.ndarray, np.ndarray]:
@@ -267,6 +280,11 @@ class Quantizer:
     def priced(self, place: int, how: Assignment) -> Assignment:
         """Return how the integers of one tensor are chosen, at its own price of a bit where there is one."""
         return replace(how, rate=self.prices[place]) if self.prices else how
+
+    @property
+    def _travel(self) -> Travel[int, Assigned]:
+        """How what is known of integers gets from rank to rank."""
+        return Travel([source.name for source in self.sources], assigned_bytes, read_assigned)
 
     def _zero(self, step: float) -> float:
         """Return log₂ of the scale of class 0 around a step."""
