@@ -84,7 +84,10 @@ def require_training(training: Training | None, budget: Budget | None, *, direct
     if training is None:
         return
     if direct:
-        raise PlanError("training goes with effort 'train': a plan or a compression, and a task with training data")
+        raise PlanError(
+            "training goes with effort='train', which a plan or a compression and a task with training data mean by "
+            "themselves where there is no budget: say it beside one"
+        )
     if budget is None and training.parametrisation != Plain():
         raise PlanError(
             f"{training.parametrisation!r} is of what a budget takes: name a size, or say it in a row of the plan, "

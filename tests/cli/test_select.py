@@ -1,8 +1,12 @@
 """`laconic select`: a table of numbers, one of which is written; what is finished is not done again."""
 
 import pytest
+import torch
+from torch import nn
 
 from laconic.cli import run
+from laconic.models.checkpoints import save_checkpoint
+from laconic.models.params import params_of
 from laconic.training import folds
 
 from .commands import parsed
@@ -49,6 +53,27 @@ def test_an_interrupted_selection_goes_on(net, capsys, monkeypatch):
     assert "a.lac.select: the same command goes on" in capsys.readouterr().err
     assert run(command) == 0
     assert len(calls) == 3
+
+
+def test_points_of_other_data_are_not_used_again(tmp_path, monkeypatch, capsys):
+    """The factory has the same name, and says other samples."""
+    (tmp_path / "mine.py").write_text(
+        "import torch, laconic\nfrom pathlib import Path\ndef make():\n"
+        "    torch.manual_seed(0)\n    net = torch.nn.Linear(4, 3)\n"
+        "    torch.manual_seed(int(Path('seed').read_text()))\n"
+        "    data = [(torch.randn(30, 4), torch.randint(0, 3, (30,)))]\n"
+        "    return laconic.task.classification(net, {'train': data, 'validation': data})\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    torch.manual_seed(0)
+    save_checkpoint(tmp_path / "n.safetensors", params_of(nn.Linear(4, 3)), {})
+    command = ["select", "n.safetensors", "--task", "mine:make", "--technique", "codebook", "--values", "2", "--quiet"]
+    (tmp_path / "seed").write_text("1")
+    assert run([*command, "-o", "a.lac"]) == 0
+    (tmp_path / "a.lac").unlink()
+    (tmp_path / "seed").write_text("2")
+    assert run([*command, "-o", "a.lac"]) == 1
+    assert "its first samples' SHA-256" in capsys.readouterr().err
 
 
 def test_options_that_do_not_fit_are_refused(net, tmp_path, capsys):

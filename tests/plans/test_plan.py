@@ -306,8 +306,8 @@ def test_what_no_importance_can_be_is_named(value, words):
 
 
 def test_a_distillation_in_toml_is_that_in_python_and_stays_with_a_plan_that_is_settled():
-    plan = parse_plan({"tensors": {"w": {"codebook": 2}}, "distillation": {"temperature": 2, "beta": 0.5}})
-    assert plan == Plan({"w": AdaptiveCodebook(2)}, distillation=Distillation(temperature=2, beta=0.5))
+    plan = parse_plan({"tensors": {"w": {"codebook": 2}}, "distillation": {"temperature": 2, "mean": "logits"}})
+    assert plan == Plan({"w": AdaptiveCodebook(2)}, distillation=Distillation(temperature=2, mean="logits"))
     assert plan.settled(untied({"w": torch.ones(2, 2)}), alike=False)[0].distillation == plan.distillation
     assert parse_plan(tomllib.loads(to_toml(plan))) == plan
 

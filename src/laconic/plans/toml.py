@@ -212,7 +212,8 @@ _IMPORTANCE: Mapping[str, type] = {"name": str, "temperature": float, "samples":
 """Options of an importance, and their types."""
 
 _DISTILLATION: Mapping[str, type] = {
-    "temperature": float, "alpha": float, "beta": float, "squared": bool, "divergence": bool, "logits": bool,
+    "temperature": float, "alpha": float, "beta": float, "squared": bool, "mean": str, "divergence": bool,
+    "logits": bool,
 }  # fmt: skip
 """Options of a distillation from one teacher, and their types."""
 

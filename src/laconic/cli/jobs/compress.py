@@ -25,7 +25,7 @@ from laconic.cli.jobs.ranks import exchange_for_lc, moved_by, require_for_ranks,
 from laconic.cli.jobs.rounds import told_of
 from laconic.cli.jobs.running import Run, cleared, going_on, resumable
 from laconic.cli.jobs.targets import Target, require_used
-from laconic.cli.jobs.tasks import batches_per_epoch, counted, doubts, fitting, opened, task_for
+from laconic.cli.jobs.tasks import batches_per_epoch, counted, doubts, fitting, known_again, opened, task_for
 from laconic.cli.jobs.teaching import taught
 from laconic.cli.jobs.workers import PLAIN, connected, heard
 from laconic.cli.menus import Choosing
@@ -105,7 +105,7 @@ class Job:
             **{option: str(value) for option, value in options.items()},
             "the checkpoint's SHA-256": sha256(self.weights),
             **({"the profile's SHA-256": sha256(self.target)} if self.target else {}),
-            "the task": self.data.task or str(dict(task.metadata)),
+            **known_again(task, self.data.task),
         }
 
 

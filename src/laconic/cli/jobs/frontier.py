@@ -16,7 +16,7 @@ from laconic.cli.console import Output, interruptible, plain, table
 from laconic.cli.jobs.calibrating import journal_of, passing, readied
 from laconic.cli.jobs.metadata import carried
 from laconic.cli.jobs.running import cleared, going_on, is_written
-from laconic.cli.jobs.tasks import doubts, evaluation, fitting, opened, task_for
+from laconic.cli.jobs.tasks import doubts, evaluation, fitting, known_again, opened, task_for
 from laconic.errors import DataError, OutputExists, PlanError
 from laconic.experiments.curves import frontier_figure
 from laconic.format import container
@@ -58,7 +58,7 @@ class Job:
         """Return what must be the same when it is resumed."""
         chosen = {"--bits": self.bits, "--quality": self.quality, "--samples": self.samples, "--seed": self.run.seed,
                   "--threads": torch.get_num_threads(), "the checkpoint's SHA-256": sha256(self.weights),
-                  "the task": self.subject.task or dict(task.metadata)}  # fmt: skip
+                  **known_again(task, self.subject.task)}  # fmt: skip
         return {option: str(value) for option, value in chosen.items()}
 
     def file(self, bits: float) -> Path:

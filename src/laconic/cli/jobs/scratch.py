@@ -11,7 +11,7 @@ from laconic import interrupts
 from laconic.api import compress
 from laconic.cli.console import Output, in_bytes
 from laconic.cli.jobs.running import going_on, resumable
-from laconic.cli.jobs.tasks import evaluations, task_for, weights_of
+from laconic.cli.jobs.tasks import evaluations, known_again, task_for, weights_of
 from laconic.cli.jobs.tickets import first_weights
 from laconic.cli.jobs.train_states import Kept, load, save
 from laconic.cli.options import Data, LongRun, require_output
@@ -51,7 +51,7 @@ class Job:
             "the widths' SHA-256": sha256(self.source), "--spend": self.spend.value, "--epochs": self.epochs,
             "--lr": self.lr, "--weight-decay": self.weight_decay, "--batch": self.data.batch,
             "--seed": self.run.seed, "--threads": torch.get_num_threads(),
-            "the task": self.data.task or str(dict(task.metadata)),
+            **known_again(task, self.data.task),
         }  # fmt: skip
         return {key: str(value) for key, value in same.items()}
 

@@ -12,7 +12,7 @@ from laconic.cli.console import Output, in_bytes, interruptible, table
 from laconic.cli.groups import values
 from laconic.cli.jobs.metadata import carried
 from laconic.cli.jobs.planning import learning_of
-from laconic.cli.jobs.tasks import doubts, fitting, opened, task_for
+from laconic.cli.jobs.tasks import doubts, fitting, known_again, opened, task_for
 from laconic.cli.jobs.teaching import taught
 from laconic.cli.teaching import Teaching
 from laconic.errors import PlanError
@@ -73,7 +73,7 @@ class Job:
             "--batch": self.data.batch,
             "--effort": self.effort.value, "--folds": self.folds, "--seed": self.run.seed, "--key": self.key,
             "--threads": torch.get_num_threads(), "the checkpoint's SHA-256": sha256(self.weights),
-            "the task": self.data.task or str(dict(task.metadata)),
+            **known_again(task, self.data.task),
         }  # fmt: skip
         chosen |= {"--refit-epochs": self.refit_epochs, "--refit-lr": self.refit_lr} if self.folds else {}
         trained = {option: str(value) for option, value in values(self.training).items()} if self.trains else {}

@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import redirect_stdout
 from dataclasses import replace
+from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,9 +25,9 @@ from laconic.format import container
 from laconic.format.signatures import is_lac
 from laconic.models import data, nets
 from laconic.models.checkpoints import Checkpoint, open_checkpoint
-from laconic.models.params import Params, all_of, beside, first_names, once, params_of
+from laconic.models.params import Params, all_of, beside, first_names, once, params_of, to_numpy
 from laconic.models.state_dicts import named_as
-from laconic.training.batches import Batch, Batches
+from laconic.training.batches import Batch, Batches, tensors_in
 from laconic.training.binary_activations import as_told
 from laconic.training.task import Task, classification, mode
 
@@ -185,6 +186,21 @@ def counted(task: Task, tick: Callable[[float], None], split: str = "train") -> 
 def batches_per_epoch(task: Task, split: str = "train") -> int:
     """Return how many batches one pass over ``split`` has; see `Task.count`."""
     return task.count(split)
+
+
+def known_again(task: Task, factory: str | None) -> dict[str, str]:
+    """Return by what a run that goes on knows its task again: its name, and the first samples that it would see.
+
+    Args:
+        task: of which no test sample is looked at.
+        factory: package.module:name of an own task.
+    """
+    digest = sha256()
+    for split in ("train", "validation"):
+        first = () if getattr(task, split) is None else next(iter(task.batches(split, 0)), ())
+        for tensor in tensors_in(first):
+            digest.update(f"{split} {tensor.dtype} {tuple(tensor.shape)}".encode() + to_numpy(tensor).tobytes())
+    return {"the task": factory or str(dict(task.metadata)), "its first samples' SHA-256": digest.hexdigest()}
 
 
 def evaluation(task: Task, params: Params, split: str, say: Output) -> dict[str, float]:

@@ -12,7 +12,7 @@ from torch import nn
 from laconic import interrupts
 from laconic.cli import options
 from laconic.cli.console import Output, Tick, in_bytes, interruptible, table
-from laconic.cli.jobs.tasks import evaluations, task_for
+from laconic.cli.jobs.tasks import evaluations, known_again, task_for
 from laconic.errors import PlanError
 from laconic.experiments.recipes.cache import Cache
 from laconic.models import nets
@@ -74,7 +74,7 @@ class Job:
         chosen = {"--" + name.replace("_", "-"): getattr(self, name) for name in names}
         return chosen | {
             "--batch": self.data.batch, "--seed": self.run.seed, "--threads": torch.get_num_threads(),
-            "the task": self.data.task or str(dict(task.metadata)),
+            **known_again(task, self.data.task),
         }  # fmt: skip
 
 
