@@ -1,5 +1,6 @@
 """What all tests share: the options --slow and --all, and real data where there are any."""
 
+import logging
 import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -47,10 +48,11 @@ def pytest_collect_file() -> Generator[None, list[pytest.Collector], list[pytest
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """A command that sets the number of threads sets it for its own test alone."""
+def as_before() -> Iterator[None]:
+    """A command that sets the number of threads, or is quiet, does so for its own test alone."""
     yield
     torch.set_num_threads(1)
+    logging.getLogger("laconic").setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

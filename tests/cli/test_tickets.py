@@ -49,6 +49,29 @@ def test_tickets_go_on_where_they_were_stopped_and_the_file_is_the_last_one(call
     assert "--at-once" in capsys.readouterr().err
 
 
+def test_more_levels_do_the_new_ones_alone_and_a_damaged_point_is_computed_again(call, monkeypatch, tmp_path):
+    train, calls = trainer.train_epoch, []
+
+    def counting(*arguments):
+        calls.append(arguments)
+        return train(*arguments)
+
+    monkeypatch.setattr(trainer, "train_epoch", counting)
+    first = parsed(call(*TICKETS, "--levels", "1", "-o", "a.lac", "--json"))
+    one = len(calls) // 2
+    more = parsed(call(*TICKETS, "--levels", "2", "-o", "a.lac", "--json", "--force"))
+    assert len(calls) == 3 * one
+    assert more["levels"][:2] == first["levels"]
+    whole = (tmp_path / "a.lac").read_bytes()
+    for path in (tmp_path / "a.lac.tickets" / "kept").iterdir():
+        content = bytearray(path.read_bytes())
+        content[-5] ^= 1
+        path.write_bytes(content)
+    call(*TICKETS, "--levels", "2", "-o", "a.lac", "--quiet", "--force")
+    assert len(calls) == 6 * one
+    assert (tmp_path / "a.lac").read_bytes() == whole
+
+
 def test_a_narrow_network_is_trained_from_scratch_and_resumed(call, capsys, monkeypatch, tmp_path):
     edits = Edits({"fc1.weight": {0: (0, 1, 5)}, "fc1.bias": {0: (0, 1, 5)}, "fc2.weight": {1: (0, 1, 5)}})
     small = narrow(nets.build("lenet300", (1, 8, 8)), edits)

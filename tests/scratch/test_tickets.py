@@ -190,3 +190,40 @@ def test_layers_draw_their_own_first_weights():
     module.own = nn.Parameter(torch.ones(2))
     with pytest.raises(DataError, match="own: the module"):
         drawn(module, 1)
+
+
+def test_a_run_of_other_samples_or_with_another_lambda_is_none_that_goes_on(tmp_path):
+    own = task()
+    deep = Optimization(1, 0.02, optimizer=lambda leaves, lr: torch.optim.SGD(leaves, lr))
+    list(tickets(own, 1, deep, pruning=HALF, resume=tmp_path))
+    other = Optimization(1, 0.02, optimizer=lambda leaves, lr: torch.optim.SGD(leaves, lr, momentum=0.5))
+    flipped = Task(own.module, [(x, -y) for x, y in own.batches("train", 0)], nn.MSELoss(), validation=own.validation)
+    for of, how in ((own, other), (flipped, deep)):
+        with pytest.raises(DataError, match=r"optimizer|samples"):
+            list(tickets(of, 1, how, pruning=HALF, resume=tmp_path))
+
+
+def test_what_is_no_mask_or_number_and_a_validation_that_says_nothing_are_refused(caplog):
+    own, first = task(), params_of(task().module)
+    for masks, message in (
+        ({"nope": np.ones(48, bool)}, "no weight has this name"),
+        ({"0.weight": np.ones(3, bool)}, r"bool array of shape \(48,\), not bool"),
+        ({"0.weight": np.ones(48, int)}, "not int64"),
+        ({"0.weight": torch.ones(48, dtype=torch.bool)}, "not torch.bool"),
+    ):
+        with pytest.raises(PlanError, match=message):
+            trained_masked(own, first, masks, HOW)
+    for how, message in (
+        ({"levels": -1}, "0 times or more"), ({"levels": 2.5}, "whole numbers"), ({"rewind": 1.5}, "whole numbers"),
+    ):  # fmt: skip
+        with pytest.raises(PlanError, match=message):
+            tickets(own, how=HOW, **how)
+    vector = Task(nn.BatchNorm1d(6), [(torch.ones(4, 6), torch.ones(4, 6))], nn.MSELoss())
+    with pytest.raises(PlanError, match="no weight to prune"):
+        list(tickets(vector, 1, HOW))
+    held_out = [*own.batches("validation", 0), (torch.full((4, 6), torch.nan), torch.ones(4, 1))]
+    nan = Task(own.module, own.train, own.loss, validation=held_out)
+    with pytest.raises(DataError, match="validation loss after epoch 0 is nan"):
+        trained_masked(nan, first, {}, HOW)
+    list(tickets(own, 1, Optimization(1, 0.02), pruning=Pruning(0.99)))
+    assert "leaves nothing of 0.weight" in caplog.text

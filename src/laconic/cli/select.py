@@ -91,8 +91,8 @@ def command(
     without it, from the first weights of --net or --task, for the one given has seen them all. What is written is the
     network given, compressed with the value that was selected.
 
-    What is finished stays in the folder OUTPUT.select: the same command goes on from there, and with more values does
-    the new ones alone.
+    What is finished stays in the folder OUTPUT.select: the same command goes on from there, and with more values,
+    and --force for the file that is there, does the new ones alone.
 
     Width is --technique filters with --tensors for layers of hidden units; depth is the number of residual blocks whose
     last weights stay, --technique group_count --joint --row 'kind = "tensors"'. laconic shrink cuts out what is empty.

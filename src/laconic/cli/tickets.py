@@ -78,7 +78,7 @@ def command(
     last ticket, after all epochs: what stays as it is, and where.
 
     What is finished stays in the folder OUTPUT.tickets: the same command goes on from there, level by level, and with
-    more levels does the new ones alone.
+    more levels, and --force for the file that is there, does the new ones alone.
 
     Examples:
       laconic tickets --net lenet300 --data digits --levels 5 -o ticket.lac

@@ -91,6 +91,20 @@ class Pruning:
         return {**masks, **split(largest(joined(going), count), going)}
 
 
+def require_masks(params: Params, masks: Masks) -> None:
+    """Check that masks are those of some weights.
+
+    Raises:
+        PlanError: for one of a name, type or size that no weight has.
+    """
+    for name, mask in masks.items():
+        if name not in params:
+            raise PlanError(f"mask {name!r}: no weight has this name; there are {', '.join(params)}")
+        if not (isinstance(mask, np.ndarray) and mask.dtype == bool and mask.shape == (params[name].numel(),)):
+            given = f"{mask.dtype} of shape {tuple(mask.shape)}" if hasattr(mask, "dtype") else type(mask).__name__
+            raise PlanError(f"the mask of {name} is a bool array of shape ({params[name].numel()},), not {given}")
+
+
 def whole(params: Params, names: Sequence[str]) -> dict[str, np.ndarray]:
     """Return masks of which every weight stays."""
     return {name: np.ones(params[name].numel(), bool) for name in names}

@@ -1,6 +1,7 @@
 """Lottery tickets: train, prune by magnitude, set what stays back to its first values, train it with the mask fixed."""
 
 import json
+import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,17 +13,21 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from laconic.errors import PlanError
+from laconic.errors import DataError, PlanError, listed
 from laconic.lc.finetune import FineTuning
 from laconic.models.params import Params, beside, is_float, params_of, to_numpy, typed_as
 from laconic.scratch.kept import in_folder
-from laconic.scratch.masks import Masks, Pruning, flat, whole
+from laconic.scratch.masks import Masks, Pruning, flat, require_masks, whole
 from laconic.scratch.ticket import Ticket, masked_codes
 from laconic.selection import Keep, Point, Say, computed
+from laconic.teachers.lasting import lasting
+from laconic.training.batches import tensors_in
 from laconic.training.loop import trainable
 from laconic.training.optimization import Optimization, adam
 from laconic.training.passes import in_batches
 from laconic.training.task import Task
+
+_LOG = logging.getLogger(__name__)
 
 PUBLISHED = Optimization(epochs=500, lr=1.2e-3, optimizer=adam)
 """Of LeNet-300-100 on MNIST, in batches of 60, epochs being 100 batches: Frankle & Carbin 2019, figure 2."""
@@ -51,11 +56,12 @@ def trained_masked(
         watch: given the number of epochs and the weights after each.
 
     Raises:
-        DataError: for a task without validation.
-        PlanError: for a weight decay.
+        DataError: for a task without validation, and a validation loss that is no finite number.
+        PlanError: for a weight decay, and masks that are not those of these weights.
         WeightsError: when training diverges.
     """
     task.split("validation")
+    require_masks(first, masks)
     if how.weight_decay:
         raise PlanError(
             f"weight decay {how.weight_decay} is the optimizer's here: optimizer=lambda leaves, lr: "
@@ -69,6 +75,11 @@ def trained_masked(
             weights = {**tuning.fixed, **beside(task.module, tuning.freed.weights())}
             now = {name: weights[name].clone() for name in first}
         loss = float(task.evaluate(now, "validation")["loss"])
+        if not math.isfinite(loss):
+            raise DataError(
+                f"the validation loss after epoch {reached.epoch} is {loss}, by which no epoch is the best: look at "
+                "the validation data, or lower the learning rate"
+            )
         best, at = (now, reached.epoch) if loss < min(losses, default=math.inf) or not losses else (best, at)
         losses.append(loss)
         watch(reached.epoch, now)
@@ -126,6 +137,11 @@ def tickets(
     >>> [round(one.density, 3) for one in tickets(task, 2, Optimization(2, 0.01), pruning=Pruning(0.5))]
     [1.0, 0.536, 0.286]
     """
+    several = list(levels) if isinstance(levels, Sequence) else [levels]
+    if any(isinstance(one, bool) or not isinstance(one, int) for one in (*several, rewind)):
+        raise PlanError(f"levels and epochs are counted by whole numbers, not {levels!r} and {rewind!r}")
+    if isinstance(levels, int) and levels < 0:
+        raise PlanError(f"a network is pruned 0 times or more, not {levels}")
     numbers = list(range(1, levels + 1)) if isinstance(levels, int) else sorted(set(levels))
     if (not at_once and numbers != list(range(1, len(numbers) + 1))) or min(numbers, default=1) < 1:
         raise PlanError(f"levels are 1, 2, 3 and so on; single ones, such as {levels}, go with at_once")
@@ -160,6 +176,8 @@ class Lottery:
 
     def path(self, levels: Sequence[int], keep: Keep, say: Say, *, at_once: bool) -> Iterator[Ticket]:
         """Yield the dense network and the tickets."""
+        if not self.names:
+            raise PlanError("no tensor that training moves has two axes or more: there is no weight to prune")
         self.pruning.of(self.names)
         count = len(levels) + 1
         ticket, reset = self._dense(keep, lambda done, text: say(done / count, f"dense: {text}"))
@@ -168,6 +186,8 @@ class Lottery:
         for place, level in enumerate(levels, 1):
             before, times = (dense, level) if at_once else (ticket, 1)
             masks = self.pruning.pruned(flat(before.weights, list(before.masks)), before.masks, times)
+            if gone := [name for name, mask in masks.items() if not mask.any() and before.masks[name].any()]:
+                _LOG.warning("level %d leaves nothing of %s: prune less at a level", level, listed(gone))
             told = partial(_told, say, place, count, level)
             compute = partial(self._packed, reset, masks, level, told)
             ticket = Ticket.unpacked(*keep(f"level {level}{' at once' if at_once else ''}", compute))
@@ -201,15 +221,16 @@ class Lottery:
         digest = sha256()
         for name, tensor in self.first.items():
             digest.update(name.encode() + to_numpy(tensor).tobytes())
-        batch = next(self.task.batches("train", 0))
+        for split in ("train", "validation"):
+            for tensor in tensors_in(next(iter(self.task.batches(split, 0)), ())):
+                digest.update(f"{split} {tuple(tensor.shape)}".encode() + to_numpy(tensor).tobytes())
         how = self.how
         return {
             "epochs": str(how.epochs), "lr": repr(how.lr), "every": str(every), "rewind": str(self.rewind),
             "at once": str(at_once), "pruning": repr(self.pruning), "seed": str(self.seed),
-            "threads": str(torch.get_num_threads()), "first weights": digest.hexdigest(),
-            "optimizer": getattr(how.optimizer, "__qualname__", ""), "anneal": getattr(how.anneal, "__qualname__", ""),
+            "threads": str(torch.get_num_threads()), "first weights and samples": digest.hexdigest(),
+            "optimizer": lasting(how.optimizer), "anneal": lasting(how.anneal),
             "task": json.dumps(dict(self.task.metadata)),
-            "batch": str([tuple(part.shape) for part in batch]) if isinstance(batch, tuple) else "",
         }  # fmt: skip
 
 

@@ -22,8 +22,8 @@ _DEEP = 12
 def lasting(thing: Any, depth: int = 0) -> str:
     """Return a text for a function, what it has for arguments, or an object that is called, without addresses.
 
-    Functions and classes are what their names say; a partial is its function and arguments; an object its class and
-    attributes; tensors and networks go by their numbers.
+    Functions and classes are what their names say, a lambda by its code, too; a partial is its function and arguments;
+    an object its class and attributes; tensors and networks go by their numbers.
 
     Raises:
         DataError: for a part that nothing lasting is known of.
@@ -40,7 +40,7 @@ def lasting(thing: Any, depth: int = 0) -> str:
     if isinstance(thing, nn.Module):
         return f"{parts_of(thing)} {weights_digest(params_of(thing))}"
     if isinstance(name := getattr(thing, "__qualname__", None), str):
-        return name
+        return f"{name} {_code(thing)}" if name.endswith("<lambda>") else name
     if depth < _DEEP and (parts := _parts(thing, depth + 1)) is not None:
         return parts
     raise DataError(
@@ -75,6 +75,14 @@ def _parts(thing: Any, depth: int) -> str | None:
     if isinstance(thing, Sequence):
         return _listed(thing, depth)
     return f"{type(thing).__qualname__} {_named(vars(thing), depth)}" if hasattr(thing, "__dict__") else None
+
+
+def _code(function: Any) -> str:
+    """Return a digest of what a function without a name does, and of the plain values around it."""
+    code = function.__code__
+    around = [cell.cell_contents for cell in function.__closure__ or ()]
+    plain = [repr(one) for one in (*code.co_consts, *around, *(function.__defaults__ or ())) if isinstance(one, _PLAIN)]
+    return sha256(repr((code.co_code, code.co_names, code.co_varnames, plain)).encode()).hexdigest()[:16]
 
 
 def _listed(things: Sequence[Any], depth: int) -> str:

@@ -27,7 +27,9 @@ KEY, BINARY = "activations", "binary"
 
 _REPLACED = {
     F.relu, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_, F.relu6, F.leaky_relu, F.elu, F.gelu, F.silu,
-    F.tanh, torch.tanh, torch.tanh_, Tensor.tanh, Tensor.tanh_, F.hardtanh,
+    F.tanh, torch.tanh, torch.tanh_, Tensor.tanh, Tensor.tanh_, F.hardtanh, F.selu, F.celu, F.rrelu, F.prelu, F.mish,
+    F.hardswish, F.sigmoid, torch.sigmoid, torch.sigmoid_, Tensor.sigmoid, Tensor.sigmoid_, F.hardsigmoid, F.softplus,
+    F.threshold,
 }  # fmt: skip
 """Activations that signs take the place of: a sign after a ReLU would always be +1."""
 
@@ -36,10 +38,10 @@ def binary_activations(task: Task) -> Task:
     """Return ``task`` with signs for what its layers read, and no other activation (binarized neural networks).
 
     Linear and convolutional layers read signs, all but the one that runs first, which reads the inputs as they are;
-    rectifiers and tanh are left out, since signs are in their place. Sums of a residual network stay real between
-    layers, and what is pooled is pooled before its sign is taken. A padding of zeros stays zeros. Weights are as ever:
-    `laconic.few_bits` has those of one bit. The metadata say ``activations: binary``, by which `laconic evaluate` knows
-    the network again.
+    rectifiers, sigmoids and tanh are left out, since signs are in their place, one after the last layer, too. Sums of
+    a residual network stay real between layers, and what is pooled is pooled before its sign is taken. A padding of
+    zeros stays zeros. Weights are as ever: `laconic.few_bits` has those of one bit. The metadata say ``activations:
+    binary``, by which `laconic evaluate` knows the network again.
 
     Source: Hubara, Courbariaux, Soudry, El-Yaniv & Bengio, "Binarized neural networks" (NIPS 2016), equations 1 and 4,
     algorithm 1; signs at the inputs of layers, and shortcuts around them, as Rastegari et al., "XNOR-Net" (ECCV 2016)
@@ -116,7 +118,7 @@ def _reading_signs(module: nn.Module) -> Iterator[None]:
 
 @final
 class _WithoutActivations(TorchFunctionMode):
-    """A forward pass in which rectifiers and tanh return what they are given."""
+    """A forward pass in which rectifiers, sigmoids and tanh return what they are given."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func in _REPLACED:

@@ -96,7 +96,7 @@ def select(job: Job, say: Output) -> None:
     notes, left_out = carried(checkpoint.metadata, job.weights)
     say.note(*left_out)
     task, teachers = taught(say, job.teaching, task, job.data, params)
-    cache = Cache(job.folder, {**job.labels(task), **teachers}, force=job.force)
+    cache = Cache(job.folder, {**job.labels(task), **teachers}, force=job.force, same=True)
     with interruptible(lambda: f"What is finished lies in {job.folder}: the same command goes on from there"):
         try:
             with say.progress("selecting", 1.0) as tick:

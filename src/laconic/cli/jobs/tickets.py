@@ -84,7 +84,7 @@ def find(job: Job, say: Output) -> None:
     pruning, numbers = Pruning(job.rate, job.last, joint=job.joint), job.numbers
     torch.set_num_threads(job.run.threads or torch.get_num_threads())
     task = task_for(say, job.data, {}, batch=job.data.batch, seed=job.run.seed)
-    cache = Cache(job.folder, job.labels(task), force=job.force)
+    cache = Cache(job.folder, job.labels(task), force=job.force, same=True)
     rows = list[tuple[str, Ticket]]()
     with interruptible(lambda: f"What is finished lies in {job.folder}: the same command goes on from there"):
         try:

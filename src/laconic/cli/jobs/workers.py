@@ -46,7 +46,7 @@ def connected(options: Machines) -> Iterator[Wires | None]:
     elif options.gradients or options.server:
         raise DataError(
             f"{'--gradients' if options.gradients else '--server'} is for several workers: start them with "
-            "torchrun --nproc-per-node 2 -m laconic ..., or play them here with --simulate-workers 2"
+            "torchrun --nproc-per-node 2 -m laconic ..., or play them here with --simulate-workers 2 (1: alone)"
         )
     else:
         yield None

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from laconic.errors import OutputExists
 from laconic.format.files import replace_file
+from laconic.format.files import sha256 as file_sha256
 from laconic.models.checkpoints import load_checkpoint, save_checkpoint
 
 Point = tuple[Mapping[str, Any], Mapping[str, Tensor]]
@@ -24,20 +25,22 @@ _JOB, _LINES, _TENSORS = "job.json", "points.jsonl", "kept"
 class Cache:
     """Points by key, each computed once in the life of a folder.
 
-    The line is written after the tensors: what has a line is whole, and a line that was cut off counts for nothing.
+    The line is written after the tensors: what has a line is whole, and a line that was cut off counts for nothing. It
+    has the SHA-256 of their file: a point whose tensors are damaged is computed again.
 
     Args:
         folder: made where it is missing.
         job: what must be the same for points to be used again.
         force: forget what an earlier run has left; files of other origin stay.
+        same: with ``force`` what a run of the very job has left is not forgotten.
 
     Raises:
         OutputExists: when the folder holds another job, or files of other origin, and ``force`` is not set.
     """
 
-    def __init__(self, folder: Path, job: Mapping[str, Any], *, force: bool = False) -> None:
+    def __init__(self, folder: Path, job: Mapping[str, Any], *, force: bool = False, same: bool = False) -> None:
         self.folder = folder
-        _claim(folder, job, force)
+        _claim(folder, job, force, same)
         self._lines: dict[str, dict[str, Any]] = {}
         lines = folder / _LINES
         text = lines.read_text(encoding="utf-8") if lines.exists() else ""
@@ -51,11 +54,15 @@ class Cache:
     def point(self, key: str, compute: Callable[[], Point]) -> Point:
         """Return the point ``key``, computed where it is not kept; figures are what JSON makes of them."""
         path, entry = self.path(key), self._lines.get(key)
-        if entry is None or entry["tensors"] != path.exists():
+        if entry is None or not _is_whole(entry, path):
             figures, tensors = compute()
-            line = json.dumps({"key": key, "figures": figures, "tensors": bool(tensors)}, allow_nan=False)
+            json.dumps(figures, allow_nan=False)  # fails before anything is written
             if tensors:
                 save_checkpoint(path, tensors, {"key": key}, force=True)
+            line = json.dumps({
+                "key": key, "figures": figures, "tensors": bool(tensors),
+                **({"sha256": file_sha256(path)} if tensors else {}),
+            })  # fmt: skip
             with (self.folder / _LINES).open("a", encoding="utf-8") as file:
                 file.write(line + "\n")
             entry = self._lines[key] = json.loads(line)
@@ -83,14 +90,21 @@ class Cache:
         return self.kept / f"{sha256(key.encode()).hexdigest()[:16]}.safetensors"
 
 
-def _claim(folder: Path, job: Mapping[str, Any], force: bool) -> None:
+def _is_whole(entry: Mapping[str, Any], path: Path) -> bool:
+    """Say whether the tensors of a point, if it has any, are there and as they were written."""
+    if not entry["tensors"] or not path.exists():
+        return bool(entry["tensors"]) == path.exists()
+    return entry.get("sha256") in (None, file_sha256(path))
+
+
+def _claim(folder: Path, job: Mapping[str, Any], force: bool, same: bool) -> None:
     """Make ``folder`` the folder of ``job``."""
     if folder.exists() and not folder.is_dir():
         raise OutputExists(f"{folder} is a file; name a folder")
     path = folder / _JOB
     claim = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
     wanted = json.loads(json.dumps(job))
-    if claim == wanted and not force:
+    if claim == wanted and (same or not force):
         return
     if claim is not None and not force:
         differs = [
