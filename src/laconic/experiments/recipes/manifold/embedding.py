@@ -26,7 +26,7 @@ class Way:
         together: share of the pairs of points that are put together: f leaves at most a hundredth of their distance.
         flat: share of the points around which the layer writes a line or a point: fewer than two units are active.
         error: ‖x − s·back‖ / ‖x‖ over all points, with the best number s; 0 is the spiral itself, 1 is nothing of it.
-        pieces: linear pieces of the layer that the spiral passes, which are stretches with the same units active.
+        pieces: linear pieces of the layer that the spiral passes: one more than units become active, or cease to be.
     """
 
     back: np.ndarray
@@ -72,7 +72,7 @@ def through(points: np.ndarray, matrix: np.ndarray, layer: str) -> Way:
         float(near.mean()),
         float((active.sum(1) < 2).mean()),
         float(np.linalg.norm(points - scale * back) / np.linalg.norm(points)),
-        1.0 + int((active[1:] != active[:-1]).any(1).sum()),
+        1.0 + int((active[1:] != active[:-1]).sum()),
     )
 
 
