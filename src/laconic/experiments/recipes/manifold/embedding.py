@@ -40,7 +40,8 @@ def spiral() -> np.ndarray:
     """Return points of an Archimedean spiral around 0, from the centre to radius 1, shape (points, 2)."""
     radius = np.linspace(0.1, 1.0, _POINTS)
     angle = 2 * np.pi * _TURNS * radius
-    return radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], 1)
+    points: np.ndarray = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], 1)
+    return points
 
 
 def drawn(n: int, seed: int, draw: int) -> np.ndarray:

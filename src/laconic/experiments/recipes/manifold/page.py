@@ -34,7 +34,8 @@ def figure(found: Sequence[dict[str, Any]], seed: int) -> Figure:
     """Return the spiral, the way back of one T for each dimension with either layer, and measures over all draws."""
     points, numbers = spiral(), sorted({row["n"] for row in found})
     shown = Figure(figsize=(2.1 * (len(numbers) + 1), 7.6), layout="constrained")
-    upper, lower = shown.subfigures(2, 1, height_ratios=(1.25, 1))
+    parts: Any = shown.subfigures(2, 1, height_ratios=(1.25, 1))
+    upper, lower = parts
     panels = upper.subplots(2, len(numbers) + 1)
     for line, layer in zip(panels, (RELU, LINEAR), strict=True):
         _spiral(line[0], points, "input")
@@ -54,8 +55,8 @@ def figure(found: Sequence[dict[str, Any]], seed: int) -> Figure:
 
 def _spiral(axes: Axes, points: np.ndarray, title: str) -> None:
     """Draw points in the colours of their places along the spiral."""
-    axes.plot(*points.T, color="0.8", lw=0.6, zorder=0)
-    axes.scatter(*points.T, c=np.arange(len(points)), cmap="viridis", s=5)
+    axes.plot(points[:, 0], points[:, 1], color="0.8", lw=0.6, zorder=0)
+    axes.scatter(points[:, 0], points[:, 1], c=np.arange(len(points)), cmap="viridis", s=5)
     axes.set_title(title, fontsize=9)
     axes.set_aspect("equal", adjustable="datalim")
     axes.set(xticks=[], yticks=[])
