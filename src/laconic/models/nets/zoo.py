@@ -51,9 +51,7 @@ def _resnet(layers: int) -> Net:
     return Net(lambda shape, classes: ResNet(shape, classes, blocks), "imagenet", initialize_kaiming, _CIFAR)
 
 
-def _mobilenet(
-    kind: type[MobileNetV1] | type[MobileNetV2], preprocessing: str, small: bool = False, **options: float
-) -> Net:
+def _mobilenet(kind: Callable[..., nn.Module], preprocessing: str, small: bool = False, **options: float) -> Net:
     """Return the row of a MobileNet, for ImageNet or for the small images of CIFAR-10."""
     shape, classes = (_CIFAR, 10) if small else (_IMAGENET, 1000)
     return Net(partial(kind, small=small, **options), preprocessing, initialize_truncated, shape, classes)

@@ -22,7 +22,7 @@ _DRAWS, _FEW = 1000, 100
 
 def _run(context: Context) -> Outcome:
     """Measure every dimension, and judge."""
-    draws, measured = _FEW if context.fast else _DRAWS, {}
+    draws, measured = _FEW if context.fast else _DRAWS, dict[tuple[int, str], np.ndarray]()
     for place, n in enumerate(DIMENSIONS):
         context.say(place / len(DIMENSIONS), f"{n} dimensions, {draws} matrices")
         _, kept = context.cache.point(f"n={n}", partial(_measured, n, context.seed, draws))
