@@ -30,6 +30,20 @@ PARAMETERS = {
     "resnet44": 658_586,
     "resnet56": 853_018,
     "resnet110": 1_727_962,
+    "mobilenet-v1": 4_231_976,
+    "mobilenet-v1-0.75": 2_585_560,
+    "mobilenet-v1-0.5": 1_331_592,
+    "mobilenet-v1-0.25": 470_072,
+    "mobilenet-v1-cifar": 3_217_226,
+    "mobilenet-v2": 3_504_872,
+    "mobilenet-v2-1.4": 6_108_776,
+    "mobilenet-v2-0.75": 2_636_424,
+    "mobilenet-v2-0.5": 1_968_680,
+    "mobilenet-v2-0.35": 1_677_128,
+    "mobilenet-v2-cifar": 2_236_682,
+    "mobilenet-v2-0.5-cifar": 700_490,
+    "mobilenet-v2-0.5-cifar-nonlinear": 700_490,
+    "mobilenet-v2-0.5-cifar-no-shortcut": 700_490,
 }
 
 
@@ -38,7 +52,7 @@ def test_parameters_and_outputs(name):
     module = nets.build(name).eval()
     assert sum(parameter.numel() for parameter in module.parameters()) == PARAMETERS[name]
     inputs = torch.zeros(2, *nets.NETS[name].shape)
-    assert module(inputs).shape == (2, 10)
+    assert module(inputs).shape == (2, nets.NETS[name].classes)
     assert nets.NETS[name].preprocessing in data.PREPROCESSING
 
 

@@ -95,7 +95,7 @@ def runnable(say: Output, subject: options.Subject, metadata: Mapping[str, str],
     """
     net, data = subject.net or metadata.get("net"), subject.data or metadata.get("data")
     if net and not subject.data and data != _BUILT_IN and not subject.task:
-        module = nets.build(net, classes=100 if data == "cifar100" else 10, seed=seed)
+        module = nets.build(net, classes=100 if data == "cifar100" else None, seed=seed)
         given = torch.zeros(1, *nets.NETS[net].shape)
         return Runnable(module, lambda: module(given))
     return once_run(task_for(say, subject, metadata, seed=seed, augmented=False))

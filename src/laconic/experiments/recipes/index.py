@@ -22,6 +22,7 @@ from laconic.experiments.recipes import (
     lc_curves,
     lc_rivals,
     lottery,
+    manifold,
     n2n,
     narrower,
     parametrisations,
@@ -57,6 +58,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             lottery,
             denil2013,
             terngrad,
+            manifold,
         )
         for recipe_ in room.RECIPES
     }

@@ -26,6 +26,11 @@ def _scaled(divisor: float) -> Callable[[Pixels], Transform]:
     return lambda train: lambda pixels: pixels.float().div_(divisor)
 
 
+def _centred(train: Pixels) -> Transform:
+    """Map 0 to −1 and 255 to 1, as Inception and MobileNets were trained; needs no fit."""
+    return lambda pixels: pixels.float().div_(127.5).sub_(1)
+
+
 def _minus_mean_image(train: Pixels) -> Transform:
     """Subtract the mean of each pixel over the training images; sums are exact integers."""
     total = sum(
@@ -60,6 +65,7 @@ PREPROCESSING: Mapping[str, Callable[[Pixels], Transform]] = MappingProxyType(
         "pixels/255 standardized": _standardized,
         "pixels/256": _scaled(256),
         "pixels/16": _scaled(16),
+        "pixels/127.5 - 1": _centred,
         "imagenet": _imagenet,
     }
 )

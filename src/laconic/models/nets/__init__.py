@@ -3,6 +3,8 @@
 from laconic.models.nets.identity import check_identity, identity, preprocessing_of
 from laconic.models.nets.lenet import LeNet5, LeNet300
 from laconic.models.nets.mlp import MLP256
+from laconic.models.nets.mobilenet_v1 import MobileNetV1
+from laconic.models.nets.mobilenet_v2 import MobileNetV2
 from laconic.models.nets.resnet import ResNet
 from laconic.models.nets.vgg import VGG16
 from laconic.models.nets.zoo import NETS, Net, build
@@ -13,6 +15,8 @@ __all__ = [
     "VGG16",
     "LeNet5",
     "LeNet300",
+    "MobileNetV1",
+    "MobileNetV2",
     "Net",
     "ResNet",
     "build",

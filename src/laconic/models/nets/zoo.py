@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -9,9 +10,12 @@ import torch
 from torch import Generator, nn
 
 from laconic.errors import DataError
+from laconic.models.nets.blocks import initialize_truncated
 from laconic.models.nets.frankle import Conv2, initialize_glorot
 from laconic.models.nets.lenet import LeNet5, LeNet300, initialize_xavier
 from laconic.models.nets.mlp import MLP256, initialize_uniform
+from laconic.models.nets.mobilenet_v1 import MobileNetV1
+from laconic.models.nets.mobilenet_v2 import MobileNetV2
 from laconic.models.nets.plain import conv5, conv7
 from laconic.models.nets.polino import POLINO
 from laconic.models.nets.resnet import ResNet, initialize_kaiming
@@ -28,21 +32,45 @@ class Net(NamedTuple):
         preprocessing: by name, of `laconic.models.data`; what the published network was trained with.
         initialize: draws the weights from a generator.
         shape: of one input of the data set that the network was published with.
+        classes: of that data set.
     """
 
     builder: Builder
     preprocessing: str
     initialize: Callable[[nn.Module, Generator], None]
     shape: tuple[int, ...]
+    classes: int = 10
 
 
-_MNIST, _CIFAR = (1, 28, 28), (3, 32, 32)
+_MNIST, _CIFAR, _IMAGENET = (1, 28, 28), (3, 32, 32), (3, 224, 224)
 
 
 def _resnet(layers: int) -> Net:
     """Return the row of the ResNet with ``layers`` = 6 · blocks + 2 layers."""
     blocks = (layers - 2) // 6
     return Net(lambda shape, classes: ResNet(shape, classes, blocks), "imagenet", initialize_kaiming, _CIFAR)
+
+
+def _mobilenet(kind: Callable[..., nn.Module], preprocessing: str, small: bool = False, **options: float) -> Net:
+    """Return the row of a MobileNet, for ImageNet or for the small images of CIFAR-10."""
+    shape, classes = (_CIFAR, 10) if small else (_IMAGENET, 1000)
+    return Net(partial(kind, small=small, **options), preprocessing, initialize_truncated, shape, classes)
+
+
+def _mobilenets() -> dict[str, Net]:
+    """Return MobileNets by name: width 1 has no number in it."""
+    v1, v2 = (MobileNetV1, "pixels/127.5 - 1"), (MobileNetV2, "imagenet")
+    return {
+        "mobilenet-v1": _mobilenet(*v1),
+        **{f"mobilenet-v1-{width}": _mobilenet(*v1, width=width) for width in (0.75, 0.5, 0.25)},
+        "mobilenet-v1-cifar": _mobilenet(*v1, small=True),
+        "mobilenet-v2": _mobilenet(*v2),
+        **{f"mobilenet-v2-{width}": _mobilenet(*v2, width=width) for width in (1.4, 0.75, 0.5, 0.35)},
+        "mobilenet-v2-cifar": _mobilenet(*v2, small=True),
+        "mobilenet-v2-0.5-cifar": _mobilenet(*v2, small=True, width=0.5),
+        "mobilenet-v2-0.5-cifar-nonlinear": _mobilenet(*v2, small=True, width=0.5, linear=False),
+        "mobilenet-v2-0.5-cifar-no-shortcut": _mobilenet(*v2, small=True, width=0.5, shortcut=False),
+    }
 
 
 NETS: Mapping[str, Net] = MappingProxyType(
@@ -67,6 +95,7 @@ NETS: Mapping[str, Net] = MappingProxyType(
         "vgg16": Net(VGG16, "imagenet", initialize_kaiming, _CIFAR),
         **{name: Net(builder, "imagenet", initialize_xavier, _CIFAR) for name, builder in POLINO.items()},
         **{f"resnet{layers}": _resnet(layers) for layers in (20, 32, 44, 56, 110)},
+        **_mobilenets(),
     }
 )
 """Name of a network → how it is made and what it was trained on."""
@@ -85,7 +114,7 @@ def net(name: str) -> Net:
     return NETS[name]
 
 
-def build(name: str, shape: tuple[int, ...] | None = None, classes: int = 10, seed: int = 0) -> nn.Module:
+def build(name: str, shape: tuple[int, ...] | None = None, classes: int | None = None, seed: int = 0) -> nn.Module:
     """Return network ``name`` with weights drawn from a generator of ``seed``; torch's global one is left alone.
 
     >>> sum(parameter.numel() for parameter in build("lenet300").parameters())
@@ -94,7 +123,7 @@ def build(name: str, shape: tuple[int, ...] | None = None, classes: int = 10, se
     Args:
         name: of `NETS`.
         shape: of one input; that of the row unless told: (1, 28, 28) for MNIST's, (3, 32, 32) for CIFAR's.
-        classes: number of outputs.
+        classes: number of outputs; that of the row unless told.
         seed: of the initialization.
 
     Raises:
@@ -102,6 +131,6 @@ def build(name: str, shape: tuple[int, ...] | None = None, classes: int = 10, se
     """
     row = net(name)
     with torch.random.fork_rng(devices=[]):  # torch's layers draw from the global generator when they are made
-        module = row.builder(row.shape if shape is None else shape, classes)
+        module = row.builder(row.shape if shape is None else shape, row.classes if classes is None else classes)
     row.initialize(module, torch.Generator().manual_seed(seed))
     return module
