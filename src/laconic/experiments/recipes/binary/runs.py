@@ -15,7 +15,7 @@ from laconic.experiments.recipes.binary.methods import METHODS, Method
 from laconic.experiments.recipes.gao2019.points import sample_by_sample
 from laconic.experiments.recipes.lc_curves.settings import Effort
 from laconic.experiments.recipes.recipe import Context
-from laconic.experiments.recipes.records.network import prepared
+from laconic.experiments.recipes.records.network import for_rows
 from laconic.experiments.recipes.records.subject import Subject
 from laconic.experiments.recipes.reference import seconds_of, trained
 from laconic.experiments.recipes.resumed import resumed, telling
@@ -78,10 +78,9 @@ class Seed:
     @classmethod
     def of(cls, subject: Subject, effort: Effort, name: str, seed: int, context: Context) -> "Seed":
         """Return it."""
-        own, key = replace(context, seed=seed), f"{subject.net}/seed {seed}"
-        _, params = prepared(subject, name, effort.before, seed, key, own.part(0.0, 0.1))
-        task, _ = prepared(subject, name, effort.rows, seed, key, own.part(0.0, 0.1))
-        return cls(subject.net, task, params, effort, seed, own.part(0.1, 1.0))
+        key, part = f"{subject.net}/seed {seed}", context.part(0.0, 0.1)
+        task, params = for_rows(subject, name, effort.before, effort.rows, seed, key, part)
+        return cls(subject.net, task, params, effort, seed, replace(context, seed=seed).part(0.1, 1.0))
 
     @property
     def epochs(self) -> int:

@@ -14,7 +14,7 @@ from laconic.csteps.compression import Compression
 from laconic.experiments.recipes.gao2019.points import sample_by_sample
 from laconic.experiments.recipes.lc_curves.settings import Effort, adaptive, pruning
 from laconic.experiments.recipes.recipe import Context
-from laconic.experiments.recipes.records.network import prepared
+from laconic.experiments.recipes.records.network import for_rows
 from laconic.experiments.recipes.records.running import resumed_within
 from laconic.experiments.recipes.records.subject import Subject
 from laconic.experiments.recipes.resumed import resumed, telling
@@ -104,9 +104,8 @@ class Seed:
     @classmethod
     def of(cls, subject: Subject, effort: Effort, name: str, seed: int, context: Context) -> "Seed":
         """Return it, its reference trained once in the life of the folder."""
-        own, key = replace(context, seed=seed), f"seed {seed}"
-        _, params = prepared(subject, name, effort.before, seed, key, own.part(0.0, 0.1))
-        task, _ = prepared(subject, name, effort.rows, seed, key, own.part(0.0, 0.1))
+        key, part = f"seed {seed}", context.part(0.0, 0.1)
+        task, params = for_rows(subject, name, effort.before, effort.rows, seed, key, part)
         return cls(task, params, effort, seed, context.part(0.1, 1.0))
 
     @property

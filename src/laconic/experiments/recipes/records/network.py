@@ -1,6 +1,7 @@
 """A network of the records before compression: its task, and its weights, trained once for a seed or published."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +44,25 @@ def prepared(
         module, task.train, task.loss, validation=task.validation, forward=subject.forward, measures=task.measures
     )
     return task, trained(context, key, teaching, effort.reference)
+
+
+def for_rows(
+    subject: Subject, name: str, before: Effort, rows: Effort, seed: int, key: str, context: Context
+) -> tuple[Task, Mapping[str, Tensor]]:
+    """Return what the rows of a table are trained on, and the reference that all of them begin with.
+
+    Args:
+        subject: the network.
+        name: of the data set.
+        before: says how the reference is trained.
+        rows: says which training images the rows have, in which batches.
+        seed: of its first weights, and of its training.
+        key: of the reference in the cache.
+        context: of this share of the work.
+    """
+    own = replace(context, seed=seed)
+    _, params = prepared(subject, name, before, seed, key, own)
+    return prepared(subject, name, rows, seed, key, own)[0], params
 
 
 def _task(module: nn.Module, ready: Dataset, effort: Effort, notes: Mapping[str, str]) -> Task:
