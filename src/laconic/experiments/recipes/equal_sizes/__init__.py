@@ -96,7 +96,7 @@ _SAID = (
     (
         "every technique on LeNet-300-100 at the same sizes of files, direct and LC",
         "mnist and models/lenet300_mnist.safetensors in --data-dir; runs on built-in digits without",
-        "35 minutes on one core, 5 with --fast",
+        "45 minutes on one core, 6 with --fast",
     ),
     (
         "what is for kernels on LeNet-5 at the same sizes of files, direct and LC",
