@@ -1,11 +1,11 @@
 """One figure a network: error against the bytes of whole files, every method that was run and every published point.
 
-    python benchmarks/every_method.py [--network lenet300 lenet5] [--folder recipes] [-o docs/notes]
+    python benchmarks/every_method.py [--network lenet300 lenet5 resnet20] [--folder recipes] [-o docs/notes]
 
 It draws from the records of `laconic reproduce` in FOLDER; those that are not there are left out. Means are over the
 seeds of a record. Files of the tables of techniques are of the LC toolkit's network with tanh (2.13 % before
-compression), all others of networks with ReLU that the recipes train. Published points are those of the recipes of
-records; what they count is named there.
+compression), all others of networks with ReLU that the recipes train; ResNet-20 is the published one, at scale small.
+Published points are those of the recipes of records; what they count is named there.
 """
 
 import argparse
@@ -18,14 +18,16 @@ from typing import Any, NamedTuple
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
+from laconic.experiments.recipes.records.cifar import RESNET20
 from laconic.experiments.recipes.records.mnist import LENET5, LENET300
 
-SUBJECTS = {"lenet300": LENET300, "lenet5": LENET5}
+SUBJECTS = {"lenet300": LENET300, "lenet5": LENET5, "resnet20": RESNET20}
+_TABLES = {"lenet300": ("techniques.json", "techniques-steps.json", "techniques-within-bytes.json")}
 _STYLES = {
     "LC within the bytes": ("o-", "black"), "other parametrisations": ("x", "tab:brown"),
     "Deep Compression here, its layout": ("s", "tab:red"), "Deep Compression here, our file": ("s", "tab:orange"),
     "quantization": (".", "tab:blue"), "pruning": (".", "tab:red"), "groups": (".", "tab:orange"),
-    "low rank": (".", "tab:green"), "sum": (".", "tab:purple"),
+    "low rank": (".", "tab:green"), "sum": (".", "tab:purple"), "choice": ("*", "tab:brown"),
 }  # fmt: skip
 
 
@@ -42,11 +44,14 @@ def points(folder: Path, network: str) -> Iterator[Point]:
     yield from _records(_read(folder / f"records-{network}.json"))
     yield from _parametrisations(_read(folder / f"records-parametrisations-{network}.json"), network)
     yield from _deep_compression(_read(folder / "deep-compression.json"), network)
-    if network == "lenet300":
-        for name in ("techniques.json", "techniques-steps.json", "techniques-within-bytes.json"):
-            for row in _read(folder / name).get("rows", ()):
-                if row["method"] == "LC" and row.get("reached"):
-                    yield Point(row["family"], row["bytes"], row["error"])
+    for name in ("lc-lenets.json", "lc-resnets.json"):
+        for row in _read(folder / name).get("networks", {}).get(network, {}).get("rows", ()):
+            if row["method"] == "LC" and "bytes" in row:
+                yield Point("pruning" if row["setting"].startswith("P") else "quantization", row["bytes"], row["test"])
+    for name in _TABLES.get(network, (f"techniques-{network}.json",)):
+        for row in _read(folder / name).get("rows", ()):
+            if row["method"] == "LC" and row.get("reached"):
+                yield Point(row["family"], row["bytes"], row["error"])
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -89,9 +94,11 @@ def drawn(network: str, every: list[Point]) -> Figure:
         if own:
             axes.plot(*zip(*own, strict=True), style, color=colour, label=method, ms=6)
     for mark, one in zip("^Dv*P<", subject.published, strict=False):
+        if one.error is None:  # it says "about no loss"
+            continue
         axes.plot([one.size], [one.error], mark, mfc="none", color="black", label=f"published: {one.name}")
     axes.set(xscale="log", yscale="log", xlabel="bytes of the file", ylabel="test error, %")
-    axes.set_title(f"{subject.title}, MNIST: every method that was run")
+    axes.set_title(f"{subject.title}, {subject.data}: every method that was run")
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.set_minor_formatter(NullFormatter())

@@ -85,8 +85,8 @@ def require_training(training: Training | None, budget: Budget | None, *, direct
         return
     if direct:
         raise PlanError(
-            "training goes with effort='train', which a plan or a compression and a task with training data mean by "
-            "themselves where there is no budget: say it beside one"
+            "training goes with effort 'train', which a plan or a compression and a task with training data mean by "
+            "themselves where there is no budget: beside one give effort='train'"
         )
     if budget is None and training.parametrisation != Plain():
         raise PlanError(

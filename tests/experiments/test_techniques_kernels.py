@@ -12,7 +12,7 @@ from laconic.api import compress
 from laconic.errors import DataError, WeightsError
 from laconic.experiments.recipes import Cache, Context, recipe, reproduce
 from laconic.experiments.recipes.equal_sizes import kernels, truncation
-from laconic.experiments.recipes.equal_sizes.settings import SETTINGS
+from laconic.experiments.recipes.equal_sizes.settings import COMPARED
 from laconic.experiments.recipes.equal_sizes.subject import learning
 from laconic.experiments.recipes.records import network
 from laconic.models import nets
@@ -20,7 +20,7 @@ from laconic.models.checkpoints import save_checkpoint
 from laconic.models.data import Dataset
 from laconic.models.params import params_of
 
-BY = {setting.label: setting for setting in SETTINGS}
+BY = {setting.label: setting for setting in COMPARED}
 
 
 def published(folder, net, shape, name):

@@ -16,7 +16,7 @@ from laconic.format.coding import varint
 from laconic.format.container import LacFile, dumps, loads
 from laconic.format.container.header import HEADER_BYTES, Header, parse_header
 from laconic.format.container.parsing import parse_table
-from laconic.format.container.records import encode_blocks, stream_entry
+from laconic.format.container.records import encode_blocks, measured, stream_entry
 from laconic.format.container.room import Limits
 from laconic.format.container.table import BLOCK, Record, Table
 
@@ -222,7 +222,7 @@ def test_parts_that_make_no_code_are_refused(name):
     seen = []
     record = numbered(WRONG_PARTS[name], seen)
     blocks = [encode_blocks(part) for part in seen]
-    streams = [stream_entry(part, block, HEADER_BYTES) for part, block in zip(seen, blocks, strict=True)]
+    streams = [stream_entry(part, measured(block), HEADER_BYTES) for part, block in zip(seen, blocks, strict=True)]
     table = Table({}, tuple(streams), {"bad": record}).pack()
     file = LacFile(with_table(table, b"".join(b for block in blocks for b in block)), "x.lac")
     with pytest.raises(FormatError, match=r"x.lac: tensor 'bad'"):

@@ -266,6 +266,7 @@ def test_preprocessing_by_its_definition():
         "pixels/255 - mean image": test - x.mean(0),
         "pixels/255 standardized": (test - x.mean()) / x.std(correction=0),
         "pixels/256": pixels[:9] / 256,
+        "pixels/127.5 - 1": pixels[:9] / 127.5 - 1,
         "imagenet": (test - mean) / std,
     }
     assert {*expected, "pixels/16"} == data.PREPROCESSING.keys()

@@ -152,7 +152,7 @@ class Plan:
     def keeping(self, patterns: Sequence[str]) -> "Plan":
         """Return the plan with a row more: what the patterns name stays lossless.
 
-        >>> Plan({"fc*": Joint(Lossless())}).keeping(["*mask", "head.*"]).tensors["*mask, head.*"]
+        >>> Plan({"fc*": Lossless()}).keeping(["*mask", "head.*"]).tensors["*mask, head.*"]
         Lossless()
 
         Raises:

@@ -56,8 +56,8 @@ class Workers:
     def of(cls, threads: int | None) -> "Workers":
         """Return so many, or one for each core that the process may use.
 
-        >>> Workers.of(3)
-        Workers(threads=3)
+        >>> Workers.of(3).threads
+        3
         """
         if threads is None:
             threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
