@@ -7,24 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from laconic import Joint, Lossless
 from laconic.api import compress
-from laconic.choose.menu import Menu
 from laconic.errors import DataError
 from laconic.experiments.recipes import Cache, Context, equal_sizes, recipe, reproduce
-from laconic.experiments.recipes.equal_sizes import chosen, claims, figure, kmeans_starts, measurements, subject
-from laconic.experiments.recipes.equal_sizes.chosen import chosen_rows
+from laconic.experiments.recipes.equal_sizes import claims, figure, kmeans_starts, measurements, subject
 from laconic.experiments.recipes.equal_sizes.settings import COMPARED, SETTINGS, Setting
 from laconic.experiments.recipes.equal_sizes.strength import NEAR, halved, labels, nearest, sought
 from laconic.format import container
-from laconic.models import data
-from laconic.models.params import decompress, params_of
+from laconic.models.params import decompress
 from laconic.plans.techniques import TECHNIQUES, technique_of
 from laconic.plans.toml import parse_compression
 from laconic.training.optimization import Optimization
-from laconic.training.task import classification
 
 NAMES = ("lossless", "codebook", "ternary", "keep", "rank after nuclear norm", "two_components")
 FEW = tuple(setting for setting in SETTINGS if setting.label in NAMES)
@@ -389,23 +384,3 @@ def test_starts_are_compared_with_linear():
 def test_every_start_is_in_the_record(whole):
     made = [(row["values"], row["start"], row["method"]) for row in found(whole)["starts"]]
     assert made == [(3, start, method) for start in kmeans_starts.STARTS for method in ("direct", "tuned")]
-
-
-# --- a choice ----------------------------------------------------------------------------------------
-
-
-def test_a_choice_is_a_file_of_each_size_and_a_size_that_cannot_be_met_says_why(tmp_path, monkeypatch):
-    monkeypatch.setattr(chosen, "Menu", lambda: Menu(("grid", "codebook"), rates=(1.0,), values=(4,), files=1))
-    ready = data.load("digits", None, "pixels/16")
-    torch.manual_seed(0)
-    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 10))
-    effort = replace(TINY, targets=(30, 700))
-    of = subject.Subject(classification(net, ready, {}), params_of(net), effort, Context(Cache(tmp_path, {})))
-    short, rows = chosen_rows(of, trained=False), chosen_rows(of, trained=True)
-    assert [row.record() for row in short] == [row.record() for row in rows[:2]]
-    for row in rows:
-        if row.target == 30:
-            assert "30" in row.figures["reason"]
-        else:
-            assert row.reached
-            assert 100 * row.errors.mean() == pytest.approx(row.figures["error"], abs=1e-3)
