@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from typing import final
 
@@ -15,17 +14,16 @@ from torch import Tensor, nn
 
 from laconic.errors import DataError, PlanError, listed
 from laconic.lc.finetune import FineTuning
-from laconic.models.params import Params, beside, is_float, params_of, to_numpy, typed_as
+from laconic.models.params import Params, beside, is_float, params_of, typed_as
 from laconic.scratch.kept import in_folder
 from laconic.scratch.masks import Masks, Pruning, flat, require_masks, whole
 from laconic.scratch.ticket import Ticket, masked_codes
 from laconic.selection import Keep, Point, Say, computed
-from laconic.teachers.lasting import lasting
-from laconic.training.batches import tensors_in
+from laconic.teachers.lasting import lasting, weights_digest
 from laconic.training.loop import trainable
 from laconic.training.optimization import Optimization, adam
 from laconic.training.passes import in_batches
-from laconic.training.task import Task
+from laconic.training.task import Task, samples_digest
 
 _LOG = logging.getLogger(__name__)
 
@@ -218,17 +216,12 @@ class Lottery:
 
     def job(self, every: int | None, at_once: bool) -> dict[str, str]:
         """Return what must be the same when a run goes on."""
-        digest = sha256()
-        for name, tensor in self.first.items():
-            digest.update(name.encode() + to_numpy(tensor).tobytes())
-        for split in ("train", "validation"):
-            for tensor in tensors_in(next(iter(self.task.batches(split, 0)), ())):
-                digest.update(f"{split} {tuple(tensor.shape)}".encode() + to_numpy(tensor).tobytes())
         how = self.how
         return {
             "epochs": str(how.epochs), "lr": repr(how.lr), "every": str(every), "rewind": str(self.rewind),
             "at once": str(at_once), "pruning": repr(self.pruning), "seed": str(self.seed),
-            "threads": str(torch.get_num_threads()), "first weights and samples": digest.hexdigest(),
+            "threads": str(torch.get_num_threads()), "first weights": weights_digest(self.first),
+            "first samples": samples_digest(self.task),
             "optimizer": lasting(how.optimizer), "anneal": lasting(how.anneal),
             "task": json.dumps(dict(self.task.metadata)),
         }  # fmt: skip

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass, field
 from functools import partial
+from hashlib import sha256
 from typing import Any, final
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from laconic import interrupts
 from laconic.errors import DataError, WeightsError
 from laconic.models.data import Dataset
-from laconic.models.params import Params, beside, caller, first_names, once, params_of, unwrapped
+from laconic.models.params import Params, beside, caller, first_names, once, params_of, to_numpy, unwrapped
 from laconic.models.state_dicts import named_as
 from laconic.training.batches import (
     SPLITS,
@@ -23,6 +24,7 @@ from laconic.training.batches import (
     held_out,
     moved,
     size_of,
+    tensors_in,
 )
 from laconic.training.judges import (
     KINDS,
@@ -321,6 +323,19 @@ def mode(module: nn.Module, *, training: bool, still: Iterable[str] = ()) -> Ite
     finally:
         for part, before in modes.items():
             part.training = before
+
+
+def samples_digest(task: Task) -> str:
+    """Return a SHA-256 of the first training and validation batch, by which a run that goes on knows its data again.
+
+    No test sample is looked at. Batches of seed 0 are taken.
+    """
+    digest = sha256()
+    for split in ("train", "validation"):
+        first = () if getattr(task, split) is None else next(iter(task.batches(split, 0)), ())
+        for tensor in tensors_in(first):
+            digest.update(f"{split} {tensor.dtype} {tuple(tensor.shape)}".encode() + to_numpy(tensor).tobytes())
+    return digest.hexdigest()
 
 
 def classification(

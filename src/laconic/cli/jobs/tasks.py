@@ -8,7 +8,6 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import redirect_stdout
 from dataclasses import replace
-from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,11 +24,11 @@ from laconic.format import container
 from laconic.format.signatures import is_lac
 from laconic.models import data, nets
 from laconic.models.checkpoints import Checkpoint, open_checkpoint
-from laconic.models.params import Params, all_of, beside, first_names, once, params_of, to_numpy
+from laconic.models.params import Params, all_of, beside, first_names, once, params_of
 from laconic.models.state_dicts import named_as
-from laconic.training.batches import Batch, Batches, tensors_in
+from laconic.training.batches import Batch, Batches
 from laconic.training.binary_activations import as_told
-from laconic.training.task import Task, classification, mode
+from laconic.training.task import Task, classification, mode, samples_digest
 
 _DOUBTED = 2
 """Batches of the validation data that weights are tried on, to see whether they are of this network."""
@@ -195,12 +194,7 @@ def known_again(task: Task, factory: str | None) -> dict[str, str]:
         task: of which no test sample is looked at.
         factory: package.module:name of an own task.
     """
-    digest = sha256()
-    for split in ("train", "validation"):
-        first = () if getattr(task, split) is None else next(iter(task.batches(split, 0)), ())
-        for tensor in tensors_in(first):
-            digest.update(f"{split} {tensor.dtype} {tuple(tensor.shape)}".encode() + to_numpy(tensor).tobytes())
-    return {"the task": factory or str(dict(task.metadata)), "its first samples' SHA-256": digest.hexdigest()}
+    return {"the task": factory or str(dict(task.metadata)), "its first samples' SHA-256": samples_digest(task)}
 
 
 def evaluation(task: Task, params: Params, split: str, say: Output) -> dict[str, float]:
