@@ -35,7 +35,7 @@ def test_weights_stay_and_the_file_is_no_larger(keep, entries, dtype):
 
 
 def test_both_ways_are_taken_where_each_is_smaller():
-    kinds = {type(compact({"w": pruned(3000, keep, entries)})["w"]) for keep, entries in [(0.3, 1), (0.02, 300)]}
+    kinds = {type(compact({"w": pruned(3000, keep, entries)})["w"]) for keep, entries in [(0.9, 3), (0.02, 300)]}
     assert kinds == {CodebookCode, SparseCode}
 
 

@@ -228,7 +228,7 @@ def test_symbols_outside_their_alphabet_are_refused(symbols):
 
 def test_reading_one_tensor_touches_only_its_blocks(tmp_path):
     path = tmp_path / "x.lac"
-    container.write(path, {"first": dense((50,)), "second": dense((60,), seed=1)})
+    container.write(path, {"first": dense((50,)), "second": dense((60,), seed=1)}, small=False)
     data = bytearray(path.read_bytes())
     data[HEADER_BYTES + 230] ^= 1  # within the block of the second
     path.write_bytes(data)

@@ -31,8 +31,12 @@ def make(folder: Path) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     for path in sorted(GOLDEN.rglob("*.lac")):
         with container.open(path) as file:
-            pieces = {f"{path.stem}-{k}": container.dumps({name: file.code(name)}) for k, name in enumerate(file)}
-        for name, data in {path.stem: path.read_bytes(), **pieces}.items():
+            pieces = {
+                f"{path.stem}-{k}-{small}": container.dumps({name: file.code(name)}, small=small)
+                for k, name in enumerate(file)
+                for small in (False, True)
+            }
+        for name, data in {f"{path.parent.name}-{path.stem}": path.read_bytes(), **pieces}.items():
             if len(data) < 10_000:  # what is larger is slow and adds nothing
                 (folder / name).write_bytes(data)
     for name, codes in greedy().items():

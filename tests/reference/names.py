@@ -1,6 +1,6 @@
 """Tied tensors: names whose records are the same bytes."""
 
-from reference.lac import CODES, table_of
+from reference.lac import CODES, FORMS, table_of
 
 
 def skip(table):
@@ -15,7 +15,7 @@ def skip(table):
 
 def ties(data):
     """Return the further names of the tensors of a file, with the first of each."""
-    table, name, firsts, found = table_of(data), b"", {}, {}
+    table, name, firsts, found = table_of(FORMS.get(data[8], bytes)(data)), b"", {}, {}
     for _ in range(2 * table.varint()):
         table.string()
     for _ in range(table.varint()):

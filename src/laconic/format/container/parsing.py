@@ -1,5 +1,6 @@
 """Bytes to the table of a `.lac` file: every claim is checked before anything is allocated for it."""
 
+from abc import ABC, abstractmethod
 from typing import final
 
 from laconic.errors import FormatError
@@ -33,17 +34,11 @@ def parse_table(data: bytes, origin: int, first_block: int) -> Table:
         FormatError: when anything in it departs from `docs/format.md`.
     """
     cursor = Cursor(data, origin)
-    metadata = _parse_metadata(cursor)
+    metadata = parse_metadata(cursor)
     streams, end = _parse_streams(cursor, first_block)
     if end != origin:
         raise cursor.fail(f"the blocks end at byte {end}, the table begins at byte {origin}")
-    records = _Records(cursor, streams)
-    tensors = records.tensors()
-    if records.used != len(streams):
-        raise cursor.fail(f"{len(streams)} streams, of which only {records.used} are used")
-    if cursor.left:
-        raise cursor.fail(f"{cursor.left} bytes after the last tensor")
-    return Table(metadata, streams, tensors)
+    return Table(metadata, streams, parse_tensors(_Rows(cursor), streams))
 
 
 def _parse_string(cursor: Cursor) -> str:
@@ -59,20 +54,7 @@ def _text(cursor: Cursor, data: bytes) -> str:
         raise cursor.fail(f"a name that is not UTF-8 ({error.reason})") from None
 
 
-def _parse_name(cursor: Cursor, before: bytes) -> bytes:
-    """Return the next name, which shares as much as it can of its head and its tail with ``before``."""
-    head, tail = cursor.varint(), cursor.varint()
-    if head + tail > len(before):
-        raise cursor.fail(f"a name that shares {head} and {tail} bytes with {before!r}")
-    name = before[:head] + bytes(cursor.take(cursor.varint())) + before[len(before) - tail :]
-    if len(name) > MAX_NAME:
-        raise cursor.fail(f"a name of {len(name)} bytes, of {MAX_NAME} at most")
-    if shared_ends(name, before) != (head, tail):
-        raise cursor.fail(f"a name that shares more than {head} and {tail} bytes with {before!r}")
-    return name
-
-
-def _parse_metadata(cursor: Cursor) -> dict[str, str]:
+def parse_metadata(cursor: Cursor) -> dict[str, str]:
     """Return the pairs, whose keys must ascend."""
     metadata: dict[str, str] = {}
     before = None
@@ -90,9 +72,7 @@ def _parse_streams(cursor: Cursor, offset: int) -> tuple[tuple[Stream, ...], int
     streams = []
     for _ in range(cursor.varint()):
         kind, argument, count = cursor.varint(), cursor.varint(), cursor.varint()
-        limit = (MAX_ALPHABET + 1, len(DTYPES))[kind] if kind < 2 else 0
-        if argument >= limit or (kind == 0 and argument == 0 and count):
-            raise cursor.fail(f"unknown stream: kind {kind}, alphabet or dtype {argument}, count {count}")
+        check_stream(cursor, kind, argument, count)
         number = -(-count // BLOCK)
         if 5 * number > cursor.left:
             raise cursor.fail(f"a stream of {count}, and only {cursor.left} bytes of table for its {number} blocks")
@@ -107,36 +87,144 @@ def _parse_streams(cursor: Cursor, offset: int) -> tuple[tuple[Stream, ...], int
     return tuple(streams), offset
 
 
+def check_stream(cursor: Cursor, kind: int, argument: int, count: int) -> None:
+    """Raise `FormatError` for a stream that there cannot be."""
+    limit = (MAX_ALPHABET + 1, len(DTYPES))[kind] if kind < 2 else 0
+    if argument >= limit or (kind == 0 and argument == 0 and count):
+        raise cursor.fail(f"unknown stream: kind {kind}, alphabet or dtype {argument}, count {count}")
+
+
+class Source(ABC):
+    """Where the numbers of tensors come from, in the order in which a record is told.
+
+    Args:
+        cursor: in the table.
+    """
+
+    def __init__(self, cursor: Cursor) -> None:
+        self.cursor = cursor
+
+    @abstractmethod
+    def tensors(self) -> int:
+        """Return how many there are."""
+
+    @abstractmethod
+    def name(self) -> tuple[int, int, bytes]:
+        """Return what the next name shares with the one before it, head and tail, and what is between them."""
+
+    @abstractmethod
+    def kind(self) -> tuple[int, int]:
+        """Return tag and dtype number of the next record."""
+
+    @abstractmethod
+    def shape(self) -> tuple[int, ...]:
+        """Return the shape of this record."""
+
+    @abstractmethod
+    def facts(self, tag: int) -> tuple[int, ...]:
+        """Return the facts of this record."""
+
+    @abstractmethod
+    def part(self, used: int) -> int:
+        """Return 0 for a nested record, or 1 + the number of a stream; ``used`` of them have been."""
+
+    def end(self) -> None:  # noqa: B027 - most have nothing to say
+        """Raise `FormatError` for what belongs to no tensor."""
+
+    def few(self, number: int, limit: int) -> int:
+        """Return ``number``, of dimensions or facts, which is at most ``limit``."""
+        if number > limit:
+            raise self.cursor.fail(f"{number} dimensions or facts, of {limit} at most")
+        return number
+
+
+@final
+class _Rows(Source):
+    """One number after the other, as they are needed."""
+
+    def tensors(self) -> int:
+        return self.cursor.varint()
+
+    def name(self) -> tuple[int, int, bytes]:
+        head, tail = self.cursor.varint(), self.cursor.varint()
+        return head, tail, bytes(self.cursor.take(self.cursor.varint()))
+
+    def kind(self) -> tuple[int, int]:
+        return self.cursor.varint(), self.cursor.varint()
+
+    def shape(self) -> tuple[int, ...]:
+        return self._numbers(MAX_AXES)
+
+    def facts(self, tag: int) -> tuple[int, ...]:
+        return self._numbers(MAX_FACTS)
+
+    def part(self, used: int) -> int:
+        return self.cursor.varint()
+
+    def _numbers(self, limit: int) -> tuple[int, ...]:
+        """Return a list of numbers with its length before it."""
+        return tuple(self.cursor.varint() for _ in range(self.few(self.cursor.varint(), limit)))
+
+
+def parse_tensors(source: Source, streams: tuple[Stream, ...]) -> dict[str, Record]:
+    """Return the records by name, which use all of ``streams``; nothing may come after them.
+
+    Raises:
+        FormatError: when anything in them departs from `docs/format.md`.
+    """
+    records = _Records(source, streams)
+    tensors = records.tensors()
+    source.end()
+    if records.used != len(streams):
+        raise source.cursor.fail(f"{len(streams)} streams, of which only {records.used} are used")
+    if source.cursor.left:
+        raise source.cursor.fail(f"{source.cursor.left} bytes after the last tensor")
+    return tensors
+
+
 @final
 class _Records:
     """The reader of the last part of a table; it knows how many streams have been used so far."""
 
-    def __init__(self, cursor: Cursor, streams: tuple[Stream, ...]) -> None:
+    def __init__(self, source: Source, streams: tuple[Stream, ...]) -> None:
         self.used = 0
-        self._cursor = cursor
+        self._source = source
+        self._cursor = source.cursor
         self._streams = streams
 
     def tensors(self) -> dict[str, Record]:
         """Return the records by name."""
         records: dict[str, Record] = {}
         before = b""
-        for _ in range(self._cursor.varint()):
-            before = _parse_name(self._cursor, before)
+        for _ in range(self._source.tensors()):
+            before = self._name(before)
             name = _text(self._cursor, before)
             if name in records:
                 raise self._cursor.fail(f"two tensors are called {name!r}")
             records[name] = self._record(1)
         return records
 
+    def _name(self, before: bytes) -> bytes:
+        """Return the next name, which shares as much as it can of its head and its tail with ``before``."""
+        head, tail, middle = self._source.name()
+        if head + tail > len(before):
+            raise self._cursor.fail(f"a name that shares {head} and {tail} bytes with {before!r}")
+        name = before[:head] + middle + before[len(before) - tail :]
+        if len(name) > MAX_NAME:
+            raise self._cursor.fail(f"a name of {len(name)} bytes, of {MAX_NAME} at most")
+        if shared_ends(name, before) != (head, tail):
+            raise self._cursor.fail(f"a name that shares more than {head} and {tail} bytes with {before!r}")
+        return name
+
     def _record(self, depth: int) -> Record:
         """Return the next record, nested ``depth`` deep."""
-        cursor = self._cursor
-        tag, dtype = cursor.varint(), cursor.varint()
+        cursor, source = self._cursor, self._source
+        tag, dtype = source.kind()
         if depth > MAX_DEPTH or tag not in CODES or dtype >= len(DTYPES):
             raise cursor.fail(f"unknown code: tag {tag}, dtype {dtype}, depth {depth}")
-        shape = self._numbers(MAX_AXES)
+        shape = source.shape()
         check_shape(shape)
-        facts = self._numbers(MAX_FACTS)
+        facts = source.facts(tag)
         try:
             kinds = tuple(CODES[tag].parts(facts).values())
         except FormatError as error:
@@ -144,16 +232,9 @@ class _Records:
         parts = tuple(self._part(kind, depth) for kind in kinds)
         return Record(tag, DTYPES[dtype], shape, facts, parts)
 
-    def _numbers(self, limit: int) -> tuple[int, ...]:
-        """Return a list of numbers with its length before it."""
-        length = self._cursor.varint()
-        if length > limit:
-            raise self._cursor.fail(f"{length} dimensions or facts, of {limit} at most")
-        return tuple(self._cursor.varint() for _ in range(length))
-
     def _part(self, kind: type[Part], depth: int) -> "int | Record":
         """Return a nested record, or the number of a stream, which must be known or the next one."""
-        number = self._cursor.varint()
+        number = self._source.part(self.used)
         if (number == 0) != (kind is Code):
             raise self._cursor.fail(f"stream {number - 1} (-1: a nested code) in the place of {kind.__name__}")
         if number == 0:

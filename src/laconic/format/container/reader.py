@@ -18,10 +18,11 @@ from laconic.errors import FormatError
 from laconic.format.codes import Code
 from laconic.format.container.charges import Charge, charges, parts
 from laconic.format.container.deflated import inflated
-from laconic.format.container.header import HEADER_BYTES, PLAIN, parse_header
+from laconic.format.container.header import HEADER_BYTES, PLAIN, SMALL, parse_header, parse_version
 from laconic.format.container.parsing import parse_table
 from laconic.format.container.records import StreamPart, build_code, decode_stream
 from laconic.format.container.room import Holding, Limits, kept_streams, require_room, require_sum
+from laconic.format.container.small import small_table
 from laconic.format.container.table import Table
 from laconic.format.signatures import require_lac
 
@@ -229,6 +230,8 @@ def loads(data: bytes, limit: int | None = None) -> Contents:
 
 def _table(data: "bytes | mmap.mmap") -> Table:
     """Return the table of a file, all its claims checked."""
+    if parse_version(data[:HEADER_BYTES]) == SMALL:
+        return small_table(data[:])
     header = parse_header(data[:HEADER_BYTES], len(data))
     table = data[header.table_offset :]
     if zlib.crc32(table) != header.table_crc:

@@ -53,7 +53,7 @@ def decode_stream(stream: Stream, read: Callable[[int, int], bytes]) -> StreamPa
     for number, block in enumerate(stream.blocks):
         piece = array[number * BLOCK : (number + 1) * BLOCK]
         data = read(block.offset, block.length)
-        if zlib.crc32(data) != block.crc:
+        if block.crc is not None and zlib.crc32(data) != block.crc:
             raise FormatError(f"byte {block.offset}: the block is damaged (its checksum differs)")
         try:
             piece[:] = _decode_block(stream, data, len(piece))

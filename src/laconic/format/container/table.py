@@ -27,12 +27,12 @@ class Block:
     Args:
         offset: where they begin in the file.
         length: how many they are.
-        crc: their CRC-32.
+        crc: their CRC-32; None in a small file, which has one for all of it.
     """
 
     offset: int
     length: int
-    crc: int
+    crc: int | None
 
 
 @final
@@ -88,7 +88,7 @@ class Table:
 
     def pack(self) -> bytes:
         """Return the table's bytes."""
-        return b"".join([_pack_metadata(self.metadata), _pack_streams(self.streams), _pack_tensors(self.tensors)])
+        return b"".join([pack_metadata(self.metadata), _pack_streams(self.streams), _pack_tensors(self.tensors)])
 
 
 def check_shape(shape: tuple[int, ...]) -> None:
@@ -103,7 +103,7 @@ def _pack_string(text: str) -> bytes:
     return varint(len(data)) + data
 
 
-def _pack_metadata(metadata: Mapping[str, str]) -> bytes:
+def pack_metadata(metadata: Mapping[str, str]) -> bytes:
     """Return the pairs in the order of their keys."""
     pairs = [_pack_string(key) + _pack_string(metadata[key]) for key in sorted(metadata)]
     return varint(len(pairs)) + b"".join(pairs)
@@ -115,7 +115,9 @@ def _pack_streams(streams: tuple[Stream, ...]) -> bytes:
     for stream in streams:
         kind = (0, stream.alphabet) if stream.dtype is None else (1, DTYPES.index(stream.dtype))
         out += [varint(kind[0]), varint(kind[1]), varint(stream.count)]
-        out += [varint(block.length) + block.crc.to_bytes(4, "little") for block in stream.blocks]
+        for block in stream.blocks:
+            assert block.crc is not None, "a block of a file that is not small has one"
+            out.append(varint(block.length) + block.crc.to_bytes(4, "little"))
     return b"".join(out)
 
 

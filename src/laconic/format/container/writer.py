@@ -3,7 +3,7 @@
 import io
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import final
+from typing import BinaryIO, final
 from weakref import WeakKeyDictionary
 
 from laconic import interrupts
@@ -12,6 +12,7 @@ from laconic.format.codes import CODES, Code, Values
 from laconic.format.container.deflated import stored
 from laconic.format.container.header import HEADER_BYTES, Header
 from laconic.format.container.records import StreamPart, encode_blocks, measured, stream_entry
+from laconic.format.container.small import packed, size, small_file
 from laconic.format.container.table import MAX_DEPTH, MAX_NAME, Record, Stream, Table, check_shape
 from laconic.format.files import replace_file
 
@@ -19,7 +20,14 @@ Codes = Mapping[str, Code] | Iterable[tuple[str, Code]]
 _TAGS = {kind: tag for tag, kind in CODES.items()}
 
 
-def write(path: str | Path, codes: Codes, metadata: Mapping[str, str] | None = None, *, force: bool = False) -> None:
+def write(
+    path: str | Path,
+    codes: Codes,
+    metadata: Mapping[str, str] | None = None,
+    *,
+    force: bool = False,
+    small: bool = True,
+) -> None:
     """Write ``codes`` to ``path``, all or nothing; each is encoded, written and let go before the next is asked for.
 
     The same codes give the same bytes, but for what another zlib makes of the table. A stream object that several codes
@@ -30,37 +38,27 @@ def write(path: str | Path, codes: Codes, metadata: Mapping[str, str] | None = N
         codes: by name, or pairs of name and code, which a generator may make one by one.
         metadata: what else to keep, as text.
         force: replace an existing file.
+        small: a file below 64 KiB has one checksum, which makes it shorter; without it each block has one, as those of
+            large files, which says where it is damaged.
 
     Raises:
         OutputExists: when ``path`` exists and ``force`` is not set.
         WeightsError: for two tensors of one name, and for a name that has no UTF-8 form.
     """
-    builder = _Builder()
     with replace_file(Path(path), force=force) as file:
-        file.write(bytes(HEADER_BYTES))
-        for piece in builder.pieces(codes, metadata or {}):
-            file.write(piece)
-        file.seek(0)
-        file.write(builder.header.pack())
+        _Builder().write(file, codes, metadata or {}, small=small)
 
 
-def dumps(codes: Codes, metadata: Mapping[str, str] | None = None) -> bytes:
+def dumps(codes: Codes, metadata: Mapping[str, str] | None = None, *, small: bool = True) -> bytes:
     """Return the bytes of the file that `write` would write."""
-    builder = _Builder()
     file = io.BytesIO()
-    file.write(bytes(HEADER_BYTES))
-    file.writelines(builder.pieces(codes, metadata or {}))
-    file.seek(0)
-    file.write(builder.header.pack())
+    _Builder().write(file, codes, metadata or {}, small=small)
     return file.getvalue()
 
 
 def bits(codes: Codes, metadata: Mapping[str, str] | None = None) -> int:
     """Return 8 × the bytes of the file that `write` would write: the exact rate."""
-    builder, size = _Builder(counting=True), 0
-    for piece in builder.pieces(codes, metadata or {}):
-        size = len(piece)  # the table's in the end, which comes behind all blocks
-    return 8 * (builder.offset + size)
+    return 8 * _Builder(counting=True).size(codes, metadata or {})
 
 
 @final
@@ -71,8 +69,6 @@ class _Builder:
         counting: nobody takes the blocks: those that are known need not be made.
     """
 
-    header: Header
-
     def __init__(self, *, counting: bool = False) -> None:
         self.offset = HEADER_BYTES
         self._counting = counting
@@ -80,8 +76,35 @@ class _Builder:
         self._records: dict[str, Record] = {}
         self._numbers: WeakKeyDictionary[StreamPart, int] = WeakKeyDictionary()
 
-    def pieces(self, codes: Codes, metadata: Mapping[str, str]) -> Iterator[bytes]:
-        """Give all bytes after the header, in order; afterwards `header` is known."""
+    def write(self, file: BinaryIO, codes: Codes, metadata: Mapping[str, str], *, small: bool) -> None:
+        """Write a file: blocks as they come, then the table and the header; a small one is put together at the end."""
+        file.write(bytes(HEADER_BYTES))
+        for block in self.blocks(codes, metadata):
+            file.write(block)
+        table = self._table(metadata)
+        version, end = stored(table.pack())
+        head = packed(table) if small else None
+        if head is not None and size(head, table) < self.offset + len(end):
+            file.seek(HEADER_BYTES)
+            whole = small_file(head, file.read())
+            file.seek(0)
+            file.write(whole)
+            file.truncate()
+        else:
+            file.write(end)
+            file.seek(0)
+            file.write(Header.of(end, self.offset, version).pack())
+
+    def size(self, codes: Codes, metadata: Mapping[str, str]) -> int:
+        """Return the bytes of the file that `write` would write."""
+        for _ in self.blocks(codes, metadata):
+            pass
+        table = self._table(metadata)
+        head, whole = packed(table), self.offset + len(stored(table.pack())[1])
+        return whole if head is None else min(whole, size(head, table))
+
+    def blocks(self, codes: Codes, metadata: Mapping[str, str]) -> Iterator[bytes]:
+        """Give all blocks, in order; afterwards streams and records are known."""
         for text in [*metadata, *metadata.values()]:
             _check_text(text)
         for name, code in codes.items() if isinstance(codes, Mapping) else codes:
@@ -92,9 +115,10 @@ class _Builder:
             if len(name.encode()) > MAX_NAME:
                 raise WeightsError(f"a name of {len(name.encode())} bytes, of {MAX_NAME} at most: {name[:40]!r}...")
             self._records[name] = yield from self._record(code, 1)
-        version, table = stored(Table(metadata, tuple(self._streams), self._records).pack())
-        self.header = Header.of(table, self.offset, version)
-        yield table
+
+    def _table(self, metadata: Mapping[str, str]) -> Table:
+        """Return the table of what has gone by."""
+        return Table(metadata, tuple(self._streams), self._records)
 
     def _record(self, code: Code, depth: int) -> Generator[bytes, None, Record]:
         """Give the new blocks of ``code`` and return its record."""
