@@ -17,10 +17,12 @@ def version_1(data):
     """Return the file of version 1 that holds the same as a small one."""
     dictionary = re.search(r"```text\n(encoder.*?)```", PAGE.read_text(encoding="utf-8"), re.S)[1].replace("\n", "")
     coder = zlib.decompressobj(-15, dictionary.encode().decode("unicode_escape").encode("latin1"))
-    assert len(data) < 1 << 18 and data[8:14] == struct.pack("<HI", 3, zlib.crc32(data[14:]))
+    assert len(data) < 1 << 18
+    assert data[8:14] == struct.pack("<HI", 3, zlib.crc32(data[14:]))
     table = lac.Bits(coder.decompress(data[14:]))
     blocks, out = lac.Bits(coder.unused_data), varint(pairs := table.varint())
-    assert coder.eof and len(table.data) <= 1 << 16
+    assert coder.eof
+    assert len(table.data) <= 1 << 16
     out += b"".join(varint(len(text)) + text for text in [table.string() for _ in range(2 * pairs)])
     kinds = [table.varint() for _ in range(table.varint())]
     out += varint(len(kinds))
