@@ -28,7 +28,9 @@ def encoder() -> dict[str, tuple[int, ...]]:
     """Return names and shapes of two layers of BERT."""
     shapes: dict[str, tuple[int, ...]] = {}
     for layer in (f"encoder.layer.{k}." for k in range(2)):
-        dense = {f"attention.{name}": (WIDTH, WIDTH) for name in ("self.query", "self.key", "self.value", "output.dense")}
+        dense = {
+            f"attention.{name}": (WIDTH, WIDTH) for name in ("self.query", "self.key", "self.value", "output.dense")
+        }
         dense |= {"intermediate.dense": (4 * WIDTH, WIDTH), "output.dense": (WIDTH, 4 * WIDTH)}
         for name, shape in dense.items():
             shapes |= {f"{layer}{name}.weight": shape, f"{layer}{name}.bias": shape[:1]}

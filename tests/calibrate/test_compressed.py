@@ -142,9 +142,9 @@ def test_biases_alone_fit_in_a_size_and_have_no_bits():
 
 def test_too_small_a_size_names_the_smallest_file():
     module, samples = net("mlp")
-    said = r"300 bytes are not met; the smallest file that was made has (\d+), of which (\d+) are no integers"
+    said = r"200 bytes are not met; the smallest file that was made has (\d+), of which (\d+) are no integers"
     with pytest.raises(PlanError, match=said) as told:
-        laconic.compress(module, size=300, calibration=samples)
+        laconic.compress(module, size=200, calibration=samples)
     smallest, beside = map(int, re.search(said, str(told.value)).groups())
     assert smallest / 4 < beside < smallest
     assert laconic.compress(module, size=smallest + 200, calibration=samples).file_bytes <= smallest + 200

@@ -62,8 +62,8 @@ def test_codebooks_fill_the_size(tmp_path: Path, size):
 
 
 def test_codebooks_need_room():
-    with pytest.raises(SystemExit, match="300 bytes are too few"):
-        rival_codecs.codebooks(ready(), 300)
+    with pytest.raises(SystemExit, match="150 bytes are too few"):
+        rival_codecs.codebooks(ready(), 150)
 
 
 def test_steps_are_of_columns_or_of_layers():

@@ -77,7 +77,7 @@ def test_a_run_that_is_stopped_goes_on_to_the_same_file_and_log(net, tmp_path, m
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--size", "200"], "200 bytes are too few"),
+        (["--size", "100"], "100 bytes are too few"),
         (["--snr", "10"], "--snr does not go with --effort train"),
         (["--size", "4KB", "--quality", "max"], "--quality does not go with --effort train"),
         (["--size", "4KB", "--codebook", "4"], "--size does not go with --codebook"),

@@ -83,7 +83,7 @@ def test_errors_of_the_numbers_cost_what_their_importances_say(way, exact, weigh
 
 def test_a_factor_that_has_become_zero_begins_anew_with_what_is_missing():
     made, w = Factors(3), normal(20, 30, seed=3)
-    codes = WithinBytes(140, parametrisation=made).project({"w": w})
+    codes = WithinBytes(100, parametrisation=made).project({"w": w})
     dead = int((np.abs(codes["w"].left.decompress()).sum(0) == 0).sum())
     assert dead, "with few bytes not every component is worth some"
     left, right = made.numbers("w", w.numpy(), np.zeros(0), codes["w"])

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from laconic.cli import run
+from laconic.format import container
 from laconic.models import nets
 from laconic.models.checkpoints import checkpoint_bytes
 from laconic.models.params import params_of
@@ -81,6 +82,16 @@ def flipped(at):
     return lambda data: (
         data[:at] + bytes([data[at] ^ 0x10]) + data[at + 1 :] if at >= 0 else flipped(len(data) + at)(data)
     )
+
+
+def blockwise(change):
+    """Function that changes the same file with a checksum for each block."""
+
+    def changed(data):
+        contents = container.loads(data)
+        return change(container.dumps(contents.codes, contents.metadata, small=False))
+
+    return changed
 
 
 def newer(data):

@@ -15,6 +15,7 @@ from .inputs import (
     array,
     beside,
     content,
+    blockwise,
     cut,
     factories,
     flipped,
@@ -192,20 +193,26 @@ DAMAGES = {
     "empty": (lambda data: b"", "not a .lac file"),
     "magic": (lambda data: b"PK\x03\x04" + data[4:], "not a .lac file"),
     "text": (lambda data: b"To whom it may concern, " * 9, "not a .lac file"),
-    "cut in the header": (lambda data: data[:20], "ends within its header"),
-    "cut in a block": (lambda data: data[: len(data) // 2], "should have"),
-    "cut by one byte": (lambda data: data[:-1], "should have"),
-    "a trailing byte": (lambda data: data + b"\0", "should have"),
-    "flipped in the header": (flipped(25), "damaged"),
-    "flipped in a block": (flipped(34), "damaged"),
-    "flipped in the table": (flipped(-5), "damaged"),
+    "cut in the header": (lambda data: data[:12], "ends within its header"),
+    "cut by one byte": (lambda data: data[:-1], "damaged, cut short or longer"),
+    "a trailing byte": (lambda data: data + b"\0", "damaged, cut short or longer"),
+    "flipped in the header": (flipped(11), "damaged"),
+    "flipped in a block": (flipped(-5), "damaged"),
+    "blocks, cut in the header": (blockwise(lambda data: data[:20]), "ends within its header"),
+    "blocks, cut in a block": (blockwise(lambda data: data[: len(data) // 2]), "should have"),
+    "blocks, a trailing byte": (blockwise(lambda data: data + b"\0"), "should have"),
+    "blocks, flipped in the header": (blockwise(flipped(25)), "damaged"),
+    "blocks, flipped in one": (blockwise(flipped(34)), "tensor 'fc.bias': byte 32: the block is damaged"),
+    "blocks, flipped in the table": (blockwise(flipped(-5)), "damaged"),
     "newer": (newer, "install a newer laconic"),
 }
 COMMANDS = ("inspect a.lac", f"evaluate a.lac {DIGITS}", DECOMPRESS, EXPORT, SHRINK)
 DAMAGED = {
     f"{damage}, {command.split()[0]}": (lac(change), command, ["a.lac: ", words], 1)
     for number, (damage, (change, words)) in enumerate(DAMAGES.items())
-    for command in (COMMANDS if damage == "flipped in a block" else (COMMANDS[number % len(COMMANDS)],))
+    for command in (
+        COMMANDS if "flipped in" in damage and "header" not in damage else (COMMANDS[number % len(COMMANDS)],)
+    )
 }
 
 ROWS = [

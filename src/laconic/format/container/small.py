@@ -43,10 +43,12 @@ def small_table(data: bytes) -> Table:
     Raises:
         FormatError: when it is damaged, or says what no small file can.
     """
-    if not _HEAD < len(data) <= MOST_BYTES:
-        raise FormatError(f"byte 8: a small file of {len(data):,} bytes; such have {_HEAD + 1} to {MOST_BYTES:,}")
+    if len(data) <= _HEAD:
+        raise FormatError(f"byte {len(data)}: the file ends within its header")
+    if len(data) > MOST_BYTES:
+        raise FormatError(f"byte 8: a small file of {len(data):,} bytes; such have at most {MOST_BYTES:,}")
     if zlib.crc32(data[_HEAD:]) != int.from_bytes(data[10:_HEAD], "little"):
-        raise FormatError("byte 10: the file is damaged (its checksum differs)")
+        raise FormatError("byte 10: the file is damaged, cut short or longer than it was (its checksum differs)")
     coder = zlib.decompressobj(_RAW, DICTIONARY)
     try:
         plain = coder.decompress(data[_HEAD:], MOST_TABLE + 1)

@@ -94,7 +94,7 @@ def _choosing(steps: int, epochs: int, growth: float) -> Training:
 
 _SMALL = Effort(
     _choosing(10, 1, 1.6), Optimization(20, 0.05, cosine, weight_decay=1e-4), 10_000,
-    longer=((0.875, 60), (0.5, 60), (0.5, 160)),
+    longer=((0.875, 60), (0.5, 60)),
 )  # fmt: skip
 _FULL = Effort(_choosing(25, 5, 1.25), Optimization(200, 0.1, cosine, weight_decay=1e-4), None)
 
