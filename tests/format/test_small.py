@@ -3,6 +3,7 @@
 import re
 import time
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,11 @@ from laconic.errors import FormatError
 from laconic.format import container
 from laconic.format.coding import varint
 from laconic.format.container import LacFile
+from laconic.format.container.columns import has_columns
 from laconic.format.container.dictionary import DICTIONARY
 from laconic.format.container.small import MOST_BYTES, MOST_TABLE
+from laconic.format.container.small import packed as small_packed
+from laconic.format.container.table import Block, Stream, Table
 
 PAGE = (Path(__file__).parents[2] / "docs" / "format.md").read_text(encoding="utf-8")
 
@@ -64,6 +68,14 @@ def test_what_is_not_small_is_a_file_with_a_checksum_for_each_block(tmp_path):
         assert (data[8], 8 * len(data)) == (version, container.bits(codes))
         assert data == container.dumps(codes)
         assert container.open(path)["noise"].tobytes() == noise[:size].tobytes()
+
+
+def test_a_block_of_values_that_columns_cannot_tell_makes_no_small_file():
+    """No encoder makes one that long; a writer does not depend on it."""
+    stream = Stream("uint8", 0, 3, (Block(0, 12, None),))
+    for length, small in ((11, True), (12, False)):
+        table = Table({}, (replace(stream, blocks=(Block(0, length, None),)),), {})
+        assert has_columns(table) == (small_packed(table) is not None) == small
 
 
 TABLE, BLOCKS = map(bytes.fromhex, TINY[:0:-1])

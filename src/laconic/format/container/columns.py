@@ -25,8 +25,14 @@ _ROOM = 8
 _ALL = 1 << 64
 
 
+def has_columns(table: Table) -> bool:
+    """Say whether the blocks of values are no longer than columns can tell."""
+    told = (zip(stream.blocks, _longest(stream), strict=True) for stream in table.streams if stream.dtype is not None)
+    return all(block.length <= most for stream in told for block, most in stream)
+
+
 def pack_columns(table: Table) -> bytes:
-    """Return the bytes of a table by columns."""
+    """Return the bytes of a table by columns, which it has."""
     return pack_metadata(table.metadata) + _pack_streams(table.streams) + _pack_tensors(table)
 
 

@@ -3,7 +3,7 @@
 import zlib
 
 from laconic.errors import FormatError
-from laconic.format.container.columns import pack_columns, parse_columns
+from laconic.format.container.columns import has_columns, pack_columns, parse_columns
 from laconic.format.container.dictionary import DICTIONARY
 from laconic.format.container.header import MAGIC, SMALL
 from laconic.format.container.table import Table
@@ -17,7 +17,7 @@ _RAW = -15  # bits of the window; below 0: no frame
 
 def packed(table: Table) -> bytes | None:
     """Return what comes after the checksum and before the blocks; None where this cannot be a small file."""
-    if sum(stream.length for stream in table.streams) > MOST_BYTES:
+    if sum(stream.length for stream in table.streams) > MOST_BYTES or not has_columns(table):
         return None
     plain = pack_columns(table)
     coder = zlib.compressobj(9, zlib.DEFLATED, _RAW, 9, zlib.Z_DEFAULT_STRATEGY, DICTIONARY)
