@@ -1,9 +1,12 @@
 """Does LC lose less where the network learns from its own original, too? With few values, few weights, few bytes."""
 
+from dataclasses import replace
+
 from laconic.experiments.recipes.distilled_lc.page import figure, judged, page
 from laconic.experiments.recipes.distilled_lc.runs import TAUGHT, Seed, settings_of
 from laconic.experiments.recipes.gao2019.experiment import holds
 from laconic.experiments.recipes.lc_curves.networks import LENETS
+from laconic.experiments.recipes.lc_curves.settings import Effort
 from laconic.experiments.recipes.recipe import Context, Outcome, Recipe
 
 _SOURCE = (
@@ -19,6 +22,7 @@ def _run(context: Context) -> Outcome:
     there, curves = holds(context.data_dir, "mnist", "train-images*"), LENETS[0]
     effort, name = (curves.full, "mnist") if there else (curves.small, "digits")
     assert effort is not None, "its inputs are of any size"
+    effort = _as_steep(effort)
     seeds = range(context.seed, context.seed + (1 if context.fast else _SEEDS))
     ran = [
         Seed.of(curves.subject, effort, name, seed, context.part(at / len(seeds), (at + 1) / len(seeds)))
@@ -33,6 +37,16 @@ def _run(context: Context) -> Outcome:
     }  # fmt: skip
     shown = page(curves.subject.title, name, effort, rows, verdicts, _FIGURE)
     return Outcome(record, shown, {_FIGURE: figure(ran[0].logits(), f"{curves.subject.title}, {name}")})
+
+
+def _as_steep(effort: Effort) -> Effort:
+    """Return LC at 1/τ of its rate, in all rows alike: what a teacher says is up to τ times as steep as labels are.
+
+    The gradient of τ² H(σ(t/τ), σ(s/τ)) by the outputs s is τ (σ(s/τ) − σ(t/τ)); at the rate of the curves LC with two
+    values diverges.
+    """
+    step = effort.learning.l_step
+    return replace(effort, learning=replace(effort.learning, l_step=replace(step, lr=step.lr / TAUGHT.temperature)))
 
 
 RECIPES = (

@@ -99,6 +99,6 @@ def _adam(epochs: int) -> Optimization:
 
 
 FULL = Budget(
-    3, _adam(20), _adam(20), 430, 128, _effort(40, 1.117, 0.945, 5), 4_608, 20_000, Making(steps=200, tolerance=0.01)
+    3, _adam(20), _adam(20), 430, 128, _effort(40, 1.117, 0.945, 5), 4_608, 20_000, Making(steps=500, tolerance=0.01)
 )
 FAST = Budget(1, _adam(4), _adam(4), 100, 128, _effort(4, 1.5, 0.9, 1), 1_024, 2_000, Making(steps=100, tolerance=0.05))
