@@ -72,7 +72,7 @@ def test_the_effort_is_what_the_arguments_allow():
 WRONG = {
     "two budgets": ({"bits": 3, "size": 100}, "a budget is one of .* given are bits, size"),
     "two budgets, one by position": ({"plan": laconic.Budget(bits=2), "bits": 3}, "two budgets"),
-    "a budget below what zeros take": ({"bits": 3, "effort": "train"}, "13 bytes are too few: .* ask for 1"),
+    "a budget below what zeros take": ({"bits": 3, "effort": "train"}, "13 bytes are too few: .* ask for 95"),
     "training without a plan": ({"effort": "train"}, "give a plan"),
     "a size with a unit": ({"size": "40KB"}, "size is an integer.*'40KB'"),
     "no plan": ({"plan": "fc*"}, "plan is a Plan, a compression .*'fc\\*'"),

@@ -24,10 +24,11 @@ def compact(codes: Mapping[str, Code]) -> dict[str, Code]:
     stream (`laconic.format.codes.shared`). Sparse codes of codebooks become codebooks with an entry 0 where that is
     smaller, all together that share a codebook.
 
-    >>> values = CodebookCode((2,), "float32", Values(np.float32([3])), Symbols(np.zeros(2), 1))
-    >>> codes = {"w": SparseCode((4,), "float32", Symbols(np.array([0, 1, 0, 1]), 2), values)}
-    >>> type(compact(codes)["w"]).__name__, compact(codes)["w"].decompress()
-    ('CodebookCode', array([0., 3., 0., 3.], dtype=float32))
+    >>> mask = np.arange(400) % 8 > 0
+    >>> values = CodebookCode((350,), "float32", Values(np.float32([3, 5, 7])), Symbols(np.arange(350) % 3, 3))
+    >>> codes = {"w": SparseCode((400,), "float32", Symbols(mask, 2), values)}
+    >>> type(compact(codes)["w"]).__name__, compact(codes)["w"].decompress()[:5]
+    ('CodebookCode', array([0., 3., 5., 7., 3.], dtype=float32))
     """
     smaller = dict(codes)
     for names in _groups(codes):
