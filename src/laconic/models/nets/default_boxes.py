@@ -11,6 +11,7 @@ and s_0 at ratios 2 and 1/2 (`tensorflow/models`, object_detection, `reduce_boxe
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float
@@ -45,7 +46,7 @@ def sides_of(maps: int, least: float = 0.2, most: float = 0.95) -> list[list[tup
     first = [(scales[0] / 2, 1.0), (scales[0], 2.0), (scales[0], 1 / 2)]
     rows = [first] + [
         [*((scale, ratio) for ratio in _RATIOS), (math.sqrt(scale * after), 1.0)]
-        for scale, after in zip(scales[1:-1], scales[2:], strict=True)
+        for scale, after in pairwise(scales[1:])
     ]
     return [[(scale * math.sqrt(ratio), scale / math.sqrt(ratio)) for scale, ratio in row] for row in rows]
 

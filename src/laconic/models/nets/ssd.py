@@ -9,6 +9,7 @@ channels, as in `tensorflow/models`, object_detection. Names of parameters are t
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from types import MappingProxyType
 from typing import final
 
@@ -215,7 +216,7 @@ def _extra(width: float, extras: int) -> list[int]:
 
 def _extras(channels: Sequence[int], *, lite: bool) -> nn.ModuleList:
     """Return the layers that write each map but the first of ``channels`` from the one before it."""
-    return nn.ModuleList(halving(one, after, lite=lite) for one, after in zip(channels[:-1], channels[1:], strict=True))
+    return nn.ModuleList(halving(one, after, lite=lite) for one, after in pairwise(channels))
 
 
 def _onwards(maps: list[Tensor], layers: nn.ModuleList) -> list[Tensor]:

@@ -6,6 +6,7 @@ Liu et al. 2016, "SSD", section 3.1: boxes of a score of at least 0.01, an overl
 over all classes. O(boxes²) a class.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -51,7 +52,7 @@ class Keeping:
     most: int = 200
 
 
-def kept(boxes: Float[Tensor, "boxes 4"], scores: Float[Tensor, "boxes"], limit: float) -> Bool[Tensor, "boxes"]:
+def kept(boxes: Float[Tensor, "boxes 4"], scores: Float[Tensor, " boxes"], limit: float) -> Bool[Tensor, " boxes"]:
     """Return which boxes of one class stay; of equal scores the first goes first.
 
     >>> boxes = torch.tensor([[0.0, 0, 10, 10], [1, 0, 11, 10], [20, 0, 30, 10]])
@@ -73,7 +74,7 @@ def kept(boxes: Float[Tensor, "boxes 4"], scores: Float[Tensor, "boxes"], limit:
 def found(
     outputs: Float[Tensor, "images boxes numbers"],
     default: Float[Tensor, "boxes 4"],
-    image: tuple[int, int],
+    image: Sequence[int],
     keeping: Keeping | None = None,
 ) -> list[Found]:
     """Return what a detector finds in each image.

@@ -10,15 +10,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from laconic import interrupts
 from laconic.errors import DataError
 from laconic.models.data import Dataset
 from laconic.models.nets.ssd import Detector
+from laconic.models.params import Params, beside, first_names, once
+from laconic.models.state_dicts import named_as
 from laconic.training.batches import SPLITS, Batch, Batches, Source, targets_of
 from laconic.training.detection.boxes import require_targets
 from laconic.training.detection.multibox import multibox
 from laconic.training.detection.precision import AREAS, LIMITS, Precision, Truth, precision
-from laconic.training.detection.suppression import found
-from laconic.training.task import Task
+from laconic.training.detection.suppression import Found, found
+from laconic.training.task import Task, mode
 
 
 @final
@@ -58,7 +61,7 @@ class Judging:
     ) -> Precision:
         """Return what the rule of COCO says of the images in the batch; further arguments as `precision`."""
         targets = self._targets(outputs, batch)
-        detected = found(outputs, self.default, (self.shape[1], self.shape[2]))
+        detected = found(outputs, self.default, self.shape[1:])
         return precision(detected, [truth_of(one) for one in targets], self.classes, limits, areas)
 
     def _targets(self, outputs: Tensor, batch: Batch) -> Tensor:
@@ -125,6 +128,42 @@ def detection(
         detector, loss=judging.loss, **splits, measures={"error": judging.error}, metadata=dict(metadata or {}),
         kind="regression",
     )  # fmt: skip
+
+
+def evaluated(
+    task: Task,
+    params: Params,
+    split: str = "test",
+    limits: Sequence[float] = LIMITS,
+    areas: Sequence[str] = tuple(AREAS),
+) -> tuple[Precision, list[Found]]:
+    """Return how good a detector with ``params`` is on all of a split, in whatever batches, and what it finds.
+
+    Args:
+        task: of a detector.
+        params: every parameter by its name.
+        split: "train", "validation" or "test".
+        limits: as `precision`.
+        areas: as `precision`.
+
+    Raises:
+        DataError: when the task is not a detector's, or lacks the split, and for targets that are none.
+        WeightsError: as `Task.outputs`.
+    """
+    detector = task.module
+    if not isinstance(detector, Detector):
+        raise DataError(f"the precision of boxes is of a Detector, not of a {type(detector).__name__}")
+    params = named_as(params, first_names(detector))
+    params = beside(detector, {name: params[name] for name in once(detector, params).values()})
+    detected, truth = list[Found](), list[Truth]()
+    with torch.no_grad(), mode(detector, training=False):
+        for batch in task.batches(split, 0):
+            interrupts.check()
+            targets = targets_of(batch)
+            require_targets(targets, detector.shape, detector.classes)
+            detected += found(task.outputs(params, batch), detector.default_boxes, detector.shape[1:])
+            truth += map(truth_of, targets)
+    return precision(detected, truth, detector.classes, limits, areas), detected
 
 
 def _require_suiting(data: Dataset, detector: Detector) -> None:
