@@ -51,6 +51,7 @@ def test_overlaps_are_those_of_each_pair():
     assert overlaps(empty, empty).item() == 0
 
 
+@settings(deadline=None, max_examples=40)
 @given(st.lists(st.floats(1, 90), min_size=8, max_size=8))
 def test_offsets_and_back_are_the_box(numbers):
     x, y, w, h, *default = (torch.tensor(number, dtype=torch.float64) for number in numbers)
@@ -83,7 +84,7 @@ def slow_match(overlap):
     return found
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(st.integers(0, 10**6))
 def test_matching_against_its_slow_twin(seed):
     source = np.random.default_rng(seed)
@@ -158,7 +159,7 @@ def slow_kept(boxes, scores, limit):
     return [one in stay for one in range(len(scores))]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=40)
 @given(st.integers(0, 10**6), st.sampled_from([0.0, 0.3, 0.5]))
 def test_suppression_against_its_slow_twin(seed, limit):
     source = np.random.default_rng(seed)
