@@ -9,7 +9,7 @@ from laconic.experiments.recipes import recipe, reproduce
 from laconic.experiments.recipes.detection import compressed
 from laconic.experiments.recipes.detection.compressed import LEAST, LOST, Settings, judged, made
 
-SMALL = Settings(side=48, train=16, test=4, epochs=1, width=0.25, bits=(4,))
+SMALL = Settings(side=48, train=16, test=4, epochs=1, bits=(4,), samples=16)
 
 
 def silent(done, text):

@@ -131,7 +131,9 @@ class OnV2(nn.Module):
             if place != 14:
                 hidden = layer(hidden)
                 continue
-            expansion, *others = layer.conv  # of stride 2, so that there is no shortcut around it
+            expansion, *others = layer.get_submodule(
+                "conv"
+            ).children()  # of stride 2, so that there is no shortcut around it
             hidden = expansion(hidden)
             maps.append(hidden)
             for part in others:

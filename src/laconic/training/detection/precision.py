@@ -21,7 +21,7 @@ import numpy as np
 from laconic.errors import DataError
 from laconic.training.detection.suppression import Found
 
-LIMITS = np.linspace(0.5, 0.95, 10)
+LIMITS: tuple[float, ...] = tuple(np.linspace(0.5, 0.95, 10).tolist())
 """Overlaps (IoU) from which on a box has found an object."""
 
 RECALLS = np.linspace(0.0, 1.0, 101)
@@ -222,7 +222,8 @@ def _curve(
     if not objects:
         return None
     order = np.argsort(-np.concatenate([image.scores[:most] for image in images]), kind="stable")
-    hits, void = (np.concatenate([one[place][:, :most] for one in taken], 1)[:, order] for place in (0, 1))
+    hits = np.concatenate([found[:, :most] for found, _, _ in taken], 1)[:, order]
+    void = np.concatenate([not_counted[:, :most] for _, not_counted, _ in taken], 1)[:, order]
     right, wrong = np.cumsum(hits & ~void, 1), np.cumsum(~hits & ~void, 1)
     recall, share = right / objects, right / np.maximum(right + wrong, 1)
     envelope = np.maximum.accumulate(share[:, ::-1], 1)[:, ::-1]
