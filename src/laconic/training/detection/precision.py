@@ -172,10 +172,9 @@ class _Image:
         boxes, objects = found.boxes[own].astype(np.float64), truth.boxes[theirs].astype(np.float64).reshape(-1, 4)
         crowds = np.zeros(len(objects), bool) if truth.crowds is None else truth.crowds[theirs].astype(bool)
         areas, wide = _areas(boxes), _areas(objects)
-        sides = np.minimum(boxes[:, None, 2:], objects[None, :, 2:]) - np.maximum(
-            boxes[:, None, :2], objects[None, :, :2]
-        )
-        common = np.clip(sides, 0, None).prod(-1)
+        first = np.maximum(boxes[:, None, :2], objects[None, :, :2])
+        last = np.minimum(boxes[:, None, 2:], objects[None, :, 2:])
+        common = np.clip(last - first, 0, None).prod(-1)
         union = np.where(crowds, areas[:, None], areas[:, None] + wide - common)
         share = np.divide(common, union, out=np.zeros_like(common), where=union > 0)
         known = wide if truth.areas is None else truth.areas[theirs].astype(np.float64)
@@ -184,13 +183,12 @@ class _Image:
     def taken(self, span: tuple[float, float], limits: Sequence[float]) -> tuple[np.ndarray, np.ndarray, int]:
         """Return which boxes have found an object at each limit, which do not count, and how many objects do."""
         outside = self.crowds | (self.objects < span[0]) | (self.objects > span[1])
-        order = np.argsort(outside, kind="stable")
         hits = np.zeros((len(limits), len(self.areas)), bool)
         void = np.tile((self.areas < span[0]) | (self.areas > span[1]), (len(limits), 1))
-        for row, limit in enumerate(limits if len(order) else ()):
-            left = np.ones(len(self.objects), bool)
-            for box, share in enumerate(self.overlaps):
-                one = _best(share, order, left | self.crowds, outside, min(limit, 1 - 1e-10))
+        for row, limit in enumerate(limits):
+            left, bound = np.ones(len(self.objects), bool), min(limit, 1 - 1e-10)
+            for box in np.flatnonzero(self.overlaps.max(1, initial=0.0) >= bound):
+                one = _best(self.overlaps[box], left | self.crowds, outside, bound)
                 if one >= 0:
                     left[one], hits[row, box], void[row, box] = False, True, outside[one]
         return hits, void, int((~outside).sum())
@@ -202,15 +200,15 @@ def _areas(boxes: np.ndarray) -> np.ndarray:
     return result
 
 
-def _best(share: np.ndarray, order: np.ndarray, free: np.ndarray, outside: np.ndarray, limit: float) -> int:
+def _best(share: np.ndarray, free: np.ndarray, outside: np.ndarray, limit: float) -> int:
     """Return the object that a box overlaps most, by ``limit`` at least, one that counts before any that does not.
 
-    Of equal overlaps the last object is taken, as the evaluation's code does.
+    Of equal overlaps the last object is taken, as the evaluation's code does; −1 where there is none.
     """
     for wanted in (False, True):
-        those = [one for one in order if free[one] and outside[one] == wanted and share[one] >= limit]
-        if those:
-            return int(max(enumerate(those), key=lambda pair: (share[pair[1]], pair[0]))[1])
+        those = np.flatnonzero(free & (outside == wanted) & (share >= limit))
+        if those.size:
+            return int(those[those.size - 1 - share[those][::-1].argmax()])
     return -1
 
 
