@@ -107,6 +107,14 @@ def test_what_is_written_belongs_to_the_default_box_of_its_place():
     assert len(moved) == 9 * 6
 
 
+def test_the_number_of_images_is_free_in_an_exported_graph():
+    module = Detector((3, 32, 32), 2, base="mobilenet-v1", width=0.25, small=True, extras=1).eval()
+    images = torch.randn(3, 3, 32, 32)
+    graph = torch.export.export(module, (images[:2],), dynamic_shapes=({0: torch.export.Dim("n")},), strict=False)
+    with torch.no_grad():
+        assert graph.module()(images) == pytest.approx(module(images), abs=1e-5)
+
+
 def test_default_boxes_by_the_formulas_of_ssd():
     assert scales_of(6) == pytest.approx([0.2, 0.35, 0.5, 0.65, 0.8, 0.95, 1.0])
     first, second, *_, last = sides_of(6)

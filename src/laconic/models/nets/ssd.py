@@ -75,7 +75,7 @@ class PerMap(nn.Module):
     def forward(self, maps: Sequence[Float[Tensor, "n c h w"]]) -> Float[Tensor, "n boxes numbers"]:
         """Return the numbers of all boxes, map by map, row by row, position by position."""
         written = [part(one).permute(0, 2, 3, 1) for part, one in zip(self.module_list, maps, strict=True)]
-        return torch.cat([one.reshape(len(one), -1, self.numbers) for one in written], 1)
+        return torch.cat([one.flatten(1).unflatten(1, (-1, self.numbers)) for one in written], 1)
 
 
 @final

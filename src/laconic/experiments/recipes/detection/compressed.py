@@ -38,6 +38,7 @@ class Settings:
         train: images to learn from.
         test: images held out.
         epochs: passes over the former.
+        batch: images of a step.
         lr: of Adam at the start; half a cosine from there.
         width: of the MobileNet.
         bits: a weight, of each file.
@@ -45,9 +46,10 @@ class Settings:
     """
 
     side: int = 64
-    train: int = 1500
+    train: int = 1200
     test: int = 200
-    epochs: int = 12
+    epochs: int = 14
+    batch: int = 16
     lr: float = 4e-3
     width: float = 0.25
     bits: tuple[int, ...] = (4, 3)
@@ -92,7 +94,8 @@ def made(how: Settings, seed: int) -> Task:
             data.shape, data.classes, base="mobilenet-v1", width=how.width, small=True, extras=2, scales=(0.3, 0.6)
         )
     initialize_detector(detector, torch.Generator().manual_seed(seed))
-    return detection(detector, data, {"net": "ssdlite", "data": "shapes", "preprocessing": data.preprocessing})
+    metadata = {"net": "ssdlite", "data": "shapes", "preprocessing": data.preprocessing}
+    return detection(detector, data, metadata, batch=how.batch)
 
 
 def judged(rows: list[dict[str, Any]], seconds: float | None, how: Settings) -> list[Judged]:
