@@ -46,10 +46,10 @@ class Settings:
     """
 
     side: int = 64
-    train: int = 1200
+    train: int = 2000
     test: int = 200
-    epochs: int = 14
-    batch: int = 16
+    epochs: int = 13
+    batch: int = 32
     lr: float = 4e-3
     width: float = 0.25
     bits: tuple[int, ...] = (4, 3)
