@@ -8,7 +8,6 @@ called by turns on one thread; times are those of the process on its core, not o
 
 import argparse
 import statistics
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,8 +17,8 @@ import record
 import torch
 from torch import nn
 
-import laconic
 from laconic.deploy.calls import Call
+from laconic.deploy.graph import graph_of
 from laconic.deploy.session import Session
 from laconic.models.nets.ssd import Detector, initialize_detector
 
@@ -39,11 +38,9 @@ def in_torch(module: nn.Module, images: torch.Tensor) -> Callable[[], object]:
     return call
 
 
-def exported(module: nn.Module, images: torch.Tensor, folder: Path, name: str) -> Callable[[], object]:
+def exported(module: nn.Module, images: torch.Tensor) -> Callable[[], object]:
     """Return a call of the graph that `laconic.export` writes for a network."""
-    codes = laconic.compress(module, laconic.Lossless()).codes
-    written = laconic.export(codes, module, images, folder / f"{name}.onnx", kind="regression", threads=1).written
-    session = Session.of(written.path, 1)
+    session = Session.of(graph_of(module, Call((images,), {})), 1)
     feeds = session.feeds(Call((images,), {}))
     return lambda: session.run(feeds)
 
@@ -70,13 +67,12 @@ def main() -> None:
     torch.set_num_threads(1)
     noise = torch.Generator().manual_seed(options.seed)
     images, runs = torch.randn(1, 3, 320, 320, generator=noise), dict[str, Callable[[], object]]()
-    with tempfile.TemporaryDirectory() as folder:
-        for base in PUBLISHED:
-            module = Detector((3, 320, 320), 80, base=base).eval()
-            initialize_detector(module, noise)
-            runs[f"{base}, torch"] = in_torch(module, images)
-            runs[f"{base}, onnxruntime"] = exported(module, images, Path(folder), base)
-        took = cpu_times(runs, options.turns)
+    for base in PUBLISHED:
+        module = Detector((3, 320, 320), 80, base=base).eval()
+        initialize_detector(module, noise)
+        runs[f"{base}, torch"] = in_torch(module, images)
+        runs[f"{base}, onnxruntime"] = exported(module, images)
+    took = cpu_times(runs, options.turns)
     rows = list[dict[str, Any]]()
     print("| runtime | V1, ms | V2, ms | V1 / V2 | in print |")
     print("|---|--:|--:|--:|--:|")
