@@ -72,8 +72,10 @@ def test_verdicts_follow_from_the_figures():
 
 def test_a_detector_goes_through_the_lc_algorithm_like_any_network():
     task = made(SMALL, 0)
-    training = laconic.Training(steps=2, l_step=laconic.Optimization(epochs=1, lr=0.01))
-    result = laconic.compress(task.module, laconic.AdaptiveCodebook(4), task, training=training)
+    still = laconic.Optimization(epochs=0)
+    training = laconic.Training(steps=2, l_step=laconic.Optimization(epochs=1, lr=0.01), finetune=still)
+    plan = laconic.Plan({"backbone.conv_stem.weight": laconic.AdaptiveCodebook(4)})
+    result = laconic.compress(task.module, plan, task, training=training)
     assert len(result.history) >= 2
     assert len(result.params["backbone.conv_stem.weight"].unique()) <= 4
     assert result.evaluate(task).keys() == {"loss", "error"}

@@ -1,5 +1,6 @@
 """A small SSDLite, trained end to end on shapes, and its mAP after direct and calibrated compression."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -137,6 +138,11 @@ def _compressed(task: Task, params: Mapping[str, Tensor], bits: int, effort: Eff
 
 
 def _figures(found: Precision) -> dict[str, Any]:
-    """Return what is recorded of a precision, to four decimals."""
-    by_class = {name: round(found.of_class(label, 0.5), 4) for label, name in enumerate(CLASSES, 1)}
-    return {"mAP@.5": round(found.mean(0.5), 4), "mAP": round(found.mean(), 4), "AP@.5": by_class}
+    """Return what is recorded of a precision: None for a class without objects."""
+    each = {name: _rounded(found.of_class(label, 0.5)) for label, name in enumerate(CLASSES, 1)}
+    return {"mAP@.5": _rounded(found.mean(0.5)), "mAP": _rounded(found.mean()), "AP@.5": each}
+
+
+def _rounded(share: float) -> float | None:
+    """Return a share to four decimals, None where it is none."""
+    return None if math.isnan(share) else round(share, 4)

@@ -63,7 +63,7 @@ def page(rows: Sequence[Mapping[str, Any]], verdicts: Sequence[Judged], settings
         "|---|---:|---:|---:|" + "---:|" * len(CLASSES),
     ]  # fmt: skip
     for row in rows:
-        each = " | ".join(f"{row['AP@.5'][name]:.3f}" for name in CLASSES)
+        each = " | ".join("–" if (share := row["AP@.5"][name]) is None else f"{share:.3f}" for name in CLASSES)
         size = f"{row['bytes']:,}" if "bytes" in row else "–"
         lines.append(f"| {row['file']} | {size} | {row['mAP@.5']:.3f} | {row['mAP']:.3f} | {each} |")
     caption = (
