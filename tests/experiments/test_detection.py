@@ -9,7 +9,7 @@ from laconic.experiments.recipes import recipe, reproduce
 from laconic.experiments.recipes.detection import compressed
 from laconic.experiments.recipes.detection.compressed import LEAST, LOST, Settings, judged, made
 
-SMALL = Settings(side=48, train=16, test=4, epochs=1, bits=(4,), samples=16)
+SMALL = Settings(side=48, train=16, test=8, epochs=10, batch=4, width=0.1, bits=(8,), samples=16)
 
 
 def silent(done, text):
@@ -48,11 +48,11 @@ def test_tables_5_and_6_by_counting(tmp_path):
 def test_the_recipe_goes_from_images_to_files_and_a_second_run_finds_all_again(tmp_path, monkeypatch):
     monkeypatch.setattr(compressed, "FAST", SMALL)
     outcome = reproduce(recipe("detection"), tmp_path / "one", silent, fast=True)
-    assert [row["file"] for row in outcome.record["rows"]] == ["as trained", "4 bits, direct", "4 bits, calibrate"]
+    assert [row["file"] for row in outcome.record["rows"]] == ["as trained", "8 bits, direct", "8 bits, calibrate"]
     task = made(SMALL, 0)
     weights = sum(p.numel() for p in task.module.parameters() if p.ndim > 1)
     for row in outcome.record["rows"][1:]:
-        assert 0.97 * weights * 4 / 8 < row["bytes"] <= weights * 4 / 8
+        assert 0.97 * weights < row["bytes"] <= weights
     assert all(0 <= row["mAP@.5"] <= 1 for row in outcome.record["rows"])
     assert (tmp_path / "one" / "detection.png").stat().st_size > 20_000
     monkeypatch.setattr(compressed, "compress", lambda *arguments, **named: pytest.fail("it is kept"))
@@ -62,7 +62,7 @@ def test_the_recipe_goes_from_images_to_files_and_a_second_run_finds_all_again(t
 
 def test_verdicts_follow_from_the_figures():
     def said(first, fourth, seconds=60.0):
-        rows = [{"file": "as trained", "mAP@.5": first}, {"file": "4 bits, calibrate", "mAP@.5": fourth}]
+        rows = [{"file": "as trained", "mAP@.5": first}, {"file": "8 bits, calibrate", "mAP@.5": fourth}]
         return [one.answer for one in judged(rows, seconds, SMALL)]
 
     assert said(LEAST, LEAST) == ["holds"] * 3

@@ -49,7 +49,7 @@ class Settings:
     side: int = 64
     train: int = 2000
     test: int = 200
-    epochs: int = 13
+    epochs: int = 18
     batch: int = 32
     lr: float = 4e-3
     width: float = 0.25
