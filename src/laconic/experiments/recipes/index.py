@@ -14,6 +14,7 @@ from laconic.experiments.recipes import (
     codistillation,
     deep_compression,
     denil2013,
+    detection,
     distillation,
     distilled_lc,
     equal_sizes,
@@ -59,6 +60,7 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             denil2013,
             terngrad,
             manifold,
+            detection,
         )
         for recipe_ in room.RECIPES
     }

@@ -6,6 +6,7 @@ from laconic.models.nets.mlp import MLP256
 from laconic.models.nets.mobilenet_v1 import MobileNetV1
 from laconic.models.nets.mobilenet_v2 import MobileNetV2
 from laconic.models.nets.resnet import ResNet
+from laconic.models.nets.ssd import Detector
 from laconic.models.nets.vgg import VGG16
 from laconic.models.nets.zoo import NETS, Net, build
 
@@ -13,6 +14,7 @@ __all__ = [
     "MLP256",
     "NETS",
     "VGG16",
+    "Detector",
     "LeNet5",
     "LeNet300",
     "MobileNetV1",
