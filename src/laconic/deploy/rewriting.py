@@ -204,12 +204,12 @@ def _named(pattern: str, module: nn.Module, kinds: tuple[type[nn.Module], ...]) 
 def _shared(module: nn.Module) -> dict[str, str]:
     """Return why layers by name are not alone in what they are: another could not take their place."""
     every = [part for _, part in module.named_modules(remove_duplicate=False)]
-    firsts = list(first_names(module).values())
-    found = dict[str, str]()
+    firsts = first_names(module)
+    weights, found = list(firsts.values()), dict[str, str]()
     for path, part in module.named_modules():
         if every.count(part) > 1:
             found[path] = "is in the network under several names"
-        elif firsts.count(f"{path}.weight") > 1:
+        elif weights.count(firsts.get(f"{path}.weight", "")) > 1:
             found[path] = "shares its weight with another layer"
         elif part._forward_hooks or part._forward_pre_hooks or part._backward_hooks:
             found[path] = "has hooks, which another layer would lose"

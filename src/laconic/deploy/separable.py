@@ -12,7 +12,7 @@ multiplications beside the SVD of O × u.
 import torch
 from torch import Tensor
 
-SWEEPS, SETTLED = 30, 1e-4
+SWEEPS, SETTLED = 100, 1e-5
 """Passes over the channels at most, and the share of the error below which another gains too little."""
 
 
