@@ -12,6 +12,7 @@ from laconic.errors import DataError
 from laconic.experiments.recipes import (
     binary,
     codistillation,
+    compact_first,
     deep_compression,
     denil2013,
     distillation,
@@ -28,6 +29,7 @@ from laconic.experiments.recipes import (
     parametrisations,
     pruning_finds,
     records,
+    separable,
     terngrad,
     transfer,
 )
@@ -59,6 +61,8 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             denil2013,
             terngrad,
             manifold,
+            separable,
+            compact_first,
         )
         for recipe_ in room.RECIPES
     }
