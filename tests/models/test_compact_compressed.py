@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from cases import CASES
 from torch import nn
 
 import laconic
@@ -15,6 +14,8 @@ from laconic.models import nets
 from laconic.models.checkpoints import load_checkpoint
 from laconic.models.nets import MobileNetV2, mobilenet_v2
 from laconic.models.params import apply_to, to_torch
+from laconic.plans.techniques import TECHNIQUES
+from laconic.plans.toml import parse_compression
 from laconic.training.task import Task
 
 LAYERS = "class:Conv2d, class:Linear"
@@ -53,14 +54,11 @@ def tried(module, compression):
         return None, str(error)
 
 
-OTHERS = {repr(case.compression): case.compression for case in CASES}
-
-
-@pytest.mark.parametrize("compression", OTHERS.values(), ids=list(OTHERS))
-def test_every_technique_takes_a_compact_network_or_says_why_not(tiny, compression):
+@pytest.mark.parametrize("key", TECHNIQUES)
+def test_every_technique_takes_a_compact_network_or_says_why_not(tiny, key):
     """What is taken has its shapes, is read back from the file alike, and runs; what is not names a tensor and why."""
     module, images = tiny
-    result, why = tried(module, compression)
+    result, why = tried(module, parse_compression(TECHNIQUES[key].example, "row"))
     if result is None:
         assert any(name in why for name, tensor in module.named_parameters() if tensor.ndim > 1), why
         assert len(why) > 40
