@@ -18,7 +18,7 @@ from laconic.api import compress
 from laconic.errors import DataError, PlanError
 from laconic.experiments.recipes.compact_first.page import NETS, WAYS, Row, figure, judged, page
 from laconic.experiments.recipes.recipe import Context, Outcome, Recipe
-from laconic.experiments.recipes.records.network import prepared
+from laconic.experiments.recipes.records.network import for_rows
 from laconic.experiments.recipes.records.running import resumed_within
 from laconic.experiments.recipes.records.subject import Effort as Running
 from laconic.experiments.recipes.records.subject import Subject
@@ -42,6 +42,9 @@ _SOURCE = (
 _SIZES = (200_000, 130_000, 80_000)
 """Bytes: of ResNet-20 about 6, 4 and 2.4 bits a weight, of MobileNetV2 2.3, 1.5 and 0.9."""
 
+_BATCH = 128
+"""Images in a batch while networks are trained; LC has its own."""
+
 _SAMPLES = 640
 """Training images that calibration looks at, a fifth of them to judge by."""
 
@@ -49,20 +52,21 @@ _SAMPLES = 640
 def _learning(steps: int, epochs: int, tuned: int, growth: float) -> Training:
     """Return LC by SGD with clipped gradients."""
     tuning = replace(FINE_TUNING, epochs=tuned, lr=1e-3)
-    return Training(steps=steps, l_step=Optimization(epochs, 0.03, clip=SHARE), growth=growth, finetune=tuning)
+    learning = Optimization(epochs, 0.03, clip=SHARE)
+    return Training(steps=steps, l_step=learning, growth=growth, finetune=tuning)
 
 
-def _effort(reference: int, learning: Training, images: int | None) -> Running:
+def _effort(reference: int, learning: Training, images: int | None, batch: int) -> Running:
     """Return the effort of both networks: nothing differs."""
     training = Optimization(reference, 0.1, cosine, weight_decay=1e-4)
     return Running(
-        training, _SIZES, learning, 1, optimizer="SGD, Nesterov momentum 0.9, half a cosine", batch=128,
+        training, _SIZES, learning, 1, optimizer="SGD, Nesterov momentum 0.9, half a cosine", batch=batch,
         images=images, augment="crop and flip",
     )  # fmt: skip
 
 
-_SMALL = _effort(30, _learning(8, 1, 2, 1.8), 10_000)
-_FULL = _effort(200, _learning(40, 5, 20, 1.2), None)
+_SMALL = _effort(30, _learning(8, 1, 2, 1.8), 10_000, batch=25)  # 400 batches of LC an epoch, as it wants
+_FULL = _effort(200, _learning(40, 5, 20, 1.2), None, batch=128)
 
 
 def _subject(net: str) -> Subject:
@@ -80,7 +84,8 @@ def _run(context: Context) -> Outcome:
     rows = list[Row]()
     for number, net in enumerate(NETS):
         part = context.part(number / len(NETS), (number + 1) / len(NETS))
-        task, params = prepared(_subject(net), "cifar10", effort, context.seed, net, part.part(0.0, 0.45))
+        training, of = replace(effort, batch=_BATCH), (_subject(net), "cifar10")
+        task, params = for_rows(*of, training, effort, context.seed, net, part.part(0.0, 0.45))
         one = _Network(net, task, params, effort, part)
         rows.append(one.row("as trained", None, partial(_as_it_is, params)))
         runs = [(way, size) for size in sizes for way in WAYS]
@@ -170,7 +175,7 @@ RECIPES = (
         "MobileNetV2 (width 0.5) and ResNet-20, trained alike, within the same bytes: is compact the better beginning?",
         _SOURCE,
         "cifar10 in --data-dir",
-        "four hours on one core (--fast: half); days with --train, or a GPU",
+        "two and a half to five hours on one core (--fast: half of it); days with --train, or a GPU",
         _run,
     ),
 )

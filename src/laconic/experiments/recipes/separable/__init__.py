@@ -252,7 +252,7 @@ RECIPES = (
         "ResNet-20 rewritten as depthwise-separable, beside the same network shrunk to as many multiply-adds",
         _SOURCE,
         f"cifar10 in --data-dir, and {RESNET20.weights} there",
-        "an hour on one core (--fast: a quarter of it); days with --train, or a GPU",
+        "half an hour to an hour on one core (--fast: half of it); days with --train, or a GPU",
         _run,
     ),
 )
