@@ -66,6 +66,7 @@ _HOME = {
     "measured": "plans.activity",
     "open": "format.container",
     "params_of": "models.params",
+    "rewrite": "deploy.rewriting",
     "select": "selection",
     "tickets": "scratch.tickets",
 }
@@ -118,6 +119,7 @@ if TYPE_CHECKING:
     from laconic.csteps.uniform_grid import UniformGrid as UniformGrid
     from laconic.csteps.within_bytes import WithinBytes as WithinBytes
     from laconic.deploy.export import export as export
+    from laconic.deploy.rewriting import rewrite as rewrite
     from laconic.errors import LaconicError as LaconicError
     from laconic.format.container import open as open
     from laconic.lc.learning import Training as Training

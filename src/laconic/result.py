@@ -1,5 +1,6 @@
 """What compression gives: the codes of a network, how they came about, and the file that they are."""
 
+import copy
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -135,9 +136,12 @@ class Result:
             WeightsError: when nothing can be removed, which says why.
             DataError: when the network does not run on the example.
         """
-        if METADATA in self.metadata:
+        before = edits_of(self.metadata)
+        if before.smaller:
             raise WeightsError("the network is a smaller one already: shrink the result that it was made of")
+        module = narrow(copy.deepcopy(unwrapped(module)), before) if before else module
         smaller = shrink(self.codes, module, example, multiple=multiple, keep_inputs=keep_inputs, seed=seed)
+        smaller = replace(smaller, edits=replace(smaller.edits, rewritten=before.rewritten))
         kept = {key: text for key, text in self.metadata.items() if key != METER}  # which is of other shapes
         codes = compact(smaller.codes)
         return replace(

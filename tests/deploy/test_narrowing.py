@@ -32,6 +32,7 @@ SIZES = st.integers(1, 1000)
         st.dictionaries(NAMES, st.dictionaries(NAMES, SIZES, max_size=2), max_size=2),
         st.dictionaries(NAMES, KEPT, max_size=2),
         st.dictionaries(NAMES, st.tuples(st.sampled_from(["tucker", "canonical"]), SIZES, SIZES), max_size=2),
+        st.dictionaries(NAMES, st.tuples(st.sampled_from(["separable", "pooled"]), SIZES), max_size=2),
     )
 )
 def test_edits_come_back_from_their_text(edits):
@@ -65,6 +66,12 @@ HOSTILE = {
     "no product": ({"factored": {"0": ["spline", 2]}}, "'0' is no layer that is 'spline'"),
     "a product of a norm": ({"factored": {"1": ["out|in.kh.kw", 2]}}, "'1' is no layer"),
     "endless rank": ({"factored": {"0": ["out|in.kh.kw", 2000000000]}}, "'0' is no layer"),
+    "rewritten as nothing": ({"rewritten": {"0": ["spline", 1]}}, "'0' is to be rewritten as 'spline'"),
+    "rewritten beyond": ({"rewritten": {"0": ["separable", 5]}}, "rank 4 at most"),
+    "rewritten norm": ({"rewritten": {"1": ["separable", 1]}}, "not a plain convolution"),
+    "rewritten whole": ({"rewritten": {"": ["separable", 1]}}, "'' is to be rewritten"),
+    "odd maps": ({"rewritten": {"3": ["pooled", 5]}}, "no maps of 5 positions"),
+    "rewritten without a size": ({"rewritten": {"0": ["separable"]}}, "which this network has no layer for"),
     "ranks of letters": ({"factored": {"0": ["tucker", "a", "b"]}}, "a size expected"),
 }
 

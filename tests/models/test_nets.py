@@ -44,6 +44,7 @@ PARAMETERS = {
     "mobilenet-v2-0.5-cifar": 700_490,
     "mobilenet-v2-0.5-cifar-nonlinear": 700_490,
     "mobilenet-v2-0.5-cifar-no-shortcut": 700_490,
+    "efficientnet-lite1": 5_416_680,
 }
 
 

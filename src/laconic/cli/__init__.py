@@ -29,6 +29,7 @@ COMMANDS = {
     "frontier": "Compress to several sizes and show what each is worth.",
     "analyze": "Rank weights by what compressing each does to the outputs.",
     "evaluate": "Measure loss and error of a checkpoint or a .lac file.",
+    "rewrite": "Rewrite a network as a compact one: depthwise and pointwise layers.",
     "shrink": "Make the network itself smaller: what is empty is cut out.",
     "export": "Turn a .lac file into a graph of ONNX that has been tried and timed.",
     "decompress": "Turn a .lac file back into a checkpoint.",

@@ -277,7 +277,7 @@ class Subject:
         typer.Option(
             help="A reference network: lenet300, lenet300-tanh, lenet5, mlp256, conv2, conv5-fc3, conv7-fc1, resnet20 "
             "to 110, vgg16, polino-5.3m to polino-0.1m, mobilenet-v1, mobilenet-v2, with a width (-0.75, -0.5, ...) "
-            "and -cifar after it."
+            "and -cifar after it, efficientnet-lite1."
         ),
     ] = None
     data: Annotated[

@@ -26,6 +26,16 @@ def command(
     ],
     run: options.LongRun,
     say: Output,
+    begin: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="FILE",
+            help="Weights to begin with, a checkpoint or a .lac file: of the network, or of one that rewrite or shrink "
+            "has made of it.",
+            rich_help_panel=groups.DATA,
+        ),
+    ] = None,
 ) -> None:
     """Train a reference network: SGD with Nesterov momentum, and a checkpoint after every epoch.
 
@@ -36,6 +46,9 @@ def command(
     optimizer. What is written has those values: laconic compress --codebook 2 (ternary: 3) holds them exactly, at a bit
     a weight. Rates differ from those of real weights: try --lr 0.03 to 0.3. Of --activations the checkpoint tells, so
     that evaluate and compress run the network with them.
+
+    With --from it does not begin with fresh weights but with those of a file, and is as small as that: what laconic
+    rewrite or shrink has made learns again what it was, best with the original for a teacher.
 
     With --distill it learns from another network, too: a small one from a large one that has been trained, or from
     several. That one may be of any kind that reads the same inputs.
@@ -69,6 +82,8 @@ def command(
 
       laconic train --net mlp256 --data mnist -o a.safetensors --distill b.lac
 
+      laconic train --from b.safetensors --distill a.safetensors -o c.safetensors
+
       laconic train --task m:f -o a.safetensors --hint b.lac --hint-layers fc1:fc1
 
       laconic train --task m:f -o a --attention b.lac --attention-layers a:b,c:d
@@ -79,4 +94,4 @@ def command(
     """
     from laconic.cli.jobs.train import Job, train_network
 
-    train_network(Job(output, data, schedule, machines, run, teaching, layers, among), say)
+    train_network(Job(output, data, schedule, machines, run, teaching, layers, among, begin), say)

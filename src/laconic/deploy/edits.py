@@ -1,4 +1,4 @@
-"""What was cut out of a network, as JSON: how a fresh network of the same class becomes the smaller one."""
+"""What was rewritten and cut out, as JSON: how a fresh network of the same class becomes the smaller one."""
 
 import json
 from collections.abc import Mapping
@@ -28,6 +28,8 @@ class Edits:
         attributes: name of a module → attribute of it that says a size → new size.
         selected: name of a layer → which of its inputs it reads.
         factored: name of a layer → how its weight is a product, and the ranks: see `laconic.deploy.factored`.
+        rewritten: name of a layer → the compact layers that it became, before all else, and their sizes: see
+            `laconic.deploy.compact`.
     """
 
     axes: Mapping[str, Mapping[int, Kept]] = field(default_factory=dict)
@@ -35,8 +37,14 @@ class Edits:
     attributes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     selected: Mapping[str, Kept] = field(default_factory=dict)
     factored: Mapping[str, tuple[str, *tuple[int, ...]]] = field(default_factory=dict)
+    rewritten: Mapping[str, tuple[str, *tuple[int, ...]]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
+        return bool(self.smaller or self.rewritten)
+
+    @property
+    def smaller(self) -> bool:
+        """Whether something was cut out, which nothing can follow."""
         return bool(self.axes or self.selected or self.factored)
 
     def dumps(self) -> str:
@@ -51,6 +59,7 @@ class Edits:
             "attributes": {name: dict(sizes) for name, sizes in self.attributes.items()},
             "selected": {name: _ranges(kept) for name, kept in self.selected.items()},
             "factored": {name: list(how) for name, how in self.factored.items()},
+            "rewritten": {name: list(how) for name, how in self.rewritten.items()},
         }
         return json.dumps({key: value for key, value in table.items() if value}, separators=(",", ":"))
 
@@ -91,7 +100,8 @@ def loads(text: str) -> Edits:
         {name: _size(number) for name, number in tables["groups"].items()},
         attributes,
         selected,
-        {name: _product(how) for name, how in tables["factored"].items()},
+        {name: _product(how, (2, 3)) for name, how in tables["factored"].items()},
+        {name: _product(how, (1, 2)) for name, how in tables["rewritten"].items()},
     )
 
 
@@ -133,9 +143,9 @@ def _table(value: object, where: str) -> dict[str, Any]:
     return dict(value)  # type: ignore[call-overload, no-any-return]
 
 
-def _product(how: object) -> tuple[str, *tuple[int, ...]]:
-    """Return the kind of a product and its ranks."""
-    _require(isinstance(how, list) and len(how) in (2, 3) and isinstance(how[0], str), "a kind and ranks", how)
+def _product(how: object, lengths: tuple[int, int]) -> tuple[str, *tuple[int, ...]]:
+    """Return the kind of what a layer became, and its ranks or sizes."""
+    _require(isinstance(how, list) and len(how) in lengths and isinstance(how[0], str), "a kind and sizes", how)
     kind, *ranks = list(how)  # type: ignore[call-overload]
     return (str(kind), *map(_size, ranks))
 

@@ -15,6 +15,7 @@ from typing import final
 import torch
 from torch import nn
 
+from laconic.deploy.compact import put
 from laconic.errors import FormatError
 from laconic.format.codes.low_rank import VIEWS
 
@@ -113,9 +114,3 @@ def factor(module: nn.Module, path: str, kind: str, ranks: Sequence[int]) -> Non
     if made is None:
         raise FormatError(f"{path!r} is no layer that is {kind!r} of rank {list(ranks)}; give the network of this file")
     put(module, path, made)
-
-
-def put(module: nn.Module, path: str, made: nn.Module) -> None:
-    """Put a layer in the place of another, in place."""
-    owner, _, leaf = path.rpartition(".")
-    setattr(module.get_submodule(owner), leaf, made)

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from laconic.deploy.compact import put
 from laconic.deploy.edits import Edits
-from laconic.deploy.factored import put
 from laconic.deploy.narrowing import narrow
 from laconic.deploy.thinning import thinned
 from laconic.format.codes import Code, CodebookCode, GroupedCode, SparseCode, TileSparseCode

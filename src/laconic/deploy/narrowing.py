@@ -9,6 +9,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from laconic.deploy.attention import NarrowAttention
+from laconic.deploy.compact import Compact, become
 from laconic.deploy.edits import Edits
 from laconic.deploy.factored import factor
 from laconic.deploy.selecting import SELECTING, select
@@ -40,6 +41,7 @@ def _is_narrow(module: nn.Module, edits: Edits) -> bool:
     shapes = [(own.get(name), axis, kept) for name, axes in edits.axes.items() for axis, kept in axes.items()]
     parts = dict(module.named_modules())
     whole = all(isinstance(parts.get(path), nn.Sequential) for path in edits.factored)
+    whole = whole and all(isinstance(parts.get(path), Compact) for path in edits.rewritten)
     if not whole or not all(type(parts.get(path)) in SELECTING.values() for path in edits.selected):
         return False
     gone = [f"{path}.weight" for path in edits.factored]
@@ -52,6 +54,8 @@ def _is_narrow(module: nn.Module, edits: Edits) -> bool:
 
 def _narrow(module: nn.Module, edits: Edits) -> None:
     """Apply edits."""
+    for path, (form, *counts) in edits.rewritten.items():
+        become(module, path, form, counts)
     parts = dict(module.named_modules())
     wide = {path: _widths(part) for path, part in parts.items() if isinstance(part, nn.MultiheadAttention)}
     _slice(module, edits)

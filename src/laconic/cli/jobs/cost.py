@@ -14,6 +14,8 @@ from laconic.cli.jobs.tasks import fitting, opened, task_for
 from laconic.csteps.profile import Setting
 from laconic.csteps.profile_file import load_profile
 from laconic.deploy.costing import LayerCost, NetworkCost, cost_of
+from laconic.deploy.edits import edits_of
+from laconic.deploy.narrowing import narrow
 from laconic.errors import DataError
 from laconic.format import container
 from laconic.format.codes import Code, DenseCode
@@ -95,7 +97,7 @@ def runnable(say: Output, subject: options.Subject, metadata: Mapping[str, str],
     """
     net, data = subject.net or metadata.get("net"), subject.data or metadata.get("data")
     if net and not subject.data and data != _BUILT_IN and not subject.task:
-        module = nets.build(net, classes=100 if data == "cifar100" else None, seed=seed)
+        module = narrow(nets.build(net, classes=100 if data == "cifar100" else None, seed=seed), edits_of(metadata))
         given = torch.zeros(1, *nets.NETS[net].shape)
         return Runnable(module, lambda: module(given))
     return once_run(task_for(say, subject, metadata, seed=seed, augmented=False))

@@ -1,6 +1,7 @@
 """What `laconic inspect` prints: the account of a file, without torch."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -112,7 +113,7 @@ def _about(metadata: dict[str, str]) -> str:
 
 
 def _made(metadata: Mapping[str, str]) -> list[str]:
-    """Return a line on what was cut out of the network, and one on the machine it was compressed for, where it was."""
+    """Return lines on what was cut out, what was rewritten, and the machine it was compressed for, if any."""
     lines = []
     try:
         edits = edits_of(metadata)
@@ -123,6 +124,9 @@ def _made(metadata: Mapping[str, str]) -> list[str]:
         )
         counts = [f"{len(one)} {noun}{'s' * (len(one) > 1)} {what}" for noun, what, one in kinds if one]
         lines += [f"shrunk: {', '.join(counts)}"] if counts else []
+        became = Counter(kind for kind, *_ in edits.rewritten.values())
+        told = ", ".join(f"{count} {kind}" for kind, count in became.items())
+        lines += [f"rewritten: {told}"] if became else []
     except FormatError as error:
         lines.append(f"no word on what was cut out: {error}")
     with suppress(ValueError, RecursionError):

@@ -18,7 +18,7 @@ from laconic.cli.jobs.among import labels_of as labels_of_peers
 from laconic.cli.jobs.among import meeting_of, place_of, with_peers
 from laconic.cli.jobs.layers import attending, hint_stage
 from laconic.cli.jobs.running import going_on, is_written, resumable
-from laconic.cli.jobs.tasks import batches_per_epoch, counted, evaluations, task_for
+from laconic.cli.jobs.tasks import batches_per_epoch, counted, evaluations, fitting, task_for, weights_of
 from laconic.cli.jobs.teaching import taught
 from laconic.cli.jobs.train_states import Kept, load, save
 from laconic.cli.jobs.workers import connected, exchange_of, heard, traffic
@@ -27,12 +27,13 @@ from laconic.cli.layers import Layers
 from laconic.cli.options import Data, LongRun, require_output
 from laconic.cli.schedule import Machines, Schedule
 from laconic.cli.teaching import Teaching
+from laconic.deploy.edits import METADATA
 from laconic.errors import DataError
-from laconic.format.files import require_absent
+from laconic.format.files import require_absent, sha256
 from laconic.machines.wires import Wires
 from laconic.machines.workers import Workers
-from laconic.models.checkpoints import checkpoint_bytes, save_checkpoint
-from laconic.models.params import Params, buffers_of, params_of
+from laconic.models.checkpoints import Checkpoint, checkpoint_bytes, save_checkpoint
+from laconic.models.params import Params, apply_to, buffers_of, params_of
 from laconic.models.ties import untied
 from laconic.teachers.hints import without_regressor
 from laconic.teachers.peers import Meeting, Place
@@ -64,6 +65,7 @@ class Job:
     teaching: Teaching = field(default_factory=Teaching)
     layers: Layers = field(default_factory=Layers)
     among: Among = field(default_factory=Among)
+    begin: Path | None = None
 
     @property
     def latent(self) -> Latent | None:
@@ -116,6 +118,7 @@ class Job:
         same = {
             **values(self.schedule), **labels_of_workers(self.machines, wires), "--batch": self.data.batch,
             "--seed": self.run.seed, "--threads": torch.get_num_threads(), "--task": self.data.task or "",
+            "--from": sha256(self.begin) if self.begin else "",
             **{f"--{key}": task.metadata.get(key, "") for key in ("net", "data")},
         }  # fmt: skip
         return {option: str(value) for option, value in same.items()}
@@ -159,7 +162,7 @@ def _train_network(job: Job, say: Output, wires: Wires | None, place: Place | No
     output, checkpoint, run = job.output, job.checkpoint, job.run
     require_output(output, ".safetensors", force=run.force or (run.resume and checkpoint.exists()))
     torch.set_num_threads(run.threads or torch.get_num_threads())
-    task = task_for(say, job.data, {}, batch=job.data.batch, seed=run.seed)
+    task = _task(say, job)
     task, plain = job.run_as(task), task
     stages, labels = _stages(say, job, plain, wires, place)
     saved = going_on(say, checkpoint, resume=run.resume, force=run.force)
@@ -191,6 +194,21 @@ def _train_network(job: Job, say: Output, wires: Wires | None, place: Place | No
         _report(say, task, job, state.epoch, weights, workers, meeting)
         interrupts.finish()
     checkpoint.unlink(missing_ok=True)
+
+
+def _task(say: Output, job: Job) -> Task:
+    """Return what is trained, with the weights of a file to begin with, if there is one, and as small as that.
+
+    Raises:
+        DataError: for weights that are not the network's.
+    """
+    begun = weights_of(say, job.begin) if job.begin else Checkpoint({}, {})
+    task = task_for(say, job.data, begun.metadata, batch=job.data.batch, seed=job.run.seed)
+    if job.begin:
+        apply_to(task.module, fitting(begun.params, task))
+        kept = {key: text for key, text in begun.metadata.items() if key == METADATA}
+        task = replace(task, metadata={**task.metadata, **kept})
+    return task
 
 
 def _stages(

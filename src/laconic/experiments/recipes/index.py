@@ -12,6 +12,7 @@ from laconic.errors import DataError
 from laconic.experiments.recipes import (
     binary,
     codistillation,
+    compact_first,
     deep_compression,
     denil2013,
     detection,
@@ -29,6 +30,7 @@ from laconic.experiments.recipes import (
     parametrisations,
     pruning_finds,
     records,
+    separable,
     terngrad,
     transfer,
 )
@@ -61,6 +63,8 @@ RECIPES: Mapping[str, Recipe] = MappingProxyType(
             terngrad,
             manifold,
             detection,
+            separable,
+            compact_first,
         )
         for recipe_ in room.RECIPES
     }

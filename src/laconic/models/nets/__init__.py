@@ -1,5 +1,6 @@
 """Reference networks, with the names and layouts of their published checkpoints."""
 
+from laconic.models.nets.efficientnet_lite import EfficientNetLite1
 from laconic.models.nets.identity import check_identity, identity, preprocessing_of
 from laconic.models.nets.lenet import LeNet5, LeNet300
 from laconic.models.nets.mlp import MLP256
@@ -15,6 +16,7 @@ __all__ = [
     "NETS",
     "VGG16",
     "Detector",
+    "EfficientNetLite1",
     "LeNet5",
     "LeNet300",
     "MobileNetV1",

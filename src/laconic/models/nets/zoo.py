@@ -11,6 +11,7 @@ from torch import Generator, nn
 
 from laconic.errors import DataError
 from laconic.models.nets.blocks import initialize_truncated
+from laconic.models.nets.efficientnet_lite import EfficientNetLite1
 from laconic.models.nets.frankle import Conv2, initialize_glorot
 from laconic.models.nets.lenet import LeNet5, LeNet300, initialize_xavier
 from laconic.models.nets.mlp import MLP256, initialize_uniform
@@ -73,6 +74,11 @@ def _mobilenets() -> dict[str, Net]:
     }
 
 
+_LITE1 = Net(
+    EfficientNetLite1, "pixels/127.5 - 1", initialize_truncated, (3, 240, 240), 1000
+)  # whose authors read (pixels - 127) / 128: not a hundredth apart
+
+
 NETS: Mapping[str, Net] = MappingProxyType(
     {
         "lenet300": Net(
@@ -96,6 +102,7 @@ NETS: Mapping[str, Net] = MappingProxyType(
         **{name: Net(builder, "imagenet", initialize_xavier, _CIFAR) for name, builder in POLINO.items()},
         **{f"resnet{layers}": _resnet(layers) for layers in (20, 32, 44, 56, 110)},
         **_mobilenets(),
+        "efficientnet-lite1": _LITE1,
     }
 )
 """Name of a network → how it is made and what it was trained on."""

@@ -1,7 +1,5 @@
 """ResNet-20 with fewer channels: LC chooses which, they are cut out, and the whole network teaches what is left."""
 
-import copy
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, final
 
@@ -11,14 +9,12 @@ from torch import Tensor, nn
 
 from laconic.csteps.groups import Groups
 from laconic.csteps.keep_groups import KeepGroups
-from laconic.deploy.calls import Call
 from laconic.deploy.edits import METADATA, loads
-from laconic.deploy.graph import graph_of
 from laconic.deploy.narrowing import narrow
-from laconic.deploy.session import Session
 from laconic.deploy.timing import timed
 from laconic.errors import DataError
 from laconic.experiments.recipes.narrower.page import Row, figure, judged, page
+from laconic.experiments.recipes.onnx_times import runner as _runner
 from laconic.experiments.recipes.recipe import Context, Outcome, Recipe
 from laconic.experiments.recipes.records.cifar import RESNET20
 from laconic.experiments.recipes.records.network import prepared
@@ -205,14 +201,6 @@ class _Whole:
         module = nets.build(RESNET20.net, (3, 32, 32), 10, 0).to(next(self.task.module.parameters()).device)
         apply_to(module, self.params)
         return module
-
-
-def _runner(module: nn.Module, images: Tensor) -> Callable[[], object]:
-    """Return a call of the graph of a module in onnxruntime."""
-    call = Call((images,), {})
-    session = Session.of(graph_of(copy.deepcopy(module).cpu().eval(), call), torch.get_num_threads())
-    feeds = session.feeds(call)
-    return lambda: session.run(feeds)
 
 
 RECIPES = (
