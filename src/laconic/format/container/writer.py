@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 
 from laconic import interrupts
 from laconic.errors import WeightsError
+from laconic.format import enclosed
 from laconic.format.codes import CODES, Code, Values
 from laconic.format.container.deflated import stored
 from laconic.format.container.header import HEADER_BYTES, Header
@@ -19,7 +20,14 @@ Codes = Mapping[str, Code] | Iterable[tuple[str, Code]]
 _TAGS = {kind: tag for tag, kind in CODES.items()}
 
 
-def write(path: str | Path, codes: Codes, metadata: Mapping[str, str] | None = None, *, force: bool = False) -> None:
+def write(
+    path: str | Path,
+    codes: Codes,
+    metadata: Mapping[str, str] | None = None,
+    *,
+    force: bool = False,
+    within_safetensors: bool = False,
+) -> None:
     """Write ``codes`` to ``path``, all or nothing; each is encoded, written and let go before the next is asked for.
 
     The same codes give the same bytes, but for what another zlib makes of the table. A stream object that several codes
@@ -30,18 +38,21 @@ def write(path: str | Path, codes: Codes, metadata: Mapping[str, str] | None = N
         codes: by name, or pairs of name and code, which a generator may make one by one.
         metadata: what else to keep, as text.
         force: replace an existing file.
+        within_safetensors: write a safetensors file of which it is the one tensor (`laconic.format.enclosed`).
 
     Raises:
         OutputExists: when ``path`` exists and ``force`` is not set.
         WeightsError: for two tensors of one name, and for a name that has no UTF-8 form.
     """
     builder = _Builder()
+    first = enclosed.BEFORE if within_safetensors else 0
     with replace_file(Path(path), force=force) as file:
-        file.write(bytes(HEADER_BYTES))
+        file.write(bytes(first + HEADER_BYTES))
         for piece in builder.pieces(codes, metadata or {}):
             file.write(piece)
+        whole = file.tell()
         file.seek(0)
-        file.write(builder.header.pack())
+        file.write((enclosed.before(whole - first) if first else b"") + builder.header.pack())
 
 
 def dumps(codes: Codes, metadata: Mapping[str, str] | None = None) -> bytes:
