@@ -92,7 +92,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 def open_checkpoint(path: Path, key: str | None = None) -> Checkpoint:
     """Read a file of safetensors or of `torch.save`, whatever its name is. Nothing is ever unpickled but tensors.
 
-    Of a folder of a model, or the index of its shards, all files of weights are one checkpoint, read a tensor at a time.
+    Of a folder of a model, or the index of its shards, all files are one checkpoint, read a tensor at a time.
 
     Prefixes of wrappers that all names have (`module.`, `_orig_mod.`) are taken off.
 

@@ -1,7 +1,7 @@
 """Folders of models as Hugging Face's libraries write them: which files hold the weights, and what is said of these.
 
-A folder has `model.safetensors` or `pytorch_model.bin`, or shards with an index that says which tensor is where. Nothing
-here reads a tensor.
+A folder has `model.safetensors` or `pytorch_model.bin`, or shards with an index that says which tensor is where. No
+tensor is read here.
 """
 
 import json
@@ -70,7 +70,10 @@ class Directory:
         if twice:
             raise DataError(f"{self.folder}: {listed(twice)} in several files, and no index says which counts")
         places = {
-            name: path for path, names in found.items() for name in names if self.index.get(name, path.name) == path.name
+            name: path
+            for path, names in found.items()
+            for name in names
+            if self.index.get(name, path.name) == path.name
         }
         unnamed = [name for name in places if name not in self.index] if self.index else []
         notes = [f"{self.folder.name}: taken, though the index does not name it: {listed(unnamed)}"] if unnamed else []
@@ -207,7 +210,9 @@ def _unusual(folder: Path) -> Directory:
         return Directory(folder, (folder / names[0],), {}, config_of(folder), (f"{folder.name}: took {names[0]}",))
     if names:
         raise DataError(f"{folder} holds several checkpoints; name one of them: {listed(names)}")
-    below = sorted(sub.name for sub in folder.iterdir() if sub.is_dir() and any((sub / name).is_file() for name in _USUAL))
+    below = sorted(
+        sub.name for sub in folder.iterdir() if sub.is_dir() and any((sub / name).is_file() for name in _USUAL)
+    )
     inside = f"; there are some in its folders {listed(below)}: name one" if below else ""
     raise DataError(f"{folder} is a folder without weights, of safetensors or torch.save{inside}")
 

@@ -18,7 +18,8 @@ from laconic.cli.jobs.calibrating import absorptions, calibrated, require_calibr
 from laconic.cli.jobs.choosing import chosen, require_choosable
 from laconic.cli.jobs.cost import once_run, runnable
 from laconic.cli.jobs.direct import directly, metrics_of, within_budget
-from laconic.cli.jobs.figures import Written, report
+from laconic.cli.jobs.figures import report
+from laconic.cli.jobs.folders import Beside, Written
 from laconic.cli.jobs.metadata import noted
 from laconic.cli.jobs.planning import counted_of, coupled_of, learning_of, plan_of, planned, weighed
 from laconic.cli.jobs.ranks import exchange_for_lc, moved_by, require_for_ranks, within_by_ranks
@@ -63,6 +64,7 @@ class Job:
         coupled: whether filters that a row prunes take along what goes with them.
         teaching: what it learns from beside its targets.
         machines: which ranks there are, and how gradients get from one to the other.
+        beside: what goes beside the file, where it is in a folder.
     """
 
     weights: Path
@@ -85,6 +87,12 @@ class Job:
     coupled: bool = False
     teaching: Teaching = field(default_factory=Teaching)
     machines: Machines = field(default_factory=Machines)
+    beside: Beside | None = None
+
+    @property
+    def file(self) -> Written:
+        """What is written."""
+        return Written(self.output, self.run.force, self.run.resume, self.beside)
 
     @property
     def in_rounds(self) -> bool:
@@ -124,11 +132,14 @@ def _compress(job: Job, say: Output, wires: Wires | None) -> None:
     """Compress, write and print, as one of several ranks if there are wires."""
     run, data = job.run, job.data
     _require_fitting(job)
-    options.require_output(job.output, ".lac", force=run.force or (run.resume and job.checkpoint.exists()))
+    job.file.require(job.checkpoint)
     torch.set_num_threads(run.threads or torch.get_num_threads())
     checkpoint = opened(say, job.weights, job.key)
+    if job.beside:
+        job.beside.told(say)
     params, metadata = checkpoint.params, checkpoint.metadata
     notes, budget = noted(say, job.weights, params, metadata), _budget(job)
+    budget = budget and replace(budget, around=job.file.around)
     whole_plan = budget is None or job.in_rounds  # else the budget has what no row of a file names
     params = dict(params) if whole_plan else params
     plan = planned(job.rows, job.matters, job.effort, params if whole_plan else None)
@@ -173,7 +184,7 @@ def _compress(job: Job, say: Output, wires: Wires | None) -> None:
         _by_calibration(job, say, budget, whole, task, notes, target)
         return
     if wires and budget:
-        of = budget, job.which.lossless or (), job.budget.quality, notes, run.threads, Written(job.output, run.force)
+        of = budget, job.which.lossless or (), job.budget.quality, notes, run.threads, job.file
         within_by_ranks(say, whole, *of, wires, table=job.table)
         return
     result = _directly(job, say, budget, plan, whole, task, notes)
@@ -187,7 +198,7 @@ def _reported(job: Job, say: Output, result: Result, task: Task | None, target: 
     """Write and print what has come of the weights, with the layouts that are best for a target."""
     result = target.told(result, say) if target else result
     with resumable(job.output):
-        report(say, result, Written(job.output, job.run.force), task, table=job.table)
+        report(say, result, job.file, task, table=job.table)
 
 
 def _chosen(
@@ -277,7 +288,7 @@ def _by_calibration(
     with resumable(job.output, job.checkpoint):
         result, seconds = calibrated(say, network, task, budget, asked, job.budget.quality, *of)
         result = target.told(result, say) if target else result
-        report(say, result, Written(job.output, run.force, run.resume), task, table=job.table, seconds=seconds)
+        report(say, result, job.file, task, table=job.table, seconds=seconds)
         interrupts.finish()
     cleared(job.checkpoint)  # not before all is said: who is interrupted has not seen the figures
 
@@ -327,7 +338,7 @@ def _by_training(
             return
         result = replace(result, norms=norms)
         result = target.told(result, say) if target else result
-        report(say, result, Written(job.output, run.force, run.resume), task, table=job.table)
+        report(say, result, job.file, task, table=job.table)
         say.note(*([moved_by(exchange)] if exchange else []))
         interrupts.finish()
     cleared(job.checkpoint)  # not before all is said: who is interrupted has not seen the figures

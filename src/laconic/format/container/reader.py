@@ -27,7 +27,6 @@ from laconic.format.container.table import Table
 from laconic.format.enclosed import Part
 from laconic.format.signatures import require_lac
 
-
 Data = bytes | mmap.mmap | Part
 """The bytes of a file, or a map of them."""
 
