@@ -8,13 +8,11 @@ Nothing that comes with a model is run.
 from laconic.errors import MissingPackage
 
 try:
-    import transformers as _transformers
+    from laconic.hf.loading import from_pretrained
+    from laconic.hf.quantizer import LaconicConfig, LaconicQuantizer
 except ModuleNotFoundError as error:
-    if error.name != "transformers":
+    if error.name not in ("transformers", "torch", "jaxtyping"):
         raise
-    raise MissingPackage("laconic.hf needs transformers: pip install 'laconic[hf]'") from error
-
-from laconic.hf.loading import from_pretrained
-from laconic.hf.quantizer import LaconicConfig, LaconicQuantizer
+    raise MissingPackage(f"laconic.hf needs {error.name}: pip install 'laconic[hf]'") from error
 
 __all__ = ["LaconicConfig", "LaconicQuantizer", "from_pretrained"]

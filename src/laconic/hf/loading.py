@@ -46,6 +46,8 @@ def from_pretrained(
     known = getattr(transformers, next(iter(getattr(config, "architectures", None) or ["AutoModel"])), None)
     chosen = kind or known or transformers.AutoModel
     options = {_DTYPE: "auto", **options}
+    if lazy and int(transformers.__version__.partition(".")[0]) < 5:
+        raise DataError(f"lazy needs transformers 5, not {transformers.__version__}, which copies what it is given")
     if lazy:
         model = _lazily(folder, chosen, config, container.open(folder, limit), options)
     else:
@@ -113,7 +115,9 @@ def _config(folder: Path) -> Any:
         return transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except ValueError as error:
         code = "it names code of its own, which laconic does not run" if "auto_map" in told else str(error)
-        raise DataError(f"{folder / CONFIG}: transformers {transformers.__version__} does not know it: {code}") from error
+        raise DataError(
+            f"{folder / CONFIG}: transformers {transformers.__version__} does not know it: {code}"
+        ) from error
 
 
 def _lazily(folder: Path, kind: Any, config: Any, file: LacFile, options: Mapping[str, Any]) -> Any:

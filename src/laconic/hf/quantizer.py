@@ -8,6 +8,7 @@ import copy
 from pathlib import Path
 from typing import Any
 
+import torch
 import transformers
 from transformers.quantizers import HfQuantizer, register_quantization_config, register_quantizer
 from transformers.utils.quantization_config import QuantizationConfigMixin
@@ -30,15 +31,17 @@ class LaconicConfig(QuantizationConfigMixin):
 
     Args:
         format_version: of the folder.
+        dtype: of most weights, which the model has where its configuration names none.
         dequantize: the model has plain weights once it is loaded.
         others: what else it says.
     """
 
-    def __init__(self, format_version: int = 1, dequantize: bool = True, **others: Any) -> None:
+    def __init__(self, format_version: int = 1, dtype: str = "float32", dequantize: bool = True, **others: Any) -> None:
         if format_version != 1:
             raise DataError(f"the folder is of version {format_version}; this laconic reads 1: take a newer one")
         self.quant_method = METHOD
-        self.format_version, self.dequantize, self.of = format_version, dequantize, others.get("of")
+        self.format_version, self.dtype, self.dequantize = format_version, dtype, dequantize
+        self.of = others.get("of")
 
 
 class Decode(ConversionOps):  # type: ignore[misc,valid-type]  # of whatever release there is
@@ -83,6 +86,10 @@ class LaconicQuantizer(HfQuantizer):  # type: ignore[misc]  # the library is not
         """Tell the library the name of the file, as soon as it has a configuration."""
         config.transformers_weights = FILE
         return config
+
+    def update_dtype(self, dtype: Any) -> Any:
+        """Return the type that was asked for, or that of the weights where the library has taken that of the bytes."""
+        return dtype if dtype.is_floating_point else getattr(torch, self.quantization_config.dtype)
 
     def _process_model_before_weight_loading(self, model: Any, checkpoint_files: Any = None, **others: Any) -> Any:
         self.path = Path(checkpoint_files[0]) if checkpoint_files else None

@@ -7,6 +7,7 @@ from typing import final
 
 from laconic.format.enclosed import FILE
 from laconic.models.companions import CARD
+from laconic.models.directories import CONFIG
 
 _KEPT = ("license", "license_name", "license_link", "language", "pipeline_tag")
 """What the first lines of a page say that holds for what is made of the model, too."""
@@ -44,7 +45,14 @@ class Card:
         Args:
             source: the folder of the model.
         """
-        head = ["base_model: " + self.base, "base_model_relation: quantized", *_kept(source / CARD), "tags:\n- laconic"]
+        library = ["library_name: transformers"] if (source / CONFIG).is_file() else []
+        head = [
+            "base_model: " + self.base,
+            "base_model_relation: quantized",
+            *library,
+            *_kept(source / CARD),
+            "tags:\n- laconic",
+        ]
         bits = f", {self.bits:.3f} bits a weight" if self.bits is not None else ""
         worth = "\n".join(f"- {line}" for line in self.quality)
         return f"""---

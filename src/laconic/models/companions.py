@@ -14,7 +14,7 @@ from typing import Any
 from laconic import interrupts
 from laconic.errors import DataError
 from laconic.format.enclosed import FILE
-from laconic.models.directories import CONFIG, ENDS, config_of
+from laconic.models.directories import CONFIG, config_of, weight_files
 
 METHOD = "laconic"
 """What a packed folder's configuration calls the quantization."""
@@ -34,15 +34,16 @@ _OF, _CONFIG_KEY, _VERSION = "of", "quantization_config", "format_version"
 def companions(folder: Path, *, code: bool = False) -> tuple[list[str], list[str]]:
     """Return the names of the files that go along, by their place in the folder, and of those that stay behind.
 
-    Weights and their indexes, which the packed ones are instead of, are neither.
+    The weights and their indexes, which the packed ones are instead of, are neither.
 
     Args:
         folder: of a model.
         code: whether its Python files go along.
     """
+    weights = {Path(path.name) for path in weight_files(folder)}
     names = (path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file())
     seen = [name for name in names if not any(part.startswith(".") for part in name.parts)]
-    others = [name for name in seen if len(name.parts) > 1 or not _is_weights(name)]
+    others = [name for name in seen if name not in weights and not name.name.endswith(".index.json")]
     goes = {name: _goes(name) or (code and name.suffix == _CODE) for name in others}
     along, behind = ([name.as_posix() for name in others if goes[name] is wanted] for wanted in (True, False))
     return along, behind
@@ -63,15 +64,16 @@ def lost(names: list[str]) -> list[str]:
     return [name for name in names if not (_WEIGHTS.fullmatch(name) or _goes(Path(name)) or Path(name).suffix == _CODE)]
 
 
-def packed_config(config: Mapping[str, Any], version: str) -> str:
+def packed_config(config: Mapping[str, Any], version: str, dtype: str) -> str:
     """Return the text of a configuration that says who reads the weights; how it was lies within.
 
     Args:
         config: of the model.
         version: of laconic.
+        dtype: of most weights, which the libraries do not find in a file of bytes.
     """
     before = {_OF: config[_CONFIG_KEY]} if _CONFIG_KEY in config else {}
-    method = {"quant_method": METHOD, _VERSION: 1, "laconic_version": version, **before}
+    method = {"quant_method": METHOD, _VERSION: 1, "laconic_version": version, "dtype": dtype, **before}
     return _text({**config, _CONFIG_KEY: method})
 
 
@@ -84,7 +86,7 @@ def plain_config(config: Mapping[str, Any]) -> dict[str, Any]:
     return {**rest, _CONFIG_KEY: method[_OF]} if _OF in method else rest
 
 
-def pack(source: Path, target: Path, card: str, version: str, *, code: bool = False) -> None:
+def pack(source: Path, target: Path, card: str, version: str, dtype: str, *, code: bool = False) -> None:
     """Put all but the weights of a model into a folder that is packed.
 
     Args:
@@ -92,6 +94,7 @@ def pack(source: Path, target: Path, card: str, version: str, *, code: bool = Fa
         target: the folder, which has the weights.
         card: the page on it.
         version: of laconic.
+        dtype: of most weights.
         code: whether Python files go along.
     """
     names, _ = companions(source, code=code)
@@ -99,7 +102,7 @@ def pack(source: Path, target: Path, card: str, version: str, *, code: bool = Fa
     if CARD in names:
         shutil.copyfile(source / CARD, target / BASE_CARD)
     if CONFIG in names:
-        (target / CONFIG).write_text(packed_config(config_of(source), version), encoding="utf-8")
+        (target / CONFIG).write_text(packed_config(config_of(source), version, dtype), encoding="utf-8")
     (target / CARD).write_text(card, encoding="utf-8")
 
 
@@ -130,14 +133,7 @@ def require_packed(folder: Path) -> None:
 
 def _goes(name: Path) -> bool:
     """Say whether a file goes along by itself: text that no one runs."""
-    if name.name.endswith(".index.json"):
-        return False
     return name.suffix.lower() in _TEXTS or (not name.suffix and bool(_LICENCES.match(name.name)))
-
-
-def _is_weights(name: Path) -> bool:
-    """Say whether a file holds weights of the model, or is their index."""
-    return name.suffix.lower() in ENDS or name.name.endswith(".index.json")
 
 
 def _text(config: Mapping[str, Any]) -> str:

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -67,17 +66,17 @@ def report(
         record |= {"asked": str(fitted.budget), "bits_per_weight": fitted.bits_per_weight, "snr": fitted.snr,
                    "step": fitted.step or None, "passes": fitted.passes,
                    "kept_lossless": list(fitted.lossless)}  # fmt: skip
-    lines = _lines(result, account, file.path, measured, seconds) + ([above(measure)] if measure else [])
+    lines = _lines(result, account, file, measured, seconds) + ([above(measure)] if measure else [])
     shown = [_table(tensors, trained=bool(result.history))] if table else []
     say.report(record, *shown, *([chosen_table(result.choice.record())] if result.choice else []), *lines)
 
 
 def _lines(
-    result: Result, account: Ledger, path: Path, measured: Mapping[str, Mapping[str, float]],
+    result: Result, account: Ledger, file: Written, measured: Mapping[str, Mapping[str, float]],
     seconds: Mapping[str, float],
 ) -> list[str]:  # fmt: skip
     """Return what there is to say, the file first."""
-    first = f"wrote {path}: {in_bytes(account.file_bytes)}, "
+    first = f"wrote {file.path}: {in_bytes(account.file_bytes + file.around)}, "
     first += f"{account.ratio:.2f}× smaller" if account.ratio else ""
     fitted = result.fitted
     if result.asked:

@@ -1,5 +1,8 @@
 """Folders of models that commands write: the weights as one file, and what goes beside it."""
 
+import math
+import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +14,7 @@ from laconic.cli.console import Output
 from laconic.cli.options import require_output
 from laconic.errors import listed
 from laconic.format import container, enclosed
+from laconic.format.coding import FLOATS
 from laconic.format.enclosed import FILE, found
 from laconic.format.files import replace_folder, require_replaceable
 from laconic.insight.ledger import REFERENCE_BYTES
@@ -68,7 +72,12 @@ class Beside:
         weights = result.fitted.weights if result.fitted else 0
         bits = 8 * size / weights if weights else None
         card = Card(base_of(self.source), size, base_bytes, bits, tuple(lines), self.command, __version__)
-        pack(self.source, folder, card.text(self.source), __version__, code=self.code)
+        with container.open(folder / FILE, sys.maxsize) as file:
+            elements = Counter[str]()
+            for row in file.charges()[:-1]:
+                elements[row.dtype] += math.prod(row.shape) * (row.dtype in FLOATS)
+        dtype = elements.most_common(1)[0][0] if elements else "float32"
+        pack(self.source, folder, card.text(self.source), __version__, dtype, code=self.code)
 
 
 @final
