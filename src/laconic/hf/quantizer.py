@@ -44,7 +44,7 @@ class LaconicConfig(QuantizationConfigMixin):
         self.of = others.get("of")
 
 
-class Decode(ConversionOps):  # type: ignore[misc,valid-type]  # of whatever release there is
+class Decode(ConversionOps):  # of whatever release there is
     """The file of bytes becomes the parameters of the model.
 
     The library, asked for the same model with these tensors as a checkpoint, says which parameter each is.
@@ -65,7 +65,7 @@ class Decode(ConversionOps):  # type: ignore[misc,valid-type]  # of whatever rel
 
 
 @register_quantizer(METHOD)
-class LaconicQuantizer(HfQuantizer):  # type: ignore[misc]  # the library is not looked into
+class LaconicQuantizer(HfQuantizer):
     """Reads a folder of ours into a model of plain weights."""
 
     requires_calibration = True  # there is no other use than to read what is compressed
@@ -79,7 +79,8 @@ class LaconicQuantizer(HfQuantizer):  # type: ignore[misc]  # the library is not
                 f"AutoModel.from_pretrained needs transformers 5 for this folder, not {transformers.__version__}; "
                 "laconic.hf.from_pretrained does with it"
             )
-        if device_map not in (None, "cpu", {"": "cpu"}):
+        places = {str(place) for place in getattr(device_map, "values", lambda: [device_map or "cpu"])()}
+        if places != {"cpu"}:
             raise DataError(f"device_map {device_map!r}: load the model on the CPU, then move it: model.to(...)")
 
     def update_attn_implementation(self, config: Any) -> Any:
