@@ -132,14 +132,11 @@ def _compress(job: Job, say: Output, wires: Wires | None) -> None:
     """Compress, write and print, as one of several ranks if there are wires."""
     run, data = job.run, job.data
     _require_fitting(job)
-    job.file.require(job.checkpoint)
+    job.file.require(say, job.checkpoint)
     torch.set_num_threads(run.threads or torch.get_num_threads())
     checkpoint = opened(say, job.weights, job.key)
-    if job.beside:
-        job.beside.told(say)
     params, metadata = checkpoint.params, checkpoint.metadata
-    notes, budget = noted(say, job.weights, params, metadata), _budget(job)
-    budget = budget and replace(budget, around=job.file.around)
+    notes, budget = noted(say, job.weights, params, metadata), job.file.counted(_budget(job))
     whole_plan = budget is None or job.in_rounds  # else the budget has what no row of a file names
     params = dict(params) if whole_plan else params
     plan = planned(job.rows, job.matters, job.effort, params if whole_plan else None)

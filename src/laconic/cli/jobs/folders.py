@@ -5,7 +5,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import final
 
@@ -20,6 +20,7 @@ from laconic.format.files import replace_folder, require_replaceable
 from laconic.insight.ledger import REFERENCE_BYTES
 from laconic.models.cards import Card, base_of
 from laconic.models.companions import companions, lost, pack
+from laconic.quantize.budget import Budget
 from laconic.result import Result
 
 _MODEL = ".index.json"
@@ -102,10 +103,15 @@ class Written:
         """The bytes around the `.lac` file that budgets count."""
         return enclosed.BEFORE if self.beside else 0
 
-    def require(self, checkpoint: Path) -> None:
-        """Check before the work that it can be written.
+    def counted(self, budget: Budget | None) -> Budget | None:
+        """Return a budget that counts the bytes around the file."""
+        return budget and replace(budget, around=self.around)
+
+    def require(self, say: Output, checkpoint: Path) -> None:
+        """Check before the work that it can be written, and say what stays behind.
 
         Args:
+            say: how the command talks.
             checkpoint: what a run would go on from.
 
         Raises:
@@ -115,6 +121,7 @@ class Written:
         force = self.force or (self.resume and checkpoint.exists())
         if self.beside:
             require_replaceable(self.path, lost, force=force)
+            self.beside.told(say)
         else:
             require_output(self.path, ".lac", force=force)
 
