@@ -181,6 +181,14 @@ def test_only_a_folder_of_a_model_is_replaced(capsys):
     assert len(Path("small", FILE).read_bytes()) < len(before[FILE])
 
 
+def test_the_output_is_no_part_of_the_model(capsys):
+    before = contents()
+    for output in ("base", "base/small", "."):
+        assert run(["compress", "base", "-o", output, "--force"]) == 1
+        assert "a folder of its own, outside base" in capsys.readouterr().err
+    assert contents() == before
+
+
 def test_a_damaged_file_is_named():
     packed("--bits", "4")
     whole = Path("small", FILE).read_bytes()

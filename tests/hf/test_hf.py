@@ -140,6 +140,7 @@ def test_what_cannot_be_is_refused(folders, tmp_path):
         "code of its own": {"model_type": "mine", "auto_map": {"AutoConfig": "mine.C"}},
         "lacks model.layers.2": {"num_hidden_layers": 3},
         "does not say that laconic": {"quantization_config": {"quant_method": "gptq"}},
+        "does not say that": {"quantization_config": "laconic"},
     }
     Path(tmp_path / "model.lac.safetensors").write_bytes((small / "model.lac.safetensors").read_bytes())
     for message, change in changes.items():

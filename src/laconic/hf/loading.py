@@ -43,8 +43,7 @@ def from_pretrained(
     if options.pop("trust_remote_code", False):
         raise DataError("trust_remote_code: laconic runs no code that comes with a model")
     config = plain(_config(folder))
-    known = getattr(transformers, next(iter(getattr(config, "architectures", None) or ["AutoModel"])), None)
-    chosen = kind or known or transformers.AutoModel
+    chosen = kind or _named(config)
     options = {_DTYPE: "auto", **options}
     if lazy and int(transformers.__version__.partition(".")[0]) < 5:
         raise DataError(f"lazy needs transformers 5, not {transformers.__version__}, which copies what it is given")
@@ -68,8 +67,8 @@ def plain(config: Any) -> Any:
     """
     method = getattr(config, "quantization_config", None) or {}
     told = method if isinstance(method, Mapping) else vars(method)
-    if told.get("of"):
-        name = told["of"].get("quant_method", "another method")
+    if of := told.get("of"):
+        name = of.get("quant_method") if isinstance(of, Mapping) else "another method"
         raise DataError(
             f"the weights were quantized by {name} before they were compressed: laconic decompress gives that folder "
             "back, which the library loads"
@@ -109,7 +108,8 @@ def filled(
 def _config(folder: Path) -> Any:
     """Return the configuration of a model."""
     told = config_of(folder)
-    if told.get("quantization_config", {}).get("quant_method") != METHOD:
+    method = told.get("quantization_config")
+    if not isinstance(method, dict) or method.get("quant_method") != METHOD:
         raise DataError(f"{folder / CONFIG} does not say that laconic reads the weights; compress the model anew")
     try:
         return transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
@@ -118,6 +118,14 @@ def _config(folder: Path) -> Any:
         raise DataError(
             f"{folder / CONFIG}: transformers {transformers.__version__} does not know it: {code}"
         ) from error
+
+
+def _named(config: Any) -> Any:
+    """Return the class that a configuration names, or the one that finds it by its type."""
+    names = getattr(config, "architectures", None)
+    found = getattr(transformers, str(names[0]), None) if isinstance(names, list) and names else None
+    is_model = isinstance(found, type) and issubclass(found, transformers.PreTrainedModel)
+    return found if is_model else transformers.AutoModel
 
 
 def _lazily(folder: Path, kind: Any, config: Any, file: LacFile, options: Mapping[str, Any]) -> Any:

@@ -85,7 +85,7 @@ class Directory:
         Args:
             outline: dtype and shape of each tensor by its name.
         """
-        text = {**self.config, **(self.config.get("text_config") or {})}
+        text = {**self.config, **self._text_config}
         notes = []
         for name, (_, shape) in outline.items():
             if not f".{name}".endswith(tuple(f".{end}" for end in _EMBEDDINGS)) or len(shape) != 2:
@@ -97,9 +97,15 @@ class Directory:
                 )
         return notes
 
+    @property
+    def _text_config(self) -> Mapping[str, Any]:
+        """What is said of the part that reads text, where a model has several."""
+        part = self.config.get("text_config")
+        return part if isinstance(part, dict) else {}
+
     def tied(self, names: Collection[str]) -> tuple[str, str] | None:
         """Return the embeddings and the output layer that the configuration ties, where the files have both."""
-        ties = self.config.get("tie_word_embeddings", (self.config.get("text_config") or {}).get("tie_word_embeddings"))
+        ties = self.config.get("tie_word_embeddings", self._text_config.get("tie_word_embeddings"))
         heads = [name for name in names if name in _HEADS]
         inputs = [name for name in names if f".{name}".endswith(tuple(f".{end}" for end in _EMBEDDINGS))]
         return (inputs[0], heads[0]) if ties is True and heads and inputs else None

@@ -12,7 +12,7 @@ from typing import final
 from laconic import __version__
 from laconic.cli.console import Output
 from laconic.cli.options import require_output
-from laconic.errors import listed
+from laconic.errors import DataError, listed
 from laconic.format import container, enclosed
 from laconic.format.coding import FLOATS
 from laconic.format.enclosed import FILE, found
@@ -50,10 +50,16 @@ class Beside:
             output: what is written; it is a file where it ends in `.lac`.
             code: whether Python files go along.
             command: that is running.
+
+        Raises:
+            DataError: for an output in the folder of the model, or one without a name.
         """
         if output.suffix.lower() == ".lac" or not (weights.is_dir() or weights.name.endswith(_MODEL)):
             return None
-        return cls(weights if weights.is_dir() else weights.parent, code, command)
+        source = weights if weights.is_dir() else weights.parent
+        if output.name in ("", "..") or output.resolve().is_relative_to(source.resolve()):
+            raise DataError(f"{output}: what is written is a folder of its own, outside {source}; name it")
+        return cls(source, code, command)
 
     def told(self, say: Output) -> None:
         """Say what stays behind."""
