@@ -12,10 +12,17 @@ from safetensors.torch import save_file
 
 import laconic
 from laconic.cli import run
+from laconic.cli.console import Output
+from laconic.cli.jobs.folders import Beside, Written
+from laconic.cli.jobs.ranks import within_by_ranks
+from laconic.cli.options import Quality
 from laconic.errors import FormatError
 from laconic.format import container
 from laconic.format.enclosed import BEFORE, FILE
+from laconic.machines.wires import InOneProcess
 from laconic.models.checkpoints import open_checkpoint
+from laconic.models.ties import untied
+from laconic.quantize.budget import Budget
 
 from .commands import parsed
 
@@ -121,6 +128,18 @@ def test_the_file_is_within_what_was_asked_all_of_it(call, options):
     asked = {"--bits": 3 * weights / 8, "--size": 7000, "--ratio": files / 4}[options[0]]
     assert told["bytes"] == size
     assert 0.98 * asked < size <= asked
+
+
+def test_two_ranks_write_the_same_folder():
+    packed("--bits", "4")
+    network, base = untied(open_checkpoint(Path("base")).params), Beside(Path("base"), code=False, command="a command")
+    with laconic.open("small") as file:
+        notes = file.metadata
+    file = Written(Path("ranks"), force=False, beside=base)
+    of = file.counted(Budget(bits=4)), [], Quality.default, notes, 1, file, InOneProcess(2)
+    within_by_ranks(Output(quiet=True), network, *of, table=False)
+    assert Path("ranks", FILE).read_bytes() == Path("small", FILE).read_bytes()
+    assert set(contents("ranks")) == set(contents("small"))
 
 
 def test_what_takes_a_lac_file_takes_the_folder(call):
