@@ -369,7 +369,7 @@ def load(source: str | Path, module: Any = None, *, limit: int | None = None) ->
     """Return the weights in a `.lac` file as torch tensors by name, or the module that they are put into.
 
     Args:
-        source: the file.
+        source: the file, or a folder that `laconic compress` has made of a model.
         module: is filled with the weights, and returned; one in `DataParallel` or `torch.compile` is filled within.
             Where the file is of a network that was shrunk, a fresh one of the same class becomes as small.
         limit: bytes that all tensors together may take decoded, see `laconic.open`.

@@ -27,7 +27,15 @@ def command(
     training: options.Training,
     teaching: Teaching,
     machines: Machines,
-    output: Annotated[Path, typer.Option("--output", "-o", help="The .lac file to write.", rich_help_panel=groups.RUN)],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            help="The .lac file to write; of a folder of a model, a folder, unless it ends in .lac.",
+            rich_help_panel=groups.RUN,
+        ),
+    ],
     run: options.LongRun,
     say: Output,
     effort: Annotated[
@@ -69,6 +77,14 @@ def command(
         ),
     ] = False,
     key: options.Key = None,
+    with_code: Annotated[
+        bool,
+        typer.Option(
+            "--with-code",
+            help="Of a folder of a model: its Python files go along, too; nothing here runs them.",
+            rich_help_panel=groups.RUN,
+        ),
+    ] = False,
     table: Annotated[
         bool,
         typer.Option(
@@ -77,6 +93,11 @@ def command(
     ] = False,
 ) -> None:
     """Compress a checkpoint to a .lac file, from the weights alone, by what its layers read, or by training.
+
+    A folder of a model as Hugging Face's libraries write it, or the index of its shards, is a checkpoint, and becomes a
+    folder: the weights as one file, and beside it configuration, tokenizer, licence and a page that says what it is.
+    With import laconic.hf transformers loads it, laconic decompress makes a plain folder of it, and every command that
+    takes a .lac file takes it.
 
     How much work it may be is --effort:
 
@@ -152,6 +173,8 @@ def command(
 
       laconic compress net.safetensors -o net.lac --bits 3 --table
 
+      laconic compress MODEL -o SMALL --bits 3
+
       laconic compress net.safetensors -o net.lac --size 100KB --quality max
 
       laconic compress net.pt -o net.lac --bits 3 --lossless 'head.*'
@@ -205,10 +228,12 @@ def command(
       torchrun --nproc-per-node 2 -m laconic compress a.safetensors -o a.lac
     """
     from laconic.cli.jobs.compress import Job, compress
+    from laconic.cli.jobs.folders import Beside
 
     idle = groups.given(context, (*groups.names(options.Training, Teaching), "resume"))
     job = Job(
         weights, output, effort, budget, rows, which, matters, calibrating, data, training, run, tuple(idle), table,
         key, recalibrate, target, choosing, coupled, teaching, machines,
+        Beside.of(weights, output, code=with_code, command=groups.command_line(context)),
     )  # fmt: skip
     compress(job, say)

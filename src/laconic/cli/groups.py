@@ -1,10 +1,12 @@
 """Options that belong together are one value: a frozen dataclass whose fields are options, in a panel of the help."""
 
+import shlex
 from collections.abc import Callable, Iterable
 from copy import copy
 from dataclasses import MISSING, fields, is_dataclass
 from functools import wraps
 from inspect import Parameter, Signature, signature
+from pathlib import Path
 from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
@@ -61,6 +63,19 @@ def given(context: typer.Context, options: Iterable[str]) -> list[str]:
     """Return those of ``options`` that stand on the command line, as they are typed."""
     sources = {option: context.get_parameter_source(option) for option in options}
     return [name_of(option) for option, source in sources.items() if source and source.name == "COMMANDLINE"]
+
+
+def command_line(context: typer.Context) -> str:
+    """Return what was typed, for somebody to type again: of paths the names alone."""
+    words = ["laconic", str(context.info_name)]
+    for option in context.command.params:
+        source, value = context.get_parameter_source(str(option.name)), context.params.get(str(option.name))
+        if source is None or source.name != "COMMANDLINE" or value is None or value is False:
+            continue
+        for one in value if isinstance(value, list | tuple) else [value]:
+            text = one.name if isinstance(one, Path) else str(getattr(one, "value", one))
+            words += [*([option.opts[0]] if option.param_type_name == "option" else []), *([text] * (one is not True))]
+    return shlex.join(words)
 
 
 def _options(group: Any) -> list[Parameter]:

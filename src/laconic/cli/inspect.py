@@ -30,7 +30,9 @@ def command(
     say: Output,
     source: Annotated[
         Path | None,
-        typer.Argument(help="The .lac file; with --cost also a checkpoint, or nothing but --net or --task."),
+        typer.Argument(
+            help="The .lac file, or its folder; with --cost also a checkpoint, or nothing but --net or --task."
+        ),
     ] = None,
     cost: Annotated[
         bool,

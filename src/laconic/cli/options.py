@@ -143,7 +143,9 @@ Samples = Annotated[
         rich_help_panel=groups.DATA,
     ),
 ]
-Checkpoint = Annotated[Path, typer.Argument(help="The checkpoint, of safetensors or torch.save.")]
+Checkpoint = Annotated[
+    Path, typer.Argument(help="The checkpoint, of safetensors or torch.save, or the folder of a model, or its index.")
+]
 Key = Annotated[
     str | None,
     typer.Option(

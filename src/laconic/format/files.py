@@ -1,20 +1,24 @@
-"""Writing a file all or nothing: a temporary file beside it, forced to disk, then renamed."""
+"""Writing a file, or a folder, all or nothing: a temporary one beside it, forced to disk, then renamed."""
 
 import errno
 import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from laconic import interrupts
-from laconic.errors import OutputExists
+from laconic.errors import OutputExists, listed
 
 _SHOWN = 40
 """Characters of a name that the temporary file shows: its own must not be too long for the file system."""
+
+Lost = Callable[[list[str]], list[str]]
+"""Names of files in a folder that is to be replaced → those that may not go."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What is said where there is no room for more bytes."""
@@ -67,6 +71,61 @@ def replace_file(path: Path, *, force: bool = False) -> Iterator[BinaryIO]:
         with suppress(FileNotFoundError):
             os.unlink(temporary)
         raise
+
+
+def require_replaceable(path: Path, lost: Lost, *, force: bool) -> None:
+    """Raise `OutputExists` when a folder must not be written: call it before the work, not after.
+
+    Args:
+        path: of the folder.
+        lost: says which of the files in it, by their names there, may not go.
+        force: it may be there, if all that is in it may go.
+    """
+    if path.is_symlink() or (path.exists() and not path.is_dir()):
+        raise OutputExists(f"{path} is no folder of its own; name another")
+    there = (
+        [file.relative_to(path).as_posix() for file in path.rglob("*") if not file.is_dir()] if path.is_dir() else []
+    )
+    if there and not force:
+        raise OutputExists(f"{path} holds files; name another folder, or replace it: --force")
+    if strange := lost(sorted(there)):
+        raise OutputExists(f"{path} holds files that would be lost: {listed(strange)}; name another folder")
+
+
+@contextmanager
+def replace_folder(path: Path, lost: Lost, *, force: bool = False) -> Iterator[Path]:
+    """Give a folder that becomes ``path`` when the block ends without an error, and leaves nothing otherwise.
+
+    Args:
+        path: the folder; missing ones above it are made. One that is there is replaced as a whole.
+        lost: as `require_replaceable` takes it.
+        force: likewise.
+
+    Raises:
+        OutputExists: likewise.
+        OSError: when it cannot be written.
+    """
+    require_replaceable(path, lost, force=force)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    mark = secrets.token_hex(4)
+    temporary, old = (path.with_name(f".{path.name[:_SHOWN]}.{mark}.{end}") for end in ("tmp", "old"))
+    temporary.mkdir()
+    try:
+        yield temporary
+        interrupts.check()
+        require_replaceable(path, lost, force=force)
+        if path.exists():
+            os.rename(path, old)
+        try:
+            os.rename(temporary, path)
+        except BaseException:
+            if old.exists():
+                os.rename(old, path)
+            raise
+        _sync_folder(path.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def same_every_time(checkpoint: bytes) -> bytes:

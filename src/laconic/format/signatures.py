@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from laconic.errors import DataError, FormatError, listed
+from laconic.format.enclosed import FILE, found
 
 _HEAD = 512
 """Bytes that are looked at."""
@@ -34,14 +35,16 @@ _FOREIGN = (
 
 
 def is_lac(path: Path) -> bool:
-    """Say whether a file is a `.lac` file, by its name or by what it begins with."""
-    return path.suffix.lower() == ".lac" or (path.is_file() and _head(path).startswith(_OURS["lac"]))
+    """Say whether a file is a `.lac` file, by its name or by what it begins with, or it or a folder has one within."""
+    where, start = found(path)
+    named = path.suffix.lower() == ".lac" and not path.is_dir()
+    return start > 0 or named or (where.is_file() and _head(where).startswith(_OURS["lac"]))
 
 
 def require_lac(path: Path) -> None:
     """Raise `FormatError` where what is there is no file, or one of another kind: it is named, with the way out."""
     if path.is_dir():
-        raise FormatError(f"{path} is a folder; name a .lac file")
+        raise FormatError(f"{path} is a folder without a {FILE}; name a .lac file")
     head = _head(path)
     if head.startswith(_OURS["lac"]) or _OURS["lac"][0].startswith(head):  # perhaps damaged further on
         return
@@ -58,8 +61,10 @@ def kind_of_file(path: Path) -> str:
     Raises:
         DataError: where there is no file, or one of another kind: it is named, with the way out.
     """
+    if found(path)[1]:
+        return "lac"
     if path.is_dir():
-        raise DataError(f"{path} is a folder; {_inside(path)}")
+        raise DataError(f"{path} is a folder; name a file")
     if not path.is_file():
         raise DataError(f"{path} is no file that can be read" if path.exists() else f"no file {path}")
     head = _head(path)
@@ -96,17 +101,6 @@ def _head(path: Path) -> bytes:
     """Return the first bytes of a file."""
     with path.open("rb") as file:
         return file.read(_HEAD)
-
-
-def _inside(folder: Path) -> str:
-    """Return which file of a folder to name."""
-    ends = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
-    names = sorted(path.name for path in folder.iterdir() if path.name.lower().endswith(ends))
-    if not names:
-        return "name a checkpoint"
-    if len(names) == 1:
-        return f"name the file in it: {folder / names[0]}"
-    return f"name one of the files in it: {listed(names)}"
 
 
 def _of_json(path: Path) -> str:

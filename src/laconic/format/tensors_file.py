@@ -48,7 +48,7 @@ def header(tensors: Outline, metadata: Mapping[str, str]) -> bytes:
     offset = 0
     for name in order(tensors):
         dtype, shape = tensors[name]
-        end = offset + math.prod(shape) * _width(dtype)
+        end = offset + bytes_of(tensors[name])
         entries[name] = {"dtype": _TAGS[dtype], "shape": list(shape), "data_offsets": [offset, end]}
         offset = end
     text = json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode()
@@ -76,6 +76,11 @@ def write(
     for name in names:  # not zip, which would keep a tensor while the next one is made
         file.write(_bytes(next(ready), tensors[name]))
         yield name
+
+
+def bytes_of(entry: tuple[str, tuple[int, ...]]) -> int:
+    """Return the bytes of a tensor of this dtype and shape."""
+    return math.prod(entry[1]) * _width(entry[0])
 
 
 def _bytes(array: np.ndarray, expected: tuple[str, tuple[int, ...]]) -> memoryview:

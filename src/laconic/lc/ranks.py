@@ -11,8 +11,9 @@ from laconic.quantize.lattice.travel import has_payload, payload_bytes, with_pay
 
 
 def write(
-    path: Path, codes: Mapping[str, Code], metadata: Mapping[str, str], sharing: Sharing, *, force: bool = False
-) -> None:
+    path: Path, codes: Mapping[str, Code], metadata: Mapping[str, str], sharing: Sharing, *, force: bool = False,
+    within_safetensors: bool = False,
+) -> None:  # fmt: skip
     """Write codes that `laconic.lc.budgeted.within` has found on several ranks; all call it, rank 0 writes.
 
     The file is that of one rank, byte by byte; each tensor's numbers come from the rank that has them when their turn
@@ -24,6 +25,7 @@ def write(
         metadata: as text.
         sharing: of the tensors.
         force: replace an existing file.
+        within_safetensors: see `laconic.format.container.write`.
 
     Raises:
         OutputExists: when ``path`` exists and ``force`` is not set.
@@ -35,7 +37,9 @@ def write(
     away = [name for name in firsts.values() if sharing.owners[name] and has_payload(codes[name])]
     brought = sharing.brought(away, lambda name: payload_bytes(codes[name]))
     if sharing.leads:
-        container.write(path, _whole(codes, set(away), brought), metadata, force=force)
+        container.write(
+            path, _whole(codes, set(away), brought), metadata, force=force, within_safetensors=within_safetensors
+        )
     else:
         for _ in brought:
             raise AssertionError("what is brought is for rank 0")

@@ -16,8 +16,10 @@ from torch import Tensor
 from laconic.errors import DataError, listed
 from laconic.format import tensors_file
 from laconic.format.files import replace_file, same_every_time
-from laconic.format.signatures import kind_of_file
+from laconic.format.signatures import is_lac, kind_of_file
+from laconic.models.directories import Directory, located
 from laconic.models.params import Params, dtype_name, require_storable
+from laconic.models.shards import Shards
 from laconic.models.state_dicts import Renamed, tensors_of, unprefixed
 
 _MAPPED = 1 << 26
@@ -59,6 +61,11 @@ class OneByOne(Mapping[str, Tensor]):
     def __len__(self) -> int:
         return len(self._names)
 
+    def outline(self) -> dict[str, tuple[str, tuple[int, ...]]]:
+        """Return the format's name of the dtype, and the shape, of each tensor; none is read."""
+        parts = {name: self._file.get_slice(own) for name, own in self._names.items()}
+        return {name: (part.get_dtype(), tuple(part.get_shape())) for name, part in parts.items()}
+
 
 @final
 @dataclass(frozen=True, eq=False)
@@ -85,10 +92,12 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 def open_checkpoint(path: Path, key: str | None = None) -> Checkpoint:
     """Read a file of safetensors or of `torch.save`, whatever its name is. Nothing is ever unpickled but tensors.
 
+    Of a folder of a model, or the index of its shards, all files are one checkpoint, read a tensor at a time.
+
     Prefixes of wrappers that all names have (`module.`, `_orig_mod.`) are taken off.
 
     Args:
-        path: the file.
+        path: the file, the folder, or the index.
         key: in a file of `torch.save`, of the mapping to take, with dots where it lies deeper; there need be none where
             only one may be a network.
 
@@ -97,7 +106,8 @@ def open_checkpoint(path: Path, key: str | None = None) -> Checkpoint:
             mappings of them and no key says which.
         WeightsError: for a tensor that no file can hold.
     """
-    checkpoint = _read(path, key)
+    directory = None if is_lac(path) else located(path)
+    checkpoint = _gathered(directory, key) if directory else _read(path, key)
     names = unprefixed(checkpoint.params)
     taken = {own.removesuffix(name) for name, own in names.items()} - {""}
     if not taken:
@@ -106,13 +116,43 @@ def open_checkpoint(path: Path, key: str | None = None) -> Checkpoint:
     return replace(checkpoint, params=Renamed(checkpoint.params, names), notes=notes)
 
 
-def _read(path: Path, key: str | None) -> Checkpoint:
-    """Return what a file holds, with its own names."""
+def _gathered(directory: Directory, key: str | None) -> Checkpoint:
+    """Return what the files of a folder hold, with their own names."""
+    outline, found, metadata, notes = dict[str, Any](), dict[Path, list[str]](), dict[str, str](), [*directory.notes]
+    kinds: dict[str, str] = {}
+    for path in directory.files:
+        shard = _read(path, key, mapped=True)
+        found[path], metadata = list(shard.params), {**shard.metadata, **metadata}
+        own = _outline(shard.params)
+        outline |= own
+        kinds[path.name] = ", ".join(sorted({kind for kind, shape in own.values() if len(shape) > 1}))
+        notes += [note for note in shard.notes if note not in notes]
+    if len(set(kinds.values()) - {""}) > 1:
+        told = "; ".join(f"{name} {kind}" for name, kind in kinds.items() if kind)
+        notes.append(f"{directory.folder.name}: files differ in the types of weights, and each keeps its own: {told}")
+    places, more = directory.places(found)
+    params = Shards(places, lambda path: _read(path, key, mapped=True).params)
+    notes += [*more, *directory.doubts(outline)]
+    tied = directory.tied(places)
+    if tied and not (outline[tied[0]] == outline[tied[1]] and torch.equal(params[tied[0]], params[tied[1]])):
+        notes.append(f"config.json ties {tied[1]} to {tied[0]}, but they differ: both are kept as they are")
+    return Checkpoint(params, metadata, tuple(notes))
+
+
+def _outline(params: Params) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Return a dtype's name, and the shape, of each tensor."""
+    if isinstance(params, OneByOne):
+        return params.outline()
+    return {name: (dtype_name(tensor), tuple(tensor.shape)) for name, tensor in params.items()}
+
+
+def _read(path: Path, key: str | None, *, mapped: bool = False) -> Checkpoint:
+    """Return what a file holds, with its own names; tensors of `torch.save` stay on disk where they are ``mapped``."""
     kind = kind_of_file(path)
     if kind == "lac":
         raise DataError(f"{path} is a .lac file, which is compressed; laconic decompress makes a checkpoint of it")
     if kind != "safetensors":
-        params, notes = tensors_of(path, _unpickled(path, kind), key)
+        params, notes = tensors_of(path, _unpickled(path, kind, mapped=mapped), key)
         for name, tensor in params.items():
             require_storable(name, tensor)
         return Checkpoint(params, {}, tuple(notes))
@@ -127,12 +167,14 @@ def _read(path: Path, key: str | None) -> Checkpoint:
     return Checkpoint(tensors, tensors.metadata)
 
 
-def _unpickled(path: Path, kind: str) -> object:
+def _unpickled(path: Path, kind: str, *, mapped: bool) -> object:
     """Return what torch's reader of tensors, which runs no code, finds in a file."""
     if kind == "zip":
         _require_torch(path)
     try:
         with path.open("rb") as file, warnings.catch_warnings(action="ignore"):  # that a layout is new is no news here
+            if mapped and kind == "zip":
+                return torch.load(str(path), map_location="cpu", weights_only=True, mmap=True)
             return torch.load(file, map_location="cpu", weights_only=True)
     except OSError:
         raise

@@ -18,8 +18,9 @@ from laconic.cli.jobs.calibrating import absorptions, calibrated, require_calibr
 from laconic.cli.jobs.choosing import chosen, require_choosable
 from laconic.cli.jobs.cost import once_run, runnable
 from laconic.cli.jobs.direct import directly, metrics_of, within_budget
-from laconic.cli.jobs.figures import Written, report
-from laconic.cli.jobs.metadata import carried
+from laconic.cli.jobs.figures import report
+from laconic.cli.jobs.folders import Beside, Written
+from laconic.cli.jobs.metadata import noted
 from laconic.cli.jobs.planning import counted_of, coupled_of, learning_of, plan_of, planned, weighed
 from laconic.cli.jobs.ranks import exchange_for_lc, moved_by, require_for_ranks, within_by_ranks
 from laconic.cli.jobs.rounds import told_of
@@ -34,14 +35,12 @@ from laconic.cli.schedule import Machines
 from laconic.cli.teaching import Teaching
 from laconic.errors import DataError, PlanError
 from laconic.format.files import sha256
-from laconic.format.signatures import kind_of_file
-from laconic.insight.ledger import REFERENCE_BYTES
 from laconic.lc.budgeted import buffers_told, notes_of
 from laconic.lc.damage import left
 from laconic.lc.preparation import prepared
 from laconic.machines.wires import Wires
-from laconic.models.checkpoints import checkpoint_size
-from laconic.models.params import Params, buffers_of, typed_as
+from laconic.models.directories import sha256_of
+from laconic.models.params import buffers_of, typed_as
 from laconic.models.ties import Untied, untied
 from laconic.plans.activity import asks_for_data
 from laconic.plans.plan import Plan
@@ -65,6 +64,7 @@ class Job:
         coupled: whether filters that a row prunes take along what goes with them.
         teaching: what it learns from beside its targets.
         machines: which ranks there are, and how gradients get from one to the other.
+        beside: what goes beside the file, where it is in a folder.
     """
 
     weights: Path
@@ -87,6 +87,12 @@ class Job:
     coupled: bool = False
     teaching: Teaching = field(default_factory=Teaching)
     machines: Machines = field(default_factory=Machines)
+    beside: Beside | None = None
+
+    @property
+    def file(self) -> Written:
+        """What is written."""
+        return Written(self.output, self.run.force, self.run.resume, self.beside)
 
     @property
     def in_rounds(self) -> bool:
@@ -103,7 +109,7 @@ class Job:
         options = {**chosen, "--batch": self.data.batch, "--seed": self.run.seed, "--threads": torch.get_num_threads()}
         return {
             **{option: str(value) for option, value in options.items()},
-            "the checkpoint's SHA-256": sha256(self.weights),
+            "the checkpoint's SHA-256": sha256_of(self.weights),
             **({"the profile's SHA-256": sha256(self.target)} if self.target else {}),
             **known_again(task, self.data.task),
         }
@@ -126,11 +132,11 @@ def _compress(job: Job, say: Output, wires: Wires | None) -> None:
     """Compress, write and print, as one of several ranks if there are wires."""
     run, data = job.run, job.data
     _require_fitting(job)
-    options.require_output(job.output, ".lac", force=run.force or (run.resume and job.checkpoint.exists()))
+    job.file.require(say, job.checkpoint)
     torch.set_num_threads(run.threads or torch.get_num_threads())
     checkpoint = opened(say, job.weights, job.key)
     params, metadata = checkpoint.params, checkpoint.metadata
-    notes, budget = _noted(job, say, params, metadata), _budget(job)
+    notes, budget = noted(say, job.weights, params, metadata), job.file.counted(_budget(job))
     whole_plan = budget is None or job.in_rounds  # else the budget has what no row of a file names
     params = dict(params) if whole_plan else params
     plan = planned(job.rows, job.matters, job.effort, params if whole_plan else None)
@@ -175,7 +181,7 @@ def _compress(job: Job, say: Output, wires: Wires | None) -> None:
         _by_calibration(job, say, budget, whole, task, notes, target)
         return
     if wires and budget:
-        of = budget, job.which.lossless or (), job.budget.quality, notes, run.threads, Written(job.output, run.force)
+        of = budget, job.which.lossless or (), job.budget.quality, notes, run.threads, job.file
         within_by_ranks(say, whole, *of, wires, table=job.table)
         return
     result = _directly(job, say, budget, plan, whole, task, notes)
@@ -189,16 +195,7 @@ def _reported(job: Job, say: Output, result: Result, task: Task | None, target: 
     """Write and print what has come of the weights, with the layouts that are best for a target."""
     result = target.told(result, say) if target else result
     with resumable(job.output):
-        report(say, result, Written(job.output, job.run.force), task, table=job.table)
-
-
-def _noted(job: Job, say: Output, params: Params, metadata: Mapping[str, str]) -> dict[str, str]:
-    """Return the metadata that the file has of its checkpoint, with the bytes that ratios are of."""
-    notes, left_out = carried(metadata, job.weights)
-    say.note(*left_out)
-    whole_file = job.weights.stat().st_size
-    is_network = kind_of_file(job.weights) == "safetensors"  # torch.save puts an optimizer's state beside it, and more
-    return {**notes, REFERENCE_BYTES: str(whole_file if is_network else min(whole_file, checkpoint_size(params)))}
+        report(say, result, job.file, task, table=job.table)
 
 
 def _chosen(
@@ -288,7 +285,7 @@ def _by_calibration(
     with resumable(job.output, job.checkpoint):
         result, seconds = calibrated(say, network, task, budget, asked, job.budget.quality, *of)
         result = target.told(result, say) if target else result
-        report(say, result, Written(job.output, run.force, run.resume), task, table=job.table, seconds=seconds)
+        report(say, result, job.file, task, table=job.table, seconds=seconds)
         interrupts.finish()
     cleared(job.checkpoint)  # not before all is said: who is interrupted has not seen the figures
 
@@ -338,7 +335,7 @@ def _by_training(
             return
         result = replace(result, norms=norms)
         result = target.told(result, say) if target else result
-        report(say, result, Written(job.output, run.force, run.resume), task, table=job.table)
+        report(say, result, job.file, task, table=job.table)
         say.note(*([moved_by(exchange)] if exchange else []))
         interrupts.finish()
     cleared(job.checkpoint)  # not before all is said: who is interrupted has not seen the figures

@@ -8,6 +8,7 @@ from laconic.cli import options
 from laconic.cli.console import Output, table
 from laconic.cli.jobs.tasks import doubts, evaluation, fitting, task_for, weights_of
 from laconic.format.signatures import is_lac
+from laconic.models.directories import bytes_of
 
 
 def evaluate(
@@ -23,5 +24,5 @@ def evaluate(
         say.note(*doubts(params, task, read.metadata))
     measures = evaluation(task, params, split.value, say)
     rows = [(name, f"{value:.6g}") for name, value in measures.items()]
-    record = {"weights": str(weights), "bytes": weights.stat().st_size, "split": split.value, **measures}
+    record = {"weights": str(weights), "bytes": bytes_of(weights), "split": split.value, **measures}
     say.result(record, table(f"{weights.name}, {split.value}", {"": "left", "mean": "right"}, rows))

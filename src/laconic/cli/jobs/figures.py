@@ -2,9 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, final
+from typing import Any
 
 import numpy as np
 from rich.table import Table
@@ -14,32 +12,15 @@ from laconic.calibrate.told import Told
 from laconic.choose.chosen import sentences
 from laconic.cli.console import Output, in_bytes, table
 from laconic.cli.jobs.choosing import chosen_table
+from laconic.cli.jobs.folders import Written
 from laconic.cli.jobs.inspect import above
-from laconic.cli.jobs.running import is_written
 from laconic.cli.jobs.tasks import evaluations
-from laconic.format import container
 from laconic.format.codes import Code
 from laconic.format.codes.grid import GridCode
 from laconic.insight.ledger import REFERENCE_BYTES, Entry, Ledger
 from laconic.quantize.budget.signal import told, total
 from laconic.result import Result
 from laconic.training.task import Task
-
-
-@final
-@dataclass(frozen=True)
-class Written:
-    """The file, and whether it may be there already."""
-
-    path: Path
-    force: bool
-    resume: bool = False
-
-    def write(self, result: Result) -> None:
-        """Write the file, if it is not there as it would be."""
-        content = lambda: container.dumps(result.codes, result.metadata)  # noqa: E731
-        if not is_written(self.path, content, resume=self.resume, force=self.force):
-            result.save(self.path, force=self.force)
 
 
 def report(
@@ -58,13 +39,13 @@ def report(
         account: of the file, where it is written and open already; nothing calibrated it then.
     """
     if account is None:
-        file.write(result)  # before anything else can fail
+        file.write(result, worth(result))  # before anything else can fail
     measured = evaluations(task, result.params, say) if task else {}
     account, measure = (result.ledger(), result.meter()) if account is None else (account, None)
     steps = result.history[-1].step if result.history else 0
     tensors = _tensors(result, account) if table or say.json else []
     record: dict[str, Any] = {
-        "output": str(file.path), "bytes": account.file_bytes, "reference_bytes": account.reference_bytes,
+        "output": str(file.path), "bytes": account.file_bytes + file.around, "reference_bytes": account.reference_bytes,
         "ratio": account.ratio, "published_ratio": account.published_ratio, "steps": steps,
         "history": [progress.__dict__ for progress in result.history],
         "compressed_once": list(result.fixed), "snr": total(result.signals.values()),
@@ -85,17 +66,17 @@ def report(
         record |= {"asked": str(fitted.budget), "bits_per_weight": fitted.bits_per_weight, "snr": fitted.snr,
                    "step": fitted.step or None, "passes": fitted.passes,
                    "kept_lossless": list(fitted.lossless)}  # fmt: skip
-    lines = _lines(result, account, file.path, measured, seconds) + ([above(measure)] if measure else [])
+    lines = _lines(result, account, file, measured, seconds) + ([above(measure)] if measure else [])
     shown = [_table(tensors, trained=bool(result.history))] if table else []
     say.report(record, *shown, *([chosen_table(result.choice.record())] if result.choice else []), *lines)
 
 
 def _lines(
-    result: Result, account: Ledger, path: Path, measured: Mapping[str, Mapping[str, float]],
+    result: Result, account: Ledger, file: Written, measured: Mapping[str, Mapping[str, float]],
     seconds: Mapping[str, float],
 ) -> list[str]:  # fmt: skip
     """Return what there is to say, the file first."""
-    first = f"wrote {path}: {in_bytes(account.file_bytes)}, "
+    first = f"wrote {file.path}: {in_bytes(account.file_bytes + file.around)}, "
     first += f"{account.ratio:.2f}× smaller" if account.ratio else ""
     fitted = result.fitted
     if result.asked:
@@ -123,12 +104,25 @@ def _lines(
     ]
 
 
+def worth(result: Result) -> list[str]:
+    """Return what is known of the quality without data, for the page on a model."""
+    of, fitted = result.calibration, result.fitted
+    if of is not None:
+        return [_held_out(of), *map(str, _asked(of.quality))]
+    return [f"signal over error of the weights: {fitted.snr:.2f} dB"] if fitted else []
+
+
+def _held_out(of: Told) -> str:
+    """Return how far the outputs are from the original's."""
+    unit = "nats, KL(original ‖ compressed)" if of.kind == "classification" else "squared distance over the variance"
+    return f"outputs {of.distance:.4g} ({unit}) from the original's on {of.unseen:,} samples held out"
+
+
 def _calibration(result: Result, seconds: Mapping[str, float]) -> list[str]:
     """Return what calibration has come to, if there was one."""
     of = result.calibration
     if of is None:
         return []
-    unit = "nats, KL(original ‖ compressed)" if of.kind == "classification" else "squared distance over the variance"
     times = ", ".join(f"{stage} {time:.1f} s" for stage, time in seconds.items())
     first = f"calibrated {len(of.layers)} layers on {of.samples:,} samples in {of.passes} passes: {times}"
     return [
@@ -136,7 +130,7 @@ def _calibration(result: Result, seconds: Mapping[str, float]) -> list[str]:
         *_asked(of.quality),
         *_tuning(of, seconds),
         *_rounding(of, seconds),
-        f"outputs {of.distance:.4g} ({unit}) from the original's on {of.unseen:,} samples held out",
+        _held_out(of),
     ]
 
 

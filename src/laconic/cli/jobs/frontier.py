@@ -20,10 +20,11 @@ from laconic.cli.jobs.tasks import doubts, evaluation, fitting, known_again, ope
 from laconic.errors import DataError, OutputExists, PlanError
 from laconic.experiments.curves import frontier_figure
 from laconic.format import container
-from laconic.format.files import replace_file, sha256
+from laconic.format.files import replace_file
 from laconic.insight.ledger import REFERENCE_BYTES
 from laconic.lc.budgeted import buffers_told
 from laconic.models.checkpoints import checkpoint_size
+from laconic.models.directories import sha256_of
 from laconic.models.params import Params, buffers_of, decompress
 from laconic.models.ties import untied
 from laconic.training.task import Task
@@ -57,7 +58,7 @@ class Job:
     def labels(self, task: Task) -> dict[str, str]:
         """Return what must be the same when it is resumed."""
         chosen = {"--bits": self.bits, "--quality": self.quality, "--samples": self.samples, "--seed": self.run.seed,
-                  "--threads": torch.get_num_threads(), "the checkpoint's SHA-256": sha256(self.weights),
+                  "--threads": torch.get_num_threads(), "the checkpoint's SHA-256": sha256_of(self.weights),
                   **known_again(task, self.subject.task)}  # fmt: skip
         return {option: str(value) for option, value in chosen.items()}
 

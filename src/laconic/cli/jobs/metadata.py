@@ -3,11 +3,34 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from laconic.cli.console import Output
 from laconic.errors import listed
-from laconic.insight.ledger import INTERNAL
+from laconic.format.signatures import kind_of_file
+from laconic.insight.ledger import INTERNAL, REFERENCE_BYTES
+from laconic.models.checkpoints import checkpoint_size
+from laconic.models.directories import bytes_of, weight_files
+from laconic.models.params import Params
 
 LIMIT = 1 << 16
 """Bytes of it that a `.lac` file takes along: they count in every budget."""
+
+
+def noted(say: Output, path: Path, params: Params, metadata: Mapping[str, str]) -> dict[str, str]:
+    """Return the metadata that a file has of its checkpoint, with the bytes that ratios are of; say what is left out.
+
+    Args:
+        say: how the command talks.
+        path: of the checkpoint: a file, a folder or an index.
+        params: its tensors.
+        metadata: the text beside them.
+    """
+    notes, left_out = carried(metadata, path)
+    say.note(*left_out)
+    whole = bytes_of(path)
+    is_network = (
+        kind_of_file(weight_files(path)[0]) == "safetensors"
+    )  # torch.save puts an optimizer's state beside it, and more
+    return {**notes, REFERENCE_BYTES: str(whole if is_network else min(whole, checkpoint_size(params)))}
 
 
 def carried(metadata: Mapping[str, str], path: Path) -> tuple[dict[str, str], list[str]]:

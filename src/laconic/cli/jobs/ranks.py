@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 
 from laconic import __version__
@@ -9,7 +10,8 @@ from laconic.cli import options
 from laconic.cli.console import Output, in_bytes
 from laconic.cli.groups import values
 from laconic.cli.jobs.direct import within_budget
-from laconic.cli.jobs.figures import Written, report
+from laconic.cli.jobs.figures import report, worth
+from laconic.cli.jobs.folders import Written
 from laconic.cli.jobs.running import resumable
 from laconic.cli.jobs.workers import exchange_of
 from laconic.cli.schedule import Machines
@@ -79,7 +81,9 @@ def within_by_ranks(
     plan = Plan({}).keeping(kept)
     result = within_budget(say, network, budget, plan, None, quality, notes, None, threads, sharing)
     with resumable(file.path):
-        write(file.path, result.codes, result.metadata, sharing, force=file.force)
+        with file.placed(result, worth(result)) if sharing.leads else nullcontext(file.path) as path:
+            within = file.beside is not None
+            write(path, result.codes, result.metadata, sharing, force=file.force, within_safetensors=within)
         if not sharing.leads:
             return
         with container.open(file.path, sys.maxsize) as written:

@@ -17,9 +17,9 @@ from laconic.cli.jobs.teaching import taught
 from laconic.cli.teaching import Teaching
 from laconic.errors import PlanError
 from laconic.experiments.recipes.cache import Cache
-from laconic.format.files import sha256
 from laconic.insight.ledger import REFERENCE_BYTES
 from laconic.models.checkpoints import checkpoint_size
+from laconic.models.directories import sha256_of
 from laconic.models.params import params_of
 from laconic.plans.toml import inline_table
 from laconic.selection import Selected, varied
@@ -72,7 +72,7 @@ class Job:
             "--technique": self.technique, "--tensors": self.tensors, "--joint": self.joint, "--row": self.row,
             "--batch": self.data.batch,
             "--effort": self.effort.value, "--folds": self.folds, "--seed": self.run.seed, "--key": self.key,
-            "--threads": torch.get_num_threads(), "the checkpoint's SHA-256": sha256(self.weights),
+            "--threads": torch.get_num_threads(), "the checkpoint's SHA-256": sha256_of(self.weights),
             **known_again(task, self.data.task),
         }  # fmt: skip
         chosen |= {"--refit-epochs": self.refit_epochs, "--refit-lr": self.refit_lr} if self.folds else {}

@@ -20,6 +20,7 @@ from laconic.format.signatures import is_lac
 from laconic.insight.ledger import REFERENCE_BYTES
 from laconic.models import nets
 from laconic.models.checkpoints import checkpoint_size
+from laconic.models.directories import bytes_of
 from laconic.models.params import beside, first_names, to_numpy
 from laconic.models.state_dicts import named_as
 from laconic.models.ties import untied
@@ -130,7 +131,7 @@ def _tell(say: Output, source: Path, output: Path, smaller: Result, samples: int
     shrunk = smaller.shrunk
     assert shrunk is not None, "it was shrunk"
     before, after = (round(many / samples) for many in shrunk.multiply_adds)
-    sizes = source.stat().st_size, output.stat().st_size
+    sizes = bytes_of(source), output.stat().st_size
     record = {
         "output": str(output), "bytes": sizes[1], "bytes_before": sizes[0], "multiply_adds": after,
         "multiply_adds_before": before, "difference": shrunk.difference,

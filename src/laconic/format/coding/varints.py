@@ -61,6 +61,10 @@ class Cursor:
 
     def varint(self) -> int:
         """Return the next varint, which must be written in the fewest bytes and stay below 2⁶⁴."""
+        at, data = self._at, self._data
+        if at < len(data) and data[at] < 0x80:  # most are of one byte, and a table has tens of thousands
+            self._at = at + 1
+            return data[at]
         number = shift = 0
         while True:
             byte = self.unsigned(1)

@@ -15,6 +15,7 @@ import numpy as np
 
 from laconic import interrupts
 from laconic.errors import FormatError
+from laconic.format import enclosed
 from laconic.format.codes import Code
 from laconic.format.container.charges import Charge, charges, parts
 from laconic.format.container.deflated import inflated
@@ -24,7 +25,11 @@ from laconic.format.container.records import StreamPart, build_code, decode_stre
 from laconic.format.container.room import Holding, Limits, kept_streams, require_room, require_sum
 from laconic.format.container.small import small_table
 from laconic.format.container.table import Table
+from laconic.format.enclosed import Part
 from laconic.format.signatures import require_lac
+
+Data = bytes | mmap.mmap | Part
+"""The bytes of a file, or a map of them."""
 
 
 @final
@@ -59,7 +64,7 @@ class LacFile(Mapping[str, np.ndarray]):
         FormatError: when header or table are not sound.
     """
 
-    def __init__(self, data: "bytes | mmap.mmap", label: str, limit: int | None = None) -> None:
+    def __init__(self, data: "Data", label: str, limit: int | None = None) -> None:
         self._data = data
         self._limits = Limits.of(len(data), limit)
         self._label = label
@@ -155,7 +160,7 @@ class LacFile(Mapping[str, np.ndarray]):
     def close(self) -> None:
         """Let go of the file; tensors and codes that were read stay."""
         self._kept.clear()
-        if isinstance(self._data, mmap.mmap):
+        if not isinstance(self._data, bytes):
             self._data.close()
 
     def __enter__(self) -> "LacFile":
@@ -200,18 +205,20 @@ def open(path: str | Path, limit: int | None = None) -> LacFile:
     """Open a `.lac` file for reading.
 
     Args:
-        path: the file.
+        path: the file; or a folder of a model, with the file in its `model.lac.safetensors`; or that.
         limit: bytes that a tensor may take decoded, and all together, see `LacFile`.
 
     Raises:
         FormatError: naming file and byte, when it is not a sound `.lac` file.
         OSError: when it cannot be read.
     """
-    require_lac(Path(path))
-    with Path(path).open("rb") as file:
+    where, start = enclosed.found(Path(path))
+    if not start:
+        require_lac(where)
+    with where.open("rb") as file:
         empty = file.seek(0, 2) == 0
         data = b"" if empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    return LacFile(data, str(path), limit)
+    return LacFile(Part(data, start) if isinstance(data, mmap.mmap) and start else data, str(path), limit)
 
 
 def loads(data: bytes, limit: int | None = None) -> Contents:
@@ -228,7 +235,7 @@ def loads(data: bytes, limit: int | None = None) -> Contents:
     return Contents(file.codes(), file.metadata)
 
 
-def _table(data: "bytes | mmap.mmap") -> Table:
+def _table(data: "Data") -> Table:
     """Return the table of a file, all its claims checked."""
     if parse_version(data[:HEADER_BYTES]) == SMALL:
         return small_table(data[:])

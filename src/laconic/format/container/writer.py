@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 
 from laconic import interrupts
 from laconic.errors import WeightsError
+from laconic.format import enclosed
 from laconic.format.codes import CODES, Code, Values
 from laconic.format.container.deflated import stored
 from laconic.format.container.header import HEADER_BYTES, Header
@@ -27,6 +28,7 @@ def write(
     *,
     force: bool = False,
     small: bool = True,
+    within_safetensors: bool = False,
 ) -> None:
     """Write ``codes`` to ``path``, all or nothing; each is encoded, written and let go before the next is asked for.
 
@@ -38,15 +40,21 @@ def write(
         codes: by name, or pairs of name and code, which a generator may make one by one.
         metadata: what else to keep, as text.
         force: replace an existing file.
-        small: a file below 64 KiB has one checksum, which makes it shorter; without it each block has one, as those of
+        small: a file below 256 KiB has one checksum, which makes it shorter; without it each block has one, as those of
             large files, which says where it is damaged.
+        within_safetensors: write a safetensors file of which it is the one tensor (`laconic.format.enclosed`).
 
     Raises:
         OutputExists: when ``path`` exists and ``force`` is not set.
         WeightsError: for two tensors of one name, and for a name that has no UTF-8 form.
     """
+    first = enclosed.BEFORE if within_safetensors else 0
     with replace_file(Path(path), force=force) as file:
-        _Builder().write(file, codes, metadata or {}, small=small)
+        file.write(bytes(first))
+        length = _Builder().write(file, codes, metadata or {}, small=small)
+        if first:
+            file.seek(0)
+            file.write(enclosed.before(length))
 
 
 def dumps(codes: Codes, metadata: Mapping[str, str] | None = None, *, small: bool = True) -> bytes:
@@ -76,8 +84,12 @@ class _Builder:
         self._records: dict[str, Record] = {}
         self._numbers: WeakKeyDictionary[StreamPart, int] = WeakKeyDictionary()
 
-    def write(self, file: BinaryIO, codes: Codes, metadata: Mapping[str, str], *, small: bool) -> None:
-        """Write a file: blocks as they come, then the table and the header; a small one is put together at the end."""
+    def write(self, file: BinaryIO, codes: Codes, metadata: Mapping[str, str], *, small: bool) -> int:
+        """Write a file from where ``file`` is, which is the end of it, and return its length.
+
+        Blocks go as they come, then the table and the header; a small one is put together at the end.
+        """
+        first = file.tell()
         file.write(bytes(HEADER_BYTES))
         for block in self.blocks(codes, metadata):
             file.write(block)
@@ -85,15 +97,16 @@ class _Builder:
         version, end = stored(table.pack())
         head = packed(table) if small else None
         if head is not None and size(head, table) < self.offset + len(end):
-            file.seek(HEADER_BYTES)
+            file.seek(first + HEADER_BYTES)
             whole = small_file(head, file.read())
-            file.seek(0)
-            file.write(whole)
+            file.seek(first)
             file.truncate()
-        else:
-            file.write(end)
-            file.seek(0)
-            file.write(Header.of(end, self.offset, version).pack())
+            file.write(whole)
+            return len(whole)
+        file.write(end)
+        file.seek(first)
+        file.write(Header.of(end, self.offset, version).pack())
+        return self.offset + len(end)
 
     def size(self, codes: Codes, metadata: Mapping[str, str]) -> int:
         """Return the bytes of the file that `write` would write."""

@@ -72,6 +72,7 @@ class Budget:
         asked: whether somebody named it. Where nobody did, and what stays as it is leaves no room, bits are those of
             the weights that are quantized, beside the rest of the file; and where that is no room either, for tables
             and names take more than a few weights, there is twice as much, and so on.
+        around: bytes around the file that count as its own (`laconic.format.enclosed`).
 
     Raises:
         PlanError: when not exactly one is given, or it is out of range.
@@ -86,6 +87,7 @@ class Budget:
     kl: float | None = None
     drop: float | None = None
     asked: bool = True
+    around: int = 0
 
     def __post_init__(self, unnamed: object) -> None:
         if unnamed is not None:
@@ -129,19 +131,20 @@ class Budget:
             )
 
     def bytes(self, elements: int, reference: int | None) -> int | None:
-        """Return the bytes that the file may have, or None where an SNR, a KL or a drop is what is asked.
+        """Return the bytes that the file may have, without those around it, or None where something else is asked.
 
         Args:
             elements: number of weights.
             reference: bytes of the uncompressed file; a ratio needs it.
         """
+        whole = self.size
         if self.bits is not None:
-            return math.floor(self.bits * elements / 8)
+            whole = math.floor(self.bits * elements / 8)
         if self.ratio is not None:
             if reference is None:
                 raise PlanError("a ratio needs the size of the uncompressed file")
-            return math.floor(reference / self.ratio)
-        return self.size
+            whole = math.floor(reference / self.ratio)
+        return None if whole is None else max(0, whole - self.around)
 
 
 @final
