@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import ml_dtypes  # noqa: F401
 import numpy as np
 
 from laconic.format.codes import (
@@ -301,6 +302,20 @@ def kept():
     return {"freqs_cis": DenseCode.of(turns.astype(np.complex64)), "turns": DenseCode.of(turns), **floats}
 
 
+def rows():
+    """Whole values of the two types that have them, planes, and rows of two scales: classes."""
+    scales = np.where(np.arange(70) % 3, 1, 64)[:, None]
+    weights = ((numbers(70 * 96, 3) - numbers(70 * 96, 5)) / 65536).reshape(70, 96) * scales
+    flat = (numbers(5000, 7) + 1) / 65536
+    eights = (skewed(4000, 16, 9).array.reshape(40, 100).astype(np.int8) * (1 + np.arange(40) % 2 * 7)[:, None]) % 127
+    return {
+        "bfloat16": DenseCode.of(weights.astype(np.float32).astype("bfloat16")),
+        "float16": DenseCode.of((flat * flat).astype(np.float16)),
+        "float32": DenseCode.of((weights[:60, :80] / 7).astype(np.float32)),
+        "int8": DenseCode.of(eights.astype(np.int8)),
+    }
+
+
 TIES = {"head.weight": "emb.weight", "last.weight": "emb.weight", "after.bias": "norm.bias", "twin": "sparse"}
 
 FILES = {
@@ -318,4 +333,5 @@ FILES = {
     "turned": (turned, {}),
     "finer": (finer, {}),
     "seeded": (seeded, {}),
+    "rows": (rows, {}),
 }

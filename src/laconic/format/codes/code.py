@@ -46,6 +46,13 @@ class Code(ABC):
     def facts(self) -> tuple[int, ...]:
         """Return the small non-negative integers stored beside shape and dtype in the table of the file."""
 
+    def runs(self) -> "Mapping[str, int]":
+        """Return of some streams, by name, how many neighbours may be alike, such as those of a row: for the encoder.
+
+        No reader needs to know it.
+        """
+        return {}
+
     @classmethod
     def parts(cls, facts: tuple[int, ...]) -> "Mapping[str, type[Part]]":
         """Return what `streams` holds of a code with these facts, name and class, in the order of the file.

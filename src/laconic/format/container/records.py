@@ -9,17 +9,25 @@ from laconic.errors import FormatError
 from laconic.format.codes import CODES, Code, Part, Symbols, Values
 from laconic.format.codes.describe import Outline
 from laconic.format.coding import decode_symbols, decode_values, dtype_of, encode_symbols, encode_values, symbol_dtype
+from laconic.format.coding.classes import Runs
 from laconic.format.container.table import BLOCK, Block, Record, Stream
 
 StreamPart = Symbols | Values
 
 
-def encode_blocks(part: StreamPart) -> list[bytes]:
-    """Return the blocks of a stream."""
-    pieces = [part.array[at : at + BLOCK] for at in range(0, len(part), BLOCK)]
-    if isinstance(part, Values):
-        return [encode_values(piece) for piece in pieces]
-    return [encode_symbols(piece, part.alphabet) for piece in pieces]
+def encode_blocks(part: StreamPart, run: int = 0) -> list[bytes]:
+    """Return the blocks of a stream.
+
+    Args:
+        part: the stream.
+        run: how many of its neighbours may be alike, such as a row; 0 where nothing is known.
+    """
+    blocks = []
+    for at in range(0, len(part), BLOCK):
+        piece, runs = part.array[at : at + BLOCK], Runs.of(run, at) if run else None
+        encoded = encode_values(piece, runs) if isinstance(part, Values) else encode_symbols(piece, part.alphabet, runs)
+        blocks.append(encoded)
+    return blocks
 
 
 def measured(blocks: list[bytes]) -> tuple[tuple[int, int], ...]:
