@@ -15,6 +15,7 @@ from laconic.format.codes import (
     GroupedCode,
     HashedCode,
     LowRankCode,
+    PackedCode,
     SparseCode,
     SumCode,
     Symbols,
@@ -24,6 +25,7 @@ from laconic.format.codes import (
     shared,
 )
 from laconic.format.codes.grid import Grid
+from laconic.format.codes.words import Words
 from laconic.format.coding.model import Model, Table, shaped
 from laconic.format.coding.ungerboeck import next_state
 
@@ -316,6 +318,27 @@ def rows():
     }
 
 
+def words():
+    """The layouts of GPTQ, AWQ and compressed-tensors, and what none of them has."""
+
+    def code(shape, dtype, *how, turned=False):
+        layout = Words(*how, turned)
+        lines, line = layout.size(shape, 8 * np.dtype(dtype).itemsize)
+        integers = skewed(lines * line + 1, 1 << layout.bits)
+        return PackedCode(shape, dtype, layout, Symbols(integers.array[1:], integers.alphabet))
+
+    return {
+        "gptq.qweight": code((6, 40), "int32", 4, 1, 0, 0),
+        "gptq.qzeros": code((3, 5), "int32", 4, 1, 1, 0),
+        "gptq.three": code((9, 8), "int32", 3, 3, 0, 0),
+        "awq.qweight": code((32, 4), "int32", 4, 1, 1, 1, turned=True),
+        "compressed.weight_packed": code((7, 9), "int32", 5, 1, 1, 0),
+        "bytes": code((5, 6), "uint8", 2, 1, 0, 1),
+        "long": code((4, 6), "int64", 13, 2, 1, 0, turned=True),
+        "none": code((0, 4), "int32", 4, 1, 0, 0),
+    }
+
+
 TIES = {"head.weight": "emb.weight", "last.weight": "emb.weight", "after.bias": "norm.bias", "twin": "sparse"}
 
 FILES = {
@@ -334,4 +357,5 @@ FILES = {
     "finer": (finer, {}),
     "seeded": (seeded, {}),
     "rows": (rows, {}),
+    "words": (words, {}),
 }

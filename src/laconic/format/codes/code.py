@@ -46,10 +46,10 @@ class Code(ABC):
     def facts(self) -> tuple[int, ...]:
         """Return the small non-negative integers stored beside shape and dtype in the table of the file."""
 
-    def runs(self) -> "Mapping[str, int]":
-        """Return of some streams, by name, how many neighbours may be alike, such as those of a row: for the encoder.
+    def runs(self) -> Mapping[str, tuple[int, ...]]:
+        """Return of some streams, by name, how many neighbours may be alike, as those of a row: the encoder tries each.
 
-        No reader needs to know it.
+        No reader needs to know them.
         """
         return {}
 

@@ -39,7 +39,7 @@ class Runs:
 
     @classmethod
     def of(cls, length: int, start: int) -> "Runs":
-        """Return the runs from place ``start`` on of a stream whose runs of ``length`` begin at 0; short ones joined."""
+        """Return the runs from place ``start`` on, where those of a stream begin at 0; short ones are joined."""
         length *= -(-4 * SHORTEST // length) if length < SHORTEST else 1
         return cls(length, length - start % length)
 
@@ -132,7 +132,8 @@ def _totals(counts: np.ndarray, kinds: np.ndarray, many: int) -> np.ndarray:
     """Return the histograms of the classes, float32."""
     member = np.zeros((many, len(counts)), np.float32)
     member[kinds, np.arange(len(counts))] = 1
-    return member @ counts
+    totals: np.ndarray = member @ counts
+    return totals
 
 
 def _bits(counts: np.ndarray, kinds: np.ndarray) -> float:

@@ -57,12 +57,11 @@ def encode_symbols(symbols: np.ndarray, alphabet: int, runs: Runs | None = None)
     width = (alphabet - 1).bit_length()
     packed = 1 + packed_size(len(symbols), width)
     if alphabet > _LARGEST:
-        better = _encode_split(symbols, alphabet, runs)
+        found = [_encode_split(symbols, alphabet, runs)]
     else:
-        better = _encode_rans(symbols, alphabet, packed)
         classed = _encode_classes(symbols, alphabet, runs) if runs and runs.first < len(symbols) else None
-        if classed is not None and (better is None or len(classed) < len(better)):
-            better = classed
+        found = [each for each in (_encode_rans(symbols, alphabet, packed), classed) if each is not None]
+    better = min(found, key=len, default=None)
     if better is None or len(better) >= packed:
         return bytes([_PACKED]) + pack_bits(symbols, width)
     return better

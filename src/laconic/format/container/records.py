@@ -1,7 +1,7 @@
 """Codes and their parts: taken apart into streams and records, and put together again."""
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -15,19 +15,23 @@ from laconic.format.container.table import BLOCK, Block, Record, Stream
 StreamPart = Symbols | Values
 
 
-def encode_blocks(part: StreamPart, run: int = 0) -> list[bytes]:
+def encode_blocks(part: StreamPart, runs: Sequence[int] = ()) -> list[bytes]:
     """Return the blocks of a stream.
 
     Args:
         part: the stream.
-        run: how many of its neighbours may be alike, such as a row; 0 where nothing is known.
+        runs: how many of its neighbours may be alike, such as a row: each is tried, and the shortest block taken.
     """
-    blocks = []
-    for at in range(0, len(part), BLOCK):
-        piece, runs = part.array[at : at + BLOCK], Runs.of(run, at) if run else None
-        encoded = encode_values(piece, runs) if isinstance(part, Values) else encode_symbols(piece, part.alphabet, runs)
-        blocks.append(encoded)
-    return blocks
+    return [_encode_block(part, at, runs) for at in range(0, len(part), BLOCK)]
+
+
+def _encode_block(part: StreamPart, at: int, runs: Sequence[int]) -> bytes:
+    """Return the block whose first symbol or value is number ``at``."""
+    piece = part.array[at : at + BLOCK]
+    cut: list[Runs | None] = [*(Runs.of(run, at) for run in runs)] or [None]
+    if isinstance(part, Values):
+        return min((encode_values(piece, each) for each in cut), key=len)
+    return min((encode_symbols(piece, part.alphabet, each) for each in cut), key=len)
 
 
 def measured(blocks: list[bytes]) -> tuple[tuple[int, int], ...]:

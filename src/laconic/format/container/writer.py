@@ -1,7 +1,7 @@
 """Codes to a `.lac` file, one tensor at a time."""
 
 import io
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import final
 from weakref import WeakKeyDictionary
@@ -108,14 +108,14 @@ class _Builder:
                 parts.append((yield from self._record(part, depth + 1)))
                 continue
             if part not in self._numbers:
-                yield from self._stream(part, runs.get(name, 0))
+                yield from self._stream(part, runs.get(name, ()))
             parts.append(self._numbers[part])
         return Record(_TAGS[type(code)], code.dtype, code.shape, code.facts(), tuple(parts))
 
-    def _stream(self, part: StreamPart, run: int) -> Iterator[bytes]:
+    def _stream(self, part: StreamPart, runs: Sequence[int]) -> Iterator[bytes]:
         """Give the blocks of a stream that is not in the file yet, and whose runs of so many may be alike."""
         known = part.blocks if isinstance(part, Values) else None
-        blocks = [] if known is not None and self._counting else encode_blocks(part, run)
+        blocks = [] if known is not None and self._counting else encode_blocks(part, runs)
         entry = stream_entry(part, known if known is not None else measured(blocks), self.offset)
         assert self._counting or known is None or known == measured(blocks), "the numbers are on another machine"
         self._numbers[part] = len(self._streams)
