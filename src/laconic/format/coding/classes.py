@@ -79,8 +79,8 @@ def classes_of(symbols: np.ndarray, alphabet: int, runs: Runs) -> np.ndarray | N
         min over K ≤ 32 and κ: runs → range(K)   Σ_c (H(symbols of class c) + 8 bits a symbol in its table) + H(κ)
 
     A local minimum: runs in the order of their mean symbol, and of what they cost by one table for all, are cut into K
-    parts; then in turn each class has the distribution of its runs, and each run goes to the class in which it is
-    shortest (Lloyd's algorithm with code lengths for distances). The best of these.
+    parts, two and then twice as many as long as that helps; then in turn each class has the distribution of its runs,
+    and each run goes to the class in which it is shortest (Lloyd's algorithm with code lengths for distances).
     """
     counts = _histograms(symbols, alphabet, runs)
     if counts is None:
@@ -88,16 +88,19 @@ def classes_of(symbols: np.ndarray, alphabet: int, runs: Runs) -> np.ndarray | N
     lengths = counts.sum(axis=1)
     means = counts @ np.arange(counts.shape[1], dtype=np.float32) / lengths
     surprise = counts @ _costs(counts.sum(axis=0)[None])[0] / lengths
-    best, least = None, _bits(counts, np.zeros(len(counts), np.int64))
+    one = np.zeros(len(counts), np.int64)
+    found = [(_bits(counts, one), one)]
     for key in (means, surprise):
-        ranks = np.argsort(np.argsort(key, kind="stable"), kind="stable")
+        ranks, least = np.argsort(np.argsort(key, kind="stable"), kind="stable"), found[0][0]
         for many in _TRIED:
-            if many > len(counts) // 2:
-                break
             kinds = _settled(counts, ranks * many // len(ranks), many)
-            if (bits := _bits(counts, kinds)) < least:
-                best, least = kinds, bits
-    return None if best is None else np.unique(best, return_inverse=True)[1].astype(np.uint8)
+            bits = _bits(counts, kinds)
+            if bits >= least or many > len(counts) // 2:
+                break
+            least = bits
+            found.append((bits, kinds))
+    kinds = min(found, key=lambda each: each[0])[1]
+    return np.unique(kinds, return_inverse=True)[1].astype(np.uint8) if kinds.any() else None
 
 
 def _histograms(symbols: np.ndarray, alphabet: int, runs: Runs) -> np.ndarray | None:
@@ -123,8 +126,11 @@ def _settled(counts: np.ndarray, kinds: np.ndarray, many: int) -> np.ndarray:
     """Return the classes of runs after some rounds of Lloyd's algorithm."""
     for _ in range(_ROUNDS):
         runs = np.bincount(kinds, minlength=many)
-        own = np.log2(runs.sum()) - np.log2(runs + _UNSEEN)
-        kinds = np.argmin(counts @ _costs(_totals(counts, kinds, many)).T + own.astype(np.float32), axis=1)
+        own = (np.log2(runs.sum()) - np.log2(runs + _UNSEEN)).astype(np.float32)
+        lengths = _costs(_totals(counts, kinds, many)) @ counts.T + own[:, None]
+        before, kinds = kinds, np.argmin(lengths, axis=0)
+        if (kinds == before).all():
+            break
     return kinds
 
 
