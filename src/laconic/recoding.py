@@ -10,7 +10,7 @@ from laconic.insight.ledger import REFERENCE_BYTES
 from laconic.models.checkpoints import checkpoint_size
 from laconic.models.params import Params, all_params_of, to_numpy
 from laconic.models.quantized import quantized
-from laconic.models.standing import dequantized as weights_of
+from laconic.models.standing import Standing
 from laconic.models.ties import untied
 from laconic.result import Result
 
@@ -61,4 +61,4 @@ def dequantized(params: Params, metadata: Mapping[str, str] | None = None) -> di
     Raises:
         WeightsError: naming the tensor, where shapes or orders do not fit one another.
     """
-    return weights_of(params, quantized(params, metadata or {}))
+    return dict(Standing(params, quantized(params, metadata or {})))

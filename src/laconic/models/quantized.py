@@ -3,8 +3,8 @@
 Layouts are told by names, types and shapes; a configuration, where there is one, settles what these leave open.
 
 Sources: AutoGPTQ and GPTQModel (`qweight`, `qzeros`, `scales`, `g_idx`; zeros are stored less 1 unless
-`checkpoint_format` is `gptq_v2`), AutoAWQ's GEMM version, compressed-tensors `pack-quantized` (dense from 2026 on, whole
-integers in each word before) and `int-quantized`.
+`checkpoint_format` is `gptq_v2`), AutoAWQ's GEMM version, compressed-tensors `pack-quantized` (dense in later releases,
+whole integers in each word before) and `int-quantized`.
 """
 
 import json
@@ -191,7 +191,7 @@ def _pair(dot: str, name: str, seen: Mapping[str, _Seen]) -> Layer | None:
         return None
     per = seen[scales].shape
     one, by_rows = all(n == 1 for n in per), per[:1] == shape[:1] and all(n == 1 for n in per[1:])
-    grouped = len(per) == len(shape) == 2 and per[0] == shape[0] and per[1] and shape[1] % per[1] == 0
+    grouped = len(shape) > 1 and per[:-1] == shape[:-1] and 0 < per[-1] and shape[-1] % per[-1] == 0
     if not (one or by_rows or grouped):
         return None
     names = {"integers": name, "scales": scales, **({"zeros": zeros} if zeros in seen else {})}

@@ -1,6 +1,7 @@
 """The weights that a quantized checkpoint stands for: `(integer − zero) · scale`, rounded to the type of the scales."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import final
 
 import numpy as np
 import torch
@@ -12,44 +13,52 @@ from laconic.models.params import Params, to_numpy
 from laconic.models.quantized import Layer, Quantized
 
 
-def dequantized(params: Params, found: Quantized) -> dict[str, Tensor]:
-    """Return the parameters with the weights themselves in place of the integers and scales that they were stored as.
+@final
+class Standing(Mapping[str, Tensor]):
+    """A quantized checkpoint as the weights that it stands for, each made when it is asked for, and its other tensors.
 
-    Raises:
-        WeightsError: naming the tensor, where shapes or orders do not fit one another.
+    Args:
+        params: the checkpoint.
+        found: what is quantized in it.
     """
-    at = {layer.parts["integers"]: layer for layer in found.layers}
-    left_out = {name for layer in found.layers for name in layer.parts.values()}
-    weights: dict[str, Tensor] = {}
-    for name in params:
-        if name in at:
-            weights[at[name].weight] = weight_of(params, at[name])
-        elif name not in left_out:
-            weights[name] = params[name]
-    return weights
+
+    def __init__(self, params: Params, found: Quantized) -> None:
+        at = {layer.parts["integers"]: layer for layer in found.layers}
+        beside = {name for layer in found.layers for name in layer.parts.values()} - at.keys()
+        self._params = params
+        self._layers = {at[name].weight if name in at else name: at.get(name) for name in params if name not in beside}
+
+    def __getitem__(self, name: str) -> Tensor:
+        layer = self._layers[name]
+        return self._params[name] if layer is None else weight_of(self._params, layer)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._layers)
+
+    def __len__(self) -> int:
+        return len(self._layers)
 
 
 def weight_of(params: Params, layer: Layer) -> Tensor:
     """Return the weight of a layer, of shape (out, in) where it is packed; else of the shape of its integers.
 
+    It has the type of the scales where a runtime multiplies in that type, and float32 of integers that are not packed.
+
     Raises:
         WeightsError: naming the tensor, where shapes or orders do not fit one another.
     """
-    scales = params[layer.parts["scales"]].detach().float()
-    integers = torch.from_numpy(_integers(params, layer, "integers"))
+    stored = params[layer.parts["scales"]].detach()
+    scales, integers = stored.float(), torch.from_numpy(_integers(params, layer, "integers"))
     zeros = torch.from_numpy(_integers(params, layer, "zeros")).float() if "zeros" in layer.parts else None
     if layer.layout == "GPTQ" and zeros is not None:
         zeros = (zeros + layer.zero_offset) % (1 << layer.bits)
     if layer.layout in ("GPTQ", "AWQ"):  # by groups × outputs
         scales, zeros = scales.T, None if zeros is None else zeros.T
-    if integers.ndim == 2 and scales.ndim < 2 and scales.numel() > 1:
-        scales = scales.reshape(-1, 1)
+    weight = integers.float()
     if zeros is not None:
-        zeros = zeros.reshape(scales.shape) if zeros.numel() == scales.numel() else zeros
-    steps, zero = (None if each is None else _spread(each, integers, params, layer) for each in (scales, zeros))
-    assert steps is not None, "every layer has scales"
-    weight = (integers.float() - (0 if zero is None else zero)) * steps
-    return weight.to(params[layer.parts["scales"]].dtype)
+        weight -= _spread(zeros, weight, params, layer, "zeros")
+    weight *= _spread(scales, weight, params, layer, "scales")
+    return weight.to(stored.dtype) if layer.words else weight
 
 
 def _integers(params: Params, layer: Layer, part: str) -> np.ndarray:
@@ -79,23 +88,23 @@ def _fitting(name: str, array: np.ndarray, allowed: tuple[Words, ...]) -> Words:
     raise WeightsError(f"{name}: {array.shape} words do not hold whole numbers of {allowed[0].bits}-bit integers")
 
 
-def _spread(each: Tensor, integers: Tensor, params: Params, layer: Layer) -> Tensor:
-    """Return scales or zeros, (out, groups), for every integer."""
+def _spread(each: Tensor, integers: Tensor, params: Params, layer: Layer, part: str) -> Tensor:
+    """Return scales or zeros of a tensor, of its rows, or of groups of each row, for every integer."""
+    shape, name = tuple(integers.shape), layer.parts[part]
     if each.numel() == 1:
         return each.reshape(())
-    if integers.ndim != 2:
-        return each.reshape(-1, *[1] * (integers.ndim - 1))
-    rows, columns = integers.shape
-    name = layer.parts["scales"]
-    if each.ndim != 2 or each.shape[0] != rows or not each.shape[1]:
-        raise WeightsError(f"{name}: scales or zeros of shape {tuple(each.shape)} for {rows} x {columns} integers")
+    if each.numel() == shape[0] and each.shape[0] == shape[0]:
+        return each.reshape(-1, *[1] * (len(shape) - 1))
+    groups = each.shape[-1]
+    if tuple(each.shape[:-1]) != shape[:-1] or not groups:
+        raise WeightsError(f"{name}: {part} of shape {tuple(each.shape)} for integers of shape {shape}")
     if "order" in layer.parts:
         order = params[layer.parts["order"]].long()
-        if order.shape != (columns,) or not columns or int(order.min()) < 0 or int(order.max()) >= each.shape[1]:
+        if order.shape != shape[-1:] or int(order.min()) < 0 or int(order.max()) >= groups:
             raise WeightsError(
-                f"{layer.parts['order']}: groups of {columns} columns, each below {each.shape[1]}, expected"
+                f"{layer.parts['order']}: the group of each of {shape[-1]} columns, below {groups}, is due"
             )
         return each[:, order]
-    if columns % each.shape[1]:
-        raise WeightsError(f"{name}: {each.shape[1]} groups do not divide {columns} columns")
-    return each.repeat_interleave(columns // each.shape[1], dim=1)
+    if shape[-1] % groups:
+        raise WeightsError(f"{name}: {groups} groups do not divide {shape[-1]} columns")
+    return each.repeat_interleave(shape[-1] // groups, dim=-1)

@@ -1,7 +1,6 @@
 """What `laconic compress` does: a checkpoint to a `.lac` file."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import final
@@ -22,17 +21,27 @@ from laconic.cli.jobs.figures import Written, report
 from laconic.cli.jobs.metadata import carried
 from laconic.cli.jobs.planning import counted_of, coupled_of, learning_of, plan_of, planned, weighed
 from laconic.cli.jobs.ranks import exchange_for_lc, moved_by, require_for_ranks, within_by_ranks
+from laconic.cli.jobs.recoding import changed, recoded, settled
 from laconic.cli.jobs.rounds import told_of
 from laconic.cli.jobs.running import Run, cleared, going_on, resumable
 from laconic.cli.jobs.targets import Target, require_used
-from laconic.cli.jobs.tasks import batches_per_epoch, counted, doubts, fitting, known_again, opened, task_for
+from laconic.cli.jobs.tasks import (
+    batches_per_epoch,
+    counted,
+    doubts,
+    fitting,
+    known_again,
+    needing_a_task,
+    opened,
+    task_for,
+)
 from laconic.cli.jobs.teaching import taught
 from laconic.cli.jobs.workers import PLAIN, connected, heard
 from laconic.cli.menus import Choosing
 from laconic.cli.rows import Rows
 from laconic.cli.schedule import Machines
 from laconic.cli.teaching import Teaching
-from laconic.errors import DataError, PlanError
+from laconic.errors import PlanError
 from laconic.format.files import sha256
 from laconic.format.signatures import kind_of_file
 from laconic.insight.ledger import REFERENCE_BYTES
@@ -65,6 +74,7 @@ class Job:
         coupled: whether filters that a row prunes take along what goes with them.
         teaching: what it learns from beside its targets.
         machines: which ranks there are, and how gradients get from one to the other.
+        stored: what becomes of what is quantized already.
     """
 
     weights: Path
@@ -87,6 +97,7 @@ class Job:
     coupled: bool = False
     teaching: Teaching = field(default_factory=Teaching)
     machines: Machines = field(default_factory=Machines)
+    stored: options.Stored = field(default_factory=options.Stored)
 
     @property
     def in_rounds(self) -> bool:
@@ -128,9 +139,13 @@ def _compress(job: Job, say: Output, wires: Wires | None) -> None:
     _require_fitting(job)
     options.require_output(job.output, ".lac", force=run.force or (run.resume and job.checkpoint.exists()))
     torch.set_num_threads(run.threads or torch.get_num_threads())
-    checkpoint = opened(say, job.weights, job.key)
+    checkpoint, stays = settled(say, opened(say, job.weights, job.key, as_stored=True), job.stored, _changing(job))
     params, metadata = checkpoint.params, checkpoint.metadata
-    notes, budget = _noted(job, say, params, metadata), _budget(job)
+    notes = _noted(job, say, params, metadata)
+    if stays:
+        recoded(say, checkpoint, notes, Written(job.output, run.force), table=job.table)
+        return
+    budget = _budget(job)
     whole_plan = budget is None or job.in_rounds  # else the budget has what no row of a file names
     params = dict(params) if whole_plan else params
     plan = planned(job.rows, job.matters, job.effort, params if whole_plan else None)
@@ -141,7 +156,7 @@ def _compress(job: Job, say: Output, wires: Wires | None) -> None:
         recalibrating = "--recalibrate needs" if job.recalibrate else ""
         recalibrating = "a score of activity needs" if counting else recalibrating
         who = "an importance needs" if weighing else "--effort calibrate needs" if calibrating else recalibrating
-        with _needing_a_task(who):
+        with needing_a_task(who):
             task = task_for(say, data, metadata, batch=data.batch, seed=run.seed, augmented=not calibrating)
         params = fitting(params, task)
         say.note(*doubts(params, task, metadata))
@@ -197,7 +212,10 @@ def _noted(job: Job, say: Output, params: Params, metadata: Mapping[str, str]) -
     notes, left_out = carried(metadata, job.weights)
     say.note(*left_out)
     whole_file = job.weights.stat().st_size
-    is_network = kind_of_file(job.weights) == "safetensors"  # torch.save puts an optimizer's state beside it, and more
+    is_network = kind_of_file(job.weights) in (
+        "safetensors",
+        "gguf",
+    )  # torch.save puts an optimizer's state beside it, and more
     return {**notes, REFERENCE_BYTES: str(whole_file if is_network else min(whole_file, checkpoint_size(params)))}
 
 
@@ -344,15 +362,12 @@ def _by_training(
     cleared(job.checkpoint)  # not before all is said: who is interrupted has not seen the figures
 
 
-@contextmanager
-def _needing_a_task(who: str) -> Iterator[None]:
-    """Let the error of a task that is not there say ``who``, if anyone, needs it for its data."""
-    try:
-        yield
-    except DataError as error:
-        if not who:
-            raise
-        raise DataError(f"{who} a task, to measure on its data; {error}") from error
+def _changing(job: Job) -> list[str]:
+    """Return the options that do not go with a checkpoint of which nothing may change."""
+    groups = (job.budget, job.rows, job.which, job.choosing, job.matters, job.calibrating, job.teaching, job.machines)
+    others = {"--effort": job.effort is not options.Effort.direct, "--recalibrate": job.recalibrate,
+              "--target": job.target, "--coupled": job.coupled}  # fmt: skip
+    return [*changed(*groups), *job.idle, *(option for option, value in others.items() if value)]
 
 
 def _budget(job: Job) -> Budget | None:
