@@ -29,7 +29,7 @@ def symmetric(weight: Tensor, bits: int, group: int) -> tuple[np.ndarray, np.nda
 
 
 def bit_string(integers: np.ndarray, bits: int) -> np.ndarray:
-    """Return int32 words (lines, ⌈n · bits / 32⌉) of unsigned integers (lines, n), one after the other, lowest first."""
+    """Return int32 words (lines, ⌈n · bits / 32⌉) of unsigned integers (lines, n), one after the other."""
     each = (integers[..., None] >> np.arange(bits) & 1).astype(np.uint8).reshape(len(integers), -1)
     padded = np.pad(each, ((0, 0), (0, -each.shape[1] % 32)))
     return np.packbits(padded, axis=1, bitorder="little").view("<i4")
@@ -66,7 +66,7 @@ def awq(weight: Tensor, group: int = 128) -> dict[str, Tensor]:
 def compressed_tensors(
     weight: Tensor, bits: int = 4, group: int = 128, zero_points: bool = False, dense: bool = True
 ) -> dict[str, Tensor]:
-    """Return `weight_packed`, `weight_scale`, `weight_shape`, with zero points if asked; dense, or whole in each word."""
+    """Return `weight_packed`, `weight_scale`, `weight_shape`, with zeros if asked; dense or whole in each word."""
     offset, shape = 1 << bits - 1, torch.tensor(weight.shape)
     if zero_points:
         integers, zeros, scale = asymmetric(weight, bits, group)

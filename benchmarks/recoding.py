@@ -25,11 +25,11 @@ from lossless import MISSING, coders
 from quantized_layouts import LAYOUTS, packed
 from record import say
 from safetensors.torch import load_file
-from tables import print_tables
 from torch import Tensor
 
 from laconic.format.container import LacFile, dumps
 from laconic.models.checkpoints import checkpoint_bytes
+from laconic.models.params import to_torch
 from laconic.recoding import recode
 
 DFLOAT11 = 0.7
@@ -60,8 +60,6 @@ def row(params: dict[str, Tensor], rate: bool) -> dict[str, Any]:
 
 def _tensor(file: LacFile, name: str) -> Tensor:
     """Return a tensor of a file."""
-    from laconic.models.params import to_torch
-
     return to_torch(file[name])
 
 
@@ -113,7 +111,10 @@ def main() -> None:
         say(f"MiniLM: {layout}")
         tables["layouts"].append({"layout": layout, **row(packed(load_file(options.minilm), layout), rate=False)})
     record.save(options.output, {**record.environment(0), **tables})
-    print_tables({name: rows for name, rows in tables.items() if rows})
+    for rows in filter(None, tables.values()):
+        print("\n" + " | ".join(rows[0]))
+        for found in rows:
+            print(" | ".join(f"{value:,}" if isinstance(value, int) else str(value) for value in found.values()))
 
 
 if __name__ == "__main__":

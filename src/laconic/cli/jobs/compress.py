@@ -16,7 +16,7 @@ from laconic.cli.jobs.beside import require_log, require_points
 from laconic.cli.jobs.calibrating import absorptions, calibrated, require_calibratable
 from laconic.cli.jobs.choosing import chosen, require_choosable
 from laconic.cli.jobs.cost import once_run, runnable
-from laconic.cli.jobs.direct import directly, metrics_of, within_budget
+from laconic.cli.jobs.direct import by_samples, directly, metrics_of, within_budget
 from laconic.cli.jobs.figures import Written, report
 from laconic.cli.jobs.metadata import carried
 from laconic.cli.jobs.planning import counted_of, coupled_of, learning_of, plan_of, planned, weighed
@@ -195,7 +195,7 @@ def _compress(job: Job, say: Output, wires: Wires | None) -> None:
         return
     result = _directly(job, say, budget, plan, whole, task, notes)
     if task is not None and job.recalibrate:
-        result = _recalibrated(job, say, result, whole, task)
+        result = by_samples(say, result, whole, task, job.recalibrate, data.batch, run.seed)
     del params, whole  # what was read of the checkpoint leaves the memory
     _reported(job, say, result, task, target)
 
@@ -212,7 +212,7 @@ def _noted(job: Job, say: Output, params: Params, metadata: Mapping[str, str]) -
     notes, left_out = carried(metadata, job.weights)
     say.note(*left_out)
     whole_file = job.weights.stat().st_size
-    is_network = kind_of_file(job.weights) in (
+    is_network = kind_of_file(job.weights) in ("safetensors", "gguf")  # torch.save puts more beside it
         "safetensors",
         "gguf",
     )  # torch.save puts an optimizer's state beside it, and more
@@ -284,13 +284,6 @@ def _directly(
     plan, network = plan.settled(network, metrics, alike=True)
     codes = directly(say, plan, network, metrics)
     return Result(codes, notes, signals=left(network, codes, task and task.module))
-
-
-def _recalibrated(job: Job, say: Output, result: Result, network: Untied, task: Task) -> Result:
-    """Return the result with statistics that follow the inputs, with a progress bar over the batches meanwhile."""
-    needed = -(-2 * job.recalibrate // job.data.batch)
-    with say.progress("recalibrating", max(1, min(batches_per_epoch(task), needed))) as tick:
-        return recalibrated(result, network, counted(task, tick), job.recalibrate, job.run.seed)
 
 
 def _by_calibration(
