@@ -26,8 +26,6 @@ from laconic.cli.jobs.rounds import told_of
 from laconic.cli.jobs.running import Run, cleared, going_on, resumable
 from laconic.cli.jobs.targets import Target, require_used
 from laconic.cli.jobs.tasks import (
-    batches_per_epoch,
-    counted,
     doubts,
     fitting,
     known_again,
@@ -55,7 +53,7 @@ from laconic.models.ties import Untied, untied
 from laconic.plans.activity import asks_for_data
 from laconic.plans.plan import Plan
 from laconic.quantize.budget import Budget
-from laconic.result import Result, recalibrated
+from laconic.result import Result
 from laconic.training.task import Task
 
 
@@ -213,9 +211,6 @@ def _noted(job: Job, say: Output, params: Params, metadata: Mapping[str, str]) -
     say.note(*left_out)
     whole_file = job.weights.stat().st_size
     is_network = kind_of_file(job.weights) in ("safetensors", "gguf")  # torch.save puts more beside it
-        "safetensors",
-        "gguf",
-    )  # torch.save puts an optimizer's state beside it, and more
     return {**notes, REFERENCE_BYTES: str(whole_file if is_network else min(whole_file, checkpoint_size(params)))}
 
 
