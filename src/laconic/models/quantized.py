@@ -147,7 +147,8 @@ def _gptq_or_awq(dot: str, seen: Mapping[str, _Seen], config: Mapping[str, Any])
         return None
     groups, outputs = scales.shape
     bits = 32 * zeros.shape[1] // outputs if outputs else 0
-    if zeros.shape[0] != groups or bits not in (2, 3, 4, 8) or not words.shape[0]:
+    whole = zeros.shape[0] == groups and 32 * zeros.shape[1] == bits * outputs
+    if not whole or bits not in (2, 3, 4, 8) or not words.shape[0]:
         return None
     span, order = (3 if bits == 3 else 1), f"{dot}g_idx"
     if words.shape[1] == outputs:

@@ -102,7 +102,7 @@ def _spread(each: Tensor, integers: Tensor, params: Params, layer: Layer, part: 
         order = params[layer.parts["order"]].long()
         if order.shape != shape[-1:] or int(order.min()) < 0 or int(order.max()) >= groups:
             raise WeightsError(
-                f"{layer.parts['order']}: the group of each of {shape[-1]} columns, below {groups}, is due"
+                f"{layer.parts['order']}: it is no group, below {groups}, of each of {shape[-1]} columns"
             )
         return each[:, order]
     if shape[-1] % groups:
