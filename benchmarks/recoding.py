@@ -1,6 +1,6 @@
 """Checkpoints of which nothing may change: laconic's files beside zstd -19, xz -9 and ZipNN, to the same bytes.
 
-    python benchmarks/recoding.py [--minilm FILE.safetensors] [--stories FILE.safetensors] [--layouts N] [-o FILE.json]
+    python benchmarks/recoding.py [--minilm FILE.safetensors] [--stories FILE.safetensors] [--layers N] [-o FILE.json]
 
 Floats: every network cast to bfloat16 and float16. Layouts: MiniLM's linear layers rounded to nearest and packed as
 others pack them (`benchmarks/quantized_layouts.py`), its embeddings and vectors in float16. What is compared are whole
@@ -58,6 +58,13 @@ def row(params: dict[str, Tensor], rate: bool) -> dict[str, Any]:
     return {**found, **({"G weights/s": _rate(data)} if rate else {})}
 
 
+def _read(path: Path, layers: int | None) -> dict[str, Tensor]:
+    """Return a network, or of one with encoder layers the first ones."""
+    params = load_file(path)
+    wanted = tuple(f"encoder.layer.{n}." for n in range(layers or 0))
+    return {name: tensor for name, tensor in params.items() if name.startswith(wanted)} or params
+
+
 def _tensor(file: LacFile, name: str) -> Tensor:
     """Return a tensor of a file."""
     return to_torch(file[name])
@@ -98,7 +105,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minilm", type=Path)
     parser.add_argument("--stories", type=Path)
-    parser.add_argument("--layouts", type=int, default=len(LAYOUTS), help="how many of the layouts")
+    parser.add_argument("--layers", type=int, help="of MiniLM the first N encoder layers alone, without embeddings")
     parser.add_argument("-o", "--output", type=Path)
     options = parser.parse_args()
     if MISSING:
@@ -106,11 +113,14 @@ def main() -> None:
     tables: dict[str, list[dict[str, Any]]] = {"floats": [], "layouts": []}
     for name, path in (("MiniLM", options.minilm), ("stories260K", options.stories)):
         if path is not None:
-            tables["floats"] += floats(name, load_file(path))
-    for layout in list(LAYOUTS)[: options.layouts] if options.minilm else []:
+            tables["floats"] += floats(name, _read(path, options.layers))
+    for layout in LAYOUTS if options.minilm else []:
         say(f"MiniLM: {layout}")
-        tables["layouts"].append({"layout": layout, **row(packed(load_file(options.minilm), layout), rate=False)})
-    record.save(options.output, {**record.environment(0), **tables})
+        tables["layouts"].append(
+            {"layout": layout, **row(packed(_read(options.minilm, options.layers), layout), rate=False)}
+        )
+    what = {"layers": options.layers} if options.layers else {}
+    record.save(options.output, {**record.environment(0), **what, **tables})
     for rows in filter(None, tables.values()):
         print("\n" + " | ".join(rows[0]))
         for found in rows:
