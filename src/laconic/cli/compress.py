@@ -10,6 +10,7 @@ from laconic.cli.console import Output
 from laconic.cli.menus import Choosing
 from laconic.cli.rows import Rows
 from laconic.cli.schedule import Machines
+from laconic.cli.stored import Stored
 from laconic.cli.teaching import Teaching
 
 
@@ -19,7 +20,7 @@ def command(
     weights: options.Checkpoint,
     budget: options.Budget,
     rows: Rows,
-    stored: options.Stored,
+    stored: Stored,
     which: options.Which,
     choosing: Choosing,
     matters: options.Matters,

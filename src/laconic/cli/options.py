@@ -213,27 +213,6 @@ class Which:
 
 
 @dataclass(frozen=True)
-class Stored:
-    """What becomes of a checkpoint that is quantized already, or of which nothing may change."""
-
-    panel: ClassVar[str] = groups.WHAT
-    recode: Annotated[
-        bool,
-        typer.Option(
-            "--recode",
-            help="Nothing may change: every tensor comes back bit by bit. So are checkpoints that are quantized "
-            "already (GPTQ, AWQ, compressed-tensors, int8 or GGUF), unless you say --requantize.",
-        ),
-    ] = False
-    requantize: Annotated[
-        bool,
-        typer.Option(
-            "--requantize", help="Of a checkpoint that is quantized already: compress the weights that it stands for."
-        ),
-    ] = False
-
-
-@dataclass(frozen=True)
 class Matters:
     """How much errors of weights count."""
 

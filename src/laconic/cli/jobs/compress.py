@@ -38,6 +38,7 @@ from laconic.cli.jobs.workers import PLAIN, connected, heard
 from laconic.cli.menus import Choosing
 from laconic.cli.rows import Rows
 from laconic.cli.schedule import Machines
+from laconic.cli.stored import Stored
 from laconic.cli.teaching import Teaching
 from laconic.errors import PlanError
 from laconic.format.files import sha256
@@ -47,7 +48,7 @@ from laconic.lc.budgeted import buffers_told, notes_of
 from laconic.lc.damage import left
 from laconic.lc.preparation import prepared
 from laconic.machines.wires import Wires
-from laconic.models.checkpoints import checkpoint_size
+from laconic.models.checkpoints import Checkpoint, checkpoint_size
 from laconic.models.params import Params, buffers_of, typed_as
 from laconic.models.ties import Untied, untied
 from laconic.plans.activity import asks_for_data
@@ -95,7 +96,7 @@ class Job:
     coupled: bool = False
     teaching: Teaching = field(default_factory=Teaching)
     machines: Machines = field(default_factory=Machines)
-    stored: options.Stored = field(default_factory=options.Stored)
+    stored: Stored = field(default_factory=Stored)
 
     @property
     def in_rounds(self) -> bool:
@@ -137,13 +138,11 @@ def _compress(job: Job, say: Output, wires: Wires | None) -> None:
     _require_fitting(job)
     options.require_output(job.output, ".lac", force=run.force or (run.resume and job.checkpoint.exists()))
     torch.set_num_threads(run.threads or torch.get_num_threads())
-    checkpoint, stays = settled(say, opened(say, job.weights, job.key, as_stored=True), job.stored, _changing(job))
-    params, metadata = checkpoint.params, checkpoint.metadata
-    notes = _noted(job, say, params, metadata)
-    if stays:
-        recoded(say, checkpoint, notes, Written(job.output, run.force), table=job.table)
+    checkpoint = _read(job, say)
+    if checkpoint is None:
         return
-    budget = _budget(job)
+    params, metadata = checkpoint.params, checkpoint.metadata
+    notes, budget = _noted(job, say, params, metadata), _budget(job)
     whole_plan = budget is None or job.in_rounds  # else the budget has what no row of a file names
     params = dict(params) if whole_plan else params
     plan = planned(job.rows, job.matters, job.effort, params if whole_plan else None)
@@ -196,6 +195,20 @@ def _compress(job: Job, say: Output, wires: Wires | None) -> None:
         result = by_samples(say, result, whole, task, job.recalibrate, data.batch, run.seed)
     del params, whole  # what was read of the checkpoint leaves the memory
     _reported(job, say, result, task, target)
+
+
+def _read(job: Job, say: Output) -> Checkpoint | None:
+    """Return the checkpoint that is compressed; None where it has been recoded, for nothing of it may change."""
+    groups = (job.budget, job.rows, job.which, job.choosing, job.matters, job.calibrating, job.teaching, job.machines)
+    others = {"--effort": job.effort is not options.Effort.direct, "--recalibrate": job.recalibrate,
+              "--target": job.target, "--coupled": job.coupled, **dict.fromkeys(job.idle, True)}  # fmt: skip
+    whole = opened(say, job.weights, job.key, as_stored=True)
+    checkpoint, stays = settled(say, whole, job.stored, changed(groups, others))
+    if not stays:
+        return checkpoint
+    notes = _noted(job, say, checkpoint.params, checkpoint.metadata)
+    recoded(say, checkpoint, notes, Written(job.output, job.run.force), table=job.table)
+    return None
 
 
 def _reported(job: Job, say: Output, result: Result, task: Task | None, target: Target | None) -> None:
@@ -348,14 +361,6 @@ def _by_training(
         say.note(*([moved_by(exchange)] if exchange else []))
         interrupts.finish()
     cleared(job.checkpoint)  # not before all is said: who is interrupted has not seen the figures
-
-
-def _changing(job: Job) -> list[str]:
-    """Return the options that do not go with a checkpoint of which nothing may change."""
-    groups = (job.budget, job.rows, job.which, job.choosing, job.matters, job.calibrating, job.teaching, job.machines)
-    others = {"--effort": job.effort is not options.Effort.direct, "--recalibrate": job.recalibrate,
-              "--target": job.target, "--coupled": job.coupled}  # fmt: skip
-    return [*changed(*groups), *job.idle, *(option for option, value in others.items() if value)]
 
 
 def _budget(job: Job) -> Budget | None:

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from laconic.cli import options
 from laconic.cli.console import Output
 from laconic.cli.groups import values
 from laconic.cli.jobs.figures import Written, report
+from laconic.cli.stored import Stored
 from laconic.errors import PlanError
 from laconic.models.checkpoints import Checkpoint
 from laconic.models.quantized import Quantized, quantized
@@ -15,7 +15,7 @@ from laconic.models.standing import Standing
 from laconic.recoding import recode
 
 
-def settled(say: Output, read: Checkpoint, how: options.Stored, asked: Sequence[str]) -> tuple[Checkpoint, bool]:
+def settled(say: Output, read: Checkpoint, how: Stored, asked: Sequence[str]) -> tuple[Checkpoint, bool]:
     """Return what is compressed of a checkpoint, and whether it is recoded instead: nothing of it changes.
 
     Args:
@@ -60,11 +60,11 @@ def recoded(say: Output, read: Checkpoint, notes: Mapping[str, str], file: Writt
     report(say, result, file, None, table=table)
 
 
-def changed(*groups: Any) -> list[str]:
-    """Return those options of some groups that are not what they are where nobody types them."""
-    return [
-        option for group in groups for option, value in values(group).items() if value != values(type(group)())[option]
-    ]
+def changed(groups: Sequence[Any], others: Mapping[str, object]) -> list[str]:
+    """Return those options of some groups that are not what they are where nobody types them, and others that are."""
+    usual = [(values(group), values(type(group)())) for group in groups]
+    moved = [option for now, before in usual for option in now if now[option] != before[option]]
+    return [*moved, *(option for option, value in others.items() if value)]
 
 
 def _why(found: Quantized) -> str:
