@@ -5,7 +5,8 @@
 Floats: every network cast to bfloat16 and float16. Layouts: MiniLM's linear layers rounded to nearest and packed as
 others pack them (`benchmarks/quantized_layouts.py`), its embeddings and vectors in float16. What is compared are whole
 files: the safetensors file, and laconic's, which gives every tensor back bit by bit (checked). Rows of coders whose
-package is missing are left out and said. Decoding is of one core, all blocks of a network, in seconds of the processor, the best of five.
+package is missing are left out and said. Decoding is of one core, all tensors of a file, in seconds of the processor,
+the best of five.
 """
 # ruff: noqa: E402  thread counts are read when the libraries are imported
 

@@ -138,8 +138,7 @@ def _compress(job: Job, say: Output, wires: Wires | None) -> None:
     _require_fitting(job)
     options.require_output(job.output, ".lac", force=run.force or (run.resume and job.checkpoint.exists()))
     torch.set_num_threads(run.threads or torch.get_num_threads())
-    checkpoint = _read(job, say)
-    if checkpoint is None:
+    if (checkpoint := _read(job, say)) is None:
         return
     params, metadata = checkpoint.params, checkpoint.metadata
     notes, budget = _noted(job, say, params, metadata), _budget(job)
@@ -202,13 +201,11 @@ def _read(job: Job, say: Output) -> Checkpoint | None:
     groups = (job.budget, job.rows, job.which, job.choosing, job.matters, job.calibrating, job.teaching, job.machines)
     others = {"--effort": job.effort is not options.Effort.direct, "--recalibrate": job.recalibrate,
               "--target": job.target, "--coupled": job.coupled, **dict.fromkeys(job.idle, True)}  # fmt: skip
-    whole = opened(say, job.weights, job.key, as_stored=True)
-    checkpoint, stays = settled(say, whole, job.stored, changed(groups, others))
-    if not stays:
-        return checkpoint
-    notes = _noted(job, say, checkpoint.params, checkpoint.metadata)
-    recoded(say, checkpoint, notes, Written(job.output, job.run.force), table=job.table)
-    return None
+    read, stays = settled(say, opened(say, job.weights, job.key, as_stored=True), job.stored, changed(groups, others))
+    if stays:
+        notes = _noted(job, say, read.params, read.metadata)
+        recoded(say, read, notes, Written(job.output, job.run.force), table=job.table)
+    return None if stays else read
 
 
 def _reported(job: Job, say: Output, result: Result, task: Task | None, target: Target | None) -> None:
