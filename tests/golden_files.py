@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import ml_dtypes  # noqa: F401
 import numpy as np
 
 from laconic.format.codes import (
@@ -14,6 +15,7 @@ from laconic.format.codes import (
     GroupedCode,
     HashedCode,
     LowRankCode,
+    PackedCode,
     SparseCode,
     SumCode,
     Symbols,
@@ -23,6 +25,7 @@ from laconic.format.codes import (
     shared,
 )
 from laconic.format.codes.grid import Grid
+from laconic.format.codes.words import Words
 from laconic.format.coding.model import Model, Table, shaped
 from laconic.format.coding.ungerboeck import next_state
 
@@ -301,6 +304,41 @@ def kept():
     return {"freqs_cis": DenseCode.of(turns.astype(np.complex64)), "turns": DenseCode.of(turns), **floats}
 
 
+def rows():
+    """Whole values of the two types that have them, planes, and rows of two scales: classes."""
+    scales = np.where(np.arange(70) % 3, 1, 64)[:, None]
+    weights = ((numbers(70 * 96, 3) - numbers(70 * 96, 5)) / 65536).reshape(70, 96) * scales
+    flat = (numbers(5000, 7) + 1) / 65536
+    eights = (skewed(4000, 16, 9).array.reshape(40, 100).astype(np.int8) * (1 + np.arange(40) % 2 * 7)[:, None]) % 127
+    return {
+        "bfloat16": DenseCode.of(weights.astype(np.float32).astype("bfloat16")),
+        "float16": DenseCode.of((flat * flat).astype(np.float16)),
+        "float32": DenseCode.of((weights[:60, :80] / 7).astype(np.float32)),
+        "int8": DenseCode.of(eights.astype(np.int8)),
+    }
+
+
+def words():
+    """The layouts of GPTQ, AWQ and compressed-tensors, and what none of them has."""
+
+    def code(shape, dtype, *how, turned=False):
+        layout = Words(*how, turned)
+        lines, line = layout.size(shape, 8 * np.dtype(dtype).itemsize)
+        integers = skewed(lines * line + 1, 1 << layout.bits)
+        return PackedCode(shape, dtype, layout, Symbols(integers.array[1:], integers.alphabet))
+
+    return {
+        "gptq.qweight": code((6, 40), "int32", 4, 1, 0, 0),
+        "gptq.qzeros": code((3, 5), "int32", 4, 1, 1, 0),
+        "gptq.three": code((9, 8), "int32", 3, 3, 0, 0),
+        "awq.qweight": code((32, 4), "int32", 4, 1, 1, 1, turned=True),
+        "compressed.weight_packed": code((7, 9), "int32", 5, 1, 1, 0),
+        "bytes": code((5, 6), "uint8", 2, 1, 0, 1),
+        "long": code((4, 6), "int64", 13, 2, 1, 0, turned=True),
+        "none": code((0, 4), "int32", 4, 1, 0, 0),
+    }
+
+
 TIES = {"head.weight": "emb.weight", "last.weight": "emb.weight", "after.bias": "norm.bias", "twin": "sparse"}
 
 FILES = {
@@ -318,4 +356,6 @@ FILES = {
     "turned": (turned, {}),
     "finer": (finer, {}),
     "seeded": (seeded, {}),
+    "rows": (rows, {}),
+    "words": (words, {}),
 }

@@ -14,6 +14,7 @@ from laconic.format.codes import (
     GroupedCode,
     HashedCode,
     LowRankCode,
+    PackedCode,
     SparseCode,
     SumCode,
     Symbols,
@@ -21,6 +22,7 @@ from laconic.format.codes import (
     TuckerCode,
     Values,
 )
+from laconic.format.codes.words import Words
 from laconic.format.coding import FLOATS
 from laconic.quantize.lattice import Quantizer, prepare
 
@@ -129,6 +131,14 @@ def drawn(shape, length=3, bits=6, dtype="float32", scale=1e-6, seed=0):
     return DrawnCode(shape, dtype, (1 << 32) - 1 - seed, length, Values(np.array([scale], "float32")), indices)
 
 
+def packed(shape, bits=4, span=1, axis=0, order=0, turned=False, dtype="int32", seed=0):
+    """Words full of noise."""
+    words = Words(bits, span, axis, order, turned)
+    lines, line = words.size(shape, 8 * np.dtype(dtype).itemsize)
+    noise = np.random.default_rng(seed).integers(0, 1 << bits, lines * line)
+    return PackedCode(shape, dtype, words, Symbols(noise, 1 << bits))
+
+
 def cases():
     shared = Values(np.float32([-1, 0, 1]))
     yield from ((f"dense {dtype}", dense((3, 5), dtype)) for dtype in DTYPES)
@@ -206,6 +216,13 @@ def cases():
     yield "drawn, one weight", drawn((), 1, dtype="float64")
     yield "drawn, nothing", drawn((0, 4), 1)
     yield "pruned and drawn", sparse((30, 4), lambda shape, seed: drawn(shape, 2))
+    yield "packed down columns", packed((4, 6))
+    yield "packed in three words", packed((6, 5), 3, 3)
+    yield "packed, interleaved and turned", packed((5, 6), 4, 1, 1, 1, turned=True)
+    yield "packed with bits to spare", packed((3, 4), 5, 1, 1, dtype="uint16")
+    yield "packed bits", packed((2, 5), 1, 2, 0, 1, dtype="uint8")
+    yield "packed wide", packed((3, 8), 11, 4, 1, 0, True, "int64")
+    yield "nothing packed", packed((0, 4), 4, 2, 1)
     yield "", low_rank((4, 5), 2, left=lambda s, seed: low_rank(s, 1), right=lambda s, seed: sparse(s, codebook))
 
 

@@ -79,6 +79,7 @@ def test_the_format_page_names_every_tag_and_dtype():
         9: "canonical",
         10: "hashed",
         11: "drawn",
+        12: "packed",
     }
     assert CODES.keys() == words.keys()
     for tag, word in words.items():

@@ -55,6 +55,7 @@ _HOME = {
     "compress": "api",
     "compress_gradients": "machines.hook",
     "coupled": "plans.coupling",
+    "dequantized": "recoding",
     "distilled": "teachers.distillation",
     "export": "deploy.export",
     "few_bits": "training.few_bits",
@@ -67,6 +68,7 @@ _HOME = {
     "open": "format.container",
     "params_of": "models.params",
     "rewrite": "deploy.rewriting",
+    "recode": "recoding",
     "select": "selection",
     "tickets": "scratch.tickets",
 }
@@ -132,6 +134,8 @@ if TYPE_CHECKING:
     from laconic.plans.plan import Plan as Plan
     from laconic.plans.toml import load_plan as load_plan
     from laconic.quantize.budget import Budget as Budget
+    from laconic.recoding import dequantized as dequantized
+    from laconic.recoding import recode as recode
     from laconic.result import Result as Result
     from laconic.scratch.masks import Pruning as Pruning
     from laconic.scratch.narrow import from_scratch as from_scratch

@@ -26,6 +26,7 @@ from laconic.format.codes import (
     GroupedCode,
     HashedCode,
     LowRankCode,
+    PackedCode,
     SparseCode,
     SumCode,
     Symbols,
@@ -34,6 +35,7 @@ from laconic.format.codes import (
     Values,
 )
 from laconic.format.codes.grid import Grid
+from laconic.format.codes.words import Words
 from laconic.format.coding.model import Model, Table
 from laconic.format.container import LacFile, dumps, loads, reader
 from laconic.format.container.effort import multiply_adds
@@ -171,6 +173,8 @@ def test_multiply_adds_are_those_of_the_formulas():
     assert work_of(level_zero((2, 3, 4, 5), "float32", "turned")) == 2 * 3 * 4 * 5 * 32
     assert work_of(HashedCode((6, 5), "float32", 1, one((4,), "float32"))) == 30 * 128
     assert work_of(DrawnCode((6,), "float32", 1, 6, constant(1)[0], Symbols(np.zeros(1), 1))) == 6 * 1024
+    packed = PackedCode((3, 2), "int32", Words(3, 3, 0), Symbols(np.zeros(64), 8))
+    assert work_of(packed) == 3 * 2 * 32 * 32 // 3
     assert work_of(level_zero((6,), "float32", "turned")) == work_of(level_zero((2, 3), "float32")) == 0
 
 
@@ -216,6 +220,7 @@ LARGE = {
     ),
     "hashed": HashedCode((8 * N,), FLOAT8, 1, one((N,))),
     "drawn": DrawnCode((2 * N,), FLOAT8, 1, 2 * N, Values(np.ones(1, np.float32)), Symbols(np.zeros(1), 1)),
+    "packed": PackedCode((4 * N, 1), "int16", Words(4, 1, 0, turned=True), Symbols(np.zeros(16 * N), 16)),
     "turned grid": replace(level_zero((2048, 1024), FLOAT8, "turned"), step=Values(np.full(1024, 0.5))),
 }  # fmt: skip
 

@@ -4,7 +4,7 @@ A code is added as a file with a function of (shape, dtype, facts, *parts), and 
 the number of its parts (or a function of the facts that gives it). The grid takes four files.
 """
 
-from reference import grid, grouped, hashing, lac, small, summed, tensors, tiles
+from reference import classed, grid, grouped, hashing, lac, packed, small, summed, tensors, tiles
 
 lac.CODES |= {
     4: (grid.grid, 4),
@@ -15,5 +15,7 @@ lac.CODES |= {
     9: (tensors.canonical, 1),
     10: (hashing.hashed, 1),
     11: (hashing.drawn, 2),
+    12: (packed.packed, 1),
 }
 lac.FORMS[3] = small.version_1
+lac.LATER |= {"classes": classed.classes}

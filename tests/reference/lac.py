@@ -16,6 +16,8 @@ FLOATS = ["float32", "float64", "float16", "bfloat16", "float8_e4m3fn", "float8_
 DTYPES = [*FLOATS, *"bool uint8 int8 int16 int32 int64 uint16 uint32 uint64".split()]
 DTYPES += "complex64 complex128 float8_e4m3fnuz float8_e5m2fnuz float8_e8m0fnu".split()
 
+LATER, FORMS = {}, {}  # what came after the first files, by name; what makes version 1 of a file, by its own
+
 # --- bits ------------------------------------------------------------------------------------------
 
 
@@ -103,6 +105,8 @@ def symbols(data, count, alphabet):
     if method == 2:
         biases = frequency_table(source, 1 << n)
         return [symbol(biases) for _, symbol in lanes(source.rest(), 1 << k + 2 if k else 1, count)]
+    if method == 3 and alphabet <= 1024:
+        return LATER["classes"](symbols, source, count, alphabet)
     if method == 3:
         s = width - 10
         low = [source.bits(s) for _ in range(count)]
@@ -127,8 +131,11 @@ def values(data, count, number):
         sizes = [min(count - at, 1 << 16) for at in range(0, count, 1 << 16)]
         pieces = zip(source.pieces(len(sizes)), sizes, strict=True)
         return np.concatenate([values(piece, size, number) for piece, size in pieces])
-    planes = [symbols(piece, count, 256) for piece in source.pieces(dtype.itemsize)]
-    patterns = [int.from_bytes(column, "big") for column in zip(*planes, strict=True)]
+    if method == 3:
+        patterns = symbols(source.rest(), count, 1 << 8 * dtype.itemsize)
+    else:
+        planes = [symbols(piece, count, 256) for piece in source.pieces(dtype.itemsize)]
+        patterns = [int.from_bytes(column, "big") for column in zip(*planes, strict=True)]
     if dtype.name in FLOATS:
         patterns = [p >> 1 | (p & 1) << 8 * dtype.itemsize - 1 for p in patterns]
     return np.array(patterns, f"u{dtype.itemsize}").view(dtype)
@@ -203,10 +210,6 @@ def table_of(data):
     """Return the table of a file, inflated in version 2."""
     stored = data[int.from_bytes(data[12:20], "little") :]
     return Bits(zlib.decompress(stored, -15) if data[8] == 2 else stored)
-
-
-FORMS = {}
-"""By version: what makes a file of version 1 or 2 of one."""
 
 
 def read(data):

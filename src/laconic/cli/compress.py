@@ -10,6 +10,7 @@ from laconic.cli.console import Output
 from laconic.cli.menus import Choosing
 from laconic.cli.rows import Rows
 from laconic.cli.schedule import Machines
+from laconic.cli.stored import Stored
 from laconic.cli.teaching import Teaching
 
 
@@ -19,6 +20,7 @@ def command(
     weights: options.Checkpoint,
     budget: options.Budget,
     rows: Rows,
+    stored: Stored,
     which: options.Which,
     choosing: Choosing,
     matters: options.Matters,
@@ -143,6 +145,10 @@ def command(
     A plan and a budget go together: the plan's rows take their bytes first, and all other weights share what remains.
     What --lossless names stays as it is, and so do masks (0 and -inf alone) and tensors of a single value.
 
+    A checkpoint that is quantized already, in the layouts of GPTQ, AWQ and compressed-tensors, as int8 with scales, or
+    in a GGUF file (Q4_0, Q8_0), is recoded: its integers are coded, and all comes back bit by bit. --requantize
+    compresses the weights that it stands for. --recode is for any checkpoint of which nothing may change.
+
     With --choose each weight gets the compression that loses least within the budget: the grid of the budget, or a
     codebook, pruning, low rank, a sum, fewer filters or channels. A Lagrangian over all of them proposes plans, of
     which whole files are measured, each single technique beside them; the nearest is written. With --effort direct
@@ -191,6 +197,12 @@ def command(
 
       laconic compress a.pt -o a.lac --plan a.toml --coupled --task mine:make
 
+      laconic compress net-awq.safetensors -o net.lac
+
+      laconic compress net-Q4_0.gguf -o net.lac --requantize --bits 3
+
+      laconic compress net-bf16.safetensors -o net.lac --recode
+
       laconic compress net.safetensors -o net.lac --codebook 4
 
       laconic compress net.safetensors -o net.lac --keep 0.05 --codebook 16
@@ -233,7 +245,7 @@ def command(
     idle = groups.given(context, (*groups.names(options.Training, Teaching), "resume"))
     job = Job(
         weights, output, effort, budget, rows, which, matters, calibrating, data, training, run, tuple(idle), table,
-        key, recalibrate, target, choosing, coupled, teaching, machines,
+        key, recalibrate, target, choosing, coupled, teaching, machines, stored,
         Beside.of(weights, output, code=with_code, command=groups.command_line(context)),
     )  # fmt: skip
     compress(job, say)

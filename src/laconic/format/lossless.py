@@ -1,14 +1,15 @@
 """The smallest lossless code of a tensor: one value is told once, a mask by its tiles, all else by its numbers."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from laconic.format.codes import Code, CodebookCode, DenseCode, Symbols, TileSparseCode, Values, shared
+from laconic.format.codes import Code, CodebookCode, DenseCode, PackedCode, Symbols, TileSparseCode, Values, shared
 from laconic.format.codes.sharing import SMALL
 from laconic.format.codes.tile_sparse import flattened, spread
+from laconic.format.codes.words import Words
 from laconic.format.coding import FLOATS
 from laconic.format.coding.dtypes import HALVES
 from laconic.format.container import bits
@@ -46,6 +47,19 @@ def lossless(array: np.ndarray) -> Code:
         return DenseCode(array.shape, array.dtype.name, Values(repeated))
     value = others.view(array.dtype)
     return min([DenseCode.of(array), *_tiled(array.shape, words != 0, value)], key=lambda code: bits({"": code}))
+
+
+def unpacked(array: np.ndarray, layouts: Sequence[Words]) -> Code:
+    """Return the smallest code of words in which integers may be packed, in one of some layouts: bit by bit as well.
+
+    Words of a few thousand may be shorter as they are; of more it is the integers that have a distribution.
+
+    >>> type(unpacked(np.arange(64, dtype=np.int32).reshape(8, 8) << 4, [Words(4, 1, 0)])).__name__
+    'PackedCode'
+    """
+    found = [code for words in layouts if (code := PackedCode.of(array, words)) is not None]
+    candidates = [lossless(array), *found] if array.size <= SMALL or not found else found
+    return min(candidates, key=lambda code: bits({"": code})) if len(candidates) > 1 else candidates[0]
 
 
 def together(codes: Mapping[str, Code]) -> dict[str, Code]:

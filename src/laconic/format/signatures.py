@@ -12,6 +12,7 @@ _HEAD = 512
 _OURS = {
     "lac": (b"\x89LAC\r\n\x1a\n",),
     "zip": (b"PK\x03\x04", b"PK\x05\x06"),
+    "gguf": (b"GGUF",),
     "pickle": (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"),
 }
 """Kinds that laconic has a reader for, with what they begin with; safetensors are told by their header."""
@@ -19,7 +20,6 @@ _OURS = {
 _SAVE = "save the network's state_dict with torch.save or safetensors"
 
 _FOREIGN = (
-    (b"GGUF", "a GGUF file", "convert it to safetensors, or take the safetensors that it was made of"),
     (b"version https://git-lfs", "a pointer of git-lfs, not the file itself", "fetch that by git lfs pull"),
     (b"<!doctype html", "a web page, not the file that it shows", "download the file itself"),
     (b"<html", "a web page, not the file that it shows", "download the file itself"),
@@ -50,13 +50,13 @@ def require_lac(path: Path) -> None:
         return
     message = f"{path}: byte 0: this is not a .lac file"
     if kind := _kind_by(head):
-        by = "safetensors" if kind == "safetensors" else "torch.save"
+        by = {"safetensors": "safetensors", "gguf": "GGUF"}.get(kind, "torch.save")
         raise FormatError(f"{message} but one of {by}; laconic compress makes a .lac of it")
     raise FormatError(f"{message}{f' but {other}' if (other := _other_by(head)) else ''}")
 
 
 def kind_of_file(path: Path) -> str:
-    """Return what a file is: "safetensors", "zip" or "pickle" (of `torch.save`, new and old), or "lac".
+    """Return what a file is: "safetensors", "gguf", "zip" or "pickle" (of `torch.save`, new and old), or "lac".
 
     Raises:
         DataError: where there is no file, or one of another kind: it is named, with the way out.

@@ -18,6 +18,7 @@ from laconic.format import tensors_file
 from laconic.format.files import replace_file, same_every_time
 from laconic.format.signatures import is_lac, kind_of_file
 from laconic.models.directories import Directory, located
+from laconic.models.gguf_files import read_gguf
 from laconic.models.params import Params, dtype_name, require_storable
 from laconic.models.shards import Shards
 from laconic.models.state_dicts import Renamed, tensors_of, unprefixed
@@ -90,7 +91,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def open_checkpoint(path: Path, key: str | None = None) -> Checkpoint:
-    """Read a file of safetensors or of `torch.save`, whatever its name is. Nothing is ever unpickled but tensors.
+    """Read a file of safetensors, of `torch.save` or of GGUF, whatever its name is. Tensors alone are unpickled.
 
     Of a folder of a model, or the index of its shards, all files are one checkpoint, read a tensor at a time.
 
@@ -151,13 +152,16 @@ def _read(path: Path, key: str | None, *, mapped: bool = False) -> Checkpoint:
     kind = kind_of_file(path)
     if kind == "lac":
         raise DataError(f"{path} is a .lac file, which is compressed; laconic decompress makes a checkpoint of it")
-    if kind != "safetensors":
+    if kind == "gguf" and key is None:
+        blocks, text, notes = read_gguf(path)
+        return Checkpoint(blocks, text, tuple(notes))
+    if kind not in ("safetensors", "gguf"):
         params, notes = tensors_of(path, _unpickled(path, kind, mapped=mapped), key)
         for name, tensor in params.items():
             require_storable(name, tensor)
         return Checkpoint(params, {}, tuple(notes))
     if key is not None:
-        raise DataError(f"{path} is of safetensors, which hold no mapping but one: leave out --key {key}")
+        raise DataError(f"{path} is of {kind}, which holds no mapping but one: leave out --key {key}")
     try:
         tensors = OneByOne(path)
     except OSError:

@@ -24,6 +24,7 @@ from laconic.format.codes import (
     GroupedCode,
     HashedCode,
     LowRankCode,
+    PackedCode,
     SparseCode,
     SumCode,
     TileSparseCode,
@@ -142,6 +143,12 @@ def _dense(code: DenseCode, leaves: Leaves) -> Form:
         lambda: leaf.view(code.shape),
         lambda: replace(code, values=leaves.frozen(code.values)),
     )
+
+
+@free.register
+def _packed(code: PackedCode, leaves: Leaves) -> Form:
+    words = to_torch(code.decompress())
+    return Form(lambda: words, lambda: code)
 
 
 @free.register

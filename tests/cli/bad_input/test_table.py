@@ -72,7 +72,7 @@ FILES = {
     "short": (content(b"1234", "a.pt"), TORCH, ["is no checkpoint"], 1),
     "a .lac": (lac(), COMPRESS.format("a.lac"), ["a.lac is a .lac file", "laconic decompress"], 1),
     "a .lac by another name": (lac(name="a.pt"), TORCH, ["a.pt is a .lac file"], 1),
-    "GGUF": (content(b"GGUF\3\0\0\0"), SAFE, ["is a GGUF file", "safetensors"], 1),
+    "GGUF": (content(b"GGUF\3\0\0\0"), SAFE, ["cannot be read as GGUF", "cut short"], 1),
     "git-lfs": (content("version https://git-lfs.github.com/spec/v1\nsize 9\n"), SAFE, ["git lfs pull"], 1),
     "a web page": (content("\n<!DOCTYPE html><html>", "a.pt"), TORCH, ["is a web page", "download"], 1),
     "a web page without a type": (content("<HTML><body>"), SAFE, ["is a web page"], 1),

@@ -1,7 +1,6 @@
 """What `laconic compress` does: a checkpoint to a `.lac` file."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import final
@@ -17,35 +16,45 @@ from laconic.cli.jobs.beside import require_log, require_points
 from laconic.cli.jobs.calibrating import absorptions, calibrated, require_calibratable
 from laconic.cli.jobs.choosing import chosen, require_choosable
 from laconic.cli.jobs.cost import once_run, runnable
-from laconic.cli.jobs.direct import directly, metrics_of, within_budget
+from laconic.cli.jobs.direct import by_samples, directly, metrics_of, within_budget
 from laconic.cli.jobs.figures import report
 from laconic.cli.jobs.folders import Beside, Written
 from laconic.cli.jobs.metadata import noted
 from laconic.cli.jobs.planning import counted_of, coupled_of, learning_of, plan_of, planned, weighed
 from laconic.cli.jobs.ranks import exchange_for_lc, moved_by, require_for_ranks, within_by_ranks
+from laconic.cli.jobs.recoding import changed, recoded, settled
 from laconic.cli.jobs.rounds import told_of
 from laconic.cli.jobs.running import Run, cleared, going_on, resumable
 from laconic.cli.jobs.targets import Target, require_used
-from laconic.cli.jobs.tasks import batches_per_epoch, counted, doubts, fitting, known_again, opened, task_for
+from laconic.cli.jobs.tasks import (
+    doubts,
+    fitting,
+    known_again,
+    needing_a_task,
+    opened,
+    task_for,
+)
 from laconic.cli.jobs.teaching import taught
 from laconic.cli.jobs.workers import PLAIN, connected, heard
 from laconic.cli.menus import Choosing
 from laconic.cli.rows import Rows
 from laconic.cli.schedule import Machines
+from laconic.cli.stored import Stored
 from laconic.cli.teaching import Teaching
-from laconic.errors import DataError, PlanError
+from laconic.errors import PlanError
 from laconic.format.files import sha256
 from laconic.lc.budgeted import buffers_told, notes_of
 from laconic.lc.damage import left
 from laconic.lc.preparation import prepared
 from laconic.machines.wires import Wires
+from laconic.models.checkpoints import Checkpoint
 from laconic.models.directories import sha256_of
 from laconic.models.params import buffers_of, typed_as
 from laconic.models.ties import Untied, untied
 from laconic.plans.activity import asks_for_data
 from laconic.plans.plan import Plan
 from laconic.quantize.budget import Budget
-from laconic.result import Result, recalibrated
+from laconic.result import Result
 from laconic.training.task import Task
 
 
@@ -64,6 +73,7 @@ class Job:
         coupled: whether filters that a row prunes take along what goes with them.
         teaching: what it learns from beside its targets.
         machines: which ranks there are, and how gradients get from one to the other.
+        stored: what becomes of what is quantized already.
         beside: what goes beside the file, where it is in a folder.
     """
 
@@ -87,6 +97,7 @@ class Job:
     coupled: bool = False
     teaching: Teaching = field(default_factory=Teaching)
     machines: Machines = field(default_factory=Machines)
+    stored: Stored = field(default_factory=Stored)
     beside: Beside | None = None
 
     @property
@@ -134,7 +145,8 @@ def _compress(job: Job, say: Output, wires: Wires | None) -> None:
     _require_fitting(job)
     job.file.require(say, job.checkpoint)
     torch.set_num_threads(run.threads or torch.get_num_threads())
-    checkpoint = opened(say, job.weights, job.key)
+    if (checkpoint := _read(job, say)) is None:
+        return
     params, metadata = checkpoint.params, checkpoint.metadata
     notes, budget = noted(say, job.weights, params, metadata), job.file.counted(_budget(job))
     whole_plan = budget is None or job.in_rounds  # else the budget has what no row of a file names
@@ -147,7 +159,7 @@ def _compress(job: Job, say: Output, wires: Wires | None) -> None:
         recalibrating = "--recalibrate needs" if job.recalibrate else ""
         recalibrating = "a score of activity needs" if counting else recalibrating
         who = "an importance needs" if weighing else "--effort calibrate needs" if calibrating else recalibrating
-        with _needing_a_task(who):
+        with needing_a_task(who):
             task = task_for(say, data, metadata, batch=data.batch, seed=run.seed, augmented=not calibrating)
         params = fitting(params, task)
         say.note(*doubts(params, task, metadata))
@@ -186,9 +198,21 @@ def _compress(job: Job, say: Output, wires: Wires | None) -> None:
         return
     result = _directly(job, say, budget, plan, whole, task, notes)
     if task is not None and job.recalibrate:
-        result = _recalibrated(job, say, result, whole, task)
+        result = by_samples(say, result, whole, task, job.recalibrate, data.batch, run.seed)
     del params, whole  # what was read of the checkpoint leaves the memory
     _reported(job, say, result, task, target)
+
+
+def _read(job: Job, say: Output) -> Checkpoint | None:
+    """Return the checkpoint that is compressed; None where it has been recoded, for nothing of it may change."""
+    groups = (job.budget, job.rows, job.which, job.choosing, job.matters, job.calibrating, job.teaching, job.machines)
+    others = {"--effort": job.effort is not options.Effort.direct, "--recalibrate": job.recalibrate,
+              "--target": job.target, "--coupled": job.coupled, **dict.fromkeys(job.idle, True)}  # fmt: skip
+    read, stays = settled(say, opened(say, job.weights, job.key, as_stored=True), job.stored, changed(groups, others))
+    if stays:
+        notes = noted(say, job.weights, read.params, read.metadata)
+        recoded(say, read, notes, job.file, table=job.table)
+    return None if stays else read
 
 
 def _reported(job: Job, say: Output, result: Result, task: Task | None, target: Target | None) -> None:
@@ -265,13 +289,6 @@ def _directly(
     return Result(codes, notes, signals=left(network, codes, task and task.module))
 
 
-def _recalibrated(job: Job, say: Output, result: Result, network: Untied, task: Task) -> Result:
-    """Return the result with statistics that follow the inputs, with a progress bar over the batches meanwhile."""
-    needed = -(-2 * job.recalibrate // job.data.batch)
-    with say.progress("recalibrating", max(1, min(batches_per_epoch(task), needed))) as tick:
-        return recalibrated(result, network, counted(task, tick), job.recalibrate, job.run.seed)
-
-
 def _by_calibration(
     job: Job, say: Output, budget: Budget, network: Untied, task: Task, notes: Mapping[str, str], target: Target | None
 ) -> None:  # fmt: skip
@@ -339,17 +356,6 @@ def _by_training(
         say.note(*([moved_by(exchange)] if exchange else []))
         interrupts.finish()
     cleared(job.checkpoint)  # not before all is said: who is interrupted has not seen the figures
-
-
-@contextmanager
-def _needing_a_task(who: str) -> Iterator[None]:
-    """Let the error of a task that is not there say ``who``, if anyone, needs it for its data."""
-    try:
-        yield
-    except DataError as error:
-        if not who:
-            raise
-        raise DataError(f"{who} a task, to measure on its data; {error}") from error
 
 
 def _budget(job: Job) -> Budget | None:

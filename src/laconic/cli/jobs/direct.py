@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from laconic.cli import options
 from laconic.cli.console import Output, in_bytes
+from laconic.cli.jobs.tasks import batches_per_epoch, counted
 from laconic.format.codes import Code
 from laconic.format.compact import compact
 from laconic.insight.ledger import REFERENCE_BYTES
@@ -15,7 +16,7 @@ from laconic.models.params import Params, buffers_of
 from laconic.models.ties import Untied
 from laconic.plans.plan import Plan
 from laconic.quantize.budget import PASSES, QUALITIES, Budget
-from laconic.result import Result
+from laconic.result import Result, recalibrated
 from laconic.theory.metric import Metrics
 from laconic.training.task import Task
 
@@ -37,6 +38,13 @@ def directly(say: Output, plan: Plan, network: Untied, metrics: Metrics | None) 
                 codes.update(group)
                 tick(sum(code.size for code in codes.values()))
     return network.named(compact({name: codes[name] for name in params}))
+
+
+def by_samples(say: Output, result: Result, network: Untied, task: Task, samples: int, batch: int, seed: int) -> Result:
+    """Return the result with statistics that follow the inputs, with a progress bar over the batches meanwhile."""
+    needed = -(-2 * samples // batch)
+    with say.progress("recalibrating", max(1, min(batches_per_epoch(task), needed))) as tick:
+        return recalibrated(result, network, counted(task, tick), samples, seed)
 
 
 def within_budget(

@@ -27,9 +27,8 @@ def noted(say: Output, path: Path, params: Params, metadata: Mapping[str, str]) 
     notes, left_out = carried(metadata, path)
     say.note(*left_out)
     whole = bytes_of(path)
-    is_network = (
-        kind_of_file(weight_files(path)[0]) == "safetensors"
-    )  # torch.save puts an optimizer's state beside it, and more
+    kind = kind_of_file(weight_files(path)[0])
+    is_network = kind in ("safetensors", "gguf")  # torch.save puts an optimizer's state beside it, and more
     return {**notes, REFERENCE_BYTES: str(whole if is_network else min(whole, checkpoint_size(params)))}
 
 

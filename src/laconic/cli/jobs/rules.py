@@ -43,7 +43,9 @@ class Comparison:
         """Return the report as plain values."""
         torch.set_num_threads(self.run.threads or torch.get_num_threads())
         importance, temperature, samples, kind = (getattr(self.matters, name) for name in names(self.matters))
-        checkpoint = opened(say, self.against, self.key)
+        with container.open(source, limit) as file:
+            own = frozenset(file)
+        checkpoint = opened(say, self.against, self.key, names=own)
         params = dict(checkpoint.params)
         with container.open(source, limit) as file:
             compressed, firsts = all_of(file), {name: file.ties.get(name, name) for name in file}

@@ -5,8 +5,8 @@ import inspect
 import sys
 import sysconfig
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import redirect_stdout
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -25,6 +25,8 @@ from laconic.format.signatures import is_lac
 from laconic.models import data, nets
 from laconic.models.checkpoints import Checkpoint, open_checkpoint
 from laconic.models.params import Params, all_of, beside, first_names, once, params_of
+from laconic.models.quantized import quantized
+from laconic.models.standing import Standing
 from laconic.models.state_dicts import named_as
 from laconic.training.batches import Batch, Batches
 from laconic.training.binary_activations import as_told
@@ -71,11 +73,30 @@ def task_of(
     return classification(module, images, nets.identity(net, data_name, preprocessing), batch=batch)
 
 
-def opened(say: Output, path: Path, key: str | None = None) -> Checkpoint:
-    """Return what a checkpoint holds, and say what was chosen, left out or renamed."""
+def opened(
+    say: Output, path: Path, key: str | None = None, *, as_stored: bool = False, names: Collection[str] = ()
+) -> Checkpoint:
+    """Return what a checkpoint holds, and say what was chosen, left out or renamed.
+
+    Args:
+        say: how this process talks.
+        path: the file.
+        key: where the network is in it.
+        as_stored: whether what is quantized already stays so; else it is the weights that it stands for.
+        names: of a network that it is compared with: where these are all of its own, it stays as it is stored.
+    """
     checkpoint = open_checkpoint(path, key)
     say.note(*checkpoint.notes)
-    return checkpoint
+    return checkpoint if as_stored or set(names) == set(checkpoint.params) else _standing(say, path, checkpoint)
+
+
+def _standing(say: Output, path: Path, read: Checkpoint) -> Checkpoint:
+    """Return a network of which weights that are quantized already are what they stand for."""
+    found = quantized(read.params, read.metadata)
+    if not found.layers:
+        return read
+    say.note(f"{path.name}: {found}: taken as the weights that they stand for")
+    return replace(read, params=Standing(read.params, found))
 
 
 def weights_of(say: Output, path: Path, key: str | None = None, limit: int | None = None) -> Checkpoint:
@@ -90,7 +111,18 @@ def weights_of(say: Output, path: Path, key: str | None = None, limit: int | Non
     if key is not None:
         raise DataError(f"{path} is a .lac file, which holds one network: leave out --key {key}")
     with container.open(path, limit) as file:
-        return Checkpoint(all_of(file), dict(file.metadata))
+        return _standing(say, path, Checkpoint(all_of(file), dict(file.metadata)))
+
+
+@contextmanager
+def needing_a_task(who: str) -> Iterator[None]:
+    """Let the error of a task that is not there say ``who``, if anyone, needs it for its data."""
+    try:
+        yield
+    except DataError as error:
+        if not who:
+            raise
+        raise DataError(f"{who} a task, to measure on its data; {error}") from error
 
 
 def task_for(say: Output, subject: Subject, metadata: Mapping[str, str], **how: Any) -> Task:

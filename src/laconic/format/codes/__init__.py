@@ -9,6 +9,7 @@ from laconic.format.codes.grid import GridCode
 from laconic.format.codes.grouped import GroupedCode
 from laconic.format.codes.hashed import HashedCode
 from laconic.format.codes.low_rank import VIEWS, LowRankCode
+from laconic.format.codes.packed import PackedCode
 from laconic.format.codes.sharing import shared
 from laconic.format.codes.sparse import SparseCode
 from laconic.format.codes.streams import DTYPES, Symbols, Values
@@ -29,6 +30,7 @@ CODES: dict[int, type[Code]] = {
     9: CanonicalCode,
     10: HashedCode,
     11: DrawnCode,
+    12: PackedCode,
 }
 """Every code, by its tag in the file (`docs/format.md`)."""
 
@@ -45,6 +47,7 @@ __all__ = [
     "GroupedCode",
     "HashedCode",
     "LowRankCode",
+    "PackedCode",
     "Part",
     "SparseCode",
     "SumCode",

@@ -46,6 +46,13 @@ class Code(ABC):
     def facts(self) -> tuple[int, ...]:
         """Return the small non-negative integers stored beside shape and dtype in the table of the file."""
 
+    def runs(self) -> Mapping[str, tuple[int, ...]]:
+        """Return of some streams, by name, how many neighbours may be alike, as those of a row: the encoder tries each.
+
+        No reader needs to know them.
+        """
+        return {}
+
     @classmethod
     def parts(cls, facts: tuple[int, ...]) -> "Mapping[str, type[Part]]":
         """Return what `streams` holds of a code with these facts, name and class, in the order of the file.

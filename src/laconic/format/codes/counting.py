@@ -13,6 +13,7 @@ from laconic.format.codes.grid import GridCode
 from laconic.format.codes.grouped import GroupedCode
 from laconic.format.codes.hashed import HashedCode
 from laconic.format.codes.low_rank import LowRankCode
+from laconic.format.codes.packed import PackedCode
 from laconic.format.codes.sparse import SparseCode
 from laconic.format.codes.streams import Symbols, Values
 from laconic.format.codes.sum import SumCode
@@ -55,7 +56,7 @@ def published_bits(codes: Mapping[str, Code]) -> dict[str, int]:
     CP: the factors. Sum: its parts. Grid: ⌈log₂ of the levels from the smallest to the largest⌉ an element, and 32 bits
     for the step, charged once. Grouped: ⌈log₂ K⌉ an element, and b for each scale and each entry that belongs to a
     group, once; a codebook that is given is free. Hashed: the shared values, once. Drawn: ⌈log₂ K⌉ for each block, and
-    32 bits for the scale, once.
+    32 bits for the scale, once. Packed: the bits of each integer.
 
     Of pruning the slides of these authors charge more: every number that is kept, biases too, has one width of index,
     that of the largest matrix (`laconic.experiments.recipes.lc_curves.ratios`): ρ is 12.19 there for 5 % of
@@ -82,6 +83,8 @@ def published(code: Code, charged: Charged) -> int:
         numbers = sum(len(part) for part in learned if part not in charged)
         charged.update(learned)
         return code.size * _index_bits(code.indices.alphabet) + width * numbers
+    if isinstance(code, PackedCode):
+        return code.words.bits * len(code.integers)
     if isinstance(code, SparseCode):
         return code.values.size * _coordinate_bits(code.shape) + published(code.values, charged)
     if isinstance(code, TileSparseCode):

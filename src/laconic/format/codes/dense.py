@@ -42,6 +42,11 @@ class DenseCode(Code):
         """Return the values."""
         return {"values": self.values}
 
+    def runs(self) -> Mapping[str, tuple[int, ...]]:
+        """Return the length of a row, of a tensor of two axes or more that shares with none."""
+        alone = len(self.shape) > 1 and 0 < self.size == len(self.values)
+        return {"values": (self.size // self.shape[0],)} if alone else {}
+
     def facts(self) -> tuple[int, ...]:
         """Return where in the values its own begin."""
         return (self.start,)

@@ -14,6 +14,7 @@ from laconic.format.codes.grid import GridCode
 from laconic.format.codes.grouped import GroupedCode
 from laconic.format.codes.hashed import HashedCode
 from laconic.format.codes.low_rank import LowRankCode
+from laconic.format.codes.packed import PackedCode
 from laconic.format.codes.sparse import SparseCode
 from laconic.format.codes.sum import SumCode
 from laconic.format.codes.tile_sparse import TileSparseCode
@@ -77,6 +78,8 @@ def describe(code: Code | Outline) -> str:
     if outlined.kind is HashedCode:
         values = _nested(outlined, "values")
         return f"hashed {math.prod(values.shape)} of {describe(values)}"
+    if outlined.kind is PackedCode:
+        return f"{outlined.parts['integers']} packed integers"
     if outlined.kind is DrawnCode:
         return f"drawn in {outlined.parts['indices']} blocks"
     if outlined.kind is SumCode:

@@ -1,13 +1,15 @@
-"""Symbols to bytes by whichever method is the shortest: constant, bit-packed, rANS, or split for large alphabets.
+"""Symbols to bytes by whichever method is the shortest: constant, packed, rANS, split for large alphabets, classes.
 
-The first byte says how: bits 0–1 the method (0 constant, 1 packed, 2 rANS, 3 split), and for rANS bits 2–3 the
-precision, as its position in `PRECISIONS`, and bits 4–7 the width (`laconic.format.coding.lanes`).
+The first byte says how: bits 0–1 the method (0 constant, 1 packed, 2 rANS, 3 split where the alphabet has more than
+1024 symbols, else classes of runs, `laconic.format.coding.classes`), and for rANS bits 2–3 the precision, as its
+position in `PRECISIONS`, and bits 4–7 the width (`laconic.format.coding.lanes`).
 `docs/format.md` is normative.
 """
 
 import numpy as np
 
 from laconic.errors import FormatError
+from laconic.format.coding.classes import MOST, SHORTEST, Runs, classes_of
 from laconic.format.coding.frequencies import FRACTION, cost, entropy_of, histogram, normalise
 from laconic.format.coding.lanes import WIDEST, lanes_of, width_for
 from laconic.format.coding.packing import pack_bits, packed_size, unpack_bits
@@ -22,6 +24,7 @@ MAX_COUNT = 1 << 30
 """No call takes more symbols than this."""
 
 _CONSTANT, _PACKED, _RANS, _SPLIT = range(4)
+_CLASSES = _SPLIT  # of an alphabet that is not split
 _LARGEST = 1024  # symbols that a frequency table may have
 _DOUBT = 8  # bytes: many times what rounding does to an entropy
 
@@ -31,12 +34,13 @@ def symbol_dtype(alphabet: int) -> np.dtype:
     return np.dtype(np.uint8 if alphabet <= 1 << 8 else np.uint16 if alphabet <= 1 << 16 else np.uint32)
 
 
-def encode_symbols(symbols: np.ndarray, alphabet: int) -> bytes:
+def encode_symbols(symbols: np.ndarray, alphabet: int, runs: Runs | None = None) -> bytes:
     """Return ``symbols`` as bytes: order-0 entropy, or packed bits plus one byte, whichever is shorter.
 
     Args:
         symbols: shape (count,), unsigned, each below ``alphabet``; at most `MAX_COUNT` of them.
         alphabet: number of possible symbols, at most 2³².
+        runs: of neighbours that may be alike: then order-0 entropy of each class of them, where that is shorter still.
 
     >>> decode_symbols(encode_symbols(np.uint8([2, 0, 2, 2]), 3), 4, 3)
     array([2, 0, 2, 2], dtype=uint8)
@@ -52,7 +56,12 @@ def encode_symbols(symbols: np.ndarray, alphabet: int) -> bytes:
         return bytes([_CONSTANT]) + varint(largest)
     width = (alphabet - 1).bit_length()
     packed = 1 + packed_size(len(symbols), width)
-    better = _encode_rans(symbols, alphabet, packed) if alphabet <= _LARGEST else _encode_split(symbols, alphabet)
+    if alphabet > _LARGEST:
+        found = [_encode_split(symbols, alphabet, runs)]
+    else:
+        classed = _encode_classes(symbols, alphabet, runs) if runs and runs.first < len(symbols) else None
+        found = [each for each in (_encode_rans(symbols, alphabet, packed), classed) if each is not None]
+    better = min(found, key=len, default=None)
     if better is None or len(better) >= packed:
         return bytes([_PACKED]) + pack_bits(symbols, width)
     return better
@@ -81,13 +90,14 @@ def decode_symbols(data: bytes | memoryview, count: int, alphabet: int) -> np.nd
     if method == _PACKED:
         return _inside(unpack_bits(cursor.rest(), count, (alphabet - 1).bit_length(), dtype), alphabet)
     if method == _SPLIT:
-        return _decode_split(cursor, count, alphabet)
+        read = _decode_split if alphabet > _LARGEST else _decode_classes
+        return read(cursor, count, alphabet)
     return _decode_rans(head, cursor, count, alphabet)
 
 
 def _inside(symbols: np.ndarray, alphabet: int) -> np.ndarray:
     """Return ``symbols``; raise `FormatError` when one lies outside the alphabet."""
-    if int(symbols.max()) >= alphabet:
+    if alphabet < 1 << 8 * symbols.itemsize and int(symbols.max()) >= alphabet:
         raise FormatError(f"symbol {int(symbols.max())} outside an alphabet of {alphabet}")
     return symbols
 
@@ -141,18 +151,57 @@ def _split(alphabet: int) -> int:
     return shift
 
 
-def _encode_split(symbols: np.ndarray, alphabet: int) -> bytes:
+def _encode_split(symbols: np.ndarray, alphabet: int, runs: Runs | None) -> bytes:
     """Return packed low bits, then the high parts as symbols of a small alphabet."""
     shift = _split(alphabet)
     low = pack_bits(symbols, shift)
-    return bytes([_SPLIT]) + low + encode_symbols(symbols >> symbols.dtype.type(shift), ((alphabet - 1) >> shift) + 1)
+    high = symbols >> symbols.dtype.type(shift)
+    return bytes([_SPLIT]) + low + encode_symbols(high, ((alphabet - 1) >> shift) + 1, runs)
 
 
 def _decode_split(cursor: Cursor, count: int, alphabet: int) -> np.ndarray:
     """Invert `_encode_split`."""
     shift, dtype = _split(alphabet), symbol_dtype(alphabet)
-    if not shift:
-        raise FormatError(f"an alphabet of {alphabet} is not split")
     low = unpack_bits(cursor.take(packed_size(count, shift)), count, shift, dtype)
     high = decode_symbols(cursor.rest(), count, ((alphabet - 1) >> shift) + 1)
-    return _inside(high.astype(dtype) << dtype.type(shift) | low, alphabet)
+    symbols = high.astype(dtype)
+    symbols <<= dtype.type(shift)
+    symbols |= low
+    return _inside(symbols, alphabet)
+
+
+def _encode_classes(symbols: np.ndarray, alphabet: int, runs: Runs) -> bytes | None:
+    """Return how runs are cut, the class of each, and the symbols of each class; None where one table is as short."""
+    kinds = classes_of(symbols, alphabet, runs)
+    if kinds is None:
+        return None
+    many = int(kinds.max()) + 1
+    told = encode_symbols(kinds, many)
+    own = [encode_symbols(runs.taken(symbols, kinds == kind), alphabet) for kind in range(many)]
+    numbers = b"".join(map(varint, (runs.length, runs.first, many, len(told))))
+    chained = b"".join(varint(len(piece)) + piece for piece in own[:-1]) + own[-1]
+    return bytes([_CLASSES]) + numbers + told + chained
+
+
+def _decode_classes(cursor: Cursor, count: int, alphabet: int) -> np.ndarray:
+    """Invert `_encode_classes`."""
+    runs, many = Runs(cursor.varint(), cursor.varint()), cursor.varint()
+    if not (SHORTEST <= runs.length and 1 <= runs.first <= min(runs.length, count - 1) and 2 <= many <= MOST):
+        raise FormatError(f"{many} classes of runs of {runs.length}, the first of {runs.first}, of {count} symbols")
+    number = runs.number(count)
+    kinds = _plain(cursor.take(cursor.varint()), number, many)
+    lengths = np.bincount(kinds, weights=np.diff(runs.borders(count)), minlength=many).astype(np.int64)
+    if not lengths.all():
+        raise FormatError(f"{np.count_nonzero(lengths)} of {many} classes are used")
+    symbols = np.empty(count, symbol_dtype(alphabet))
+    for kind, length in enumerate(lengths.tolist()):
+        own = cursor.take(cursor.varint()) if kind < many - 1 else cursor.rest()
+        runs.put(symbols, kinds == kind, _plain(own, length, alphabet))
+    return symbols
+
+
+def _plain(data: bytes | memoryview, count: int, alphabet: int) -> np.ndarray:
+    """Return the symbols of a block within classes, which has none itself."""
+    if len(data) and data[0] & 3 == _CLASSES:
+        raise FormatError("classes within classes")
+    return decode_symbols(data, count, alphabet)

@@ -2,14 +2,17 @@
 
 A float's bits are rotated left by one, so that its sign is the lowest bit and its exponent fills the first plane:
 trained weights have few exponents, and that plane shrinks. (The observation behind ZipNN, Hershcovitch et al.,
-arXiv:2411.05239.) Where rows of a tensor differ, such as those of an embedding that were never trained, pieces with
-tables of their own are shorter than the whole.
+arXiv:2411.05239.) The highest bits of the mantissa say a little more with the exponent than apart from it: a whole word
+is one symbol, of which `encode_symbols` codes the high ten bits and packs the others, which is noise. Where rows of a
+tensor differ, such as those of an embedding that were never trained, pieces with tables of their own are shorter than
+the whole.
 """
 
 import numpy as np
 
 from laconic.compiled import COMPILED, compiled
 from laconic.errors import FormatError
+from laconic.format.coding.classes import Runs
 from laconic.format.coding.dtypes import FLOATS, HALVES, dtype_of
 from laconic.format.coding.symbols import decode_symbols, encode_symbols
 from laconic.format.coding.varints import Cursor, varint
@@ -17,11 +20,21 @@ from laconic.format.coding.varints import Cursor, varint
 PIECE = 1 << 16
 """Values in a piece: enough that its tables are noise, few enough to follow what changes along a tensor."""
 
-_PLAIN, _PLANES, _PIECES = range(3)
+_WHOLE_FROM = 4096
+"""Values from which the larger table of whole words may be worth it."""
+
+_WHOLE_TYPES = ("float32", "bfloat16")
+"""Types of eight bits of exponent, of which a block of symbols packs what is noise."""
+
+_PLAIN, _PLANES, _PIECES, _WHOLE = range(4)
 
 
-def encode_values(array: np.ndarray) -> bytes:
+def encode_values(array: np.ndarray, runs: Runs | None = None) -> bytes:
     """Return the bit patterns of ``array`` (shape (count,)) as bytes: at most one more than they are, or a few.
+
+    Args:
+        array: the numbers.
+        runs: of neighbours that may be alike, such as rows; no reader needs to know of them.
 
     >>> decode_values(encode_values(np.float32([-0.0, np.nan])), 2, "float32")
     array([-0., nan], dtype=float32)
@@ -37,11 +50,14 @@ def encode_values(array: np.ndarray) -> bytes:
     words = np.ascontiguousarray(array).view(f"u{array.itemsize}")
     if array.dtype.name in FLOATS:
         words = words << words.dtype.type(1) | words >> words.dtype.type(8 * words.itemsize - 1)
-    planes = _encode_planes(words)
+    candidates = [_encode_planes(words, runs)]
     if len(words) > PIECE:
-        planes = min(planes, _encode_pieces(words), key=len)
-    if len(planes) <= array.nbytes:
-        return planes
+        candidates.append(_encode_pieces(words))
+    if array.dtype.name in _WHOLE_TYPES and len(words) >= _WHOLE_FROM:
+        candidates.append(bytes([_WHOLE]) + encode_symbols(words, 1 << 8 * words.itemsize, runs))
+    shortest = min(candidates, key=len)
+    if len(shortest) <= array.nbytes:
+        return shortest
     return bytes([_PLAIN]) + array.view(f"u{array.itemsize}").astype(f"<u{array.itemsize}").tobytes()
 
 
@@ -64,14 +80,20 @@ def decode_values(data: bytes | memoryview, count: int, dtype: str) -> np.ndarra
         numbers.imag = decode_values(cursor.rest(), count, HALVES[dtype])
         return numbers
     words = np.empty(count, f"u{kind.itemsize}")
-    _decode(Cursor(data), words, rotated=dtype in FLOATS, pieces=count > PIECE)
+    if bytes(data[:1]) == bytes([_WHOLE]) and dtype in _WHOLE_TYPES:
+        words = decode_symbols(data[1:], count, 1 << 8 * kind.itemsize)
+        signs = words << words.dtype.type(8 * kind.itemsize - 1)
+        words >>= words.dtype.type(1)
+        words |= signs
+    else:
+        _decode(Cursor(data), words, rotated=dtype in FLOATS, pieces=count > PIECE)
     return words.view(kind)
 
 
-def _encode_planes(words: np.ndarray) -> bytes:
+def _encode_planes(words: np.ndarray, runs: Runs | None = None) -> bytes:
     """Return the planes of unsigned integers, highest first, each but the last with its length."""
     planes = words.astype(f"<u{words.itemsize}").view(np.uint8).reshape(len(words), words.itemsize).T[::-1]
-    return bytes([_PLANES]) + _chain([encode_symbols(plane, 256) for plane in planes])
+    return bytes([_PLANES]) + _chain([encode_symbols(plane, 256, runs) for plane in planes])
 
 
 def _encode_pieces(words: np.ndarray) -> bytes:

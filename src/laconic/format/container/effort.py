@@ -11,6 +11,7 @@ from laconic.format.codes import (
     GroupedCode,
     HashedCode,
     LowRankCode,
+    PackedCode,
     TileSparseCode,
     TuckerCode,
 )
@@ -45,6 +46,8 @@ def _multiply_adds(record: Record, nested: list[Record]) -> int:
         return HASHED * size
     if kind is DrawnCode:
         return DRAWN * size
+    if kind is PackedCode:
+        return PLAIN * size * 8 * itemsize(record.dtype) // max(record.facts[0], 1) if record.facts else 0
     if not size or len(shape) < 2:
         return 0
     if kind is GridCode:
@@ -96,6 +99,8 @@ def working_bytes(record: Record, streams: tuple[Stream, ...]) -> int:
         own = itemsize(record.dtype) * sum(math.prod(part.shape) for part in record.parts if isinstance(part, Record))
     elif kind is DrawnCode:  # the order of the weights, their keys, and what sorting takes
         own = 24 * size
+    elif kind is PackedCode:  # lines of words and two fields of each, and the integers in the order of the lines
+        own = 4 * itemsize(record.dtype) * size + 2 * counts[0]
     elif kind is LowRankCode and record.facts != (0,):  # the matrix and the tensor
         own = size * itemsize(record.dtype)
     elif kind is TuckerCode:  # the core, some positions at a time

@@ -1,7 +1,7 @@
 """Codes and their parts: taken apart into streams and records, and put together again."""
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -9,17 +9,29 @@ from laconic.errors import FormatError
 from laconic.format.codes import CODES, Code, Part, Symbols, Values
 from laconic.format.codes.describe import Outline
 from laconic.format.coding import decode_symbols, decode_values, dtype_of, encode_symbols, encode_values, symbol_dtype
+from laconic.format.coding.classes import Runs
 from laconic.format.container.table import BLOCK, Block, Record, Stream
 
 StreamPart = Symbols | Values
 
 
-def encode_blocks(part: StreamPart) -> list[bytes]:
-    """Return the blocks of a stream."""
-    pieces = [part.array[at : at + BLOCK] for at in range(0, len(part), BLOCK)]
+def encode_blocks(part: StreamPart, runs: Sequence[int] = ()) -> list[bytes]:
+    """Return the blocks of a stream.
+
+    Args:
+        part: the stream.
+        runs: how many of its neighbours may be alike, such as a row: each is tried, and the shortest block taken.
+    """
+    return [_encode_block(part, at, runs) for at in range(0, len(part), BLOCK)]
+
+
+def _encode_block(part: StreamPart, at: int, runs: Sequence[int]) -> bytes:
+    """Return the block whose first symbol or value is number ``at``."""
+    piece = part.array[at : at + BLOCK]
+    cut: list[Runs | None] = [*(Runs.of(run, at) for run in runs)] or [None]
     if isinstance(part, Values):
-        return [encode_values(piece) for piece in pieces]
-    return [encode_symbols(piece, part.alphabet) for piece in pieces]
+        return min((encode_values(piece, each) for each in cut), key=len)
+    return min((encode_symbols(piece, part.alphabet, each) for each in cut), key=len)
 
 
 def measured(blocks: list[bytes]) -> tuple[tuple[int, int], ...]:

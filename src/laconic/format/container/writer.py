@@ -1,7 +1,7 @@
 """Codes to a `.lac` file, one tensor at a time."""
 
 import io
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO, final
 from weakref import WeakKeyDictionary
@@ -139,19 +139,20 @@ class _Builder:
         if depth > MAX_DEPTH:
             raise WeightsError(f"codes nest more than {MAX_DEPTH} deep")
         parts: list[int | Record] = []
-        for part in code.streams().values():
+        runs = code.runs()
+        for name, part in code.streams().items():
             if isinstance(part, Code):
                 parts.append((yield from self._record(part, depth + 1)))
                 continue
             if part not in self._numbers:
-                yield from self._stream(part)
+                yield from self._stream(part, runs.get(name, ()))
             parts.append(self._numbers[part])
         return Record(_TAGS[type(code)], code.dtype, code.shape, code.facts(), tuple(parts))
 
-    def _stream(self, part: StreamPart) -> Iterator[bytes]:
-        """Give the blocks of a stream that is not in the file yet."""
+    def _stream(self, part: StreamPart, runs: Sequence[int]) -> Iterator[bytes]:
+        """Give the blocks of a stream that is not in the file yet, and whose runs of so many may be alike."""
         known = part.blocks if isinstance(part, Values) else None
-        blocks = [] if known is not None and self._counting else encode_blocks(part)
+        blocks = [] if known is not None and self._counting else encode_blocks(part, runs)
         entry = stream_entry(part, known if known is not None else measured(blocks), self.offset)
         assert self._counting or known is None or known == measured(blocks), "the numbers are on another machine"
         self._numbers[part] = len(self._streams)

@@ -1,0 +1,199 @@
+"""Checkpoints that somebody has quantized already: which tensors are integers, in which words, and of which weights.
+
+Layouts are told by names, types and shapes; a configuration, where there is one, settles what these leave open.
+
+Sources: AutoGPTQ and GPTQModel (`qweight`, `qzeros`, `scales`, `g_idx`; zeros are stored less 1 unless
+`checkpoint_format` is `gptq_v2`), AutoAWQ's GEMM version, compressed-tensors `pack-quantized` (dense in later releases,
+whole integers in each word before) and `int-quantized`.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, final
+
+from torch import Tensor
+
+from laconic.format.codes.words import Words
+from laconic.models.params import Params, dtype_name, is_float
+
+METHODS = {"gptq": "GPTQ", "awq": "AWQ", "compressed-tensors": "compressed-tensors"}
+"""Values of `quant_method` whose layouts are known, by the names that they have here."""
+
+_PAIR = "integers with scales"
+_OFFSET_BITS = (4, 8, 2, 3, 5, 6, 7, 1)  # the usual ones first, where a shape allows several
+
+
+@final
+@dataclass(frozen=True)
+class Layer:
+    """A weight that is stored as integers and what they are multiplied by.
+
+    Args:
+        layout: whose it is, a value of `METHODS`, or "integers with scales".
+        weight: name that the weight itself would have.
+        bits: of an integer.
+        parts: names of its tensors by what they are: integers, scales, zeros, order, shape.
+        words: of the parts that are packed, the layouts that they may have.
+        zero_offset: what is added to zeros as they are stored.
+    """
+
+    layout: str
+    weight: str
+    bits: int
+    parts: Mapping[str, str]
+    words: Mapping[str, tuple[Words, ...]]
+    zero_offset: int = 0
+
+
+@final
+@dataclass(frozen=True)
+class Quantized:
+    """What is quantized in a checkpoint.
+
+    Args:
+        layers: one for each weight.
+        notes: what a configuration says that is not known here, a sentence each.
+    """
+
+    layers: tuple[Layer, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> dict[str, tuple[Words, ...]]:
+        """The layouts that packed tensors may have, by name."""
+        named = {layer.parts[part]: words for layer in self.layers for part, words in layer.words.items()}
+        return named
+
+    def __str__(self) -> str:
+        kinds = sorted({f"{layer.layout}, {layer.bits} bits" for layer in self.layers})
+        return f"{len(self.layers)} weights as {'; '.join(kinds)}"
+
+
+def quantized(params: Params, metadata: Mapping[str, str]) -> Quantized:
+    """Return what is quantized in a checkpoint; no layers where nothing is recognised.
+
+    Args:
+        params: by name; each is looked at once.
+        metadata: text beside them; `quantization_config`, or `config` or `config.json` with one in it, in JSON, is the
+            configuration.
+    """
+    config = configuration(metadata)
+    shapes = {name: _Seen.of(tensor) for name, tensor in params.items()}
+    layers = tuple(_layers(params, shapes, config))
+    method, notes = config.get("quant_method"), list[str]()
+    known = METHODS.get(method, "") if isinstance(method, str) else ""
+    if method is not None and not known:
+        notes.append(f"quant_method {method!r} is not known here: its tensors are kept as they are, without loss")
+    elif known and known not in {layer.layout for layer in layers}:
+        notes.append(f"quant_method is {method!r}, but no tensors have its layout: they are kept as they are")
+    return Quantized(layers, tuple(notes))
+
+
+def configuration(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """Return the quantization's configuration; an empty one where there is none, or none that can be read.
+
+    >>> configuration({"quantization_config": '{"quant_method": "awq"}'})
+    {'quant_method': 'awq'}
+    """
+    for key in ("quantization_config", "config", "config.json"):
+        try:
+            found = json.loads(metadata.get(key, ""))
+        except ValueError:
+            continue
+        inner = found if key == "quantization_config" else isinstance(found, dict) and found.get("quantization_config")
+        if isinstance(inner, dict):
+            return inner
+    return {}
+
+
+@final
+@dataclass(frozen=True)
+class _Seen:
+    """What is known of a tensor without its numbers."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    is_float: bool
+
+    @classmethod
+    def of(cls, tensor: Tensor) -> "_Seen":
+        return cls(dtype_name(tensor), tuple(tensor.shape), is_float(tensor))
+
+
+def _layers(params: Params, seen: Mapping[str, _Seen], config: Mapping[str, Any]) -> Iterator[Layer]:
+    """Give the layers in the order of their integers."""
+    for name, tensor in seen.items():
+        prefix, _, last = name.rpartition(".")
+        dot = f"{prefix}." if prefix else ""
+        found = None
+        if last == "qweight" and tensor.dtype == "int32" and len(tensor.shape) == 2:
+            found = _gptq_or_awq(dot, seen, config)
+        elif last == "weight_packed" and tensor.dtype == "int32" and len(tensor.shape) == 2:
+            found = _compressed(dot, params, seen)
+        elif last in ("weight_q", "weight") and tensor.dtype in ("int8", "uint8"):
+            found = _pair(dot, name, seen)
+        if found is not None:
+            yield found
+
+
+def _gptq_or_awq(dot: str, seen: Mapping[str, _Seen], config: Mapping[str, Any]) -> Layer | None:
+    """Return a layer of `qweight`, (in · bits / 32, out) of GPTQ or (in, out · bits / 32) of AWQ."""
+    names = {"integers": f"{dot}qweight", "zeros": f"{dot}qzeros", "scales": f"{dot}scales"}
+    if not seen.keys() >= {*names.values()}:
+        return None
+    words, zeros, scales = (seen[name] for name in names.values())
+    if zeros.dtype != "int32" or not scales.is_float or len(zeros.shape) != 2 or len(scales.shape) != 2:
+        return None
+    groups, outputs = scales.shape
+    bits = 32 * zeros.shape[1] // outputs if outputs else 0
+    whole = zeros.shape[0] == groups and 32 * zeros.shape[1] == bits * outputs
+    if not whole or bits not in (2, 3, 4, 8) or not words.shape[0]:
+        return None
+    span, order = (3 if bits == 3 else 1), f"{dot}g_idx"
+    if words.shape[1] == outputs:
+        names |= {"order": order} if order in seen else {}
+        packed = {"integers": (Words(bits, span, 0),), "zeros": (Words(bits, span, 1),)}
+        less = 0 if config.get("checkpoint_format") == "gptq_v2" else 1
+        return Layer("GPTQ", f"{dot}weight", bits, names, packed, less)
+    if bits == 4 and words.shape[1] == zeros.shape[1]:
+        packed = {"integers": (Words(4, 1, 1, 1, turned=True),), "zeros": (Words(4, 1, 1, 1),)}
+        return Layer("AWQ", f"{dot}weight", 4, names, packed)
+    return None
+
+
+def _compressed(dot: str, params: Params, seen: Mapping[str, _Seen]) -> Layer | None:
+    """Return a layer of `weight_packed`, (out, about in · bits / 32)."""
+    names = {"integers": f"{dot}weight_packed", "scales": f"{dot}weight_scale", "shape": f"{dot}weight_shape"}
+    if not seen.keys() >= {*names.values()} or not seen[names["scales"]].is_float:
+        return None
+    rows, width = seen[names["integers"]].shape
+    told = params[names["shape"]].tolist()
+    if not (isinstance(told, list) and len(told) == 2 and told[0] == rows):
+        return None
+    fits = [b for b in _OFFSET_BITS if width in (-(-told[1] * b // 32), -(-told[1] // (32 // b)))]
+    if not fits:
+        return None
+    bits = fits[0]
+    spans = (1,) if 32 % bits == 0 else (bits, 1) if width == -(-told[1] * bits // 32) else (1,)
+    packed = {"integers": tuple(Words(bits, span, 1) for span in spans)}
+    zeros, order = f"{dot}weight_zero_point", f"{dot}weight_g_idx"
+    names |= {part: name for part, name in {"zeros": zeros, "order": order}.items() if name in seen}
+    if zeros in seen and seen[zeros].dtype == "int32":
+        packed["zeros"] = tuple(Words(bits, span, 0) for span in spans)
+    return Layer("compressed-tensors", f"{dot}weight", bits, names, packed)
+
+
+def _pair(dot: str, name: str, seen: Mapping[str, _Seen]) -> Layer | None:
+    """Return a layer of bytes with a scale, one of each row, or one of each group of a row."""
+    scales, zeros = f"{dot}weight_scale", f"{dot}weight_zero_point"
+    shape = seen[name].shape
+    if scales not in seen or not seen[scales].is_float or not shape:
+        return None
+    per = seen[scales].shape
+    one, by_rows = all(n == 1 for n in per), per[:1] == shape[:1] and all(n == 1 for n in per[1:])
+    grouped = len(shape) > 1 and per[:-1] == shape[:-1] and 0 < per[-1] and shape[-1] % per[-1] == 0
+    if not (one or by_rows or grouped):
+        return None
+    names = {"integers": name, "scales": scales, **({"zeros": zeros} if zeros in seen else {})}
+    return Layer(_PAIR, f"{dot}weight", 8, names, {})
