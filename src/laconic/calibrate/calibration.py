@@ -37,7 +37,7 @@ from laconic.models.params import Params, all_params_of, buffers_of, first_names
 from laconic.theory.importance.columns import obstacle
 from laconic.theory.importance.directions import random_signs, signed_classes
 from laconic.theory.importance.moments import Moments
-from laconic.training.batches import Batch, Batches, copied, size_of
+from laconic.training.batches import Batch, Batches, copied, counted, size_of
 from laconic.training.judges import Kind, described
 from laconic.training.task import Task
 
@@ -142,12 +142,12 @@ class Calibration:
             DataError: when the network fails on the batch, or gives no such tensor.
             WeightsError: as `Task.outputs`.
         """
-        return output_rows(self.whole_outputs(params, batch), self.kind)[0]
+        return output_rows(self.whole_outputs(params, batch), self.kind, counted(batch))[0]
 
     def traced(self, params: Params, batch: Batch) -> Tensor:
         """Return what `outputs` does, with gradients by those of ``params`` that ask for them."""
         with tracing(self.module):
-            return output_rows(self._run(params, batch), self.kind)[0]
+            return output_rows(self._run(params, batch), self.kind, counted(batch))[0]
 
     def kind_with(self, params: Params) -> Kind:
         """Return what the outputs are: as the task says, or else as they are named."""
@@ -305,9 +305,12 @@ class Calibration:
         places = {place.name: place for place in self._known(params).places}
         generator = torch.Generator().manual_seed(seed)
         parts = [
-            slopes(self.task, params, places, partial(self._run, batch=batch), generator, by, products=products)
+            slopes(
+                self.task, params, places, partial(self._run, batch=batch), generator, by,
+                products=products, kept=counted(batch),
+            )
             for batch in self.seen
-        ]
+        ]  # fmt: skip
         own = dict(self.module.named_parameters(remove_duplicate=False))
         sizes = {name: own[name].shape[int(place.diagonal)] for name, place in places.items()}
         return together(parts, sizes, by)
@@ -351,7 +354,7 @@ class Calibration:
         self, params: Params, number: int, places: Mapping[str, Place], meet: Callable[[str, Call], None]
     ) -> None:
         """Run a batch and hand over each call that uses one of some weights before it runs; `Reached` ends the run."""
-        uses = uses_of(self.module)
+        uses, kept = uses_of(self.module), counted(self.seen[number])
 
         def hand(layer: nn.Module, inputs: Inputs) -> None:
             path, names = uses[layer]
@@ -359,7 +362,7 @@ class Calibration:
                 if name in places and isinstance(layer, nn.Embedding) == places[name].diagonal:
                     require_finite(path, inputs, number)
                     own = {leaf: tensor for leaf, tensor in layer._parameters.items() if tensor is not None}
-                    meet(name, Call(layer, leaf, inputs, own))
+                    meet(name, Call(layer, leaf, inputs, own, kept))
 
         wanted = (layer for layer, (_, names) in uses.items() if not places.keys().isdisjoint(names.values()))
         hooks = {layer: partial(hand, layer) for layer in wanted}

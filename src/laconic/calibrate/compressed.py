@@ -11,6 +11,7 @@ import torch
 
 from laconic.calibrate.budgeted import around, expected, fit
 from laconic.calibrate.calibration import Calibration
+from laconic.calibrate.fidelity import fidelity, token_count
 from laconic.calibrate.journal import Journal, remove
 from laconic.calibrate.meeting import Survey
 from laconic.calibrate.metering import meter_of, recorded, reserved
@@ -119,10 +120,10 @@ class Ready:
             seen |= {name: surveyed(name, to_numpy(params[name]), roles[name]) for name in seen}
         free = {name for name, one in seen.items() if one.is_quantized}
         survey = calibration.survey(params)
-        how = TRIES["default"][0]
+        how, tokens = TRIES["default"][0], token_count(calibration.seen) is not None
         whole = ready(
             calibration, params, survey, folding, free, how, tick,
-            positions=POSITIONS, still=kept, spectra=spectra, rows=rows,
+            positions=None if tokens else POSITIONS, still=kept, spectra=spectra, rows=rows,
         )  # fmt: skip
         every = {name: names[first] for name, first in network.names.items()}
         weights = sum(one.weights for one in seen.values())
@@ -241,7 +242,13 @@ class Ready:
             trial.distance, kind, passes, (*self.notes, *lost),
             tuned=None if trial.untuned is None else (trial.untuned, trial.anew[1] if trial.anew else trial.distance),
             anew=None if trial.anew is None else (*trial.anew, trial.distance),
+            tokens=token_count(self.network.calibration.seen),
+            fidelity=fidelity(self.network.calibration, self.network.params, self._decompressed(trial)),
         )  # fmt: skip
+
+    def _decompressed(self, trial: Trial) -> Params:
+        """Return the network that a file holds."""
+        return decompress({self.names[name]: code for name, code in trial.codes.items()})
 
     def signals(self, trial: Trial) -> dict[str, Signal]:
         """Return what is left of each weight, beside the network in which normalization is folded."""

@@ -37,22 +37,38 @@ class Call:
         leaf: name of the weight within the layer.
         inputs: what the layer was called with.
         own: the layer's parameters during the call, by their names within it.
+        kept: which positions of the samples count, shape (samples, length); None for all.
     """
 
     layer: nn.Module
     leaf: str
     inputs: Inputs
     own: Mapping[str, Tensor]
+    kept: Tensor | None = None
 
     def columns(self) -> Tensor:
         """Return what the weight multiplied, shape (groups, samples · positions, columns); see `columns_of`."""
         with torch.no_grad():
-            return columns_of(self.layer, self.leaf, self.inputs, self.own)
+            return that_count(columns_of(self.layer, self.leaf, self.inputs, self.own), self.kept)
 
     def frequencies(self) -> Tensor:
         """Return how often each row of an embedding was read, shape (rows,)."""
         assert isinstance(self.layer, nn.Embedding), "asked of a diagonal place"
-        return frequencies(self.layer, self.inputs)
+        return frequencies(self.layer, indices_that_count(self.inputs, self.kept))
+
+
+def that_count(columns: Tensor, kept: Tensor | None) -> Tensor:
+    """Return those columns, shape (groups, rows, c), whose positions count; all where they are not one a position."""
+    if kept is None or columns.shape[1] != kept.numel():
+        return columns
+    return columns[:, kept.flatten().to(columns.device)]
+
+
+def indices_that_count(inputs: Inputs, kept: Tensor | None) -> Inputs:
+    """Return what an embedding is called with, without the indices at positions that do not count."""
+    if kept is None or inputs[0].shape != kept.shape:
+        return inputs
+    return (inputs[0][kept.to(inputs[0].device)], *inputs[1:])
 
 
 @final

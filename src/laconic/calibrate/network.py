@@ -31,6 +31,7 @@ from laconic.models.params import Params, first_names, once, to_numpy
 from laconic.models.ties import Untied
 from laconic.theory.importance.recurrence import recurrent_leaf
 from laconic.theory.rate_distortion import Sources
+from laconic.training.batches import size_of
 
 Tick = Callable[[str, int, int], None]
 """Told of a stage, of weights that are done and of all."""
@@ -186,25 +187,46 @@ def network(
     rates, read, found = _rates(calibration, params, survey, told, biases, how, tick, positions, spectra)
     subjects, every = list[Subject](), [*others, *(place.name for place in met)]
     numbers = calibration.number_sensitivities(params, [name for name in others if name not in felt.rows])
+    tokens = _tokens(calibration, params, [place for place in survey.places if place.diagonal], felt)
+    told |= {name: Rows.of(tokens[name].numpy()) for name in others if rows and name in tokens}
     worth = _worths(
-        {name: params[name] for name in every}, felt, numbers, {name: one for name, (_, one) in read.items()}
+        {name: params[name] for name in every}, felt, numbers, {name: one for name, (_, one) in read.items()}, tokens
     )
     for name in others:
         how_alone = suited(how, len(params[name]), met=False)
-        rates[name] = Rate.of(to_numpy(params[name]), alone(params[name]).moments, how_alone)
+        own_rows, weights = told.get(name, ALL_ALIKE), to_numpy(params[name])
+        rates[name] = Rate.of(own_rows.stretched(weights), alone(params[name]).moments, how_alone)
         if spectra:
-            found[name] = spectrum(to_numpy(params[name]), alone(params[name]).moments)
+            found[name] = spectrum(weights, alone(params[name]).moments, own_rows)
     for name in every:  # what comes later makes good the errors of others
         own_rows = told.get(name, ALL_ALIKE)
         own = worth[name] * own_rows.unit
         waves = Sources(own * found[name].variances, found[name].counts) if spectra else None
         met_at, _ = read.get(name, (1.0, 1.0))
-        subjects.append(Subject(name, name in told, biases.get(name), own, rates[name], met_at, own_rows, waves))
+        subjects.append(Subject(name, name in read, biases.get(name), own, rates[name], met_at, own_rows, waves))
     return Network(calibration, params, survey, tuple(subjects), positions, felt.guessed)
 
 
+def _tokens(
+    calibration: Calibration, params: Params, places: Collection[Place], felt: Sensitivities
+) -> dict[str, Tensor]:
+    """Return how often a sample is expected to read each row of the embeddings that gradients reach, float64.
+
+    Of a row that samples have read n times, of N in all and among V rows, (n + 1) / (N + V) of what a sample reads is
+    expected to be it: Laplace's rule of succession, for a text to come has tokens that none of these has.
+    """
+    found = dict[str, Tensor]()
+    for place in places:
+        if place.name not in felt.guessed:
+            each, samples = calibration.frequencies(params, place.name), sum(map(size_of, calibration.seen))
+            counts = each.cpu() * samples
+            found[place.name] = (counts + 1) * float(each.sum()) / (float(counts.sum()) + len(counts))
+    return found
+
+
 def _worths(
-    weights: Params, felt: Sensitivities, numbers: Mapping[str, float], energies: Mapping[str, float]
+    weights: Params, felt: Sensitivities, numbers: Mapping[str, float], energies: Mapping[str, float],
+    tokens: Mapping[str, Tensor],
 ) -> dict[str, float]:  # fmt: skip
     """Return what a squared error in what each weight writes is worth, in the mean of its rows.
 
@@ -216,8 +238,10 @@ def _worths(
         felt: by what layers write.
         numbers: of weights that no layer is known to multiply with, by their numbers themselves.
         energies: the mean of Σ_jj of what each reads, where that is known; else 1.
+        tokens: how often a sample reads each row of embeddings, which write no more than what is read of them.
     """
     known = {name: 0.5 * float(rows.mean()) for name, rows in felt.rows.items() if name not in felt.guessed}
+    known |= {name: known[name] * float(read.mean()) for name, read in tokens.items() if name in known}
     known |= {name: 0.5 * each for name, each in numbers.items()}
     each = {name: energies.get(name) or 1.0 for name in weights}
     lost = {name: one * float(weights[name].double().square().mean()) for name, one in each.items()}

@@ -23,7 +23,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
-from laconic.calibrate.meeting import Inputs, Place, tracing, uses_of
+from laconic.calibrate.meeting import Inputs, Place, indices_that_count, that_count, tracing, uses_of
 from laconic.calibrate.samples import output_rows
 from laconic.errors import PlanError
 from laconic.models.params import Params, first_names
@@ -79,7 +79,7 @@ class Slopes:
 
 def slopes(
     task: Task, params: Params, places: Mapping[str, Place], run: Callable[[Params], Any], generator: Generator, by: By,
-    *, products: bool = False,
+    *, products: bool = False, kept: Tensor | None = None,
 ) -> dict[str, Slopes]:  # fmt: skip
     """Return the sums of one batch, by the name of the weight.
 
@@ -91,6 +91,7 @@ def slopes(
         generator: draws the directions.
         by: the law that the sums are for.
         products: whether outputs are looked at together.
+        kept: which positions of the samples count, shape (samples, length); None for all.
 
     Raises:
         PlanError: when there is no such law.
@@ -108,13 +109,13 @@ def slopes(
             if name not in places or isinstance(layer, nn.Embedding) != places[name].diagonal:
                 continue
             if recurrent_leaf(leaf) or by == "weights":
-                read[name] = read.get(name, 0.0) + energy(layer, leaf, inputs)
+                read[name] = read.get(name, 0.0) + energy(layer, leaf, inputs, kept)
             if not recurrent_leaf(leaf) and output.requires_grad:
                 written.append((name, -1 - len(getattr(layer, "kernel_size", ())), get_gradient_edge(output)))
         return output.clone() if len(written) > before else output  # a view changed in place would lose its edge
 
     with tracing(task.module, after={layer: partial(listen, layer) for layer in uses}):
-        rows, kind = output_rows(run(tracked), task.kind)
+        rows, kind = output_rows(run(tracked), task.kind, kept)
         if not rows.requires_grad or not (written or read):
             return {}
         draw = signed_classes(generator) if kind == "classification" else random_signs(1.0, 1, generator)
@@ -132,6 +133,7 @@ def slopes(
             int(places[name].diagonal),
             read.get(name, 0.0),
             products=products and not places[name].diagonal and name in own and not is_tall(own[name]),
+            kept=kept,
         )
         for name in places
     }
@@ -143,15 +145,21 @@ def is_tall(weight: Tensor) -> bool:
 
 
 def _summed(
-    written: Sequence[tuple[int, Tensor]], weight: Tensor | None, axis: int, read: float, *, products: bool
-) -> Slopes:
+    written: Sequence[tuple[int, Tensor]], weight: Tensor | None, axis: int, read: float,
+    *, products: bool, kept: Tensor | None,
+) -> Slopes:  # fmt: skip
     """Return the squares of gradients by what calls wrote, with their axes of outputs, and by the weight."""
     squares = [_squares(slope, place) for place, slope in written]
-    positions = sum(slope.numel() / slope.shape[place] for place, slope in written)
+    positions = sum(slope.numel() / slope.shape[place] * _share(slope, kept) for place, slope in written)
     by_weight = None if weight is None else _squares(weight, axis)
     pairs = [_products(slope, place) for place, slope in written if products]
     both = sum(pairs[1:], pairs[0]) if pairs else None
     return Slopes(sum(squares[1:], squares[0]) if squares else None, positions, by_weight, read, both)
+
+
+def _share(slope: Tensor, kept: Tensor | None) -> float:
+    """Return how many of the positions of a gradient count; it is 0 at the others."""
+    return 1.0 if kept is None or slope.shape[:2] != kept.shape else float(kept.double().mean())
 
 
 def _squares(slope: Tensor, axis: int) -> Tensor:
@@ -174,14 +182,14 @@ def _scaled(slope: Tensor, axis: int) -> tuple[Tensor, float]:
 
 
 @torch.no_grad()
-def energy(layer: nn.Module, leaf: str, inputs: Inputs) -> float:
-    """Return Σ ‖x‖² over the columns that a weight multiplies."""
+def energy(layer: nn.Module, leaf: str, inputs: Inputs, kept: Tensor | None = None) -> float:
+    """Return Σ ‖x‖² over the columns that a weight multiplies, at those positions that count."""
     if isinstance(layer, nn.Embedding):
-        return float(inputs[0].numel())
+        return float(indices_that_count(inputs, kept)[0].numel())
     if isinstance(layer, Convolution):
         squares = wide(inputs[0]).square().sum(-1 - len(layer.kernel_size), keepdim=True).expand_as(inputs[0])
         return float(windows(layer, squares)[:, 0, 0].sum(dtype=torch.float64))  # one channel, which has all of them
-    return float(columns_of(layer, leaf, inputs).square().sum(dtype=torch.float64))
+    return float(that_count(columns_of(layer, leaf, inputs), kept).square().sum(dtype=torch.float64))
 
 
 def together(parts: Sequence[Mapping[str, Slopes]], sizes: Mapping[str, int], by: By) -> Sensitivities:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from laconic.calibrate.calibration import SAMPLES, Calibration
 from laconic.calibrate.compressed import ANEW, TRIES, Ready, passes_of
+from laconic.calibrate.fidelity import token_count
 from laconic.calibrate.journal import Journal
 from laconic.calibrate.network import Tick
 from laconic.calibrate.rounding import SWEEPS
@@ -150,7 +151,15 @@ def _lasted(began: Mapping[str, float], ended: float) -> dict[str, float]:
 def _said(ready: Ready) -> Iterator[str]:
     """Yield what there is to say before the passes: samples, layers, and norms that are folded."""
     seen, unseen = ready.samples
-    yield f"calibrating {len(ready.layers)} layers on {seen:,} samples; {unseen:,} further ones judge"
+    tokens = token_count(ready.network.calibration.seen)
+    if tokens is None:
+        yield f"calibrating {len(ready.layers)} layers on {seen:,} samples; {unseen:,} further ones judge"
+    else:
+        many = len(ready.layers) + len(ready.alone)
+        yield (
+            f"{seen:,} samples, {tokens:,} tokens, {len(ready.layers)} of {many} layers calibrated; {unseen:,} further "
+            "samples judge"
+        )
     yield from ready.notes
     for why, names in _by_reason(ready.alone):
         yield f"rounded by what they are, not by what they read: {listed(names)} ({why})"

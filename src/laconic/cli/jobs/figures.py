@@ -73,7 +73,7 @@ def report(
         "calibration": result.calibration and {
             **{key: value for key, value in vars(result.calibration).items() if key != "record"},
             "seconds": dict(seconds), "quality": result.calibration.quality and vars(result.calibration.quality),
-            "meter": measure and measure.record(),
+            "meter": measure and measure.record(), **_of_text(result.calibration),
         },
         "recalibration": result.recalibration and vars(result.recalibration),
         "choice": result.choice and result.choice.record(),
@@ -130,14 +130,22 @@ def _calibration(result: Result, seconds: Mapping[str, float]) -> list[str]:
         return []
     unit = "nats, KL(original ‖ compressed)" if of.kind == "classification" else "squared distance over the variance"
     times = ", ".join(f"{stage} {time:.1f} s" for stage, time in seconds.items())
-    first = f"calibrated {len(of.layers)} layers on {of.samples:,} samples in {of.passes} passes: {times}"
+    on = f"{of.samples:,} samples" + (f", {of.tokens:,} tokens," if of.tokens else "")
+    first = f"calibrated {len(of.layers)} layers on {on} in {of.passes} passes: {times}"
     return [
         first,
         *_asked(of.quality),
         *_tuning(of, seconds),
         *_rounding(of, seconds),
         f"outputs {of.distance:.4g} ({unit}) from the original's on {of.unseen:,} samples held out",
+        *(str(one) for one in (of.fidelity, of.stability) if one),
     ]
+
+
+def _of_text(of: Told) -> dict[str, Any]:
+    """Return what is known of tokens and of chance, as JSON has it."""
+    stable = of.stability and {**vars(of.stability), "enough": of.stability.enough}
+    return {"fidelity": of.fidelity and vars(of.fidelity), "stability": stable}
 
 
 def _asked(of: Quality | None) -> list[str]:
