@@ -241,12 +241,32 @@ class Calibrating:
     """What calibration looks at, and may do."""
 
     panel: ClassVar[str] = groups.MATTERS
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="TEXT",
+            help="With --effort calibrate, of a language model or an encoder in a directory with config.json and "
+            "tokenizer.json: what is looked at, a .txt, a .jsonl, or token ids in a .npy or .npz, in place of a task.",
+        ),
+    ] = None
+    sequence_length: Annotated[
+        int | None,
+        typer.Option(min=2, help="With --calibration: tokens of a sample, at most. 512, or what the network takes."),
+    ] = None
+    stability: Annotated[
+        bool,
+        typer.Option(
+            "--stability",
+            help="With --effort calibrate: say how much is chance of the samples, by files of either half of them and "
+            "of a quarter, and how many were enough; three times as much work on top.",
+        ),
+    ] = False
     samples: Annotated[
         int | None,
         typer.Option(
             min=1,
             help="With --effort calibrate: training samples that are looked at, a fifth of them to judge by. 1280 "
-            "unless you say.",
+            "unless you say; 160 sequences of a language model.",
         ),
     ] = None
     no_fold: Annotated[

@@ -27,6 +27,7 @@ from laconic.cli.jobs.running import Run, cleared, going_on, resumable
 from laconic.cli.jobs.targets import Target, require_used
 from laconic.cli.jobs.tasks import batches_per_epoch, counted, doubts, fitting, known_again, opened, task_for
 from laconic.cli.jobs.teaching import taught
+from laconic.cli.jobs.text import of_module, text_task
 from laconic.cli.jobs.workers import PLAIN, connected, heard
 from laconic.cli.menus import Choosing
 from laconic.cli.rows import Rows
@@ -137,7 +138,10 @@ def _compress(job: Job, say: Output, wires: Wires | None) -> None:
     weighing, task = plan is not None and plan.importance is not None, None
     counting = plan is not None and asks_for_data(plan.tensors.values())
     calibrating = job.effort is options.Effort.calibrate
-    if job.effort is not options.Effort.direct or data.named or weighing or counting or job.recalibrate:
+    if job.calibrating.calibration is not None:
+        task, known = text_task(say, job.weights, data, job.calibrating, run.seed)
+        job, params = replace(job, calibrating=known), fitting(of_module(say, params, task), task)
+    elif job.effort is not options.Effort.direct or data.named or weighing or counting or job.recalibrate:
         recalibrating = "--recalibrate needs" if job.recalibrate else ""
         recalibrating = "a score of activity needs" if counting else recalibrating
         who = "an importance needs" if weighing else "--effort calibrate needs" if calibrating else recalibrating
@@ -288,7 +292,8 @@ def _by_calibration(
     with resumable(job.output, job.checkpoint):
         result, seconds = calibrated(say, network, task, budget, asked, job.budget.quality, *of)
         result = target.told(result, say) if target else result
-        report(say, result, Written(job.output, run.force, run.resume), task, table=job.table, seconds=seconds)
+        measured = None if job.calibrating.calibration else task  # a text has been judged by already
+        report(say, result, Written(job.output, run.force, run.resume), measured, table=job.table, seconds=seconds)
         interrupts.finish()
     cleared(job.checkpoint)  # not before all is said: who is interrupted has not seen the figures
 
