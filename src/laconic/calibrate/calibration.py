@@ -304,13 +304,13 @@ class Calibration:
         """
         places = {place.name: place for place in self._known(params).places}
         generator = torch.Generator().manual_seed(seed)
-        parts = [
+        parts = (
             slopes(
                 self.task, params, places, partial(self._run, batch=batch), generator, by,
                 products=products, kept=counted(batch),
             )
             for batch in self.seen
-        ]  # fmt: skip
+        )  # fmt: skip
         own = dict(self.module.named_parameters(remove_duplicate=False))
         sizes = {name: own[name].shape[int(place.diagonal)] for name, place in places.items()}
         return together(parts, sizes, by)

@@ -14,7 +14,7 @@ errors D in random directions. Products of recurrent layers are written nowhere:
 either law.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, final
@@ -75,6 +75,19 @@ class Slopes:
     weight: Tensor | None
     read: float
     products: Tensor | None = None
+
+    def __add__(self, other: "Slopes") -> "Slopes":
+        """Return the sums over the samples of both batches."""
+        weighed = [one for one in (self, other) if one.weight is not None]
+        return Slopes(
+            _added(self.written, other.written), self.positions + other.positions, _added(self.weight, other.weight),
+            sum(one.read for one in weighed), _added(self.products, other.products),
+        )  # fmt: skip
+
+
+def _added(one: Tensor | None, other: Tensor | None) -> Tensor | None:
+    """Return the sum of what there is."""
+    return one if other is None else other if one is None else one + other
 
 
 def slopes(
@@ -192,31 +205,31 @@ def energy(layer: nn.Module, leaf: str, inputs: Inputs, kept: Tensor | None = No
     return float(that_count(columns_of(layer, leaf, inputs), kept).square().sum(dtype=torch.float64))
 
 
-def together(parts: Sequence[Mapping[str, Slopes]], sizes: Mapping[str, int], by: By) -> Sensitivities:
+def together(parts: Iterable[Mapping[str, Slopes]], sizes: Mapping[str, int], by: By) -> Sensitivities:
     """Return s from the sums of all batches.
 
     Args:
-        parts: for each batch.
+        parts: for each batch; they are taken one at a time.
         sizes: outputs of every weight, by its name.
         by: the law.
     """
-    means, products = dict[str, Tensor](), dict[str, Tensor]()
+    means, products, sums = dict[str, Tensor](), dict[str, Tensor](), dict[str, Slopes]()
+    for part in parts:
+        sums |= {name: sums[name] + one if name in sums else one for name, one in part.items()}
     for name in sizes:
-        own = [part[name] for part in parts if name in part]
-        written, positions = [one.written for one in own if one.written is not None], sum(o.positions for o in own)
-        weights = [one.weight for one in own if one.weight is not None]
-        read = sum(one.read for one in own if one.weight is not None)
-        rows = torch.stack(written).sum(0) / positions if positions else None
-        whole = torch.stack(weights).sum(0) / read if weights and read else None
+        if name not in sums:
+            continue
+        own = sums[name]
+        rows = own.written / own.positions if own.written is not None and own.positions else None
+        whole = own.weight / own.read if own.weight is not None and own.read else None
         if rows is None or (by == "weights" and whole is not None and not rows.any()):
             rows = whole
         elif by == "weights" and whole is not None:
             rows = rows * (whole.sum() / rows.sum())
         if rows is not None:
             means[name] = rows
-        if pairs := [one.products for one in own if one.products is not None]:
-            total = torch.stack(pairs).sum(0)
-            products[name] = (total / (total.diagonal().mean() or 1.0)).float()
+        if own.products is not None:
+            products[name] = (own.products / (own.products.diagonal().mean() or 1.0)).float()
     typical = float(torch.cat(list(means.values())).mean()) if means else 1.0
     guesses = {name: torch.full((size,), typical, dtype=torch.float64) for name, size in sizes.items()}
     return Sensitivities({**guesses, **means}, tuple(name for name in sizes if name not in means), products)

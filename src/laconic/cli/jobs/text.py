@@ -9,7 +9,7 @@ from torch import Tensor
 from laconic.cli.console import Output
 from laconic.cli.options import Calibrating, Subject
 from laconic.errors import DataError, MissingPackage, listed
-from laconic.models.params import Params, first_names
+from laconic.models.params import Params
 from laconic.training.batches import Batch, Batches
 from laconic.training.task import Task
 
@@ -65,7 +65,7 @@ def text_task(
 
 def of_module(say: Output, params: Params, task: Task) -> Params:
     """Return the tensors that the module has, and name those that it makes by itself."""
-    own = {*first_names(task.module), *dict(task.module.named_buffers())}
+    own = task.module.state_dict()  # buffers that it does not keep are made anew
     strange = [name for name in params if name not in own]
     if strange and len(strange) < len(params):
         say.note(f"left out, for the network does not have them: {listed(strange)}")
