@@ -79,7 +79,7 @@ def analysed(ready: Ready, bits: float, tick: Tick = silent) -> tuple[float, lis
             subject.mean_worth / ready.unit,
             subject.rows.measured * predicted(sources[subject.name], level) / ready.unit, measured[subject.name],
             measured[subject.name] / total if total > 0 else 0.0,
-            step(to_numpy(network.params[subject.name]), sources[subject.name], level),
+            step(matrix(network.params[subject.name], subject.form), sources[subject.name], level),
         )
         for subject in network.subjects
     ]  # fmt: skip

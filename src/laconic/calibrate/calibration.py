@@ -10,12 +10,14 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Any, final
+from typing import Any, cast, final
 
 import torch
 from torch import Tensor, nn
 
 from laconic import interrupts
+from laconic.calibrate.forms import FORMS, Form, experts_of, form_of
+from laconic.calibrate.forms import outputs as widths
 from laconic.calibrate.meeting import (
     Call,
     Event,
@@ -32,12 +34,11 @@ from laconic.calibrate.meeting import (
 )
 from laconic.calibrate.samples import drawn, kind_of, output_rows, split
 from laconic.calibrate.sensitivity import By, Sensitivities, slopes, together
-from laconic.errors import DataError, LaconicError, PlanError
+from laconic.errors import DataError, LaconicError, PlanError, listed
 from laconic.models.params import Params, all_params_of, buffers_of, first_names
-from laconic.theory.importance.columns import obstacle
 from laconic.theory.importance.directions import random_signs, signed_classes
 from laconic.theory.importance.moments import Moments
-from laconic.training.batches import Batch, Batches, copied, counted, size_of
+from laconic.training.batches import Batch, Batches, copied, counted, size_of, tensors_in
 from laconic.training.judges import Kind, described
 from laconic.training.task import Task
 
@@ -168,21 +169,33 @@ class Calibration:
             WeightsError: as `Task.outputs`.
         """
         events, alone, uses = list[Event](), dict[str, str](), uses_of(self.module)
+        forms, reached = dict[tuple[nn.Module, str], str](), dict[str, set[int]]()
 
         def meet(number: int, layer: nn.Module, inputs: Inputs) -> None:
             path, names = uses[layer]
             for leaf, name in names.items():
-                if why := obstacle(layer, leaf, inputs):
-                    alone.setdefault(name, why)
-                else:
-                    require_finite(path, inputs, number)
-                    events.append(Event(name, layer, leaf, number))
+                form = forms.setdefault((layer, leaf), "")
+                if not form or form == "plain":  # what it is called with may be an obstacle another time
+                    form = forms[layer, leaf] = form_of(layer, leaf, inputs)
+                if form not in FORMS:
+                    alone.setdefault(name, form)
+                    continue
+                require_finite(path, inputs, number)
+                if form == "packed":
+                    told = enumerate(experts_of(inputs, len(layer.get_parameter(leaf))))
+                    reached.setdefault(name, set()).update(expert for expert, places in told if len(places))
+                if all(tensor.numel() for tensor in tensors_in(inputs[:1])):
+                    events.append(Event(name, layer, leaf, number, cast(Form, form)))
 
         for number, batch in enumerate(self.seen):
             hooks = {layer: partial(meet, number, layer) for layer in uses}
             with torch.no_grad(), watching(self.module, hooks):
                 self._run(params, batch)
         survey = surveyed(uses, events, alone, len(self.seen))
+        lost = {name: sorted({*range(len(params[name]))} - of) for name, of in reached.items()}
+        said = [f"no token reached experts {listed(map(str, of))} of {name}: they are rounded by what they are"
+                for name, of in lost.items() if of]  # fmt: skip
+        survey = replace(survey, notes=(*survey.notes, *said))
         self.__dict__.setdefault("_first", survey)
         return survey
 
@@ -201,6 +214,10 @@ class Calibration:
         place = self._known(params).place(first_names(self.module).get(name, name))
         for number, batch in enumerate(self.seen):
             yield Meeting(size_of(batch), self._calls(params, place, number) if place.calls[number] else ())
+
+    def place(self, params: Params, name: str) -> Place:
+        """Return where a weight is used, by any of its names; arguments and errors are those of `meetings`."""
+        return self._known(params).place(first_names(self.module).get(name, name))
 
     def _calls(self, params: Params, place: Place, number: int) -> tuple[Call, ...]:
         """Return the calls by which one batch meets a weight."""
@@ -312,7 +329,10 @@ class Calibration:
             for batch in self.seen
         )  # fmt: skip
         own = dict(self.module.named_parameters(remove_duplicate=False))
-        sizes = {name: own[name].shape[int(place.diagonal)] for name, place in places.items()}
+        sizes = {
+            name: own[name].shape[1] if place.diagonal else widths(own[name].shape, place.form)
+            for name, place in places.items()
+        }
         return together(parts, sizes, by)
 
     def number_sensitivities(self, params: Params, names: Collection[str], seed: int = 0) -> dict[str, float]:
@@ -362,7 +382,7 @@ class Calibration:
                 if name in places and isinstance(layer, nn.Embedding) == places[name].diagonal:
                     require_finite(path, inputs, number)
                     own = {leaf: tensor for leaf, tensor in layer._parameters.items() if tensor is not None}
-                    meet(name, Call(layer, leaf, inputs, own, kept))
+                    meet(name, Call(layer, leaf, inputs, own, kept, places[name].form))
 
         wanted = (layer for layer, (_, names) in uses.items() if not places.keys().isdisjoint(names.values()))
         hooks = {layer: partial(hand, layer) for layer in wanted}

@@ -10,9 +10,10 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
+from laconic.calibrate.forms import Form, columns
 from laconic.errors import DataError
 from laconic.models.params import first_names, is_float
-from laconic.theory.importance.columns import columns_of, frequencies
+from laconic.theory.importance.columns import frequencies
 from laconic.training.batches import tensors_in
 from laconic.training.task import mode
 
@@ -38,6 +39,7 @@ class Call:
         inputs: what the layer was called with.
         own: the layer's parameters during the call, by their names within it.
         kept: which positions of the samples count, shape (samples, length); None for all.
+        form: of the weight.
     """
 
     layer: nn.Module
@@ -45,23 +47,17 @@ class Call:
     inputs: Inputs
     own: Mapping[str, Tensor]
     kept: Tensor | None = None
+    form: Form = "plain"
 
     def columns(self) -> Tensor:
         """Return what the weight multiplied, shape (groups, samples · positions, columns); see `columns_of`."""
         with torch.no_grad():
-            return that_count(columns_of(self.layer, self.leaf, self.inputs, self.own), self.kept)
+            return columns(self.layer, self.leaf, self.form, self.inputs, self.own, self.kept)
 
     def frequencies(self) -> Tensor:
         """Return how often each row of an embedding was read, shape (rows,)."""
         assert isinstance(self.layer, nn.Embedding), "asked of a diagonal place"
         return frequencies(self.layer, indices_that_count(self.inputs, self.kept))
-
-
-def that_count(columns: Tensor, kept: Tensor | None) -> Tensor:
-    """Return those columns, shape (groups, rows, c), whose positions count; all where they are not one a position."""
-    if kept is None or columns.shape[1] != kept.numel():
-        return columns
-    return columns[:, kept.flatten().to(columns.device)]
 
 
 def indices_that_count(inputs: Inputs, kept: Tensor | None) -> Inputs:
@@ -100,6 +96,7 @@ class Place:
         leaf: name of the weight within this layer.
         calls: how often layers are called that use it, for each batch that is seen.
         diagonal: whether it is an embedding, read row by row: Σ, of Wᵀ, is diagonal.
+        form: how it is a matrix.
     """
 
     name: str
@@ -107,6 +104,7 @@ class Place:
     leaf: str
     calls: tuple[int, ...]
     diagonal: bool
+    form: Form = "plain"
 
 
 @final
@@ -149,12 +147,14 @@ class Event:
         layer: that was called.
         leaf: the weight's name within it.
         batch: number of the batch.
+        form: how the layer takes it for a matrix.
     """
 
     name: str
     layer: nn.Module
     leaf: str
     batch: int
+    form: Form = "plain"
 
 
 def surveyed(uses: Uses, events: list[Event], alone: Mapping[str, str], batches: int) -> Survey:
@@ -180,9 +180,12 @@ def surveyed(uses: Uses, events: list[Event], alone: Mapping[str, str], batches:
         if matrices and len(matrices) < len(own):
             notes.append(f"{name} is an embedding as well: it is calibrated as the matrix that it is elsewhere")
         kept = matrices or own
+        if len({event.form for event in kept}) > 1:
+            reasons[name] = "its layers take it for different matrices"
+            continue
         calls = [event.batch for event in kept]
         counts = tuple(calls.count(number) for number in range(batches))
-        places[kept[0]] = Place(name, uses[kept[0].layer][0], kept[0].leaf, counts, diagonal=not matrices)
+        places[kept[0]] = Place(name, uses[kept[0].layer][0], kept[0].leaf, counts, not matrices, kept[0].form)
     every = dict.fromkeys(name for _, names in uses.values() for name in names.values())
     unreached = tuple(name for name in every if name not in met and name not in reasons)
     ordered = tuple(places[event] for event in events if event in places)

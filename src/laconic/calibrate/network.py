@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from laconic.calibrate.calibration import Calibration
+from laconic.calibrate.forms import Form, form_alone, matrix, outputs
 from laconic.calibrate.journal import Journal
 from laconic.calibrate.layer import is_apart
 from laconic.calibrate.meeting import Place, Survey
@@ -27,7 +28,7 @@ from laconic.calibrate.statistics import Follower, Statistics, following
 from laconic.format.codes import Code
 from laconic.format.coding.lanes import lane_count
 from laconic.models.folding import Folding, foldable
-from laconic.models.params import Params, first_names, once, to_numpy
+from laconic.models.params import Params, first_names, once
 from laconic.models.ties import Untied
 from laconic.theory.importance.recurrence import recurrent_leaf
 from laconic.theory.rate_distortion import Sources
@@ -63,6 +64,7 @@ class Subject:
         rows: what their errors are worth beside each other.
         spectrum: the variances of what it writes, one for each eigenvalue of its inputs, in units of the outputs; None
             unless asked for.
+        form: how it is a matrix.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Subject:
     positions: float
     rows: Rows
     spectrum: Sources | None = None
+    form: Form = "plain"
 
     @property
     def mean_worth(self) -> float:
@@ -154,7 +157,7 @@ class Network:
 
 def alone(weight: Tensor) -> Statistics:
     """Return the statistics of a weight of which nothing is known: its inputs are as large as each other."""
-    columns = math.prod(weight.shape[1:])
+    columns = weight.shape[-1] if form_alone(weight) == "packed" else math.prod(weight.shape[1:])
     nothing = np.zeros((1, columns))
     return Statistics(np.eye(columns)[None], None, (nothing, nothing), 1.0)
 
@@ -193,8 +196,8 @@ def network(
         {name: params[name] for name in every}, felt, numbers, {name: one for name, (_, one) in read.items()}, tokens
     )
     for name in others:
-        how_alone = suited(how, len(params[name]), met=False)
-        own_rows, weights = told.get(name, ALL_ALIKE), to_numpy(params[name])
+        own_rows, weights = told.get(name, ALL_ALIKE), matrix(params[name], form_alone(params[name]))
+        how_alone = suited(how, len(weights), met=False, form=form_alone(params[name]))
         rates[name] = Rate.of(own_rows.stretched(weights), alone(params[name]).moments, how_alone)
         if spectra:
             found[name] = spectrum(weights, alone(params[name]).moments, own_rows)
@@ -203,7 +206,8 @@ def network(
         own = worth[name] * own_rows.unit
         waves = Sources(own * found[name].variances, found[name].counts) if spectra else None
         met_at, _ = read.get(name, (1.0, 1.0))
-        subjects.append(Subject(name, name in read, biases.get(name), own, rates[name], met_at, own_rows, waves))
+        form = survey.place(name).form if name in read else form_alone(params[name])
+        subjects.append(Subject(name, name in read, biases.get(name), own, rates[name], met_at, own_rows, waves, form))
     return Network(calibration, params, survey, tuple(subjects), positions, felt.guessed)
 
 
@@ -256,12 +260,13 @@ def _worths(
 def _rows(calibration: Calibration, weight: Tensor, place: Place, felt: Sensitivities) -> Rows:
     """Return what errors in rows are worth; all the same where rows are not what the layer writes."""
     each, products = felt.rows.get(place.name), felt.products.get(place.name)
-    if each is None or len(each) != len(weight):
+    rows, even = outputs(weight.shape, place.form), place.form == "turned"
+    if each is None or len(each) != rows or place.form == "packed":
         return ALL_ALIKE
-    together = is_apart(len(weight), lane_count(weight.numel()))
+    together = is_apart(rows, lane_count(weight.numel()))
     if products is None or not together or getattr(calibration.module.get_submodule(place.layer), "groups", 1) > 1:
-        return Rows.of(each.numpy())
-    return Rows.of(each.numpy(), products.numpy())
+        return Rows.of(each.numpy(), even=even)
+    return Rows.of(each.numpy(), products.numpy(), even=even)
 
 
 def _rates(
@@ -273,8 +278,10 @@ def _rates(
     with following(calibration, params, survey, positions, drift=False) as follower:
         for name, rows in told.items():
             tick("statistics", len(rates), len(told))
-            seen, weights = follower.statistics(name, biased=name in biases), to_numpy(params[name])
-            rates[name] = Rate.of(rows.stretched(weights), seen.moments, suited(how, len(weights), met=True))
+            form = survey.place(name).form
+            seen, weights = follower.statistics(name, biased=name in biases), matrix(params[name], form)
+            own = suited(how, len(weights), met=True, form=form)
+            rates[name] = Rate.of(rows.stretched(weights), seen.moments, own)
             read[name] = seen.positions, float(np.diagonal(seen.moments, axis1=1, axis2=2).mean())
             if spectra:
                 found[name] = spectrum(weights, seen.moments, rows)

@@ -77,7 +77,7 @@ def rounded_anew(files: Files, trial: Trial, size: int, tick: Tick) -> Trial:
             for done, subject in enumerate(network.subjects, sweep * many):
                 interrupts.check()
                 tick("rounding", done, SWEEPS * many)
-                if subject.met:
+                if subject.met and subject.form == "plain":
                     said = said or (judge.slopes(best.calibrated.params), judge.unseen(best.calibrated.params))
                     met = follower.statistics(subject.name, biased=subject.bias is not None)
                     found = _better(files, best, subject, met, *said, judge, size)

@@ -23,14 +23,16 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
-from laconic.calibrate.meeting import Inputs, Place, indices_that_count, that_count, tracing, uses_of
+from laconic.calibrate.forms import Form, columns, outputs
+from laconic.calibrate.meeting import Inputs, Place, indices_that_count, tracing, uses_of
 from laconic.calibrate.samples import output_rows
 from laconic.errors import PlanError
 from laconic.models.params import Params, first_names
-from laconic.theory.importance.columns import Convolution, columns_of, windows
+from laconic.theory.importance.columns import Convolution, windows
 from laconic.theory.importance.directions import random_signs, signed_classes
 from laconic.theory.importance.reading import leaves_of, once, wide
 from laconic.theory.importance.recurrence import recurrent_leaf
+from laconic.training.batches import tensors_in
 from laconic.training.task import Task
 
 _TALL = 4
@@ -121,11 +123,14 @@ def slopes(
         for leaf, name in uses[layer][1].items():
             if name not in places or isinstance(layer, nn.Embedding) != places[name].diagonal:
                 continue
-            if recurrent_leaf(leaf) or by == "weights":
-                read[name] = read.get(name, 0.0) + energy(layer, leaf, inputs, kept)
-            if not recurrent_leaf(leaf) and output.requires_grad:
-                written.append((name, -1 - len(getattr(layer, "kernel_size", ())), get_gradient_edge(output)))
-        return output.clone() if len(written) > before else output  # a view changed in place would lose its edge
+            form, inner = places[name].form, recurrent_leaf(leaf) or places[name].form == "packed"
+            if inner or by == "weights":
+                read[name] = read.get(name, 0.0) + energy(layer, leaf, form, inputs, kept)
+            told = next(tensors_in(output), None)  # of several the first is what a weight writes
+            if not inner and told is not None and told.requires_grad:
+                written.append((name, -1 - len(getattr(layer, "kernel_size", ())), get_gradient_edge(told)))
+        # a view changed in place would lose its edge
+        return output.clone() if len(written) > before and isinstance(output, Tensor) else output
 
     with tracing(task.module, after={layer: partial(listen, layer) for layer in uses}):
         rows, kind = output_rows(run(tracked), task.kind, kept)
@@ -142,29 +147,39 @@ def slopes(
     return {
         name: _summed(
             [(axis, slope) for own_name, axis, slope in of_outputs if own_name == name and slope is not None],
-            of_weights.get(name),
-            int(places[name].diagonal),
+            _by_output(of_weights.get(name), places[name]),
             read.get(name, 0.0),
-            products=products and not places[name].diagonal and name in own and not is_tall(own[name]),
+            products=products
+            and not places[name].diagonal
+            and name in own
+            and not is_tall(outputs(own[name].shape, places[name].form), own[name].numel()),
             kept=kept,
         )
         for name in places
     }
 
 
-def is_tall(weight: Tensor) -> bool:
+def is_tall(rows: int, numbers: int) -> bool:
     """Return whether a weight has so many outputs that what these are together would take far more than itself."""
-    return len(weight) ** 2 > _TALL * weight.numel()
+    return rows**2 > _TALL * numbers
+
+
+def _by_output(slope: Tensor | None, place: Place) -> Tensor | None:
+    """Return the squares of gradients by a weight, of each output; of experts as if each read what all do."""
+    if slope is None:
+        return None
+    if place.form == "packed":
+        return _squares(slope.flatten(0, 1), 0) * len(slope)
+    return _squares(slope, int(place.diagonal or place.form == "turned"))
 
 
 def _summed(
-    written: Sequence[tuple[int, Tensor]], weight: Tensor | None, axis: int, read: float,
+    written: Sequence[tuple[int, Tensor]], by_weight: Tensor | None, read: float,
     *, products: bool, kept: Tensor | None,
 ) -> Slopes:  # fmt: skip
-    """Return the squares of gradients by what calls wrote, with their axes of outputs, and by the weight."""
+    """Return the squares of gradients by what calls wrote, with their axes of outputs, beside those by the weight."""
     squares = [_squares(slope, place) for place, slope in written]
     positions = sum(slope.numel() / slope.shape[place] * _share(slope, kept) for place, slope in written)
-    by_weight = None if weight is None else _squares(weight, axis)
     pairs = [_products(slope, place) for place, slope in written if products]
     both = sum(pairs[1:], pairs[0]) if pairs else None
     return Slopes(sum(squares[1:], squares[0]) if squares else None, positions, by_weight, read, both)
@@ -195,14 +210,15 @@ def _scaled(slope: Tensor, axis: int) -> tuple[Tensor, float]:
 
 
 @torch.no_grad()
-def energy(layer: nn.Module, leaf: str, inputs: Inputs, kept: Tensor | None = None) -> float:
+def energy(layer: nn.Module, leaf: str, form: Form, inputs: Inputs, kept: Tensor | None = None) -> float:
     """Return Σ ‖x‖² over the columns that a weight multiplies, at those positions that count."""
     if isinstance(layer, nn.Embedding):
         return float(indices_that_count(inputs, kept)[0].numel())
     if isinstance(layer, Convolution):
         squares = wide(inputs[0]).square().sum(-1 - len(layer.kernel_size), keepdim=True).expand_as(inputs[0])
         return float(windows(layer, squares)[:, 0, 0].sum(dtype=torch.float64))  # one channel, which has all of them
-    return float(that_count(columns_of(layer, leaf, inputs), kept).square().sum(dtype=torch.float64))
+    own = {name: tensor for name, tensor in layer._parameters.items() if tensor is not None}
+    return float(columns(layer, leaf, form, inputs, own, kept).square().sum(dtype=torch.float64))
 
 
 def together(parts: Iterable[Mapping[str, Slopes]], sizes: Mapping[str, int], by: By) -> Sensitivities:
