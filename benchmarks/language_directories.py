@@ -13,7 +13,6 @@ import struct
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, processors
 from torch import Tensor
@@ -61,7 +60,9 @@ def tokenizer_of(vocabulary: list[tuple[str, float]]) -> Tokenizer:
     merges = [(left, right) for *_, left, right in joined]
     tokenizer = Tokenizer(models.BPE(ids, merges, unk_token="<unk>", byte_fallback=True, fuse_unk=False))
     before: Any = normalizers.Sequence([normalizers.Prepend(SPACE), normalizers.Replace(" ", SPACE)])
-    after: Any = decoders.Sequence([decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+    after: Any = decoders.Sequence(
+        [decoders.Replace(SPACE, " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
     tokenizer.normalizer, tokenizer.decoder = before, after
     tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])  # type: ignore[assignment]
     tokenizer.add_special_tokens([AddedToken(name, normalized=False) for name in _SPECIAL])
@@ -91,7 +92,9 @@ def stories(folder: Path, directory: Path) -> None:
     read = load_file(folder / "stories260K.safetensors")
     heads = {"q_proj": own["n_heads"], "k_proj": own["n_kv_heads"]}
     tensors = {new: read[old] for new, old in params.items()}
-    tensors |= {name: halves(tensors[name], heads[name.split(".")[-2]]) for name in tensors if name.split(".")[-2] in heads}
+    tensors |= {
+        name: halves(tensors[name], heads[name.split(".")[-2]]) for name in tensors if name.split(".")[-2] in heads
+    }
     directory.mkdir(parents=True, exist_ok=True)
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, directory / "model.safetensors")
     (directory / "config.json").write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")

@@ -26,7 +26,7 @@ GROUP = 64
 
 
 def nearest(params: Mapping[str, Tensor], bits: float) -> Made:
-    """Return weights rounded to nearest, at most `GROUP` in a row with one float16 scale: 2^b levels, or 3 for 1.5 bits.
+    """Return weights rounded to nearest, at most `GROUP` in a row a float16 scale: 2^b levels, or 3 for 1.5 bits.
 
     Three levels take 1.6 bits, five to a byte; the file has no entropy coder.
     """
@@ -46,7 +46,7 @@ def nearest(params: Mapping[str, Tensor], bits: float) -> Made:
 
 
 def gguf(params: Mapping[str, Tensor], kind: str) -> Made:
-    """Return weights in a GGUF file of one type; matrices whose rows are no multiple of 32 are float16, as it has them."""
+    """Return weights in a GGUF file of one type; matrices whose rows are no multiple of 32 are float16."""
     import gguf as package
 
     of = package.GGMLQuantizationType[kind]

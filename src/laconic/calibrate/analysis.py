@@ -8,12 +8,13 @@ import numpy as np
 
 from laconic import interrupts
 from laconic.calibrate.compressed import TRIES, Ready
+from laconic.calibrate.forms import matrix
 from laconic.calibrate.frontier import spectra
 from laconic.calibrate.network import Tick, silent
 from laconic.calibrate.rates import expected_counts
 from laconic.calibrate.sequence import bits_of, level_of, quantized
 from laconic.format.coding.fitting import smoothed_costs
-from laconic.models.params import Params, to_numpy
+from laconic.models.params import Params
 from laconic.theory.rate_distortion import Sources
 
 _WHOLE = 4.0  # times the largest weight is a step at which all are 0

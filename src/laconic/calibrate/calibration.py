@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from laconic import interrupts
-from laconic.calibrate.forms import FORMS, Form, experts_of, form_of
+from laconic.calibrate.forms import experts_of, form_of
 from laconic.calibrate.forms import outputs as widths
 from laconic.calibrate.meeting import (
     Call,
@@ -32,6 +32,7 @@ from laconic.calibrate.meeting import (
     uses_of,
     watching,
 )
+from laconic.calibrate.recursion import FORMS, Form
 from laconic.calibrate.samples import drawn, kind_of, output_rows, split
 from laconic.calibrate.sensitivity import By, Sensitivities, slopes, together
 from laconic.errors import DataError, LaconicError, PlanError, listed
@@ -182,7 +183,7 @@ class Calibration:
                     continue
                 require_finite(path, inputs, number)
                 if form == "packed":
-                    told = enumerate(experts_of(inputs, len(layer.get_parameter(leaf))))
+                    told = enumerate(experts_of(inputs, len(getattr(layer, leaf))))
                     reached.setdefault(name, set()).update(expert for expert, places in told if len(places))
                 if all(tensor.numel() for tensor in tensors_in(inputs[:1])):
                     events.append(Event(name, layer, leaf, number, cast(Form, form)))

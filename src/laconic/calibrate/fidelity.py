@@ -66,8 +66,8 @@ class OfSentences:
     def __str__(self) -> str:
         """Return the figures in words."""
         return (
-            f"on {self.sentences:,} sentences held out: cosine {self.cosine:.4f} in the mean, {self.low:.4f} at the 5th "
-            f"percentile; rank correlation of similarities {self.ranks:.4f}"
+            f"on {self.sentences:,} sentences held out: cosine {self.cosine:.4f} in the mean, {self.low:.4f} at the "
+            f"5th percentile; rank correlation of similarities {self.ranks:.4f}"
         )
 
 
@@ -116,7 +116,7 @@ def _tokens(batch: Batch) -> Tensor | None:
 
 
 def _is_causal(calibration: Calibration, params: Params, batch: Batch) -> bool:
-    """Return whether logits depend on no token that comes later: the last one changed, those before stay as they are."""
+    """Return whether logits depend on no token that comes later: others last, those before stay as they are."""
     ids = _tokens(batch)
     if ids is None or calibration.kind_with(params) != "classification":
         return False

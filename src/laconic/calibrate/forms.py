@@ -10,22 +10,18 @@ it is that. Experts are those of `transformers`: a layer with a ``gate_up_proj``
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from laconic.calibrate.recursion import Form
 from laconic.models.params import to_numpy
 from laconic.theory.importance.columns import columns_of, obstacle
 from laconic.theory.importance.reading import wide
 from laconic.training.batches import copied, tensors_in
-
-Form = Literal["plain", "turned", "packed"]
-"""See above."""
-
-FORMS = ("plain", "turned", "packed")
 
 _NEAR = 1e-3, 1e-5
 """How near, relative and absolute, what is found out must be to what a layer writes."""

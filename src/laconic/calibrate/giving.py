@@ -19,7 +19,7 @@ from laconic.calibrate.forms import matrix, outputs
 from laconic.calibrate.network import Given, Subject, Tick, alone, silent
 from laconic.calibrate.statistics import Statistics
 from laconic.format.codes import Code
-from laconic.models.params import Params, to_numpy, to_torch
+from laconic.models.params import Params, to_torch
 from laconic.theory.metric import Diagonal, Kronecker, Metric
 
 

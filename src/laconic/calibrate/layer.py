@@ -42,8 +42,9 @@ class Order:
 
     @classmethod
     def packed(cls, scales: Scales) -> "Order":
-        """Return the order of experts' weights of a shape (experts, outputs, inputs), whose matrix has a row for each
-        output of each expert: turned, so that the experts change fastest, and each row has its inputs in one order.
+        """Return the order of weights of a shape (experts, outputs, inputs), turned: experts change fastest.
+
+        Their matrix has a row for each output of each expert; all rows have their inputs in one order.
         """
         many, width, inner = scales.shape
         taken = scales.taken().reshape(width, inner)[0]

@@ -147,7 +147,9 @@ class Lockstep:
                     said = f"the network fails on batch {number} of the calibration, {described(walker.batch)}"
                     raise DataError(f"{said}: {walker.failure}") from walker.failure
             own = {leaf: tensor for leaf, tensor in layer._parameters.items() if tensor is not None}
-            yield Meeting(size_of(walker.batch), (Call(layer, place.leaf, walker.inputs, own, counted(walker.batch), place.form),))
+            yield Meeting(
+                size_of(walker.batch), (Call(layer, place.leaf, walker.inputs, own, counted(walker.batch), place.form),)
+            )
 
     def end(self) -> None:
         """Let all batches go."""

@@ -10,7 +10,8 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
-from laconic.calibrate.forms import Form, columns
+from laconic.calibrate.forms import columns
+from laconic.calibrate.recursion import Form
 from laconic.errors import DataError
 from laconic.models.params import first_names, is_float
 from laconic.theory.importance.columns import frequencies

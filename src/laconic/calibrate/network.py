@@ -16,12 +16,12 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from laconic.calibrate.calibration import Calibration
-from laconic.calibrate.forms import Form, form_alone, matrix, outputs
+from laconic.calibrate.forms import form_alone, matrix, outputs
 from laconic.calibrate.journal import Journal
 from laconic.calibrate.layer import is_apart
 from laconic.calibrate.meeting import Place, Survey
 from laconic.calibrate.rates import Rate, suited
-from laconic.calibrate.recursion import Recursion
+from laconic.calibrate.recursion import Form, Recursion
 from laconic.calibrate.rows import ALL_ALIKE, Rows
 from laconic.calibrate.sensitivity import Sensitivities
 from laconic.calibrate.statistics import Follower, Statistics, following

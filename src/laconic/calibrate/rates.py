@@ -13,8 +13,7 @@ from typing import final
 
 import numpy as np
 
-from laconic.calibrate.forms import Form
-from laconic.calibrate.recursion import Recursion
+from laconic.calibrate.recursion import Form, Recursion
 from laconic.calibrate.sequential import BELOW, CELLS, weakness
 from laconic.format.codes.scales import Scales
 from laconic.format.coding.levels import SIZES, raw_bits, sizes_of

@@ -5,7 +5,7 @@ from typing import final
 
 import numpy as np
 
-from laconic.calibrate.forms import Form
+from laconic.calibrate.recursion import Form
 from laconic.format.codes.grid import FINER, Grid, GridCode, fineness
 from laconic.format.codes.rounding import rounded as to_dtype
 from laconic.format.codes.scales import Scales

@@ -119,7 +119,12 @@ def output_rows(given: Any, kind: Kind | None, kept: Tensor | None = None) -> tu
             f"a calibration compares outputs that are {wanted}, not {described(given)}: give a Task whose forward "
             "returns them"
         )
-    if kept is not None and outputs.ndim > 2 and outputs.shape[:2] == kept.shape and (named or kind != "classification"):
+    if (
+        kept is not None
+        and outputs.ndim > 2
+        and outputs.shape[:2] == kept.shape
+        and (named or kind != "classification")
+    ):
         return outputs[kept.to(outputs.device)].flatten(1), "classification" if named else "regression"
     if named:
         return outputs.flatten(0, -2), "classification"
@@ -129,7 +134,7 @@ def output_rows(given: Any, kind: Kind | None, kept: Tensor | None = None) -> tu
 
 
 def named_outputs(given: Any) -> Tensor | None:
-    """Return what a module calls ``logits``, or else the first tensor of all that it gives; None where there is none."""
+    """Return what a module calls ``logits``, or else the first tensor that it gives; None where there is none."""
     logits = _logits(given)
     if isinstance(logits, Tensor):
         return logits

@@ -23,8 +23,9 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
-from laconic.calibrate.forms import Form, columns, outputs
+from laconic.calibrate.forms import columns, outputs
 from laconic.calibrate.meeting import Inputs, Place, indices_that_count, tracing, uses_of
+from laconic.calibrate.recursion import Form
 from laconic.calibrate.samples import output_rows
 from laconic.errors import PlanError
 from laconic.models.params import Params, first_names

@@ -22,10 +22,9 @@ from typing import final
 
 import numpy as np
 
-from laconic.calibrate.forms import Form
 from laconic.calibrate.factor import compacted, factored, scattered, upper
 from laconic.calibrate.layer import Layer, Order, is_apart
-from laconic.calibrate.recursion import Recursion
+from laconic.calibrate.recursion import Form, Recursion
 from laconic.calibrate.rounded import Rounded, narrow
 from laconic.calibrate.rows import ALL_ALIKE, APART, Rows
 from laconic.errors import DataError, PlanError, WeightsError

@@ -77,7 +77,7 @@ class Statistics:
         return cls(moments, cross, (before, after), gathered.positions)
 
     def with_all_groups(self) -> "Statistics":
-        """Return the same with inputs that are as large as each other, and as those of others, for groups that read none."""
+        """Return the same with inputs as large as others' in the mean, all alike, for groups that read none."""
         energies = np.trace(self.moments, axis1=1, axis2=2)
         if not energies.all() and energies.any():
             typical = float(energies[energies > 0].mean()) / self.moments.shape[-1]

@@ -9,7 +9,6 @@ from laconic.calibrate.meter import Meter
 from laconic.calibrate.quality import Quality
 from laconic.training.judges import Kind
 
-
 ENOUGH = 1.1
 """Of the distance with all samples, what fewer may have to have been enough."""
 

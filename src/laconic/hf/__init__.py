@@ -1,6 +1,5 @@
-"""Networks in the directories of Hugging Face's libraries: the one place that imports `transformers` and `tokenizers`."""
+"""Networks in the directories of Hugging Face's libraries: the one place that imports these."""
 
 from laconic.hf.modules import module_of
-from laconic.hf.text import Text, text_of
 
-__all__ = ["Text", "module_of", "text_of"]
+__all__ = ["module_of"]

@@ -32,7 +32,9 @@ def module_of(directory: Path) -> nn.Module:
     try:
         config = transformers.AutoConfig.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
     except Exception as error:  # theirs are of many types
-        raise DataError(f"{path} is of no network that transformers {transformers.__version__} knows: {error}") from error
+        raise DataError(
+            f"{path} is of no network that transformers {transformers.__version__} knows: {error}"
+        ) from error
     config.use_cache = False
     names = told.get("architectures") or []
     kinds = [getattr(transformers, name, None) for name in names]

@@ -286,7 +286,7 @@ def size_of(batch: Batch) -> int:
 
 
 def counted(batch: Batch) -> Tensor | None:
-    """Return which positions of samples count, bool, shape (samples, length): not those that an attention mask leaves out.
+    """Return which positions count, bool, shape (samples, length): not those that an attention mask leaves out.
 
     None where inputs have no ``attention_mask`` by name, of two axes.
     """

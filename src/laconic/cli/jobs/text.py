@@ -45,11 +45,12 @@ def text_task(
     directory = Path(subject.net) if subject.net else weights if weights.is_dir() else weights.parent
     if not (directory / "config.json").is_file():
         raise DataError(
-            f"--calibration needs the network, from a config.json as Hugging Face's libraries write it: {directory} has "
-            "none; name its directory by --net"
+            f"--calibration needs the network, from a config.json as Hugging Face's libraries write it: {directory} "
+            "has none; name its directory by --net"
         )
     try:
-        from laconic.hf import module_of, text_of  # what imports transformers is imported when it is asked for
+        from laconic.hf.modules import module_of  # what imports transformers is imported when it is asked for
+        from laconic.hf.text import text_of
     except ModuleNotFoundError as error:
         raise MissingPackage(f"--calibration needs {error.name}: pip install 'laconic[hf]'") from error
     module = module_of(directory)
