@@ -10,36 +10,33 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Any, cast, final
+from typing import Any, final
 
 import torch
 from torch import Tensor, nn
 
 from laconic import interrupts
-from laconic.calibrate.forms import experts_of, form_of
 from laconic.calibrate.forms import outputs as widths
 from laconic.calibrate.meeting import (
     Call,
-    Event,
     Inputs,
     Meeting,
     Place,
     Reached,
     Survey,
     require_finite,
-    surveyed,
     tracing,
     uses_of,
     watching,
 )
-from laconic.calibrate.recursion import FORMS, Form
 from laconic.calibrate.samples import drawn, kind_of, output_rows, split
 from laconic.calibrate.sensitivity import By, Sensitivities, slopes, together
-from laconic.errors import DataError, LaconicError, PlanError, listed
+from laconic.calibrate.sightings import Sightings
+from laconic.errors import DataError, LaconicError, PlanError
 from laconic.models.params import Params, all_params_of, buffers_of, first_names
 from laconic.theory.importance.directions import random_signs, signed_classes
 from laconic.theory.importance.moments import Moments
-from laconic.training.batches import Batch, Batches, copied, counted, size_of, tensors_in
+from laconic.training.batches import Batch, Batches, copied, counted, size_of
 from laconic.training.judges import Kind, described
 from laconic.training.task import Task
 
@@ -169,34 +166,12 @@ class Calibration:
             DataError: when the network fails on a batch, or a layer reads numbers that are NaN or infinite.
             WeightsError: as `Task.outputs`.
         """
-        events, alone, uses = list[Event](), dict[str, str](), uses_of(self.module)
-        forms, reached = dict[tuple[nn.Module, str], str](), dict[str, set[int]]()
-
-        def meet(number: int, layer: nn.Module, inputs: Inputs) -> None:
-            path, names = uses[layer]
-            for leaf, name in names.items():
-                form = forms.setdefault((layer, leaf), "")
-                if not form or form == "plain":  # what it is called with may be an obstacle another time
-                    form = forms[layer, leaf] = form_of(layer, leaf, inputs)
-                if form not in FORMS:
-                    alone.setdefault(name, form)
-                    continue
-                require_finite(path, inputs, number)
-                if form == "packed":
-                    told = enumerate(experts_of(inputs, len(getattr(layer, leaf))))
-                    reached.setdefault(name, set()).update(expert for expert, places in told if len(places))
-                if all(tensor.numel() for tensor in tensors_in(inputs[:1])):
-                    events.append(Event(name, layer, leaf, number, cast(Form, form)))
-
+        seen = Sightings(uses_of(self.module))
         for number, batch in enumerate(self.seen):
-            hooks = {layer: partial(meet, number, layer) for layer in uses}
+            hooks = {layer: partial(seen.meet, number, layer) for layer in seen.uses}
             with torch.no_grad(), watching(self.module, hooks):
                 self._run(params, batch)
-        survey = surveyed(uses, events, alone, len(self.seen))
-        lost = {name: sorted({*range(len(params[name]))} - of) for name, of in reached.items()}
-        said = [f"no token reached experts {listed(map(str, of))} of {name}: they are rounded by what they are"
-                for name, of in lost.items() if of]  # fmt: skip
-        survey = replace(survey, notes=(*survey.notes, *said))
+        survey = seen.survey(params, len(self.seen))
         self.__dict__.setdefault("_first", survey)
         return survey
 

@@ -233,6 +233,7 @@ class Ready:
     def told(self, trial: Trial, passes: int) -> Told:
         """Return what there is to say of a file."""
         kind = self.network.calibration.kind_with(self.network.params)
+        after = decompress({self.names[name]: code for name, code in trial.codes.items()})
         lost = [_LOST] if kind != "classification" and trial.distance >= 1 else []
         zeros = [name for name, one in trial.calibrated.rounded.items() if not one.levels.any()]
         if wiped := [name for name in zeros if bool(self.network.params[name].any())]:
@@ -243,12 +244,8 @@ class Ready:
             tuned=None if trial.untuned is None else (trial.untuned, trial.anew[1] if trial.anew else trial.distance),
             anew=None if trial.anew is None else (*trial.anew, trial.distance),
             tokens=token_count(self.network.calibration.seen),
-            fidelity=fidelity(self.network.calibration, self.network.params, self._decompressed(trial)),
+            fidelity=fidelity(self.network.calibration, self.network.params, after),
         )  # fmt: skip
-
-    def _decompressed(self, trial: Trial) -> Params:
-        """Return the network that a file holds."""
-        return decompress({self.names[name]: code for name, code in trial.codes.items()})
 
     def signals(self, trial: Trial) -> dict[str, Signal]:
         """Return what is left of each weight, beside the network in which normalization is folded."""

@@ -138,61 +138,6 @@ class Survey:
         raise DataError(f"{name} cannot be calibrated: {self.alone.get(name, why)}")
 
 
-@final
-@dataclass(frozen=True, eq=False)
-class Event:
-    """A weight met in a call.
-
-    Args:
-        name: of the weight.
-        layer: that was called.
-        leaf: the weight's name within it.
-        batch: number of the batch.
-        form: how the layer takes it for a matrix.
-    """
-
-    name: str
-    layer: nn.Module
-    leaf: str
-    batch: int
-    form: Form = "plain"
-
-
-def surveyed(uses: Uses, events: list[Event], alone: Mapping[str, str], batches: int) -> Survey:
-    """Return what was seen as a survey.
-
-    Args:
-        uses: of the module.
-        events: in their order.
-        alone: weights with an obstacle in any of their layers, and which.
-        batches: how many were run.
-    """
-    met: dict[str, list[Event]] = {}
-    for event in events:
-        met.setdefault(event.name, []).append(event)
-    places, reasons, notes = dict[Event, Place](), dict(alone), list[str]()
-    for name, own in met.items():
-        matrices = [event for event in own if not isinstance(event.layer, nn.Embedding)]
-        if name in reasons:
-            continue
-        if len({getattr(event.layer, "groups", 1) for event in matrices}) > 1:
-            reasons[name] = "its layers have different groups"
-            continue
-        if matrices and len(matrices) < len(own):
-            notes.append(f"{name} is an embedding as well: it is calibrated as the matrix that it is elsewhere")
-        kept = matrices or own
-        if len({event.form for event in kept}) > 1:
-            reasons[name] = "its layers take it for different matrices"
-            continue
-        calls = [event.batch for event in kept]
-        counts = tuple(calls.count(number) for number in range(batches))
-        places[kept[0]] = Place(name, uses[kept[0].layer][0], kept[0].leaf, counts, not matrices, kept[0].form)
-    every = dict.fromkeys(name for _, names in uses.values() for name in names.values())
-    unreached = tuple(name for name in every if name not in met and name not in reasons)
-    ordered = tuple(places[event] for event in events if event in places)
-    return Survey(ordered, reasons, unreached, tuple(notes))
-
-
 def uses_of(module: nn.Module) -> Uses:
     """Return the layers that have weights, floating-point parameters of two or more axes, by first names.
 

@@ -245,21 +245,17 @@ class Calibrating:
         Path | None,
         typer.Option(
             metavar="TEXT",
-            help="With --effort calibrate, of a language model or an encoder in a directory with config.json and "
-            "tokenizer.json: what is looked at, a .txt, a .jsonl, or token ids in a .npy or .npz, in place of a task.",
+            help="With --effort calibrate, for a network with config.json and tokenizer.json beside it: a text (.txt, "
+            ".jsonl, or token ids in .npy, .npz) in place of a task.",
         ),
     ] = None
     sequence_length: Annotated[
         int | None,
-        typer.Option(min=2, help="With --calibration: tokens of a sample, at most. 512, or what the network takes."),
+        typer.Option(min=2, help="With --calibration: tokens of a sample, at most. 512 unless you say."),
     ] = None
     stability: Annotated[
         bool,
-        typer.Option(
-            "--stability",
-            help="With --effort calibrate: say how much is chance of the samples, by files of either half of them and "
-            "of a quarter, and how many were enough; three times as much work on top.",
-        ),
+        typer.Option("--stability", help="Also files of parts of the samples, and how far apart: thrice the work."),
     ] = False
     samples: Annotated[
         int | None,
