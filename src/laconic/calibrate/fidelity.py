@@ -9,7 +9,7 @@ correlation of the similarities of all pairs of sentences, which a search goes b
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import numpy as np
 import torch
@@ -133,25 +133,18 @@ def _of_tokens(calibration: Calibration, before: Params, after: Params, batches:
     kl, lost, rows, follow = 0.0, [0.0, 0.0], 0, 0
     for batch in batches:
         ids, kept = _tokens(batch), counted(batch)
+        said = [named_outputs(calibration.whole_outputs(params, batch)) for params in (before, after)]
         assert ids is not None, "looked at before"
-        kept = torch.ones_like(ids, dtype=torch.bool) if kept is None else kept
-        said = [_logits(calibration, params, batch) for params in (before, after)]
-        p, q = said
-        kl += float((p.exp() * (p - q)).sum(-1)[kept].double().sum())
-        there = kept[:, 1:] & kept[:, :-1]
-        for place, own in enumerate(said):
-            each = -own[:, :-1].gather(-1, ids[:, 1:, None].to(own.device))[..., 0]
-            lost[place] += float(each[there].double().sum())
-        rows, follow = rows + int(kept.sum()), follow + int(there.sum())
+        for row, sequence in enumerate(ids):  # one at a time: double precision takes room, and small KLs need it
+            there = torch.ones_like(sequence, dtype=torch.bool) if kept is None else kept[row]
+            p, q = (one[row].double().log_softmax(-1) for one in said if one is not None)
+            kl += float((p.exp() * (p - q)).sum(-1)[there].sum())
+            later = there[1:] & there[:-1]
+            for place, own in enumerate((p, q)):
+                lost[place] -= float(own[:-1].gather(-1, sequence[1:, None].to(own.device))[later].sum())
+            rows, follow = rows + int(there.sum()), follow + int(later.sum())
     perplexities = [math.exp(min(one / max(follow, 1), 700.0)) for one in lost]
     return OfTokens(kl / max(rows, 1), *perplexities, rows)
-
-
-def _logits(calibration: Calibration, params: Params, batch: Batch) -> Tensor:
-    """Return log p of what follows each token."""
-    outputs: Any = named_outputs(calibration.whole_outputs(params, batch))
-    logits: Tensor = outputs.float().log_softmax(-1)
-    return logits
 
 
 def _of_sentences(calibration: Calibration, before: Params, after: Params, batches: tuple[Batch, ...]) -> OfSentences:
