@@ -27,7 +27,7 @@ from laconic.cli.jobs.running import Run, cleared, going_on, resumable
 from laconic.cli.jobs.targets import Target, require_used
 from laconic.cli.jobs.tasks import batches_per_epoch, counted, doubts, fitting, known_again, opened, task_for
 from laconic.cli.jobs.teaching import taught
-from laconic.cli.jobs.text import of_module, text_task
+from laconic.cli.jobs.text import text_task
 from laconic.cli.jobs.workers import PLAIN, connected, heard
 from laconic.cli.menus import Choosing
 from laconic.cli.rows import Rows
@@ -135,15 +135,14 @@ def _compress(job: Job, say: Output, wires: Wires | None) -> None:
     whole_plan = budget is None or job.in_rounds  # else the budget has what no row of a file names
     params = dict(params) if whole_plan else params
     plan = planned(job.rows, job.matters, job.effort, params if whole_plan else None)
-    weighing, task = plan is not None and plan.importance is not None, None
+    weighing, task, target = plan is not None and plan.importance is not None, None, None
     counting = plan is not None and asks_for_data(plan.tensors.values())
     calibrating = job.effort is options.Effort.calibrate
     if job.calibrating.calibration is not None:
-        task, known = text_task(say, job.weights, data, job.calibrating, run.seed)
-        job, params = replace(job, calibrating=known), fitting(of_module(say, params, task), task)
+        task, params, known = text_task(say, job.weights, params, data, job.calibrating, run.seed)
+        job, params = replace(job, calibrating=known), fitting(params, task)
     elif job.effort is not options.Effort.direct or data.named or weighing or counting or job.recalibrate:
-        recalibrating = "--recalibrate needs" if job.recalibrate else ""
-        recalibrating = "a score of activity needs" if counting else recalibrating
+        recalibrating = "a score of activity needs" if counting else "--recalibrate needs" if job.recalibrate else ""
         who = "an importance needs" if weighing else "--effort calibrate needs" if calibrating else recalibrating
         with _needing_a_task(who):
             task = task_for(say, data, metadata, batch=data.batch, seed=run.seed, augmented=not calibrating)
@@ -157,7 +156,6 @@ def _compress(job: Job, say: Output, wires: Wires | None) -> None:
         plan, params = coupled_of(say, pruning, params, task, data, metadata, run.seed)
     plan = plan and plan.on(task and task.module)
     require_used(job.target, plan)
-    target = None
     if budget and not budget.asked and job.choosing.limited:
         budget = None
     if job.target is not None:

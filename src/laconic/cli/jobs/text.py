@@ -24,13 +24,14 @@ SENTENCES = 1280
 
 
 def text_task(
-    say: Output, weights: Path, subject: Subject, calibrating: Calibrating, seed: int
-) -> tuple[Task, Calibrating]:
-    """Return a network with sequences of a text for its training split, and the options with the number of these.
+    say: Output, weights: Path, params: Params, subject: Subject, calibrating: Calibrating, seed: int
+) -> tuple[Task, Params, Calibrating]:
+    """Return a network with sequences of a text for its training split, its tensors, and the options with their number.
 
     Args:
         say: where notes go.
         weights: the checkpoint: a directory, or a file in one.
+        params: what it holds.
         subject: whose ``net`` may name the directory.
         calibrating: with the text.
         seed: of the choice of sequences.
@@ -61,10 +62,10 @@ def text_task(
     say.note(_said(calibrating.calibration, text))
     batches = text.batches()
     task = Task(module, Batches(lambda seed: batches, len(batches)), _no_loss)
-    return task, replace(calibrating, samples=min(samples, len(text.sequences)))
+    return task, _of_module(say, params, task), replace(calibrating, samples=min(samples, len(text.sequences)))
 
 
-def of_module(say: Output, params: Params, task: Task) -> Params:
+def _of_module(say: Output, params: Params, task: Task) -> Params:
     """Return the tensors that the module has, and name those that it makes by itself."""
     own = task.module.state_dict()  # buffers that it does not keep are made anew
     strange = [name for name in params if name not in own]
