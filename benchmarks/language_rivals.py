@@ -76,9 +76,8 @@ def quanto(module: nn.Module, bits: int) -> Made:
     """Return weights of optimum-quanto's qint4 or qint2, which takes linear layers alone, in a safetensors file."""
     from optimum.quanto import freeze, qint2, qint4, quantize
     from optimum.quanto.library.extensions.extension import Extension
-    from optimum.quanto.library.unpack import unpack
 
-    Extension.lib = property(lambda own: SimpleNamespace(unpack=unpack))  # its own reference: nothing is compiled
+    Extension.lib = property(lambda own: SimpleNamespace(unpack=_unpacked))  # in place of what it would compile
     own = deepcopy(module)
     quantize(own, weights=qint4 if bits == 4 else qint2)
     freeze(own)
@@ -89,6 +88,11 @@ def quanto(module: nn.Module, bits: int) -> Made:
         for name, tensor in own.state_dict().items() if not name.endswith(("input_scale", "output_scale"))
     }  # fmt: skip
     return found, len(save(_once(module, stored)))
+
+
+def _unpacked(packed: Tensor, bits: int) -> Tensor:
+    """Return quanto's integers of a few bits from the bytes that hold them, the lowest bits of all first."""
+    return torch.cat([packed >> shift & 2**bits - 1 for shift in range(0, 8, bits)])
 
 
 def torchao(module: nn.Module) -> Made:
