@@ -126,7 +126,7 @@ def slopes(
                 continue
             form, inner = places[name].form, recurrent_leaf(leaf) or places[name].form == "packed"
             if inner or by == "weights":
-                read[name] = read.get(name, 0.0) + energy(layer, leaf, form, inputs, kept)
+                read[name] = read.get(name, 0.0) + energy(layer, leaf, inputs, kept, form)
             told = next(tensors_in(output), None)  # of several the first is what a weight writes
             if not inner and told is not None and told.requires_grad:
                 written.append((name, -1 - len(getattr(layer, "kernel_size", ())), get_gradient_edge(told)))
@@ -211,7 +211,7 @@ def _scaled(slope: Tensor, axis: int) -> tuple[Tensor, float]:
 
 
 @torch.no_grad()
-def energy(layer: nn.Module, leaf: str, form: Form, inputs: Inputs, kept: Tensor | None = None) -> float:
+def energy(layer: nn.Module, leaf: str, inputs: Inputs, kept: Tensor | None = None, form: Form = "plain") -> float:
     """Return Σ ‖x‖² over the columns that a weight multiplies, at those positions that count."""
     if isinstance(layer, nn.Embedding):
         return float(indices_that_count(inputs, kept)[0].numel())
