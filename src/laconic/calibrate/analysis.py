@@ -8,12 +8,13 @@ import numpy as np
 
 from laconic import interrupts
 from laconic.calibrate.compressed import TRIES, Ready
+from laconic.calibrate.forms import matrix
 from laconic.calibrate.frontier import spectra
 from laconic.calibrate.network import Tick, silent
 from laconic.calibrate.rates import expected_counts
 from laconic.calibrate.sequence import bits_of, level_of, quantized
 from laconic.format.coding.fitting import smoothed_costs
-from laconic.models.params import Params, to_numpy
+from laconic.models.params import Params
 from laconic.theory.rate_distortion import Sources
 
 _WHOLE = 4.0  # times the largest weight is a step at which all are 0
@@ -79,7 +80,7 @@ def analysed(ready: Ready, bits: float, tick: Tick = silent) -> tuple[float, lis
             subject.mean_worth / ready.unit,
             subject.rows.measured * predicted(sources[subject.name], level) / ready.unit, measured[subject.name],
             measured[subject.name] / total if total > 0 else 0.0,
-            step(to_numpy(network.params[subject.name]), sources[subject.name], level),
+            step(matrix(network.params[subject.name], subject.form), sources[subject.name], level),
         )
         for subject in network.subjects
     ]  # fmt: skip

@@ -16,28 +16,27 @@ import torch
 from torch import Tensor, nn
 
 from laconic import interrupts
+from laconic.calibrate.forms import outputs as widths
 from laconic.calibrate.meeting import (
     Call,
-    Event,
     Inputs,
     Meeting,
     Place,
     Reached,
     Survey,
     require_finite,
-    surveyed,
     tracing,
     uses_of,
     watching,
 )
 from laconic.calibrate.samples import drawn, kind_of, output_rows, split
 from laconic.calibrate.sensitivity import By, Sensitivities, slopes, together
+from laconic.calibrate.sightings import Sightings
 from laconic.errors import DataError, LaconicError, PlanError
 from laconic.models.params import Params, all_params_of, buffers_of, first_names
-from laconic.theory.importance.columns import obstacle
 from laconic.theory.importance.directions import random_signs, signed_classes
 from laconic.theory.importance.moments import Moments
-from laconic.training.batches import Batch, Batches, copied, size_of
+from laconic.training.batches import Batch, Batches, copied, counted, size_of
 from laconic.training.judges import Kind, described
 from laconic.training.task import Task
 
@@ -142,12 +141,12 @@ class Calibration:
             DataError: when the network fails on the batch, or gives no such tensor.
             WeightsError: as `Task.outputs`.
         """
-        return output_rows(self.whole_outputs(params, batch), self.kind)[0]
+        return output_rows(self.whole_outputs(params, batch), self.kind, counted(batch))[0]
 
     def traced(self, params: Params, batch: Batch) -> Tensor:
         """Return what `outputs` does, with gradients by those of ``params`` that ask for them."""
         with tracing(self.module):
-            return output_rows(self._run(params, batch), self.kind)[0]
+            return output_rows(self._run(params, batch), self.kind, counted(batch))[0]
 
     def kind_with(self, params: Params) -> Kind:
         """Return what the outputs are: as the task says, or else as they are named."""
@@ -167,22 +166,12 @@ class Calibration:
             DataError: when the network fails on a batch, or a layer reads numbers that are NaN or infinite.
             WeightsError: as `Task.outputs`.
         """
-        events, alone, uses = list[Event](), dict[str, str](), uses_of(self.module)
-
-        def meet(number: int, layer: nn.Module, inputs: Inputs) -> None:
-            path, names = uses[layer]
-            for leaf, name in names.items():
-                if why := obstacle(layer, leaf, inputs):
-                    alone.setdefault(name, why)
-                else:
-                    require_finite(path, inputs, number)
-                    events.append(Event(name, layer, leaf, number))
-
+        seen = Sightings(uses_of(self.module))
         for number, batch in enumerate(self.seen):
-            hooks = {layer: partial(meet, number, layer) for layer in uses}
+            hooks = {layer: partial(seen.meet, number, layer) for layer in seen.uses}
             with torch.no_grad(), watching(self.module, hooks):
                 self._run(params, batch)
-        survey = surveyed(uses, events, alone, len(self.seen))
+        survey = seen.survey(params, len(self.seen))
         self.__dict__.setdefault("_first", survey)
         return survey
 
@@ -201,6 +190,10 @@ class Calibration:
         place = self._known(params).place(first_names(self.module).get(name, name))
         for number, batch in enumerate(self.seen):
             yield Meeting(size_of(batch), self._calls(params, place, number) if place.calls[number] else ())
+
+    def place(self, params: Params, name: str) -> Place:
+        """Return where a weight is used, by any of its names; arguments and errors are those of `meetings`."""
+        return self._known(params).place(first_names(self.module).get(name, name))
 
     def _calls(self, params: Params, place: Place, number: int) -> tuple[Call, ...]:
         """Return the calls by which one batch meets a weight."""
@@ -304,12 +297,18 @@ class Calibration:
         """
         places = {place.name: place for place in self._known(params).places}
         generator = torch.Generator().manual_seed(seed)
-        parts = [
-            slopes(self.task, params, places, partial(self._run, batch=batch), generator, by, products=products)
+        parts = (
+            slopes(
+                self.task, params, places, partial(self._run, batch=batch), generator, by,
+                products=products, kept=counted(batch),
+            )
             for batch in self.seen
-        ]
+        )  # fmt: skip
         own = dict(self.module.named_parameters(remove_duplicate=False))
-        sizes = {name: own[name].shape[int(place.diagonal)] for name, place in places.items()}
+        sizes = {
+            name: own[name].shape[1] if place.diagonal else widths(own[name].shape, place.form)
+            for name, place in places.items()
+        }
         return together(parts, sizes, by)
 
     def number_sensitivities(self, params: Params, names: Collection[str], seed: int = 0) -> dict[str, float]:
@@ -351,7 +350,7 @@ class Calibration:
         self, params: Params, number: int, places: Mapping[str, Place], meet: Callable[[str, Call], None]
     ) -> None:
         """Run a batch and hand over each call that uses one of some weights before it runs; `Reached` ends the run."""
-        uses = uses_of(self.module)
+        uses, kept = uses_of(self.module), counted(self.seen[number])
 
         def hand(layer: nn.Module, inputs: Inputs) -> None:
             path, names = uses[layer]
@@ -359,7 +358,7 @@ class Calibration:
                 if name in places and isinstance(layer, nn.Embedding) == places[name].diagonal:
                     require_finite(path, inputs, number)
                     own = {leaf: tensor for leaf, tensor in layer._parameters.items() if tensor is not None}
-                    meet(name, Call(layer, leaf, inputs, own))
+                    meet(name, Call(layer, leaf, inputs, own, kept, places[name].form))
 
         wanted = (layer for layer, (_, names) in uses.items() if not places.keys().isdisjoint(names.values()))
         hooks = {layer: partial(hand, layer) for layer in wanted}

@@ -11,6 +11,7 @@ import torch
 
 from laconic.calibrate.budgeted import around, expected, fit
 from laconic.calibrate.calibration import Calibration
+from laconic.calibrate.fidelity import fidelity, token_count
 from laconic.calibrate.journal import Journal, remove
 from laconic.calibrate.meeting import Survey
 from laconic.calibrate.metering import meter_of, recorded, reserved
@@ -119,10 +120,10 @@ class Ready:
             seen |= {name: surveyed(name, to_numpy(params[name]), roles[name]) for name in seen}
         free = {name for name, one in seen.items() if one.is_quantized}
         survey = calibration.survey(params)
-        how = TRIES["default"][0]
+        how, tokens = TRIES["default"][0], token_count(calibration.seen) is not None
         whole = ready(
             calibration, params, survey, folding, free, how, tick,
-            positions=POSITIONS, still=kept, spectra=spectra, rows=rows,
+            positions=None if tokens else POSITIONS, still=kept, spectra=spectra, rows=rows,
         )  # fmt: skip
         every = {name: names[first] for name, first in network.names.items()}
         weights = sum(one.weights for one in seen.values())
@@ -232,6 +233,7 @@ class Ready:
     def told(self, trial: Trial, passes: int) -> Told:
         """Return what there is to say of a file."""
         kind = self.network.calibration.kind_with(self.network.params)
+        after = decompress({self.names[name]: code for name, code in trial.codes.items()})
         lost = [_LOST] if kind != "classification" and trial.distance >= 1 else []
         zeros = [name for name, one in trial.calibrated.rounded.items() if not one.levels.any()]
         if wiped := [name for name in zeros if bool(self.network.params[name].any())]:
@@ -241,6 +243,8 @@ class Ready:
             trial.distance, kind, passes, (*self.notes, *lost),
             tuned=None if trial.untuned is None else (trial.untuned, trial.anew[1] if trial.anew else trial.distance),
             anew=None if trial.anew is None else (*trial.anew, trial.distance),
+            tokens=token_count(self.network.calibration.seen),
+            fidelity=fidelity(self.network.calibration, self.network.params, after),
         )  # fmt: skip
 
     def signals(self, trial: Trial) -> dict[str, Signal]:

@@ -15,10 +15,11 @@ from torch import Tensor
 
 from laconic import interrupts
 from laconic.calibrate.compressed import Ready
+from laconic.calibrate.forms import matrix, outputs
 from laconic.calibrate.network import Given, Subject, Tick, alone, silent
 from laconic.calibrate.statistics import Statistics
 from laconic.format.codes import Code
-from laconic.models.params import Params, to_numpy, to_torch
+from laconic.models.params import Params, to_torch
 from laconic.theory.metric import Diagonal, Kronecker, Metric
 
 
@@ -48,7 +49,8 @@ class Reading:
         before, after = params[name], to_torch(code.decompress()).to(params[name].device)
         changed = {name: after}
         if bias is not None:
-            missed = (before.double() - after.double()).cpu().numpy().reshape(len(self.mean), -1, self.mean.shape[1])
+            missed = matrix(before.double() - after.double(), self.subject.form)
+            missed = missed.reshape(len(self.mean), -1, self.mean.shape[1])
             shift = torch.from_numpy((missed @ self.mean[..., None]).reshape(-1)).to(params[bias].device)
             changed[bias] = (params[bias].double() + shift).to(params[bias].dtype)
         felt = self.subject.mean_worth * self.subject.positions
@@ -86,10 +88,11 @@ def giving(ready: Ready, given: Mapping[str, Given]) -> Ready:
 
 def _metric(subject: Subject, weight: Tensor, met: Statistics) -> Metric:
     """Return what errors of a weight cost; of groups of rows that read different things the diagonal."""
-    rows = subject.worth * subject.rows.whole(len(weight))
-    if len(met.moments) == 1:
+    rows = subject.worth * subject.rows.whole(outputs(weight.shape, subject.form))
+    if len(met.moments) == 1 and subject.form == "plain":
         inputs = torch.from_numpy(np.ascontiguousarray(met.moments[0]))
         return Kronecker(torch.from_numpy((rows + rows.T) / 2), (inputs + inputs.T) / 2)
-    each = np.diagonal(met.moments, axis1=1, axis2=2).repeat(len(weight) // len(met.moments), axis=0)
+    each = np.diagonal(met.moments, axis1=1, axis2=2).repeat(len(rows) // len(met.moments), axis=0)
     costs = np.maximum(np.diag(rows)[:, None] * each, 0.0)
-    return Diagonal(torch.from_numpy(costs.reshape(to_numpy(weight).shape)))
+    costs = np.ascontiguousarray(costs.T) if subject.form == "turned" else costs
+    return Diagonal(torch.from_numpy(costs.reshape(tuple(weight.shape))))

@@ -41,6 +41,24 @@ class Order:
     apart: bool
 
     @classmethod
+    def packed(cls, scales: Scales) -> "Order":
+        """Return the order of weights of a shape (experts, outputs, inputs), turned: experts change fastest.
+
+        Their matrix has a row for each output of each expert; all rows have their inputs in one order.
+        """
+        many, width, inner = scales.shape
+        taken = scales.taken().reshape(width, inner)[0]
+        classes = scales.each().reshape(many, width * inner).T.reshape(-1)
+        flat, lanes = np.argsort(classes, kind="stable"), lane_count(classes.size)
+        columns, rows = np.argsort(-taken, kind="stable"), np.arange(many * width)
+        apart = not scales.mode & ROWS and is_apart(many, lanes)
+        if apart:  # an expert is in one lane
+            rows = np.argsort(rows // width % lanes, kind="stable")
+        line = flat // many
+        places = [_inverse(rows)[flat % many * width + line // inner], _inverse(columns)[line % inner]]
+        return cls(rows, columns, np.stack(places).astype(np.int32), classes[flat], lanes, apart)
+
+    @classmethod
     def of(cls, scales: Scales) -> "Order":
         """Return the order of a tensor with these scales, turned: columns with the smallest scale first.
 

@@ -19,7 +19,7 @@ from laconic import interrupts
 from laconic.calibrate.meeting import Call, Inputs, Meeting, Place, Reached, uses_of, watching
 from laconic.errors import DataError
 from laconic.models.params import Params, first_names
-from laconic.training.batches import Batch, arguments_of, copied, size_of, tensors_in
+from laconic.training.batches import Batch, arguments_of, copied, counted, size_of, tensors_in
 from laconic.training.judges import described
 from laconic.training.task import Task
 
@@ -147,7 +147,9 @@ class Lockstep:
                     said = f"the network fails on batch {number} of the calibration, {described(walker.batch)}"
                     raise DataError(f"{said}: {walker.failure}") from walker.failure
             own = {leaf: tensor for leaf, tensor in layer._parameters.items() if tensor is not None}
-            yield Meeting(size_of(walker.batch), (Call(layer, place.leaf, walker.inputs, own),))
+            yield Meeting(
+                size_of(walker.batch), (Call(layer, place.leaf, walker.inputs, own, counted(walker.batch), place.form),)
+            )
 
     def end(self) -> None:
         """Let all batches go."""

@@ -10,9 +10,11 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
+from laconic.calibrate.forms import columns
+from laconic.calibrate.recursion import Form
 from laconic.errors import DataError
 from laconic.models.params import first_names, is_float
-from laconic.theory.importance.columns import columns_of, frequencies
+from laconic.theory.importance.columns import frequencies
 from laconic.training.batches import tensors_in
 from laconic.training.task import mode
 
@@ -37,22 +39,33 @@ class Call:
         leaf: name of the weight within the layer.
         inputs: what the layer was called with.
         own: the layer's parameters during the call, by their names within it.
+        kept: which positions of the samples count, shape (samples, length); None for all.
+        form: of the weight.
     """
 
     layer: nn.Module
     leaf: str
     inputs: Inputs
     own: Mapping[str, Tensor]
+    kept: Tensor | None = None
+    form: Form = "plain"
 
     def columns(self) -> Tensor:
         """Return what the weight multiplied, shape (groups, samples · positions, columns); see `columns_of`."""
         with torch.no_grad():
-            return columns_of(self.layer, self.leaf, self.inputs, self.own)
+            return columns(self.layer, self.leaf, self.form, self.inputs, self.own, self.kept)
 
     def frequencies(self) -> Tensor:
         """Return how often each row of an embedding was read, shape (rows,)."""
         assert isinstance(self.layer, nn.Embedding), "asked of a diagonal place"
-        return frequencies(self.layer, self.inputs)
+        return frequencies(self.layer, indices_that_count(self.inputs, self.kept))
+
+
+def indices_that_count(inputs: Inputs, kept: Tensor | None) -> Inputs:
+    """Return what an embedding is called with, without the indices at positions that do not count."""
+    if kept is None or inputs[0].shape != kept.shape:
+        return inputs
+    return (inputs[0][kept.to(inputs[0].device)], *inputs[1:])
 
 
 @final
@@ -84,6 +97,7 @@ class Place:
         leaf: name of the weight within this layer.
         calls: how often layers are called that use it, for each batch that is seen.
         diagonal: whether it is an embedding, read row by row: Σ, of Wᵀ, is diagonal.
+        form: how it is a matrix.
     """
 
     name: str
@@ -91,6 +105,7 @@ class Place:
     leaf: str
     calls: tuple[int, ...]
     diagonal: bool
+    form: Form = "plain"
 
 
 @final
@@ -121,56 +136,6 @@ class Survey:
                 return place
         why = "its layer has never been called" if name in self.unreached else "the network has no weight of this name"
         raise DataError(f"{name} cannot be calibrated: {self.alone.get(name, why)}")
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Event:
-    """A weight met in a call.
-
-    Args:
-        name: of the weight.
-        layer: that was called.
-        leaf: the weight's name within it.
-        batch: number of the batch.
-    """
-
-    name: str
-    layer: nn.Module
-    leaf: str
-    batch: int
-
-
-def surveyed(uses: Uses, events: list[Event], alone: Mapping[str, str], batches: int) -> Survey:
-    """Return what was seen as a survey.
-
-    Args:
-        uses: of the module.
-        events: in their order.
-        alone: weights with an obstacle in any of their layers, and which.
-        batches: how many were run.
-    """
-    met: dict[str, list[Event]] = {}
-    for event in events:
-        met.setdefault(event.name, []).append(event)
-    places, reasons, notes = dict[Event, Place](), dict(alone), list[str]()
-    for name, own in met.items():
-        matrices = [event for event in own if not isinstance(event.layer, nn.Embedding)]
-        if name in reasons:
-            continue
-        if len({getattr(event.layer, "groups", 1) for event in matrices}) > 1:
-            reasons[name] = "its layers have different groups"
-            continue
-        if matrices and len(matrices) < len(own):
-            notes.append(f"{name} is an embedding as well: it is calibrated as the matrix that it is elsewhere")
-        kept = matrices or own
-        calls = [event.batch for event in kept]
-        counts = tuple(calls.count(number) for number in range(batches))
-        places[kept[0]] = Place(name, uses[kept[0].layer][0], kept[0].leaf, counts, diagonal=not matrices)
-    every = dict.fromkeys(name for _, names in uses.values() for name in names.values())
-    unreached = tuple(name for name in every if name not in met and name not in reasons)
-    ordered = tuple(places[event] for event in events if event in places)
-    return Survey(ordered, reasons, unreached, tuple(notes))
 
 
 def uses_of(module: nn.Module) -> Uses:

@@ -8,12 +8,12 @@ import math
 from collections.abc import Mapping
 
 from laconic import interrupts
+from laconic.calibrate.forms import matrix
 from laconic.calibrate.layer import Order
 from laconic.calibrate.meter import DIGITS, METER, Measured, Meter, blank, metered
 from laconic.calibrate.network import Network, Tick, alone
 from laconic.calibrate.trial import Trial
 from laconic.format import container
-from laconic.models.params import to_numpy
 
 SHARE = 0.01
 """Of a file, the most that the record may take; of smaller files only the result has it."""
@@ -42,9 +42,9 @@ def meter_of(
                 moments = follower.statistics(subject.name, biased=subject.bias is not None).moments
             else:
                 moments = alone(original).moments
-            order = Order.of(rounded.scales)
+            order = Order.packed(rounded.scales) if subject.form == "packed" else Order.of(rounded.scales)
             found[subject.name] = Measured.of(
-                to_numpy(original), to_numpy(trial.calibrated.params[subject.name]), moments,
+                matrix(original, subject.form), matrix(trial.calibrated.params[subject.name], subject.form), moments,
                 order.columns, rounded.steps, subject.worth, damping, subject.rows, order.rows,
             )  # fmt: skip
     firsts = dict[str, str]()  # of each tensor the first name in the file, in the order of the file

@@ -16,21 +16,23 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from laconic.calibrate.calibration import Calibration
+from laconic.calibrate.forms import form_alone, matrix, outputs
 from laconic.calibrate.journal import Journal
 from laconic.calibrate.layer import is_apart
 from laconic.calibrate.meeting import Place, Survey
 from laconic.calibrate.rates import Rate, suited
-from laconic.calibrate.recursion import Recursion
+from laconic.calibrate.recursion import Form, Recursion
 from laconic.calibrate.rows import ALL_ALIKE, Rows
 from laconic.calibrate.sensitivity import Sensitivities
 from laconic.calibrate.statistics import Follower, Statistics, following
 from laconic.format.codes import Code
 from laconic.format.coding.lanes import lane_count
 from laconic.models.folding import Folding, foldable
-from laconic.models.params import Params, first_names, once, to_numpy
+from laconic.models.params import Params, first_names, once
 from laconic.models.ties import Untied
 from laconic.theory.importance.recurrence import recurrent_leaf
 from laconic.theory.rate_distortion import Sources
+from laconic.training.batches import size_of
 
 Tick = Callable[[str, int, int], None]
 """Told of a stage, of weights that are done and of all."""
@@ -62,6 +64,7 @@ class Subject:
         rows: what their errors are worth beside each other.
         spectrum: the variances of what it writes, one for each eigenvalue of its inputs, in units of the outputs; None
             unless asked for.
+        form: how it is a matrix.
     """
 
     name: str
@@ -72,6 +75,7 @@ class Subject:
     positions: float
     rows: Rows
     spectrum: Sources | None = None
+    form: Form = "plain"
 
     @property
     def mean_worth(self) -> float:
@@ -153,7 +157,7 @@ class Network:
 
 def alone(weight: Tensor) -> Statistics:
     """Return the statistics of a weight of which nothing is known: its inputs are as large as each other."""
-    columns = math.prod(weight.shape[1:])
+    columns = weight.shape[-1] if form_alone(weight) == "packed" else math.prod(weight.shape[1:])
     nothing = np.zeros((1, columns))
     return Statistics(np.eye(columns)[None], None, (nothing, nothing), 1.0)
 
@@ -186,25 +190,47 @@ def network(
     rates, read, found = _rates(calibration, params, survey, told, biases, how, tick, positions, spectra)
     subjects, every = list[Subject](), [*others, *(place.name for place in met)]
     numbers = calibration.number_sensitivities(params, [name for name in others if name not in felt.rows])
+    tokens = _tokens(calibration, params, [place for place in survey.places if place.diagonal], felt)
+    told |= {name: Rows.of(tokens[name].numpy()) for name in others if rows and name in tokens}
     worth = _worths(
-        {name: params[name] for name in every}, felt, numbers, {name: one for name, (_, one) in read.items()}
+        {name: params[name] for name in every}, felt, numbers, {name: one for name, (_, one) in read.items()}, tokens
     )
     for name in others:
-        how_alone = suited(how, len(params[name]), met=False)
-        rates[name] = Rate.of(to_numpy(params[name]), alone(params[name]).moments, how_alone)
+        own_rows, weights = told.get(name, ALL_ALIKE), matrix(params[name], form_alone(params[name]))
+        how_alone = suited(how, len(weights), met=False, form=form_alone(params[name]))
+        rates[name] = Rate.of(own_rows.stretched(weights), alone(params[name]).moments, how_alone)
         if spectra:
-            found[name] = spectrum(to_numpy(params[name]), alone(params[name]).moments)
+            found[name] = spectrum(weights, alone(params[name]).moments, own_rows)
     for name in every:  # what comes later makes good the errors of others
         own_rows = told.get(name, ALL_ALIKE)
         own = worth[name] * own_rows.unit
         waves = Sources(own * found[name].variances, found[name].counts) if spectra else None
         met_at, _ = read.get(name, (1.0, 1.0))
-        subjects.append(Subject(name, name in told, biases.get(name), own, rates[name], met_at, own_rows, waves))
+        form = survey.place(name).form if name in read else form_alone(params[name])
+        subjects.append(Subject(name, name in read, biases.get(name), own, rates[name], met_at, own_rows, waves, form))
     return Network(calibration, params, survey, tuple(subjects), positions, felt.guessed)
 
 
+def _tokens(
+    calibration: Calibration, params: Params, places: Collection[Place], felt: Sensitivities
+) -> dict[str, Tensor]:
+    """Return how often a sample is expected to read each row of the embeddings that gradients reach, float64.
+
+    Of a row that samples have read n times, of N in all and among V rows, (n + 1) / (N + V) of what a sample reads is
+    expected to be it: Laplace's rule of succession, for a text to come has tokens that none of these has.
+    """
+    found = dict[str, Tensor]()
+    for place in places:
+        if place.name not in felt.guessed:
+            each, samples = calibration.frequencies(params, place.name), sum(map(size_of, calibration.seen))
+            counts = each.cpu() * samples
+            found[place.name] = (counts + 1) * float(each.sum()) / (float(counts.sum()) + len(counts))
+    return found
+
+
 def _worths(
-    weights: Params, felt: Sensitivities, numbers: Mapping[str, float], energies: Mapping[str, float]
+    weights: Params, felt: Sensitivities, numbers: Mapping[str, float], energies: Mapping[str, float],
+    tokens: Mapping[str, Tensor],
 ) -> dict[str, float]:  # fmt: skip
     """Return what a squared error in what each weight writes is worth, in the mean of its rows.
 
@@ -216,8 +242,10 @@ def _worths(
         felt: by what layers write.
         numbers: of weights that no layer is known to multiply with, by their numbers themselves.
         energies: the mean of Σ_jj of what each reads, where that is known; else 1.
+        tokens: how often a sample reads each row of embeddings, which write no more than what is read of them.
     """
     known = {name: 0.5 * float(rows.mean()) for name, rows in felt.rows.items() if name not in felt.guessed}
+    known |= {name: known[name] * float(read.mean()) for name, read in tokens.items() if name in known}
     known |= {name: 0.5 * each for name, each in numbers.items()}
     each = {name: energies.get(name) or 1.0 for name in weights}
     lost = {name: one * float(weights[name].double().square().mean()) for name, one in each.items()}
@@ -232,12 +260,13 @@ def _worths(
 def _rows(calibration: Calibration, weight: Tensor, place: Place, felt: Sensitivities) -> Rows:
     """Return what errors in rows are worth; all the same where rows are not what the layer writes."""
     each, products = felt.rows.get(place.name), felt.products.get(place.name)
-    if each is None or len(each) != len(weight):
+    rows, even = outputs(weight.shape, place.form), place.form == "turned"
+    if each is None or len(each) != rows or place.form == "packed":
         return ALL_ALIKE
-    together = is_apart(len(weight), lane_count(weight.numel()))
+    together = is_apart(rows, lane_count(weight.numel()))
     if products is None or not together or getattr(calibration.module.get_submodule(place.layer), "groups", 1) > 1:
-        return Rows.of(each.numpy())
-    return Rows.of(each.numpy(), products.numpy())
+        return Rows.of(each.numpy(), even=even)
+    return Rows.of(each.numpy(), products.numpy(), even=even)
 
 
 def _rates(
@@ -249,8 +278,10 @@ def _rates(
     with following(calibration, params, survey, positions, drift=False) as follower:
         for name, rows in told.items():
             tick("statistics", len(rates), len(told))
-            seen, weights = follower.statistics(name, biased=name in biases), to_numpy(params[name])
-            rates[name] = Rate.of(rows.stretched(weights), seen.moments, suited(how, len(weights), met=True))
+            form = survey.place(name).form
+            seen, weights = follower.statistics(name, biased=name in biases), matrix(params[name], form)
+            own = suited(how, len(weights), met=True, form=form)
+            rates[name] = Rate.of(rows.stretched(weights), seen.moments, own)
             read[name] = seen.positions, float(np.diagonal(seen.moments, axis1=1, axis2=2).mean())
             if spectra:
                 found[name] = spectrum(weights, seen.moments, rows)

@@ -13,7 +13,7 @@ from typing import final
 
 import numpy as np
 
-from laconic.calibrate.recursion import Recursion
+from laconic.calibrate.recursion import Form, Recursion
 from laconic.calibrate.sequential import BELOW, CELLS, weakness
 from laconic.format.codes.scales import Scales
 from laconic.format.coding.levels import SIZES, raw_bits, sizes_of
@@ -29,9 +29,12 @@ WIDE = 256
 """Rows from which on each column has a step of its own: fewer do not pay for what it takes."""
 
 
-def suited(how: Recursion, rows: int, *, met: bool) -> Recursion:
-    """Return how a weight of so many rows is quantized: what is not met has no errors to make good."""
-    return replace(how, feedback=how.feedback and met, water=how.water and rows >= WIDE)
+def suited(how: Recursion, rows: int, *, met: bool, form: Form = "plain") -> Recursion:
+    """Return how a weight of so many rows is quantized: what is not met has no errors to make good.
+
+    Experts have one step for all that they read.
+    """
+    return replace(how, feedback=how.feedback and met, water=how.water and rows >= WIDE and form != "packed")
 
 
 @cache

@@ -1,13 +1,19 @@
 """How a layer is quantized: the settings of `laconic.calibrate.sequential`."""
 
 from dataclasses import dataclass
-from typing import final
+from typing import Literal, final
 
 from laconic.errors import PlanError
 from laconic.format.coding.ungerboeck import STATES
 
 ORDERS = ("scale", "weakest", "strongest")
 """Which columns are coded first."""
+
+
+Form = Literal["plain", "turned", "packed"]
+"""How a layer holds a weight: see `laconic.calibrate.forms`."""
+
+FORMS = ("plain", "turned", "packed")
 
 
 @final

@@ -5,6 +5,7 @@ from typing import final
 
 import numpy as np
 
+from laconic.calibrate.recursion import Form
 from laconic.format.codes.grid import FINER, Grid, GridCode, fineness
 from laconic.format.codes.rounding import rounded as to_dtype
 from laconic.format.codes.scales import Scales
@@ -24,6 +25,8 @@ class Rounded:
         steps: of each column of the tensor, or one of all.
         finer: k of each row, whose steps are 2^(−k/2) times these, shape (rows,); empty where none is.
         levels: the integers in the order of the coder, in the smallest type that has them all.
+        form: of the weight. One that is turned has here the shape, rows and columns of its matrix; its code, whose
+            rows are the columns here, has no finer steps.
     """
 
     shape: tuple[int, ...]
@@ -32,10 +35,13 @@ class Rounded:
     steps: np.ndarray
     finer: np.ndarray
     levels: np.ndarray
+    form: Form = "plain"
 
     @property
     def symbols(self) -> np.ndarray:
         """What its code has in the stream of scales."""
+        if self.form == "turned":
+            return self.scales.transposed().symbols
         return np.concatenate([self.scales.symbols, self.finer])
 
     def weights(self) -> np.ndarray:
@@ -43,7 +49,8 @@ class Rounded:
         rows = self.shape[0]
         values = self.scales.unsorted(self.levels).reshape(rows, -1 if rows else 0).astype(np.float64)
         steps = self.steps * fineness(self.finer)[:, None] if len(self.finer) else self.steps
-        return to_dtype((values * steps).reshape(self.shape), self.dtype)
+        found = to_dtype((values * steps).reshape(self.shape), self.dtype)
+        return np.ascontiguousarray(found.T) if self.form == "turned" else found
 
     def counts(self, nu: int) -> np.ndarray:
         """Return how often each size occurs in each class and of each parity, shape (classes, parities, 128).
@@ -61,6 +68,10 @@ class Rounded:
     def code(self, shared: Grid, start: int = 0) -> GridCode:
         """Return the code with tables and symbols that others share, its own from ``start`` on."""
         own = Grid(Values(self.steps), shared.model, shared.scales)
+        if self.form == "turned":
+            turned = self.scales.transposed()
+            levels = self.levels.astype(np.int64)
+            return GridCode.of_sorted(turned.shape, self.dtype, levels, own, mode=turned.mode, start=start)
         mode, levels = self.scales.mode | (FINER if len(self.finer) else 0), self.levels.astype(np.int64)
         return GridCode.of_sorted(self.shape, self.dtype, levels, own, transform="turned", mode=mode, start=start)
 

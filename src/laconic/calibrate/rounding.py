@@ -34,12 +34,13 @@ from laconic.calibrate.network import Network, Subject, Tick
 from laconic.calibrate.rates import suited
 from laconic.calibrate.recursion import Recursion
 from laconic.calibrate.rounded import Rounded
+from laconic.calibrate.samples import by_sample
 from laconic.calibrate.sequence import Calibrated
 from laconic.calibrate.sequential import SLOPE, prepared
 from laconic.calibrate.statistics import Statistics
 from laconic.calibrate.trial import Files, Trial
 from laconic.models.params import Params, to_numpy, to_torch
-from laconic.training.batches import Batch, size_of
+from laconic.training.batches import Batch
 
 SWEEPS = 2
 """Over all weights, at most."""
@@ -76,7 +77,7 @@ def rounded_anew(files: Files, trial: Trial, size: int, tick: Tick) -> Trial:
             for done, subject in enumerate(network.subjects, sweep * many):
                 interrupts.check()
                 tick("rounding", done, SWEEPS * many)
-                if subject.met:
+                if subject.met and subject.form == "plain":
                     said = said or (judge.slopes(best.calibrated.params), judge.unseen(best.calibrated.params))
                     met = follower.statistics(subject.name, biased=subject.bias is not None)
                     found = _better(files, best, subject, met, *said, judge, size)
@@ -232,4 +233,4 @@ class _Softened:
         else:
             p, q = (one.movedim(1, -1).log_softmax(-1) for one in (p, q))
             rows = self.softer**2 * (p.exp() * (p - q)).sum(-1)
-        return rows.reshape(size_of(batch), -1).sum(1)
+        return by_sample(rows, batch)

@@ -61,13 +61,14 @@ class Rows:
     measured: float = 1.0
 
     @classmethod
-    def of(cls, felt: np.ndarray, products: np.ndarray = APART) -> "Rows":
+    def of(cls, felt: np.ndarray, products: np.ndarray = APART, *, even: bool = False) -> "Rows":
         """Return what rows are worth.
 
         Args:
             felt: what a squared error of what each row writes is to the outputs, not negative, shape (m,).
             products: F in any unit, shape (m, m), where rows may make good each other's errors; its diagonal may be
                 another than ``felt``, which says what rows are worth.
+            even: whether all rows have the same steps.
 
         >>> Rows.of(np.array([1.0, 1.0, 32.0, 0.0])).finer.tolist(), Rows.of(np.ones(3)).finer.tolist()
         ([2, 2, 6, 0], [])
@@ -76,12 +77,12 @@ class Rows:
             return cls()
         trusted = np.maximum(felt, LEAST * float(np.median(felt[felt > 0]))) ** TRUST
         if not (len(products) and np.trace(products) > 0):
-            finer = _powers(trusted)
+            finer = NONE if even else _powers(trusted)
             each = 1 / np.square(cls(finer).steps(len(felt)))
             return cls(finer, APART, 1 / each.mean(), float((felt / each).mean() * each.mean() / felt.mean()))
         whole = _alike(products) * np.sqrt(np.outer(trusted, trusted)) / trusted.mean()
         left = np.square(ordered(whole, Factor.of(whole).classes))
-        finer = _powers(left)
+        finer = NONE if even else _powers(left)
         scales = 1 / cls(finer).steps(len(left))
         unit = float(np.exp2(np.log2(left / np.square(scales)).mean()))
         measured = float(np.trace(np.linalg.solve(whole, products))) / float(np.trace(products))

@@ -1,13 +1,14 @@
 """The samples of a calibration: drawn, checked and split; and what a network makes of them as rows of numbers."""
 
 from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from torch import Tensor
 
 from laconic import interrupts
 from laconic.errors import DataError
-from laconic.training.batches import TARGETS, Batch, copied, rows_of, size_of, tensors_in
+from laconic.training.batches import TARGETS, Batch, copied, counted, rows_of, size_of, tensors_in
 from laconic.training.judges import Kind, described
 from laconic.training.task import Task
 
@@ -98,23 +99,63 @@ def split(batches: list[Batch], samples: int) -> tuple[tuple[Batch, ...], tuple[
     return tuple(seen), tuple(unseen), tuple(notes)
 
 
-def output_rows(given: Any, kind: Kind | None) -> tuple[Tensor, Kind]:
+def output_rows(given: Any, kind: Kind | None, kept: Tensor | None = None) -> tuple[Tensor, Kind]:
     """Return outputs as rows, and what they are: see `Calibration.outputs`.
+
+    Args:
+        given: by the module, for a batch: a tensor, or several by name or in order.
+        kind: of the outputs, where it is known.
+        kept: which positions of the batch count (`laconic.training.batches.counted`); outputs that have an axis of
+            positions then have a row for each of these, and none for the others.
 
     Raises:
         DataError: when there is no tensor, or none that can be of the kind.
     """
-    logits = given.get("logits") if isinstance(given, Mapping) else getattr(given, "logits", None)
-    named = isinstance(logits, Tensor) and kind != "regression"
-    outputs = logits if isinstance(logits, Tensor) else next(tensors_in(given), None)
+    named = isinstance(_logits(given), Tensor) and kind != "regression"
+    outputs = named_outputs(given)
     if outputs is None or not outputs.is_floating_point() or outputs.ndim < 1 + (named or kind == "classification"):
         wanted = "logits (samples, classes, ...)" if named or kind == "classification" else "values (samples, ...)"
         raise DataError(
             f"a calibration compares outputs that are {wanted}, not {described(given)}: give a Task whose forward "
             "returns them"
         )
+    if (
+        kept is not None
+        and outputs.ndim > 2
+        and outputs.shape[:2] == kept.shape
+        and (named or kind != "classification")
+    ):
+        return outputs[kept.to(outputs.device)].flatten(1), "classification" if named else "regression"
     if named:
         return outputs.flatten(0, -2), "classification"
     if kind == "classification" and outputs.shape[1] > 1:  # one number is no softmax
         return outputs.movedim(1, -1).flatten(0, -2), kind
     return outputs.reshape(len(outputs), -1), "regression"
+
+
+def named_outputs(given: Any) -> Tensor | None:
+    """Return what a module calls ``logits``, or else the first tensor that it gives; None where there is none."""
+    logits = _logits(given)
+    if isinstance(logits, Tensor):
+        return logits
+    if is_dataclass(given) and not isinstance(given, Mapping):
+        given = [getattr(given, one.name) for one in fields(given)]
+    return next(tensors_in(given), None)
+
+
+def _logits(given: Any) -> Any:
+    """Return what is called so."""
+    return given.get("logits") if isinstance(given, Mapping) else getattr(given, "logits", None)
+
+
+def by_sample(rows: Tensor, batch: Batch) -> Tensor:
+    """Return the sums over the rows of each sample of a batch, shape (samples,).
+
+    Args:
+        rows: a number for each row of `output_rows`.
+        batch: that these are of.
+    """
+    kept, size = counted(batch), size_of(batch)
+    if kept is None or len(rows) != int(kept.sum()) or len(rows) == size:
+        return rows.reshape(size, -1).sum(1)
+    return rows.new_zeros(size).index_add(0, kept.nonzero()[:, 0].to(rows.device), rows)

@@ -14,7 +14,7 @@ errors D in random directions. Products of recurrent layers are written nowhere:
 either law.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, final
@@ -23,14 +23,17 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.autograd.graph import GradientEdge, get_gradient_edge
 
-from laconic.calibrate.meeting import Inputs, Place, tracing, uses_of
+from laconic.calibrate.forms import columns, outputs
+from laconic.calibrate.meeting import Inputs, Place, indices_that_count, tracing, uses_of
+from laconic.calibrate.recursion import Form
 from laconic.calibrate.samples import output_rows
 from laconic.errors import PlanError
 from laconic.models.params import Params, first_names
-from laconic.theory.importance.columns import Convolution, columns_of, windows
+from laconic.theory.importance.columns import Convolution, windows
 from laconic.theory.importance.directions import random_signs, signed_classes
 from laconic.theory.importance.reading import leaves_of, once, wide
 from laconic.theory.importance.recurrence import recurrent_leaf
+from laconic.training.batches import tensors_in
 from laconic.training.task import Task
 
 _TALL = 4
@@ -76,10 +79,23 @@ class Slopes:
     read: float
     products: Tensor | None = None
 
+    def __add__(self, other: "Slopes") -> "Slopes":
+        """Return the sums over the samples of both batches."""
+        weighed = [one for one in (self, other) if one.weight is not None]
+        return Slopes(
+            _added(self.written, other.written), self.positions + other.positions, _added(self.weight, other.weight),
+            sum(one.read for one in weighed), _added(self.products, other.products),
+        )  # fmt: skip
+
+
+def _added(one: Tensor | None, other: Tensor | None) -> Tensor | None:
+    """Return the sum of what there is."""
+    return one if other is None else other if one is None else one + other
+
 
 def slopes(
     task: Task, params: Params, places: Mapping[str, Place], run: Callable[[Params], Any], generator: Generator, by: By,
-    *, products: bool = False,
+    *, products: bool = False, kept: Tensor | None = None,
 ) -> dict[str, Slopes]:  # fmt: skip
     """Return the sums of one batch, by the name of the weight.
 
@@ -91,6 +107,7 @@ def slopes(
         generator: draws the directions.
         by: the law that the sums are for.
         products: whether outputs are looked at together.
+        kept: which positions of the samples count, shape (samples, length); None for all.
 
     Raises:
         PlanError: when there is no such law.
@@ -107,14 +124,17 @@ def slopes(
         for leaf, name in uses[layer][1].items():
             if name not in places or isinstance(layer, nn.Embedding) != places[name].diagonal:
                 continue
-            if recurrent_leaf(leaf) or by == "weights":
-                read[name] = read.get(name, 0.0) + energy(layer, leaf, inputs)
-            if not recurrent_leaf(leaf) and output.requires_grad:
-                written.append((name, -1 - len(getattr(layer, "kernel_size", ())), get_gradient_edge(output)))
-        return output.clone() if len(written) > before else output  # a view changed in place would lose its edge
+            form, inner = places[name].form, recurrent_leaf(leaf) or places[name].form == "packed"
+            if inner or by == "weights":
+                read[name] = read.get(name, 0.0) + energy(layer, leaf, inputs, kept, form)
+            told = next(tensors_in(output), None)  # of several the first is what a weight writes
+            if not inner and told is not None and told.requires_grad:
+                written.append((name, -1 - len(getattr(layer, "kernel_size", ())), get_gradient_edge(told)))
+        # a view changed in place would lose its edge
+        return output.clone() if len(written) > before and isinstance(output, Tensor) else output
 
     with tracing(task.module, after={layer: partial(listen, layer) for layer in uses}):
-        rows, kind = output_rows(run(tracked), task.kind)
+        rows, kind = output_rows(run(tracked), task.kind, kept)
         if not rows.requires_grad or not (written or read):
             return {}
         draw = signed_classes(generator) if kind == "classification" else random_signs(1.0, 1, generator)
@@ -128,30 +148,47 @@ def slopes(
     return {
         name: _summed(
             [(axis, slope) for own_name, axis, slope in of_outputs if own_name == name and slope is not None],
-            of_weights.get(name),
-            int(places[name].diagonal),
+            _by_output(of_weights.get(name), places[name]),
             read.get(name, 0.0),
-            products=products and not places[name].diagonal and name in own and not is_tall(own[name]),
+            products=products
+            and not places[name].diagonal
+            and name in own
+            and not is_tall(outputs(own[name].shape, places[name].form), own[name].numel()),
+            kept=kept,
         )
         for name in places
     }
 
 
-def is_tall(weight: Tensor) -> bool:
+def is_tall(rows: int, numbers: int) -> bool:
     """Return whether a weight has so many outputs that what these are together would take far more than itself."""
-    return len(weight) ** 2 > _TALL * weight.numel()
+    return rows**2 > _TALL * numbers
+
+
+def _by_output(slope: Tensor | None, place: Place) -> Tensor | None:
+    """Return the squares of gradients by a weight, of each output; of experts as if each read what all do."""
+    if slope is None:
+        return None
+    if place.form == "packed":
+        return _squares(slope.flatten(0, 1), 0) * len(slope)
+    return _squares(slope, int(place.diagonal or place.form == "turned"))
 
 
 def _summed(
-    written: Sequence[tuple[int, Tensor]], weight: Tensor | None, axis: int, read: float, *, products: bool
-) -> Slopes:
-    """Return the squares of gradients by what calls wrote, with their axes of outputs, and by the weight."""
+    written: Sequence[tuple[int, Tensor]], by_weight: Tensor | None, read: float,
+    *, products: bool, kept: Tensor | None,
+) -> Slopes:  # fmt: skip
+    """Return the squares of gradients by what calls wrote, with their axes of outputs, beside those by the weight."""
     squares = [_squares(slope, place) for place, slope in written]
-    positions = sum(slope.numel() / slope.shape[place] for place, slope in written)
-    by_weight = None if weight is None else _squares(weight, axis)
+    positions = sum(slope.numel() / slope.shape[place] * _share(slope, kept) for place, slope in written)
     pairs = [_products(slope, place) for place, slope in written if products]
     both = sum(pairs[1:], pairs[0]) if pairs else None
     return Slopes(sum(squares[1:], squares[0]) if squares else None, positions, by_weight, read, both)
+
+
+def _share(slope: Tensor, kept: Tensor | None) -> float:
+    """Return how many of the positions of a gradient count; it is 0 at the others."""
+    return 1.0 if kept is None or slope.shape[:2] != kept.shape else float(kept.double().mean())
 
 
 def _squares(slope: Tensor, axis: int) -> Tensor:
@@ -174,41 +211,42 @@ def _scaled(slope: Tensor, axis: int) -> tuple[Tensor, float]:
 
 
 @torch.no_grad()
-def energy(layer: nn.Module, leaf: str, inputs: Inputs) -> float:
-    """Return Σ ‖x‖² over the columns that a weight multiplies."""
+def energy(layer: nn.Module, leaf: str, inputs: Inputs, kept: Tensor | None = None, form: Form = "plain") -> float:
+    """Return Σ ‖x‖² over the columns that a weight multiplies, at those positions that count."""
     if isinstance(layer, nn.Embedding):
-        return float(inputs[0].numel())
+        return float(indices_that_count(inputs, kept)[0].numel())
     if isinstance(layer, Convolution):
         squares = wide(inputs[0]).square().sum(-1 - len(layer.kernel_size), keepdim=True).expand_as(inputs[0])
         return float(windows(layer, squares)[:, 0, 0].sum(dtype=torch.float64))  # one channel, which has all of them
-    return float(columns_of(layer, leaf, inputs).square().sum(dtype=torch.float64))
+    own = {name: tensor for name, tensor in layer._parameters.items() if tensor is not None}
+    return float(columns(layer, leaf, form, inputs, own, kept).square().sum(dtype=torch.float64))
 
 
-def together(parts: Sequence[Mapping[str, Slopes]], sizes: Mapping[str, int], by: By) -> Sensitivities:
+def together(parts: Iterable[Mapping[str, Slopes]], sizes: Mapping[str, int], by: By) -> Sensitivities:
     """Return s from the sums of all batches.
 
     Args:
-        parts: for each batch.
+        parts: for each batch; they are taken one at a time.
         sizes: outputs of every weight, by its name.
         by: the law.
     """
-    means, products = dict[str, Tensor](), dict[str, Tensor]()
+    means, products, sums = dict[str, Tensor](), dict[str, Tensor](), dict[str, Slopes]()
+    for part in parts:
+        sums |= {name: sums[name] + one if name in sums else one for name, one in part.items()}
     for name in sizes:
-        own = [part[name] for part in parts if name in part]
-        written, positions = [one.written for one in own if one.written is not None], sum(o.positions for o in own)
-        weights = [one.weight for one in own if one.weight is not None]
-        read = sum(one.read for one in own if one.weight is not None)
-        rows = torch.stack(written).sum(0) / positions if positions else None
-        whole = torch.stack(weights).sum(0) / read if weights and read else None
+        if name not in sums:
+            continue
+        own = sums[name]
+        rows = own.written / own.positions if own.written is not None and own.positions else None
+        whole = own.weight / own.read if own.weight is not None and own.read else None
         if rows is None or (by == "weights" and whole is not None and not rows.any()):
             rows = whole
         elif by == "weights" and whole is not None:
             rows = rows * (whole.sum() / rows.sum())
         if rows is not None:
             means[name] = rows
-        if pairs := [one.products for one in own if one.products is not None]:
-            total = torch.stack(pairs).sum(0)
-            products[name] = (total / (total.diagonal().mean() or 1.0)).float()
+        if own.products is not None:
+            products[name] = (own.products / (own.products.diagonal().mean() or 1.0)).float()
     typical = float(torch.cat(list(means.values())).mean()) if means else 1.0
     guesses = {name: torch.full((size,), typical, dtype=torch.float64) for name, size in sizes.items()}
     return Sensitivities({**guesses, **means}, tuple(name for name in sizes if name not in means), products)

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from laconic import interrupts
+from laconic.calibrate.forms import matrix
 from laconic.calibrate.heap import trim
 from laconic.calibrate.journal import Chosen
 from laconic.calibrate.network import Network, Subject, Tick, alone
@@ -30,7 +31,7 @@ from laconic.errors import LaconicError
 from laconic.format.coding.fitting import smoothed_costs
 from laconic.format.coding.levels import SIZES, centre_of
 from laconic.format.coding.model import MAX_CLASSES
-from laconic.models.params import Params, to_numpy, to_torch
+from laconic.models.params import Params, to_torch
 
 _HELD = 0.5
 """The level moves by no more than so many powers of 2 on the way; twice as many where a weight is quantized again."""
@@ -272,16 +273,20 @@ def quantized(
         costs: bits of each |v| in each class, float32, shape (128, 1024).
         how: the recursion.
     """
-    weights = to_numpy(network.params[subject.name])
+    original = network.params[subject.name]
+    weights, experts = matrix(original, subject.form), len(original) if subject.form == "packed" else 1
     if subject.met:
         met = follower.statistics(subject.name, biased=subject.bias is not None)
     else:
         met = alone(network.params[subject.name])
     trim()  # what both networks have freed on their way: matrices come now
-    how = suited(how, len(weights), met=subject.met)
+    how = suited(how, len(weights), met=subject.met, form=subject.form)
     try:
         own = level / subject.worth
-        ready = prepared(weights, met.moments, own, how, cross=met.cross, rows=subject.rows, spoiled=True)
+        ready = prepared(
+            weights, met.moments, own, how, cross=met.cross, rows=subject.rows, spoiled=True,
+            form=subject.form, experts=experts,
+        )  # fmt: skip
     except LaconicError as failure:
         raise type(failure)(f"{subject.name}: {failure}") from failure
     levels = ready.layer.quantized(costs, how.nu, how.price * SLOPE, how.window)
@@ -290,7 +295,7 @@ def quantized(
     changed = {subject.name: to_torch(compressed).to(network.params[subject.name].device)}
     if subject.bias is not None:
         before = params[subject.bias]
-        shift = torch.from_numpy(met.shift(weights, compressed))
+        shift = torch.from_numpy(met.shift(weights, matrix(changed[subject.name], subject.form)))
         changed[subject.bias] = (before.double() + shift.to(before.device)).to(before.dtype)
     return Chosen(rounded, ready.layer.counts(levels, how.nu, MAX_CLASSES), changed, level)
 

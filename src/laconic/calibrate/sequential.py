@@ -24,7 +24,7 @@ import numpy as np
 
 from laconic.calibrate.factor import compacted, factored, scattered, upper
 from laconic.calibrate.layer import Layer, Order, is_apart
-from laconic.calibrate.recursion import Recursion
+from laconic.calibrate.recursion import Form, Recursion
 from laconic.calibrate.rounded import Rounded, narrow
 from laconic.calibrate.rows import ALL_ALIKE, APART, Rows
 from laconic.errors import DataError, PlanError, WeightsError
@@ -67,6 +67,7 @@ class Prepared:
         scales: of its rows, columns and positions.
         steps: of each column of the tensor, or one of all.
         finer: k of each row, whose steps are 2^(−k/2) times these, shape (m,); empty where none is.
+        form: of the weight.
     """
 
     layer: Layer
@@ -75,11 +76,12 @@ class Prepared:
     scales: Scales
     steps: np.ndarray
     finer: np.ndarray
+    form: Form = "plain"
 
     def rounded(self, levels: np.ndarray) -> Rounded:
         """Return what is left when integers are chosen: shape (m, n), columns in the order of the layer."""
         coded = narrow(self.layer.coded(levels))
-        return Rounded(self.shape, self.dtype, self.scales, self.steps, self.finer, coded)
+        return Rounded(self.shape, self.dtype, self.scales, self.steps, self.finer, coded, self.form)
 
 
 @final
@@ -137,7 +139,8 @@ def modelled(counts: np.ndarray, nu: int) -> Model:
 
 def prepared(
     weights: np.ndarray, moments: np.ndarray, level: float, how: Recursion, *, cross: np.ndarray | None = None,
-    rows: Rows = ALL_ALIKE, spoiled: bool = False, like: Rounded | None = None,
+    rows: Rows = ALL_ALIKE, spoiled: bool = False, like: Rounded | None = None, form: Form = "plain",
+    experts: int = 1,
 ) -> Prepared:  # fmt: skip
     """Return a layer ready to be quantized at a water level.
 
@@ -152,12 +155,15 @@ def prepared(
         spoiled: whether moments and cross may be written over: then, of n columns, one matrix n × n is held beside
             them at a time, else two or three.
         like: the layer as it was quantized before: its steps and scales stay.
+        form: of the weight, which is given as its matrix.
+        experts: whose rows these are, in their order, where it is packed; all columns then have one step.
 
     Raises:
         WeightsError, DataError, PlanError: as `quantize`.
     """
     check(weights, moments, level)
     many, columns = len(weights), math.prod(weights.shape[1:])
+    shape = (experts, many // experts, columns) if form == "packed" else weights.shape
     grouped = np.asarray(_grouped(moments), np.float64)
     crossed = [None] * len(grouped) if cross is None else np.asarray(cross.reshape(grouped.shape), np.float64)
     groups = (np.arange(many) * len(grouped) // max(many, 1)).astype(np.int32)
@@ -165,7 +171,7 @@ def prepared(
     parts = [_Part.of(plain[groups == g], grouped[g], crossed[g], level, how, spoiled) for g in range(len(grouped))]
     targets = np.concatenate([part.targets for part in parts])
     cell = CELLS[how.nu > 0] * math.sqrt(12 * level)
-    water = how.water and len(parts) == 1 if like is None else len(like.steps) > 1
+    water = how.water and len(parts) == 1 and form != "packed" if like is None else len(like.steps) > 1
     if like is not None:
         steps = np.broadcast_to(like.steps, columns).astype(np.float64)
     else:
@@ -177,8 +183,8 @@ def prepared(
     if like is not None:
         scales = like.scales
     else:
-        scales = _scaled((targets / steps).reshape(weights.shape), parts[0], how, together=len(rows.between) > 0)
-    order = Order.of(scales)
+        scales = _scaled((targets / steps).reshape(shape), parts[0], how, together=len(rows.between) > 0)
+    order = Order.packed(scales) if form == "packed" else Order.of(scales)
     feed = np.zeros((len(parts) if how.feedback else 0, columns, columns))
     scales_of = [part.factored(order.columns, feed[g : g + 1]) for g, part in enumerate(parts)]
     heights = np.stack([np.square(u * steps[order.columns]) / level for u in scales_of])
@@ -192,7 +198,7 @@ def prepared(
             across, lifts = root / np.diag(root), np.square(np.diag(root))
     placed = np.ascontiguousarray(targets[np.ix_(order.rows, order.columns)])
     layer = Layer(placed, feed, steps[order.columns], heights, groups[order.rows], across, lifts, order)
-    return Prepared(layer, weights.shape, weights.dtype.name, scales, own, rows.finer)
+    return Prepared(layer, shape, weights.dtype.name, scales, own, rows.finer, form)
 
 
 @final

@@ -76,6 +76,14 @@ class Statistics:
         _shrink(moments, cross, gathered.columns)
         return cls(moments, cross, (before, after), gathered.positions)
 
+    def with_all_groups(self) -> "Statistics":
+        """Return the same with inputs as large as others' in the mean, all alike, for groups that read none."""
+        energies = np.trace(self.moments, axis1=1, axis2=2)
+        if not energies.all() and energies.any():
+            typical = float(energies[energies > 0].mean()) / self.moments.shape[-1]
+            self.moments[energies == 0] = typical * np.eye(self.moments.shape[-1])
+        return self
+
     def shift(self, weights: np.ndarray, compressed: np.ndarray) -> np.ndarray:
         """Return W m − Ŵ m̂, float64, shape (outputs,): what the bias has to take up."""
         groups, columns = self.means[0].shape
@@ -188,8 +196,10 @@ class _Abreast(Follower):
                 gathered.add(meeting.columns(), meeting.samples)
         else:
             for before, after in zip(self.original.meetings(place), self.compressed.meetings(place), strict=True):
-                gathered.add(after.columns(), after.samples, before.columns())
-        return Statistics.of(gathered, biased=biased)
+                same = place.form != "packed"  # experts are not chosen alike in both
+                gathered.add(after.columns(), after.samples, before.columns() if same else ())
+        found = Statistics.of(gathered, biased=biased)
+        return found.with_all_groups() if place.form == "packed" else found
 
     def put(self, name: str, tensor: Tensor) -> None:
         if self.compressed is not None:
@@ -207,11 +217,15 @@ class _Anew(Follower):
     positions: int | None
 
     def statistics(self, name: str, *, biased: bool) -> Statistics:
+        place = self.calibration.place(self.original, name)
         if self.compressed is None:
             gathered = self.calibration.moments_at(self.original, name, positions=self.positions)
         else:
-            gathered = self.calibration.moments_at(self.compressed, name, self.original, self.positions)
-        return Statistics.of(gathered, biased=biased)
+            same = place.form != "packed"
+            beside = self.original if same else None
+            gathered = self.calibration.moments_at(self.compressed, name, beside, self.positions)
+        found = Statistics.of(gathered, biased=biased)
+        return found.with_all_groups() if place.form == "packed" else found
 
     def put(self, name: str, tensor: Tensor) -> None:
         if self.compressed is not None:

@@ -4,9 +4,40 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import final
 
+from laconic.calibrate.fidelity import Fidelity
 from laconic.calibrate.meter import Meter
 from laconic.calibrate.quality import Quality
 from laconic.training.judges import Kind
+
+ENOUGH = 1.1
+"""Of the distance with all samples, what fewer may have to have been enough."""
+
+
+@final
+@dataclass(frozen=True)
+class Stability:
+    """How much of a file is chance of the samples, by files of as many bytes from parts of them.
+
+    Args:
+        between: distance of the outputs of the files of either half, on samples that none has seen.
+        distances: from the original's outputs there, for each number of samples: a quarter, a half (the mean of both
+            halves) and all.
+    """
+
+    between: float
+    distances: tuple[tuple[int, float], ...]
+
+    @property
+    def enough(self) -> int:
+        """The least of these numbers whose distance is within `ENOUGH` of that of all."""
+        return next(samples for samples, one in self.distances if one <= ENOUGH * self.distances[-1][1])
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        each = ", ".join(f"{one:.4g} of {samples:,}" for samples, one in self.distances)
+        last = self.distances[-1][0]
+        said = "more may bring the outputs nearer" if self.enough == last else f"{self.enough:,} samples were enough"
+        return f"files of either half of the samples are {self.between:.4g} apart; from the original {each}: {said}"
 
 
 @final
@@ -32,6 +63,9 @@ class Told:
         anew: how many weights have integers that were rounded anew, the distance before, and after, where some have;
             the vectors were tuned once more then.
         record: what its metadata have of it.
+        tokens: that layers were calibrated on, where samples are of tokens.
+        fidelity: what the network says of tokens or sentences that are held out, where samples are of tokens.
+        stability: how much of it is chance of the samples, where that was asked.
     """
 
     samples: int
@@ -49,3 +83,6 @@ class Told:
     tuned: tuple[float, float] | None = None
     anew: tuple[int, float, float] | None = None
     record: Mapping[str, str] = field(default_factory=dict)
+    tokens: int | None = None
+    fidelity: Fidelity | None = None
+    stability: Stability | None = None

@@ -42,7 +42,7 @@ COMMANDS = {
 
 EXTRAS = {
     "jaxtyping": "torch", "torch": "torch", "matplotlib": "demo", "sklearn": "demo", "onnx": "onnx",
-    "onnxruntime": "onnx", "onnxscript": "onnx", "transformers": "hf",
+    "onnxruntime": "onnx", "onnxscript": "onnx", "transformers": "hf", "tokenizers": "hf",
 }  # fmt: skip
 """Module → the extra that it comes with: what sub-commands need beyond what the decoder needs."""
 

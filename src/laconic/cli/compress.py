@@ -114,6 +114,10 @@ def command(
     what the weights have become, and with --quality max weights are rounded anew by what the outputs say, where that
     helps. Needs network and data (or a --task).
 
+    calibrate, from a text: --calibration text.txt takes the place of network and data where a config.json lies beside
+    the checkpoint, or in the directory that --net names. It says how many samples, tokens and layers, and at the end,
+    on sequences that were held out, KL and perplexity of a language model, or cosines of an encoder's sentences.
+
     train: the LC algorithm, which trains the network towards its compressed form; minutes to days, for the smallest
     file of an accuracy. Needs network and data (or a --task), and either a size (--size, --bits, --ratio), which every
     step of the path is within, or --codebook, --keep, --rank or a --plan. What is written is the last step whose error
@@ -218,6 +222,8 @@ def command(
       laconic compress a.pt -o a.lac --bits 2 --effort calibrate --task mine:make
 
       laconic compress net.pt -o a.lac --max-drop 0.5 --effort calibrate
+
+      laconic compress m.safetensors -o m.lac --effort calibrate --calibration a.txt
 
       laconic compress train.ckpt -o net.lac --key ema.state_dict
 

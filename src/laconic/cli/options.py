@@ -243,12 +243,28 @@ class Calibrating:
     """What calibration looks at, and may do."""
 
     panel: ClassVar[str] = groups.MATTERS
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="TEXT",
+            help="With --effort calibrate, for a network with config.json and tokenizer.json beside it: a text (.txt, "
+            ".jsonl, or token ids in .npy, .npz) in place of a task.",
+        ),
+    ] = None
+    sequence_length: Annotated[
+        int | None,
+        typer.Option(min=2, help="With --calibration: tokens of a sample, at most. 512 unless you say."),
+    ] = None
+    stability: Annotated[
+        bool,
+        typer.Option("--stability", help="Also files of parts of the samples, and how far apart: thrice the work."),
+    ] = False
     samples: Annotated[
         int | None,
         typer.Option(
             min=1,
             help="With --effort calibrate: training samples that are looked at, a fifth of them to judge by. 1280 "
-            "unless you say.",
+            "unless you say; 160 sequences of a language model.",
         ),
     ] = None
     no_fold: Annotated[

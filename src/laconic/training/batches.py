@@ -285,6 +285,16 @@ def size_of(batch: Batch) -> int:
     return next(filter(None, lengths), 0)
 
 
+def counted(batch: Batch) -> Tensor | None:
+    """Return which positions count, bool, shape (samples, length): not those that an attention mask leaves out.
+
+    None where inputs have no ``attention_mask`` by name, of two axes.
+    """
+    inputs = inputs_of(batch)
+    mask = inputs.get("attention_mask") if isinstance(inputs, Mapping) else None
+    return mask.bool() if isinstance(mask, Tensor) and mask.ndim == 2 else None
+
+
 def rows_of(batch: Any, start: int, stop: int) -> Any:
     """Return samples ``start`` to ``stop`` of a batch: those rows of all that has as many as there are samples.
 

@@ -2,11 +2,14 @@
 
 import time
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 from laconic.calibrate.calibration import SAMPLES, Calibration
 from laconic.calibrate.compressed import ANEW, TRIES, Ready, passes_of
+from laconic.calibrate.fidelity import token_count
+from laconic.calibrate.halves import FILES, stability
 from laconic.calibrate.journal import Journal
 from laconic.calibrate.network import Tick
 from laconic.calibrate.rounding import SWEEPS
@@ -81,6 +84,13 @@ def calibrated(
             budget, quality.value, notes, reference_bytes=int(notes[REFERENCE_BYTES]),
             meter=not calibrating.no_meter, tune=not calibrating.no_tune, tick=tick,
         )  # fmt: skip
+    if calibrating.stability:
+        how = {"lossless": kept, "buffers": buffers_of(task.module), "fold": not calibrating.no_fold}
+        of = fitted.file_bytes, quality.value, told.distance
+        with say.progress("stability", FILES) as bar:
+            parts = timing(lambda stage, done, total: bar(done), stages)
+            found = stability(network, calibration, *of, **how, tune=not calibrating.no_tune, tick=parts)
+            told = replace(told, stability=found)
     ended, later = time.monotonic(), {stage: began for stage, began in stages.items() if stage != "weights"}
     seconds = {"statistics": prepared - began, **_lasted({"weights": prepared} | later, ended)}
     result = Result(fitted.codes, {**notes, **told.record}, fitted=fitted, signals=fitted.signals, calibration=told)
@@ -150,7 +160,15 @@ def _lasted(began: Mapping[str, float], ended: float) -> dict[str, float]:
 def _said(ready: Ready) -> Iterator[str]:
     """Yield what there is to say before the passes: samples, layers, and norms that are folded."""
     seen, unseen = ready.samples
-    yield f"calibrating {len(ready.layers)} layers on {seen:,} samples; {unseen:,} further ones judge"
+    tokens = token_count(ready.network.calibration.seen)
+    if tokens is None:
+        yield f"calibrating {len(ready.layers)} layers on {seen:,} samples; {unseen:,} further ones judge"
+    else:
+        many = len(ready.layers) + len(ready.alone)
+        yield (
+            f"{seen:,} samples, {tokens:,} tokens, {len(ready.layers)} of {many} layers calibrated; {unseen:,} further "
+            "samples judge"
+        )
     yield from ready.notes
     for why, names in _by_reason(ready.alone):
         yield f"rounded by what they are, not by what they read: {listed(names)} ({why})"

@@ -35,6 +35,7 @@ from laconic.cli.jobs.tasks import (
     task_for,
 )
 from laconic.cli.jobs.teaching import taught
+from laconic.cli.jobs.text import text_task
 from laconic.cli.jobs.workers import PLAIN, connected, heard
 from laconic.cli.menus import Choosing
 from laconic.cli.rows import Rows
@@ -152,12 +153,14 @@ def _compress(job: Job, say: Output, wires: Wires | None) -> None:
     whole_plan = budget is None or job.in_rounds  # else the budget has what no row of a file names
     params = dict(params) if whole_plan else params
     plan = planned(job.rows, job.matters, job.effort, params if whole_plan else None)
-    weighing, task = plan is not None and plan.importance is not None, None
+    weighing, task, target = plan is not None and plan.importance is not None, None, None
     counting = plan is not None and asks_for_data(plan.tensors.values())
     calibrating = job.effort is options.Effort.calibrate
-    if job.effort is not options.Effort.direct or data.named or weighing or counting or job.recalibrate:
-        recalibrating = "--recalibrate needs" if job.recalibrate else ""
-        recalibrating = "a score of activity needs" if counting else recalibrating
+    if job.calibrating.calibration is not None:
+        task, params, known = text_task(say, job.weights, params, data, job.calibrating, run.seed)
+        job, params = replace(job, calibrating=known), fitting(params, task)
+    elif job.effort is not options.Effort.direct or data.named or weighing or counting or job.recalibrate:
+        recalibrating = "a score of activity needs" if counting else "--recalibrate needs" if job.recalibrate else ""
         who = "an importance needs" if weighing else "--effort calibrate needs" if calibrating else recalibrating
         with needing_a_task(who):
             task = task_for(say, data, metadata, batch=data.batch, seed=run.seed, augmented=not calibrating)
@@ -171,7 +174,6 @@ def _compress(job: Job, say: Output, wires: Wires | None) -> None:
         plan, params = coupled_of(say, pruning, params, task, data, metadata, run.seed)
     plan = plan and plan.on(task and task.module)
     require_used(job.target, plan)
-    target = None
     if budget and not budget.asked and job.choosing.limited:
         budget = None
     if job.target is not None:
@@ -302,7 +304,8 @@ def _by_calibration(
     with resumable(job.output, job.checkpoint):
         result, seconds = calibrated(say, network, task, budget, asked, job.budget.quality, *of)
         result = target.told(result, say) if target else result
-        report(say, result, job.file, task, table=job.table, seconds=seconds)
+        measured = None if job.calibrating.calibration else task  # a text has been judged by already
+        report(say, result, job.file, measured, table=job.table, seconds=seconds)
         interrupts.finish()
     cleared(job.checkpoint)  # not before all is said: who is interrupted has not seen the figures
 

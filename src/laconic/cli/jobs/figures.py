@@ -54,7 +54,7 @@ def report(
         "calibration": result.calibration and {
             **{key: value for key, value in vars(result.calibration).items() if key != "record"},
             "seconds": dict(seconds), "quality": result.calibration.quality and vars(result.calibration.quality),
-            "meter": measure and measure.record(),
+            "meter": measure and measure.record(), **_of_text(result.calibration),
         },
         "recalibration": result.recalibration and vars(result.recalibration),
         "choice": result.choice and result.choice.record(),
@@ -124,14 +124,22 @@ def _calibration(result: Result, seconds: Mapping[str, float]) -> list[str]:
     if of is None:
         return []
     times = ", ".join(f"{stage} {time:.1f} s" for stage, time in seconds.items())
-    first = f"calibrated {len(of.layers)} layers on {of.samples:,} samples in {of.passes} passes: {times}"
+    on = f"{of.samples:,} samples" + (f", {of.tokens:,} tokens," if of.tokens else "")
+    first = f"calibrated {len(of.layers)} layers on {on} in {of.passes} passes: {times}"
     return [
         first,
         *_asked(of.quality),
         *_tuning(of, seconds),
         *_rounding(of, seconds),
         _held_out(of),
+        *(str(one) for one in (of.fidelity, of.stability) if one),
     ]
+
+
+def _of_text(of: Told) -> dict[str, Any]:
+    """Return what is known of tokens and of chance, as JSON has it."""
+    stable = of.stability and {**vars(of.stability), "enough": of.stability.enough}
+    return {"fidelity": of.fidelity and vars(of.fidelity), "stability": stable}
 
 
 def _asked(of: Quality | None) -> list[str]:

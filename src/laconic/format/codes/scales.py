@@ -96,6 +96,23 @@ class Scales:
         _, columns, positions = self._parts()
         return np.asarray((columns[:, None] + positions).reshape(-1))
 
+    def transposed(self) -> "Scales":
+        """Return the scales of a turned matrix as those of its transpose, which has the same classes in the same order.
+
+        Symbols of rows count as columns', and the other way round: what they are below the largest.
+
+        >>> Scales((2, 3), ROWS | COLUMNS, np.array([5, 4, 0, 1, 2]), 9, turned=True).transposed().symbols.tolist()
+        [5, 4, 3, 0, 1]
+        """
+        (rows, columns, _), largest = self._parts(), int(self.symbols.max(initial=0))
+        mode = (COLUMNS if self.mode & ROWS else 0) | (ROWS if self.mode & COLUMNS else 0)
+        if mode & COLUMNS:
+            first = largest - columns if mode & ROWS else np.array([largest])
+            symbols = np.concatenate([first, largest - rows])
+        else:
+            symbols = np.maximum(rows[0] - columns, 0) if mode & ROWS else rows
+        return Scales(self.shape[::-1], mode, symbols, self.classes)
+
     def sorted(self, weights: np.ndarray) -> np.ndarray:
         """Return ``weights`` (row-major, shape (size,)) class by class, those of a class line by line."""
         weights = self._in_lines(weights)
