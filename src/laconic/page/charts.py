@@ -26,6 +26,7 @@ class Cell:
     Args:
         size: that its area stands for.
         names: what it may be called, the longest first; the first that fits is written into it.
+        amount: its size in words.
         about: what a screen reader says of it.
         paint: classes of its colours.
         key: number of what the page says of it.
@@ -33,6 +34,7 @@ class Cell:
 
     size: float
     names: tuple[str, ...]
+    amount: str
     about: str
     paint: str
     key: int
@@ -70,10 +72,9 @@ def _cell(cell: Cell, box: Box, width: int, height: int, *, first: bool) -> str:
     )  # fmt: skip
     room = box.width - 2 * _PAD
     name = next((one for one in cell.names if _LETTER * len(one) <= room), "") if box.height >= _LINE + _PAD else ""
-    amount = cell.about.partition(", ")[2].partition(",")[0]
-    fits = name and box.height >= 2 * _LINE + _PAD and _LETTER * len(amount) <= room
+    fits = name and box.height >= 2 * _LINE + _PAD and _LETTER * len(cell.amount) <= room
     text = f'<text x="{_PAD}" y="18">{safe(name)}</text>' if name else ""
-    text += f'<text x="{_PAD}" y="34" class="soft">{safe(amount)}</text>' if fits else ""
+    text += f'<text x="{_PAD}" y="34" class="soft">{safe(cell.amount)}</text>' if fits else ""
     inner = f"<svg {place}>{text}</svg>" if text else ""
     return (
         f'<g class="cell {cell.paint}" role="img" tabindex="{0 if first else -1}" data-key="{cell.key}" '

@@ -69,9 +69,9 @@ def cells_of(report: Report) -> tuple[list[Cell], list[list[tuple[str, str]]]]:
     drafts.append((report.header, ("header",), "plain", header))
     drafts.sort(key=lambda one: -one[0])
     cells = [
-        Cell(size, names, ", ".join((words[0][1], *(f"{value}" for _, value in words[1:2]), *(f"{key} {value}" for key, value in words[2:]))), paint, key)
+        Cell(size, names, in_bytes(size), ", ".join(f"{what} {value}" for what, value in words), paint, key)
         for key, (size, names, paint, words) in enumerate(drafts)
-    ]  # fmt: skip
+    ]
     return cells, [words for *_, words in drafts]
 
 
