@@ -1,4 +1,4 @@
-"""Which layers of a compressed network have moved its outputs: each by itself, on samples that nothing was chosen by.
+"""Which layers of a compressed network have moved its outputs: each by itself, on samples that calibration holds out.
 
     d_l = distance(f(w), f(w with layer l as in the file)),     d = distance(f(w), f(ŵ))
 

@@ -34,6 +34,7 @@ COMMANDS = {
     "decompress": "Turn a .lac file back into a checkpoint.",
     "inspect": "Show where the bytes of a .lac file are.",
     "report": "Show where the bytes of a .lac file are, and why quality fell, as a page.",
+    "compare": "Show several .lac files side by side.",
     "bound": "Show how far .lac files are from the least size at their error.",
     "profile": "Measure what this machine takes for the layers of networks.",
     "version": "Print the versions of laconic and of what it runs on.",

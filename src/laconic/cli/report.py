@@ -72,9 +72,9 @@ def command(
 
     With a network and data (--net and --data, or --task) as well: the distance of the outputs, on samples that are held
     out, with each layer by itself as in the file; and for the worst weights a row of a plan that has one bit more, with
-    the bytes and the distance that it comes to, measured. --plan writes the rows: compress --plan of it, with the --size
-    that the page tells, makes that file. Of a file of --effort calibrate there are no rows: it has shared its bits by
-    what outputs say. Also multiply-adds and energy, before and after.
+    the bytes and the distance that it comes to, measured. --plan writes the rows: compress --plan of it, with --size as
+    the page tells, makes that file. Of a file of --effort calibrate there are no rows: it has shared its bits by what
+    outputs say. Also multiply-adds and energy, before and after.
 
     Examples:
       laconic report net.lac

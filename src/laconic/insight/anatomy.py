@@ -1,4 +1,4 @@
-"""What a file is made of, tensor by tensor: coded weights, what stands beside them, zeros, and numbers that are left."""
+"""What a file is made of, tensor by tensor: coded weights, what stands beside them, zeros, numbers that are left."""
 
 import re
 from collections.abc import Callable, Sequence

@@ -120,7 +120,9 @@ def filters(before: Mapping[str, np.ndarray], after: Mapping[str, np.ndarray]) -
             return None
         images = [np.asarray(one, np.float64)[:FILTERS].reshape(-1, *shape) for one in (old, new)]
         top = np.maximum(np.abs(images[0]).max((1, 2, 3), keepdims=True), 1e-30)
-        pair = [np.moveaxis(127.5 + 127.5 * np.clip(one / top, -1, 1), 1, -1).round().astype(np.uint8) for one in images]
+        pair = [
+            np.moveaxis(127.5 + 127.5 * np.clip(one / top, -1, 1), 1, -1).round().astype(np.uint8) for one in images
+        ]
         return Filters(name, pair[0], pair[1])
     return None
 

@@ -94,7 +94,7 @@ class Damage:
 
     Args:
         unit: of distances.
-        samples: that they were measured on, which nothing was chosen by.
+        samples: that they were measured on, which calibration holds out.
         distance: of the outputs of the file from the checkpoint's.
         harms: of all layers that have changed, the worst first.
         mends: of the worst weights, likewise.
@@ -187,6 +187,11 @@ class Report:
         return sum(piece.zeros for piece in self.pieces) / elements if elements else 0.0
 
     @property
+    def ideal(self) -> float:
+        """Bytes of all tensors by the entropy of their symbols and the plain size of their values."""
+        return sum(piece.entry.entropy_bytes for piece in self.pieces)
+
+    @property
     def header(self) -> int:
         """Bytes of names, lengths and checksums."""
         return self.account.entries[-1].bytes
@@ -204,6 +209,7 @@ class Report:
             "metadata": dict(self.metadata),
             **{key: value for key, value in account.items() if key != "tensors"},
             "header_bytes": self.header,
+            "ideal_bytes": self.ideal,
             "zeros": self.zeros,
             "tensors": [_told(piece) for piece in self.pieces],
             "classes": [asdict(one) for one in classes(self.pieces)],

@@ -1,6 +1,6 @@
 """From the checkpoint to the file, a stage at a time: what each takes away, as the ledger counts it.
 
-    reference → tensors alone → tied once → folded → survivors as floats → fixed-length indices → entropy-coded → file
+reference → tensors alone → tied once → folded → survivors as floats → fixed-length indices → entropy-coded → file
 """
 
 from collections.abc import Sequence

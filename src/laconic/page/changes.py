@@ -7,7 +7,7 @@ from laconic.insight.report import Damage, Path, Plane, Report
 from laconic.page.charts import Mark, bar, histogram, plane
 from laconic.page.document import Column, Section, empty, folded, paragraph, table
 from laconic.page.pictures import source
-from laconic.page.words import figures, in_bytes, percent, safe
+from laconic.page.words import breaking, figures, in_bytes, percent, safe
 
 HISTOGRAMS = 12
 """That are shown at once; the others on demand."""
@@ -31,18 +31,22 @@ def error(report: Report) -> Section:
                    Column("Σ (w − ŵ)²", spare=True), Column("SNR, dB")]  # fmt: skip
         longest = changed[0].share or 1.0
         rows = [
-            (safe(one.name), bar([("coded", 0.0, one.share / longest)]), percent(one.share), figures(one.error),
+            (breaking(one.name), bar([("coded", 0.0, one.share / longest)]), percent(one.share), figures(one.error),
              figures(one.snr))
             for one in changed
         ]  # fmt: skip
-        body += folded(f"Error of {len(rows):,} tensors", table("Error of tensors, the largest first", columns, rows, kind="bars"))
+        body += folded(
+            f"Error of {len(rows):,} tensors", table("Error of tensors, the largest first", columns, rows, kind="bars")
+        )
     return Section("error", "What was lost", body)
 
 
 def plane_of(one: Plane) -> str:
     """Return a plane with the table of what lies in it."""
     kinds = {_CLASSES[kind]: text for kind, text in _KINDS.items() if any(dot.kind == kind for dot in one.dots)}
-    marks = [Mark(dot.label if dot.kind in ("file", "other") else "", dot.x, dot.y, _CLASSES[dot.kind]) for dot in one.dots]
+    marks = [
+        Mark(dot.label if dot.kind in ("file", "other") else "", dot.x, dot.y, _CLASSES[dot.kind]) for dot in one.dots
+    ]
     drawn = plane(one.title, (one.x, one.y), one.curves, marks, logarithmic=one.logarithmic, kinds=kinds)
     columns = [Column("", right=False), Column(one.x), Column(one.y)]
     rows = [(safe(dot.label), figures(dot.x, 4), figures(dot.y, 4)) for dot in one.dots]
@@ -51,7 +55,7 @@ def plane_of(one: Plane) -> str:
         for name, places in one.curves.items()
         for x, y in places[:: max(1, len(places) // 8)]
     ]
-    return f'<div>{drawn}{folded("The same as a table", table(one.title, columns, rows))}</div>'
+    return f"<div>{drawn}{folded('The same as a table', table(one.title, columns, rows))}</div>"
 
 
 def weights(report: Report) -> Section:
@@ -65,8 +69,8 @@ def weights(report: Report) -> Section:
     body = _filters(report.filters) if report.filters else ""
     if shown:
         body += paragraph(
-            "The line is the checkpoint, what is filled the file; bars that reach the top go on. Each axis is as wide as "
-            "all but a thousandth of the weights on either side."
+            "The line is the checkpoint, what is filled the file; bars that reach the top go on. Each axis is as wide "
+            "as all but a thousandth of the weights on either side."
         )
         body += f'<div class="grid">{"".join(map(_histogram, shown))}</div>'
     if others:
@@ -80,10 +84,10 @@ def _histogram(one: Change) -> str:
     assert spread is not None, "only such are shown"
     what = f"Histogram of {one.name}, from {figures(spread.low)} to {figures(spread.high)}, before and after"
     snr = "" if one.snr is None else f"{figures(one.snr)} dB"
-    return (
-        f"<figure>{histogram(spread.before, spread.after, what)}<p class=\"ends\"><span>{figures(spread.low, 2)}</span>"
-        f"<span>{figures(spread.high, 2)}</span></p><figcaption>{safe(one.name)}<span>{snr}</span></figcaption></figure>"
-    )
+    drawn = histogram(spread.before, spread.after, what)
+    ends = f"<span>{figures(spread.low, 2)}</span><span>{figures(spread.high, 2)}</span>"
+    caption = f"<figcaption>{breaking(one.name)}<span>{snr}</span></figcaption>"
+    return f'<figure>{drawn}<p class="ends">{ends}</p>{caption}</figure>'
 
 
 def _filters(one: Filters) -> str:
@@ -105,8 +109,8 @@ def damage(report: Report) -> Section:
                Column("Tensors", right=False, spare=True)]  # fmt: skip
     longest = max((harm.share for harm in one.harms), default=0.0) or 1.0
     rows = [
-        (safe(harm.layer), bar([("harm", 0.0, harm.share / longest)]), percent(harm.share), figures(harm.distance),
-         safe(", ".join(harm.names)))
+        (breaking(harm.layer), bar([("harm", 0.0, harm.share / longest)]), percent(harm.share), figures(harm.distance),
+         breaking(", ".join(harm.names)))
         for harm in one.harms
     ]  # fmt: skip
     said = paragraph(
@@ -114,18 +118,26 @@ def damage(report: Report) -> Section:
         "samples. Each layer is put into the checkpoint by itself; what they do together is not the sum."
     )
     whole = table("Layers, each by itself, the worst first", columns, rows[:12], kind="bars")
-    whole += folded(f"{len(rows) - 12} more layers", table("The other layers", columns, rows[12:], kind="bars")) if rows[12:] else ""
-    return Section("damage", "Why quality fell", said + whole + (_mends(report, one) if one.mends else ""))
+    whole += (
+        folded(f"{len(rows) - 12} more layers", table("The other layers", columns, rows[12:], kind="bars"))
+        if rows[12:]
+        else ""
+    )
+    return Section("damage", "Why quality fell", said + whole + _mends(report, one))
 
 
 def _mends(report: Report, one: Damage) -> str:
     """Return the rows of a plan, and what each comes to."""
+    command = f'<pre tabindex="0" role="region" aria-label="The command">{safe(one.command)}</pre>'
+    if not one.mends:
+        said = "No row of a plan was found that mends it by itself: the bits are where they matter. More of them:"
+        return f"<h3>What would mend it</h3>{paragraph(said)}{command}"
     columns = [Column("Weight", right=False), Column("File"), Column("More"), Column("Distance"), Column("Less by")]
     now = max(report.account.file_bytes, 1)
 
     def line(name: str, size: int, distance: float) -> tuple[str, ...]:
         less = percent(1 - distance / one.distance) if one.distance > 0 and math.isfinite(distance) else "–"
-        return safe(name), f"{size:,}", percent(size / now - 1), figures(distance), less
+        return breaking(name), f"{size:,}", percent(size / now - 1), figures(distance), less
 
     rows = [line(mend.name, mend.bytes, mend.distance) for mend in one.mends]
     total = line("all of them", *one.together) if one.together else ()
@@ -134,8 +146,7 @@ def _mends(report: Report, one: Damage) -> str:
         "<h3>What would mend it</h3>"
         + paragraph("One bit a weight more for the worst, each by itself, and all other tensors as they are:")
         + table("What each row of a plan comes to", columns, rows, total=total)
-        + f'<pre tabindex="0" aria-label="Rows of a plan">{safe(text)}</pre>'
-        + f'<pre tabindex="0" aria-label="The command">{safe(one.command)}</pre>'
+        + f'<pre tabindex="0" role="region" aria-label="Rows of a plan">{safe(text)}</pre>{command}'
     )
 
 
@@ -143,8 +154,8 @@ def costs(report: Report) -> Section:
     """Return what running the network takes, before and after."""
     if not report.costs:
         return Section("costs", "What it takes to run", empty(report.missing["costs"]))
-    columns = [Column("For one input", right=False), Column("Before"), Column("As the file has it"), Column("Times less"),
-               Column("", right=False, spare=True)]  # fmt: skip
+    columns = [Column("For one input", right=False), Column("Before"), Column("As the file has it"),
+               Column("Times less"), Column("How", right=False, spare=True)]  # fmt: skip
     rows = [
         (safe(one.what), figures(one.before, 4), figures(one.after, 4),
          figures(one.before / one.after) if one.after else "–", safe(one.how))
@@ -164,7 +175,9 @@ def run(report: Report) -> Section:
     every = max(1, len(path.steps) // 24)
     rows = [[figures(step.get(name), 4) for name in names] for step in (*path.steps[:-1:every], path.steps[-1])]
     whole = table("Steps of the run", [Column(name) for name in names], rows)
-    return Section("run", "The training run", f'{said}<div class="pair">{drawn}</div>{folded("The steps as a table", whole)}')
+    return Section(
+        "run", "The training run", f'{said}<div class="pair">{drawn}</div>{folded("The steps as a table", whole)}'
+    )
 
 
 def _groups(path: Path) -> list[tuple[str, list[str]]]:
@@ -193,10 +206,15 @@ def summary(report: Report) -> list[tuple[str, str]]:
     if account.bits_per_weight is not None:
         found.append(("bits a weight", figures(account.bits_per_weight)))
     if account.ratio is not None:
-        found.append((f"times smaller than {in_bytes(account.reference_bytes or 0)}", f"{figures(account.ratio)}×"))
+        found.append((f"smaller than {in_bytes(account.reference_bytes or 0)}", f"{figures(account.ratio)}×"))
     if report.snr is not None:
         found.append(("signal over error", f"{figures(report.snr)} dB"))
     if report.damage is not None:
-        found.append(("KL of the outputs, nats" if "KL" in report.damage.unit else "change of the outputs", figures(report.damage.distance)))
+        found.append(
+            (
+                "KL of the outputs, nats" if "KL" in report.damage.unit else "change of the outputs",
+                figures(report.damage.distance),
+            )
+        )
     found.append(("of all elements are 0", percent(report.zeros)))
     return found

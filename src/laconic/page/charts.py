@@ -47,11 +47,18 @@ def treemap(cells: Sequence[Cell], what: str) -> str:
         cells: the largest first.
         what: areas are of.
     """
-    return "".join(_treemap(cells, what, kind, size) for kind, size in (("wide", WIDE), ("narrow", NARROW)))
+    return "".join(treemap_of(cells, what, kind, size) for kind, size in (("wide", WIDE), ("narrow", NARROW)))
 
 
-def _treemap(cells: Sequence[Cell], what: str, kind: str, size: tuple[int, int]) -> str:
-    """Return a treemap for a size in pixels."""
+def treemap_of(cells: Sequence[Cell], what: str, kind: str, size: tuple[int, int]) -> str:
+    """Return a treemap for a size in pixels.
+
+    Args:
+        cells: the largest first.
+        what: areas are of.
+        kind: class of its look.
+        size: width and height for which text is fitted.
+    """
     width, height = size
     boxes = squarified([cell.size for cell in cells], Box(0, 0, width, height))
     drawn = [
@@ -59,7 +66,9 @@ def _treemap(cells: Sequence[Cell], what: str, kind: str, size: tuple[int, int])
         for number, (cell, box) in enumerate(zip(cells, boxes, strict=True))
     ]
     label = f"Treemap: areas are {what}. Arrow keys move from one to the next."
-    return f'<svg class="treemap {kind}" height="{height}" role="group" aria-label="{safe(label)}">{"".join(drawn)}</svg>'
+    return (
+        f'<svg class="treemap {kind}" height="{height}" role="group" aria-label="{safe(label)}">{"".join(drawn)}</svg>'
+    )
 
 
 def _cell(cell: Cell, box: Box, width: int, height: int, *, first: bool) -> str:

@@ -62,7 +62,9 @@ def table(
 
     def line(cells: Sequence[str]) -> str:
         first = f'<th scope="row"{look[0]}>{cells[0]}</th>'
-        return f"<tr>{first}{''.join(f'<td{one}>{cell}</td>' for one, cell in zip(look[1:], cells[1:], strict=True))}</tr>"
+        return (
+            f"<tr>{first}{''.join(f'<td{one}>{cell}</td>' for one, cell in zip(look[1:], cells[1:], strict=True))}</tr>"
+        )
 
     foot = f"<tfoot>{line(total)}</tfoot>" if total else ""
     return (

@@ -19,6 +19,4 @@ def report_page(report: Report, version: str) -> str:
         changes.weights(report), changes.damage(report), changes.costs(report), changes.run(report),
     ]  # fmt: skip
     _, words = sizes.cells_of(report)
-    return page(
-        report.file, lead, facts(changes.summary(report)), sections, f"laconic {version}", {"cells": words}
-    )
+    return page(report.file, lead, facts(changes.summary(report)), sections, f"laconic {version}", {"cells": words})

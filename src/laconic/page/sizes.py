@@ -1,12 +1,13 @@
-"""Where the bytes of a file are: the treemap, bars of its tensors, kinds of codes, and the stages from the checkpoint."""
+"""Where the bytes of a file are: the treemap, bars of tensors, kinds of codes, and the stages from the checkpoint."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from itertools import pairwise
 
 from laconic.insight.anatomy import Piece, classes
 from laconic.insight.report import Report
 from laconic.page.charts import Cell, bar, treemap
 from laconic.page.document import Column, Section, empty, folded, paragraph, table
-from laconic.page.words import figures, in_bytes, percent, safe, shape
+from laconic.page.words import breaking, figures, in_bytes, percent, safe, shape
 
 CELLS = 90
 """Tensors of a treemap that are not gathered, at most."""
@@ -14,57 +15,55 @@ CELLS = 90
 ROWS = 24
 """Tensors with a bar, at most."""
 
-_LEAST = 0.004  # of the file: smaller tensors are gathered
-BITS = (0.5, 1, 2, 4, 8)
+_LEAST = 0.005  # of the file: smaller tensors are gathered
+BITS = (1, 1.5, 2, 3, 6)
 """Where colours of bits a weight change."""
 
 SHARES = (0.01, 0.02, 0.05, 0.1, 0.2)
 """Where colours of the damage change."""
 
+_KINDS = 6  # of small tensors, by the last part of their names
+Words = list[tuple[str, str]]
+"""Of a cell, what there is to say: name and value."""
+
+Draft = tuple[int, tuple[str, ...], str, Words]
+"""Of a cell: bytes, names, classes of its colours, and what there is to say."""
+
 
 def where(report: Report) -> Section:
     """Return the treemap, what it says of a cell, and the table of all tensors."""
     cells, _ = cells_of(report)
-    total = report.account.file_bytes
-    switch = ""
+    switch, harm = "", ""
     if report.damage is not None:
-        switch = (
-            '<fieldset class="switch"><legend>Colour</legend><label><input type="radio" name="paint" value="bits" '
-            'checked>bits a weight</label><label><input type="radio" name="paint" value="harm">share of the damage'
-            "</label></fieldset>"
+        choices = "".join(
+            f'<label><input type="radio" name="paint" value="{value}"{" checked" * (value == "bits")}>{text}</label>'
+            for value, text in (("bits", "bits a weight"), ("harm", "share of the damage"))
         )
-    bits = _scale("q", [f"under {BITS[0]:g}", *_between(BITS), f"{BITS[-1]:g} and more"], "bits a weight")
-    harm = _scale("d", ["under 1 %", *_between([100 * one for one in SHARES], " %"), "20 % and more"], "damage")
+        switch = f'<fieldset class="switch"><legend>Colour</legend>{choices}</fieldset>'
+        harm = _scale("d", ["under 1 %", *_between([100 * one for one in SHARES], " %"), "20 % and more"], "damage")
     body = (
-        f'<p>Each area is a tensor’s share of {total:,} bytes. Point, tap, or move with Tab and the arrow keys.</p>'
-        f'<div class="map by-bits">{switch}{treemap(cells, "bytes of the file")}{bits}{harm if report.damage else ""}'
-        f'<div id="readout" aria-live="polite"></div></div>'
-        + folded(f"All {len(report.pieces):,} tensors as a table", _every(report))
-    )  # fmt: skip
-    return Section("where", "Where the bytes are", body)
+        f"<p>Each area is a tensor’s share of {report.account.file_bytes:,} bytes. Point, tap, or move with Tab and "
+        f'the arrow keys.</p><div class="map by-bits">{switch}{treemap(cells, "bytes of the file")}{bits_scale()}{harm}'
+        '<div id="readout" aria-live="polite"></div></div>'
+    )
+    return Section(
+        "where", "Where the bytes are", body + folded(f"All {len(report.pieces):,} tensors as a table", _every(report))
+    )
 
 
-def cells_of(report: Report) -> tuple[list[Cell], list[list[tuple[str, str]]]]:
+def bits_scale() -> str:
+    """Return the legend of colours of bits a weight."""
+    return _scale("q", [f"under {BITS[0]:g}", *_between(BITS), f"{BITS[-1]:g} and more"], "bits a weight")
+
+
+def cells_of(report: Report) -> tuple[list[Cell], list[Words]]:
     """Return the cells of the treemap, the largest first, and of each what there is to say: name and value."""
     total = max(report.account.file_bytes, 1)
     ranked = sorted(report.pieces, key=lambda one: -one.entry.bytes)
     shown = [one for one in ranked[:CELLS] if one.entry.bytes >= _LEAST * total]
     shown = ranked if len(ranked) == len(shown) + 1 else shown
-    rest = ranked[len(shown) :]
-    harm, changes = report.harm, {one.name: one.snr for one in report.changes}
-    drafts = [
-        (one.entry.bytes, names_of(one.entry.name), f"q{_step(one.bits, BITS)} d{_step(harm.get(one.entry.name, 0.0), SHARES)}",
-         _said(one, total, harm, changes))
-        for one in shown
-    ]  # fmt: skip
-    if rest:
-        size = sum(one.entry.bytes for one in rest)
-        elements = sum(one.size for one in rest)
-        share = sum(harm.get(one.entry.name, 0.0) for one in rest if one.entry.name in harm and len(one.entry.shape) > 1)
-        words = [("Tensors", f"{len(rest):,} small ones, together"), ("Bytes", _bytes(size, total)),
-                 ("Elements", f"{elements:,}"), ("Bits a weight", figures(8 * size / max(elements, 1)))]  # fmt: skip
-        paint = f"q{_step(8 * size / max(elements, 1), BITS)} d{_step(share, SHARES)} gathered"
-        drafts.append((size, (f"{len(rest):,} small tensors", f"{len(rest):,} others", f"{len(rest):,}"), paint, words))
+    drafts = [_cell(report, one, total) for one in shown]
+    drafts += [_gathered(report, kind, own, total) for kind, own in _kinds(ranked[len(shown) :]).items()]
     header = [("Header", "names, lengths, checksums, metadata"), ("Bytes", _bytes(report.header, total))]
     drafts.append((report.header, ("header",), "plain", header))
     drafts.sort(key=lambda one: -one[0])
@@ -73,6 +72,36 @@ def cells_of(report: Report) -> tuple[list[Cell], list[list[tuple[str, str]]]]:
         for key, (size, names, paint, words) in enumerate(drafts)
     ]
     return cells, [words for *_, words in drafts]
+
+
+def _cell(report: Report, one: Piece, total: int) -> Draft:
+    """Return what the cell of a tensor is made of."""
+    name, harm = one.entry.name, report.harm
+    paint = f"q{_step(one.bits, BITS)} d{_step(harm.get(name, 0.0), SHARES)}"
+    return one.entry.bytes, names_of(name), paint, _said(report, one, total)
+
+
+def _gathered(report: Report, kind: str, own: Sequence[Piece], total: int) -> Draft:
+    """Return what the cell of some small tensors is made of."""
+    size, elements = sum(one.entry.bytes for one in own), max(sum(one.size for one in own), 1)
+    bits, names = 8 * size / elements, {one.entry.name for one in own}
+    harms = report.damage.harms if report.damage else ()
+    share = sum(one.share for one in harms if set(one.names) <= names)
+    words = [("Tensors", f"{len(own):,} small ones: {kind}"), ("Bytes", _bytes(size, total)),
+             ("Elements", f"{elements:,}"), ("Bits a weight", figures(bits))]  # fmt: skip
+    short = f"{len(own):,} {kind}"
+    return size, (short, f"{len(own):,} …", f"{len(own):,}"), f"q{_step(bits, BITS)} d{_step(share, SHARES)}", words
+
+
+def _kinds(rest: Sequence[Piece]) -> dict[str, list[Piece]]:
+    """Return small tensors by the last part of their names; what is rare goes together."""
+    found: dict[str, list[Piece]] = {}
+    for one in rest:
+        found.setdefault(one.entry.name.rpartition(".")[2], []).append(one)
+    ranked = sorted(found, key=lambda kind: -sum(one.entry.bytes for one in found[kind]))
+    kept = {kind: found[kind] for kind in ranked[:_KINDS]}
+    others = [one for kind in ranked[_KINDS:] for one in found[kind]]
+    return {**kept, **({"others": others} if others else {})}
 
 
 def names_of(name: str) -> tuple[str, ...]:
@@ -94,7 +123,11 @@ def bars(report: Report) -> Section:
         (one.entry.name, one.coded, one.beside, one.entry.entropy_bytes) for one in shown
     ]
     if rest:
-        sums = (sum(one.coded for one in rest), sum(one.beside for one in rest), sum(one.entry.entropy_bytes for one in rest))
+        sums = (
+            sum(one.coded for one in rest),
+            sum(one.beside for one in rest),
+            sum(one.entry.entropy_bytes for one in rest),
+        )
         rows.append((f"{len(rest):,} smaller tensors", *sums))
     rows.append(("header", 0, report.header, 0.0))
     longest = max(max(coded + beside, ideal) for _, coded, beside, ideal in rows) or 1
@@ -105,10 +138,10 @@ def bars(report: Report) -> Section:
         last = number == len(rows) - 1
         parts = [("coded", 0.0, coded / longest), ("header" if last else "beside", coded / longest, beside / longest)]
         drawn = bar([part for part in parts if part[2]], None if last else ideal / longest)
-        numbers = (coded + beside, *(("–",) * 3 if last else (coded, beside, round(ideal))))
-        lines.append((safe(name), drawn, *(n if isinstance(n, str) else f"{n:,}" for n in numbers)))
-    coded, beside, ideal = (sum(row[at] for row in rows[:-1]) for at in (1, 2, 3))
-    total = ("The file", "", f"{report.account.file_bytes:,}", f"{coded:,}", f"{beside:,}", f"{round(ideal):,}")
+        numbers = ["–"] * 3 if last else [f"{coded:,}", f"{beside:,}", f"{ideal:,.0f}"]
+        lines.append((breaking(name), drawn, f"{coded + beside:,}", *numbers))
+    sums = (sum(one.coded for one in ranked), sum(one.beside for one in ranked), report.ideal)
+    total = ("The file", "", f"{report.account.file_bytes:,}", *(f"{size:,.0f}" for size in sums))
     legend = _legend((("coded", "coded weights"), ("beside", "scales, steps, codebooks, tables"),
                       ("header", "header"), ("mark", "ideal: entropy of the symbols and plain values")))  # fmt: skip
     what = table("Bytes of each tensor, the largest first", columns, lines, total=total, kind="bars")
@@ -168,7 +201,7 @@ def _every(report: Report) -> str:
     rows = []
     for one in report.pieces:
         name, entry = one.entry.name, one.entry
-        cells = [safe(name), shape(entry.shape), safe(entry.code), f"{entry.bytes:,}", percent(entry.bytes / total),
+        cells = [breaking(name), shape(entry.shape), safe(entry.code), f"{entry.bytes:,}", percent(entry.bytes / total),
                  figures(one.bits), f"{entry.entropy_bytes:,.0f}", f"{one.beside:,}",
                  percent(one.zeros / max(one.size, 1))]  # fmt: skip
         cells += [figures(changes.get(name))] if report.changes else []
@@ -179,18 +212,19 @@ def _every(report: Report) -> str:
     return table("All tensors, in the order of the file", columns, rows) + more
 
 
-def _said(one: Piece, total: int, harm: Mapping[str, float], changes: Mapping[str, float | None]) -> list[tuple[str, str]]:
+def _said(report: Report, one: Piece, total: int) -> Words:
     """Return what there is to say of a tensor: name and value."""
-    entry = one.entry
+    entry, harm = one.entry, report.harm
+    ideal = figures(8 * entry.entropy_bytes / max(one.size, 1))
     found = [
         ("Tensor", entry.name), ("Bytes", _bytes(entry.bytes, total)),
         ("Shape", shape(entry.shape) + f", {entry.dtype}"), ("Stored as", entry.code),
-        ("Bits a weight", f"{figures(one.bits)} coded, {figures(8 * entry.entropy_bytes / max(one.size, 1))} ideal"),
+        ("Bits a weight", f"{figures(one.bits)} coded, {ideal} ideal"),
         ("Scales and tables", f"{one.beside:,} bytes"), ("Zeros", percent(one.zeros / max(one.size, 1))),
     ]  # fmt: skip
-    if entry.name in changes:
-        snr = changes[entry.name]
-        found.append(("Signal over error", "as it was" if snr is None else f"{figures(snr)} dB"))
+    change = next((change for change in report.changes if change.name == entry.name), None)
+    if change is not None:
+        found.append(("Signal over error", "as it was" if change.snr is None else f"{figures(change.snr)} dB"))
     if entry.name in harm:
         found.append(("Share of the damage", percent(harm[entry.name])))
     return found
@@ -224,7 +258,7 @@ def _step(value: float, limits: Sequence[float]) -> int:
 
 def _between(limits: Sequence[float], unit: str = "") -> list[str]:
     """Return the ranges between limits."""
-    return [f"{low:g} to {high:g}{unit}" for low, high in zip(limits, limits[1:], strict=False)]
+    return [f"{low:g} to {high:g}{unit}" for low, high in pairwise(limits)]
 
 
 def _scale(kind: str, words: Sequence[str], what: str) -> str:
@@ -235,4 +269,8 @@ def _scale(kind: str, words: Sequence[str], what: str) -> str:
 
 def _legend(items: Sequence[tuple[str, str]]) -> str:
     """Return the legend of bars."""
-    return '<ul class="legend">' + "".join(f'<li><i class="swatch {kind}"></i>{safe(t)}</li>' for kind, t in items) + "</ul>"
+    return (
+        '<ul class="legend">'
+        + "".join(f'<li><i class="swatch {kind}"></i>{safe(t)}</li>' for kind, t in items)
+        + "</ul>"
+    )

@@ -11,19 +11,28 @@ def safe(text: object) -> str:
     >>> safe('<b> & "c"')
     '&lt;b&gt; &amp; &quot;c&quot;'
     """
-    known = "".join(one if one in "\t\n" or (one.isprintable() and not 0xD800 <= ord(one) < 0xE000) else "�" for one in str(text))
-    return html.escape(known, quote=True)
+    return html.escape("".join(one if one.isprintable() or one == "\n" else "�" for one in str(text)), quote=True)
+
+
+def breaking(name: object) -> str:
+    """Return a name as HTML shows it, which may be broken after its points and underscores.
+
+    >>> breaking("fc1.weight")
+    'fc1.<wbr>weight'
+    """
+    return safe(name).replace(".", ".<wbr>").replace("_", "_<wbr>")
 
 
 def in_bytes(count: float) -> str:
     """Return a number of bytes with a unit of three digits: B, kB (1,000 B), MB or GB.
 
-    >>> in_bytes(53575), in_bytes(916), in_bytes(1092592)
-    ('53.6 kB', '916 B', '1.09 MB')
+    >>> in_bytes(53575), in_bytes(916), in_bytes(1092592), in_bytes(10004)
+    ('53.6 kB', '916 B', '1.09 MB', '10.0 kB')
     """
     for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if abs(count) >= size:
-            return f"{figures(count / size)} {unit}"
+            places = max(0, 2 - math.floor(math.log10(abs(count) / size)))
+            return f"{count / size:,.{places}f} {unit}"
     return f"{count:.0f} B"
 
 

@@ -46,7 +46,7 @@ _FOLDED = (
 @final
 @dataclass(frozen=True)
 class Beside:
-    """What a file is looked at beside: options of `laconic report` and `laconic compare`."""
+    """What files are looked at beside: options of `laconic report` and `laconic compare`."""
 
     against: Path
     subject: options.Subject
@@ -55,39 +55,70 @@ class Beside:
     limit: int | None
     key: str | None
 
-    def told(self, say: Output, report: Report, source: Path) -> tuple[Report, str]:
-        """Return the report with what the checkpoint and the data say, and a plan that mends the file, "" for none."""
+    def opened(self, say: Output) -> "Reference":
+        """Return the checkpoint, with network and data where they are named."""
         torch.set_num_threads(self.run.threads or torch.get_num_threads())
         checkpoint = opened(say, self.against, self.key)
-        params = dict(checkpoint.params)
-        with container.open(source, self.limit) as file:
+        task = None
+        if self.subject.named:
+            task = task_for(say, self.subject, checkpoint.metadata, seed=self.run.seed, augmented=False)
+        return Reference(self, dict(checkpoint.params), task)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """A checkpoint, with a network and data perhaps.
+
+    Args:
+        beside: the options.
+        params: its tensors.
+        task: the network.
+    """
+
+    beside: Beside
+    params: Params
+    task: Task | None
+
+    def told(self, say: Output, report: Report, source: Path, *, mend: bool = True) -> tuple[Report, str]:
+        """Return the report with what the checkpoint and the data say, and a plan that mends the file, "" for none.
+
+        Args:
+            say: where progress goes.
+            report: of the file by itself.
+            source: the file.
+            mend: whether rows that would mend it are looked for.
+
+        Raises:
+            DataError: when the file is of another checkpoint, or this of another network.
+        """
+        limit = self.beside.limit
+        with container.open(source, limit) as file:
             file.require_room("tensors")
             after, codes, firsts = all_of(file), file.codes(), {name: file.ties.get(name, name) for name in file}
-        require_same_names(params, after, source, self.against)
+        require_same_names(self.params, after, source, self.beside.against)
         missing = {part: how for part, how in report.missing.items() if part not in ("error", "weights", "stages")}
         if not report.stages:
-            size = self.against.stat().st_size
+            size = self.beside.against.stat().st_size
             report = replace(report, stages=stages(report.pieces, report.account, size))
-        norms = folded_norms(params, after)
-        if not self.subject.named:
+        norms = folded_norms(self.params, after)
+        if self.task is None:
             if norms:
                 return replace(report, missing={**missing, "error": _FOLDED, "weights": _FOLDED}), ""
-            params = {name: params[name] for name in after if firsts[name] == name}
-            after = {name: after[name] for name in params}
-            return _compared(say, replace(report, missing=missing), params, after, source, self.limit), ""
-        task = task_for(say, self.subject, checkpoint.metadata, seed=self.run.seed, augmented=False)
+            once = [name for name in after if firsts[name] == name]
+            before, after = ({name: own[name] for name in once} for own in (self.params, after))
+            return _compared(say, replace(report, missing=missing), before, after, source, limit), ""
         files = {id(tensor): name for name, tensor in after.items()}
-        before, fitted = dict(fitting(params, task)), dict(fitting(after, task))
-        before = dict(folded_alike(task, before, norms))
-        whole = untied(before, task.module)
+        before, fitted = dict(fitting(self.params, self.task)), dict(fitting(after, self.task))
+        whole = untied(dict(folded_alike(self.task, before, norms)), self.task.module)
         first = {name: firsts[files[id(fitted[name])]] for name in whole.params}  # by the module's → by the file's
-        once = {name: first[name] for name in first if list(first.values()).index(first[name]) == list(first).index(name)}
-        mine = {first[name]: whole.params[name] for name in once}
-        theirs = {first[name]: fitted[name] for name in once}
-        report = _compared(say, replace(report, missing=missing), mine, theirs, source, self.limit)
-        found = _Network(task, dict(whole.params), {name: fitted[name] for name in whole.params}, first, codes)
-        mends = not norms and METER not in report.metadata
-        return found.told(say, report, self, mends=mends)
+        mine = {first[name]: tensor for name, tensor in reversed(list(whole.params.items()))}
+        theirs = {first[name]: fitted[name] for name in reversed(list(first))}
+        order = [piece.entry.name for piece in report.pieces]
+        before, after = ({name: own[name] for name in order if name in own} for own in (mine, theirs))
+        report = _compared(say, replace(report, missing=missing), before, after, source, limit)
+        network = _Network(self.task, dict(whole.params), {name: fitted[name] for name in first}, first, codes)
+        return network.told(say, report, self.beside, mends=mend and not norms and METER not in report.metadata)
 
 
 def _compared(say: Output, report: Report, before: Params, after: Params, source: Path, limit: int | None) -> Report:
@@ -114,7 +145,9 @@ def _compared(say: Output, report: Report, before: Params, after: Params, source
     dots = [Dot(report.file, point.bits, point.snr, "file")]
     dots += [Dot(f"{one.name}, {one.width} bits", one.bits, one.snr, one.name) for one in beside
              if one.bits <= widest and one.snr <= 1.5 * decibels[-1]]  # fmt: skip
-    one = Plane("Error of the weights beside the bound", "bits a weight, of the whole file", "SNR, dB", drawn, tuple(dots))
+    one = Plane(
+        "Error of the weights beside the bound", "bits a weight, of the whole file", "SNR, dB", drawn, tuple(dots)
+    )
     return replace(whole, planes=(one,))
 
 
@@ -144,21 +177,22 @@ class _Network:
         with say.progress("layers by themselves", len(layers)) as tick:
             alone = blame.alone(layers, lambda _, done, total: tick(done))
         distance, total = blame.distance(self.after), sum(alone.values())
+        changed = {layer: tuple(self.files[name] for name in blame.changed(layers[layer])) for layer in alone}
         harms = tuple(
-            Harm(layer, tuple(self.files[name] for name in blame.changed(layers[layer])), far, far / total if total > 0 else 0.0)
-            for layer, far in alone.items()
-        )  # fmt: skip
+            Harm(layer, changed[layer], far, far / total if total > 0 else 0.0) for layer, far in alone.items()
+        )
         found = self._mends(say, blame, [name for layer in alone for name in layers[layer]], distance) if mends else []
         text = plan_of([one for one, _ in found]) if found else ""
         together, command = None, _calibrated(beside, report)
         if found:
             ones = [one for one, _ in found]
             size = size_with(self.codes, report.metadata, ones)
-            together = size, blame.distance({**self.after, **{n: w for one in ones for n, w in self._instead(one).items()}})
+            together = (
+                size,
+                blame.distance({**self.after, **{n: w for one in ones for n, w in self._instead(one).items()}}),
+            )
             command = f"laconic compress {beside.against} -o mended.lac --plan mend.toml --size {size}"
-        rows = tuple(
-            Mend(one.name, one.row, size_with(self.codes, report.metadata, [one]), far) for one, far in found
-        )
+        rows = tuple(Mend(one.name, one.row, size_with(self.codes, report.metadata, [one]), far) for one, far in found)
         told = Damage(UNITS[blame.kind], blame.samples, distance, harms, rows, together, command)
         costs = self._costs(say)
         missing = {part: how for part, how in report.missing.items() if part not in ("damage", "costs")}

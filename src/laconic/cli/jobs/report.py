@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -70,9 +70,8 @@ def show(job: Job, say: Output) -> None:
     if job.against is not None:
         from laconic.cli.jobs.against import Beside  # needs torch, which a file alone does without
 
-        report, plan = Beside(job.against, job.subject, job.run, job.samples, job.limit, job.key).told(
-            say, report, job.source
-        )
+        beside = Beside(job.against, job.subject, job.run, job.samples, job.limit, job.key)
+        report, plan = beside.opened(say).told(say, report, job.source)
     if neighbours is not None:
         report = replace(report, planes=(*report.planes, _among(report, neighbours)))
     written = {job.page: report_page(report, __version__).encode()}
@@ -169,9 +168,6 @@ def _among(report: Report, record: Mapping[str, Any]) -> Plane:
     if report.damage is not None and bits is not None:
         dots.insert(0, Dot(report.file, bits, report.damage.distance, "file"))
     curve = tuple((float(x), float(y)) for x, y in record["curve"])
-    return Plane("Among its neighbours", "bits a weight", str(record["unit"]), {"R(D), Gaussian": curve}, tuple(dots), True)
-
-
-def as_record(report: Report) -> dict[str, Any]:
-    """Return what `compare` prints of a file as JSON."""
-    return {**report.record(), "damage": report.damage and asdict(report.damage)}
+    return Plane(
+        "Among its neighbours", "bits a weight", str(record["unit"]), {"R(D), Gaussian": curve}, tuple(dots), True
+    )
