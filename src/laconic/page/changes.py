@@ -43,7 +43,8 @@ def error(report: Report) -> Section:
 
 def plane_of(one: Plane) -> str:
     """Return a plane with the table of what lies in it."""
-    kinds = {_CLASSES[kind]: text for kind, text in _KINDS.items() if any(dot.kind == kind for dot in one.dots)}
+    there = {dot.kind for dot in one.dots}
+    kinds = {_CLASSES[kind]: text for kind, text in _KINDS.items() if kind in there and len(there) > 1}
     marks = [
         Mark(dot.label if dot.kind in ("file", "other") else "", dot.x, dot.y, _CLASSES[dot.kind]) for dot in one.dots
     ]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import final
 
 from laconic.page.treemap import Box, squarified
-from laconic.page.words import figures, safe
+from laconic.page.words import safe
 
 WIDE, NARROW = (1040, 440), (358, 520)
 """Pixels of a treemap on a large screen and on a telephone."""
@@ -235,7 +235,7 @@ def _mark(dot: Mark, across: Axis, up: Axis) -> str:
 
 def _tick(value: float) -> str:
     """Return a number beside an axis."""
-    return figures(round(value, 12), 6 if 1e-4 < abs(value) < 1e6 else 1)
+    return f"{float(f'{value:.9g}'):,.10g}".replace("-", "−")
 
 
 def histogram(before: Sequence[int], after: Sequence[int], what: str) -> str:

@@ -37,7 +37,7 @@ def _files(reports: Sequence[Report]) -> Section:
     longest = max((one.account.file_bytes for one in reports), default=1)
     compared, measured = (any(getattr(one, of) is not None for one in reports) for of in ("snr", "damage"))
     columns = [Column("File", right=False), Column("", right=False), Column("Bytes"), Column("Bits a weight"),
-               Column("Ratio", spare=True), Column("Zeros", spare=True), *([Column("SNR, dB")] if compared else []),
+               Column("Ratio", spare=True), Column("Zeros", spare=True), *([Column("SNR, dB", spare=measured)] if compared else []),
                *([Column("Distance")] if measured else [])]  # fmt: skip
     rows = []
     for one in reports:
@@ -90,7 +90,7 @@ def _maps(reports: Sequence[Report]) -> tuple[Section, list[list[tuple[str, str]
         words += [[("File", one.file), *pairs] for pairs in own]
         map_ = treemap_of(cells, f"bytes of {one.file}", "always", NARROW)
         drawn += (
-            f"<figure>{map_}<figcaption>{breaking(one.file)}, {in_bytes(one.account.file_bytes)}</figcaption></figure>"
+            f"<figure><figcaption>{breaking(one.file)}, {in_bytes(one.account.file_bytes)}</figcaption>{map_}</figure>"
         )
     body = (
         f'<div class="map by-bits"><div class="side">{drawn}</div>{sizes.bits_scale()}'

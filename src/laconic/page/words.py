@@ -46,6 +46,7 @@ def figures(value: float | None, digits: int = 3) -> str:
         return "–"
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
+    value = float(f"{value:.{digits}g}")  # before digits are counted: 0.09999 has those of 0.1
     size = abs(value)
     if size and (size < 1e-4 or size >= 1e12):
         text = f"{value:.{digits - 1}e}"
