@@ -91,7 +91,12 @@ def test_filters_are_of_the_first_weight_that_is_images():
     assert found.before.shape == (5, 3, 3, 3)
     assert (found.after == 128).all()
     assert filters({"w": np.ones((4, 10), np.float32)}, {"w": np.ones((4, 10), np.float32)}) is None
-    assert filters({"w": np.ones((4, 64), np.float32)}, {"w": np.ones((4, 64), np.float32)}).before.shape == (4, 8, 8, 1)
+    assert filters({"w": np.ones((4, 64), np.float32)}, {"w": np.ones((4, 64), np.float32)}).before.shape == (
+        4,
+        8,
+        8,
+        1,
+    )
 
 
 def test_rounding_to_nearest_goes_to_the_nearest_level():

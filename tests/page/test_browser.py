@@ -11,6 +11,11 @@ from pathlib import Path
 import pytest
 
 from laconic.cli import run
+from laconic.lc.log import write_log
+from laconic.lc.schedule import Progress
+from laconic.models import nets
+from laconic.models.checkpoints import save_checkpoint
+from laconic.models.params import params_of
 
 pytest.importorskip("selenium", reason="no selenium: pip install 'laconic[dev]'")
 from selenium import webdriver
@@ -39,15 +44,23 @@ def pages(tmp_path_factory) -> dict[str, Path]:
     """A page of one file with all that a file, a checkpoint, data and a log can say, and one of two files."""
     folder = tmp_path_factory.mktemp("pages")
     net, log = folder / "net.safetensors", folder / "run.jsonl"
-    digits = ["--data", "digits", "--quiet"]
-    two = ["--against", str(net), "--samples", "100", *digits]
-    steps = ["--effort", "train", "--steps", "6", "--finetune", "0", "--lr", "0.05", "--log", str(log)]
+    save_checkpoint(net, params_of(nets.build("lenet300", (1, 8, 8))), nets.identity("lenet300", "digits", "pixels/16"))
+    write_log(log, [Progress(n, 0.01 * n, 1 / (n + 1), 0.5**n, None, None, 1.0, 999, {"error": 9.0}) for n in range(9)])
+    two = ["--against", str(net), "--samples", "60", "--quiet"]
     for command in (
-        ["train", "--net", "lenet300", "--epochs", "3", "--lr", "0.05", "-o", str(net), *digits],
-        ["compress", str(net), "-o", str(folder / "a.lac"), "--bits", "1.5", "--quiet"],
-        ["compress", str(net), "-o", str(folder / "b.lac"), "--codebook", "2", *steps, "--quiet"],
-        ["report", str(folder / "a.lac"), "-o", str(folder / "one.html"), "--run", str(log), *two],
-        ["compare", str(folder / "a.lac"), str(folder / "b.lac"), "-o", str(folder / "two.html"), *two],
+        ["compress", str(net), "-o", str(folder / "a.lac"), "--bits", "1.5", "--quality", "fast", "--quiet"],
+        ["compress", str(net), "-o", str(folder / "b.lac"), "--keep", "0.1", "--quiet"],
+        ["report", str(folder / "a.lac"), "-o", str(folder / "one.html"), "--run", str(log), "--data", "digits", *two],
+        [
+            "compare",
+            str(folder / "a.lac"),
+            str(folder / "b.lac"),
+            "-o",
+            str(folder / "two.html"),
+            "--data",
+            "digits",
+            *two,
+        ],
         ["report", str(folder / "b.lac"), "-o", str(folder / "alone.html"), "--quiet"],
     ):
         assert run(command) == 0
@@ -181,16 +194,15 @@ def test_text_stands_out_in_both_schemes(browser, pages, name, scheme):
             assert [text for ratio, text in found if ratio < 4.5] == []
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("name", ["one", "two", "alone"])
-def test_axe_finds_no_serious_fault(browser, pages, name, scheme):
+def test_axe_finds_no_serious_fault(browser, pages, name):
     package = importlib.util.find_spec("axe_core_python")
     if package is None or package.origin is None:
         pytest.skip("no axe-core: pip install 'laconic[dev]'")
     script = (Path(package.origin).parent / "axe.min.js").read_text(encoding="utf-8")
-    show(browser, pages[name], scheme=scheme)
+    show(browser, pages[name])
     browser.execute_script(script)
-    found = browser.execute_async_script("axe.run().then(arguments[0])")
+    found = browser.execute_async_script("axe.run({resultTypes: ['violations']}).then(arguments[0])")
     faults = [
         (one["id"], [node["html"][:200] for node in one["nodes"]])
         for one in found["violations"]

@@ -36,9 +36,10 @@ def _files(reports: Sequence[Report]) -> Section:
     """Return a line for each file."""
     longest = max((one.account.file_bytes for one in reports), default=1)
     compared, measured = (any(getattr(one, of) is not None for one in reports) for of in ("snr", "damage"))
-    columns = [Column("File", right=False), Column("", right=False), Column("Bytes"), Column("Bits a weight"),
-               Column("Ratio", spare=True), Column("Zeros", spare=True), *([Column("SNR, dB", spare=measured)] if compared else []),
-               *([Column("Distance")] if measured else [])]  # fmt: skip
+    columns = [Column("File", right=False), Column("", right=False), Column("Bytes"), Column("Bits a weight")]
+    columns += [Column("Ratio", spare=True), Column("Zeros", spare=True)]
+    columns += [Column("SNR, dB", spare=measured)] if compared else []
+    columns += [Column("Distance")] if measured else []
     rows = []
     for one in reports:
         account = one.account
