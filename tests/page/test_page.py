@@ -11,6 +11,7 @@ from laconic.format.codes import DenseCode
 from laconic.insight.comparison import compared
 from laconic.page.document import Column, table
 from laconic.page.one_file import report_page
+from laconic.page.prose import prose_page
 from laconic.page.several import several_page
 
 RNG = np.random.default_rng(0)
@@ -77,3 +78,17 @@ def test_bars_are_of_all_bytes(report_of):
     body = re.search(r'aria-label="Bytes of each tensor.*?<tbody>(.*?)</tbody>', page, re.DOTALL)[1]
     rows = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in body.split("</tr>")[:-1]]
     assert sum(int(cells[1].replace(",", "")) for cells in rows) == report.account.file_bytes
+
+
+def test_markdown_becomes_a_page_with_its_figures_within():
+    table = "| a | b |\n|---|---:|\n| x | 1 |"
+    text = f"# Title & more\n\nAn *opening* <b>.\n\n## Part one\n\n{table}\n\n![figure](f.png)\n![gone](g.png)\n"
+    page = prose_page(text, {"f.png": b"\x89PNG"}, "foot")
+    assert "<title>Title &amp; more</title>" in page
+    assert "<em>opening</em> &lt;b&gt;." in page
+    assert '<h2 id="part-1-title">Part one</h2><div class="frame"' in page
+    assert page.count("<img") == 1
+    assert 'src="data:image/png;base64,iVBORw=="' in page
+    assert "gone" in page
+    assert 'style="text-align:right">1</td>' in page
+    assert "<title>Report</title>" in prose_page("no heading", {}, "")
