@@ -16,6 +16,7 @@ WIDE, NARROW = (1040, 440), (358, 520)
 
 _LETTER, _LINE, _PAD = 7.0, 17, 7  # pixels of text of 12 px, of a line of it, and around it
 _TICKS = 5
+_FIELD = (300, 260)  # pixels of a plane on a telephone, where labels have least room
 
 
 @final
@@ -207,7 +208,9 @@ def plane(
     ticks += "".join(
         f'<span class="x" style="left:{100 * across.share(at):.2f}%">{_tick(at)}</span>' for at in across.ticks()
     )
-    marks = "".join(_mark(dot, across, up) for dot in shown)
+    places = [(across.share(dot.x), up.share(dot.y)) for dot in shown]
+    sides = _sides([dot.label for dot in shown], places)
+    marks = "".join(_mark(*one) for one in zip(shown, places, sides, strict=True))
     legend = "".join(f'<li><i class="line l{n % 5}"></i>{safe(name)}</li>' for n, name in enumerate(known))
     legend += "".join(f'<li><i class="dot {kind}"></i>{safe(text)}</li>' for kind, text in (kinds or {}).items())
     return (
@@ -225,12 +228,42 @@ def _line(number: int, places: Sequence[tuple[float, float]], across: Axis, up: 
     return f'<polyline class="curve l{number % 5}" points="{points}"/>'
 
 
-def _mark(dot: Mark, across: Axis, up: Axis) -> str:
-    """Return a dot; beyond the middle its label is on the left."""
-    x, y = across.share(dot.x), up.share(dot.y)
-    text = f"<b>{safe(dot.label)}</b>" if dot.label else ""
-    side = " left" if x > 0.6 else ""
-    return f'<span class="dot {dot.kind}{side}" style="left:{100 * x:.2f}%;bottom:{100 * y:.2f}%">{text}</span>'
+def _sides(labels: Sequence[str], places: Sequence[tuple[float, float]]) -> list[str]:
+    """Return on which side of its dot each label stands: the first that is within, and on no other dot or label.
+
+    Args:
+        labels: "" for none.
+        places: of the dots, as shares of the field.
+
+    >>> _sides(["a", "b"], [(0.5, 0.5), (0.52, 0.5)])
+    ['left', 'right']
+    """
+    width, height = _FIELD
+    taken = [(x * width - 5, y * height - 5, x * width + 5, y * height + 5) for x, y in places]
+    found = []
+    for label, (x, y) in zip(labels, places, strict=True):
+        long = _LETTER * len(label) + 8
+        spots = {"right": (9, -8), "left": (-9 - long, -8), "above": (-long / 2, 8), "below": (-long / 2, -24)}
+        boxes = {
+            side: (x * width + dx, y * height + dy, x * width + dx + long, y * height + dy + 16)
+            for side, (dx, dy) in spots.items()
+        }
+        free = (
+            side
+            for side, (a, b, c, d) in boxes.items()
+            if 0 <= a and c <= width and not any(a < g and e < c and b < h and f < d for e, f, g, h in taken)
+        )
+        side = next(free, "right" if x < 0.6 else "left")
+        found.append(side)
+        taken += [boxes[side]] if label else []
+    return found
+
+
+def _mark(dot: Mark, place: tuple[float, float], side: str) -> str:
+    """Return a dot with its label on a side."""
+    x, y = place
+    text = f'<b class="{side}">{safe(dot.label)}</b>' if dot.label else ""
+    return f'<span class="dot {dot.kind}" style="left:{100 * x:.2f}%;bottom:{100 * y:.2f}%">{text}</span>'
 
 
 def _tick(value: float) -> str:

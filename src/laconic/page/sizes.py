@@ -42,8 +42,8 @@ def where(report: Report) -> Section:
         switch = f'<fieldset class="switch"><legend>Colour</legend>{choices}</fieldset>'
         harm = _scale("d", ["under 1 %", *_between([100 * one for one in SHARES], " %"), "20 % and more"], "damage")
     body = (
-        f"<p>Each area is a tensor’s share of {report.account.file_bytes:,} bytes. Point, tap, or move with Tab and "
-        f'the arrow keys.</p><div class="map by-bits">{switch}{treemap(cells, "bytes of the file")}{bits_scale()}{harm}'
+        f"<p>Areas are shares of {report.account.file_bytes:,} bytes. Point, tap, or use Tab and the arrow keys."
+        f'</p><div class="map by-bits">{switch}{treemap(cells, "bytes of the file")}{bits_scale()}{harm}'
         '<div id="readout" aria-live="polite"></div></div>'
     )
     return Section(
@@ -89,8 +89,8 @@ def _gathered(report: Report, kind: str, own: Sequence[Piece], total: int) -> Dr
     share = sum(one.share for one in harms if set(one.names) <= names)
     words = [("Tensors", f"{len(own):,} small ones: {kind}"), ("Bytes", _bytes(size, total)),
              ("Elements", f"{elements:,}"), ("Bits a weight", figures(bits))]  # fmt: skip
-    short = f"{len(own):,} {kind}"
-    return size, (short, f"{len(own):,} …", f"{len(own):,}"), f"q{_step(bits, BITS)} d{_step(share, SHARES)}", words
+    short = f"{len(own):,} × {kind}"
+    return size, (short, f"{len(own):,} small", f"{len(own):,}"), f"q{_step(bits, BITS)} d{_step(share, SHARES)}", words
 
 
 def _kinds(rest: Sequence[Piece]) -> dict[str, list[Piece]]:

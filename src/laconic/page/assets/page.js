@@ -3,6 +3,13 @@
   const cells = JSON.parse(document.getElementById("data").textContent).cells || [];
   const readout = document.getElementById("readout");
   const maps = [...document.querySelectorAll("svg.treemap")];
+  // Of the cell that is told of: above all others, which would hide half of its own edge.
+  const rings = new Map(maps.map((map) => {
+    const ring = document.createElementNS("http://www.w3.org/2000/svg", "rect");
+    ring.setAttribute("class", "ring");
+    map.append(ring);
+    return [map, ring];
+  }));
 
   const tell = (key) => {
     if (!readout || !cells[key]) return;
@@ -18,7 +25,10 @@
     }
     readout.replaceChildren(list);
     for (const map of maps) {
-      for (const cell of map.querySelectorAll(".cell")) cell.classList.toggle("chosen", cell.dataset.key === String(key));
+      const chosen = map.querySelector(`.cell[data-key="${key}"] > rect`);
+      const ring = rings.get(map);
+      ring.style.display = chosen ? "" : "none";
+      if (chosen) for (const side of ["x", "y", "width", "height"]) ring.setAttribute(side, chosen.getAttribute(side));
     }
   };
 
