@@ -6,7 +6,7 @@ READY := .venv/.ready
 # Each of the many processes that tests start would compile every module anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test quick test-all check format fuzz clean
+.PHONY: demo test quick test-all check format docs fuzz clean
 
 demo: $(READY)
 	$(BIN)/laconic demo --force
@@ -38,6 +38,10 @@ check: $(READY)
 format: $(READY)
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
+
+# The site, build/site/index.html; fails on a link that leads nowhere.
+docs: $(READY)
+	$(BIN)/python docs/make_site.py
 
 # Ten minutes of damaged files; what it finds stays in build/fuzz, and is tried again the next time.
 fuzz: $(READY)

@@ -59,7 +59,7 @@ def test_everything_is_there(demo):
     folder, record = demo
     files = {path.name for path in folder.iterdir()}
     lac = {name_of(plan, method) for plan in PLANS for method in ("direct", "LC")}
-    assert files == {"reference.safetensors", "report.md", "figure.png", *lac}
+    assert files == {"reference.safetensors", "report.md", "report.html", "figure.png", *lac}
     assert len(lac) == 6
     assert record["folder"] == str(folder)
     assert len(record["outcomes"]) == 7

@@ -34,6 +34,8 @@ COMMANDS = {
     "export": "Turn a .lac file into a graph of ONNX that has been tried and timed.",
     "decompress": "Turn a .lac file back into a checkpoint.",
     "inspect": "Show where the bytes of a .lac file are.",
+    "report": "Show where the bytes of a .lac file are, and why quality fell, as a page.",
+    "compare": "Show several .lac files side by side.",
     "bound": "Show how far .lac files are from the least size at their error.",
     "profile": "Measure what this machine takes for the layers of networks.",
     "version": "Print the versions of laconic and of what it runs on.",

@@ -23,7 +23,10 @@ def command(
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", help="A folder to write report.md and figure.png to.", rich_help_panel=groups.RUN
+            "--output",
+            "-o",
+            help="A folder to write report.md, figure.png and report.html to.",
+            rich_help_panel=groups.RUN,
         ),
     ] = None,
     limit: options.Limit = None,

@@ -7,6 +7,7 @@ from typing import Any, final
 
 import torch
 
+from laconic import __version__
 from laconic.cli.console import Output, table
 from laconic.cli.jobs.folds import folded_alike, folded_in, require_subject
 from laconic.cli.jobs.tasks import fitting, opened, task_for
@@ -26,6 +27,7 @@ from laconic.insight import bound
 from laconic.insight.bound import Bound, Point
 from laconic.models.params import Arrays, Params, to_numpy
 from laconic.models.ties import untied
+from laconic.page.prose import prose_page
 from laconic.theory.importance import input_moments
 from laconic.training.task import Task
 
@@ -85,8 +87,11 @@ def show(job: Job, say: Output) -> None:
         return
     output.mkdir(parents=True, exist_ok=True)
     bound_figure(bound, points, output / "figure.png")
-    (output / "report.md").write_text(bound_page(bound, points, about, "figure.png"), encoding="utf-8")
-    say.report(record, *shown, f"report and figure: {output / 'report.md'}")
+    text = bound_page(bound, points, about, "figure.png")
+    (output / "report.md").write_text(text, encoding="utf-8")
+    figures = {"figure.png": (output / "figure.png").read_bytes()}
+    (output / "report.html").write_text(prose_page(text, figures, f"laconic {__version__}"), encoding="utf-8")
+    say.report(record, *shown, f"report: {output / 'report.md'}, as a page: {output / 'report.html'}")
 
 
 def _require_folder(output: Path | None, *, force: bool) -> None:

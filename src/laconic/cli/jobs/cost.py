@@ -80,7 +80,7 @@ def show(job: Job, say: Output) -> None:
     weights, metadata = _read(job, say)
     network = runnable(say, job.subject, metadata, job.run.seed)
     count = counted(network.module, network.run, 1)
-    cost = cost_of(count, _by_first_names(network, weights, count), profile, job.batch)
+    cost = cost_of(count, by_first_names(network, weights, count), profile, job.batch)
     say.note(*(f"not counted: {what} in {', '.join(where)}" for what, where in cost.unknown.items()))
     record = {"source": job.source and str(job.source), **cost.records()}
     say.result(record, *shown(cost, job.source.name if job.source else str(metadata.get("net", ""))))
@@ -125,7 +125,7 @@ def _read(job: Job, say: Output) -> tuple[Weights | None, Mapping[str, str]]:
     return Weights(params, {name: DenseCode.of(to_numpy(t)) for name, t in params.items()}), checkpoint.metadata
 
 
-def _by_first_names(network: Runnable, weights: Weights | None, count: Count) -> dict[str, Code]:
+def by_first_names(network: Runnable, weights: Weights | None, count: Count) -> dict[str, Code]:
     """Return the code of each parameter; of a network without a file its weights as they are.
 
     Raises:

@@ -49,7 +49,7 @@ class Comparison:
         params = dict(checkpoint.params)
         with container.open(source, limit) as file:
             compressed, firsts = all_of(file), {name: file.ties.get(name, name) for name in file}
-        _require_same_names(params, compressed, source, self.against)
+        require_same_names(params, compressed, source, self.against)
         weighing = importance not in (None, options.Importance.none)
         task = None
         if self.subject.named or self.split or weighing:
@@ -105,7 +105,7 @@ def _shown(report: Mapping[str, Any]) -> list[Any]:
     return [table(f"golden rules, {metric}", columns, rows), *lines]
 
 
-def _require_same_names(params: Params, compressed: Params, source: Path, against: Path) -> None:
+def require_same_names(params: Params, compressed: Params, source: Path, against: Path) -> None:
     """Raise `DataError` when names or shapes differ."""
     names = sorted(params.keys() | compressed.keys())
     apart = [n for n in names if n not in params or n not in compressed or params[n].shape != compressed[n].shape]

@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 import torch
 
+from laconic import __version__
 from laconic.errors import DataError
 from laconic.experiments.recipes import (
     binary,
@@ -37,6 +38,7 @@ from laconic.experiments.recipes import (
 from laconic.experiments.recipes.cache import Cache
 from laconic.experiments.recipes.recipe import Context, Outcome, Recipe, Say
 from laconic.format.files import replace_file
+from laconic.page.prose import prose_page
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
     {
@@ -96,7 +98,7 @@ def reproduce(
     train: bool = False,
     force: bool = False,
 ) -> Outcome:
-    """Run a recipe and write `result.json`, `report.md` and the figures to ``folder``.
+    """Run a recipe and write `result.json`, `report.md`, figures, and all as one page, `report.html`, to ``folder``.
 
     What an earlier run of the same job has finished there is not done again.
 
@@ -120,6 +122,9 @@ def reproduce(
     for name, figure in outcome.figures.items():
         figure.savefig(folder / name, dpi=120)
     (folder / "report.md").write_text(outcome.page, encoding="utf-8")
+    drawn = {name: (folder / name).read_bytes() for name in outcome.figures}
+    page = prose_page(outcome.page, drawn, f"laconic {__version__}, recipe {chosen.name}, seed {seed}")
+    (folder / "report.html").write_text(page, encoding="utf-8")
     with replace_file(folder / "result.json", force=True) as file:
         file.write((json.dumps(outcome.record, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
     return outcome

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -13,6 +13,9 @@ from laconic.format.container.table import Record, Table
 
 HEADER = "(header)"
 """Name of the charge of header and table."""
+
+BESIDE = ("codebook", "model", "scale", "scales", "step")
+"""Parts of codes that are no weights: what they are multiplied by or looked up in, and code lengths."""
 
 
 @final
@@ -60,6 +63,11 @@ def parts(table: Table, names: Iterable[str]) -> Mapping[str, int]:
     return sizes
 
 
+def beside(table: Table) -> Mapping[str, int]:
+    """Return what each tensor's charge has of parts that are no weights (`BESIDE`), by its first name."""
+    return _shares(table, BESIDE)
+
+
 def _charge(name: str, record: Record, table: Table, share: int) -> Charge:
     """Return the charge of a tensor that has ``share`` bytes of blocks; further names have none."""
     tied = table.ties.get(name, "")
@@ -67,12 +75,12 @@ def _charge(name: str, record: Record, table: Table, share: int) -> Charge:
     return Charge(name, record.shape, record.dtype, code, share, tied)
 
 
-def _shares(table: Table) -> Mapping[str, int]:
-    """Return the bytes of blocks that each tensor has or shares in, by its first name."""
+def _shares(table: Table, only: Collection[str] = ()) -> Mapping[str, int]:
+    """Return the bytes of blocks that each tensor has or shares in, by its first name; of some parts ``only``."""
     users: list[list[str]] = [[] for _ in table.streams]
     shares = {name: 0 for name in table.tensors if name not in table.ties}
     for name in shares:
-        for number in stream_numbers(table.tensors[name]):
+        for number in stream_numbers(table.tensors[name], only):
             users[number].append(name)
     for stream, names in zip(table.streams, users, strict=True):
         sizes = [math.prod(table.tensors[name].shape) for name in names]

@@ -17,7 +17,7 @@ from laconic import interrupts
 from laconic.errors import FormatError
 from laconic.format import enclosed
 from laconic.format.codes import Code
-from laconic.format.container.charges import Charge, charges, parts
+from laconic.format.container.charges import Charge, beside, charges, parts
 from laconic.format.container.deflated import inflated
 from laconic.format.container.header import HEADER_BYTES, PLAIN, SMALL, parse_header, parse_version
 from laconic.format.container.parsing import parse_table
@@ -156,6 +156,10 @@ class LacFile(Mapping[str, np.ndarray]):
             names: of tensors; what is nested in their codes is left out.
         """
         return parts(self._table, names)
+
+    def beside(self) -> Mapping[str, int]:
+        """Return what each tensor's charge has of codebooks, scales, steps and code lengths, by its first name."""
+        return beside(self._table)
 
     def close(self) -> None:
         """Let go of the file; tensors and codes that were read stay."""

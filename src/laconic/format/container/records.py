@@ -1,7 +1,7 @@
 """Codes and their parts: taken apart into streams and records, and put together again."""
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 
@@ -106,9 +106,12 @@ def outline_of(record: Record, streams: tuple[Stream, ...]) -> Outline:
     return Outline(kind, record.shape, parts)
 
 
-def stream_numbers(record: Record) -> set[int]:
-    """Return the numbers of all streams that ``record`` uses, itself or nested."""
+def stream_numbers(record: Record, only: Collection[str] = ()) -> set[int]:
+    """Return the numbers of all streams that ``record`` uses, itself or nested; of the parts so called, if any are."""
     numbers: set[int] = set()
-    for part in record.parts:
-        numbers |= stream_numbers(part) if isinstance(part, Record) else {part}
+    for name, part in zip(CODES[record.tag].parts(record.facts), record.parts, strict=True):
+        if isinstance(part, Record):
+            numbers |= stream_numbers(part, only)
+        elif not only or name in only:
+            numbers.add(part)
     return numbers

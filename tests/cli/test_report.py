@@ -1,0 +1,170 @@
+"""`laconic report` and `laconic compare`: the record, the page, rows that mend, and what is refused."""
+
+import json
+
+import pytest
+import torch
+
+import laconic
+from laconic.cli import run
+from laconic.lc.log import write_log
+from laconic.lc.schedule import Progress
+from laconic.models.checkpoints import load_checkpoint, save_checkpoint
+
+from .commands import parsed
+
+DIGITS = ["--data", "digits", "--samples", "300"]
+
+
+@pytest.fixture(scope="module")
+def files(net, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("files")
+    asked = {"bits": ["--bits", "1.6"], "keep": ["--keep", "0.1"]}
+    for name, arguments in asked.items():
+        assert run(["compress", str(net), "-o", str(folder / f"{name}.lac"), *arguments, "--quiet"]) == 0
+    return {name: folder / f"{name}.lac" for name in asked}
+
+
+@pytest.fixture(scope="module")
+def report(net, files, tmp_path_factory):
+    """The record of a file with data, and the plan that mends it."""
+    folder = tmp_path_factory.mktemp("report")
+    page, plan = folder / "page.html", folder / "mend.toml"
+    command = ["report", str(files["bits"]), "-o", str(page), "--against", str(net), *DIGITS, "--plan", str(plan)]
+    assert run([*command, "--quiet"]) == 0
+    text = page.read_text(encoding="utf-8")
+    return text, plan
+
+
+def test_a_file_alone_needs_nothing_else(call, files):
+    record = parsed(call("report", files["keep"], "--json"))
+    page = files["keep"].with_name("keep.lac.html")
+    assert record["page"] == str(page)
+    assert record["file_bytes"] == files["keep"].stat().st_size
+    assert "Where the bytes are" in page.read_text(encoding="utf-8")
+    assert set(record["missing"]) == {"error", "weights", "damage", "costs", "run"}
+    assert parsed(call("report", files["keep"], "--json", "--force")) == record
+    account = parsed(call("inspect", files["keep"], "--json"))
+    assert [one["bytes"] for one in record["tensors"]] == [one["bytes"] for one in account["tensors"][:-1]]
+
+
+def test_rows_that_mend_give_the_bytes_and_less_distance(call, net, files, report, tmp_path):
+    """Each row, and all together: `compress --plan` of it makes what the page tells."""
+    _, plan = report
+    told = parsed(call("report", files["bits"], "--against", net, *DIGITS, "-o", tmp_path / "a.html", "--json"))
+    damage = told["damage"]
+    assert damage["command"].endswith(f"--plan mend.toml --size {damage['together'][0]}")
+    assert [row["row"] for row in damage["mends"]] == plan.read_text().split("\n\n")[0].splitlines()[1:]
+    cases = [(f"[tensors]\n{row['row']}\n", row["bytes"], row["distance"]) for row in damage["mends"]]
+    for text, size, far in [*cases[:1], (plan.read_text(), *damage["together"])]:
+        (tmp_path / "mend.toml").write_text(text)
+        mended = tmp_path / "mended.lac"
+        call("compress", net, "-o", mended, "--plan", tmp_path / "mend.toml", "--size", size, "--force")
+        assert 0.98 * size <= mended.stat().st_size <= size
+        (found,) = parsed(call("compare", mended, "--against", net, *DIGITS, "--json"))["files"]
+        assert found["damage"]["distance"] < damage["distance"]
+        assert found["damage"]["distance"] < 1.5 * far
+
+
+def test_the_page_has_all_parts(net, files, report):
+    text, _ = report
+    for part in (
+        "Where the bytes are",
+        "Tensor by tensor",
+        "What was lost",
+        "What would mend it",
+        "What it takes to run",
+    ):
+        assert part in text
+    assert text.count('<p class="empty">') == 1, "no run was given"
+    original, back = load_checkpoint(net)[0], laconic.load(files["bits"])
+    pairs = [(original[name], back[name]) for name in back if back[name].ndim > 1]
+    energy = sum(float(w.double().square().sum()) for w, _ in pairs)
+    error = sum(float((w - v).double().square().sum()) for w, v in pairs)
+    assert f"{10 * torch.log10(torch.tensor(energy / error)):.2f} dB"[:4] in text
+
+
+def test_the_log_and_the_frontier_fill_their_parts(call, net, files, tmp_path):
+    log, folder = tmp_path / "run.jsonl", tmp_path / "curve"
+    write_log(log, [Progress(number, 0.1 * number, 0.5, 0.3, None, None) for number in range(7)])
+    folder.mkdir()
+    known = {"asked": 2, "bits_per_weight": 2.0, "distance": 0.1}
+    (folder / "frontier.json").write_text(json.dumps({"files": [known], "curve": [[1, 0.1]], "unit": "KL"}))
+    out = tmp_path / "a.html"
+    given = ["--run", log, "--frontier", folder, "-o", out]
+    record = parsed(call("report", files["keep"], *given, "--json"))
+    assert len(record["path"]["steps"]) == 7
+    assert record["path"]["diagnosis"]
+    assert record["planes"][0]["dots"][0]["x"] == 2.0
+    assert "Loss and gap" in out.read_text(encoding="utf-8")
+
+
+def test_files_stand_side_by_side(call, net, files, tmp_path):
+    page = tmp_path / "page.html"
+    record = parsed(call("compare", *files.values(), "--against", net, "-o", page, "--json"))
+    assert [one["file"] for one in record["files"]] == ["bits.lac", "keep.lac"]
+    assert record["files"][0]["snr"] > record["files"][1]["snr"]
+    assert page.read_text(encoding="utf-8").count('class="treemap always"') == 2
+    shown = call("compare", *files.values())
+    assert "bits.lac" in shown
+    assert "SNR" not in shown
+    copy = tmp_path / "bits.lac"
+    copy.write_bytes(files["bits"].read_bytes())
+    names = [one["file"] for one in parsed(call("compare", files["bits"], copy, "--json"))["files"]]
+    assert names == [str(files["bits"]), str(copy)]
+
+
+def test_tied_tensors_are_one(call, tmp_path):
+    weight = torch.randn(30, 20)
+    save_checkpoint(tmp_path / "a.safetensors", {"a.weight": weight, "b.weight": weight.clone()}, {})
+    call("compress", tmp_path / "a.safetensors", "-o", tmp_path / "a.lac", "--bits", "3")
+    record = parsed(call("report", tmp_path / "a.lac", "--against", tmp_path / "a.safetensors", "--json"))
+    assert [one["name"] for one in record["tensors"]] == ["a.weight"]
+    assert [one["name"] for one in record["changes"]] == ["a.weight"]
+    assert "tied once" in [one["name"] for one in record["stages"]]
+
+
+def test_bad_input_is_refused_and_nothing_is_written(net, published, files, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    file = str(files["bits"])
+    (tmp_path / "broken.lac").write_bytes(files["bits"].read_bytes()[:-9])
+    (tmp_path / "there.html").write_text("mine")
+    refused = {
+        ("report", "broken.lac"): "broken.lac",
+        ("report", "missing.lac"): "no file missing.lac",
+        ("report", str(net)): "net.safetensors",
+        ("report", file, "-o", "there.html"): "--force",
+        ("report", file, "--data", "digits"): "--data: goes with --against",
+        ("report", file, "--against", str(published), "-o", "a.html"): "of another shape",
+        ("report", file, "--against", str(net), "--plan", "a.toml", "-o", "a.html"): "name --net and --data",
+        ("report", file, "--frontier", ".", "-o", "a.html"): "frontier.json is not what laconic frontier writes",
+        ("report", file, "--run", file, "-o", "a.html"): "cannot be read",
+        ("compare", file, "broken.lac", "-o", "a.html"): "broken.lac",
+        ("compare", file, "--samples", "9"): "--samples: goes with --against",
+    }
+    for command, said in refused.items():
+        assert run([*command]) == 1, command
+        assert said in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["broken.lac", "there.html"]
+    assert (tmp_path / "there.html").read_text() == "mine"
+
+
+@pytest.mark.slow
+def test_rows_mend_resnet20(call, data_dir, cifar10, tmp_path):
+    """At 1.6 bits, with 1,280 images of CIFAR-10: five rows, and the file of `compress --plan`."""
+    reference = data_dir / "models" / "resnet20_cifar10.safetensors"
+    if not reference.is_file():
+        pytest.skip(f"no trained network {reference}")
+    data = ["--net", "resnet20", "--data", "cifar10", "--data-dir", data_dir]
+    call("compress", reference, "-o", tmp_path / "a.lac", "--bits", "1.6")
+    told = parsed(
+        call("report", tmp_path / "a.lac", "--against", reference, *data, "--plan", tmp_path / "m.toml", "--json")
+    )
+    damage, (size, far) = told["damage"], told["damage"]["together"]
+    assert len(damage["mends"]) == 5
+    assert all(row["distance"] < damage["distance"] for row in damage["mends"])
+    call("compress", reference, "-o", tmp_path / "b.lac", "--plan", tmp_path / "m.toml", "--size", size)
+    assert 0.98 * size <= (tmp_path / "b.lac").stat().st_size <= size
+    (found,) = parsed(call("compare", tmp_path / "b.lac", "--against", reference, *data, "--json"))["files"]
+    assert found["damage"]["distance"] < damage["distance"]
+    assert found["damage"]["distance"] == pytest.approx(far, rel=0.2)
