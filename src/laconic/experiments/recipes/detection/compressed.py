@@ -111,7 +111,7 @@ def judged(rows: list[dict[str, Any]], seconds: float | None, how: Settings) -> 
     bits = how.bits[0]
     lost = first - by_name[f"{bits} bits, calibrate"]
     texts = (
-        (f"mAP@.5 of {LEAST} at least on {how.test} images held out", first >= LEAST, f"{first:.3f}"),
+        (f"mAP@.5 of {LEAST} at least on {how.test} images held out", first >= LEAST, f"{first:.4f}"),
         (f"trained in {MINUTES} minutes of two cores", (seconds or 0) <= 2 * 60 * MINUTES,
          "on one thread" if seconds else "not timed"),
         (f"at {bits} bits a weight, calibrated, at most {LOST} below", lost <= LOST, f"{lost:+.3f} below"),

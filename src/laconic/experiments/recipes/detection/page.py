@@ -30,7 +30,7 @@ def figure(inputs: Float[Tensor, "n 3 h w"], targets: Float[Tensor, "n m 5"], de
     shown = Figure(figsize=(12, 4.5), layout="constrained")
     panels = shown.subplots(2, SHOWN // 2)
     for axes, image, objects, found in zip(panels.flat, inputs, targets, detected, strict=False):
-        axes.imshow((image.permute(1, 2, 0) + 1) / 2)
+        axes.imshow(((image.permute(1, 2, 0) + 1) / 2).numpy())
         for label, *box in objects.tolist():
             if label:
                 _box(axes, box, "white", "--")
