@@ -90,10 +90,10 @@ def lost(weight, d, p, sigma):
 def twin(weight, rank, sigma):
     """The same by a general optimizer over all numbers at once, from several starts: slow, and knows no structure."""
     best = float("inf")
-    for _ in range(6):
+    for _ in range(3):
         d, p = drawn(weight.shape[1], rank, weight.shape[2]).double(), drawn(*weight.shape[:2], rank).double()
         free = [d.requires_grad_(), p.requires_grad_()]
-        search = torch.optim.LBFGS(free, max_iter=300, line_search_fn="strong_wolfe", tolerance_change=1e-12)
+        search = torch.optim.LBFGS(free, max_iter=150, line_search_fn="strong_wolfe", tolerance_change=1e-12)
 
         def closure(free=free, search=search):
             search.zero_grad()

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 import laconic
-from laconic import Optimization, Plan, Training
+from laconic import Plan
 from laconic.errors import LaconicError
 from laconic.format import container
 from laconic.models import nets
@@ -16,7 +16,6 @@ from laconic.models.nets import MobileNetV2, mobilenet_v2
 from laconic.models.params import apply_to, to_torch
 from laconic.plans.techniques import TECHNIQUES
 from laconic.plans.toml import parse_compression
-from laconic.training.task import Task
 
 LAYERS = "class:Conv2d, class:Linear"
 
@@ -76,21 +75,12 @@ def test_every_technique_takes_a_compact_network_or_says_why_not(tiny, key):
 def test_every_norm_folds_into_the_layer_before_it_and_the_network_is_calibrated(tiny):
     module, images = tiny
     norms = [name for name, part in module.named_modules() if isinstance(part, nn.BatchNorm2d)]
-    result = laconic.compress(module, bits=8, calibration=images, samples=48, quality="fast")
+    how = {"samples": 48, "quality": "fast", "meter": False, "tune": False}
+    result = laconic.compress(module, bits=12, calibration=images, **how)
     assert sorted(result.calibration.folded) == sorted(norms)
     with torch.no_grad():
         one, two = module(images), result.module(module, materialize=True)(images)
     assert float((one - two).square().sum() / one.square().sum()) < 0.05
-
-
-def test_lc_trains_it_within_a_size(tiny):
-    module, images = tiny
-    data = [(images[at : at + 16], torch.arange(16) % 4) for at in (0, 16, 32)]
-    task = Task(module, data, nn.CrossEntropyLoss(), validation=data[:1])
-    how = Training(steps=2, l_step=Optimization(1, 0.01), batches=3)
-    result = laconic.compress(module, task=task, effort="train", size=4_000, training=how)
-    assert result.file_bytes <= 4_000
-    assert len(result.norms.norms) == 9
 
 
 def test_efficientnet_lite_is_built_of_the_blocks_and_takes_the_published_weights():

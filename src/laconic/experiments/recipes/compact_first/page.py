@@ -55,11 +55,14 @@ def judged(rows: Sequence[Row], seed: int) -> list[Judged]:
         for way in WAYS:
             of = found[COMPACT, way, size], found[LARGE, way, size]
             verdicts.append(_compared(f"within {size:,} bytes by {way}", *of, seed))
-        best = [
-            min((row for row in rows if (row.net, row.size) == (net, size)), key=lambda row: row.error or np.inf)
+        best, other = (
+            min(
+                (row for row in rows if (row.net, row.size) == (net, size)),
+                key=lambda row: np.inf if row.error is None else row.error,
+            )
             for net in NETS
-        ]
-        verdicts.append(_compared(f"within {size:,} bytes, each by its best way", *best, seed))
+        )
+        verdicts.append(_compared(f"within {size:,} bytes, each by its best way", best, other, seed))
     return verdicts
 
 
