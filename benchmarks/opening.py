@@ -1,11 +1,11 @@
 """How soon something of a compressed model is there: one tensor, and the first outputs of the whole model.
 
-    python benchmarks/opening.py SMALL [--kind AutoModel] [--runs 5] [-o FILE.json]
+    python benchmarks/opening.py SMALL [--kind AutoModel] [--runs 3] [-o FILE.json]
 
 SMALL is a folder of `laconic compress MODEL -o SMALL`. One tensor: the file is opened and its largest matrix but the
 embeddings is read, the least time of some runs. The model: `laconic.hf.from_pretrained` with and without `lazy`, and
-its outputs for 16 tokens, each in a process of its own with one thread, the least of three; memory is the peak beyond
-that after the imports.
+its outputs for 16 tokens, each in a process of its own with one thread, the least of the runs; memory is the peak
+beyond that after the imports.
 """
 # ruff: noqa: E402  thread counts are read when the libraries are imported
 
@@ -77,7 +77,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--kind", default="AutoModel")
-    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("-o", "--output", type=Path)
     parser.add_argument("--alone", choices=["lazy", "whole"], help=argparse.SUPPRESS)
     of = parser.parse_args()
@@ -87,7 +87,9 @@ def main() -> None:
     found: dict[str, Any] = {"one": one_tensor(of.folder, of.runs)}
     for way in ("whole", "lazy"):
         words = [sys.executable, __file__, str(of.folder), "--kind", of.kind, "--alone", way]
-        runs = [json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout) for _ in range(3)]
+        runs = [
+            json.loads(subprocess.run(words, capture_output=True, text=True, check=True).stdout) for _ in range(of.runs)
+        ]
         found[way] = {key: min(run[key] for run in runs) for key in runs[0]}
     record.save(of.output, {**record.environment(0), **found})
     print(json.dumps(found, indent=1))

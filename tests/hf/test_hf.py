@@ -53,7 +53,9 @@ def same(model, other):
 def test_the_weights_are_those_of_the_plain_folder(folders, kind, tmp_path):
     small, expected = folders[kind], plain(folders[kind])
     ours = laconic.hf.from_pretrained(small)
-    theirs, told = type(expected).from_pretrained(small, output_loading_info=True)
+    auto = transformers.AutoModel if kind == "bert" else transformers.AutoModelForCausalLM
+    assert type(laconic.hf.from_pretrained(small, auto)) is type(expected)
+    theirs, told = auto.from_pretrained(small, output_loading_info=True)
     assert same(ours, expected)
     assert same(theirs, expected)
     assert not any(told.values())
@@ -132,6 +134,8 @@ def test_what_cannot_be_is_refused(folders, tmp_path):
         load(small.with_name("llama-plain"))
     with pytest.raises(DataError, match="load the model on the CPU"):
         laconic.hf.LaconicQuantizer(laconic.hf.LaconicConfig()).validate_environment(device_map={"": "cuda:0"})
+    with pytest.raises(DataError, match="AutoModelForMaskedLM has no class for models of type llama"):
+        load(small, transformers.AutoModelForMaskedLM)
     config = json.loads((small / "config.json").read_text())
     of = {"quantization_config": {**config["quantization_config"], "of": {"quant_method": "gptq"}}}
     changes = {

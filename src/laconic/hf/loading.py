@@ -43,7 +43,7 @@ def from_pretrained(
     if options.pop("trust_remote_code", False):
         raise DataError("trust_remote_code: laconic runs no code that comes with a model")
     config = plain(_config(folder))
-    chosen = kind or _named(config)
+    chosen = _concrete(kind or _named(config), config)
     options = {_DTYPE: "auto", **options}
     if lazy and int(transformers.__version__.partition(".")[0]) < 5:
         raise DataError(f"lazy needs transformers 5, not {transformers.__version__}, which copies what it is given")
@@ -126,6 +126,23 @@ def _named(config: Any) -> Any:
     found = getattr(transformers, str(names[0]), None) if isinstance(names, list) and names else None
     is_model = isinstance(found, type) and issubclass(found, transformers.PreTrainedModel)
     return found if is_model else transformers.AutoModel
+
+
+def _concrete(kind: Any, config: Any) -> Any:
+    """Return the class that one of the library's automatic ones stands for, which needs a folder by itself.
+
+    Raises:
+        DataError: when it stands for none of this configuration.
+    """
+    mapping = getattr(kind, "_model_mapping", None)
+    if mapping is None:
+        return kind
+    if type(config) not in mapping:
+        raise DataError(f"{kind.__name__} has no class for models of type {config.model_type}")
+    found = mapping[type(config)]
+    named = getattr(config, "architectures", None) or []
+    several = found if isinstance(found, tuple) else (found,)
+    return next((one for one in several if one.__name__ in named), several[0])
 
 
 def _lazily(folder: Path, kind: Any, config: Any, file: LacFile, options: Mapping[str, Any]) -> Any:
