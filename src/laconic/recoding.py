@@ -32,10 +32,10 @@ def recode(
         watch: told how many elements are done.
 
     >>> import torch
-    >>> int4 = {"a.qweight": torch.full((8, 64), 0x76543210, dtype=torch.int32),
-    ...         "a.qzeros": torch.zeros((1, 8), dtype=torch.int32), "a.scales": torch.ones((1, 64))}
-    >>> result = recode(int4)
-    >>> type(result.codes["a.qweight"]).__name__, bool((result.params["a.qweight"] == int4["a.qweight"]).all())
+    >>> words = (torch.arange(1 << 14, dtype=torch.int32) * 0x1234567).reshape(64, 256)
+    >>> zeros, scales = torch.zeros((4, 32), dtype=torch.int32), torch.ones((4, 256))
+    >>> result = recode({"a.qweight": words, "a.qzeros": zeros, "a.scales": scales})
+    >>> type(result.codes["a.qweight"]).__name__, torch.equal(result.params["a.qweight"], words)
     ('PackedCode', True)
     """
     params = all_params_of(network) if isinstance(network, nn.Module) else network

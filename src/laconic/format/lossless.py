@@ -54,7 +54,7 @@ def unpacked(array: np.ndarray, layouts: Sequence[Words]) -> Code:
 
     Words of a few thousand may be shorter as they are; of more it is the integers that have a distribution.
 
-    >>> type(unpacked(np.arange(64, dtype=np.int32).reshape(8, 8) << 4, [Words(4, 1, 0)])).__name__
+    >>> type(unpacked(np.arange(1 << 14, dtype=np.int32).reshape(128, 128), [Words(4, 1, 0)])).__name__
     'PackedCode'
     """
     found = [code for words in layouts if (code := PackedCode.of(array, words)) is not None]
