@@ -12,7 +12,7 @@ multiplications beside the SVD of O × u.
 import torch
 from torch import Tensor
 
-SWEEPS, SETTLED = 100, 1e-5
+SWEEPS, SETTLED = 300, 1e-6
 """Passes over the channels at most, and the share of the error below which another gains too little."""
 
 
