@@ -74,6 +74,7 @@ def point(name: str, size: int, root: Path, seed: int) -> dict[str, Any]:
     inputs = ready.splits["train"][0]
     order = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(seed))[:SAMPLES]
     module.load_state_dict(dict(params))
+    module.eval()  # statistics of batch normalization are those of training, also where outputs are judged
 
     def choice(bytes_asked: int) -> tuple[Chosen, float]:
         began = time.process_time()

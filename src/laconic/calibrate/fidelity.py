@@ -124,8 +124,9 @@ def _is_causal(calibration: Calibration, params: Params, batch: Batch) -> bool:
     other[:, -1] = (other[:, -1] + 1) % max(int(ids.max()) + 1, 2)
     changed = {**batch, "input_ids": other} if isinstance(batch, Mapping) else other
     one, two = (named_outputs(calibration.whole_outputs(params, given)) for given in (batch, changed))
-    same = one is not None and two is not None and one.ndim == 3 and one.shape[:2] == ids.shape
-    return same and torch.allclose(one[:, :-1], two[:, :-1], 1e-3, 1e-4)
+    if one is None or two is None or one.ndim != 3 or one.shape[:2] != ids.shape:
+        return False
+    return torch.allclose(one[:, :-1], two[:, :-1], 1e-3, 1e-4)
 
 
 def _of_tokens(calibration: Calibration, before: Params, after: Params, batches: tuple[Batch, ...]) -> OfTokens:
@@ -143,8 +144,8 @@ def _of_tokens(calibration: Calibration, before: Params, after: Params, batches:
             for place, own in enumerate((p, q)):
                 lost[place] -= float(own[:-1].gather(-1, sequence[1:, None].to(own.device))[later].sum())
             rows, follow = rows + int(there.sum()), follow + int(later.sum())
-    perplexities = [math.exp(min(one / max(follow, 1), 700.0)) for one in lost]
-    return OfTokens(kl / max(rows, 1), *perplexities, rows)
+    original, compressed = (math.exp(min(one / max(follow, 1), 700.0)) for one in lost)
+    return OfTokens(kl / max(rows, 1), original, compressed, rows)
 
 
 def _of_sentences(calibration: Calibration, before: Params, after: Params, batches: tuple[Batch, ...]) -> OfSentences:
@@ -156,7 +157,8 @@ def _of_sentences(calibration: Calibration, before: Params, after: Params, batch
     cosines = (one * two).sum(1).numpy()
     upper = np.triu_indices(len(one), 1)
     pairs = [(vectors @ vectors.T).numpy()[upper] for vectors in (one, two)]
-    ranks = float(np.corrcoef(*map(_ranks, pairs))[0, 1]) if len(one) > 2 else math.nan
+    first, second = (_ranks(one) for one in pairs)
+    ranks = float(np.corrcoef(first, second)[0, 1]) if len(one) > 2 else math.nan
     return OfSentences(float(cosines.mean()), float(np.percentile(cosines, 5)), ranks, len(one))
 
 

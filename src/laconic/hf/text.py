@@ -107,7 +107,7 @@ def text_of(
     if length is not None and not 2 <= length <= most:
         raise DataError(f"a sequence of {length} tokens: this network takes from 2 to {most}")
     length = length or min(most, LENGTH)
-    causal = bool(module.can_generate()) if callable(getattr(module, "can_generate", None)) else False
+    causal = bool(getattr(module, "can_generate", bool)())
     whole = list(_documents(path, directory, length, causal=causal))
     pieces = [piece for one in whole for piece in (_cut(one, length) if causal else [one[:length]])]
     pieces = [piece for piece in pieces if len(piece) >= (2 if causal else 1)]  # a language model says what comes next

@@ -4,7 +4,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, final
 
@@ -77,11 +77,13 @@ class Checkpoint:
         params: by name; those of a safetensors file are read when they are asked for.
         metadata: the text beside them.
         notes: what was chosen, left out or renamed, a sentence each.
+        config: what the `config.json` of a folder says.
     """
 
     params: Params
     metadata: dict[str, str]
     notes: tuple[str, ...] = ()
+    config: Mapping[str, Any] = field(default_factory=dict)
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -137,7 +139,7 @@ def _gathered(directory: Directory, key: str | None) -> Checkpoint:
     tied = directory.tied(places)
     if tied and not (outline[tied[0]] == outline[tied[1]] and torch.equal(params[tied[0]], params[tied[1]])):
         notes.append(f"config.json ties {tied[1]} to {tied[0]}, but they differ: both are kept as they are")
-    return Checkpoint(params, metadata, tuple(notes))
+    return Checkpoint(params, metadata, tuple(notes), directory.config)
 
 
 def _outline(params: Params) -> dict[str, tuple[str, tuple[int, ...]]]:

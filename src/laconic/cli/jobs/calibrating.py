@@ -85,11 +85,13 @@ def calibrated(
             meter=not calibrating.no_meter, tune=not calibrating.no_tune, tick=tick,
         )  # fmt: skip
     if calibrating.stability:
-        how = {"lossless": kept, "buffers": buffers_of(task.module), "fold": not calibrating.no_fold}
         of = fitted.file_bytes, quality.value, told.distance
         with say.progress("stability", FILES) as bar:
             parts = timing(lambda stage, done, total: bar(done), stages)
-            found = stability(network, calibration, *of, **how, tune=not calibrating.no_tune, tick=parts)
+            found = stability(
+                network, calibration, *of, lossless=kept, buffers=buffers_of(task.module),
+                fold=not calibrating.no_fold, tune=not calibrating.no_tune, tick=parts,
+            )  # fmt: skip
             told = replace(told, stability=found)
     ended, later = time.monotonic(), {stage: began for stage, began in stages.items() if stage != "weights"}
     seconds = {"statistics": prepared - began, **_lasted({"weights": prepared} | later, ended)}

@@ -1,5 +1,6 @@
 """Checkpoints of which nothing may change: quantized ones that are recoded, and others where it is asked."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -28,7 +29,8 @@ def settled(say: Output, read: Checkpoint, how: Stored, asked: Sequence[str]) ->
     Raises:
         PlanError: where both are asked, or there is nothing to requantize.
     """
-    found = quantized(read.params, read.metadata)
+    of_folder = {"config.json": json.dumps(read.config)} if read.config else {}
+    found = quantized(read.params, of_folder | read.metadata)
     say.note(*found.notes)
     if how.requantize and how.recode:
         raise PlanError("--recode leaves all as it is, --requantize does not: give one of them")

@@ -55,7 +55,7 @@ def text_task(
     except ModuleNotFoundError as error:
         raise MissingPackage(f"--calibration needs {error.name}: pip install 'laconic[hf]'") from error
     module = module_of(directory)
-    predicts = callable(getattr(module, "can_generate", None)) and module.can_generate()
+    predicts = bool(getattr(module, "can_generate", bool)())
     samples = calibrating.samples or (SEQUENCES if predicts else SENTENCES)
     how: dict[str, Any] = {"samples": samples, "length": calibrating.sequence_length, "seed": seed}
     text = text_of(calibrating.calibration, directory, module, **how)
