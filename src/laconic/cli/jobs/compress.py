@@ -26,14 +26,7 @@ from laconic.cli.jobs.recoding import changed, recoded, settled
 from laconic.cli.jobs.rounds import told_of
 from laconic.cli.jobs.running import Run, cleared, going_on, resumable
 from laconic.cli.jobs.targets import Target, require_used
-from laconic.cli.jobs.tasks import (
-    doubts,
-    fitting,
-    known_again,
-    needing_a_task,
-    opened,
-    task_for,
-)
+from laconic.cli.jobs.tasks import doubts, fitting, known_again, needing_a_task, opened, task_for
 from laconic.cli.jobs.teaching import taught
 from laconic.cli.jobs.text import text_task
 from laconic.cli.jobs.workers import PLAIN, connected, heard
