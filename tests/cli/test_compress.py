@@ -61,7 +61,8 @@ def test_from_checkpoint_to_file_and_back(call, net, tmp_path, monkeypatch, tech
     with laconic.open("a.lac") as file:
         assert all(file[name].tobytes() == tensor.numpy().tobytes() for name, tensor in weights.items())
     back = parsed(call("decompress", "a.lac", "-o", "back.safetensors", "--json"))
-    assert back == {"output": "back.safetensors", "bytes": Path("back.safetensors").stat().st_size, "tensors": 6}
+    size = Path("back.safetensors").stat().st_size
+    assert back == {"output": "back.safetensors", "files": ["back.safetensors"], "bytes": size, "tensors": 6}
     tensors, metadata = load_checkpoint(Path("back.safetensors"))
     assert all(torch.equal(tensors[name], tensor) for name, tensor in weights.items())
     assert metadata == load_checkpoint(net)[1]

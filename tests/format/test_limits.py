@@ -68,7 +68,13 @@ WAYS = {
     "inspect": lambda path, limit: ledger(container.open(path, limit)),
     "bound": lambda path, limit: of_weights({"w0": np.eye(2)}).point(container.open(path, limit), "x"),
     "decompress": lambda path, limit: decompress.decompress(
-        Output(json=False, quiet=True), path, path.with_suffix(".safetensors"), threads=1, limit=limit, force=False
+        Output(json=False, quiet=True),
+        path,
+        path.with_suffix(".safetensors"),
+        threads=1,
+        limit=limit,
+        force=False,
+        shard=None,
     ),
 }
 

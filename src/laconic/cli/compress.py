@@ -223,7 +223,7 @@ def command(
 
       laconic compress net.pt -o a.lac --max-drop 0.5 --effort calibrate
 
-      laconic compress m.safetensors -o m.lac --effort calibrate --calibration a.txt
+      laconic compress MODEL -o SMALL --effort calibrate --calibration a.txt
 
       laconic compress train.ckpt -o net.lac --key ema.state_dict
 

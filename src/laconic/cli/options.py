@@ -143,9 +143,7 @@ Samples = Annotated[
         rich_help_panel=groups.DATA,
     ),
 ]
-Checkpoint = Annotated[
-    Path, typer.Argument(help="The checkpoint, of safetensors or torch.save, or the folder of a model, or its index.")
-]
+Checkpoint = Annotated[Path, typer.Argument(help="The checkpoint, of safetensors or torch.save, folder or index.")]
 Key = Annotated[
     str | None,
     typer.Option(

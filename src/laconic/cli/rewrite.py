@@ -80,9 +80,9 @@ def command(
     Examples:
       laconic rewrite net.safetensors --net lenet5 -o small.safetensors
 
-      laconic rewrite a.safetensors --task mine:task -o b.safetensors --between norm
+      laconic rewrite a.pt --task mine:task -o b.safetensors --between norm
 
-      laconic rewrite a.pt --task m:f -o b --separable "layer*" --pointwise "skip*"
+      laconic rewrite a.pt --task m:f -o b --separable "layer*" --pointwise "s*"
 
       laconic train --from b.safetensors --distill a.safetensors -o c.safetensors
     """

@@ -53,11 +53,13 @@ class Quantized:
 
     Args:
         layers: one for each weight.
-        notes: what a configuration says that is not known here, a sentence each.
+        notes: what a configuration says that the tensors do not, or that is not known here, a sentence each.
+        unknown: the method that a configuration names, where it is not known here: what weights are is not known, too.
     """
 
     layers: tuple[Layer, ...]
     notes: tuple[str, ...] = ()
+    unknown: str | None = None
 
     @property
     def words(self) -> dict[str, tuple[Words, ...]]:
@@ -86,8 +88,8 @@ def quantized(params: Params, metadata: Mapping[str, str]) -> Quantized:
     if method is not None and not known:
         notes.append(f"quant_method {method!r} is not known here: its tensors are kept as they are, without loss")
     elif known and known not in {layer.layout for layer in layers}:
-        notes.append(f"quant_method is {method!r}, but no tensors have its layout: they are kept as they are")
-    return Quantized(layers, tuple(notes))
+        notes.append(f"quant_method is {method!r}, but no tensors have its layout: they are taken as weights")
+    return Quantized(layers, tuple(notes), None if method is None or known else str(method))
 
 
 def configuration(metadata: Mapping[str, str]) -> dict[str, Any]:

@@ -139,23 +139,23 @@ def _compress(job: Job, say: Output, wires: Wires | None) -> None:
     _require_fitting(job)
     job.file.require(say, job.checkpoint)
     torch.set_num_threads(run.threads or torch.get_num_threads())
-    if (checkpoint := _read(job, say)) is None:
+    if (read := _read(job, say)) is None:
         return
-    params, metadata = checkpoint.params, checkpoint.metadata
+    params, metadata = read.params, read.metadata
     notes, budget = noted(say, job.weights, params, metadata), job.file.counted(_budget(job))
-    whole_plan = budget is None or job.in_rounds  # else the budget has what no row of a file names
-    params = dict(params) if whole_plan else params
+    if whole_plan := budget is None or job.in_rounds:  # else the budget has what no row of a file names
+        params = dict(params)
     plan = planned(job.rows, job.matters, job.effort, params if whole_plan else None)
     weighing, task, target = plan is not None and plan.importance is not None, None, None
     counting = plan is not None and asks_for_data(plan.tensors.values())
-    calibrating = job.effort is options.Effort.calibrate
     if job.calibrating.calibration is not None:
         task, params, known = text_task(say, job.weights, params, data, job.calibrating, run.seed)
         job, params = replace(job, calibrating=known), fitting(params, task)
     elif job.effort is not options.Effort.direct or data.named or weighing or counting or job.recalibrate:
-        recalibrating = "a score of activity needs" if counting else "--recalibrate needs" if job.recalibrate else ""
-        who = "an importance needs" if weighing else "--effort calibrate needs" if calibrating else recalibrating
-        with needing_a_task(who):
+        calibrating = job.effort is options.Effort.calibrate
+        whose = {"an importance": weighing, "--effort calibrate": calibrating, "a score of activity": counting,
+                 "--recalibrate": job.recalibrate}  # fmt: skip
+        with needing_a_task(next((f"{who} needs" for who, needs in whose.items() if needs), "")):
             task = task_for(say, data, metadata, batch=data.batch, seed=run.seed, augmented=not calibrating)
         params = fitting(params, task)
         say.note(*doubts(params, task, metadata))
@@ -177,14 +177,13 @@ def _compress(job: Job, say: Output, wires: Wires | None) -> None:
     if job.choosing.choose:
         choice = _chosen(job, say, budget, plan or Plan({}), whole, task, notes, target)
         if job.effort is not options.Effort.train:
-            result = Result.of_choice(choice, {**(task.metadata if task else {}), **notes})
-            _reported(job, say, result, task, target)
+            _reported(job, say, Result.of_choice(choice, {**(task.metadata if task else {}), **notes}), task, target)
             return
         plan = choice.plan(plan)
     if task is not None and job.effort is options.Effort.train:
         _by_training(job, say, budget, plan or Plan({}), whole, task, notes, target, wires)
         return
-    if task is not None and budget and calibrating:
+    if task is not None and budget and job.effort is options.Effort.calibrate:
         _by_calibration(job, say, budget, whole, task, notes, target)
         return
     if wires and budget:

@@ -39,7 +39,7 @@ def settled(say: Output, read: Checkpoint, how: Stored, asked: Sequence[str]) ->
             raise PlanError("--requantize: no weights are quantized here in a layout that is known: leave it out")
         say.note(f"{found}: compressed as the weights that they stand for")
         return replace(read, params=Standing(read.params, found)), False
-    if not (how.recode or found.layers or found.notes):
+    if not (how.recode or found.layers or found.unknown):
         return read, False
     if asked:
         raise PlanError(f"{', '.join(asked)}: {_why(found)}")
@@ -77,6 +77,6 @@ def _why(found: Quantized) -> str:
             f"the checkpoint is quantized already ({found}): leave this out, to recode it without loss, or say "
             "--requantize, to compress the weights that it stands for"
         )
-    if found.notes:
+    if found.unknown:
         return f"{found.notes[0]}; leave this out"
     return "--recode leaves every tensor as it is: leave this out, or that"

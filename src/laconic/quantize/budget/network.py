@@ -33,7 +33,10 @@ KEPT = 1 << 22
 """Weights up to which a network stays in memory, transformed, with its integers."""
 
 RECORD = 20
-"""Bytes that a quantized tensor has beside its levels, hardly less: some 23 in a deep network, 45 in a shallow one."""
+"""Bytes that a quantized tensor has beside its levels: some 23 in a deep network, 45 in a shallow one."""
+
+LEAST = 3
+"""The same, hardly less: in a small file of a deep network."""
 
 _FINEST = 2.0**-60  # of the largest variance: no water level is lower
 _MOST_BITS = 100.0  # a weight: their water level is far below the least

@@ -19,7 +19,7 @@ from laconic.errors import PlanError
 from laconic.quantize.budget.apart import NOTHING, Apart
 from laconic.quantize.budget.budget import QUALITIES, Budget, Fitted, Tools
 from laconic.quantize.budget.goal import Goal
-from laconic.quantize.budget.network import RECORD, Network
+from laconic.quantize.budget.network import LEAST, RECORD, Network
 from laconic.quantize.budget.rehearsal import rehearse
 from laconic.quantize.budget.splicing import splice
 from laconic.quantize.budget.state import Measure, Search, State, settled
@@ -137,7 +137,7 @@ def _goal(network: Network, budget: Budget, reference_bytes: int | None, tuning:
     """
     size = budget.bytes(network.elements, reference_bytes)
     target = network.rest / 10 ** ((budget.snr or 0) / 10) - (network.lost_apart if size is None else 0.0)
-    least = network.dense_bytes + RECORD * len(network.sizes) if network.sizes else network.dense_bytes - 1
+    least = network.dense_bytes + LEAST * len(network.sizes) if network.sizes else network.dense_bytes - 1
     if size is not None and size <= least and not budget.asked:
         size = least + 1 + (budget.bytes(network.weights, None) or 0)
     goal = Goal(budget, size, target, network.weights, network.dense_bytes, tuning, network.apart_bytes)
