@@ -220,8 +220,9 @@ def test_a_budget_that_cannot_be_met_says_what_can():
     with pytest.raises(PlanError, match=r"100 bytes are too few: biases.* take [34],\d\d\d, and"):
         fit(net, Budget(size=100))
     least = container.bits({"bias": DenseCode.of(net["bias"])}) // 8
+    several = {f"w{k}": noise(20, 20, seed=k) for k in range(12)} | {"bias": net["bias"]}
     with pytest.raises(PlanError, match=r"the smallest file tried has [34],\d\d\d"):
-        fit(net, Budget(size=least + 9))
+        fit(several, Budget(size=least + 60))
     with pytest.raises(PlanError, match="too few"):
         fit({"bias": noise(1000)}, Budget(size=100))
 

@@ -167,8 +167,7 @@ def _compress(job: Job, say: Output, wires: Wires | None) -> None:
         plan, params = coupled_of(say, pruning, params, task, data, metadata, run.seed)
     plan = plan and plan.on(task and task.module)
     require_used(job.target, plan)
-    if budget and not budget.asked and job.choosing.limited:
-        budget = None
+    budget = None if budget and not budget.asked and job.choosing.limited else budget
     if job.target is not None:
         network = once_run(task) if task else runnable(say, data, metadata, run.seed)
         target = Target.of(job.target, network, params, plan, budget=budget is not None)
