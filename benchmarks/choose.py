@@ -5,7 +5,8 @@
 The folder holds MNIST and CIFAR-10 and, under ``models/``, pretrained networks. 1,280 training images calibrate, of
 which a fifth judge: by these one file is chosen. What is printed is of images that no choice has seen, the validation
 split, and of the test split. The same choice in fewer bytes says how many it needs at the KL of the best single
-technique: between two sizes the logarithm of the KL is linear. A point that is in the file already is not made again.
+technique: between two sizes the logarithm of the KL is linear; where the smaller file has no larger KL, the images do
+not tell. A point that is in the file already is not made again.
 """
 
 import argparse
@@ -54,12 +55,14 @@ def judged(task: Task, original: Params, params: Params, splits: dict[str, tuple
             "test_error": 100 * float(wrong)}  # fmt: skip
 
 
-def needed(size: int, kl: float, fewer: int, fewer_kl: float, wanted: float) -> float:
-    """Return the bytes at which a choice has a KL, by what it has in two sizes.
+def needed(size: int, kl: float, fewer: int, fewer_kl: float, wanted: float) -> float | None:
+    """Return the bytes at which a choice has a KL, by what it has in two sizes; None where fewer bytes are no worse.
 
-    >>> round(needed(100, 0.01, 90, 0.1, 0.1))
-    90
+    >>> round(needed(100, 0.01, 90, 0.1, 0.1)), needed(100, 0.1, 90, 0.01, 0.1)
+    (90, None)
     """
+    if fewer_kl <= kl:
+        return None
     slope = (size - fewer) / (math.log(kl) - math.log(fewer_kl))
     return size + slope * (math.log(wanted) - math.log(kl))
 
@@ -94,13 +97,18 @@ def point(name: str, size: int, root: Path, seed: int) -> dict[str, Any]:
     single, best = min(singles, key=lambda one: float(one["damage"])), files[0]
     less, _ = choice(round(FEWER * size))
     fewer = {**less.best.record(), **judged(task, params, decompress(less.best.file.codes), ready.splits)}
-    bytes_needed = needed(best["bytes"], best["kl"], fewer["bytes"], fewer["kl"], single["kl"])
     return {
         "network": name, "size": size, "original": judged(task, params, params, ready.splits)["test_error"],
-        "choice": best, "best_single": single, "fewer": fewer, "bytes_at_its_kl": bytes_needed,
-        "share_of_its_bytes": bytes_needed / single["bytes"], "cpu_seconds": seconds, "files": files,
+        "choice": best, "best_single": single, "fewer": fewer, "cpu_seconds": seconds, "files": files,
         "told": found.record(),
     }  # fmt: skip
+
+
+def with_share(one: dict[str, Any]) -> dict[str, Any]:
+    """Return a point with the bytes that its choice needs at the KL of the best single technique, and their share."""
+    best, fewer, single = one["choice"], one["fewer"], one["best_single"]
+    enough = needed(best["bytes"], best["kl"], fewer["bytes"], fewer["kl"], single["kl"])
+    return {**one, "bytes_at_its_kl": enough, "share_of_its_bytes": enough and enough / single["bytes"]}
 
 
 def main() -> None:
@@ -119,10 +127,11 @@ def main() -> None:
         for size in given.sizes or SUBJECTS[name][3]:
             if (name, size) not in points:
                 points[name, size] = point(name, size, given.data_dir, given.seed)
-            one = points[name, size]
+            one = points[name, size] = with_share(points[name, size])
             share = one["share_of_its_bytes"]
+            told = f"which needs {share:.1%} of its bytes" if share else "and in fewer bytes no more"
             print(f"{name} {size:,} B: single {one['best_single']['plan']} KL {one['best_single']['kl']:.4g}, "
-                  f"choice {one['choice']['kl']:.4g}, which needs {share:.1%} of its bytes")  # fmt: skip
+                  f"choice {one['choice']['kl']:.4g}, {told}")  # fmt: skip
             whole = {"samples": SAMPLES, **record.environment(given.seed), "points": list(points.values())}
             record.save(given.output, whole)
 
