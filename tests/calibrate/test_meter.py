@@ -10,6 +10,7 @@ from torch import nn
 from trained import shrunk
 
 import laconic
+from laconic.calibrate import meter
 from laconic.calibrate.calibration import Calibration
 from laconic.calibrate.compressed import Ready
 from laconic.calibrate.levels import at_rate, bits
@@ -239,3 +240,12 @@ def test_a_trellis_loses_less_the_more_states_it_has():
     losses = [shaping(nu) for nu in sorted(GAINS)]
     assert losses == sorted(losses, reverse=True)
     assert losses[0] == pytest.approx(0.2546, abs=1e-4)
+
+
+def test_moments_that_rounding_left_below_0_are_metered_with_a_larger_ridge():
+    source = np.random.default_rng(0).normal(size=(6, 6))
+    turned = np.linalg.qr(source)[0]
+    moments = turned @ np.diag([1.0, 0.5, 0.2, 0.1, 1e-3, -1e-3]) @ turned.T * 1e-46
+    root = meter._root((moments + moments.T) / 2, 1e-52)
+    assert np.isfinite(root).all()
+    assert np.linalg.eigvalsh(root @ root.T - moments).min() > 0

@@ -237,12 +237,25 @@ def _channel(
     if not len(read):
         return gains, costs
     own = moments[np.ix_(read, read)]
-    root = upper(own + max(damping, _DAMPING) * float(diagonal[read].mean()) * np.eye(len(read)))
+    root = _root(own, max(damping, _DAMPING) * float(diagonal[read].mean()))
     feed = root / np.diag(root) / steps[read]
     values, vectors = np.linalg.eigh(feed @ feed.T)
     gains[: len(read)] = np.maximum(values, 0.0)
     costs[: len(read)] = np.maximum(np.sum(vectors * (own @ vectors), axis=0), 0.0)
     return gains, costs
+
+
+def _root(moments: np.ndarray, ridge: float) -> np.ndarray:
+    """Return an upper root of moments and a ridge, with more of it where rounding has left them below 0 somewhere.
+
+    What a layer reads may vary by less than the digits of its mean have, and moments about that are noise.
+    """
+    unit = np.eye(len(moments))
+    try:
+        return upper(moments + ridge * unit)
+    except np.linalg.LinAlgError:
+        below = max(0.0, -float(np.linalg.eigvalsh(moments)[0]))
+        return upper(moments + (ridge + 2 * below) * unit)
 
 
 def _information(gains: np.ndarray, costs: np.ndarray, counts: np.ndarray, error: float) -> float:
