@@ -12,6 +12,7 @@ import laconic
 from laconic.cli import run
 from laconic.cli.console import Output
 from laconic.cli.jobs.tasks import weights_of
+from laconic.format.lossless import is_mask_code
 
 TORN = {"fc.weight": torch.randn(64, 256, generator=torch.Generator().manual_seed(0)) / 9, "fc.bias": torch.ones(64)}
 
@@ -115,3 +116,12 @@ def test_a_file_is_read_by_the_configuration_beside_it(gptq_v2, call):
     Path("m/config.json").write_text("[")
     call("compress", "m/model.safetensors", "-o", "b.lac", "--requantize", "--bits", "6")
     assert not near("b.lac")
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_all_words_of_two_bytes_come_back_without_a_warning():
+    words = torch.arange(1 << 16, dtype=torch.int32).to(torch.int16)
+    for dtype in (torch.bfloat16, torch.float16):
+        code = laconic.recode({"a": words.view(dtype)}).codes["a"]
+        assert not is_mask_code(code)
+        assert (code.decompress().view("u2") == words.numpy().view("u2")).all()

@@ -112,7 +112,7 @@ def replace_folder(path: Path, lost: Lost, *, force: bool = False) -> Iterator[P
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.mkdir()
     except OSError as error:
-        raise OSError(error.errno, f"this folder cannot be written: {error.strerror}", str(path)) from error
+        raise OSError(f"{path}: this folder cannot be written: {error.strerror}") from error
     try:
         yield temporary
         interrupts.check()

@@ -77,7 +77,7 @@ def _once(part: nn.Module, work: Any) -> None:
         work()
 
     before_outputs = part.register_forward_pre_hook(first)
-    before_states = part.register_state_dict_pre_hook(first)
+    before_states = part.register_state_dict_pre_hook(first)  # type: ignore[no-untyped-call]
 
 
 def _decoded(file: LacFile, places: Mapping[str, list[tuple[nn.Module, str]]], origins: list[str]) -> None:
