@@ -3,6 +3,7 @@
 import errno
 import json
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -237,3 +238,44 @@ def test_another_writer_of_safetensors_may_have_written_it():
         blob = file.get_tensor("lac").clone()
     save_file({"lac": blob}, Path("small", FILE))
     assert all(laconic.load("small")[name].equal(tensor) for name, tensor in expected.items())
+
+
+def test_shards_are_no_single_file(capsys):
+    packed("--bits", "4")
+    assert run(["decompress", "small", "-o", "w.safetensors", "--shard", "9KB"]) == 1
+    assert "--shard writes a folder of files, but w.safetensors is one file" in capsys.readouterr().err
+    assert not Path("w.safetensors").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_named(capsys, monkeypatch):
+    def refused(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied", "small/.x.tmp")
+
+    packed("--bits", "4")
+    monkeypatch.setattr("laconic.format.files.Path.mkdir", refused)
+    assert run(["compress", "base", "-o", "deep/new", "--bits", "4"]) == 1
+    error = capsys.readouterr().err
+    assert "deep/new" in error
+    assert "cannot be written" in error
+    assert ".tmp" not in error
+
+
+def test_a_page_has_a_head_that_yaml_reads_with_lists_of_the_one_before():
+    yaml = pytest.importorskip("yaml")
+    head = "license: mit\nlanguage:\n- de\n# and\n- 'no'\nlicense_link:\ntags:\n- x\nmodel-index:\n  - name: y\n"
+    Path("base/README.md").write_text(f"---\n{head}---\n# Mine\n")
+    Path("base").rename("my: model #1")
+    assert run(["compress", "my: model #1", "-o", "small", "--bits", "4", "--quiet"]) == 0
+    assert yaml.safe_load(Path("small/README.md").read_text().split("---\n")[1]) == {
+        "base_model": "my: model #1", "base_model_relation": "quantized", "library_name": "transformers",
+        "license": "mit", "language": ["de", "no"], "tags": ["laconic"],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("options", [(), ("--recode",)])
+def test_ranks_do_not_recode(capsys, monkeypatch, options):
+    Path("base/config.json").write_text('{"quantization_config": {"quant_method": "exotic"}}')
+    monkeypatch.setattr("laconic.cli.jobs.compress.connected", lambda _: nullcontext(InOneProcess(2)))
+    assert run(["compress", "base", "-o", "small", *options]) == 1
+    assert "torchrun" in capsys.readouterr().err
+    assert not Path("small").exists()

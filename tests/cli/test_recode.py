@@ -1,13 +1,18 @@
 """`laconic compress` of checkpoints of which nothing may change, and of quantized ones."""
 
 import json
+from pathlib import Path
 
 import pytest
 import quantized_layouts as others
 import torch
 from safetensors.torch import load_file, save_file
 
+import laconic
 from laconic.cli import run
+from laconic.cli.console import Output
+from laconic.cli.jobs.tasks import weights_of
+from laconic.format.lossless import is_mask_code
 
 TORN = {"fc.weight": torch.randn(64, 256, generator=torch.Generator().manual_seed(0)) / 9, "fc.bias": torch.ones(64)}
 
@@ -70,3 +75,53 @@ def test_what_does_not_go_together_is_refused(awq, refused, options, message):
     save_file(TORN, "strange.safetensors", {"quantization_config": '{"quant_method": "exotic"}'})
     weights, *rest = options.split()
     assert message in refused("compress", weights, "-o", "a.lac", *rest)
+
+
+@pytest.fixture
+def gptq_v2(tmp_path, monkeypatch):
+    """Folder `m` whose configuration alone says that zeros are stored as they are; the weights that it stands for."""
+    monkeypatch.chdir(tmp_path)
+    Path("m").mkdir()
+    packed = others.packed(TORN, "GPTQ, 4 bits")
+    config = {"quant_method": "gptq", "checkpoint_format": "gptq_v2"}
+    save_file(packed, "m/model.safetensors")
+    Path("m/config.json").write_text(json.dumps({"vocab_size": 5, "quantization_config": config}))
+    Path("m/quantize_config.json").write_text("{}")
+    return laconic.dequantized(packed, {"quantization_config": json.dumps(config)})["fc.weight"].float()
+
+
+def test_a_folder_that_is_requantized_has_no_word_of_how_it_was_quantized(gptq_v2, call):
+    call("compress", "m", "-o", "small", "--requantize", "--bits", "6")
+    call("decompress", "small", "-o", "back")
+    assert "of" not in json.loads(Path("small/config.json").read_text())["quantization_config"]
+    assert json.loads(Path("back/config.json").read_text()) == {"vocab_size": 5}
+    assert not Path("back/quantize_config.json").exists()
+
+
+def test_a_file_is_read_by_the_configuration_beside_it(gptq_v2, call):
+    def near(path):
+        return float((laconic.load(path)["fc.weight"].float() - gptq_v2).norm() / gptq_v2.norm()) < 0.05
+
+    call("compress", "m/model.safetensors", "-o", "a.lac", "--requantize", "--bits", "6")
+    assert near("a.lac")
+    told = {"quantization_config": Path("m/config.json").read_text(), "config": Path("m/config.json").read_text()}
+    save_file(load_file("m/model.safetensors"), "told.safetensors", told)
+    call("compress", "told.safetensors", "-o", "told.lac", "--requantize", "--bits", "6")
+    with laconic.open("told.lac") as file:
+        assert "quantization_config" not in file.metadata
+        assert file.metadata["config"] == '{"vocab_size": 5}'
+    call("compress", "m", "-o", "small")
+    for path in ("m", "m/model.safetensors", "small"):
+        assert torch.equal(weights_of(Output(quiet=True), Path(path)).params["fc.weight"].float(), gptq_v2)
+    Path("m/config.json").write_text("[")
+    call("compress", "m/model.safetensors", "-o", "b.lac", "--requantize", "--bits", "6")
+    assert not near("b.lac")
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_all_words_of_two_bytes_come_back_without_a_warning():
+    words = torch.arange(1 << 16, dtype=torch.int32).to(torch.int16)
+    for dtype in (torch.bfloat16, torch.float16):
+        code = laconic.recode({"a": words.view(dtype)}).codes["a"]
+        assert not is_mask_code(code)
+        assert (code.decompress().view("u2") == words.numpy().view("u2")).all()

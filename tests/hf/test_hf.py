@@ -10,6 +10,7 @@ import hf_models
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file
 
 import laconic
 import laconic.hf
@@ -92,6 +93,13 @@ def test_lazy_layers_decode_when_they_are_used_to_the_same_bits(folders, kind):
     assert same(model, expected)
     if kind == "llama":
         assert model.lm_head.weight is model.model.embed_tokens.weight
+
+
+def test_a_lazy_model_that_has_not_run_is_saved_whole(folders, tmp_path):
+    laconic.hf.from_pretrained(folders["llama"], lazy=True).save_pretrained(tmp_path)
+    saved, expected = load_file(tmp_path / "model.safetensors"), plain(folders["llama"]).state_dict()
+    assert saved
+    assert all(tensor.equal(expected[name]) for name, tensor in saved.items())
 
 
 def test_lazy_refuses_what_is_merged_of_several_tensors(folders):

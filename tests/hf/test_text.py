@@ -8,15 +8,19 @@ import pytest
 pytest.importorskip("transformers")
 
 import torch
+import transformers
+from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from laconic.cli import run
+from laconic.cli.jobs.text import _require_runs
 from laconic.errors import DataError
 from laconic.hf.modules import module_of
 from laconic.hf.text import text_of
 
 from .small import bert, llama
 
+SMALL = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 8}
 WORDS = ["[UNK]", "[CLS]", "[SEP]", *"abcdefghijklmnopqrstuvwxyz"]
 
 
@@ -84,6 +88,60 @@ def test_token_ids_need_no_tokenizer(tmp_path):
     for name in ("a.npy", "a.npz"):
         found = text_of(tmp_path / name, tmp_path, llama(), samples=9)
         assert np.array_equal(torch.stack(found.sequences).numpy(), ids)
+
+
+def test_lines_end_with_a_line_feed_and_a_mark_of_the_byte_order_is_no_text(directory, tmp_path):
+    (tmp_path / "a.jsonl").write_bytes('\ufeff"a\u2028b"\r\n{"text": "c\x85d"}\n'.encode())
+    (tmp_path / "a.txt").write_bytes("\ufeffa\u2028b\r\nc\x85d\n".encode())
+    for name in ("a.jsonl", "a.txt"):
+        found = text_of(tmp_path / name, directory, bert(), samples=9)
+        assert [one.tolist() for one in found.sequences] == [[1, 3, 4, 2], [1, 5, 6, 2]]
+
+
+@pytest.mark.parametrize("kind", ["Roberta", "IBert"])
+def test_an_encoder_that_counts_from_its_padding_on_takes_as_many_tokens_fewer(tmp_path, kind):
+    config = getattr(transformers, f"{kind}Config")
+    network = getattr(transformers, f"{kind}Model")(config(
+        vocab_size=96, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8,
+        max_position_embeddings=20, pad_token_id=3,
+    )).eval()  # fmt: skip
+    np.save(tmp_path / "a.npy", np.arange(4, 44))
+    (batch,) = text_of(tmp_path / "a.npy", tmp_path, network, samples=9).batches()
+    assert batch["input_ids"].shape == (1, 16)
+    network(**batch)
+
+
+def test_a_network_of_several_parts_reads_by_its_part_of_text(directory, tmp_path):
+    np.save(tmp_path / "a.npy", np.arange(4, 44))
+    network = llama()
+    network.config = transformers.LlavaConfig(text_config=network.config)
+    assert text_of(tmp_path / "a.npy", tmp_path, network, samples=9).tokens == 40
+
+
+@pytest.mark.parametrize(
+    ("network", "why"),
+    [
+        (lambda: transformers.ViTModel(transformers.ViTConfig(**SMALL, image_size=8, patch_size=4)), "reads no text"),
+        (
+            lambda: transformers.CLIPModel(transformers.CLIPConfig(text_config=SMALL, vision_config=SMALL)),
+            "the tokens of a text alone",
+        ),
+    ],
+)
+def test_a_network_of_no_text_is_refused(directory, tmp_path, capsys, network, why):
+    with torch.device("meta"):
+        config = network().config
+    config.save_pretrained(tmp_path)
+    np.save(tmp_path / "a.npy", np.arange(4, 14))
+    save_file({"x.weight": torch.ones(8, 8)}, tmp_path / "model.safetensors")
+    asked = ["compress", str(tmp_path / "model.safetensors"), "-o", str(tmp_path / "a.lac"), "--effort", "calibrate"]
+    assert run([*asked, "--calibration", str(tmp_path / "a.npy")]) == 1
+    assert why in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_sequence_that_a_network_does_not_take_is_told_with_the_option(tmp_path):
+    with pytest.raises(DataError, match=r"of 65 tokens \(.*name fewer by --sequence-length"):
+        _require_runs(bert(), {"input_ids": torch.ones(2, 65, dtype=torch.long)}, tmp_path)
 
 
 BAD = {

@@ -216,3 +216,9 @@ def test_a_tied_name_that_was_left_out_is_there_in_a_folder_too(folder):
     save_checkpoint(folder / "model.safetensors", WEIGHTS, {"lm_head.weight": "model.embed_tokens.weight"})
     assert open_checkpoint(folder).params["lm_head.weight"].equal(WEIGHTS["model.embed_tokens.weight"])
     assert "lm_head.weight" in load_checkpoint(folder / "model.safetensors")[0]
+
+
+def test_a_folder_of_gguf_alone_says_which_file_to_name(folder):
+    (folder / "a.gguf").write_bytes(b"GGUF")
+    with pytest.raises(DataError, match=r"GGUF alone, which are taken as a file: name a\.gguf"):
+        open_checkpoint(folder)

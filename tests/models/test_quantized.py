@@ -1,5 +1,6 @@
 """Checkpoints that somebody has quantized already: recognised, back bit by bit, smaller, and what they stand for."""
 
+import json
 import lzma
 
 import numpy as np
@@ -135,3 +136,45 @@ def test_words_with_bits_between_the_integers_are_kept_as_they_are():
     result = laconic.recode(packed)
     assert not isinstance(result.codes["weight_packed"], PackedCode)
     assert torch.equal(result.params["weight_packed"], packed["weight_packed"])
+
+
+MODELOPT = {
+    "fc.weight": torch.zeros(8, 16, dtype=torch.uint8),
+    "fc.weight_scale": torch.ones(8, 2).to(torch.float8_e4m3fn),
+    "fc.weight_scale_2": torch.ones(()),
+}
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        MODELOPT,
+        {**MODELOPT, "fc.weight_scale": torch.ones(8, 2)},
+        {name: MODELOPT[name] for name in ("fc.weight", "fc.weight_scale")},
+        {"fc.weight": torch.zeros(8, 16, dtype=torch.uint8), "fc.weight_scale": torch.ones(8, 1)},
+        {"fc.weight": torch.zeros(8, 16, dtype=torch.int8), "fc.weight_scale": torch.ones(8, 1).double()},
+    ],
+)
+def test_bytes_with_scales_that_may_mean_anything_else_are_no_weights(params):
+    assert quantized(params, {}).layers == ()
+
+
+def test_of_an_unknown_method_nothing_is_taken_for_weights_but_words_are_still_packed():
+    packed = others.packed(network(), "AWQ, 4 bits")
+    told = {"quantization_config": '{"quant_method": "exotic"}'}
+    found = quantized(packed, told)
+    assert (found.layers, found.unknown) == ((), "exotic")
+    assert found.words == quantized(packed, {}).words
+    assert laconic.dequantized(packed, told).keys() == packed.keys()
+
+
+def test_compressed_tensors_have_the_bits_that_the_configuration_says():
+    packed = {  # a word of a row may be of 2 integers of 4 bits, or of 3, or of 8
+        "fc.weight_packed": torch.zeros(8, 1, dtype=torch.int32), "fc.weight_scale": torch.ones(8, 1),
+        "fc.weight_shape": torch.tensor([8, 2]),
+    }  # fmt: skip
+    assert quantized(packed, {}).layers[0].bits == 4
+    told = {"config_groups": {"group_0": {"weights": {"num_bits": 3}}}, "quant_method": "compressed-tensors"}
+    assert quantized(packed, {"quantization_config": json.dumps(told)}).layers[0].bits == 3
+    told["config_groups"]["group_0"]["weights"]["num_bits"] = 24
+    assert quantized(packed, {"quantization_config": json.dumps(told)}).layers == ()

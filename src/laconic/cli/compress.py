@@ -252,6 +252,8 @@ def command(
     job = Job(
         weights, output, effort, budget, rows, which, matters, calibrating, data, training, run, tuple(idle), table,
         key, recalibrate, target, choosing, coupled, teaching, machines, stored,
-        Beside.of(weights, output, code=with_code, command=groups.command_line(context)),
+        Beside.of(
+            weights, output, code=with_code, command=groups.command_line(context), requantized=stored.requantize
+        ),
     )  # fmt: skip
     compress(job, say)

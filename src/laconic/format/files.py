@@ -103,13 +103,16 @@ def replace_folder(path: Path, lost: Lost, *, force: bool = False) -> Iterator[P
 
     Raises:
         OutputExists: likewise.
-        OSError: when it cannot be written.
+        OSError: when it cannot be written; it names ``path``.
     """
     require_replaceable(path, lost, force=force)
-    path.parent.mkdir(parents=True, exist_ok=True)
     mark = secrets.token_hex(4)
     temporary, old = (path.with_name(f".{path.name[:_SHOWN]}.{mark}.{end}") for end in ("tmp", "old"))
-    temporary.mkdir()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.mkdir()
+    except OSError as error:
+        raise OSError(f"{path}: this folder cannot be written: {error.strerror}") from error
     try:
         yield temporary
         interrupts.check()

@@ -103,8 +103,9 @@ def is_mask(array: np.ndarray) -> bool:
     """
     if array.dtype.name not in FLOATS:
         return False
-    holes = array == -np.inf
-    return bool(holes.any()) and bool((holes | (array == 0)).all())
+    with np.errstate(invalid="ignore"):  # a comparison with a signalling NaN warns
+        holes = array == -np.inf
+        return bool(holes.any()) and bool((holes | (array == 0)).all())
 
 
 def is_mask_code(code: Code) -> bool:

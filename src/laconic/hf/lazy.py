@@ -1,4 +1,4 @@
-"""Layers that decode their weights when they are first used.
+"""Layers that decode their weights when they are first used, or saved.
 
 A model is built of stand-ins, tensors of the right shapes that are one number each, so that whatever a library does to
 find the place of a tensor by its name is done; by the memory of its number each is known again afterwards.
@@ -44,7 +44,7 @@ def sources(model: nn.Module, stand_ins: Mapping[str, Tensor]) -> tuple[dict[str
 
 
 def decoding(model: nn.Module, names: Mapping[str, str], file: LacFile) -> nn.Module:
-    """Return the model, each part of which decodes its own tensors before it runs for the first time.
+    """Return the model, each part of which decodes its tensors before it first runs, or its `state_dict` is asked for.
 
     Until then they are on the meta device, where what reads them fails.
 
@@ -69,13 +69,15 @@ def decoding(model: nn.Module, names: Mapping[str, str], file: LacFile) -> nn.Mo
 
 
 def _once(part: nn.Module, work: Any) -> None:
-    """Let a part do some work before it first runs."""
+    """Let a part do some work before it first runs, or its weights are asked for, as to save them."""
 
-    def first(part: nn.Module, arguments: tuple[Any, ...]) -> None:
-        handle.remove()
+    def first(*_: Any) -> None:
+        before_outputs.remove()
+        before_states.remove()
         work()
 
-    handle = part.register_forward_pre_hook(first)
+    before_outputs = part.register_forward_pre_hook(first)
+    before_states = part.register_state_dict_pre_hook(first)  # type: ignore[no-untyped-call]
 
 
 def _decoded(file: LacFile, places: Mapping[str, list[tuple[nn.Module, str]]], origins: list[str]) -> None:

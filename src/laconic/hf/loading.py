@@ -29,7 +29,8 @@ def from_pretrained(
         path: the folder.
         kind: a class of transformers, as AutoModelForCausalLM; the one that `config.json` names unless given.
         lazy: each layer is decoded when it is first used: the first outputs come sooner where few layers are used, and
-            what is not used takes no memory. Weights that are not decoded yet are on torch's meta device.
+            what is not used takes no memory. Weights that are not decoded yet are on torch's meta device;
+            `state_dict`, and so `save_pretrained`, decodes all.
         limit: bytes that the tensors may take decoded, see `laconic.open`.
         options: for the library's own `from_pretrained`, as ``attn_implementation``; never ``trust_remote_code``.
 

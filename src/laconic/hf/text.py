@@ -94,8 +94,8 @@ def text_of(
         seed: of the choice.
 
     Raises:
-        DataError: when the file, its tokens or the tokenizer are not what they should be, or the network takes fewer
-            tokens than ``length``.
+        DataError: when the file, its tokens or the tokenizer are not what they should be, or the network reads no text,
+            or takes fewer tokens than ``length``.
     """
     config: Any = module.config
     if getattr(config, "is_encoder_decoder", False):
@@ -103,7 +103,14 @@ def text_of(
             f"{directory}: a network with encoder and decoder reads two texts, which one file does not give: calibrate "
             "it from Python, with batches of your own"
         )
-    most = getattr(config, "max_position_embeddings", None) or LENGTH
+    config = getattr(config, "get_text_config", lambda: config)()  # its own, where a network has several
+    size = getattr(config, "vocab_size", None)
+    if not isinstance(size, int):
+        raise DataError(
+            f"{directory}: {type(module).__name__} reads no text, as its configuration has no vocab_size: calibrate it "
+            "on data of its own, with --net and --data, or --task"
+        )
+    most = _most(module, config)
     if length is not None and not 2 <= length <= most:
         raise DataError(f"a sequence of {length} tokens: this network takes from 2 to {most}")
     length = length or min(most, LENGTH)
@@ -113,7 +120,6 @@ def text_of(
     pieces = [piece for piece in pieces if len(piece) >= (2 if causal else 1)]  # a language model says what comes next
     if not pieces:
         raise DataError(f"{path} has no sequence of tokens to calibrate on")
-    size = int(config.vocab_size)
     least, largest = min(int(one.min()) for one in pieces), max(int(one.max()) for one in pieces)
     if least < 0 or largest >= size:
         raise DataError(
@@ -128,6 +134,20 @@ def text_of(
     return Text(kept, len(pieces), cut, length, room, filling if isinstance(filling, int) and filling >= 0 else 0)
 
 
+def _most(module: nn.Module, config: Any) -> int:
+    """Return the tokens that a network takes.
+
+    Those of RoBERTa's kin count positions from the one after their padding's, which leaves as many fewer.
+    """
+    most = getattr(config, "max_position_embeddings", None)
+    most = most if isinstance(most, int) and most > 0 else LENGTH
+    for name, part in module.named_modules():
+        padding, weight = getattr(part, "padding_idx", None), getattr(part, "weight", None)
+        if "position" in name.rpartition(".")[2] and isinstance(padding, int) and isinstance(weight, Tensor):
+            most = min(most, len(weight) - padding - 1)
+    return most
+
+
 def _cut(document: np.ndarray, length: int) -> list[np.ndarray]:
     """Return a document in sequences, one after the other."""
     return [document[start : start + length] for start in range(0, len(document), length)]
@@ -139,7 +159,7 @@ def _documents(path: Path, directory: Path, length: int, *, causal: bool) -> Ite
         raise DataError(f"{path}: there is no such file of text or token ids")
     kinds: dict[str, Callable[[Path], list[str]]] = {
         ".jsonl": _json_lines,
-        ".txt": _texts if causal else lambda path: [line for line in _read(path).splitlines() if line.strip()],
+        ".txt": _texts if causal else lambda path: [line for line in _read(path).split("\n") if line.strip()],
     }
     kind = path.suffix.lower()
     if kind in (".npy", ".npz"):
@@ -170,9 +190,9 @@ def _tokenizer(directory: Path) -> Tokenizer:
 
 
 def _read(path: Path) -> str:
-    """Return a text."""
+    """Return a text, whose lines end with a line feed: what else Python takes for the end of one is part of it."""
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is no text in UTF-8: {error}") from error
 
@@ -185,7 +205,7 @@ def _texts(path: Path) -> list[str]:
 def _json_lines(path: Path) -> list[str]:
     """Return the document of each line."""
     found = []
-    for number, line in enumerate(_read(path).splitlines(), 1):
+    for number, line in enumerate(_read(path).split("\n"), 1):
         if not line.strip():
             continue
         try:

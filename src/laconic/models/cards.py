@@ -1,5 +1,6 @@
 """The page on a model that was compressed: what it was made of, how, what it takes, and what it is worth."""
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,10 @@ from laconic.models.directories import CONFIG
 
 _KEPT = ("license", "license_name", "license_link", "language", "pipeline_tag")
 """What the first lines of a page say that holds for what is made of the model, too."""
+
+_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*")
+_NO_TEXTS = ("true", "false", "yes", "no", "on", "off", "null", "y", "n")
+"""Words that YAML takes for something else."""
 
 _SNAPSHOT = re.compile(r"models--(.+)--(.+)")
 """A folder of the cache of downloads: owner and name."""
@@ -47,7 +52,7 @@ class Card:
         """
         library = ["library_name: transformers"] if (source / CONFIG).is_file() else []
         head = [
-            "base_model: " + self.base,
+            "base_model: " + _scalar(self.base),
             "base_model_relation: quantized",
             *library,
             *_kept(source / CARD),
@@ -96,8 +101,26 @@ def base_of(folder: Path) -> str:
 
 def _kept(page: Path) -> list[str]:
     """Return the lines of a page's head that hold for what is made of the model."""
-    lines = page.read_text(encoding="utf-8", errors="replace").splitlines() if page.is_file() else []
+    lines = page.read_text(encoding="utf-8-sig", errors="replace").splitlines() if page.is_file() else []
     if not lines or lines[0].strip() != "---" or "---" not in lines[1:]:
         return []
     head = lines[1 : lines.index("---", 1)]
-    return [line for line in head if line.partition(":")[0] in _KEPT and line.partition(":")[2].strip()]
+    parts = list[list[str]]()  # a key each, with what is indented under it, or listed
+    for line in head:
+        if line[:1] in (" ", "\t", "-"):
+            parts = parts or [[""]]
+            parts[-1] += [line] if line.strip() else []
+        elif line and not line.startswith("#"):
+            parts.append([line])
+    told = [part for part in parts if part[0].partition(":")[2].strip() or len(part) > 1]
+    return [line for part in told if part[0].partition(":")[0].rstrip() in _KEPT for line in part]
+
+
+def _scalar(text: str) -> str:
+    """Return a text as YAML reads it: as it is where that is one word, else in double quotes, as JSON writes it.
+
+    >>> _scalar("owner/small-1b"), _scalar("my: model #1"), _scalar("1e5")
+    ('owner/small-1b', '"my: model #1"', '"1e5"')
+    """
+    is_plain = _WORD.fullmatch(text) and text.lower() not in _NO_TEXTS
+    return text if is_plain else json.dumps(text, ensure_ascii=False)

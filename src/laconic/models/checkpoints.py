@@ -1,5 +1,6 @@
 """Checkpoints: networks as people save them, read without ever unpickling and written all or nothing."""
 
+import json
 import re
 import warnings
 import zipfile
@@ -17,9 +18,11 @@ from laconic.errors import DataError, listed
 from laconic.format import tensors_file
 from laconic.format.files import replace_file, same_every_time
 from laconic.format.signatures import is_lac, kind_of_file
-from laconic.models.directories import Directory, located
+from laconic.models.companions import plain_config
+from laconic.models.directories import CONFIG, Directory, config_of, located
 from laconic.models.gguf_files import read_gguf
 from laconic.models.params import Params, dtype_name, require_storable
+from laconic.models.quantized import QUANTIZATION, without_configuration
 from laconic.models.shards import Shards
 from laconic.models.state_dicts import Renamed, tensors_of, unprefixed
 
@@ -77,13 +80,27 @@ class Checkpoint:
         params: by name; those of a safetensors file are read when they are asked for.
         metadata: the text beside them.
         notes: what was chosen, left out or renamed, a sentence each.
-        config: what the `config.json` of a folder says.
+        config: what the `config.json` of a folder says; of a file what it says of quantization, if it lies beside.
     """
 
     params: Params
     metadata: dict[str, str]
     notes: tuple[str, ...] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def told(self) -> dict[str, str]:
+        """What settles the layouts of quantized tensors: the metadata, and the configuration where these do not."""
+        return ({CONFIG: json.dumps(self.config)} if self.config else {}) | self.metadata
+
+    def standing(self, params: Params) -> "Checkpoint":
+        """Return it with the weights that its quantized tensors stand for, and no word of how these were.
+
+        Args:
+            params: these weights, and what is not quantized.
+        """
+        config = {key: value for key, value in self.config.items() if key != QUANTIZATION}
+        return replace(self, params=params, metadata=without_configuration(self.metadata), config=config)
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -110,13 +127,30 @@ def open_checkpoint(path: Path, key: str | None = None) -> Checkpoint:
         WeightsError: for a tensor that no file can hold.
     """
     directory = None if is_lac(path) else located(path)
-    checkpoint = _gathered(directory, key) if directory else _read(path, key)
+    checkpoint = _gathered(directory, key) if directory else _beside(path, _read(path, key))
     names = unprefixed(checkpoint.params)
     taken = {own.removesuffix(name) for name, own in names.items()} - {""}
     if not taken:
         return checkpoint
     notes = (*checkpoint.notes, f"{path.name}: took {taken.pop()} off all names")
     return replace(checkpoint, params=Renamed(checkpoint.params, names), notes=notes)
+
+
+def _beside(path: Path, read: Checkpoint) -> Checkpoint:
+    """Return what a file holds with what a `config.json` in its folder says of quantization; GGUF says it all."""
+    if kind_of_file(path) == "gguf":
+        return read
+    config, notes = quantization_told(path.parent)
+    return replace(read, config=config, notes=(*read.notes, *notes))
+
+
+def quantization_told(folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return what the `config.json` of a folder says of quantization, and a note where it is no such file."""
+    try:
+        told = plain_config(config_of(folder))
+    except DataError as error:  # it may be anybody's
+        return {}, (f"not heeded: {error}",)
+    return ({QUANTIZATION: told[QUANTIZATION]} if QUANTIZATION in told else {}), ()
 
 
 def _gathered(directory: Directory, key: str | None) -> Checkpoint:

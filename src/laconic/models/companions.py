@@ -28,6 +28,9 @@ _TEXTS = (".json", ".jsonl", ".txt", ".md", ".jinja", ".model", ".tiktoken", ".v
 _LICENCES = re.compile(r"(licen[cs]e|notice|copying|use_policy)", re.IGNORECASE)
 _WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors|" + re.escape(INDEX) + "|" + re.escape(FILE))
 _CODE = ".py"
+_OF_QUANTIZATION = ("quantize_config.json", "quant_config.json", "hf_quant_config.json")
+"""Where AutoGPTQ, AutoAWQ and ModelOpt say beside `config.json` how weights are quantized."""
+
 _OF, _CONFIG_KEY, _VERSION = "of", "quantization_config", "format_version"
 
 
@@ -64,15 +67,16 @@ def lost(names: list[str]) -> list[str]:
     return [name for name in names if not (_WEIGHTS.fullmatch(name) or _goes(Path(name)) or Path(name).suffix == _CODE)]
 
 
-def packed_config(config: Mapping[str, Any], version: str, dtype: str) -> str:
+def packed_config(config: Mapping[str, Any], version: str, dtype: str, *, requantized: bool = False) -> str:
     """Return the text of a configuration that says who reads the weights; how it was lies within.
 
     Args:
         config: of the model.
         version: of laconic.
         dtype: of most weights, which the libraries do not find in a file of bytes.
+        requantized: whether the weights are those that quantized ones stood for: how these were is gone.
     """
-    before = {_OF: config[_CONFIG_KEY]} if _CONFIG_KEY in config else {}
+    before = {_OF: config[_CONFIG_KEY]} if _CONFIG_KEY in config and not requantized else {}
     method = {"quant_method": METHOD, _VERSION: 1, "laconic_version": version, "dtype": dtype, **before}
     return _text({**config, _CONFIG_KEY: method})
 
@@ -86,7 +90,9 @@ def plain_config(config: Mapping[str, Any]) -> dict[str, Any]:
     return {**rest, _CONFIG_KEY: method[_OF]} if _OF in method else rest
 
 
-def pack(source: Path, target: Path, card: str, version: str, dtype: str, *, code: bool = False) -> None:
+def pack(
+    source: Path, target: Path, card: str, version: str, dtype: str, *, code: bool = False, requantized: bool = False
+) -> None:
     """Put all but the weights of a model into a folder that is packed.
 
     Args:
@@ -96,13 +102,16 @@ def pack(source: Path, target: Path, card: str, version: str, dtype: str, *, cod
         version: of laconic.
         dtype: of most weights.
         code: whether Python files go along.
+        requantized: whether the weights are those that quantized ones stood for: files of how these were stay behind.
     """
     names, _ = companions(source, code=code)
-    copy(source, (name for name in names if name not in (CARD, CONFIG)), target)
+    gone = (CARD, CONFIG, *(_OF_QUANTIZATION if requantized else ()))
+    copy(source, (name for name in names if name not in gone), target)
     if CARD in names:
         shutil.copyfile(source / CARD, target / BASE_CARD)
     if CONFIG in names:
-        (target / CONFIG).write_text(packed_config(config_of(source), version, dtype), encoding="utf-8")
+        text = packed_config(config_of(source), version, dtype, requantized=requantized)
+        (target / CONFIG).write_text(text, encoding="utf-8")
     (target / CARD).write_text(card, encoding="utf-8")
 
 

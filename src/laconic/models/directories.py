@@ -220,6 +220,8 @@ def _unusual(folder: Path) -> Directory:
         sub.name for sub in folder.iterdir() if sub.is_dir() and any((sub / name).is_file() for name in _USUAL)
     )
     inside = f"; there are some in its folders {listed(below)}: name one" if below else ""
+    if ggufs := sorted(path.name for path in folder.iterdir() if path.is_file() and path.suffix.lower() == ".gguf"):
+        raise DataError(f"{folder} holds weights of GGUF alone, which are taken as a file: name {listed(ggufs)}")
     raise DataError(f"{folder} is a folder without weights, of safetensors or torch.save{inside}")
 
 

@@ -8,6 +8,8 @@ whole integers in each word before) and `int-quantized`.
 """
 
 import json
+import math
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, final
@@ -20,7 +22,15 @@ from laconic.models.params import Params, dtype_name, is_float
 METHODS = {"gptq": "GPTQ", "awq": "AWQ", "compressed-tensors": "compressed-tensors"}
 """Values of `quant_method` whose layouts are known, by the names that they have here."""
 
+QUANTIZATION = "quantization_config"
+"""What the text beside the tensors, or `config.json`, calls the configuration of a quantization."""
+
+_AROUND = ("config", "config.json")
+"""What may have it within."""
+
 _PAIR = "integers with scales"
+_PLAIN_SCALES = ("float16", "bfloat16", "float32")
+_PARTNERS = ("weight_scale", "weight_zero_point")
 _OFFSET_BITS = (4, 8, 2, 3, 5, 6, 7, 1)  # the usual ones first, where a shape allows several
 
 
@@ -55,17 +65,19 @@ class Quantized:
         layers: one for each weight.
         notes: what a configuration says that the tensors do not, or that is not known here, a sentence each.
         unknown: the method that a configuration names, where it is not known here: what weights are is not known, too.
+        alike: what looks like layers, but is of the unknown method: how words are packed is all that is taken of it.
     """
 
     layers: tuple[Layer, ...]
     notes: tuple[str, ...] = ()
     unknown: str | None = None
+    alike: tuple[Layer, ...] = ()
 
     @property
     def words(self) -> dict[str, tuple[Words, ...]]:
         """The layouts that packed tensors may have, by name."""
-        named = {layer.parts[part]: words for layer in self.layers for part, words in layer.words.items()}
-        return named
+        layers = (*self.layers, *self.alike)
+        return {layer.parts[part]: words for layer in layers for part, words in layer.words.items()}
 
     def __str__(self) -> str:
         kinds = sorted({f"{layer.layout}, {layer.bits} bits" for layer in self.layers})
@@ -89,7 +101,9 @@ def quantized(params: Params, metadata: Mapping[str, str]) -> Quantized:
         notes.append(f"quant_method {method!r} is not known here: its tensors are kept as they are, without loss")
     elif known and known not in {layer.layout for layer in layers}:
         notes.append(f"quant_method is {method!r}, but no tensors have its layout: they are taken as weights")
-    return Quantized(layers, tuple(notes), None if method is None or known else str(method))
+    if method is None or known:
+        return Quantized(layers, tuple(notes))
+    return Quantized((), tuple(notes), str(method), layers)
 
 
 def configuration(metadata: Mapping[str, str]) -> dict[str, Any]:
@@ -98,15 +112,34 @@ def configuration(metadata: Mapping[str, str]) -> dict[str, Any]:
     >>> configuration({"quantization_config": '{"quant_method": "awq"}'})
     {'quant_method': 'awq'}
     """
-    for key in ("quantization_config", "config", "config.json"):
-        try:
-            found = json.loads(metadata.get(key, ""))
-        except ValueError:
-            continue
-        inner = found if key == "quantization_config" else isinstance(found, dict) and found.get("quantization_config")
+    for key in (QUANTIZATION, *_AROUND):
+        found = _parsed(metadata.get(key, ""))
+        inner = found if key == QUANTIZATION else isinstance(found, dict) and found.get(QUANTIZATION)
         if isinstance(inner, dict):
             return inner
     return {}
+
+
+def without_configuration(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Return the text beside tensors that are quantized no more.
+
+    >>> without_configuration({"quantization_config": '{"quant_method": "awq"}', "format": "pt"})
+    {'format': 'pt'}
+    """
+    left = {key: value for key, value in metadata.items() if key != QUANTIZATION}
+    for key in _AROUND:
+        found = _parsed(left.get(key, ""))
+        if isinstance(found, dict) and QUANTIZATION in found:
+            left[key] = json.dumps({name: value for name, value in found.items() if name != QUANTIZATION})
+    return left
+
+
+def _parsed(text: str) -> object:
+    """Return what a text of JSON says; None where it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 @final
@@ -125,6 +158,10 @@ class _Seen:
 
 def _layers(params: Params, seen: Mapping[str, _Seen], config: Mapping[str, Any]) -> Iterator[Layer]:
     """Give the layers in the order of their integers."""
+    beside = defaultdict[str, set[str]](set)  # prefix → the last parts of the names that have it
+    for name in seen:
+        prefix, _, last = name.rpartition(".")
+        beside[prefix].add(last)
     for name, tensor in seen.items():
         prefix, _, last = name.rpartition(".")
         dot = f"{prefix}." if prefix else ""
@@ -132,9 +169,10 @@ def _layers(params: Params, seen: Mapping[str, _Seen], config: Mapping[str, Any]
         if last == "qweight" and tensor.dtype == "int32" and len(tensor.shape) == 2:
             found = _gptq_or_awq(dot, seen, config)
         elif last == "weight_packed" and tensor.dtype == "int32" and len(tensor.shape) == 2:
-            found = _compressed(dot, params, seen)
+            found = _compressed(dot, params, seen, _told_bits(config))
         elif last in ("weight_q", "weight") and tensor.dtype in ("int8", "uint8"):
-            found = _pair(dot, name, seen)
+            others = {one for one in beside[prefix] if one.startswith("weight_")} - {last, *_PARTNERS}
+            found = None if others else _pair(dot, name, seen)
         if found is not None:
             yield found
 
@@ -164,8 +202,19 @@ def _gptq_or_awq(dot: str, seen: Mapping[str, _Seen], config: Mapping[str, Any])
     return None
 
 
-def _compressed(dot: str, params: Params, seen: Mapping[str, _Seen]) -> Layer | None:
-    """Return a layer of `weight_packed`, (out, about in · bits / 32)."""
+def _told_bits(config: Mapping[str, Any]) -> set[int]:
+    """Return the bits of weights that a configuration of compressed-tensors names; none where it does not say."""
+    groups = config.get("config_groups")
+    each = (
+        [group.get("weights") for group in groups.values() if isinstance(group, dict)]
+        if isinstance(groups, dict)
+        else []
+    )
+    return {bits for one in each if isinstance(one, dict) and isinstance(bits := one.get("num_bits"), int)}
+
+
+def _compressed(dot: str, params: Params, seen: Mapping[str, _Seen], asked: set[int]) -> Layer | None:
+    """Return a layer of `weight_packed`, (out, about in · bits / 32), of the bits that are asked for, if any are."""
     names = {"integers": f"{dot}weight_packed", "scales": f"{dot}weight_scale", "shape": f"{dot}weight_shape"}
     if not seen.keys() >= {*names.values()} or not seen[names["scales"]].is_float:
         return None
@@ -173,7 +222,8 @@ def _compressed(dot: str, params: Params, seen: Mapping[str, _Seen]) -> Layer | 
     told = params[names["shape"]].tolist()
     if not (isinstance(told, list) and len(told) == 2 and told[0] == rows):
         return None
-    fits = [b for b in _OFFSET_BITS if width in (-(-told[1] * b // 32), -(-told[1] // (32 // b)))]
+    known = [b for b in _OFFSET_BITS if b in asked or not asked]
+    fits = [b for b in known if width in (-(-told[1] * b // 32), -(-told[1] // (32 // b)))]
     if not fits:
         return None
     bits = fits[0]
@@ -187,12 +237,19 @@ def _compressed(dot: str, params: Params, seen: Mapping[str, _Seen]) -> Layer | 
 
 
 def _pair(dot: str, name: str, seen: Mapping[str, _Seen]) -> Layer | None:
-    """Return a layer of bytes with a scale, one of each row, or one of each group of a row."""
+    """Return a layer of bytes with a scale, one of each row, or one of each group of a row.
+
+    Bytes without a sign need zeros: without, they are several integers each, or floats, of a layout of their own.
+    """
     scales, zeros = f"{dot}weight_scale", f"{dot}weight_zero_point"
     shape = seen[name].shape
-    if scales not in seen or not seen[scales].is_float or not shape:
+    if scales not in seen or seen[scales].dtype not in _PLAIN_SCALES or not shape:
         return None
     per = seen[scales].shape
+    if seen[name].dtype == "uint8" and zeros not in seen:
+        return None
+    if zeros in seen and (seen[zeros].is_float or (seen[zeros].shape != per and math.prod(seen[zeros].shape) != 1)):
+        return None
     one, by_rows = all(n == 1 for n in per), per[:1] == shape[:1] and all(n == 1 for n in per[1:])
     grouped = len(shape) > 1 and per[:-1] == shape[:-1] and 0 < per[-1] and shape[-1] % per[-1] == 0
     if not (one or by_rows or grouped):

@@ -21,7 +21,7 @@ from laconic.cli.jobs.figures import report
 from laconic.cli.jobs.folders import Beside, Written
 from laconic.cli.jobs.metadata import noted
 from laconic.cli.jobs.planning import counted_of, coupled_of, learning_of, plan_of, planned, weighed
-from laconic.cli.jobs.ranks import exchange_for_lc, moved_by, require_for_ranks, within_by_ranks
+from laconic.cli.jobs.ranks import exchange_for_lc, moved_by, require_alone, require_for_ranks, within_by_ranks
 from laconic.cli.jobs.recoding import changed, recoded, settled
 from laconic.cli.jobs.rounds import told_of
 from laconic.cli.jobs.running import Run, cleared, going_on, resumable
@@ -126,7 +126,8 @@ def compress(job: Job, say: Output) -> None:
         require_for_ranks(
             job.machines, wires, job.effort,
             {"--choose": job.choosing.choose, "--target": job.target, "--coupled": job.coupled,
-             "--max-drop": job.budget.max_drop, "--max-kl": job.budget.max_kl, "--filters": job.rows.filters},
+             "--max-drop": job.budget.max_drop, "--max-kl": job.budget.max_kl, "--filters": job.rows.filters,
+             "--recode": job.stored.recode},
             {**values(job.rows), **values(job.matters), "--recalibrate": job.recalibrate, "--net": job.data.net,
              "--data": job.data.data, "--task": job.data.task},
         )  # fmt: skip
@@ -139,7 +140,7 @@ def _compress(job: Job, say: Output, wires: Wires | None) -> None:
     _require_fitting(job)
     job.file.require(say, job.checkpoint)
     torch.set_num_threads(run.threads or torch.get_num_threads())
-    if (read := _read(job, say)) is None:
+    if (read := _read(job, say, wires)) is None:
         return
     params, metadata = read.params, read.metadata
     notes, budget = noted(say, job.weights, params, metadata), job.file.counted(_budget(job))
@@ -196,13 +197,14 @@ def _compress(job: Job, say: Output, wires: Wires | None) -> None:
     _reported(job, say, result, task, target)
 
 
-def _read(job: Job, say: Output) -> Checkpoint | None:
+def _read(job: Job, say: Output, wires: Wires | None) -> Checkpoint | None:
     """Return the checkpoint that is compressed; None where it has been recoded, for nothing of it may change."""
     groups = (job.budget, job.rows, job.which, job.choosing, job.matters, job.calibrating, job.teaching, job.machines)
     others = {"--effort": job.effort is not options.Effort.direct, "--recalibrate": job.recalibrate,
               "--target": job.target, "--coupled": job.coupled, **dict.fromkeys(job.idle, True)}  # fmt: skip
     read, stays = settled(say, opened(say, job.weights, job.key, as_stored=True), job.stored, changed(groups, others))
     if stays:
+        require_alone(wires)
         notes = noted(say, job.weights, read.params, read.metadata)
         recoded(say, read, notes, job.file, table=job.table)
     return None if stays else read

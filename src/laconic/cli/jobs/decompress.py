@@ -11,6 +11,7 @@ import numpy as np
 
 from laconic.cli.console import Output, in_bytes
 from laconic.cli.options import require_output
+from laconic.errors import DataError
 from laconic.format import container, tensors_file
 from laconic.format.container import LacFile
 from laconic.format.files import replace_file, replace_folder, require_replaceable
@@ -24,7 +25,10 @@ def decompress(
     say: Output, source: Path, output: Path, *, threads: int, limit: int | None, shard: int | None, force: bool
 ) -> None:
     """Read, write and print."""
-    as_folder = output.suffix != ".safetensors" and (source.is_dir() or shard is not None)
+    as_file = output.suffix.lower() == ".safetensors"
+    if as_file and shard is not None:
+        raise DataError(f"--shard writes a folder of files, but {output} is one file: name a folder, or leave it out")
+    as_folder = not as_file and (source.is_dir() or shard is not None)
     if as_folder:
         require_replaceable(output, lost, force=force)
     else:

@@ -35,14 +35,16 @@ class Beside:
         source: the folder of the model.
         code: whether its Python files go along.
         command: that is running, for the page on the model.
+        requantized: whether the weights are those that quantized ones of the folder stand for.
     """
 
     source: Path
     code: bool
     command: str
+    requantized: bool = False
 
     @classmethod
-    def of(cls, weights: Path, output: Path, *, code: bool, command: str) -> "Beside | None":
+    def of(cls, weights: Path, output: Path, *, code: bool, command: str, requantized: bool = False) -> "Beside | None":
         """Return what goes beside weights that become a folder: those of a folder, or an index, do, unless into a file.
 
         Args:
@@ -50,6 +52,7 @@ class Beside:
             output: what is written; it is a file where it ends in `.lac`.
             code: whether Python files go along.
             command: that is running.
+            requantized: whether what is quantized in the folder is not so in what is written.
 
         Raises:
             DataError: for an output in the folder of the model, or one without a name.
@@ -59,7 +62,7 @@ class Beside:
         source = weights if weights.is_dir() else weights.parent
         if output.name in ("", "..") or output.resolve().is_relative_to(source.resolve()):
             raise DataError(f"{output}: what is written is a folder of its own, outside {source}; name it")
-        return cls(source, code, command)
+        return cls(source, code, command, requantized)
 
     def told(self, say: Output) -> None:
         """Say what stays behind."""
@@ -84,7 +87,8 @@ class Beside:
             for row in file.charges()[:-1]:
                 elements[row.dtype] += math.prod(row.shape) * (row.dtype in FLOATS)
         dtype = elements.most_common(1)[0][0] if elements else "float32"
-        pack(self.source, folder, card.text(self.source), __version__, dtype, code=self.code)
+        text = card.text(self.source)
+        pack(self.source, folder, text, __version__, dtype, code=self.code, requantized=self.requantized)
 
 
 @final

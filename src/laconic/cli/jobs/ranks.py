@@ -58,6 +58,16 @@ def require_for_ranks(
         raise PlanError(f"{', '.join(idle)}: only --effort train takes this")
 
 
+def require_alone(wires: Wires | None) -> None:
+    """Check that a checkpoint of which nothing changes is recoded by one process.
+
+    Raises:
+        PlanError: where there are several: each would write all of it.
+    """
+    if wires is not None:
+        raise PlanError("a checkpoint of which nothing changes is recoded by one process: leave out torchrun")
+
+
 def within_by_ranks(
     say: Output, network: Untied, budget: Budget, kept: Sequence[str], quality: options.Quality,
     notes: Mapping[str, str], threads: int | None, file: Written, wires: Wires, *, table: bool,

@@ -1,8 +1,6 @@
 """Checkpoints of which nothing may change: quantized ones that are recoded, and others where it is asked."""
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from laconic.cli.console import Output
@@ -29,8 +27,7 @@ def settled(say: Output, read: Checkpoint, how: Stored, asked: Sequence[str]) ->
     Raises:
         PlanError: where both are asked, or there is nothing to requantize.
     """
-    of_folder = {"config.json": json.dumps(read.config)} if read.config else {}
-    found = quantized(read.params, of_folder | read.metadata)
+    found = quantized(read.params, read.told)
     say.note(*found.notes)
     if how.requantize and how.recode:
         raise PlanError("--recode leaves all as it is, --requantize does not: give one of them")
@@ -38,7 +35,7 @@ def settled(say: Output, read: Checkpoint, how: Stored, asked: Sequence[str]) ->
         if not found.layers:
             raise PlanError("--requantize: no weights are quantized here in a layout that is known: leave it out")
         say.note(f"{found}: compressed as the weights that they stand for")
-        return replace(read, params=Standing(read.params, found)), False
+        return read.standing(Standing(read.params, found)), False
     if not (how.recode or found.layers or found.unknown):
         return read, False
     if asked:

@@ -23,7 +23,7 @@ from laconic.errors import DataError, LaconicError
 from laconic.format import container
 from laconic.format.signatures import is_lac
 from laconic.models import data, nets
-from laconic.models.checkpoints import Checkpoint, open_checkpoint
+from laconic.models.checkpoints import Checkpoint, open_checkpoint, quantization_told
 from laconic.models.params import Params, all_of, beside, first_names, once, params_of
 from laconic.models.quantized import quantized
 from laconic.models.standing import Standing
@@ -92,11 +92,11 @@ def opened(
 
 def _standing(say: Output, path: Path, read: Checkpoint) -> Checkpoint:
     """Return a network of which weights that are quantized already are what they stand for."""
-    found = quantized(read.params, read.metadata)
+    found = quantized(read.params, read.told)
     if not found.layers:
         return read
     say.note(f"{path.name}: {found}: taken as the weights that they stand for")
-    return replace(read, params=Standing(read.params, found))
+    return read.standing(Standing(read.params, found))
 
 
 def weights_of(say: Output, path: Path, key: str | None = None, limit: int | None = None) -> Checkpoint:
@@ -110,8 +110,10 @@ def weights_of(say: Output, path: Path, key: str | None = None, limit: int | Non
         return opened(say, path, key)
     if key is not None:
         raise DataError(f"{path} is a .lac file, which holds one network: leave out --key {key}")
+    config, told = quantization_told(path if path.is_dir() else path.parent)
+    say.note(*told)
     with container.open(path, limit) as file:
-        return _standing(say, path, Checkpoint(all_of(file), dict(file.metadata)))
+        return _standing(say, path, Checkpoint(all_of(file), dict(file.metadata), (), config))
 
 
 @contextmanager

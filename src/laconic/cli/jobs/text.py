@@ -4,7 +4,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from laconic.cli.console import Output
 from laconic.cli.options import Calibrating, Subject
@@ -61,8 +62,32 @@ def text_task(
     text = text_of(calibrating.calibration, directory, module, **how)
     say.note(_said(calibrating.calibration, text))
     batches = text.batches()
+    _require_runs(module, batches[-1], directory)
     task = Task(module, Batches(lambda seed: batches, len(batches)), _no_loss)
     return task, _of_module(say, params, task), replace(calibrating, samples=min(samples, len(text.sequences)))
+
+
+def _require_runs(module: nn.Module, batch: dict[str, Tensor], directory: Path) -> None:
+    """Check that a network takes the longest sequence.
+
+    Raises:
+        DataError: when it does not.
+    """
+    last = {name: tensor[-1:] for name, tensor in batch.items()}
+    tokens = last["input_ids"].shape[1]
+    try:
+        with torch.no_grad():
+            module(**last)
+    except (IndexError, RuntimeError) as error:  # by the table of positions, or by shapes
+        raise DataError(
+            f"{directory}: the network does not take a sequence of {tokens} tokens ({error}): name fewer by "
+            "--sequence-length"
+        ) from error
+    except Exception as error:  # theirs are of many types
+        raise DataError(
+            f"{directory}: {type(module).__name__} does not run on the tokens of a text alone ({error}): calibrate it "
+            "from Python, with batches of your own"
+        ) from error
 
 
 def _of_module(say: Output, params: Params, task: Task) -> Params:
