@@ -21,7 +21,7 @@ from laconic.training.detection.matching import matched
 from laconic.training.detection.multibox import multibox
 from laconic.training.detection.precision import AREAS, LIMITS, MOST, Truth, precision
 from laconic.training.detection.suppression import Found, Keeping, found, kept
-from laconic.training.detection.task import detection
+from laconic.training.detection.task import detection, truth_of
 
 
 def boxes_of(source, count, side=100.0, least=1.0):
@@ -297,6 +297,14 @@ def test_targets_that_are_none_name_the_sample(wrong, said):
     with pytest.raises(DataError, match=said):
         require_targets(targets, (3, 24, 32), 3)
     require_targets(targets[:1], (3, 24, 32), 3)
+    with pytest.raises(DataError, match="are a tensor .* not a ndarray"):
+        require_targets(targets.numpy(), (3, 24, 32), 3)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.int64])
+def test_targets_of_any_type_are_the_same_objects(dtype):
+    found = truth_of(torch.tensor([[1, 2, 3, 8, 9], [0, 0, 0, 0, 0]], dtype=dtype))
+    assert (found.boxes.tolist(), found.labels.tolist()) == ([[2, 3, 8, 9]], [1])
 
 
 SMALL = {"width": 0.25, "base": "mobilenet-v1", "small": True, "extras": 1, "scales": (0.3, 0.6)}

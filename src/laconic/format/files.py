@@ -34,6 +34,13 @@ def require_absent(path: Path, *, force: bool) -> None:
         raise OutputExists(f"{path} exists; name another, or replace it: force=True (--force on the command line)")
 
 
+def require_apart(path: Path, *inputs: Path | None) -> None:
+    """Raise `OutputExists` when ``path`` is one of the files that are read, which would be gone: call it before."""
+    for one in inputs:
+        if one is not None and one.exists() and path.exists() and path.samefile(one):
+            raise OutputExists(f"{path} is what is read; name another file for what is written")
+
+
 @contextmanager
 def replace_file(path: Path, *, force: bool = False) -> Iterator[BinaryIO]:
     """Open a file that becomes ``path`` when the block ends without an error, and never exists otherwise.

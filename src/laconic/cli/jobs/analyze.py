@@ -20,7 +20,7 @@ from laconic.csteps.uniform_grid import UniformGrid
 from laconic.errors import PlanError
 from laconic.experiments.curves import damage_figure
 from laconic.format.codes import GridCode
-from laconic.format.files import replace_file, require_absent
+from laconic.format.files import replace_file, require_absent, require_apart
 from laconic.models.params import Params
 from laconic.models.ties import untied
 from laconic.plans.patterns import fnmatch_escape
@@ -53,6 +53,7 @@ def show(job: Job, say: Output) -> None:
         raise PlanError(f"--bits is above 0, not {job.bits:g}")
     for path in filter(None, (job.plan, job.output)):
         require_absent(path, force=job.force)
+        require_apart(path, job.weights)
     torch.set_num_threads(job.run.threads or torch.get_num_threads())
     checkpoint = opened(say, job.weights, job.key)
     task = task_for(say, job.subject, checkpoint.metadata, seed=job.run.seed, augmented=False)

@@ -9,7 +9,7 @@ from laconic import __version__
 from laconic.cli import options
 from laconic.cli.console import Output, in_bytes, table
 from laconic.cli.jobs.report import of_file
-from laconic.format.files import replace_file, require_absent
+from laconic.format.files import replace_file, require_absent, require_apart
 from laconic.insight.report import Report
 from laconic.page.several import several_page
 
@@ -34,6 +34,7 @@ def show(job: Job, say: Output) -> None:
     """Gather, print, and write the page where it is asked for."""
     if job.output is not None:
         require_absent(job.output, force=job.force)
+        require_apart(job.output, *job.files, job.against)
     names = [path.name for path in job.files]
     labels = names if len(set(names)) == len(names) else [str(path) for path in job.files]
     reports = [

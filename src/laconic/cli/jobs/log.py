@@ -9,7 +9,7 @@ from rich.table import Table
 from laconic.cli.console import Output, table
 from laconic.errors import MissingPackage
 from laconic.experiments.curves import path_figure
-from laconic.format.files import replace_file, require_absent
+from laconic.format.files import replace_file, require_absent, require_apart
 from laconic.lc.diagnosis import diagnosis
 from laconic.lc.log import read_log
 from laconic.lc.schedule import Progress
@@ -22,6 +22,7 @@ def show(say: Output, log: Path, output: Path | None, tensorboard: Path | None, 
     """Print the table and what stands out; draw and hand on where that is asked for."""
     if output is not None:
         require_absent(output, force=force)
+        require_apart(output, log)
     history = read_log(log)
     if output is not None:
         with replace_file(output, force=force) as file:

@@ -12,7 +12,7 @@ from laconic.cli import options
 from laconic.cli.console import Output, in_bytes, table
 from laconic.errors import DataError, FormatError
 from laconic.format import container
-from laconic.format.files import replace_file, require_absent
+from laconic.format.files import replace_file, require_absent, require_apart
 from laconic.insight.anatomy import anatomy, classes
 from laconic.insight.gap import gap
 from laconic.insight.ledger import ledger
@@ -62,6 +62,7 @@ def show(job: Job, say: Output) -> None:
     """Gather, write and print."""
     for path in filter(None, (job.page, job.plan)):
         require_absent(path, force=job.force)
+        require_apart(path, job.source, job.against, job.log)
     report = of_file(say, job.source, job.limit)
     if job.log is not None:
         report = replace(report, path=_path(job.log))

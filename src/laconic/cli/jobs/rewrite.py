@@ -15,6 +15,7 @@ from laconic.deploy.narrowing import narrow
 from laconic.deploy.rewriting import Rewritten
 from laconic.deploy.rewriting import rewrite as rewritten_of
 from laconic.errors import DataError
+from laconic.format.files import require_apart
 from laconic.models.checkpoints import save_checkpoint
 from laconic.models.params import apply_to, params_of
 from laconic.models.ties import untied
@@ -28,6 +29,7 @@ def rewrite(
 ) -> None:  # fmt: skip
     """Read, rewrite, write and print."""
     require_output(output, ".safetensors", force=force)
+    require_apart(output, source)
     torch.set_num_threads(run.threads or torch.get_num_threads())
     checkpoint = weights_of(say, source, key, limit)
     if edits_of(checkpoint.metadata).smaller:

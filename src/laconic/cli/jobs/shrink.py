@@ -15,6 +15,7 @@ from laconic.errors import DataError
 from laconic.format import container
 from laconic.format.codes import Code
 from laconic.format.compact import compact
+from laconic.format.files import require_apart
 from laconic.format.lossless import lossless
 from laconic.format.signatures import is_lac
 from laconic.insight.ledger import REFERENCE_BYTES
@@ -39,6 +40,7 @@ def shrink(
 ) -> None:  # fmt: skip
     """Read, shrink, write and print."""
     require_output(output, ".lac", force=force)
+    require_apart(output, source)
     torch.set_num_threads(run.threads or torch.get_num_threads())
     if is_lac(source):
         if key is not None:

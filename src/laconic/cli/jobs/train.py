@@ -29,7 +29,7 @@ from laconic.cli.schedule import Machines, Schedule
 from laconic.cli.teaching import Teaching
 from laconic.deploy.edits import METADATA
 from laconic.errors import DataError
-from laconic.format.files import require_absent, sha256
+from laconic.format.files import require_absent, require_apart, sha256
 from laconic.machines.wires import Wires
 from laconic.machines.workers import Workers
 from laconic.models.checkpoints import Checkpoint, checkpoint_bytes, save_checkpoint
@@ -161,6 +161,7 @@ def _train_network(job: Job, say: Output, wires: Wires | None, place: Place | No
     """Train, write and print, as one of several workers if there are wires, and among peers if there is a place."""
     output, checkpoint, run = job.output, job.checkpoint, job.run
     require_output(output, ".safetensors", force=run.force or (run.resume and checkpoint.exists()))
+    require_apart(output, job.begin)
     torch.set_num_threads(run.threads or torch.get_num_threads())
     task = _task(say, job)
     task, plain = job.run_as(task), task

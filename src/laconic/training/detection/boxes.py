@@ -92,6 +92,8 @@ def require_targets(
         DataError: for another shape, numbers that are NaN or infinite, a class that there is not, and a box that has no
             area or is not within its image.
     """
+    if not isinstance(targets, Tensor):
+        raise DataError(f"targets of {where} are a tensor (images, most, 5), not a {type(targets).__name__}")
     if targets.ndim != 3 or targets.shape[-1] != 5 or (images is not None and len(targets) != images):
         count = "images" if images is None else images
         raise DataError(

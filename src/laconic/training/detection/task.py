@@ -79,7 +79,7 @@ class Judging:
 
 def truth_of(targets: Float[Tensor, "objects 5"]) -> Truth:
     """Return the objects of one image; rows of class 0 are none."""
-    rows = targets[targets[:, 0] > 0].cpu().numpy().astype(np.float64)
+    rows = targets[targets[:, 0] > 0].double().cpu().numpy()
     return Truth(rows[:, 1:], rows[:, 0].astype(np.int64))
 
 
