@@ -297,7 +297,7 @@ def test_targets_that_are_none_name_the_sample(wrong, said):
     with pytest.raises(DataError, match=said):
         require_targets(targets, (3, 24, 32), 3)
     require_targets(targets[:1], (3, 24, 32), 3)
-    with pytest.raises(DataError, match="are a tensor .* not a ndarray"):
+    with pytest.raises(DataError, match=r"are a tensor .* not a ndarray"):
         require_targets(targets.numpy(), (3, 24, 32), 3)
 
 
