@@ -130,6 +130,15 @@ def test_one_tap_alone_keeps_its_weights_and_a_mean_gets_the_sum_of_a_map():
     assert torch.allclose(pooled(constant), dense(constant), atol=1e-5), "maps that do not vary lose nothing"
 
 
+@pytest.mark.parametrize("mode", ["zeros", "reflect", "replicate", "circular"])
+def test_one_tap_alone_is_refused_where_it_would_write_maps_of_another_size(mode):
+    for padding, dilation in ((0, 1), (1, 1), (2, 1), (2, 2), ((1, 0), 1), ("same", 2)):
+        layer, inputs = nn.Conv2d(3, 4, 3, padding=padding, dilation=dilation, padding_mode=mode), drawn(1, 3, 7, 7)
+        alike = compact(layer, "pointwise", ())(inputs).shape == layer(inputs).shape
+        assert (why_not(layer, "pointwise", ()) == "") is alike, (padding, dilation)
+    assert "even sides" in why_not(nn.Conv2d(3, 4, 2, padding="same", padding_mode=mode), "pointwise", ())
+
+
 class Net(nn.Module):
     """Convolutions of every kind, and a head on flattened maps."""
 
