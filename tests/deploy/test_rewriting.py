@@ -9,6 +9,7 @@ from torch import nn
 
 import laconic
 from laconic import Groups, KeepGroups, Plan
+from laconic.calibrate.calibration import Calibration
 from laconic.deploy.compact import KINDS, Compact, compact, why_not
 from laconic.deploy.edits import Edits
 from laconic.deploy.narrowing import narrow
@@ -238,6 +239,26 @@ def test_inputs_make_what_a_layer_writes_nearer():
     weighed, plain = (laconic.rewrite(net, inputs, by_weights=alike) for alike in (False, True))
     assert weighed.error < plain.error
     assert far(net, before, inputs) == 0, "the network is left as it was"
+
+
+@pytest.mark.parametrize(("far_off", "spread"), [(0, 1), (255, 0.3), (1e4, 1), (7, 0)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_the_error_that_is_told_is_the_true_one_however_far_the_mean_of_the_inputs(far_off, spread, bias):
+    """The twin multiplies the patches themselves; without any spread nothing but a clear end is promised."""
+    net, inputs = nn.Sequential(nn.Conv2d(3, 8, 3, bias=bias)), drawn(60, 3, 6, 6) * spread + far_off
+    small = laconic.rewrite(net, inputs)
+    patches = nn.functional.unfold(torch.cat([*Calibration.of(net, inputs).seen]).double(), 3).transpose(1, 2)
+    read, d, p = patches.reshape(-1, 27), *(part.weight.detach().double() for part in small.module[0])
+    read = read - read.mean(0) if bias else read
+    old = net[0].weight.detach().double()
+    rest = old - torch.einsum("oi,iyx->oiyx", p.view(8, 3), d.view(3, 3, 3))
+    lost, whole = (float((read @ one.flatten(1).T).square().sum()) for one in (rest, old))
+    assert small.layers[0].error == pytest.approx(lost / whole, rel=0.01) if spread else small.error < 1e-6
+
+
+def test_a_layer_whose_moments_overflow_goes_by_its_weights_alone():
+    small = laconic.rewrite(nn.Sequential(nn.Conv2d(3, 8, 3)).double(), images().double() * 1e160)
+    assert any("by weights alone" in note and note.endswith("too large for float64: 0") for note in small.notes)
 
 
 class Strange(nn.Module):

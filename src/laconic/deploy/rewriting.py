@@ -236,16 +236,20 @@ def _normalized(source: Calibration) -> set[str]:
 
 
 def _moments(source: Calibration, chosen: Mapping[str, How]) -> tuple[dict[str, Met], tuple[str, ...]]:
-    """Return what layers read, and a note on those whose moments would be too large."""
+    """Return what layers read, and notes on those whose moments would be too large."""
     layers = {path: source.module.get_submodule(path) for path in chosen}
     large = [path for path, layer in layers.items() if layer.weight[0].numel() > _COLUMNS]  # type: ignore[index]
     firsts = first_names(source.module)
     names = {firsts[f"{path}.weight"]: path for path in layers if path not in large}
-    found = source.moments(all_params_of(source.module), list(names), _POSITIONS)
-    met = {names[name]: Met(one.second[0].cpu() / one.positions, one.means[0][0].cpu())
-           for name, one in found.items()}  # fmt: skip
-    note = f"by weights alone, for they read more than {_COLUMNS:,} numbers: {', '.join(large)}"
-    return met, (note,) if large else ()
+    found = source.covariances(all_params_of(source.module), list(names), _POSITIONS)
+    met = {names[name]: Met(one.covariance[0].cpu(), one.mean[0].cpu()) for name, one in found.items()}
+    endless = [path for path, one in met.items() if not bool(one.centred.isfinite().all())]
+    notes = (
+        (large, f"they read more than {_COLUMNS:,} numbers"),
+        (endless, "squares of what they read are too large for float64"),
+    )
+    told = tuple(f"by weights alone, for {why}: {', '.join(paths)}" for paths, why in notes if paths)
+    return {path: one for path, one in met.items() if path not in endless}, told
 
 
 def _put(
