@@ -12,6 +12,7 @@ from laconic import Groups, KeepGroups, Plan
 from laconic.calibrate.calibration import Calibration
 from laconic.deploy.compact import KINDS, Compact, compact, why_not
 from laconic.deploy.edits import Edits
+from laconic.deploy.flattened import flattened
 from laconic.deploy.narrowing import narrow
 from laconic.deploy.refitting import Met, refitted
 from laconic.deploy.separable import separable
@@ -259,6 +260,47 @@ def test_the_error_that_is_told_is_the_true_one_however_far_the_mean_of_the_inpu
 def test_a_layer_whose_moments_overflow_goes_by_its_weights_alone():
     small = laconic.rewrite(nn.Sequential(nn.Conv2d(3, 8, 3)).double(), images().double() * 1e160)
     assert any("by weights alone" in note and note.endswith("too large for float64: 0") for note in small.notes)
+
+
+class Head(nn.Module):
+    """A dense layer on whatever is made of what a layer writes."""
+
+    def __init__(self, layer, between, reads):
+        super().__init__()
+        self.layer, self.between, self.head = layer, between, nn.Linear(reads, 5)
+
+    def forward(self, x):
+        return self.head(input=self.between(self.layer(x)))
+
+
+CONV = lambda **how: nn.Conv2d(3, 4, 3, padding=1, **how)  # noqa: E731
+HEADS = {
+    "maps": (CONV, lambda y: torch.relu(y).flatten(1), (3, 4, 4), 16),
+    "pooled": (lambda: nn.Sequential(CONV(), nn.BatchNorm2d(4), nn.GELU(), nn.MaxPool2d(2), nn.Dropout(), nn.Flatten()),
+               lambda y: y * torch.sigmoid(y), (3, 4, 4), 4),
+    "residual": (CONV, lambda y: (1 + torch.cat([y, y + y[:, :, ::2].mean()], 1)).flatten(2).reshape(len(y), -1),
+                 (3, 4, 4), 16),
+    "1d": (lambda: nn.Conv1d(3, 4, 2), lambda y: y.view(y.size(0), -1), (3, 4), 3),
+    "channels last": (CONV, lambda y: torch.relu(y).permute(0, 2, 3, 1).flatten(1), (3, 4, 4), 0),
+    "channels last in place": (CONV, lambda y: y.transpose_(1, 3).flatten(1), (3, 4, 4), 0),
+    "tokens": (lambda: nn.Linear(6, 4), lambda y: torch.tanh(y).flatten(1), (10, 6), 0),
+    "the inputs": (nn.Identity, lambda y: y.flatten(1), (3, 4, 4), 0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_flattened_maps_are_what_a_convolution_wrote_with_its_channels_in_place(name):
+    layer, between, shape, positions = HEADS[name]
+    inputs, layer = drawn(4, *shape), layer().eval()
+    net = Head(layer, between, between(layer(inputs)).shape[1]).eval()
+    assert flattened(net, lambda: net(inputs)) == ({"head": positions} if positions else {})
+
+
+def test_a_head_that_is_called_by_name_is_pooled_and_one_on_tokens_is_named():
+    small = laconic.rewrite(Head(CONV(), lambda y: y.flatten(1), 64), images()[:, :, :4, :4], separable="")
+    assert [(row.name, row.kind) for row in small.layers] == [("head", "pooled")]
+    with pytest.raises(WeightsError, match="head reads no flattened map"):
+        laconic.rewrite(Head(nn.Linear(6, 4), lambda y: y.flatten(1), 40), drawn(8, 10, 6), pooled="head")
 
 
 class Strange(nn.Module):
