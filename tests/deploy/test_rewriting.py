@@ -346,6 +346,9 @@ def test_bad_calls_are_refused():
         laconic.rewrite(net, inputs, rank=0)
     with pytest.raises(WeightsError, match="nothing can be rewritten: last reads no flattened map"):
         laconic.rewrite(net, inputs, separable="", pooled="last")
+    with pytest.raises(WeightsError, match=r"is itself a Conv2d, .* put it into a torch.nn.Sequential"):
+        laconic.rewrite(nn.Conv2d(3, 8, 3), inputs)
+    assert laconic.rewrite(nn.Sequential(nn.Conv2d(3, 8, 3)), inputs).layers, "as it says"
     with pytest.raises(DataError, match="NaN"):
         laconic.rewrite(net, inputs * float("nan"))
     with pytest.raises(DataError, match="channels"):

@@ -16,8 +16,8 @@ _SHAPING = {"flatten", "reshape", "view"}
 _ELEMENTWISE = set(
     "relu relu6 hardtanh leaky_relu elu selu celu gelu silu mish hardswish hardsigmoid sigmoid logsigmoid tanh "
     "softplus softsign threshold clamp clip abs square sqrt pow exp neg dropout dropout1d dropout2d dropout3d "
-    "alpha_dropout feature_dropout clone contiguous detach to float double half add radd iadd sub isub mul rmul imul div truediv "
-    "itruediv batch_norm group_norm instance_norm layer_norm local_response_norm".split()
+    "alpha_dropout feature_dropout clone contiguous detach to float double half add radd iadd sub isub mul rmul imul "
+    "div truediv itruediv batch_norm group_norm instance_norm layer_norm local_response_norm".split()
 )
 """What leaves each number where it is: what is known of a tensor holds on. Names without the underscores around."""
 

@@ -130,7 +130,7 @@ def rewrite(
         seed: of their order.
 
     Raises:
-        WeightsError: when nothing can be rewritten, which says why.
+        WeightsError: when nothing can be rewritten, which says why; when the network is itself a convolution.
         PlanError: for a pattern that names no layer, and for arguments of no meaning.
         DataError: when the network does not run on the inputs, or its outputs are not finite.
 
@@ -143,6 +143,9 @@ def rewrite(
     if rank < 1 or between not in BETWEEN:
         raise PlanError(f"rank is 1 or more, between one of {', '.join(map(repr, BETWEEN))}; got {rank}, {between!r}")
     module = unwrapped(network.module if isinstance(network, Task) else network)
+    if isinstance(module, CONVOLUTIONS):
+        raise WeightsError(f"the network is itself a {type(module).__name__}, and has no place where another layer could "
+                           "stand: put it into a torch.nn.Sequential")  # fmt: skip
     source = Calibration.of(network if isinstance(network, Task) else module, inputs, samples, seed)
     outputs = outputs_of(source)
     chosen, left = _chosen(source, (separable, pointwise, pooled), (rank, between))
