@@ -144,8 +144,8 @@ def rewrite(
         raise PlanError(f"rank is 1 or more, between one of {', '.join(map(repr, BETWEEN))}; got {rank}, {between!r}")
     module = unwrapped(network.module if isinstance(network, Task) else network)
     if isinstance(module, CONVOLUTIONS):
-        raise WeightsError(f"the network is itself a {type(module).__name__}, and has no place where another layer could "
-                           "stand: put it into a torch.nn.Sequential")  # fmt: skip
+        itself = f"the network is itself a {type(module).__name__}, which has no place for another layer"
+        raise WeightsError(f"{itself}: put it into a torch.nn.Sequential")
     source = Calibration.of(network if isinstance(network, Task) else module, inputs, samples, seed)
     outputs = outputs_of(source)
     chosen, left = _chosen(source, (separable, pointwise, pooled), (rank, between))

@@ -35,9 +35,10 @@ class Covariance:
 
     def add(self, columns: Sequence[Tensor], samples: int) -> None:
         """Add what some samples read; arguments are those of `Moments.add`."""
-        if columns and self._about is None:
+        if self._about is None and columns:
             self._about = columns[0].mean(1, keepdim=True, dtype=torch.float64)
-        self._moments.add([x.double() - self._about for x in columns], samples)
+        about = self._about
+        self._moments.add([] if about is None else [x.double() - about for x in columns], samples)
 
     @property
     def mean(self) -> Tensor:
