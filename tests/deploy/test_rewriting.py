@@ -9,8 +9,10 @@ from torch import nn
 
 import laconic
 from laconic import Groups, KeepGroups, Plan
+from laconic.calibrate.calibration import Calibration
 from laconic.deploy.compact import KINDS, Compact, compact, why_not
 from laconic.deploy.edits import Edits
+from laconic.deploy.flattened import flattened
 from laconic.deploy.narrowing import narrow
 from laconic.deploy.refitting import Met, refitted
 from laconic.deploy.separable import separable
@@ -130,6 +132,15 @@ def test_one_tap_alone_keeps_its_weights_and_a_mean_gets_the_sum_of_a_map():
     assert torch.allclose(pooled(constant), dense(constant), atol=1e-5), "maps that do not vary lose nothing"
 
 
+@pytest.mark.parametrize("mode", ["zeros", "reflect", "replicate", "circular"])
+def test_one_tap_alone_is_refused_where_it_would_write_maps_of_another_size(mode):
+    for padding, dilation in ((0, 1), (1, 1), (2, 1), (2, 2), ((1, 0), 1), ("same", 2)):
+        layer, inputs = nn.Conv2d(3, 4, 3, padding=padding, dilation=dilation, padding_mode=mode), drawn(1, 3, 7, 7)
+        alike = compact(layer, "pointwise", ())(inputs).shape == layer(inputs).shape
+        assert (why_not(layer, "pointwise", ()) == "") is alike, (padding, dilation)
+    assert "even sides" in why_not(nn.Conv2d(3, 4, 2, padding="same", padding_mode=mode), "pointwise", ())
+
+
 class Net(nn.Module):
     """Convolutions of every kind, and a head on flattened maps."""
 
@@ -231,6 +242,67 @@ def test_inputs_make_what_a_layer_writes_nearer():
     assert far(net, before, inputs) == 0, "the network is left as it was"
 
 
+@pytest.mark.parametrize(("far_off", "spread"), [(0, 1), (255, 0.3), (1e4, 1), (7, 0)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_the_error_that_is_told_is_the_true_one_however_far_the_mean_of_the_inputs(far_off, spread, bias):
+    """The twin multiplies the patches themselves; without any spread nothing but a clear end is promised."""
+    net, inputs = nn.Sequential(nn.Conv2d(3, 8, 3, bias=bias)), drawn(60, 3, 6, 6) * spread + far_off
+    small = laconic.rewrite(net, inputs)
+    patches = nn.functional.unfold(torch.cat([*Calibration.of(net, inputs).seen]).double(), 3).transpose(1, 2)
+    read, d, p = patches.reshape(-1, 27), *(part.weight.detach().double() for part in small.module[0])
+    read = read - read.mean(0) if bias else read
+    old = net[0].weight.detach().double()
+    rest = old - torch.einsum("oi,iyx->oiyx", p.view(8, 3), d.view(3, 3, 3))
+    lost, whole = (float((read @ one.flatten(1).T).square().sum()) for one in (rest, old))
+    assert small.layers[0].error == pytest.approx(lost / whole, rel=0.01) if spread else small.error < 1e-6
+
+
+def test_a_layer_whose_moments_overflow_goes_by_its_weights_alone():
+    small = laconic.rewrite(nn.Sequential(nn.Conv2d(3, 8, 3)).double(), images().double() * 1e160)
+    assert any("by weights alone" in note and note.endswith("too large for float64: 0") for note in small.notes)
+
+
+class Head(nn.Module):
+    """A dense layer on whatever is made of what a layer writes."""
+
+    def __init__(self, layer, between, reads):
+        super().__init__()
+        self.layer, self.between, self.head = layer, between, nn.Linear(reads, 5)
+
+    def forward(self, x):
+        return self.head(input=self.between(self.layer(x)))
+
+
+CONV = lambda **how: nn.Conv2d(3, 4, 3, padding=1, **how)  # noqa: E731
+HEADS = {
+    "maps": (CONV, lambda y: torch.relu(y).flatten(1), (3, 4, 4), 16),
+    "pooled": (lambda: nn.Sequential(CONV(), nn.BatchNorm2d(4), nn.GELU(), nn.MaxPool2d(2), nn.Dropout(), nn.Flatten()),
+               lambda y: y * torch.sigmoid(y), (3, 4, 4), 4),
+    "residual": (CONV, lambda y: (1 + torch.cat([y, y + y[:, :, ::2].mean()], 1)).flatten(2).reshape(len(y), -1),
+                 (3, 4, 4), 16),
+    "1d": (lambda: nn.Conv1d(3, 4, 2), lambda y: y.view(y.size(0), -1), (3, 4), 3),
+    "channels last": (CONV, lambda y: torch.relu(y).permute(0, 2, 3, 1).flatten(1), (3, 4, 4), 0),
+    "channels last in place": (CONV, lambda y: y.transpose_(1, 3).flatten(1), (3, 4, 4), 0),
+    "tokens": (lambda: nn.Linear(6, 4), lambda y: torch.tanh(y).flatten(1), (10, 6), 0),
+    "the inputs": (nn.Identity, lambda y: y.flatten(1), (3, 4, 4), 0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_flattened_maps_are_what_a_convolution_wrote_with_its_channels_in_place(name):
+    layer, between, shape, positions = HEADS[name]
+    inputs, layer = drawn(4, *shape), layer().eval()
+    net = Head(layer, between, between(layer(inputs)).shape[1]).eval()
+    assert flattened(net, lambda: net(inputs)) == ({"head": positions} if positions else {})
+
+
+def test_a_head_that_is_called_by_name_is_pooled_and_one_on_tokens_is_named():
+    small = laconic.rewrite(Head(CONV(), lambda y: y.flatten(1), 64), images()[:, :, :4, :4], separable="")
+    assert [(row.name, row.kind) for row in small.layers] == [("head", "pooled")]
+    with pytest.raises(WeightsError, match="head reads no flattened map"):
+        laconic.rewrite(Head(nn.Linear(6, 4), lambda y: y.flatten(1), 40), drawn(8, 10, 6), pooled="head")
+
+
 class Strange(nn.Module):
     """Layers that nothing can take the place of."""
 
@@ -274,6 +346,9 @@ def test_bad_calls_are_refused():
         laconic.rewrite(net, inputs, rank=0)
     with pytest.raises(WeightsError, match="nothing can be rewritten: last reads no flattened map"):
         laconic.rewrite(net, inputs, separable="", pooled="last")
+    with pytest.raises(WeightsError, match=r"is itself a Conv2d, .* put it into a torch.nn.Sequential"):
+        laconic.rewrite(nn.Conv2d(3, 8, 3), inputs)
+    assert laconic.rewrite(nn.Sequential(nn.Conv2d(3, 8, 3)), inputs).layers, "as it says"
     with pytest.raises(DataError, match="NaN"):
         laconic.rewrite(net, inputs * float("nan"))
     with pytest.raises(DataError, match="channels"):

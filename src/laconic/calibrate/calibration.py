@@ -34,6 +34,7 @@ from laconic.calibrate.sensitivity import By, Sensitivities, slopes, together
 from laconic.calibrate.sightings import Sightings
 from laconic.errors import DataError, LaconicError, PlanError
 from laconic.models.params import Params, all_params_of, buffers_of, first_names
+from laconic.theory.importance.covariance import Covariance
 from laconic.theory.importance.directions import random_signs, signed_classes
 from laconic.theory.importance.moments import Moments
 from laconic.training.batches import Batch, Batches, copied, counted, size_of
@@ -248,8 +249,16 @@ class Calibration:
             self._gather(params, number, chosen, gathered)
         return gathered
 
+    def covariances(self, params: Params, names: Collection[str], positions: int) -> dict[str, Covariance]:
+        """Return means and covariances of what several weights multiply; arguments are those of `moments`."""
+        places = {place.name: place for place in self._known(params).places if place.name in names}
+        gathered = {name: Covariance(positions) for name in places}
+        for number in range(len(self.seen)):
+            self._gather(params, number, places, gathered)
+        return gathered
+
     def _gather(
-        self, params: Params, number: int, places: Mapping[str, Place], gathered: Mapping[str, Moments]
+        self, params: Params, number: int, places: Mapping[str, Place], gathered: Mapping[str, Moments | Covariance]
     ) -> None:
         """Add what one batch meets to the moments of several weights, each as soon as its last call is there."""
         size, waiting = size_of(self.seen[number]), {name: list[Tensor]() for name in places}

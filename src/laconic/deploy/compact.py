@@ -99,7 +99,7 @@ def why_not(layer: nn.Module, kind: str, sizes: Sequence[int]) -> str:
 
 def _off_centre(layer: nn.Conv1d | nn.Conv2d | nn.Conv3d) -> str:
     """Return why one tap alone would write maps of another size, or nothing."""
-    if layer.padding == "same" or layer.padding_mode != "zeros":
+    if layer.padding == "same":
         return "" if all(side % 2 for side in layer.kernel_size) else f"has kernels of even sides {layer.kernel_size}"
     same = tuple(d * (k - 1) / 2 for d, k in zip(layer.dilation, layer.kernel_size, strict=True))
     if layer.padding != same or not all(side % 2 for side in layer.kernel_size):

@@ -21,20 +21,28 @@ _RIDGE = 1e-6
 _LINEAR = 3.0
 """Standard deviations by which a ReLU between is moved away at first, so that the layer begins as one without."""
 
+_ROUNDING = 1e-12
+"""Of a mean's square, added to each second moment: what float64 may lose of them."""
+
 How = tuple[str, tuple[int, ...]]
 """Kind and sizes, as `laconic.deploy.compact.why_not` has them."""
 
 
 class Met(NamedTuple):
-    """What a layer reads: second moments E[x xᵀ] and means of a position, float64."""
+    """What a layer reads: the covariance of a position, and the mean, float64."""
 
-    second: Tensor
+    centred: Tensor
     mean: Tensor
 
-    @property
-    def centred(self) -> Tensor:
-        """The covariance."""
-        return self.second - torch.outer(self.mean, self.mean)
+    def moments(self, *, about_mean: bool) -> Tensor:
+        """Return the covariance, or E[x xᵀ], positive definite: a ridge is of the spread alone, however far the mean.
+
+        What rounding leaves of a mean without any spread is in the ridge, too.
+        """
+        spread, far = float(self.centred.diagonal().mean()), float(self.mean.square().mean())
+        level = max(_RIDGE * spread, 0.0 if about_mean else _ROUNDING * far) or _RIDGE
+        ridged = self.centred + level * torch.eye(len(self.mean), dtype=self.mean.dtype)
+        return ridged if about_mean else ridged + torch.outer(self.mean, self.mean)
 
 
 def refitted(layer: Any, how: How, met: Met | None, *, about_mean: bool = False) -> tuple[Compact, float]:
@@ -48,7 +56,7 @@ def refitted(layer: Any, how: How, met: Met | None, *, about_mean: bool = False)
     """
     (kind, sizes), made = how, compact(layer, *how).train(layer.training)
     weight = layer.weight.detach().double().cpu().flatten(1)
-    moments = None if met is None else _ridged(met.second if layer.bias is None and not about_mean else met.centred)
+    moments = None if met is None else met.moments(about_mean=about_mean or layer.bias is not None)
     if kind == "pointwise" or kind == "pooled":
         seen = _one_tap(layer) if kind == "pointwise" else _means(layer, sizes[0])
         new = through(weight, seen, moments)
@@ -95,12 +103,6 @@ def _set(tensor: Any, values: Tensor) -> None:
     """Copy values into a parameter or buffer, in its own shape."""
     with torch.no_grad():
         tensor.copy_(values.reshape(tensor.shape))
-
-
-def _ridged(moments: Tensor) -> Tensor:
-    """Return moments that are positive definite."""
-    level = float(moments.diagonal().mean()) or 1.0
-    return moments + _RIDGE * level * torch.eye(len(moments), dtype=moments.dtype)
 
 
 def _one_tap(layer: Any) -> Tensor:

@@ -130,7 +130,7 @@ def rewrite(
         seed: of their order.
 
     Raises:
-        WeightsError: when nothing can be rewritten, which says why.
+        WeightsError: when nothing can be rewritten, which says why; when the network is itself a convolution.
         PlanError: for a pattern that names no layer, and for arguments of no meaning.
         DataError: when the network does not run on the inputs, or its outputs are not finite.
 
@@ -143,6 +143,9 @@ def rewrite(
     if rank < 1 or between not in BETWEEN:
         raise PlanError(f"rank is 1 or more, between one of {', '.join(map(repr, BETWEEN))}; got {rank}, {between!r}")
     module = unwrapped(network.module if isinstance(network, Task) else network)
+    if isinstance(module, CONVOLUTIONS):
+        itself = f"the network is itself a {type(module).__name__}, which has no place for another layer"
+        raise WeightsError(f"{itself}: put it into a torch.nn.Sequential")
     source = Calibration.of(network if isinstance(network, Task) else module, inputs, samples, seed)
     outputs = outputs_of(source)
     chosen, left = _chosen(source, (separable, pointwise, pooled), (rank, between))
@@ -236,16 +239,20 @@ def _normalized(source: Calibration) -> set[str]:
 
 
 def _moments(source: Calibration, chosen: Mapping[str, How]) -> tuple[dict[str, Met], tuple[str, ...]]:
-    """Return what layers read, and a note on those whose moments would be too large."""
+    """Return what layers read, and notes on those whose moments would be too large."""
     layers = {path: source.module.get_submodule(path) for path in chosen}
     large = [path for path, layer in layers.items() if layer.weight[0].numel() > _COLUMNS]  # type: ignore[index]
     firsts = first_names(source.module)
     names = {firsts[f"{path}.weight"]: path for path in layers if path not in large}
-    found = source.moments(all_params_of(source.module), list(names), _POSITIONS)
-    met = {names[name]: Met(one.second[0].cpu() / one.positions, one.means[0][0].cpu())
-           for name, one in found.items()}  # fmt: skip
-    note = f"by weights alone, for they read more than {_COLUMNS:,} numbers: {', '.join(large)}"
-    return met, (note,) if large else ()
+    found = source.covariances(all_params_of(source.module), list(names), _POSITIONS)
+    met = {names[name]: Met(one.covariance[0].cpu(), one.mean[0].cpu()) for name, one in found.items()}
+    endless = [path for path, one in met.items() if not bool(one.centred.isfinite().all())]
+    notes = (
+        (large, f"they read more than {_COLUMNS:,} numbers"),
+        (endless, "squares of what they read are too large for float64"),
+    )
+    told = tuple(f"by weights alone, for {why}: {', '.join(paths)}" for paths, why in notes if paths)
+    return {path: one for path, one in met.items() if path not in endless}, told
 
 
 def _put(
