@@ -74,10 +74,10 @@ def gguf(params: Mapping[str, Tensor], kind: str) -> Made:
 
 def quanto(module: nn.Module, bits: int) -> Made:
     """Return weights of optimum-quanto's qint4 or qint2, which takes linear layers alone, in a safetensors file."""
-    from optimum.quanto import freeze, qint2, qint4, quantize
-    from optimum.quanto.library.extensions.extension import Extension
+    from optimum.quanto import freeze, library, qint2, qint4, quantize
 
-    Extension.lib = property(lambda own: SimpleNamespace(unpack=_unpacked))  # in place of what it would compile
+    unpacking = SimpleNamespace(unpack=_unpacked)  # in place of what it would compile
+    library.extensions.extension.Extension.lib = property(lambda own: unpacking)
     own = deepcopy(module)
     quantize(own, weights=qint4 if bits == 4 else qint2)
     freeze(own)
