@@ -14,6 +14,8 @@ import laconic
 from laconic import Limit, Menu, costs
 from laconic.calibrate.calibration import Calibration
 from laconic.calibrate.compressed import Ready
+from laconic.choose.chosen import sentences
+from laconic.choose.search import settled
 from laconic.errors import PlanError
 from laconic.models.params import all_params_of, params_of
 from laconic.models.ties import untied
@@ -40,12 +42,42 @@ def direct() -> laconic.Result:
 BOTH = pytest.mark.parametrize("of", [calibrated, direct])
 
 
+def singles_of(choice):
+    return {one.label: one for one in choice.files if one.label.endswith(" alone")}
+
+
 @BOTH
 def test_it_is_never_worse_than_any_single_technique(of):
     choice = of().choice
     singles = [one for one in choice.files if one.label.endswith(" alone")]
     assert len(singles) >= 4
     assert all(choice.best.file.distance <= one.file.distance for one in singles)
+
+
+@pytest.mark.parametrize(("gain", "chosen"), [(0.01, "grid alone"), (0.1, "choice")])
+def test_several_techniques_have_to_be_nearer_by_more_than_the_standard_error(gain, chosen):
+    """Sample by sample the difference is known to 0.2 / 10."""
+    single = np.random.default_rng(0).exponential(1.0, 100)
+    mixed = single - gain + 0.2 * np.tile([-1, 1], 50)
+    choice = calibrated().choice
+    both = {**choice.best.picks, "1.weight": next(p for p in singles_of(choice)["low rank alone"].picks.values()),
+            "3.weight": next(p for p in singles_of(choice)["codebook alone"].picks.values())}  # fmt: skip
+
+    def file(label, picks, apart):
+        made = replace(choice.best.file, distance=float(apart.mean()), apart=apart)
+        return replace(choice.best, label=label, picks=picks, file=made)
+
+    files = [file("grid alone", {}, single), file("choice", both, mixed)]
+    best, nearest = settled(files)
+    assert best.label == chosen
+    assert (nearest is None) == (chosen == "choice")
+    assert settled(files[::-1])[0].label == chosen
+    assert "by less than a standard error" in sentences({**choice.record(), "nearest": "choice"})[0]
+
+
+def test_the_distances_of_the_samples_have_the_distance_of_the_file_for_mean():
+    for one in calibrated().choice.files:
+        assert one.file.apart.mean() == pytest.approx(one.file.distance, rel=1e-4)
 
 
 @BOTH

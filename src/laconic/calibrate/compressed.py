@@ -34,7 +34,7 @@ from laconic.quantize.budget.signal import Signal, signals, total
 from laconic.quantize.budget.survey import Role
 from laconic.quantize.budget.survey import survey as surveyed
 from laconic.training.batches import size_of
-from laconic.training.judges import distance
+from laconic.training.judges import distance, divergences
 
 _ZERO_FORCING = Recursion(ridge=0.0, price=0.3, window=64, damping=1e-2)
 _LONGER = replace(_ZERO_FORCING, states=64, window=128)
@@ -160,6 +160,12 @@ class Ready:
         """Return how far outputs on samples that have not been seen are from the original's."""
         calibration = self.network.calibration
         return distance(self.outputs, _outputs(calibration, params), calibration.kind_with(params))
+
+    def apart(self, params: Params) -> torch.Tensor:
+        """Return the same for each sample, float64, shape (samples,); their mean is `judged`."""
+        calibration = self.network.calibration
+        before, after = self.outputs.double(), _outputs(calibration, params).double()
+        return divergences(before, after, calibration.kind_with(params)).cpu()
 
     def within(
         self, size: int, tries: Sequence[Recursion], metadata: Mapping[str, str], tick: Tick = silent,

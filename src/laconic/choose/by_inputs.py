@@ -25,7 +25,7 @@ from laconic.format.codes import Code
 from laconic.format.codes.grid import Grid
 from laconic.format.coding.fitting import smoothed_costs
 from laconic.format.lossless import lossless
-from laconic.models.params import Params, to_numpy
+from laconic.models.params import Params, decompress, to_numpy
 from laconic.quantize.budget import Budget, Fitted
 from laconic.quantize.budget.signal import total
 from laconic.theory.metric import Metric
@@ -118,7 +118,10 @@ class ByInputs(Ground):
         told, signals = ready.told(trial, passes), ready.signals(trial)
         snr, of = total(signals.values()), (ready.kept, ready.weights, signals)
         fitted = self.budget and Fitted(trial.codes, self.budget, trial.file_bytes, snr, 0.0, passes, *of)
-        return File(trial.codes, trial.file_bytes, trial.distance, signals, fitted, told)
+        decoded = decompress({first: trial.codes[name] for name, first in ready.names.items()})
+        params = {name: tensor.to(ready.network.params[name].device) for name, tensor in decoded.items()}
+        apart = ready.apart(params).numpy()
+        return File(trial.codes, trial.file_bytes, trial.distance, signals, apart, fitted, told)
 
     def _quick(self, ready: Ready, size: int, tick: Tick) -> tuple[Trial, int] | None:
         """Return the first pass whose file is not far below the size, of a few; or None."""

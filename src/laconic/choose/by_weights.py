@@ -113,14 +113,14 @@ class ByWeights(Ground):
                 metrics=self.metrics or None, reference_bytes=reference, threads=self.threads,
             )  # fmt: skip
             codes, size, kept = within_budget.codes, within_budget.file_bytes, within_budget.signals
-            return File(codes, size, self._distance(codes), kept, within_budget)
+            return File(codes, size, self._distance(codes), kept, fitted=within_budget)
         codes = self._codes({name: code for name, (_, code) in given.items()})
         size = container.bits(codes, self.metadata) // 8
         arrays = {name: to_numpy(self.network.params[name]) for name in self.weights}
         kept = signals(arrays, {name: codes[name] for name in arrays})
         count, snr = self._count, total(kept.values())
         fitted = self.budget and Fitted(codes, self.budget, size, snr, 0.0, 0, (), count, kept)
-        return File(codes, size, self._distance(codes), kept, fitted)
+        return File(codes, size, self._distance(codes), kept, fitted=fitted)
 
     def others(self) -> dict[str, Code]:
         """Return the codes of the plan's rows, and all else as it is."""

@@ -36,6 +36,11 @@ class Measured:
     file: File
     thorough: bool
 
+    @property
+    def is_single(self) -> bool:
+        """Whether one technique has all tensors."""
+        return len({pick.technique for pick in self.picks.values()}) <= 1
+
     def record(self) -> dict[str, Any]:
         """Return it as JSON says it."""
         return {"plan": self.label, "bytes": self.file.file_bytes, "damage": self.file.distance,
@@ -81,12 +86,13 @@ class Chosen:
     """What was chosen, and why.
 
     Args:
-        best: the plan whose file is nearest to the original.
+        best: the plan whose file is nearest to the original, as far as the samples can tell.
         files: every plan that is within the budgets.
         failed: label of each other plan → why it is not.
         picks: of each tensor.
         measures: what a damage is, in words.
         limits: that hold beside, or in place of, the bytes.
+        nearest: the plan with several techniques whose file is nearer, by less than its standard error; else None.
     """
 
     best: Measured
@@ -95,6 +101,7 @@ class Chosen:
     picks: tuple[Pick, ...]
     measures: str
     limits: tuple[Limit, ...]
+    nearest: Measured | None = None
 
     def plan(self, beside: Plan | None = None) -> Plan:
         """Return the rows that were chosen, after those of another plan; what they do not name is the budget's."""
@@ -110,6 +117,7 @@ class Chosen:
             "files": [file.record() for file in self.files], "failed": dict(self.failed),
             "limits": [{"cost": one.name, "most": one.most, "reached": one.total(self.best.file.codes)}
                        for one in self.limits],
+            "nearest": None if self.nearest is None else self.nearest.label,
         }  # fmt: skip
 
     def toml(self, beside: Plan | None = None) -> str:
@@ -141,6 +149,7 @@ _FORM: Record = {
     "files": [{"plan": str, "bytes": _SIZE, "damage": _NUMBER, "again": bool}],
     "failed": {"*": str},
     "limits": [{"cost": str, "most": _NUMBER, "reached": _NUMBER}],
+    "nearest?": str,
 }
 """What a record is made of; names that may be missing end in a question mark, and a star is any name."""
 
@@ -177,10 +186,20 @@ def sentences(record: Record) -> list[str]:
         + (" (once more, with more care)" if one["again"] and one["plan"] in twice else "")
         for one in measured
     )
-    found = [f"chose {record['chosen']}: of {len(measured)} files measured the nearest ({record['measures']})"]
+    found = [f"chose {record['chosen']}: {_why(record, len(measured))} ({record['measures']})"]
     found += ["measured: " + "; ".join(shown)]
     found += [f"{one['cost']}: {one['reached']:,.6g} of {one['most']:,.6g}" for one in record["limits"]]
     return found + [f"not met by {label}: {why}" for label, why in record["failed"].items()]
+
+
+def _why(record: Record, files: int) -> str:
+    """Return why this file was chosen among so many."""
+    if nearer := record.get("nearest"):
+        return (
+            f"of {files} files measured the nearest that has one technique; {nearer} is nearer by less than a standard "
+            "error, which so few samples cannot tell"
+        )
+    return f"of {files} files measured the nearest"
 
 
 def _line(key: str, value: Any) -> str:

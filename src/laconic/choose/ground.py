@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import final
 
+import numpy as np
+
 from laconic.calibrate.told import Told
 from laconic.choose.menu import AS_IS, GRID, Offer
 from laconic.csteps.compression import Compression
@@ -70,6 +72,7 @@ class File:
         file_bytes: of the file.
         distance: of the network from the original; what is least.
         signals: what is left of each tensor.
+        apart: the distance of each sample that judges, shape (samples,); None where no samples do.
         fitted: how the budget was met, where bytes were asked.
         told: what calibration has come to, if it was one.
     """
@@ -78,6 +81,7 @@ class File:
     file_bytes: int
     distance: float
     signals: Mapping[str, Signal]
+    apart: np.ndarray | None = None
     fitted: Fitted | None = None
     told: Told | None = None
 

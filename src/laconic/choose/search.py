@@ -5,8 +5,10 @@
 Candidates are fitted tensor by tensor; one Lagrangian over all of them (`laconic.choose.lagrangian`) says which is
 worth its cost, as if damages added up and bytes were apart. Neither is quite so: grids share their tables, errors of
 one layer are made good by the next. So plans are written and measured as whole files: one grid for all, each single
-technique, the choice itself, and changes of the best one by what costs least in the Lagrangian. The best file stays: it
-is never worse than any single technique here.
+technique, the choice itself, and changes of the best one by what costs least in the Lagrangian. The best file stays.
+Of many the nearest is so partly by chance: where samples judge, several techniques have to be nearer than the best
+single one by more than the standard error of the difference, sample by sample. So a choice is never worse than any
+single technique here, and what it gains can be expected of other samples, too.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,6 +22,7 @@ from laconic.choose.ground import Candidate, File, Ground, Tick
 from laconic.choose.limits import Limit
 from laconic.choose.menu import GRID, Menu
 from laconic.choose.offering import Table, candidates, exact_bytes, measured
+from laconic.choose.selecting import clearly_less
 from laconic.errors import PlanError
 
 
@@ -93,8 +96,24 @@ def chosen(
     if not files:
         reasons = "; ".join(f"{label}: {why}" for label, why in failed.items())
         raise PlanError(f"no plan that was tried meets what is asked. {reasons}")
-    best = min(files, key=lambda one: one.file.distance)
-    return Chosen(best, tuple(files), failed, _told(ground, table, best.picks), ground.measures, problem.limits)
+    best, nearest = settled(files)
+    picks = _told(ground, table, best.picks)
+    return Chosen(best, tuple(files), failed, picks, ground.measures, problem.limits, nearest)
+
+
+def settled(files: Sequence[Measured]) -> tuple[Measured, Measured | None]:
+    """Return the nearest file; where samples do not tell it from the nearest with one technique, that, and the other."""
+    nearest = min(files, key=_distance)
+    single = min((one for one in files if one.is_single), key=_distance, default=nearest)
+    near, alone = nearest.file.apart, single.file.apart
+    if single is nearest or near is None or alone is None or clearly_less(near, alone):
+        return nearest, None
+    return single, nearest
+
+
+def _distance(one: Measured) -> float:
+    """Return how far a file is from the original."""
+    return one.file.distance
 
 
 def _grid_alone(problem: _Problem) -> tuple[File | None, Measured | str]:
@@ -142,13 +161,14 @@ def _files(
         label = "choice" if number == 0 else f"choice, change {number}"
         known = _is_grid(plan) and isinstance(grid, Measured)
         found = grid if known else take(label, problem.measured(label, plan))
-        if isinstance(found, Measured) and (best is None or found.file.distance < best.file.distance):
+        if isinstance(found, Measured) and (best is None or _distance(found) < _distance(best)):
             best = found
         plan = next(_changed(table, best.picks if best else plan, tried), None)
-    for one in sorted(files, key=lambda file: file.file.distance)[:2]:
+    nearest = sorted(files, key=_distance)
+    single = next((one for one in nearest if one.is_single), None)
+    again = [*nearest[:2], *filter(None, (single, grid if isinstance(grid, Measured) else None))]
+    for one in {id(one): one for one in again}.values():
         take(f"{one.label}, again", problem.measured(one.label, one.picks, thorough=True))
-    if isinstance(grid, Measured) and not any(one.thorough and _is_grid(one.picks) for one in files):
-        take(f"{GRID} alone, again", problem.measured(f"{GRID} alone", grid.picks, thorough=True))
     return files, failed
 
 

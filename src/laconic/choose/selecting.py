@@ -75,3 +75,18 @@ def one_standard_error(candidates: Sequence[Tried]) -> tuple[int, int]:
         raise PlanError("no value has a finite error on validation: train less fast, or try milder values")
     within = [i for i in places if candidates[i].mean <= bound]
     return least, min(within, key=lambda i: (candidates[i].cost, candidates[i].mean))
+
+
+def clearly_less(one: np.ndarray, other: np.ndarray) -> bool:
+    """Say whether the mean of one is below that of the other by more than the standard error of their difference.
+
+    Args:
+        one: errors of samples, shape (samples,).
+        other: those of the same samples, in this order.
+
+    >>> few, many = np.array([0.1, 0.2, 0.3]), np.array([0.2, 0.3, 0.5])
+    >>> clearly_less(few, many), clearly_less(few, few[::-1]), clearly_less(few, few)
+    (True, False, False)
+    """
+    apart = np.asarray(other - one, np.float64)
+    return len(apart) > 1 and float(apart.mean()) > float(apart.std(ddof=1)) / math.sqrt(len(apart))

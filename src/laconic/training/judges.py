@@ -213,20 +213,30 @@ def distance(original: Tensor, other: Tensor, kind: Kind | None) -> float:
 
 
 def divergence(original: Tensor, other: Tensor, kind: Kind | None) -> Float[Tensor, ""]:
-    """Return how far outputs are from the original's, with gradients by both.
+    """Return how far outputs are from the original's, with gradients by both: the mean of `divergences`."""
+    return divergences(original, other, kind).mean()
+
+
+def divergences(original: Tensor, other: Tensor, kind: Kind | None) -> Float[Tensor, " samples"]:
+    """Return how far the outputs of each sample are from the original's, with gradients by both.
 
     KL(original ‖ other) of their softmax for classification, in nats a row of logits; else their squared difference
     over the variance of the original's.
 
     Args:
-        original: rows of logits, classes along the second axis, or of values.
+        original: a sample's rows of logits, classes along the second axis, or its values.
         other: the same shape.
         kind: of the outputs; where it is not known they are values.
     """
     if kind == "classification":
-        p, q = (outputs.movedim(1, -1).flatten(0, -2).log_softmax(-1) for outputs in (original, other))
-        return (p.exp() * (p - q)).sum(-1).mean()
-    lost, variance = (original - other).square().mean(), original.var(0, correction=0).mean()
+        p, q = (outputs.movedim(1, -1).log_softmax(-1) for outputs in (original, other))
+        return _by_sample((p.exp() * (p - q)).sum(-1))
+    lost, variance = _by_sample((original - other).square()), original.var(0, correction=0).mean()
     whole = original.square().mean()
     scale = variance if variance > 1e-9 * whole else whole  # outputs that do not vary but for rounding
     return lost / scale if scale > 0 else lost
+
+
+def _by_sample(values: Float[Tensor, "samples ..."]) -> Float[Tensor, " samples"]:
+    """Return the mean of each sample."""
+    return values.reshape(len(values), -1).mean(1)
