@@ -102,7 +102,7 @@ def chosen(
 
 
 def settled(files: Sequence[Measured]) -> tuple[Measured, Measured | None]:
-    """Return the nearest file; where samples do not tell it from the nearest with one technique, that, and the other."""
+    """Return the nearest file; where samples do not tell it from the nearest with one technique, that, and it."""
     nearest = min(files, key=_distance)
     single = min((one for one in files if one.is_single), key=_distance, default=nearest)
     near, alone = nearest.file.apart, single.file.apart
