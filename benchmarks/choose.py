@@ -94,21 +94,21 @@ def point(name: str, size: int, root: Path, seed: int) -> dict[str, Any]:
         say(f"{name} {size:,}: {one.label} {one.file.distance:.4g}")
         files.append({**one.record(), **judged(task, params, decompress(one.file.codes), ready.splits)})
     singles = [one for one in files if one["plan"].endswith(" alone")]
-    single, best = min(singles, key=lambda one: float(one["damage"])), files[0]
+    single = min(singles, key=lambda one: float(one["damage"]))
     less, _ = choice(round(FEWER * size))
     fewer = {**less.best.record(), **judged(task, params, decompress(less.best.file.codes), ready.splits)}
     return {
         "network": name, "size": size, "original": judged(task, params, params, ready.splits)["test_error"],
-        "choice": best, "best_single": single, "fewer": fewer, "cpu_seconds": seconds, "files": files,
-        "told": found.record(),
+        "best_single": single, "fewer": fewer, "cpu_seconds": seconds, "files": files, "told": found.record(),
     }  # fmt: skip
 
 
 def with_share(one: dict[str, Any]) -> dict[str, Any]:
-    """Return a point with the bytes that its choice needs at the KL of the best single technique, and their share."""
-    best, fewer, single = one["choice"], one["fewer"], one["best_single"]
+    """Return a point with its choice, the bytes that needs at the KL of the best single technique, and their share."""
+    fewer, single, label = one["fewer"], one["best_single"], one["told"]["chosen"]
+    best = next(file for file in one["files"] if file["plan"] == label)  # files are sorted, the nearest first
     enough = needed(best["bytes"], best["kl"], fewer["bytes"], fewer["kl"], single["kl"])
-    return {**one, "bytes_at_its_kl": enough, "share_of_its_bytes": enough and enough / single["bytes"]}
+    return {**one, "choice": best, "bytes_at_its_kl": enough, "share_of_its_bytes": enough and enough / single["bytes"]}
 
 
 def main() -> None:
