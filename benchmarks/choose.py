@@ -105,8 +105,8 @@ def point(name: str, size: int, root: Path, seed: int) -> dict[str, Any]:
 
 def with_share(one: dict[str, Any]) -> dict[str, Any]:
     """Return a point with its choice, the bytes that needs at the KL of the best single technique, and their share."""
-    fewer, single, label = one["fewer"], one["best_single"], one["told"]["chosen"]
-    best = next(file for file in one["files"] if file["plan"] == label)  # files are sorted, the nearest first
+    fewer, single, told = one["fewer"], one["best_single"], one["told"]
+    best = next(file for file in one["files"] if (file["plan"], file["again"]) == (told["chosen"], told["again"]))
     enough = needed(best["bytes"], best["kl"], fewer["bytes"], fewer["kl"], single["kl"])
     return {**one, "choice": best, "bytes_at_its_kl": enough, "share_of_its_bytes": enough and enough / single["bytes"]}
 

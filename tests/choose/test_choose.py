@@ -72,6 +72,8 @@ def test_several_techniques_have_to_be_nearer_by_more_than_the_standard_error(ga
     assert best.label == chosen
     assert (nearest is None) == (chosen == "choice")
     assert settled(files[::-1])[0].label == chosen
+    quick = replace(file(chosen, best.picks, best.file.apart - 0.01 + 0.2 * np.tile([-1, 1], 50)), thorough=False)
+    assert settled([*(replace(one, thorough=True) for one in files), quick])[0].thorough
     assert "by less than a standard error" in sentences({**choice.record(), "nearest": "choice"})[0]
 
 

@@ -112,12 +112,12 @@ class Chosen:
     def record(self) -> dict[str, Any]:
         """Return it as JSON says it."""
         return {
-            "chosen": self.best.label, "measures": self.measures,
+            "chosen": self.best.label, "again": self.best.thorough, "measures": self.measures,
             "tensors": [pick.record() for pick in self.picks],
             "files": [file.record() for file in self.files], "failed": dict(self.failed),
             "limits": [{"cost": one.name, "most": one.most, "reached": one.total(self.best.file.codes)}
                        for one in self.limits],
-            "nearest": None if self.nearest is None else self.nearest.label,
+            **({} if self.nearest is None else {"nearest": self.nearest.label}),
         }  # fmt: skip
 
     def toml(self, beside: Plan | None = None) -> str:
@@ -144,6 +144,7 @@ _NUMBER, _SIZE = "a number", "a finite number from 0"
 _CANDIDATE: Record = {"technique": str, "strength?": _NUMBER, "bytes": _SIZE, "damage": _NUMBER, "value": _NUMBER}
 _FORM: Record = {
     "chosen": str,
+    "again?": bool,
     "measures": str,
     "tensors": [{"tensor": str, **_CANDIDATE, "second?": _CANDIDATE}],
     "files": [{"plan": str, "bytes": _SIZE, "damage": _NUMBER, "again": bool}],
