@@ -92,7 +92,7 @@ class Chosen:
         picks: of each tensor.
         measures: what a damage is, in words.
         limits: that hold beside, or in place of, the bytes.
-        nearest: the plan with several techniques whose file is nearer, by less than its standard error; else None.
+        nearest: the plan with several techniques whose file is nearer, but not clearly so; else None.
     """
 
     best: Measured
@@ -197,8 +197,8 @@ def _why(record: Record, files: int) -> str:
     """Return why this file was chosen among so many."""
     if nearer := record.get("nearest"):
         return (
-            f"of {files} files measured the nearest that has one technique; {nearer} is nearer by less than a standard "
-            "error, which so few samples cannot tell"
+            f"of {files} files measured the nearest that has one technique; {nearer} is nearer by less than two "
+            "standard errors, which so few samples cannot tell"
         )
     return f"of {files} files measured the nearest"
 

@@ -7,7 +7,7 @@ worth its cost, as if damages added up and bytes were apart. Neither is quite so
 one layer are made good by the next. So plans are written and measured as whole files: one grid for all, each single
 technique, the choice itself, and changes of the best one by what costs least in the Lagrangian. The best file stays.
 Of many the nearest is so partly by chance: where samples judge, several techniques have to be nearer than the best
-single one by more than the standard error of the difference, sample by sample; and of two files of one plan the one
+single one by more than twice the standard error of the difference, by sample; and of two files of one plan the one
 made with more care is taken, unless the other is nearer by as much. So a choice is no worse than any single technique
 here, as far as samples tell, and what it gains can be expected of others, too.
 """
