@@ -20,11 +20,13 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from laconic.experiments.recipes.records.cifar import RESNET20
 from laconic.experiments.recipes.records.mnist import LENET5, LENET300
+from laconic.experiments.recipes.records.page import is_calibrations
 
 SUBJECTS = {"lenet300": LENET300, "lenet5": LENET5, "resnet20": RESNET20}
 _TABLES = {"lenet300": ("techniques.json", "techniques-steps.json", "techniques-within-bytes.json")}
 _STYLES = {
-    "LC within the bytes": ("o-", "black"), "other parametrisations": ("x", "tab:brown"),
+    "LC within the bytes": ("o-", "black"), "calibration within the bytes": ("o--", "grey"),
+    "other parametrisations": ("x", "tab:brown"),
     "Deep Compression here, its layout": ("s", "tab:red"), "Deep Compression here, our file": ("s", "tab:orange"),
     "quantization": (".", "tab:blue"), "pruning": (".", "tab:red"), "groups": (".", "tab:orange"),
     "low rank": (".", "tab:green"), "sum": (".", "tab:purple"), "choice": ("*", "tab:brown"),
@@ -67,7 +69,8 @@ def _records(record: dict[str, Any]) -> Iterator[Point]:
         last |= {label: [row for row in rows if row["label"] == label] for label in {row["label"] for row in rows}}
     for own in last.values():
         size, error = fmean(row["bytes"] for row in own), fmean(row["test"]["error"] for row in own)
-        yield Point("LC within the bytes", size, error)
+        calibrated = all(map(is_calibrations, own))
+        yield Point("calibration within the bytes" if calibrated else "LC within the bytes", size, error)
 
 
 def _parametrisations(record: dict[str, Any], network: str) -> Iterator[Point]:

@@ -8,8 +8,8 @@ one layer are made good by the next. So plans are written and measured as whole 
 technique, the choice itself, and changes of the best one by what costs least in the Lagrangian. The best file stays.
 Of many the nearest is so partly by chance: where samples judge, several techniques have to be nearer than the best
 single one by more than twice the standard error of the difference, by sample; and of two files of one plan the one
-made with more care is taken, unless the other is nearer by as much. So a choice is no worse than any single technique
-here, as far as samples tell, and what it gains can be expected of others, too.
+made with more care comes out. So a choice is no worse than any single technique here, as far as samples tell, and what
+it gains can be expected of others, too.
 """
 
 from collections.abc import Iterator, Sequence
@@ -103,23 +103,19 @@ def chosen(
 
 
 def settled(files: Sequence[Measured]) -> tuple[Measured, Measured | None]:
-    """Return the file to take, and the nearest where that is another and samples do not tell them apart.
+    """Return the file to take, and the nearest where that is of another plan and samples do not tell them apart.
 
-    Of files that samples do not tell apart one with a single technique goes before others, and of one plan the file
-    that was made with more care.
+    A single technique goes before several that samples do not tell from it. Of the plan that is taken the file made
+    with most care comes out: quick ones are there to compare plans, and several tries at one are as lucky as many.
     """
     nearest = min(files, key=_distance)
     single = min((one for one in files if one.is_single), key=_distance, default=nearest)
-    best = nearest if _clearly_nearer(nearest, single) else single
-    careful = min((one for one in files if one.thorough and one.label == best.label), key=_distance, default=best)
-    best = best if _clearly_nearer(best, careful) else careful
+    best, near, alone = nearest, nearest.file.apart, single.file.apart
+    if near is not None and alone is not None:
+        best = nearest if clearly_less(near, alone) else single
+        careful = [one for one in files if one.thorough and one.label == best.label]
+        best = min(careful, key=_distance, default=best)
     return best, None if best.label == nearest.label else nearest
-
-
-def _clearly_nearer(one: Measured, other: Measured) -> bool:
-    """Say whether a file is nearer than another, and by more than samples, where these judge, would say by chance."""
-    near, far = one.file.apart, other.file.apart
-    return _distance(one) < _distance(other) if near is None or far is None else clearly_less(near, far)
 
 
 def _distance(one: Measured) -> float:

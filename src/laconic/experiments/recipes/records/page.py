@@ -32,7 +32,7 @@ def page(subject: Subject, name: str, effort: Effort, rows: Rows, figure: str) -
         f"LC within a size: {_listed(settings['LC'])}.", "", f"![error against bytes]({figure})", "",
         "| file | bytes | validation error, % | test error, % | by seed |", "|---|---:|---:|---:|---|",
         *(_line(label, [row for row in rows if row["label"] == label]) for label in _labels(rows)),
-        "", "| published | bytes | test error, % | source |", "|---|---:|---:|---|",
+        *_calibrations(rows), "", "| published | bytes | test error, % | source |", "|---|---:|---:|---|",
         *(f"| {one.name} | {one.size:,} | {_figure(one)} | {one.source} |" for one in subject.published),
         "", *_verdicts(subject, name, effort, rows),
     ]  # fmt: skip
@@ -106,6 +106,20 @@ def _line(label: str, rows: Rows) -> str:
     validation = fmean(row["validation"]["error"] for row in rows)
     each = ", ".join(f"{error:.2f}" for error in errors)
     return f"| {label} | {size} | {validation:.2f} | {fmean(errors):.2f}{spread} | {each} |"
+
+
+def _calibrations(rows: Rows) -> list[str]:
+    """Return which files no path was better than, in a sentence."""
+    own = [f"seed {row['seed']}, {row['label']}" for row in rows if is_calibrations(row)]
+    return [
+        "",
+        f"The file of calibration itself, which no step was better than on validation: {'; '.join(own)}.",
+    ] * bool(own)
+
+
+def is_calibrations(row: Mapping[str, Any]) -> bool:
+    """Say whether no step of a path was better on validation than the file of calibration, which came out then."""
+    return row.get("calibrated") is not None and row["calibrated"] == row["validation"]
 
 
 def _mean(rows: Rows, label: str) -> float:
