@@ -1,6 +1,8 @@
 """`laconic report` and `laconic compare`: the record, the page, rows that mend, and what is refused."""
 
 import json
+import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,6 +11,7 @@ import laconic
 from laconic.cli import run
 from laconic.lc.log import write_log
 from laconic.lc.schedule import Progress
+from laconic.models import nets
 from laconic.models.checkpoints import load_checkpoint, save_checkpoint
 
 from .commands import parsed
@@ -97,6 +100,63 @@ def test_the_log_and_the_frontier_fill_their_parts(call, net, files, tmp_path):
     assert record["path"]["diagnosis"]
     assert record["planes"][0]["dots"][0]["x"] == 2.0
     assert "Loss and gap" in out.read_text(encoding="utf-8")
+
+
+def test_node_data_are_for_the_nodes_that_torch_export_makes(call, net, files, tmp_path, capsys):
+    """Of a graph of the very network, and the numbers are those of the record."""
+    folder, module = tmp_path / "nodes", nets.build("lenet300", (1, 8, 8), 10, 0)
+    asked = ["--against", net, *DIGITS, "-o", tmp_path / "a.html", "--overlays", folder]
+    told = parsed(call("report", files["bits"], *asked, "--json"))
+    written = {path.stem: json.loads(path.read_text()) for path in folder.iterdir()}
+    nodes = {node.name for node in torch.export.export(module, (torch.zeros(1, 1, 8, 8),)).graph.nodes}
+    for one in told["tensors"]:
+        (node,) = nodes & {"p_" + one["name"].replace(".", "_")}
+        assert written["bytes"]["results"][node] == written["bytes"]["results"][one["name"]] == {"value": one["bytes"]}
+    shares = written["damage"]["results"]
+    assert {name: one["value"] for name, one in shares.items() if not name.startswith("p_")} == {
+        name: harm["share"] for harm in told["damage"]["harms"] for name in harm["names"]
+    }
+    assert set(written) == {"bytes", "bits", "zeros", "error", "damage"}
+    for place, words in ((folder, "bytes.json exists"), (net, "name a folder")):
+        assert run(["report", str(files["bits"]), "-o", str(tmp_path / "b.html"), "--overlays", str(place)]) == 1
+        assert words in capsys.readouterr().err
+    assert not (tmp_path / "b.html").exists()
+
+
+def test_events_are_handed_on_where_tensorboard_is(net, files, tmp_path, monkeypatch, capsys):
+    said = {}
+
+    class Writer:
+        def __init__(self, folder):
+            said["folder"] = folder
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            said["closed"] = True
+
+        def add_scalar(self, tag, value, step):
+            said[tag, step] = value
+
+        def add_histogram_raw(self, tag, low, high, number, total, squares, limits, counts, step):
+            assert number == sum(counts)
+            assert low < limits[0] <= limits[-1] == pytest.approx(high)
+            said[tag, step] = total / number, squares / number
+
+    write_log(tmp_path / "run.jsonl", [Progress(0, 0.0, 0.5, 0.9, None, None), Progress(1, 1e-3, 0.4, 0.5, 0.1, 0.0)])
+    command = ["report", str(files["bits"]), "-o", str(tmp_path / "a.html"), "--against", str(net), "--quiet"]
+    command += ["--run", str(tmp_path / "run.jsonl"), "--tensorboard", str(tmp_path / "events")]
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    assert run(command) == 1
+    assert "pip install tensorboard" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", SimpleNamespace(SummaryWriter=Writer))
+    assert run([*command, "--force"]) == 0
+    weight = load_checkpoint(net)[0]["fc1.weight"]
+    assert said["file/bytes", 0] == files["bits"].stat().st_size
+    assert said["loss", 1] == 0.4
+    assert said["fc1.weight/before", 0][1] == pytest.approx(float(weight.square().mean()), rel=0.05)
+    assert said["closed"]
 
 
 def test_files_stand_side_by_side(call, net, files, tmp_path):

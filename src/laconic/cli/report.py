@@ -52,6 +52,17 @@ def command(
             rich_help_panel=groups.RUN,
         ),
     ] = None,
+    overlays: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER", help="Node data for Google's Model Explorer: a file of JSON for each number.",
+            rich_help_panel=groups.RUN,
+        ),
+    ] = None,
+    tensorboard: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="The same as events, where TensorBoard is.", rich_help_panel=groups.RUN),
+    ] = None,
     samples: options.Samples = None,
     limit: options.Limit = None,
     force: options.Force = False,
@@ -76,6 +87,10 @@ def command(
     the page tells, makes that file. Of a file of --effort calibrate there are no rows: it has shared its bits by what
     outputs say. Also multiply-adds and energy, before and after.
 
+    --overlays writes bytes, bits a weight, zeros and, where they are known, errors and damage of each tensor for the
+    nodes of a graph in Model Explorer (Node data, Load from computer); --tensorboard hands all of it on, with
+    histograms and the path of a run.
+
     Examples:
       laconic report net.lac
 
@@ -94,4 +109,22 @@ def command(
         raise PlanError(f"{', '.join(idle)}: goes with --against, the checkpoint to compare with")
     if plan is not None and not subject.named:
         raise PlanError("--plan: rows are for what data show; name --net and --data, or --task")
-    show(Job(source, output, against, subject, run, log, frontier, plan, samples, limit, force, key), say)
+    show(
+        Job(
+            source,
+            output,
+            against,
+            subject,
+            run,
+            log,
+            frontier,
+            plan,
+            overlays,
+            tensorboard,
+            samples,
+            limit,
+            force,
+            key,
+        ),
+        say,
+    )

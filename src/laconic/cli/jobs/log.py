@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.table import Table
 
 from laconic.cli.console import Output, table
-from laconic.errors import MissingPackage
+from laconic.cli.jobs.events import add_steps, events
 from laconic.experiments.curves import path_figure
 from laconic.format.files import replace_file, require_absent, require_apart
 from laconic.lc.diagnosis import diagnosis
@@ -68,15 +68,13 @@ def _hand_on(history: Sequence[Progress], folder: Path) -> None:
     Raises:
         MissingPackage: without TensorBoard.
     """
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise MissingPackage("--tensorboard needs the package tensorboard: pip install tensorboard") from error
-    with SummaryWriter(str(folder)) as writer:
-        for one in history:
-            values = asdict(one)
-            validation = values.pop("validation") or {}
-            values |= {f"validation/{name}": value for name, value in validation.items()}
-            for name, value in values.items():
-                if name not in ("step", "last_gap") and value is not None:
-                    writer.add_scalar(name, value, one.step)
+    with events(folder) as writer:
+        add_steps(writer, map(_numbers, history))
+
+
+def _numbers(one: Progress) -> dict[str, float | None]:
+    """Return the numbers of a step by name."""
+    values = asdict(one)
+    validation = values.pop("validation") or {}
+    told = {name: value for name, value in values.items() if name != "last_gap"}
+    return told | {f"validation/{name}": value for name, value in validation.items()}

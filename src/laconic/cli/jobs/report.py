@@ -10,12 +10,14 @@ from typing import Any, final
 from laconic import __version__
 from laconic.cli import options
 from laconic.cli.console import Output, in_bytes, table
-from laconic.errors import DataError, FormatError
+from laconic.cli.jobs.events import add_report, events
+from laconic.errors import DataError, FormatError, OutputExists
 from laconic.format import container
 from laconic.format.files import replace_file, require_absent, require_apart
 from laconic.insight.anatomy import anatomy, classes
 from laconic.insight.gap import gap
 from laconic.insight.ledger import ledger
+from laconic.insight.overlay import NUMBERS, overlays
 from laconic.insight.report import Dot, Plane, Report
 from laconic.insight.report import Path as Steps
 from laconic.insight.stages import stages
@@ -47,6 +49,8 @@ class Job:
     log: Path | None
     frontier: Path | None
     plan: Path | None
+    overlays: Path | None
+    tensorboard: Path | None
     samples: int | None
     limit: int | None
     force: bool
@@ -57,12 +61,18 @@ class Job:
         """Where the page goes."""
         return self.output or self.source.with_name(self.source.name + ".html")
 
+    def overlay(self, number: str) -> Path | None:
+        """Where the node data of a number go, if they are asked for."""
+        return None if self.overlays is None else self.overlays / f"{number}.json"
+
 
 def show(job: Job, say: Output) -> None:
     """Gather, write and print."""
-    for path in filter(None, (job.page, job.plan)):
+    for path in filter(None, (job.page, job.plan, *map(job.overlay, NUMBERS))):
         require_absent(path, force=job.force)
         require_apart(path, job.source, job.against, job.log)
+    if job.overlays is not None and job.overlays.exists() and not job.overlays.is_dir():
+        raise OutputExists(f"{job.overlays} is a file; name a folder for --overlays")
     report = of_file(say, job.source, job.limit)
     if job.log is not None:
         report = replace(report, path=_path(job.log))
@@ -77,9 +87,16 @@ def show(job: Job, say: Output) -> None:
         report = replace(report, planes=(*report.planes, _among(report, neighbours)))
     written = {job.page: report_page(report, __version__).encode()}
     written |= {job.plan: plan.encode()} if job.plan is not None and plan else {}
+    if job.overlays is not None:
+        job.overlays.mkdir(parents=True, exist_ok=True)
+    found = {job.overlay(number): data for number, data in overlays(report).items()}
+    written |= {path: json.dumps(data).encode() for path, data in found.items() if path is not None}
     for path, content in written.items():
         with replace_file(path, force=job.force) as file:
             file.write(content)
+    if job.tensorboard is not None:
+        with events(job.tensorboard) as writer:
+            add_report(writer, report)
     lines = [f"wrote {path}: {in_bytes(len(content))}" for path, content in written.items()]
     if job.plan is not None and not plan:
         lines.append(f"{job.plan} is not written: no row was found that mends the file")
