@@ -98,6 +98,7 @@ class Place:
         calls: how often layers are called that use it, for each batch that is seen.
         diagonal: whether it is an embedding, read row by row: Σ, of Wᵀ, is diagonal.
         form: how it is a matrix.
+        embeds: whether it is an embedding as well as this matrix, one tensor in two layers.
     """
 
     name: str
@@ -106,6 +107,7 @@ class Place:
     calls: tuple[int, ...]
     diagonal: bool
     form: Form = "plain"
+    embeds: bool = False
 
 
 @final

@@ -12,6 +12,7 @@ from laconic.calibrate.forms import matrix
 from laconic.calibrate.layer import Order
 from laconic.calibrate.meter import DIGITS, METER, Measured, Meter, blank, metered
 from laconic.calibrate.network import Network, Tick, alone
+from laconic.calibrate.rates import damped
 from laconic.calibrate.trial import Trial
 from laconic.format import container
 
@@ -45,7 +46,8 @@ def meter_of(
             order = Order.packed(rounded.scales) if subject.form == "packed" else Order.of(rounded.scales)
             found[subject.name] = Measured.of(
                 matrix(original, subject.form), matrix(trial.calibrated.params[subject.name], subject.form), moments,
-                order.columns, rounded.steps, subject.worth, damping, subject.rows, order.rows,
+                order.columns, rounded.steps, subject.worth, damped(damping, embeds=subject.embeds), subject.rows,
+                order.rows,
             )  # fmt: skip
     firsts = dict[str, str]()  # of each tensor the first name in the file, in the order of the file
     for name in trial.codes:

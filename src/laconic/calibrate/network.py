@@ -65,6 +65,7 @@ class Subject:
         spectrum: the variances of what it writes, one for each eigenvalue of its inputs, in units of the outputs; None
             unless asked for.
         form: how it is a matrix.
+        embeds: whether it is an embedding as well.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Subject:
     rows: Rows
     spectrum: Sources | None = None
     form: Form = "plain"
+    embeds: bool = False
 
     @property
     def mean_worth(self) -> float:
@@ -207,7 +209,9 @@ def network(
         waves = Sources(own * found[name].variances, found[name].counts) if spectra else None
         met_at, _ = read.get(name, (1.0, 1.0))
         form = survey.place(name).form if name in read else form_alone(params[name])
-        subjects.append(Subject(name, name in read, biases.get(name), own, rates[name], met_at, own_rows, waves, form))
+        embeds = name in read and survey.place(name).embeds
+        how_met = name in read, biases.get(name), own, rates[name], met_at, own_rows, waves, form, embeds
+        subjects.append(Subject(name, *how_met))
     return Network(calibration, params, survey, tuple(subjects), positions, felt.guessed)
 
 
@@ -280,7 +284,7 @@ def _rates(
             tick("statistics", len(rates), len(told))
             form = survey.place(name).form
             seen, weights = follower.statistics(name, biased=name in biases), matrix(params[name], form)
-            own = suited(how, len(weights), met=True, form=form)
+            own = suited(how, len(weights), met=True, form=form, embeds=survey.place(name).embeds)
             rates[name] = Rate.of(rows.stretched(weights), seen.moments, own)
             read[name] = seen.positions, float(np.diagonal(seen.moments, axis1=1, axis2=2).mean())
             if spectra:

@@ -29,12 +29,24 @@ WIDE = 256
 """Rows from which on each column has a step of its own: fewer do not pay for what it takes."""
 
 
-def suited(how: Recursion, rows: int, *, met: bool, form: Form = "plain") -> Recursion:
+EMBEDS = 1.0
+"""What is added to the second moments of a matrix that is an embedding as well, in units of their mean: 0.1 and 10 are
+worse for stories260K (`docs/notes/language.md`)."""
+
+
+def suited(how: Recursion, rows: int, *, met: bool, form: Form = "plain", embeds: bool = False) -> Recursion:
     """Return how a weight of so many rows is quantized: what is not met has no errors to make good.
 
-    Experts have one step for all that they read.
+    Experts have one step for all that they read. Errors of a matrix that is an embedding as well may not hide where
+    little is read of it as a matrix: its rows are read as they are, too, which is a moment alike in all directions.
     """
-    return replace(how, feedback=how.feedback and met, water=how.water and rows >= WIDE and form != "packed")
+    water = how.water and rows >= WIDE and form != "packed"
+    return replace(how, feedback=how.feedback and met, water=water, damping=damped(how.damping, embeds=embeds))
+
+
+def damped(damping: float, *, embeds: bool) -> float:
+    """Return what is added to the second moments of a weight, in units of their mean."""
+    return max(damping, EMBEDS) if embeds else damping
 
 
 @cache

@@ -162,7 +162,7 @@ def _moved(
     now: Calibrated, subject: Subject, wanted: np.ndarray, eta: float, met: Statistics, how: Recursion
 ) -> Calibrated | None:
     """Return the network with the integers of a weight chosen for W′, or None where they are what they were."""
-    before, own = now.rounded[subject.name], suited(how, len(wanted), met=True)
+    before, own = now.rounded[subject.name], suited(how, len(wanted), met=True, embeds=subject.embeds)
     level = now.levels[subject.name] / subject.worth
     dtype = to_numpy(now.params[subject.name]).dtype
     ready = prepared(wanted.astype(dtype), met.moments, level, own, rows=subject.rows, like=before)

@@ -280,7 +280,7 @@ def quantized(
     else:
         met = alone(network.params[subject.name])
     trim()  # what both networks have freed on their way: matrices come now
-    how = suited(how, len(weights), met=subject.met, form=subject.form)
+    how = suited(how, len(weights), met=subject.met, form=subject.form, embeds=subject.embeds)
     try:
         own = level / subject.worth
         ready = prepared(

@@ -54,7 +54,8 @@ def surveyed(uses: Uses, events: list[Event], alone: Mapping[str, str], batches:
         if len({getattr(event.layer, "groups", 1) for event in matrices}) > 1:
             reasons[name] = "its layers have different groups"
             continue
-        if matrices and len(matrices) < len(own):
+        embeds = 0 < len(matrices) < len(own)
+        if embeds:
             notes.append(f"{name} is an embedding as well: it is calibrated as the matrix that it is elsewhere")
         kept = matrices or own
         if len({event.form for event in kept}) > 1:
@@ -62,7 +63,7 @@ def surveyed(uses: Uses, events: list[Event], alone: Mapping[str, str], batches:
             continue
         calls = [event.batch for event in kept]
         counts = tuple(calls.count(number) for number in range(batches))
-        places[kept[0]] = Place(name, uses[kept[0].layer][0], kept[0].leaf, counts, not matrices, kept[0].form)
+        places[kept[0]] = Place(name, uses[kept[0].layer][0], kept[0].leaf, counts, not matrices, kept[0].form, embeds)
     every = dict.fromkeys(name for _, names in uses.values() for name in names.values())
     unreached = tuple(name for name in every if name not in met and name not in reasons)
     ordered = tuple(places[event] for event in events if event in places)
