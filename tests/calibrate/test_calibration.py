@@ -56,6 +56,7 @@ def test_a_survey_tells_what_can_be_calibrated_and_why_the_rest_cannot():
         ("twice.weight", "twice", "weight", (2, 2)),
         ("table.weight", "last", "weight", (1, 1)),
     ]
+    assert [place.name for place in survey.places if place.embeds] == ["table.weight"]
     assert set(survey.alone) == {"scale", "attend.in_proj_weight", "attend.out_proj.weight"}
     assert "Language" in survey.alone["scale"]
     assert survey.unreached == ("idle.weight",)

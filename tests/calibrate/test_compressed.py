@@ -11,6 +11,7 @@ from small_nets import NETS, net
 from torch import nn
 
 import laconic
+from laconic.calibrate import rates
 from laconic.calibrate.calibration import Calibration
 from laconic.errors import DataError, PlanError, WeightsError
 from laconic.format import container
@@ -221,3 +222,31 @@ def test_buffers_that_a_forward_changes_stay_the_modules():
     result = laconic.compress(net, bits=12, effort="calibrate", calibration=torch.randn(80, 20))
     assert net.count == 0
     assert result.params["count"] == 0
+
+
+class Tied(nn.Module):
+    """A table that is the output layer as well; as that it reads little but one direction."""
+
+    def __init__(self):
+        super().__init__()
+        self.table, self.mix, self.out = nn.Embedding(32, 16), nn.Linear(16, 16), nn.Linear(16, 32, bias=False)
+        self.out.weight = self.table.weight
+        with torch.no_grad():
+            self.mix.weight.copy_(torch.outer(torch.randn(16), torch.randn(16)) + 0.01 * torch.randn(16, 16))
+
+    def forward(self, tokens):
+        return self.out(torch.tanh(self.mix(self.table(tokens))))
+
+
+def test_errors_of_a_tied_embedding_do_not_hide_where_it_is_not_read_as_a_matrix(monkeypatch):
+    """The output layer reads one direction; rows that are looked up are read in all of them."""
+    torch.manual_seed(0)
+    module = Tied()
+    samples = [torch.arange(32).repeat(8, 1)]
+
+    def lost(share: float) -> float:
+        monkeypatch.setattr(rates, "EMBEDS", share)
+        params = laconic.compress(module, bits=3, effort="calibrate", calibration=samples).params
+        return float((params["table.weight"] - module.table.weight.detach()).square().sum())
+
+    assert lost(1.0) < 0.5 * lost(0.0)
