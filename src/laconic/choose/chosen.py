@@ -197,10 +197,10 @@ def _why(record: Record, files: int) -> str:
     """Return why this file was chosen among so many."""
     if nearer := record.get("nearest"):
         return (
-            f"of {files} files measured the nearest that has one technique; {nearer} is nearer by less than two "
-            "standard errors, which so few samples cannot tell"
+            f"of {files} files measured its plan has the nearest with one technique; {nearer} is nearer by less than "
+            "two standard errors, which so few samples cannot tell"
         )
-    return f"of {files} files measured the nearest"
+    return f"of {files} files measured its plan has the nearest"
 
 
 def _line(key: str, value: Any) -> str:

@@ -11,9 +11,8 @@ from laconic.insight.overlay import overlays
 from laconic.insight.report import Report
 
 
-@contextmanager
-def events(folder: Path) -> Iterator[Any]:
-    """Give what writes events into a folder.
+def writers() -> Any:
+    """Return the class of what writes events: call it before the work, not after.
 
     Raises:
         MissingPackage: without TensorBoard.
@@ -22,7 +21,13 @@ def events(folder: Path) -> Iterator[Any]:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise MissingPackage("--tensorboard needs the package tensorboard: pip install tensorboard") from error
-    with SummaryWriter(str(folder)) as writer:
+    return SummaryWriter
+
+
+@contextmanager
+def events(folder: Path) -> Iterator[Any]:
+    """Give what writes events into a folder; errors are those of `writers`."""
+    with writers()(str(folder)) as writer:
         yield writer
 
 

@@ -10,7 +10,7 @@ from typing import Any, final
 from laconic import __version__
 from laconic.cli import options
 from laconic.cli.console import Output, in_bytes, table
-from laconic.cli.jobs.events import add_report, events
+from laconic.cli.jobs.events import add_report, events, writers
 from laconic.errors import DataError, FormatError, OutputExists
 from laconic.format import container
 from laconic.format.files import replace_file, require_absent, require_apart
@@ -73,6 +73,10 @@ def show(job: Job, say: Output) -> None:
         require_apart(path, job.source, job.against, job.log)
     if job.overlays is not None and job.overlays.exists() and not job.overlays.is_dir():
         raise OutputExists(f"{job.overlays} is a file; name a folder for --overlays")
+    if job.page in map(job.overlay, NUMBERS) or (job.plan is not None and job.plan in map(job.overlay, NUMBERS)):
+        raise OutputExists(f"{job.overlays} has node data of the name of another output; name another folder")
+    if job.tensorboard is not None:
+        writers()
     report = of_file(say, job.source, job.limit)
     if job.log is not None:
         report = replace(report, path=_path(job.log))
