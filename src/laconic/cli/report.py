@@ -109,22 +109,5 @@ def command(
         raise PlanError(f"{', '.join(idle)}: goes with --against, the checkpoint to compare with")
     if plan is not None and not subject.named:
         raise PlanError("--plan: rows are for what data show; name --net and --data, or --task")
-    show(
-        Job(
-            source,
-            output,
-            against,
-            subject,
-            run,
-            log,
-            frontier,
-            plan,
-            overlays,
-            tensorboard,
-            samples,
-            limit,
-            force,
-            key,
-        ),
-        say,
-    )
+    others = plan, overlays, tensorboard, samples, limit, force, key
+    show(Job(source, output, against, subject, run, log, frontier, *others), say)

@@ -14,7 +14,7 @@ from typing import Any
 from laconic.insight.report import Report
 
 NUMBERS = ("bytes", "bits", "zeros", "error", "damage")
-"""Names of all node data; the last two take a checkpoint, and data."""
+"""Names of all node data: "error" takes a checkpoint, "damage" data as well."""
 
 _COLOURS = [{"stop": 0, "bgColor": "#f7fbff"}, {"stop": 1, "bgColor": "#4292c6"}]
 """Of the least and the largest number, dark text readable on both."""
