@@ -70,7 +70,7 @@ def test_points_fall_and_lie_above_the_curve():
     for one, asked in zip(points, (1.5, 2.5, 4.0), strict=True):
         assert 0.9 * asked < one.bits <= asked
         assert one.bound < one.bits
-        assert one.distance == pytest.approx(whole.judged(decompress(one.fitted.codes)), rel=1e-3)
+        assert one.distance == pytest.approx(whole.outputs.distance(decompress(one.fitted.codes)), rel=1e-3)
     assert points[0].distance > points[1].distance > points[2].distance
     rates, distances = zip(*curve(whole, points), strict=True)
     assert list(rates) == sorted(rates)
@@ -93,9 +93,9 @@ def test_weights_are_ranked_by_what_each_does_and_theory_knows_about_how_much(bi
         tensor, sources = whole.network.params[one.name], spectra(whole)[one.name]
         each = sources.counts @ sources.variances / one.count / float(tensor.double().square().mean())
         rounded = (tensor / one.step).round() * one.step
-        predicted = one.step**2 / 12 * each * one.count / whole.unit
+        predicted = one.step**2 / 12 * each * one.count / whole.outputs.unit
         bias = one.name.replace("weight", "bias")  # which takes up what the error is in the mean
         moved = whole.network.params[bias] + (tensor - rounded) @ reads[one.name].mean(0)
-        assert whole.judged({**whole.network.params, one.name: rounded, bias: moved}) < 4 * predicted
+        assert whole.outputs.distance({**whole.network.params, one.name: rounded, bias: moved}) < 4 * predicted
         levels.append(predicted / one.count)
     assert max(levels) == pytest.approx(min(levels))

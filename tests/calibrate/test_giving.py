@@ -32,7 +32,7 @@ def test_it_stays_as_its_code_says_and_the_others_take_what_is_left():
     assert trial.codes["1.weight"] is code
     assert 0.97 * size <= trial.file_bytes <= size
     assert [one.name for one in beside.network.subjects] == ["3.weight"]
-    assert trial.distance == pytest.approx(beside.judged(laconic.Result(trial.codes).params), rel=1e-4)
+    assert trial.distance == pytest.approx(beside.outputs.distance(laconic.Result(trial.codes).params), rel=1e-4)
 
 
 def test_its_bias_takes_up_its_errors_in_the_mean_of_what_was_seen():

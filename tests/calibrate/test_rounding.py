@@ -63,7 +63,7 @@ def test_a_file_is_no_worse_and_no_larger_and_the_same_each_time(name):
     assert after is before or after.distance < before.distance
     assert after.file_bytes == len(container.dumps(after.codes)) <= size
     decoded = {of.names[key]: tensor for key, tensor in decompress(after.codes).items()}
-    assert of.judged(decoded) == pytest.approx(after.distance)
+    assert of.outputs.distance(decoded) == pytest.approx(after.distance)
     apart = 0
     for key, one in before.calibrated.rounded.items():
         own = after.calibrated.rounded[key]

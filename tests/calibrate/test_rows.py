@@ -151,7 +151,7 @@ def test_vectors_add_to_the_distance_what_they_may():
     for name, vector in trials[1].items():
         size = np.sqrt(np.square(loose[name]).mean())
         assert np.abs(vector - loose[name]).max() <= 0.5001 * TRIAL * size
-    felt = np.mean([ready.judged(_with(ready, there)) for there in trials]) * ready.unit
+    felt = np.mean([ready.outputs.distance(_with(ready, there)) for there in trials]) * ready.outputs.unit
     expected = tolerances(loose, felt)
     for name, found in ready.network.vectors.items():
         assert found == pytest.approx(expected[name])
@@ -161,7 +161,7 @@ def test_vectors_add_to_the_distance_what_they_may():
         levels = {name: min(level * ratio, most) for name, (ratio, most) in ready.network.vectors.items()}
         codes = rounded_vectors({name: vector.astype(np.float32) for name, vector in loose.items()}, levels)
         there = {name: tensor.double().numpy() for name, tensor in decompress(codes).items()}
-        reached = ready.judged(_with(ready, there)) * ready.unit
+        reached = ready.outputs.distance(_with(ready, there)) * ready.outputs.unit
         shares.append(reached / (SHARE * level * numbers))
     assert 1 / 4 < np.mean(shares) < 3
 

@@ -68,7 +68,9 @@ def test_a_tuned_file_is_no_worse_and_within_its_size_and_has_the_same_integers(
         factors = integers[key].steps / one.steps
         assert (factors == factors[0]).all()
         assert len(one.steps) == 1 or factors[0] == 1
-    assert of.judged({of.names[key]: tensor for key, tensor in decoded.items()}) == pytest.approx(after.distance)
+    assert of.outputs.distance({of.names[key]: tensor for key, tensor in decoded.items()}) == pytest.approx(
+        after.distance
+    )
     assert all(part.training for part in module.modules())
     assert all(torch.equal(tensor, own[key]) for key, tensor in all_params_of(module).items())
     assert asked == [tensor.requires_grad for tensor in module.parameters()]

@@ -94,7 +94,7 @@ def test_the_damage_that_is_told_is_that_of_the_file():
     result, task = calibrated(), learned()
     source = Calibration.of(task, samples=300)
     judge = Ready.of(untied(all_params_of(task.module), task.module), source)
-    assert judge.judged(result.params) == pytest.approx(result.choice.best.file.distance, rel=1e-4)
+    assert judge.outputs.distance(result.params) == pytest.approx(result.choice.best.file.distance, rel=1e-4)
     assert result.calibration.distance == result.choice.best.file.distance > 0
 
 

@@ -59,7 +59,7 @@ def analysed(ready: Ready, bits: float, tick: Tick = silent) -> tuple[float, lis
     Raises:
         DataError, WeightsError: as the layers of a file.
     """
-    network, sources, how = ready.network, spectra(ready), TRIES["default"][0]
+    network, sources, how, unit = ready.network, spectra(ready), TRIES["default"][0], ready.outputs.unit
     level, costs = level_of(network.subjects, {}, bits * ready.weights), smoothed_costs(expected_counts(how.nu))
     taken, changed = dict[str, float](), dict[str, Params]()
     with network.following(drift=False) as follower:
@@ -72,13 +72,13 @@ def analysed(ready: Ready, bits: float, tick: Tick = silent) -> tuple[float, lis
     measured, names = dict[str, float](), {first: name for name, first in reversed(list(ready.names.items()))}
     for name, own in changed.items():
         tick("weights", len(changed) + len(measured), 2 * len(changed))
-        measured[name] = ready.judged({**network.params, **own})
+        measured[name] = ready.outputs.distance({**network.params, **own})
     total = sum(measured.values())
     weights = [
         Weight(
             names[subject.name], network.params[subject.name].numel(), taken[subject.name],
-            subject.mean_worth / ready.unit,
-            subject.rows.measured * predicted(sources[subject.name], level) / ready.unit, measured[subject.name],
+            subject.mean_worth / unit,
+            subject.rows.measured * predicted(sources[subject.name], level) / unit, measured[subject.name],
             measured[subject.name] / total if total > 0 else 0.0,
             step(matrix(network.params[subject.name], subject.form), sources[subject.name], level),
         )

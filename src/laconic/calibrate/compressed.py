@@ -17,6 +17,7 @@ from laconic.calibrate.meeting import Survey
 from laconic.calibrate.metering import meter_of, recorded, reserved
 from laconic.calibrate.network import Network, Tick, by_module, folding_of, silent
 from laconic.calibrate.network import network as ready
+from laconic.calibrate.outputs import Outputs
 from laconic.calibrate.quality import FILES, QUICK, Made, Quality, dropped, smallest, wrongs
 from laconic.calibrate.recursion import Recursion
 from laconic.calibrate.rounding import rounded_anew
@@ -27,14 +28,13 @@ from laconic.calibrate.vectors import TRIALS, tolerances, tried
 from laconic.errors import DataError, PlanError, listed
 from laconic.format.coding import FLOATS
 from laconic.models.folding import Folding, folded
-from laconic.models.params import Params, decompress, to_numpy
+from laconic.models.params import decompress, to_numpy
 from laconic.models.ties import Untied
 from laconic.quantize.budget import NEAR, Budget, Fitted
 from laconic.quantize.budget.signal import Signal, signals, total
 from laconic.quantize.budget.survey import Role
 from laconic.quantize.budget.survey import survey as surveyed
 from laconic.training.batches import size_of
-from laconic.training.judges import distance, divergences
 
 _ZERO_FORCING = Recursion(ridge=0.0, price=0.3, window=64, damping=1e-2)
 _LONGER = replace(_ZERO_FORCING, states=64, window=128)
@@ -72,7 +72,7 @@ class Ready:
         names: every name of the file, with that of its tensor in the network.
         kept: names of the tensors that stay as they are.
         weights: how many there are, which bits are counted for.
-        outputs: of the original on samples that are not seen.
+        outputs: what the original says of samples that are not seen, by which files are judged.
         doubts: sentences on what is wrong with them.
     """
 
@@ -82,7 +82,7 @@ class Ready:
     names: Mapping[str, str]
     kept: tuple[str, ...]
     weights: int
-    outputs: torch.Tensor
+    outputs: Outputs
     doubts: tuple[str, ...] = ()
 
     @classmethod
@@ -127,11 +127,11 @@ class Ready:
         )  # fmt: skip
         every = {name: names[first] for name, first in network.names.items()}
         weights = sum(one.weights for one in seen.values())
-        outputs = _outputs(calibration, params)
-        if not bool(outputs.isfinite().all()):
+        outputs = Outputs.of(calibration, params)
+        if not bool(outputs.rows.isfinite().all()):
             raise DataError("the network's outputs on the calibration samples that are held out are NaN or infinite")
-        again = calibration.outputs(params, (calibration.unseen or calibration.seen)[0])
-        doubts = () if torch.allclose(again, outputs[: len(again)], 1e-3, 1e-6) else (_RANDOM,)
+        again = calibration.outputs(params, outputs.batches[0])
+        doubts = () if torch.allclose(again, outputs.rows[: len(again)], 1e-3, 1e-6) else (_RANDOM,)
         return cls(whole, survey, folding, every, tuple(kept), weights, outputs, doubts)._with_vectors(roles)
 
     def _with_vectors(self, roles: Mapping[str, Role]) -> "Ready":
@@ -145,7 +145,7 @@ class Ready:
         felt = 0.0
         for trial in range(TRIALS):
             there = {name: torch.from_numpy(own).to(params[name]) for name, own in tried(loose, trial).items()}
-            felt += self.judged({**params, **there}) * self.unit / TRIALS
+            felt += self.outputs.distance({**params, **there}) * self.outputs.unit / TRIALS
         return replace(self, network=replace(network, vectors=tolerances(loose, felt)))
 
     def resuming(self, journal: Journal | None) -> "Ready":
@@ -154,18 +154,7 @@ class Ready:
 
     def files(self, metadata: Mapping[str, str]) -> Files:
         """Return what makes a file with this text of each pass."""
-        return Files(self.network, self.names, metadata, self.judged)
-
-    def judged(self, params: Params) -> float:
-        """Return how far outputs on samples that have not been seen are from the original's."""
-        calibration = self.network.calibration
-        return distance(self.outputs, _outputs(calibration, params), calibration.kind_with(params))
-
-    def apart(self, params: Params) -> torch.Tensor:
-        """Return the same for each sample, float64, shape (samples,); their mean is `judged`."""
-        calibration = self.network.calibration
-        before, after = self.outputs.double(), _outputs(calibration, params).double()
-        return divergences(before, after, calibration.kind_with(params)).cpu()
+        return Files(self.network, self.names, metadata, self.outputs.distance)
 
     def within(
         self, size: int, tries: Sequence[Recursion], metadata: Mapping[str, str], tick: Tick = silent,
@@ -218,18 +207,6 @@ class Ready:
         return (*self.network.calibration.notes, *self.survey.notes, *lost, *self.doubts)
 
     @property
-    def unit(self) -> float:
-        """What a distance of 1 is in units of the water level: errors that weights add to what a sample says, summed.
-
-        A KL counts for each row of logits of a sample. Half a squared change of values counts for each of them.
-        """
-        rows = len(self.outputs) / (self.samples[1] or self.samples[0])
-        if self.network.calibration.kind_with(self.network.params) == "classification":
-            return rows
-        variance = float(self.outputs.double().var(0, correction=0).mean())
-        return 0.5 * rows * self.outputs.shape[1] * (variance or 1.0)
-
-    @property
     def samples(self) -> tuple[int, int]:
         """How many samples are seen, and how many are not."""
         calibration = self.network.calibration
@@ -238,7 +215,7 @@ class Ready:
 
     def told(self, trial: Trial, passes: int) -> Told:
         """Return what there is to say of a file."""
-        kind = self.network.calibration.kind_with(self.network.params)
+        kind = self.outputs.kind
         after = decompress({self.names[name]: code for name, code in trial.codes.items()})
         lost = [_LOST] if kind != "classification" and trial.distance >= 1 else []
         zeros = [name for name, one in trial.calibrated.rounded.items() if not one.levels.any()]
@@ -311,8 +288,8 @@ class Ready:
             PlanError: when none is met, which names the best figure, and for a KL of outputs that are no logits.
             DataError: for a drop, when the task has no validation split, or no error.
         """
-        task, unseen = self.network.calibration.task, self.samples[1] or self.samples[0]
-        if budget.kl is not None and self.network.calibration.kind_with(self.network.params) != "classification":
+        task, judging = self.network.calibration.task, self.outputs.samples
+        if budget.kl is not None and self.outputs.kind != "classification":
             raise PlanError(
                 "a KL is one of logits, and outputs are taken for values. That they are logits is told by a Task of "
                 "classification, by integer targets beside the inputs, as (inputs, targets), or by their name, logits; "
@@ -323,7 +300,7 @@ class Ready:
         def judged(trial: Trial) -> Quality:
             if budget.drop is not None and before is not None:
                 return dropped(before, wrongs(task, decompress(trial.codes)), budget.drop)
-            return Quality("kl", budget.kl or 0.0, trial.distance, 0.0, unseen, "held-out calibration")
+            return Quality("kl", budget.kl or 0.0, trial.distance, 0.0, judging, "held-out calibration")
 
         def make(size: int, quick: bool) -> list[Made]:
             how = TRIES["fast" if quick else quality]
@@ -332,7 +309,7 @@ class Ready:
 
         guess = budget.kl if budget.kl is not None else (budget.drop or 0.0) * _KL_OF_A_POINT
         numbers = sum(self.network.params[one.name].numel() for one in self.network.subjects)
-        level = guess * self.unit / max(1, numbers)  # each weight adds it to what a sample loses
+        level = guess * self.outputs.unit / max(1, numbers)  # each weight adds it to what a sample loses
         first, finer, least = (expected(self.files(metadata), at) for at in (level, level / 4, math.inf))
         slope = -2.0 / max(math.log2(finer / first), _FLAT)
         most = least + _MOST * self.weights // 8
@@ -398,8 +375,3 @@ def is_loose(tensor: torch.Tensor) -> bool:
     """Whether a tensor is a vector of numbers that can be on a grid, and of so many that this is shorter."""
     grids = tensor.ndim == 1 and len(tensor) >= _FEW and to_numpy(tensor).dtype.name in FLOATS
     return grids and bool(tensor.isfinite().all()) and bool((tensor != tensor[0]).any())
-
-
-def _outputs(calibration: Calibration, params: Params) -> torch.Tensor:
-    """Return the outputs for samples that have not been seen, a row of logits or values each."""
-    return torch.cat([calibration.outputs(params, batch) for batch in calibration.unseen or calibration.seen])

@@ -71,7 +71,7 @@ def bound(ready: Ready, distance: float) -> float:
     """
     measured = {one.name: one.rows.measured for one in ready.network.subjects}
     sources = {name: Sources(measured[name] * one.variances, one.counts) for name, one in spectra(ready).items()}
-    return network_rate(sources, distance * ready.unit).rate / max(1, ready.weights)
+    return network_rate(sources, distance * ready.outputs.unit).rate / max(1, ready.weights)
 
 
 def spectra(ready: Ready) -> dict[str, Sources]:

@@ -48,21 +48,21 @@ def stability(
     order = [(batch, row) for batch in calibration.seen for row in range(size_of(batch))]
     if len(order) < 4:
         raise DataError(f"{len(order)} samples have no halves to compare: give at least four, beside those held out")
-    said, kind = list[Tensor](), calibration.kind
+    said = list[Tensor]()
     parts = order[::2], order[1::2], order[::4]
     for done, part in enumerate(parts):
         tick("parts", done, FILES)
         own = Calibration(calibration.task, _batches(part), calibration.unseen)
         ready = Ready.of(network, own, lossless=lossless, buffers=buffers, fold=fold)
-        kind, original = own.kind_with(ready.network.params), ready.outputs
+        judge = ready.outputs
         fitted, _ = ready.fitted(Budget(size=size), quality, {}, tune=tune)
         params = decompress({ready.names[name]: code for name, code in fitted.codes.items()})
-        said.append(torch.cat([own.outputs(params, batch) for batch in own.unseen or own.seen]))
-    first, second, quarter = (distance(original, one, kind) for one in said)
+        said.append(judge.said(params))
+    first, second, quarter = (distance(judge.rows, one, judge.kind) for one in said)
     tick("parts", FILES, FILES)
     half = (first + second) / 2
     counts = len(parts[2]), len(parts[0]), len(order)
-    return Stability(distance(said[0], said[1], kind), tuple(zip(counts, (quarter, half, reached), strict=True)))
+    return Stability(distance(said[0], said[1], judge.kind), tuple(zip(counts, (quarter, half, reached), strict=True)))
 
 
 def _batches(rows: list[tuple[Batch, int]]) -> tuple[Batch, ...]:

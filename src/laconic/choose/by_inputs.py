@@ -7,7 +7,6 @@ from functools import cached_property
 from itertools import islice
 from typing import final
 
-import torch
 from torch import Tensor
 
 from laconic import interrupts
@@ -15,6 +14,7 @@ from laconic.calibrate.budgeted import around, expected
 from laconic.calibrate.compressed import TRIES, Ready
 from laconic.calibrate.giving import Reading, giving
 from laconic.calibrate.network import Given
+from laconic.calibrate.outputs import Outputs
 from laconic.calibrate.rates import expected_counts
 from laconic.calibrate.sequence import bits_of, level_of, quantized
 from laconic.calibrate.sequential import modelled
@@ -25,11 +25,10 @@ from laconic.format.codes import Code
 from laconic.format.codes.grid import Grid
 from laconic.format.coding.fitting import smoothed_costs
 from laconic.format.lossless import lossless
-from laconic.models.params import Params, decompress, to_numpy
+from laconic.models.params import decompress, to_numpy
 from laconic.quantize.budget import Budget, Fitted
 from laconic.quantize.budget.signal import total
 from laconic.theory.metric import Metric
-from laconic.training.judges import distance
 
 _ANY = 1 << 62
 """Bytes, where none are asked."""
@@ -76,15 +75,15 @@ class ByInputs(Ground):
 
     @property
     def unit(self) -> float:
-        """See `Ready.unit`."""
-        return self.ready.unit
+        """See `Outputs.unit`."""
+        return self.ready.outputs.unit
 
     @property
     def measures(self) -> str:
         """What is least."""
-        kind = self.ready.network.calibration.kind_with(self.ready.network.params)
+        kind = self.ready.outputs.kind
         what = "KL(original ‖ compressed), nats" if kind == "classification" else "squared distance over the variance"
-        return f"{what}, on {self.ready.samples[1] or self.ready.samples[0]:,} samples held out"
+        return f"{what}, on {self.ready.outputs.samples:,} samples held out"
 
     def grids(self, bits: float) -> dict[str, tuple[Code, float, float | None]]:
         """Return each weight at one water level, by itself."""
@@ -96,13 +95,17 @@ class ByInputs(Ground):
                 interrupts.check()
                 one = quantized(network, subject, start, follower, level, costs, how)
                 code = one.rounded.code(Grid.of(1.0, modelled(one.counts, how.nu), one.rounded.symbols))
-                found[subject.name] = code, bits_of(one.counts, costs) / 8, self._judged({**start, **one.changed})
+                found[subject.name] = (
+                    code,
+                    bits_of(one.counts, costs) / 8,
+                    self._outputs.distance({**start, **one.changed}),
+                )
         return found
 
     def damage(self, name: str, code: Code) -> float:
         """Return how far outputs are with this code, and a bias that takes up its errors in the mean."""
         changed = self.readings[name].given(self.ready.network.params, code).changed
-        return self._judged({**self.ready.network.started, **changed})
+        return self._outputs.distance({**self.ready.network.started, **changed})
 
     def file(self, given: Mapping[str, tuple[Compression, Code]], *, thorough: bool, tick: Tick) -> File:
         """Return a calibrated file."""
@@ -120,7 +123,7 @@ class ByInputs(Ground):
         fitted = self.budget and Fitted(trial.codes, self.budget, trial.file_bytes, snr, 0.0, passes, *of)
         decoded = decompress({first: trial.codes[name] for name, first in ready.names.items()})
         params = {name: tensor.to(ready.network.params[name].device) for name, tensor in decoded.items()}
-        apart = ready.apart(params).numpy()
+        apart = ready.outputs.distances(params).numpy()
         return File(trial.codes, trial.file_bytes, trial.distance, signals, apart, fitted, told)
 
     def _quick(self, ready: Ready, size: int, tick: Tick) -> tuple[Trial, int] | None:
@@ -141,20 +144,12 @@ class ByInputs(Ground):
         """Return the first name that the file has."""
         return next(own for own, first in self.ready.names.items() if first == name)
 
-    def _judged(self, params: Params) -> float:
-        """Return how far outputs are on all samples, seen or not: a few say too little of one tensor."""
-        calibration = self.ready.network.calibration
-        return distance(self._outputs, self._all_outputs(params), calibration.kind_with(params))
-
     @cached_property
-    def _outputs(self) -> Tensor:
-        """What the original says on all samples."""
-        return self._all_outputs(self.ready.network.params)
-
-    def _all_outputs(self, params: Params) -> Tensor:
+    def _outputs(self) -> Outputs:
+        """What the original says of all samples, seen or not: a few say too little of one tensor."""
         calibration = self.ready.network.calibration
         seen = calibration.seen if calibration.seen[0] is not calibration.unseen[0] else ()
-        return torch.cat([calibration.outputs(params, batch) for batch in (*seen, *calibration.unseen)])
+        return Outputs.of(calibration, self.ready.network.params, (*seen, *calibration.unseen))
 
     def _given(self, name: str, code: Code) -> Given:
         return self.readings[name].given(self.ready.network.params, code)

@@ -176,7 +176,7 @@ class _Network:
         blame, layers = Blame.of(calibration, self.before, self.after), grouped(list(self.before))
         with say.progress("layers by themselves", len(layers)) as tick:
             alone = blame.alone(layers, lambda _, done, total: tick(done))
-        distance, total = blame.distance(self.after), sum(alone.values())
+        distance, total = blame.outputs.distance(self.after), sum(alone.values())
         changed = {layer: tuple(self.files[name] for name in blame.changed(layers[layer])) for layer in alone}
         harms = tuple(
             Harm(layer, changed[layer], far, far / total if total > 0 else 0.0) for layer, far in alone.items()
@@ -189,11 +189,11 @@ class _Network:
             size = size_with(self.codes, report.metadata, ones)
             together = (
                 size,
-                blame.distance({**self.after, **{n: w for one in ones for n, w in self._instead(one).items()}}),
+                blame.outputs.distance({**self.after, **{n: w for one in ones for n, w in self._instead(one).items()}}),
             )
             command = f"laconic compress {beside.against} -o mended.lac --plan mend.toml --size {size}"
         rows = tuple(Mend(one.name, one.row, size_with(self.codes, report.metadata, [one]), far) for one, far in found)
-        told = Damage(UNITS[blame.kind], blame.samples, distance, harms, rows, together, command)
+        told = Damage(UNITS[blame.outputs.kind], blame.outputs.samples, distance, harms, rows, together, command)
         costs = self._costs(say)
         missing = {part: how for part, how in report.missing.items() if part not in ("damage", "costs")}
         return replace(report, damage=told, costs=costs, missing=missing), text
@@ -207,7 +207,7 @@ class _Network:
             for done, name in enumerate(weights):
                 tick(done)
                 one = mended(self.files[name], self.codes[self.files[name]], original)
-                far = blame.distance({**self.after, **self._instead(one)})
+                far = blame.outputs.distance({**self.after, **self._instead(one)})
                 found += [(one, far)] if far < distance else []
                 if len(found) == WORST:
                     break

@@ -66,7 +66,7 @@ def show(job: Job, say: Output) -> None:
     unit = UNITS[calibration.kind_with(ready.network.params)]
     record = {"checkpoint": str(job.weights), "bits": job.bits, "level": level, "unit": unit,
               "held_out": ready.samples[1], "weights": [vars(one) for one in weights]}  # fmt: skip
-    lines = [f"damage: {unit}, on {ready.samples[1] or ready.samples[0]:,} samples that are held out"]
+    lines = [f"damage: {unit}, on {ready.outputs.samples:,} samples that are held out"]
     written = {job.plan: to_toml(planned(weights, params, job.bits)).encode()} if job.plan else {}
     written |= {job.output: damage_figure(weights, unit)} if job.output else {}
     for path, content in written.items():

@@ -103,7 +103,7 @@ def draw(job: Job, say: Output) -> None:
                 job.file(one.asked).unlink()
         for path in earlier - {job.file(bits) for bits in job.bits}:
             path.unlink(missing_ok=True)
-    lines = [f"distance: {UNITS[kind]}, on {ready.samples[1] or ready.samples[0]:,} samples that are held out"]
+    lines = [f"distance: {UNITS[kind]}, on {ready.outputs.samples:,} samples that are held out"]
     lines += [f"loss and measures: on validation; of the original {_said(original)}"] if original else []
     lines += [f"{len(kept)} of {len(points)} files are on the hull and kept; figure: {job.output / 'frontier.png'}"]
     say.report(record, _table(record["files"]), *lines)
