@@ -125,3 +125,28 @@ def test_all_words_of_two_bytes_come_back_without_a_warning():
         code = laconic.recode({"a": words.view(dtype)}).codes["a"]
         assert not is_mask_code(code)
         assert (code.decompress().view("u2") == words.numpy().view("u2")).all()
+
+
+FLOAT8 = {"fc.weight": torch.randn(8, 16).to(torch.float8_e4m3fn), "fc.weight_scale_inv": torch.ones(1, 1)}
+NVFP4 = {
+    "fc.weight_packed": torch.zeros(8, 16, dtype=torch.uint8), "fc.weight_global_scale": torch.ones(()),
+    "fc.weight_scale": torch.ones(8, 2).to(torch.float8_e4m3fn),
+}  # fmt: skip
+MXFP4 = {name: torch.zeros(8, 4, dtype=torch.uint8) for name in ("fc.weight_packed", "fc.weight_scale")}
+
+
+@pytest.mark.parametrize("method", [None, "compressed-tensors"])
+@pytest.mark.parametrize("params", [FLOAT8, NVFP4, MXFP4])
+def test_bytes_with_scales_in_a_layout_that_is_not_known_lose_nothing(params, method, tmp_path, capsys):
+    told = {} if method is None else {"quantization_config": json.dumps({"quant_method": method})}
+    whole = {**params, "norm.weight": torch.randn(64), "fc.bias": torch.randn(8)}
+    save_file(whole, tmp_path / "a.safetensors", told)
+    command = ["compress", str(tmp_path / "a.safetensors"), "-o", str(tmp_path / "a.lac")]
+    assert run([*command, "--bits", "3"]) == 1
+    assert "in a layout that is not known here" in " ".join(capsys.readouterr().err.split())
+    assert run(command) == 0
+    after = laconic.load(tmp_path / "a.lac")
+    assert after.keys() == whole.keys()
+    for name, tensor in whole.items():
+        assert after[name].dtype == tensor.dtype
+        assert torch.equal(after[name].double(), tensor.double())

@@ -157,6 +157,13 @@ MODELOPT = {
 )
 def test_bytes_with_scales_that_may_mean_anything_else_are_no_weights(params):
     assert quantized(params, {}).layers == ()
+    assert quantized(params, {}).unknown
+
+
+def test_float8_without_scales_are_weights():
+    alone = {"fc.weight": torch.ones(8, 16).to(torch.float8_e4m3fn)}
+    assert quantized(alone, {}).unknown is None
+    assert quantized({**alone, "fc.weight_scale_inv": torch.ones(1, 1)}, {}).unknown
 
 
 def test_of_an_unknown_method_nothing_is_taken_for_weights_but_words_are_still_packed():

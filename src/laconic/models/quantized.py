@@ -29,6 +29,7 @@ _AROUND = ("config", "config.json")
 """What may have it within."""
 
 _PAIR = "integers with scales"
+_OF_BYTES, _BYTES = ("weight", "weight_q", "weight_packed"), ("int8", "uint8", "float8")
 _PLAIN_SCALES = ("float16", "bfloat16", "float32")
 _PARTNERS = ("weight_scale", "weight_zero_point")
 _OFFSET_BITS = (4, 8, 2, 3, 5, 6, 7, 1)  # the usual ones first, where a shape allows several
@@ -64,7 +65,8 @@ class Quantized:
     Args:
         layers: one for each weight.
         notes: what a configuration says that the tensors do not, or that is not known here, a sentence each.
-        unknown: the method that a configuration names, where it is not known here: what weights are is not known, too.
+        unknown: the method that a configuration names, where it is not known here, or its layout is not: what weights
+            are is not known, too.
         alike: what looks like layers, but is of the unknown method: how words are packed is all that is taken of it.
     """
 
@@ -97,6 +99,14 @@ def quantized(params: Params, metadata: Mapping[str, str]) -> Quantized:
     layers = tuple(_layers(params, shapes, config))
     method, notes = config.get("quant_method"), list[str]()
     known = METHODS.get(method, "") if isinstance(method, str) else ""
+    strange = [] if layers else _unexplained(shapes)
+    if strange and (method is None or known):
+        others = f" and {len(strange) - 1} more" if len(strange) > 1 else ""
+        notes.append(
+            f"{strange[0]}{others}: bytes with scales in a layout that is not known here: all tensors are kept as they "
+            "are, without loss"
+        )
+        return Quantized((), tuple(notes), str(method or "bytes with scales"))
     if method is not None and not known:
         notes.append(f"quant_method {method!r} is not known here: its tensors are kept as they are, without loss")
     elif known and known not in {layer.layout for layer in layers}:
@@ -175,6 +185,20 @@ def _layers(params: Params, seen: Mapping[str, _Seen], config: Mapping[str, Any]
             found = None if others else _pair(dot, name, seen)
         if found is not None:
             yield found
+
+
+def _unexplained(seen: Mapping[str, _Seen]) -> list[str]:
+    """Return the names of weights of a byte an element that have scales beside them: they are not what they stand for.
+
+    Such are 4-bit floats, two in a byte (NVFP4, MXFP4), and 8-bit floats with scales.
+    """
+    parts = {name: name.rpartition(".") for name in seen}
+    scaled = {prefix for prefix, _, last in parts.values() if last.startswith("weight_scale")}
+    return [
+        name
+        for name, (prefix, _, last) in parts.items()
+        if prefix in scaled and last in _OF_BYTES and seen[name].dtype.startswith(_BYTES)
+    ]
 
 
 def _gptq_or_awq(dot: str, seen: Mapping[str, _Seen], config: Mapping[str, Any]) -> Layer | None:
