@@ -25,6 +25,7 @@ from laconic.deploy.precision import in_integers
 from laconic.deploy.session import Session
 from laconic.deploy.timing import timed
 from laconic.models import nets
+from laconic.models.counting import counted
 from laconic.models.nets.resnet import BatchNorm, Block, ResNet
 
 Pair = tuple[str, str, str, int, Callable[[], object], Callable[[], object], dict[str, Any]]
@@ -113,6 +114,27 @@ def in_onnxruntime(threads: int, seed: int) -> Iterator[Pair]:
         yield from pairs("8 dense 1024 x 1024", ("float", precision), whole, made, rows, 1, 16, 128)
 
 
+def convolutions(threads: int, seed: int) -> Iterator[Pair]:
+    """Give a convolution and its factors as layers of their own, as graphs, with their multiply-adds."""
+    images = torch.randn(32, 64, 16, 16, generator=torch.Generator().manual_seed(seed))
+    net = nn.Sequential(nn.Conv2d(64, 64, 3, padding=1), nn.ReLU()).eval()
+    ways = {
+        "3 x 1 then 1 x 3, rank 32": laconic.LowRank(32, view="out.kw|in.kh"),
+        "Tucker-2, 24 and 24": laconic.Tucker(24, 24), "CP, 64 terms": laconic.Canonical(64),
+    }  # fmt: skip
+    for name, compression in ways.items():
+        plan = laconic.Plan({"0.weight": compression, "*": laconic.Lossless()})
+        codes = laconic.compress(net, plan).codes
+        both = stored(net, codes, ()).module, stored(net, codes, ("factored",)).module
+        graphs = [graph_of(one, Call((images,), {})) for one in both]
+        sizes = dict(zip(("bytes before", "bytes after"), (one.ByteSize() for one in graphs), strict=True))
+        counts = [counted(one, lambda one=one: one(images), len(images)).multiply_adds for one in both]  # type: ignore[misc]
+        sizes |= dict(zip(("multiply-adds before", "multiply-adds after"), map(round, counts), strict=True))
+        for count in (1, 32):
+            calls = [runner(one, images[:count], threads) for one in graphs]
+            yield "conv 3 x 3, 64 to 64, 16 x 16 maps", "full", name, count, *calls, sizes
+
+
 def in_torch(seed: int) -> Iterator[Pair]:
     """Give the pairs of dense and compressed layers."""
     noise = torch.Generator().manual_seed(seed)
@@ -166,7 +188,8 @@ def main() -> None:
     rows = list[dict[str, Any]]()
     print("| network | before | after | samples | ms | ms after | times faster | memory after |")
     print("|---|---|---|--:|--:|--:|--:|--:|")
-    for pairs in (in_onnxruntime(options.threads, options.seed), in_torch(options.seed)):
+    how = options.threads, options.seed
+    for pairs in (in_onnxruntime(*how), convolutions(*how), in_torch(options.seed)):
         for what, before, after, count, old, new, sizes in pairs:
             times = timed({"before": old, "after": new}, options.seconds)
             ms, ratio = [times[name].milliseconds for name in ("before", "after")], times["after"].ratio
