@@ -1,5 +1,6 @@
 """What laconic is compared with does its work: rivals round-trip, targets and transforms are what they say."""
 
+import json
 import shutil
 from itertools import product
 from math import lgamma, log
@@ -10,6 +11,7 @@ import csteps_plain as plain
 import lossless
 import numpy as np
 import pytest
+import record
 import targets
 import torch
 import transforms
@@ -150,3 +152,14 @@ def test_plain_c_steps_meet_their_constraints():
     assert np.array_equal(np.flatnonzero(plain.keep_largest(w, 3)), np.sort(np.argsort(np.abs(w))[-3:]))
     w[:2] = 50, -50
     assert np.array_equal(plain.corrected(w, 2)[:2], w[:2])
+
+
+def test_a_record_has_a_page_beside_it_and_no_path_of_the_machine(tmp_path):
+    words = [str(tmp_path / "benchmarks" / "gap.py"), "--data-dir", str(tmp_path / "data"), "-o", "recipes/gap.json"]
+    command = record.command(words)
+    assert command == "python benchmarks/gap.py --data-dir data -o recipes/gap.json"
+    record.save(tmp_path / "gap.json", {"command": command, "rows": [{"rate": 1.5}]})
+    assert json.loads((tmp_path / "gap.json").read_text())["rows"] == [{"rate": 1.5}]
+    page = (tmp_path / "gap.html").read_text()
+    assert command in page
+    assert "1.500" in page

@@ -12,6 +12,8 @@ def test_the_site_builds_and_a_broken_link_is_an_error(tmp_path, capfd):
     site = tmp_path / "build" / "site"
     assert (site / "index.html").is_file()
     assert (site / "docs" / "pages" / "resnet20.html").is_file()
+    for path in (make_site.ROOT / "recipes").glob("*.json"):
+        assert (site / "recipes" / path.name).with_suffix(".html").is_file(), path
     page = tmp_path / make_site.PAGES / "docs" / "design.md"
     page.write_text(page.read_text(encoding="utf-8") + "\n[gone](gone.md)\n", encoding="utf-8")
     assert make_site.built(tmp_path) == 1

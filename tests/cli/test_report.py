@@ -33,7 +33,18 @@ def report(net, files, tmp_path_factory):
     """The record of a file with data, and the plan that mends it."""
     folder = tmp_path_factory.mktemp("report")
     page, plan = folder / "page.html", folder / "mend.toml"
-    command = ["report", str(files["bits"]), "-o", str(page), "--against", str(net), *DIGITS, "--plan", str(plan)]
+    command = [
+        "report",
+        str(files["bits"]),
+        "-o",
+        str(page),
+        "--against",
+        str(net),
+        *DIGITS,
+        "--plan",
+        str(plan),
+        "--time",
+    ]
     assert run([*command, "--quiet"]) == 0
     text = page.read_text(encoding="utf-8")
     return text, plan
@@ -85,6 +96,19 @@ def test_the_page_has_all_parts(net, files, report):
     energy = sum(float(w.double().square().sum()) for w, _ in pairs)
     error = sum(float((w - v).double().square().sum()) for w, v in pairs)
     assert f"{10 * torch.log10(torch.tensor(energy / error)):.2f} dB"[:4] in text
+
+
+def test_calls_are_timed_where_that_is_asked(call, net, files, tmp_path):
+    page = tmp_path / "a.html"
+    asked = ["--against", net, *DIGITS, "-o", page, "--time", "--json"]
+    told = parsed(call("report", files["keep"], *asked))
+    times = [one for one in told["costs"] if one["what"].startswith("milliseconds")]
+    assert [one["what"] for one in times] == ["milliseconds, a call of 1", "milliseconds, a call of 32"]
+    assert all(one["before"] > 0 < one["after"] and "by turns" in one["how"] for one in times)
+    assert "times" not in told["missing"]
+    told = parsed(call("report", files["keep"], *asked[:-2], "--json", "--force"))
+    assert "--time" in told["missing"]["times"]
+    assert "<code>--time</code>" in page.read_text(encoding="utf-8")
 
 
 def test_the_log_and_the_frontier_fill_their_parts(call, net, files, tmp_path):
@@ -200,6 +224,7 @@ def test_bad_input_is_refused_and_nothing_is_written(net, published, files, tmp_
         ("report", file, "--frontier", ".", "-o", "a.html"): "frontier.json is not what laconic frontier writes",
         ("report", file, "--run", file, "-o", "a.html"): "cannot be read",
         ("compare", file, "broken.lac", "-o", "a.html"): "broken.lac",
+        ("report", file, "--against", str(net), "--time", "-o", "a.html"): "calls want inputs: name --net and --data",
         ("compare", file, "--samples", "9"): "--samples: goes with --against",
     }
     for command, said in refused.items():

@@ -16,6 +16,7 @@ from laconic.lc.schedule import Progress
 from laconic.models import nets
 from laconic.models.checkpoints import save_checkpoint
 from laconic.models.params import params_of
+from laconic.page.record import record_page
 
 pytest.importorskip("selenium", reason="no selenium: pip install 'laconic[dev]'")
 from selenium import webdriver
@@ -50,7 +51,18 @@ def pages(tmp_path_factory) -> dict[str, Path]:
     for command in (
         ["compress", str(net), "-o", str(folder / "a.lac"), "--bits", "1.5", "--quality", "fast", "--quiet"],
         ["compress", str(net), "-o", str(folder / "b.lac"), "--keep", "0.1", "--quiet"],
-        ["report", str(folder / "a.lac"), "-o", str(folder / "one.html"), "--run", str(log), "--data", "digits", *two],
+        [
+            "report",
+            str(folder / "a.lac"),
+            "-o",
+            str(folder / "one.html"),
+            "--run",
+            str(log),
+            "--data",
+            "digits",
+            "--time",
+            *two,
+        ],
         [
             "compare",
             str(folder / "a.lac"),
@@ -64,7 +76,9 @@ def pages(tmp_path_factory) -> dict[str, Path]:
         ["report", str(folder / "b.lac"), "-o", str(folder / "alone.html"), "--quiet"],
     ):
         assert run(command) == 0
-    return {name: folder / f"{name}.html" for name in ("one", "two", "alone")}
+    record = {"samples": 9, "rows": [{"net": "a", "bits": 1.5}], "deep": [{"net": "b", "files": [{"bytes": 7}]}]}
+    (folder / "record.html").write_text(record_page("bench", {**record, "commit": 40 * "c"}), encoding="utf-8")
+    return {name: folder / f"{name}.html" for name in ("one", "two", "alone", "record")}
 
 
 def show(browser, page, *, width=1280, scheme="light"):
@@ -149,7 +163,7 @@ return [...small];
 """
 
 
-@pytest.mark.parametrize("name", ["one", "two", "alone"])
+@pytest.mark.parametrize("name", ["one", "two", "alone", "record"])
 def test_a_telephone_scrolls_one_way_and_reads_all_text(browser, pages, name):
     show(browser, pages[name], width=390)
     assert browser.execute_script("return document.documentElement.scrollWidth") == 390
@@ -197,7 +211,7 @@ def test_text_stands_out_in_both_schemes(browser, pages, name, scheme):
             assert [text for ratio, text in found if ratio < 4.5] == []
 
 
-@pytest.mark.parametrize("name", ["one", "two", "alone"])
+@pytest.mark.parametrize("name", ["one", "two", "alone", "record"])
 def test_axe_finds_no_serious_fault(browser, pages, name):
     package = importlib.util.find_spec("axe_core_python")
     if package is None or package.origin is None:

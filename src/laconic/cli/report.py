@@ -9,7 +9,7 @@ from laconic.cli import groups, options
 from laconic.cli.console import Output
 from laconic.errors import PlanError
 
-_OF_DATA = (*groups.names(options.Subject, options.Run), "samples", "plan")
+_OF_DATA = (*groups.names(options.Subject, options.Run), "samples", "plan", "time")
 
 
 @groups.grouped
@@ -63,6 +63,9 @@ def command(
         Path | None,
         typer.Option(metavar="FOLDER", help="The same as events, where TensorBoard is.", rich_help_panel=groups.RUN),
     ] = None,
+    time: Annotated[
+        bool, typer.Option("--time", help="With data: time calls, before and after.", rich_help_panel=groups.WHAT)
+    ] = False,
     samples: options.Samples = None,
     limit: options.Limit = None,
     force: options.Force = False,
@@ -85,7 +88,8 @@ def command(
     out, with each layer by itself as in the file; and for the worst weights a row of a plan that has one bit more, with
     the bytes and the distance that it comes to, measured. --plan writes the rows: compress --plan of it, with --size as
     the page tells, makes that file. Of a file of --effort calibrate there are no rows: it has shared its bits by what
-    outputs say. Also multiply-adds and energy, before and after.
+    outputs say. Also multiply-adds and energy, before and after; --time adds milliseconds of calls in torch, of the
+    checkpoint and of what the file leaves to run: what is empty is cut out, and products are thin layers.
 
     --overlays writes bytes, bits a weight, zeros and, where they are known, errors and damage of each tensor for the
     nodes of a graph in Model Explorer (Node data, Load from computer); --tensorboard hands all of it on, with
@@ -109,5 +113,7 @@ def command(
         raise PlanError(f"{', '.join(idle)}: goes with --against, the checkpoint to compare with")
     if plan is not None and not subject.named:
         raise PlanError("--plan: rows are for what data show; name --net and --data, or --task")
-    others = plan, overlays, tensorboard, samples, limit, force, key
+    if time and not subject.named:
+        raise PlanError("--time: calls want inputs: name --net and --data, or --task")
+    others = plan, overlays, tensorboard, samples, limit, force, key, time
     show(Job(source, output, against, subject, run, log, frontier, *others), say)

@@ -120,7 +120,7 @@ class Cost:
         what: is counted, with its unit.
         before: with the weights of the checkpoint, dense.
         after: as the file has them.
-        how: it was found out: "counted", "predicted".
+        how: it was found out: "counted", or how calls were timed.
     """
 
     what: str

@@ -155,14 +155,17 @@ def costs(report: Report) -> Section:
     """Return what running the network takes, before and after."""
     if not report.costs:
         return Section("costs", "What it takes to run", empty(report.missing["costs"]))
-    columns = [Column("For one input", right=False), Column("Before"), Column("As the file has it"),
+    columns = [Column("Takes", right=False), Column("Before"), Column("As the file has it"),
                Column("Times less"), Column("How", right=False, spare=True)]  # fmt: skip
     rows = [
         (safe(one.what), figures(one.before, 4), figures(one.after, 4),
          figures(one.before / one.after) if one.after else "–", safe(one.how))
         for one in report.costs
     ]  # fmt: skip
-    return Section("costs", "What it takes to run", table("Before and after", columns, rows))
+    whole = table("Before and after", columns, rows)
+    if untimed := report.missing.get("times"):
+        whole += empty(untimed)
+    return Section("costs", "What it takes to run", whole)
 
 
 def run(report: Report) -> Section:

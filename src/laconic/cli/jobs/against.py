@@ -18,7 +18,9 @@ from laconic.cli.jobs.folds import folded_alike, folded_norms
 from laconic.cli.jobs.frontier import UNITS
 from laconic.cli.jobs.rules import require_same_names
 from laconic.cli.jobs.tasks import fitting, opened, task_for
+from laconic.deploy.calls import Inputs
 from laconic.deploy.costing import cost_of
+from laconic.deploy.lean import ROWS, lean, raced
 from laconic.errors import WeightsError
 from laconic.format import container
 from laconic.format.codes import Code
@@ -41,6 +43,7 @@ _FOLDED = (
     "In the file batch normalization is folded into layers, whose weights have other scales for it: `--net NAME --data "
     "NAME`, or `--task module:factory`, folds the checkpoint alike."
 )
+_TIMES = "How long a call takes is not measured; `--time` does."
 
 
 @final
@@ -54,6 +57,7 @@ class Beside:
     samples: int | None
     limit: int | None
     key: str | None
+    time: bool = False
 
     def opened(self, say: Output) -> "Reference":
         """Return the checkpoint, with network and data where they are named."""
@@ -194,8 +198,11 @@ class _Network:
             command = f"laconic compress {beside.against} -o mended.lac --plan mend.toml --size {size}"
         rows = tuple(Mend(one.name, one.row, size_with(self.codes, report.metadata, [one]), far) for one, far in found)
         told = Damage(UNITS[blame.outputs.kind], blame.outputs.samples, distance, harms, rows, together, command)
-        costs = self._costs(say)
+        size = report.account.reference_bytes or beside.against.stat().st_size
+        bytes_ = Cost("bytes", size, report.account.file_bytes, "of the files")
+        costs = (bytes_, *self._costs(say), *(self._times(say, beside.run.seed) if beside.time else ()))
         missing = {part: how for part, how in report.missing.items() if part not in ("damage", "costs")}
+        missing |= {} if beside.time else {"times": _TIMES}
         return replace(report, damage=told, costs=costs, missing=missing), text
 
     def _mends(self, say: Output, blame: Blame, ranked: list[str], distance: float) -> list[tuple[Mended, float]]:
@@ -229,8 +236,22 @@ class _Network:
         say.note(*(f"not counted: {what} in {', '.join(where)}" for what, where in now.unknown.items()))
         how = "counted, one run"
         return (
-            Cost("multiply-adds", dense.total("coded"), now.total("coded"), how),
-            Cost("energy at 45 nm, µJ", dense.total("picojoules") / 1e6, now.total("picojoules") / 1e6, how),
+            Cost("multiply-adds, one input", dense.total("coded"), now.total("coded"), how),
+            Cost("energy at 45 nm, one input, µJ", dense.total("picojoules") / 1e6, now.total("picojoules") / 1e6, how),
+        )
+
+    def _times(self, say: Output, seed: int) -> tuple[Cost, ...]:
+        """Return how long calls take, before and with what the file leaves to run."""
+        network, rows = self.task.module, max(ROWS)
+        call = Inputs.of(self.task, network, samples=rows, seed=seed).judged[0]
+        with say.progress("timing", None):
+            left = lean(network, {name: self.codes[self.files[name]] for name in self.after}, call)
+            races = raced(network, self.before, left.module, call)
+        threads = torch.get_num_threads()
+        how = f"median of calls by turns in torch, {threads} thread{'s' * (threads > 1)}; {left.said}"
+        return tuple(
+            Cost(f"milliseconds, a call of {one.rows}", one.before.milliseconds, one.after.milliseconds, how)
+            for one in races
         )
 
 

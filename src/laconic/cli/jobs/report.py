@@ -22,6 +22,7 @@ from laconic.insight.report import Dot, Plane, Report
 from laconic.insight.report import Path as Steps
 from laconic.insight.stages import stages
 from laconic.page.one_file import report_page
+from laconic.page.words import figures
 
 _ERROR = "Empty. `--against REFERENCE`, the checkpoint that was compressed, fills it."
 _DATA = "Empty. `--against REFERENCE` with `--net NAME --data NAME`, or `--task module:factory`, fills it."
@@ -55,6 +56,7 @@ class Job:
     limit: int | None
     force: bool
     key: str | None
+    time: bool
 
     @property
     def page(self) -> Path:
@@ -85,7 +87,7 @@ def show(job: Job, say: Output) -> None:
     if job.against is not None:
         from laconic.cli.jobs.against import Beside  # needs torch, which a file alone does without
 
-        beside = Beside(job.against, job.subject, job.run, job.samples, job.limit, job.key)
+        beside = Beside(job.against, job.subject, job.run, job.samples, job.limit, job.key, job.time)
         report, plan = beside.opened(say).told(say, report, job.source)
     if neighbours is not None:
         report = replace(report, planes=(*report.planes, _among(report, neighbours)))
@@ -145,6 +147,9 @@ def shown(report: Report) -> list[Any]:
         columns = {"layer, by itself": "left", "distance": "right", "share": "right"}
         found.append(table(f"outputs are {report.damage.distance:.4g} away", columns, harms))
         found += [f"{one.row}    # {one.bytes:,} bytes, {one.distance:.3g}" for one in report.damage.mends]
+    if report.costs:
+        takes = [(one.what, figures(one.before, 4), figures(one.after, 4)) for one in report.costs]
+        found.append(table("before and after", {"takes": "left", "before": "right", "after": "right"}, takes))
     return found
 
 
