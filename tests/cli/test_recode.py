@@ -118,6 +118,22 @@ def test_a_file_is_read_by_the_configuration_beside_it(gptq_v2, call):
     assert not near("b.lac")
 
 
+def test_what_the_quantizer_has_written_beside_settles_the_layout(gptq_v2, refused):
+    """AutoGPTQ's own file, where `config.json` has no word of it, less of it, or another method."""
+    said, other = {"bits": 4, "checkpoint_format": "gptq_v2"}, {"quant_method": "gptq", "checkpoint_format": "gptq"}
+    cases = [({}, said, True), ({"quant_method": "gptq"}, said, True), (other, said, False), ({}, {"bits": 4}, False)]
+    for config, beside, right in cases:
+        Path("m/config.json").write_text(json.dumps({"quantization_config": config} if config else {}))
+        Path("m/quantize_config.json").write_text(json.dumps(beside))
+        for path in ("m", "m/model.safetensors"):
+            found = weights_of(Output(quiet=True), Path(path)).params["fc.weight"].float()
+            assert torch.equal(found, gptq_v2) == right, (config, beside, path)
+    Path("m/config.json").unlink()
+    Path("m/quantize_config.json").unlink()
+    Path("m/hf_quant_config.json").write_text('{"quantization": {"quant_algo": "NVFP4"}}')
+    assert "'modelopt'" in refused("compress", "m", "-o", "x", "--requantize", "--bits", "6")
+
+
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_all_words_of_two_bytes_come_back_without_a_warning():
     words = torch.arange(1 << 16, dtype=torch.int32).to(torch.int16)

@@ -23,6 +23,7 @@ from laconic.models.directories import CONFIG, Directory, config_of, located
 from laconic.models.gguf_files import read_gguf
 from laconic.models.params import Params, dtype_name, require_storable
 from laconic.models.quantized import QUANTIZATION, without_configuration
+from laconic.models.quantizers import completed
 from laconic.models.shards import Shards
 from laconic.models.state_dicts import Renamed, tensors_of, unprefixed
 
@@ -80,7 +81,7 @@ class Checkpoint:
         params: by name; those of a safetensors file are read when they are asked for.
         metadata: the text beside them.
         notes: what was chosen, left out or renamed, a sentence each.
-        config: what the `config.json` of a folder says; of a file what it says of quantization, if it lies beside.
+        config: what the `config.json` of a folder says; of a file what is said of quantization beside it.
     """
 
     params: Params
@@ -137,7 +138,7 @@ def open_checkpoint(path: Path, key: str | None = None) -> Checkpoint:
 
 
 def _beside(path: Path, read: Checkpoint) -> Checkpoint:
-    """Return what a file holds with what a `config.json` in its folder says of quantization; GGUF says it all."""
+    """Return what a file holds with what its folder says of quantization; GGUF says it all."""
     if kind_of_file(path) == "gguf":
         return read
     config, notes = quantization_told(path.parent)
@@ -145,12 +146,20 @@ def _beside(path: Path, read: Checkpoint) -> Checkpoint:
 
 
 def quantization_told(folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Return what the `config.json` of a folder says of quantization, and a note where it is no such file."""
+    """Return what `config.json` and files of quantizers say of quantization, and notes on those that are not such."""
     try:
-        told = plain_config(config_of(folder))
+        told, notes = plain_config(config_of(folder)), tuple[str, ...]()
     except DataError as error:  # it may be anybody's
-        return {}, (f"not heeded: {error}",)
-    return ({QUANTIZATION: told[QUANTIZATION]} if QUANTIZATION in told else {}), ()
+        told, notes = {}, (f"not heeded: {error}",)
+    whole, more = _quantization(folder, told)
+    return whole, (*notes, *more)
+
+
+def _quantization(folder: Path, config: Mapping[str, Any]) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return the part of a configuration on quantization, with what files of quantizers add, and notes."""
+    own = config.get(QUANTIZATION)
+    whole, notes = completed(folder, own if isinstance(own, dict) else {})
+    return ({QUANTIZATION: whole} if whole else {}), notes
 
 
 def _gathered(directory: Directory, key: str | None) -> Checkpoint:
@@ -173,7 +182,8 @@ def _gathered(directory: Directory, key: str | None) -> Checkpoint:
     tied = directory.tied(places)
     if tied and not (outline[tied[0]] == outline[tied[1]] and torch.equal(params[tied[0]], params[tied[1]])):
         notes.append(f"config.json ties {tied[1]} to {tied[0]}, but they differ: both are kept as they are")
-    return Checkpoint(params, metadata, tuple(notes), directory.config)
+    said, doubts = _quantization(directory.folder, directory.config)
+    return Checkpoint(params, metadata, (*notes, *doubts), {**directory.config, **said})
 
 
 def _outline(params: Params) -> dict[str, tuple[str, tuple[int, ...]]]:

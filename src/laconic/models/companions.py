@@ -15,6 +15,7 @@ from laconic import interrupts
 from laconic.errors import DataError
 from laconic.format.enclosed import FILE
 from laconic.models.directories import CONFIG, config_of, weight_files
+from laconic.models.quantizers import FILES
 
 METHOD = "laconic"
 """What a packed folder's configuration calls the quantization."""
@@ -28,8 +29,6 @@ _TEXTS = (".json", ".jsonl", ".txt", ".md", ".jinja", ".model", ".tiktoken", ".v
 _LICENCES = re.compile(r"(licen[cs]e|notice|copying|use_policy)", re.IGNORECASE)
 _WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors|" + re.escape(INDEX) + "|" + re.escape(FILE))
 _CODE = ".py"
-_OF_QUANTIZATION = ("quantize_config.json", "quant_config.json", "hf_quant_config.json")
-"""Where AutoGPTQ, AutoAWQ and ModelOpt say beside `config.json` how weights are quantized."""
 
 _OF, _CONFIG_KEY, _VERSION = "of", "quantization_config", "format_version"
 
@@ -105,7 +104,7 @@ def pack(
         requantized: whether the weights are those that quantized ones stood for: files of how these were stay behind.
     """
     names, _ = companions(source, code=code)
-    gone = (CARD, CONFIG, *(_OF_QUANTIZATION if requantized else ()))
+    gone = (CARD, CONFIG, *(FILES if requantized else ()))
     copy(source, (name for name in names if name not in gone), target)
     if CARD in names:
         shutil.copyfile(source / CARD, target / BASE_CARD)

@@ -168,11 +168,15 @@ def config_of(folder: Path) -> dict[str, Any]:
         DataError: when it is no JSON object.
     """
     path = folder / CONFIG
-    return _object(path) if path.is_file() else {}
+    return object_of(path) if path.is_file() else {}
 
 
-def _object(path: Path) -> dict[str, Any]:
-    """Return the object of a file of JSON."""
+def object_of(path: Path) -> dict[str, Any]:
+    """Return the object of a file of JSON.
+
+    Raises:
+        DataError: when it holds none.
+    """
     try:
         value = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
@@ -184,7 +188,7 @@ def _object(path: Path) -> dict[str, Any]:
 
 def _indexed(index: Path, notes: list[str]) -> Directory:
     """Return where the weights are that an index names."""
-    folder, places = index.parent, _object(index).get("weight_map")
+    folder, places = index.parent, object_of(index).get("weight_map")
     if not isinstance(places, dict) or not places:
         raise DataError(f"{index} has no weight_map of names of tensors and files")
     strange = [str(file) for file in places.values() if not isinstance(file, str) or Path(file).name != file]
