@@ -8,16 +8,20 @@ import torch
 from torch import Tensor
 
 from laconic.calibrate import compressed, rounding
+from laconic.calibrate.calibration import Calibration
 from laconic.calibrate.compressed import TRIES, Ready
+from laconic.calibrate.forms import matrix
 from laconic.calibrate.network import Subject, silent
 from laconic.calibrate.rates import Rate
 from laconic.calibrate.rows import ALL_ALIKE, Rows
 from laconic.calibrate.statistics import Statistics
 from laconic.calibrate.trial import Trial
 from laconic.format import container
-from laconic.models.params import decompress
+from laconic.models.params import all_params_of, decompress
+from laconic.models.ties import untied
 from laconic.quantize.budget import Budget
 
+from .test_forms import Mixture, X
 from .test_tuning import ready, tuned, untuned
 
 TOGETHER = Rows(np.array([0, 1, 0, 2]), np.eye(4) + 0.3)
@@ -29,7 +33,8 @@ def anew(of: Ready, trial: Trial, size: int) -> Trial:
 
 @pytest.mark.parametrize("biased", [False, True])
 @pytest.mark.parametrize("rows", [ALL_ALIKE, TOGETHER])
-def test_the_target_of_a_layer_whose_errors_cost_what_they_are_taken_to_is_the_original(rows, biased):
+@pytest.mark.parametrize("form", ["plain", "turned"])
+def test_the_target_of_a_layer_whose_errors_cost_what_they_are_taken_to_is_the_original(form, rows, biased):
     """The divergence is s E (D x + c)ᵀ F (D x + c), its gradient autograd's: a Gauss-Newton step is all the way."""
     generator = torch.Generator().manual_seed(0)
 
@@ -45,15 +50,17 @@ def test_the_target_of_a_layer_whose_errors_cost_what_they_are_taken_to_is_the_o
     moments = (read - mean).T @ (read - mean) / 50
     means = mean.numpy()[None]
     met = Statistics(moments.numpy()[None], None, (means, means), 1.0)
-    subject = Subject("w", True, "b" if biased else None, worth, Rate.nothing(), 1.0, rows)
+    subject = Subject("w", True, "b" if biased else None, worth, Rate.nothing(), 1.0, rows, form=form)
     given = {name: slope.numpy() for name, slope in slopes.items() if name == "w" or biased}
+    as_held = (lambda one: one.T) if form == "turned" else (lambda one: one)
+    given["w"] = as_held(given["w"])
     for share, way in ((1.0, 1.0), (0.25, 0.5)):
-        found, eta = rounding.stepped(original, weight.detach(), given, subject, met, 1e-12, share)
+        found, eta = rounding.stepped(as_held(original), as_held(weight.detach()), given, subject, met, 1e-12, share)
         wanted = weight + way * (original - weight)
         assert torch.allclose(torch.from_numpy(found), wanted, atol=1e-6)
         assert eta == pytest.approx(way)
     nothing = {name: 0 * slope for name, slope in given.items()}
-    assert rounding.stepped(original, weight.detach(), nothing, subject, met, 1e-12, 1.0) is None
+    assert rounding.stepped(as_held(original), as_held(weight.detach()), nothing, subject, met, 1e-12, 1.0) is None
 
 
 @pytest.mark.parametrize("name", ["digits", "conv", "language", "twice"])
@@ -82,7 +89,8 @@ def spoilt(of: Ready, trial: Trial, place: int) -> Trial:
             follower.statistics(one.name, biased=one.bias is not None)
             follower.put(one.name, now.params[one.name])
         met = follower.statistics(subject.name, biased=subject.bias is not None)
-    wrong = rounding._moved(now, subject, 0.5 * now.params[subject.name].double().numpy(), 1.0, met, trial.how)
+    half = 0.5 * matrix(now.params[subject.name].double(), subject.form)
+    wrong = rounding._moved(now, subject, half, 1.0, met, trial.how)
     return of.files({}).trial(wrong, trial.how)
 
 
@@ -99,6 +107,25 @@ def test_integers_that_are_wrong_are_repaired_and_told():
     assert better.distance < found.distance
     assert of.told(better, 1).anew == (many, before, better.distance)
     assert of.told(better, 1).tuned is None
+
+
+@pytest.mark.parametrize("name", ["first.weight", "experts.down_proj"])
+def test_weights_that_are_turned_and_experts_are_repaired_too(name):
+    torch.manual_seed(0)
+    module = Mixture()
+    of = Ready.of(untied(all_params_of(module), module), Calibration.of(module, X, 250))
+    trial, _ = of.within(of.weights // 2, TRIES["fast"], {})
+    (place,) = (number for number, one in enumerate(of.network.subjects) if one.name == name)
+    assert of.network.subjects[place].form == ("turned" if name == "first.weight" else "packed")
+    wrong = spoilt(of, trial, place)
+    found = anew(of, wrong, 10**9)
+    assert wrong.distance > 1.2 * trial.distance
+    assert found.distance < wrong.distance - 0.3 * (wrong.distance - trial.distance)
+    read = decompress(container.loads(container.dumps(found.codes)).codes)
+    assert torch.equal(read[name], found.calibrated.params[name])
+    if name.startswith("experts"):
+        own, first = module.get_parameter(name)[4], decompress(trial.codes)[name][4]
+        assert (read[name][4] - own).norm() < 1.1 * (first - own).norm(), "nothing comes to it, and it is what it was"
 
 
 def test_what_samples_held_out_do_not_say_twice_or_a_file_has_no_room_for_is_left_out(monkeypatch):

@@ -30,6 +30,7 @@ import torch
 from torch import Tensor
 
 from laconic import interrupts
+from laconic.calibrate.forms import matrix
 from laconic.calibrate.network import Network, Subject, Tick
 from laconic.calibrate.rates import suited
 from laconic.calibrate.recursion import Recursion
@@ -77,7 +78,7 @@ def rounded_anew(files: Files, trial: Trial, size: int, tick: Tick) -> Trial:
             for done, subject in enumerate(network.subjects, sweep * many):
                 interrupts.check()
                 tick("rounding", done, SWEEPS * many)
-                if subject.met and subject.form == "plain":
+                if subject.met:
                     said = said or (judge.slopes(best.calibrated.params), judge.unseen(best.calibrated.params))
                     met = follower.statistics(subject.name, biased=subject.bias is not None)
                     found = _better(files, best, subject, met, *said, judge, size)
@@ -124,7 +125,9 @@ def stepped(
     original: Tensor, weight: Tensor, slopes: Mapping[str, np.ndarray], subject: Subject, met: Statistics,
     damping: float, share: float,
 ) -> tuple[np.ndarray, float] | None:  # fmt: skip
-    """Return W′, float64, in the shape of the weight, and η; None where the gradient says nothing.
+    """Return W′ as its matrix, float64, and η; None where the gradient says nothing.
+
+    Of experts that nothing comes to W′ are the original weights.
 
     Args:
         original: W.
@@ -139,8 +142,15 @@ def stepped(
     if subject.name not in slopes:
         return None
     groups, columns, _ = met.moments.shape
-    now, before = (to_numpy(one.double()).reshape(len(weight), columns) for one in (weight, original))
-    gradient = slopes[subject.name].reshape(groups, -1, columns)
+    now, before, slope = (
+        matrix(one.double(), subject.form) for one in (weight, original, torch.from_numpy(slopes[subject.name]))
+    )
+    shape, rows = now.shape, len(now)
+    now, before, gradient = (
+        now.reshape(rows, columns),
+        before.reshape(rows, columns),
+        slope.reshape(groups, -1, columns),
+    )
     if subject.bias is not None and subject.bias in slopes:
         gradient = gradient - slopes[subject.bias].reshape(groups, -1, 1) * met.means[1][:, None]
     added = damping * np.diagonal(met.moments, axis1=1, axis2=2).mean(axis=1)
@@ -155,17 +165,25 @@ def stepped(
     if not (0 < cost < math.inf and most > 0):
         return None
     eta = min(1.0, math.sqrt(share * most / cost))
-    return (now + eta * step).reshape(weight.shape), eta
+    wanted = now + eta * step
+    if subject.form == "packed":
+        idle = np.repeat(~gradient.any(axis=(1, 2)), rows // groups)
+        wanted[idle] = before[idle]
+    return wanted.reshape(shape), eta
 
 
 def _moved(
     now: Calibrated, subject: Subject, wanted: np.ndarray, eta: float, met: Statistics, how: Recursion
 ) -> Calibrated | None:
     """Return the network with the integers of a weight chosen for W′, or None where they are what they were."""
-    before, own = now.rounded[subject.name], suited(how, len(wanted), met=True, embeds=subject.embeds)
+    before, form = now.rounded[subject.name], subject.form
+    own = suited(how, len(wanted), met=True, form=form, embeds=subject.embeds)
     level = now.levels[subject.name] / subject.worth
     dtype = to_numpy(now.params[subject.name]).dtype
-    ready = prepared(wanted.astype(dtype), met.moments, level, own, rows=subject.rows, like=before)
+    experts = len(now.params[subject.name]) if form == "packed" else 1
+    ready = prepared(
+        wanted.astype(dtype), met.moments, level, own, rows=subject.rows, like=before, form=form, experts=experts
+    )
     levels = ready.layer.quantized(now.costs, own.nu, eta * own.price * SLOPE, own.window)
     after = ready.rounded(levels)
     if np.array_equal(after.levels, before.levels):
@@ -182,7 +200,9 @@ def _params(now: Calibrated, subject: Subject, after: Rounded, met: Statistics) 
     changed = {subject.name: to_torch(compressed).to(weight.device)}
     if subject.bias is not None:
         bias = now.params[subject.bias]
-        shift = replace(met, means=(met.means[1], met.means[1])).shift(to_numpy(weight), compressed)
+        shift = replace(met, means=(met.means[1], met.means[1])).shift(
+            matrix(weight, subject.form), matrix(changed[subject.name], subject.form)
+        )
         changed[subject.bias] = (bias.double() + torch.from_numpy(shift).to(bias.device)).to(bias.dtype)
     return {**now.params, **changed}
 
