@@ -111,7 +111,12 @@ class Job:
 
     def labels(self, task: Task, chosen: Mapping[str, object]) -> dict[str, str]:
         """Return what must be the same when it is resumed: options that were chosen, and what every run depends on."""
-        options = {**chosen, "--batch": self.data.batch, "--seed": self.run.seed, "--threads": torch.get_num_threads()}
+        options = {
+            **chosen,
+            "--batch": self.data.batch_size,
+            "--seed": self.run.seed,
+            "--threads": torch.get_num_threads(),
+        }
         return {
             **{option: str(value) for option, value in options.items()},
             "the checkpoint's SHA-256": sha256_of(self.weights),
@@ -157,7 +162,7 @@ def _compress(job: Job, say: Output, wires: Wires | None) -> None:
         whose = {"an importance": weighing, "--effort calibrate": calibrating, "a score of activity": counting,
                  "--recalibrate": job.recalibrate}  # fmt: skip
         with needing_a_task(next((f"{who} needs" for who, needs in whose.items() if needs), "")):
-            task = task_for(say, data, metadata, batch=data.batch, seed=run.seed, augmented=not calibrating)
+            task = task_for(say, data, metadata, batch=data.batch_size, seed=run.seed, augmented=not calibrating)
         params = fitting(params, task)
         say.note(*doubts(params, task, metadata))
         if plan and (job.in_rounds or not budget):
@@ -192,7 +197,7 @@ def _compress(job: Job, say: Output, wires: Wires | None) -> None:
         return
     result = _directly(job, say, budget, plan, whole, task, notes)
     if task is not None and job.recalibrate:
-        result = by_samples(say, result, whole, task, job.recalibrate, data.batch, run.seed)
+        result = by_samples(say, result, whole, task, job.recalibrate, data.batch_size, run.seed)
     del params, whole  # what was read of the checkpoint leaves the memory
     _reported(job, say, result, task, target)
 

@@ -16,10 +16,10 @@ import torch
 from torch import nn
 
 from laconic.cli.console import Output
-from laconic.cli.options import Subject
+from laconic.cli.options import Data, Subject
 from laconic.deploy.edits import edits_of
 from laconic.deploy.narrowing import narrow
-from laconic.errors import DataError, LaconicError
+from laconic.errors import DataError, LaconicError, PlanError
 from laconic.format import container
 from laconic.format.signatures import is_lac
 from laconic.models import data, nets
@@ -132,7 +132,12 @@ def task_for(say: Output, subject: Subject, metadata: Mapping[str, str], **how: 
 
     Its network is as small as that of the weights, where these are of one that was shrunk, and what its layers read is
     binary where it was trained so.
+
+    Raises:
+        PlanError: for ``--batch`` with a task, whose batches are its own.
     """
+    if isinstance(subject, Data) and subject.task and subject.batch is not None:
+        raise PlanError("--batch: a --task makes its own batches: leave it out")
     task = task_of(subject.net, subject.data, subject.data_dir, subject.task, metadata, **how)
     narrow(task.module, edits_of(metadata))
     say.note(*task.notes)

@@ -116,7 +116,7 @@ class Job:
     def labels(self, task: Task, wires: Wires | None) -> dict[str, str]:
         """Return what must be the same when it is resumed."""
         same = {
-            **values(self.schedule), **labels_of_workers(self.machines, wires), "--batch": self.data.batch,
+            **values(self.schedule), **labels_of_workers(self.machines, wires), "--batch": self.data.batch_size,
             "--seed": self.run.seed, "--threads": torch.get_num_threads(), "--task": self.data.task or "",
             "--from": sha256(self.begin) if self.begin else "",
             **{f"--{key}": task.metadata.get(key, "") for key in ("net", "data")},
@@ -204,7 +204,7 @@ def _task(say: Output, job: Job) -> Task:
         DataError: for weights that are not the network's.
     """
     begun = weights_of(say, job.begin) if job.begin else Checkpoint({}, {})
-    task = task_for(say, job.data, begun.metadata, batch=job.data.batch, seed=job.run.seed)
+    task = task_for(say, job.data, begun.metadata, batch=job.data.batch_size, seed=job.run.seed)
     if job.begin:
         apply_to(task.module, fitting(begun.params, task))
         kept = {key: text for key, text in begun.metadata.items() if key == METADATA}
