@@ -1,12 +1,16 @@
 """How a large folder of a model is compressed from its weights alone: memory, weights a second, threads, ranks, a kill.
 
     python benchmarks/scale.py [--weights 200_000_000] [--bits 3] [--threads 1 2] [--ranks 2] [--no-kill] [-o FILE.json]
+    python benchmarks/scale.py --calibrate 4096 --quality fast --threads 1 [-o FILE.json]
 
 The folder is that of a Llama with random bfloat16 weights (Gaussian, seed 0) in shards of 100 MB, written one tensor at
 a time; `--folder` keeps it. Each row is `laconic compress FOLDER -o SMALL` in a process of its own, with ranks by
 torchrun, one thread each; its peak memory is that of the largest process, beside that of a folder of 4,096 weights.
 All files must have the same bytes. One run is killed (SIGKILL) at half of the first one's time: nothing may be where
 the output goes. Compression from the weights alone keeps no journal: what follows is the whole run again.
+
+With --calibrate it is `--effort calibrate` on so many random tokens, in samples of 128, whose journal goes on with the
+weight that the killed run was at: `resumed_seconds` is what that takes, beside the whole run. Ranks do not calibrate.
 """
 
 import argparse
@@ -34,6 +38,9 @@ from laconic.format.enclosed import FILE
 
 SHARD = 100_000_000
 """Bytes of a shard, at most."""
+
+LENGTH = 128
+"""Tokens of a sample."""
 
 
 def outline(weights: int) -> dict[str, tuple[str, tuple[int, ...]]]:
@@ -85,10 +92,23 @@ def write(folder: Path, weights: int, seed: int) -> int:
     return sum(math.prod(shape) for _, shape in shapes.values() if len(shape) > 1)
 
 
-def command(folder: Path, output: Path, bits: float, *, threads: int = 1, ranks: int = 1) -> list[str]:
+def tokens(folder: Path, count: int, seed: int) -> Path:
+    """Write random token ids beside a folder, each row a sample, and return where."""
+    rows = json.loads((folder / "config.json").read_text())["vocab_size"]
+    path = folder.with_name(f"{folder.name}-tokens.npy")
+    np.save(path, np.random.default_rng(seed).integers(0, rows, (max(2, count // LENGTH), LENGTH)))
+    return path
+
+
+def command(
+    folder: Path, output: Path, of: argparse.Namespace, *, bits: float | None = None, threads: int = 1, ranks: int = 1
+) -> list[str]:
     """Return the arguments of a process that compresses."""
     start = ["-m", "torch.distributed.run", "--nproc-per-node", str(ranks)] if ranks > 1 else []
-    how = ["--bits", str(bits), "--threads", str(threads), "--quiet"]
+    how = ["--bits", str(bits or of.bits), "--threads", str(threads), "--quiet"]
+    if of.calibrate:
+        given = str(tokens(folder, of.calibrate, of.seed))
+        how += ["--effort", "calibrate", "--quality", of.quality, "--calibration", given]
     return [sys.executable, *start, "-m", "laconic", "compress", str(folder), "-o", str(output), *how]
 
 
@@ -127,21 +147,27 @@ def measured(folder: Path, work: Path, weights: int, of: argparse.Namespace) -> 
     """Return all figures of a folder."""
     tiny, output = work / "tiny", work / "small"
     write(tiny, 4096, of.seed)
-    timed(command(tiny, work / "first", 16))  # machine code is compiled and kept
-    base = timed(command(tiny, work / "tiny-small", 16))["peak_mb"]
+    timed(command(tiny, work / "first", of, bits=16))  # machine code is compiled and kept
+    base = timed(command(tiny, work / "tiny-small", of, bits=16))["peak_mb"]
     ways = [{"threads": threads} for threads in of.threads] + [{"ranks": ranks} for ranks in of.ranks if ranks > 1]
     rows, digests = list[dict[str, Any]](), list[str]()
     for way in ways:
-        row = timed(command(folder, output, of.bits, **way))
+        row = timed(command(folder, output, of, **way))
         size = (output / FILE).stat().st_size
         rows.append({**way, **row, "weights_a_second": weights / row["seconds"], "bytes": size})
         digests.append(digest(output))
         say(f"{way}: {row['seconds']:.1f} s, {weights / row['seconds'] / 1e6:.2f} M weights/s, {row['peak_mb']:.0f} MB")
-    found = {"weights": weights, "tensors": len(outline(of.weights)), "peak_of_a_tiny_folder_mb": base, "rows": rows}
+    found = {
+        "calibrate": of.calibrate,
+        "weights": weights,
+        "tensors": len(outline(of.weights)),
+        "peak_of_a_tiny_folder_mb": base,
+        "rows": rows,
+    }
     if of.kill:
-        arguments = command(folder, output, of.bits, threads=of.threads[0])
+        arguments = command(folder, output, of, threads=of.threads[0])
         found["killed"] = killed(arguments, rows[0]["seconds"] / 2, output)
-        timed(arguments)
+        found["killed"]["resumed_seconds"] = timed(arguments)["seconds"]
         digests.append(digest(output))
     return {**found, "same_bytes": len(set(digests)) == 1}
 
@@ -163,7 +189,8 @@ def table(found: dict[str, Any]) -> str:
     if told := found.get("killed"):
         there = "is there" if told["output_is_there"] else "is not there"
         lines.append(
-            f"killed after {told['after_seconds']:.1f} s: the output {there}, {told['temporary']} temporary left"
+            f"killed after {told['after_seconds']:.1f} s: the output {there}, {told['temporary']} temporary left; the "
+            f"same command took {told['resumed_seconds']:.1f} s then"
         )
     return "\n".join(lines)
 
@@ -174,11 +201,15 @@ def main() -> None:
     parser.add_argument("--bits", type=float, default=3)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--ranks", type=int, nargs="*", default=[2])
+    parser.add_argument("--calibrate", type=int, metavar="TOKENS", help="calibrate, on random tokens")
+    parser.add_argument("--quality", default="default", help="of a calibration")
     parser.add_argument("--no-kill", dest="kill", action="store_false")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, help="where the model is kept, or lies already")
     parser.add_argument("-o", "--output", type=Path)
     of = parser.parse_args()
+    if of.calibrate:
+        of.ranks = []
     with tempfile.TemporaryDirectory() as place:
         work = Path(place)
         folder = of.folder or work / "model"
