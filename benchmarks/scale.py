@@ -9,8 +9,8 @@ torchrun, one thread each; its peak memory is that of the largest process, besid
 All files must have the same bytes. One run is killed (SIGKILL) at half of the first one's time: nothing may be where
 the output goes. Compression from the weights alone keeps no journal: what follows is the whole run again.
 
-With --calibrate it is `--effort calibrate` on so many random tokens, in samples of 128, whose journal goes on with the
-weight that the killed run was at: `resumed_seconds` is what that takes, beside the whole run. Ranks do not calibrate.
+With --calibrate it is `--effort calibrate` on so many random tokens, in samples of 128, which keeps a journal: with
+--resume it goes on with the weight that the killed run was at. Ranks do not calibrate.
 """
 
 import argparse
@@ -167,7 +167,9 @@ def measured(folder: Path, work: Path, weights: int, of: argparse.Namespace) -> 
     if of.kill:
         arguments = command(folder, output, of, threads=of.threads[0])
         found["killed"] = killed(arguments, rows[0]["seconds"] / 2, output)
-        found["killed"]["resumed_seconds"] = timed(arguments)["seconds"]
+        journal = output.with_name(f"{output.name}.checkpoint").exists()
+        again = timed([*arguments, "--resume"] if journal else arguments)
+        found["killed"] |= {"journal": journal, "seconds_then": again["seconds"]}
         digests.append(digest(output))
     return {**found, "same_bytes": len(set(digests)) == 1}
 
@@ -190,7 +192,7 @@ def table(found: dict[str, Any]) -> str:
         there = "is there" if told["output_is_there"] else "is not there"
         lines.append(
             f"killed after {told['after_seconds']:.1f} s: the output {there}, {told['temporary']} temporary left; the "
-            f"same command took {told['resumed_seconds']:.1f} s then"
+            f"run after it{' by the journal' if told['journal'] else ''} took {told['seconds_then']:.1f} s"
         )
     return "\n".join(lines)
 
