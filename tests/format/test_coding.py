@@ -23,6 +23,7 @@ from laconic.format.coding import (
     rans_vectors,
     symbol_dtype,
     tables,
+    values,
     varint,
 )
 from laconic.format.coding.symbols import PRECISIONS
@@ -249,6 +250,21 @@ def test_packing_meets_its_twin(width):
     out = np.zeros(77, np.uint32)
     packing.unpack_vectors(np.frombuffer(data, np.uint8), width, out)
     assert np.array_equal(out, symbols)
+    above = np.arange(77, dtype=np.uint8)
+    if width < 32:
+        whole = packing.unpack_bits(data, 77, width, np.dtype(np.uint32), above)
+        assert np.array_equal(whole, (above.astype(np.uint64) << width & 0xFFFFFFFF | symbols).astype(np.uint32))
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.uint32])
+def test_rotating_meets_its_twin(dtype):
+    turned = np.random.default_rng(0).integers(0, np.iinfo(dtype).max, 99, dtype, endpoint=True)
+    top = dtype(8 * np.dtype(dtype).itemsize - 1)
+    found, twin = np.empty_like(turned), np.empty_like(turned)
+    values._turn(turned, top, found)
+    values.turn_vectors(turned, top, twin)
+    assert np.array_equal(found, twin)
+    assert np.array_equal(twin << dtype(1) | twin >> top, turned)
 
 
 # --- values ---------------------------------------------------------------------------------------

@@ -162,12 +162,9 @@ def _encode_split(symbols: np.ndarray, alphabet: int, runs: Runs | None) -> byte
 def _decode_split(cursor: Cursor, count: int, alphabet: int) -> np.ndarray:
     """Invert `_encode_split`."""
     shift, dtype = _split(alphabet), symbol_dtype(alphabet)
-    low = unpack_bits(cursor.take(packed_size(count, shift)), count, shift, dtype)
+    low = cursor.take(packed_size(count, shift))
     high = decode_symbols(cursor.rest(), count, ((alphabet - 1) >> shift) + 1)
-    symbols = high.astype(dtype)
-    symbols <<= dtype.type(shift)
-    symbols |= low
-    return _inside(symbols, alphabet)
+    return _inside(unpack_bits(low, count, shift, dtype, high), alphabet)
 
 
 def _encode_classes(symbols: np.ndarray, alphabet: int, runs: Runs) -> bytes | None:

@@ -61,33 +61,52 @@ def encode_values(array: np.ndarray, runs: Runs | None = None) -> bytes:
     return bytes([_PLAIN]) + array.view(f"u{array.itemsize}").astype(f"<u{array.itemsize}").tobytes()
 
 
-def decode_values(data: bytes | memoryview, count: int, dtype: str) -> np.ndarray:
+def decode_values(data: bytes | memoryview, count: int, dtype: str, out: np.ndarray | None = None) -> np.ndarray:
     """Invert `encode_values`: return shape (count,) of ``dtype``, the same bit patterns.
+
+    Args:
+        data: the bytes.
+        count: how many numbers they are.
+        dtype: of these.
+        out: what they are written to, contiguous, where it is not a new array.
 
     Raises:
         FormatError: when ``data`` is not what the encoder would have written.
     """
+    found = np.empty(count, dtype_of(dtype)) if out is None else out
     if dtype == "bool":
-        return decode_symbols(data, count, 2).view(np.bool_)
-    kind = dtype_of(dtype)
+        found[:] = decode_symbols(data, count, 2)
+        return found
     if not count:
         if len(data):
             raise FormatError(f"{len(data)} bytes for no values")
-        return np.empty(0, kind)
+        return found
     if dtype in HALVES:
-        cursor, numbers = Cursor(data), np.empty(count, kind)
-        numbers.real = decode_values(cursor.take(cursor.varint()), count, HALVES[dtype])
-        numbers.imag = decode_values(cursor.rest(), count, HALVES[dtype])
-        return numbers
-    words = np.empty(count, f"u{kind.itemsize}")
+        cursor = Cursor(data)
+        found.real = decode_values(cursor.take(cursor.varint()), count, HALVES[dtype])
+        found.imag = decode_values(cursor.rest(), count, HALVES[dtype])
+        return found
+    words = found.view(f"u{found.itemsize}")
     if bytes(data[:1]) == bytes([_WHOLE]) and dtype in _WHOLE_TYPES:
-        words = decode_symbols(data[1:], count, 1 << 8 * kind.itemsize)
-        signs = words << words.dtype.type(8 * kind.itemsize - 1)
-        words >>= words.dtype.type(1)
-        words |= signs
+        turned = decode_symbols(data[1:], count, 1 << 8 * found.itemsize)
+        turn = _turn if COMPILED else turn_vectors
+        turn(turned, words.dtype.type(8 * words.itemsize - 1), words)
     else:
         _decode(Cursor(data), words, rotated=dtype in FLOATS, pieces=count > PIECE)
-    return words.view(kind)
+    return found
+
+
+def turn_vectors(turned: np.ndarray, top: np.unsignedinteger, words: np.ndarray) -> None:
+    """Fill ``words`` with ``turned``, rotated right by one; ``top`` is the number of the highest bit of a word."""
+    words[:] = turned >> turned.dtype.type(1) | turned << top
+
+
+@compiled
+def _turn(turned, top, words):  # type: ignore[no-untyped-def]
+    """Do what `turn_vectors` does, a word at a time."""
+    for i in range(len(words)):
+        word = turned[i]
+        words[i] = word >> type(word)(1) | word << top
 
 
 def _encode_planes(words: np.ndarray, runs: Runs | None = None) -> bytes:

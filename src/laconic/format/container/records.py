@@ -68,17 +68,13 @@ def decode_stream(stream: Stream, read: Callable[[int, int], bytes]) -> StreamPa
         if block.crc is not None and zlib.crc32(data) != block.crc:
             raise FormatError(f"byte {block.offset}: the block is damaged (its checksum differs)")
         try:
-            piece[:] = _decode_block(stream, data, len(piece))
+            if stream.dtype is not None:
+                decode_values(data, len(piece), stream.dtype, piece)
+            else:
+                piece[:] = decode_symbols(data, len(piece), stream.alphabet)
         except FormatError as error:
             raise FormatError(f"byte {block.offset}: {error}") from None
     return Values(array) if stream.dtype is not None else Symbols(array, stream.alphabet)
-
-
-def _decode_block(stream: Stream, data: bytes, count: int) -> np.ndarray:
-    """Return the symbols or values of one block."""
-    if stream.dtype is not None:
-        return decode_values(data, count, stream.dtype)
-    return decode_symbols(data, count, stream.alphabet)
 
 
 def build_code(record: Record, stream: Callable[[int], StreamPart]) -> Code:
