@@ -1,6 +1,7 @@
 """Pages: what they hold, that names in them are text, and how large they are."""
 
 import json
+import math
 import re
 from dataclasses import replace
 from html import unescape
@@ -111,3 +112,5 @@ def test_a_record_is_shown_whole_and_last_how_it_was_made():
     assert text.index("How it was made</h2>") > text.index("2: net flat")
     assert "3 rows" not in record_page("", [{"row": number} for number in range(3)])
     assert "<summary>101 rows</summary>" in record_page("", [{"row": number} for number in range(101)])
+    for odd in ([], {}, None, "text", [None], {"rows": [{}]}, {"a": [[1], {"b": []}]}, {"n": math.nan, "m": 10**40}):
+        assert "<h1>" in record_page("odd", odd), odd

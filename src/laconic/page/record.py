@@ -83,7 +83,7 @@ def _rows(value: Any) -> list[Mapping[str, Any]] | None:
         rows = list(value)
     good = rows and all(isinstance(row, Mapping) for row in rows)
     spread: list[Mapping[str, Any]] = [dict(_spread("", row)) for row in rows] if good else []
-    return spread if spread and all(map(_flat, (cell for row in spread for cell in row.values()))) else None
+    return spread if any(spread) and all(map(_flat, (cell for row in spread for cell in row.values()))) else None
 
 
 def _spread(path: str, row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
