@@ -1,6 +1,8 @@
 """`laconic report` and `laconic compare`: the record, the page, rows that mend, and what is refused."""
 
+import html
 import json
+import shlex
 import sys
 from types import SimpleNamespace
 
@@ -98,12 +100,66 @@ def test_the_page_has_all_parts(net, files, report):
     assert f"{10 * torch.log10(torch.tensor(energy / error)):.2f} dB"[:4] in text
 
 
+def test_a_file_in_which_nothing_has_changed_has_a_page(call, tmp_path):
+    page, reference = tmp_path / "a.html", tmp_path / "a.safetensors"
+    save_checkpoint(reference, dict(torch.nn.LSTM(5, 3).state_dict()), {})
+    call("compress", reference, "-o", tmp_path / "a.lac", "--recode")
+    told = parsed(call("report", tmp_path / "a.lac", "--against", reference, "-o", page, "--json"))
+    assert all(one["error"] == 0 for one in told["changes"])
+    assert "All tensors are what they are in the checkpoint." in page.read_text(encoding="utf-8")
+
+
+def test_a_command_of_the_page_can_be_typed_and_is_for_files_that_it_makes(call, net, files, tmp_path):
+    """Grids have rows; of pruned weights and calibrated ones there are none, however small the file is."""
+    other, plan = tmp_path / "my net.safetensors", tmp_path / "my plan.toml"
+    other.write_bytes(net.read_bytes())
+    asked = ["--against", other, *DIGITS, "--json", "-o"]
+    damage = parsed(call("report", files["bits"], *asked, tmp_path / "a.html", "--plan", plan))["damage"]
+    words = shlex.split(damage["command"])
+    assert str(other) in words
+    assert words[words.index("--plan") + 1] == str(plan)
+    assert plan.read_text() == damage["plan"]
+    assert html.escape(damage["plan"].strip()) in (tmp_path / "a.html").read_text(encoding="utf-8")
+    damage = parsed(call("report", files["keep"], *asked, tmp_path / "b.html"))["damage"]
+    assert (damage["mends"], damage["command"]) == ([], "")
+    assert "pruned, factored or shared" in (tmp_path / "b.html").read_text(encoding="utf-8")
+    small = ["--bits", "0.5", "--effort", "calibrate", "--quality", "fast", "--data", "digits", "--samples", "100"]
+    call("compress", other, "-o", tmp_path / "c.lac", *small)
+    damage = parsed(call("report", tmp_path / "c.lac", *asked, tmp_path / "c.html"))["damage"]
+    assert damage["mends"] == []
+    assert "--effort calibrate --data digits" in damage["command"]
+
+
+def test_a_network_that_takes_no_single_input_has_a_page_without_what_that_costs(call, tmp_path, monkeypatch):
+    def alone(module, batch):
+        if len(batch[0]) < 2:
+            raise ValueError("expected more than 1 value")
+        return module(batch[0])
+
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    module = torch.nn.Linear(60, 30)
+    data = [(torch.randn(20, 60), torch.randint(30, (20,))) for _ in range(3)]
+    loss = torch.nn.functional.cross_entropy
+    task = laconic.Task(module, data, loss=loss, forward=alone, validation=data[:1])
+    monkeypatch.setitem(sys.modules, "couples", SimpleNamespace(task=lambda: task))
+    save_checkpoint(tmp_path / "a.safetensors", dict(module.state_dict()), {})
+    call("compress", "a.safetensors", "-o", "a.lac", "--bits", "3")
+    asked = ["--task", "couples:task", "--samples", "40", "--time", "--json"]
+    told = parsed(call("report", "a.lac", "--against", "a.safetensors", *asked))
+    assert [one["what"] for one in told["costs"]] == ["bytes"]
+    assert "expected more than 1 value" in told["missing"]["times"]
+    assert told["damage"]["distance"] > 0
+
+
 def test_calls_are_timed_where_that_is_asked(call, net, files, tmp_path):
     page = tmp_path / "a.html"
     asked = ["--against", net, *DIGITS, "-o", page, "--time", "--json"]
     told = parsed(call("report", files["keep"], *asked))
     times = [one for one in told["costs"] if one["what"].startswith("milliseconds")]
     assert [one["what"] for one in times] == ["milliseconds, a call of 1", "milliseconds, a call of 32"]
+    adds = [one for one in told["costs"] if one["what"] == "multiply-adds of what is timed, one input"]
+    assert all(one["after"] < one["before"] and one["how"] for one in adds)
     assert all(one["before"] > 0 < one["after"] and "by turns" in one["how"] for one in times)
     assert "times" not in told["missing"]
     told = parsed(call("report", files["keep"], *asked[:-2], "--json", "--force"))
@@ -224,6 +280,9 @@ def test_bad_input_is_refused_and_nothing_is_written(net, published, files, tmp_
         ("report", file, "--frontier", ".", "-o", "a.html"): "frontier.json is not what laconic frontier writes",
         ("report", file, "--run", file, "-o", "a.html"): "cannot be read",
         ("compare", file, "broken.lac", "-o", "a.html"): "broken.lac",
+        ("report", file, "--key", "ema"): "--key: goes with --against",
+        ("report", file, "--against", str(net), *DIGITS, "--plan", "./a.html", "-o", "a.html"): "the page goes",
+        ("report", file, "--overlays", f"{file}/x", "-o", "a.html"): "lies below one",
         ("report", file, "--against", str(net), "--time", "-o", "a.html"): "calls want inputs: name --net and --data",
         ("compare", file, "--samples", "9"): "--samples: goes with --against",
     }

@@ -100,13 +100,13 @@ def test_a_record_is_shown_whole_and_last_how_it_was_made():
     record = {
         "commit": "c0ffee", "machine": "<two> cores", "samples": 1280, "note": "a note of some words",
         "rows": [{"net": "<b>", "bytes": 12345, "kl": {"mean": 0.25, "error": None}}, {"net": "b", "again": True}],
-        "figures": {"one": {"curve": [1.5, 2.5]}, "two": {"curve": list(range(9))}},
+        "figures": {"one": {"curve": [1.5, 2.5]}, "two": {"curve": list(range(99))}},
         "points": [{"net": "deep", "files": [{"bytes": 77}]}, {"net": "flat"}],
         "names": ["x", "y"],
     }  # fmt: skip
     text = record_page("bench", record, "foot")
     for shown in ("1,280", "a note of some words", "&lt;b&gt;", "12,345", "kl, mean", "0.2500", "1.500, 2.500",
-                  "9 values", "1: net deep", "77", "x, y", "&lt;two&gt; cores", "yes", "foot"):  # fmt: skip
+                  "99 values", "1: net deep", "77", "x, y", "&lt;two&gt; cores", "yes", "foot"):  # fmt: skip
         assert shown in text, shown
     assert "<b>" not in text
     assert text.index("How it was made</h2>") > text.index("2: net flat")

@@ -9,7 +9,7 @@ from laconic.cli import groups, options
 from laconic.cli.console import Output
 from laconic.errors import PlanError
 
-_OF_DATA = (*groups.names(options.Subject, options.Run), "samples", "plan", "time")
+_OF_DATA = (*groups.names(options.Subject, options.Run), "samples", "plan", "time", "key")
 
 
 @groups.grouped
@@ -87,9 +87,10 @@ def command(
     With a network and data (--net and --data, or --task) as well: the distance of the outputs, on samples that are held
     out, with each layer by itself as in the file; and for the worst weights a row of a plan that has one bit more, with
     the bytes and the distance that it comes to, measured. --plan writes the rows: compress --plan of it, with --size as
-    the page tells, makes that file. Of a file of --effort calibrate there are no rows: it has shared its bits by what
-    outputs say. Also multiply-adds and energy, before and after; --time adds milliseconds of calls in torch, of the
-    checkpoint and of what the file leaves to run: what is empty is cut out, and products are thin layers.
+    the page tells, makes that file. There are no rows of a file of --effort calibrate, which has shared its bits by
+    what outputs say, nor of one whose weights are on no grids. Also multiply-adds and energy, before and after; --time
+    adds milliseconds of calls in torch, of the checkpoint and of what the file leaves to run: what is empty is cut out,
+    and products are thin layers.
 
     --overlays writes bytes, bits a weight, zeros and, where they are known, errors and damage of each tensor for the
     nodes of a graph in Model Explorer (Node data, Load from computer); --tensorboard hands all of it on, with

@@ -31,10 +31,12 @@ class Lean(NamedTuple):
     Args:
         module: it.
         said: what was left out, or why nothing was.
+        multiply_adds: of one input, before and after; none where nothing was left out.
     """
 
     module: nn.Module
     said: str
+    multiply_adds: tuple[tuple[float, float], ...] = ()
 
 
 class Race(NamedTuple):
@@ -62,18 +64,25 @@ def lean(network: nn.Module, codes: Mapping[str, Code], call: Call) -> Lean:
     Raises:
         WeightsError: when names or shapes differ.
     """
-    given = (dict(call.named) if call.named else call.positional) if not (call.named and call.positional) else None
+    given = dict(call.named) if call.named else call.positional
     try:
-        if given is None:
+        if call.named and call.positional:
             raise WeightsError("its arguments come by place and by name")
         smaller = shrink(codes, network, given)
     except LaconicError as error:
         thin = stored(network, codes, ("factored",))
-        some = f"{len(thin.forms)} layers are thin products" if thin.forms else "dense, as it decompresses"
-        return Lean(thin.module.eval(), f"{some}; nothing is cut out: {error}")
-    before, after = smaller.multiply_adds
-    said = f"what is empty is cut out, products are thin: {before / max(after, 1):.2f} times fewer multiply-adds"
-    return Lean(stored(network, smaller.codes, (), smaller.edits).module.eval(), said)
+        some = f"{_thin(len(thin.forms))}; " if thin.forms else ""
+        return Lean(thin.module.eval(), f"{some}nothing is cut out: {error}")
+    edits = smaller.edits
+    said = ["what is empty is cut out"] if edits.axes else []
+    said += [_thin(len(edits.factored))] if edits.factored else []
+    before, after = (many / max(call.rows, 1) for many in smaller.multiply_adds)
+    return Lean(stored(network, smaller.codes, (), edits).module.eval(), ", ".join(said), ((before, after),))
+
+
+def _thin(many: int) -> str:
+    """Say how many layers are thin ones."""
+    return f"{many} layer{'s' * (many > 1)} as thin product{'s' * (many > 1)}"
 
 
 def raced(network: nn.Module, before: Params, after: nn.Module, call: Call, seconds: float = SECONDS) -> list[Race]:

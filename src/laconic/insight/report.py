@@ -99,7 +99,9 @@ class Damage:
         harms: of all layers that have changed, the worst first.
         mends: of the worst weights, likewise.
         together: bytes and distance with all of these.
-        command: that makes such a file, with a plan of these rows.
+        command: that makes such a file, with a plan of these rows; a larger one where there are none; "" of weights
+            that are on no grids, which rows do not refine.
+        plan: the document with these rows, TOML.
     """
 
     unit: str
@@ -109,6 +111,7 @@ class Damage:
     mends: tuple[Mend, ...]
     together: tuple[int, float] | None
     command: str
+    plan: str = ""
 
 
 @final

@@ -21,7 +21,7 @@ _CLASSES = {"file": "file", "other": "other", "round to nearest": "nearest", "pl
 def error(report: Report) -> Section:
     """Return the file beside the bound, and the error of each tensor."""
     if not report.changes and not report.planes:
-        return Section("error", "What was lost", empty(report.missing["error"]))
+        return Section("error", "What was lost", _nothing(report, "error"))
     body = f'<div class="pair">{"".join(map(plane_of, report.planes))}</div>' if report.planes else ""
     if missing := report.missing.get("error"):
         body += empty(missing)
@@ -39,6 +39,12 @@ def error(report: Report) -> Section:
             f"Error of {len(rows):,} tensors", table("Error of tensors, the largest first", columns, rows, kind="bars")
         )
     return Section("error", "What was lost", body)
+
+
+def _nothing(report: Report, part: str) -> str:
+    """Return what stands where no tensor has changed: the option that would tell, or that none has."""
+    missing = report.missing.get(part)
+    return empty(missing) if missing else paragraph("All tensors are what they are in the checkpoint.")
 
 
 def plane_of(one: Plane) -> str:
@@ -63,7 +69,7 @@ def weights(report: Report) -> Section:
     """Return filters of the first layer, and histograms of the weights."""
     known = [one for one in report.changes if one.histogram is not None and one.error > 0]
     if not known and report.filters is None:
-        return Section("weights", "Weights before and after", empty(report.missing["weights"]))
+        return Section("weights", "Weights before and after", _nothing(report, "weights"))
     sizes = {piece.entry.name: piece.entry.bytes for piece in report.pieces}
     ranked = sorted(known, key=lambda one: -sizes.get(one.name, 0))[:_MOST]
     shown, others = ranked[:HISTOGRAMS], ranked[HISTOGRAMS:]
@@ -129,6 +135,12 @@ def damage(report: Report) -> Section:
 
 def _mends(report: Report, one: Damage) -> str:
     """Return the rows of a plan, and what each comes to."""
+    if not one.command:
+        said = (
+            "These weights are pruned, factored or shared: no row of a plan refines them by itself. Keep more of the "
+            "worst layers, in the options or the plan that made the file."
+        )
+        return f"<h3>What would mend it</h3>{paragraph(said)}"
     command = f'<pre tabindex="0" role="region" aria-label="The command">{safe(one.command)}</pre>'
     if not one.mends:
         said = "No row of a plan was found that mends it by itself: the bits are where they matter. More of them:"
@@ -142,12 +154,11 @@ def _mends(report: Report, one: Damage) -> str:
 
     rows = [line(mend.name, mend.bytes, mend.distance) for mend in one.mends]
     total = line("all of them", *one.together) if one.together else ()
-    text = "\n".join(["[tensors]", *(mend.row for mend in one.mends)])
     return (
         "<h3>What would mend it</h3>"
         + paragraph("One bit a weight more for the worst, each by itself, and all other tensors as they are:")
         + table("What each row of a plan comes to", columns, rows, total=total)
-        + f'<pre tabindex="0" role="region" aria-label="Rows of a plan">{safe(text)}</pre>{command}'
+        + f'<pre tabindex="0" role="region" aria-label="The plan">{safe(one.plan.strip())}</pre>{command}'
     )
 
 

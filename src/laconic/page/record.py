@@ -9,7 +9,7 @@ from laconic.page.words import figures, safe
 MOST = 100
 """Rows of a table that are seen at once; of a longer one all are, once somebody asks."""
 
-_LISTED = 6  # values of a list that a cell tells; of a longer one it tells how many there are
+_LISTED = 64  # values of a list that a cell tells; of a longer one it tells how many there are
 _SHORT = 12  # characters of a fact; longer words are told below
 _MADE = ("command", "commit", "changed", "seed", "machine", "versions", "environment", "environments")
 _BY = "How it was made"
@@ -47,10 +47,10 @@ def _shown(name: str, value: Any) -> Iterator[str]:
         yield _table(name, rows)
         return
     if not isinstance(value, Mapping):
-        plain = [one for one in value if not isinstance(one, Mapping)]
+        plain = [one for one in value if _flat(one)]
         if plain or not value:
             yield paragraph(", ".join(map(_told, plain)) or "–")
-        value = {_titled(number, one): one for number, one in enumerate(value, 1) if isinstance(one, Mapping)}
+        value = {_titled(number, one): one for number, one in enumerate(value, 1) if not _flat(one)}
     flat = {key: one for key, one in value.items() if _flat(one)}
     if flat:
         yield _table(name, [{"": key, "value": one} for key, one in flat.items()])
@@ -60,19 +60,22 @@ def _shown(name: str, value: Any) -> Iterator[str]:
             yield from _shown(f"{name}, {key}", one)
 
 
-def _titled(number: int, row: Mapping[str, Any]) -> str:
-    """Return the title of a row that is a part of its own: its number and the first two words or numbers in it.
+def _titled(number: int, row: Any) -> str:
+    """Return the title of a row that is a part of its own: its number, and of a mapping the first two words or numbers.
 
     >>> _titled(2, {"network": "resnet20", "size": 40000, "files": []})
     '2: network resnet20, size 40,000'
     """
-    told = [f"{name} {_told(value)}" for name, value in row.items() if isinstance(value, str | int | float)]
+    pairs = row.items() if isinstance(row, Mapping) else ()
+    told = [f"{name} {_told(value)}" for name, value in pairs if isinstance(value, str | int | float)]
     return f"{number}: {', '.join(told[:2])}" if told else str(number)
 
 
 def _flat(value: Any) -> bool:
     """Say whether a cell can tell a value."""
-    return not any(isinstance(one, Mapping) for one in (value if isinstance(value, list | tuple) else [value]))
+    if isinstance(value, list | tuple):
+        return all(map(_flat, value))
+    return not isinstance(value, Mapping)
 
 
 def _rows(value: Any) -> list[Mapping[str, Any]] | None:
@@ -109,8 +112,8 @@ def _table(caption: str, rows: Sequence[Mapping[str, Any]]) -> str:
 def _told(value: Any) -> str:
     """Return what a cell says of a value.
 
-    >>> _told(True), _told(12345), _told(0.123456), _told(None), _told([1, 2]), _told(list(range(9)))
-    ('yes', '12,345', '0.1235', '–', '1, 2', '9 values')
+    >>> _told(True), _told(12345), _told(0.123456), _told(None), _told([1, 2]), _told(list(range(99)))
+    ('yes', '12,345', '0.1235', '–', '1, 2', '99 values')
     """
     if isinstance(value, bool):
         return "yes" if value else "no"

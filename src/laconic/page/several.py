@@ -26,7 +26,7 @@ def several_page(reports: Sequence[Report], version: str) -> str:
     """
     maps, words = _maps(reports)
     sections = [_files(reports), _planes(reports), maps, _tensors(reports), _layers(reports)]
-    lead = "The same network as several files: bytes, and what each has lost"
+    lead = "Several files side by side: bytes, and what each has lost"
     return page(
         f"{len(reports)} files side by side", lead, "", sections, f"laconic {version}", {"cells": words}
     )  # fmt: skip

@@ -1,5 +1,6 @@
 """A file beside its checkpoint, with a network and data where they are named: what `laconic report` says of it."""
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +11,6 @@ from torch import Tensor
 
 from laconic.calibrate.blame import Blame
 from laconic.calibrate.calibration import SAMPLES, Calibration
-from laconic.calibrate.meter import METER
 from laconic.cli import options
 from laconic.cli.console import Output
 from laconic.cli.jobs.cost import Weights, by_first_names, once_run
@@ -21,9 +21,9 @@ from laconic.cli.jobs.tasks import fitting, opened, task_for
 from laconic.deploy.calls import Inputs
 from laconic.deploy.costing import cost_of
 from laconic.deploy.lean import ROWS, lean, raced
-from laconic.errors import WeightsError
+from laconic.errors import LaconicError, WeightsError, listed
 from laconic.format import container
-from laconic.format.codes import Code
+from laconic.format.codes import Code, DenseCode, GridCode
 from laconic.insight import bound
 from laconic.insight.comparison import compared, filters, signal
 from laconic.insight.grids import yardsticks
@@ -44,6 +44,9 @@ _FOLDED = (
     "NAME`, or `--task module:factory`, folds the checkpoint alike."
 )
 _TIMES = "How long a call takes is not measured; `--time` does."
+_CALLS = " or ".join(map(str, ROWS))
+_FAILURES = (LaconicError, RuntimeError, ValueError, TypeError, LookupError, AttributeError)
+"""What a network may raise that wants other numbers of samples."""
 
 
 @final
@@ -58,11 +61,15 @@ class Beside:
     limit: int | None
     key: str | None
     time: bool = False
+    plan: Path | None = None
 
     def opened(self, say: Output) -> "Reference":
         """Return the checkpoint, with network and data where they are named."""
         torch.set_num_threads(self.run.threads or torch.get_num_threads())
         checkpoint = opened(say, self.against, self.key)
+        strange = [name for name, tensor in checkpoint.params.items() if not bool(torch.isfinite(tensor).all())]
+        if strange and self.subject.named:
+            raise WeightsError(f"{self.against}: not finite, so that outputs say nothing: {listed(strange)}")
         task = None
         if self.subject.named:
             task = task_for(say, self.subject, checkpoint.metadata, seed=self.run.seed, augmented=False)
@@ -122,7 +129,7 @@ class Reference:
         before, after = ({name: own[name] for name in order if name in own} for own in (mine, theirs))
         report = _compared(say, replace(report, missing=missing), before, after, source, limit)
         network = _Network(self.task, dict(whole.params), {name: fitted[name] for name in first}, first, codes)
-        return network.told(say, report, self.beside, mends=mend and not norms and METER not in report.metadata)
+        return network.told(say, report, self.beside, mends=mend and not norms)
 
 
 def _compared(say: Output, report: Report, before: Params, after: Params, source: Path, limit: int | None) -> Report:
@@ -185,9 +192,14 @@ class _Network:
         harms = tuple(
             Harm(layer, changed[layer], far, far / total if total > 0 else 0.0) for layer, far in alone.items()
         )
-        found = self._mends(say, blame, [name for layer in alone for name in layers[layer]], distance) if mends else []
+        grids, calibrated = _on_grids(self.codes), _is_calibrated(self.codes)
+        ranked = [name for layer in alone for name in layers[layer]]
+        found = self._mends(say, blame, ranked, distance) if mends and grids and not calibrated else []
         text = plan_of([one for one, _ in found]) if found else ""
-        together, command = None, _calibrated(beside, report)
+        together, command = None, ""
+        if grids:  # a tenth more, where no row mends anything
+            larger = "--size", str(round(1.1 * report.account.file_bytes))
+            command = _command(beside, "larger.lac", *larger, calibrated=calibrated)
         if found:
             ones = [one for one, _ in found]
             size = size_with(self.codes, report.metadata, ones)
@@ -195,14 +207,18 @@ class _Network:
                 size,
                 blame.outputs.distance({**self.after, **{n: w for one in ones for n, w in self._instead(one).items()}}),
             )
-            command = f"laconic compress {beside.against} -o mended.lac --plan mend.toml --size {size}"
+            command = _command(beside, "mended.lac", "--plan", str(beside.plan or "mend.toml"), "--size", str(size))
         rows = tuple(Mend(one.name, one.row, size_with(self.codes, report.metadata, [one]), far) for one, far in found)
-        told = Damage(UNITS[blame.outputs.kind], blame.outputs.samples, distance, harms, rows, together, command)
-        size = report.account.reference_bytes or beside.against.stat().st_size
-        bytes_ = Cost("bytes", size, report.account.file_bytes, "of the files")
-        costs = (bytes_, *self._costs(say), *(self._times(say, beside.run.seed) if beside.time else ()))
+        told = Damage(UNITS[blame.outputs.kind], blame.outputs.samples, distance, harms, rows, together, command, text)
         missing = {part: how for part, how in report.missing.items() if part not in ("damage", "costs")}
         missing |= {} if beside.time else {"times": _TIMES}
+        whole = report.account.reference_bytes or beside.against.stat().st_size
+        costs: tuple[Cost, ...] = (Cost("bytes", whole, report.account.file_bytes, "of the files"),)
+        try:
+            costs += self._costs(say)
+            costs += self._times(say, beside.run.seed) if beside.time else ()
+        except _FAILURES as error:
+            missing["times"] = f"Not found out, for the network does not run on {_CALLS} inputs: {error}."
         return replace(report, damage=told, costs=costs, missing=missing), text
 
     def _mends(self, say: Output, blame: Blame, ranked: list[str], distance: float) -> list[tuple[Mended, float]]:
@@ -249,13 +265,29 @@ class _Network:
             races = raced(network, self.before, left.module, call)
         threads = torch.get_num_threads()
         how = f"median of calls by turns in torch, {threads} thread{'s' * (threads > 1)}; {left.said}"
-        return tuple(
+        adds = tuple(Cost("multiply-adds of what is timed, one input", *pair, left.said) for pair in left.multiply_adds)
+        return adds + tuple(
             Cost(f"milliseconds, a call of {one.rows}", one.before.milliseconds, one.after.milliseconds, how)
             for one in races
         )
 
 
-def _calibrated(beside: Beside, report: Report) -> str:
-    """Return a command that spends a tenth more on a file in which no row mends anything."""
-    effort = " --effort calibrate" if METER in report.metadata else ""
-    return f"laconic compress {beside.against} -o larger.lac{effort} --size {round(1.1 * report.account.file_bytes)}"
+def _on_grids(codes: Mapping[str, Code]) -> bool:
+    """Say whether all that is compressed lies on grids, so that a plan of rows and a size make such a file."""
+    return all(isinstance(code, GridCode | DenseCode) for code in codes.values() if len(code.shape) > 1)
+
+
+def _is_calibrated(codes: Mapping[str, Code]) -> bool:
+    """Say whether integers were chosen by what layers read: calibration alone makes grids that are coded by columns."""
+    return any(isinstance(code, GridCode) and code.transform == "turned" for code in codes.values())
+
+
+def _command(beside: Beside, output: str, *asked: str, calibrated: bool = False) -> str:
+    """Return a command that compresses the checkpoint again."""
+    subject, how = beside.subject, list(asked)
+    if calibrated:
+        named = {"--task": subject.task, "--net": subject.net, "--data": subject.data, "--data-dir": subject.data_dir}
+        how += ["--effort", "calibrate"]
+        how += [word for name, value in named.items() if value for word in (name, str(value))]
+    how += ["--key", beside.key] if beside.key else []
+    return shlex.join(["laconic", "compress", str(beside.against), "-o", output, *how])

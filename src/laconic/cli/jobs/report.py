@@ -73,8 +73,12 @@ def show(job: Job, say: Output) -> None:
     for path in filter(None, (job.page, job.plan, *map(job.overlay, NUMBERS))):
         require_absent(path, force=job.force)
         require_apart(path, job.source, job.against, job.log)
-    if job.overlays is not None and job.overlays.exists() and not job.overlays.is_dir():
-        raise OutputExists(f"{job.overlays} is a file; name a folder for --overlays")
+    if job.plan is not None and job.plan.resolve() == job.page.resolve():
+        raise OutputExists(f"{job.plan} is where the page goes: name another file for --plan")
+    if job.overlays is not None and any(
+        one.exists() and not one.is_dir() for one in (job.overlays, *job.overlays.parents)
+    ):
+        raise OutputExists(f"{job.overlays} is a file, or lies below one; name a folder for --overlays")
     if job.page in map(job.overlay, NUMBERS) or (job.plan is not None and job.plan in map(job.overlay, NUMBERS)):
         raise OutputExists(f"{job.overlays} has node data of the name of another output; name another folder")
     if job.tensorboard is not None:
@@ -87,7 +91,7 @@ def show(job: Job, say: Output) -> None:
     if job.against is not None:
         from laconic.cli.jobs.against import Beside  # needs torch, which a file alone does without
 
-        beside = Beside(job.against, job.subject, job.run, job.samples, job.limit, job.key, job.time)
+        beside = Beside(job.against, job.subject, job.run, job.samples, job.limit, job.key, job.time, job.plan)
         report, plan = beside.opened(say).told(say, report, job.source)
     if neighbours is not None:
         report = replace(report, planes=(*report.planes, _among(report, neighbours)))
