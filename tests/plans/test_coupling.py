@@ -9,7 +9,7 @@ from torch import nn
 
 import laconic
 from laconic import AdaptiveCodebook, Groups, Joint, KeepGroups, LowRank, Plan
-from laconic.errors import PlanError
+from laconic.errors import DataError, PlanError
 from laconic.lc.schedule import Geometric
 from laconic.lc.steps import run, start
 from laconic.models import nets
@@ -138,3 +138,16 @@ def test_rows_of_what_cannot_be_removed_are_named(caplog):
         coupled(Plan({"b.weight": half}), Two(), example)
     coupled(Plan({"*.weight": half}), Two(), example)
     assert [record.getMessage().split(":")[0] for record in caplog.records] == ["b.weight"]
+
+
+def test_a_pattern_may_name_a_tied_tensor_by_any_of_its_names():
+    module, tokens = net("torch's attention")
+    tied = [name for name, _ in module.named_parameters(remove_duplicate=False)]
+    assert len(tied) > len(list(module.named_parameters())), "the embedding is the output layer"
+    plan = Plan({"logits.weight, mlp.*.weight": FILTERS}, rest=laconic.Lossless())
+    assert coupled(plan, module, tokens).tensors
+
+
+def test_an_example_that_the_network_does_not_take_is_told():
+    with pytest.raises(DataError, match="does not run on the example"):
+        coupled(Plan({"0.weight": FILTERS}), nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2)), torch.zeros(1, 5))

@@ -16,7 +16,7 @@ from laconic.csteps.keep_groups import KeepGroups
 from laconic.csteps.keep_largest import KeepLargest
 from laconic.csteps.lossless import Lossless
 from laconic.csteps.survivors import Support
-from laconic.errors import PlanError, listed
+from laconic.errors import DataError, PlanError, listed
 from laconic.models.channels.atoms import Slot
 from laconic.models.channels.trace import traced
 from laconic.models.params import params_of, unwrapped
@@ -84,10 +84,15 @@ def coupled(plan: Plan, module: nn.Module, example: Any) -> Plan:
     Raises:
         PlanError: when no row keeps such a share of what can be removed, two rows want different shares of one set of
             channels, an activity has not been measured, or what goes along is on a row of another compression.
+        DataError: when the network does not run on the example.
     """
-    params = untied(params_of(unwrapped(module)), unwrapped(module)).params
-    rows = plan.on(unwrapped(module)).resolve(params)
-    coupling = _sets(rows, groups_of(module, example))
+    whole = untied(params_of(unwrapped(module)), unwrapped(module))
+    params, rows = whole.params, plan.on(unwrapped(module)).resolve(whole.params, whole.names)
+    try:
+        groups = groups_of(module, example)
+    except (RuntimeError, TypeError, ValueError, LookupError, AttributeError) as error:
+        raise DataError(f"the network does not run on the example: {type(error).__name__}: {error}") from error
+    coupling = _sets(rows, groups)
     chosen = {name for one in coupling.sets for name in one.names}
     taken = {name for row in rows for name in row.names if _pruning(row.compression)}
     if not taken:

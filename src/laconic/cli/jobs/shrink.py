@@ -33,6 +33,9 @@ from laconic.training.task import Task, mode
 _SAMPLES = 8
 """Samples of a batch that are tried, at most."""
 
+_FAILURES = (RuntimeError, TypeError, ValueError, LookupError, AttributeError)
+"""What a network may raise that does not take what it is given."""
+
 
 def shrink(
     say: Output, source: Path, output: Path, subject: Subject, run: Run, *, multiple: int, keep_inputs: bool,
@@ -78,9 +81,21 @@ class Example(NamedTuple):
 
     @classmethod
     def of(cls, task: Task) -> "Example":
-        """Return a task's network with some samples of its validation split."""
-        few = _few(task)
-        return cls(task.module, _arguments(task, few), size_of(few))
+        """Return a task's network with some samples of its validation split, or a batch where it takes no fewer.
+
+        Raises:
+            DataError: when it does not run on a batch of its own.
+        """
+        batch = next(iter(islice(task.batches("validation", 0), 1)))
+        few = type(batch)(part[:_SAMPLES] for part in batch) if isinstance(batch, tuple | list) else batch
+        try:
+            return cls(task.module, _arguments(task, few), size_of(few))
+        except _FAILURES:
+            pass
+        try:
+            return cls(task.module, _arguments(task, batch), size_of(batch))
+        except _FAILURES as error:
+            raise DataError(f"the network does not run on a batch of its task: {error}") from error
 
 
 def example_of(say: Output, subject: Subject, metadata: Mapping[str, str], seed: int) -> Example:
@@ -101,12 +116,6 @@ def example_of(say: Output, subject: Subject, metadata: Mapping[str, str], seed:
     shape = nets.NETS[name].shape
     generator = torch.Generator().manual_seed(seed)
     return Example(nets.build(name, seed=seed), torch.randn(_SAMPLES, *shape, generator=generator), _SAMPLES)
-
-
-def _few(task: Task) -> Batch:
-    """Return some samples of the validation split."""
-    batch = next(iter(islice(task.batches("validation", 0), 1)))
-    return type(batch)(part[:_SAMPLES] for part in batch) if isinstance(batch, tuple | list) else batch
 
 
 def _arguments(task: Task, few: Batch) -> Any:
