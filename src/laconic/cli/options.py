@@ -318,15 +318,7 @@ class Subject:
 class Data(Subject):
     """Network and data to train on."""
 
-    batch: Annotated[
-        int | None,
-        typer.Option(min=1, help="Samples per training batch, 128 unless you say; a --task makes its own."),
-    ] = None
-
-    @property
-    def batch_size(self) -> int:
-        """Samples per training batch of a reference network."""
-        return self.batch or 128
+    batch: Annotated[int | None, typer.Option(min=1, help="Samples per training batch, 128 unless you say.")] = None
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,8 @@ def test_data_that_are_not_there(net, refused, folder):
     assert "train-images" in said
     assert "--data-dir" in said
     assert "nowhere" in refused("train", *evaluate[2:], "--data-dir", "nowhere", "-o", "out.safetensors")
+    own = refused("train", "--task", "mine:make", "--batch", "32", "-o", "out.safetensors")
+    assert "--batch: a --task makes its own batches" in own
     assert "digitz" in refused("train", "--net", "lenet300", "--data", "digitz", "-o", "out.safetensors")
 
 

@@ -26,7 +26,7 @@ from laconic.cli.jobs.recoding import changed, recoded, settled
 from laconic.cli.jobs.rounds import told_of
 from laconic.cli.jobs.running import Run, cleared, going_on, resumable
 from laconic.cli.jobs.targets import Target, require_used
-from laconic.cli.jobs.tasks import doubts, fitting, known_again, needing_a_task, opened, task_for
+from laconic.cli.jobs.tasks import BATCH, doubts, fitting, known_again, needing_a_task, opened, task_for
 from laconic.cli.jobs.teaching import taught
 from laconic.cli.jobs.text import text_task
 from laconic.cli.jobs.workers import PLAIN, connected, heard
@@ -113,7 +113,7 @@ class Job:
         """Return what must be the same when it is resumed: options that were chosen, and what every run depends on."""
         options = {
             **chosen,
-            "--batch": self.data.batch_size,
+            "--batch": self.data.batch or BATCH,
             "--seed": self.run.seed,
             "--threads": torch.get_num_threads(),
         }
@@ -162,7 +162,7 @@ def _compress(job: Job, say: Output, wires: Wires | None) -> None:
         whose = {"an importance": weighing, "--effort calibrate": calibrating, "a score of activity": counting,
                  "--recalibrate": job.recalibrate}  # fmt: skip
         with needing_a_task(next((f"{who} needs" for who, needs in whose.items() if needs), "")):
-            task = task_for(say, data, metadata, batch=data.batch_size, seed=run.seed, augmented=not calibrating)
+            task = task_for(say, data, metadata, batch=data.batch or BATCH, seed=run.seed, augmented=not calibrating)
         params = fitting(params, task)
         say.note(*doubts(params, task, metadata))
         if plan and (job.in_rounds or not budget):
@@ -197,7 +197,7 @@ def _compress(job: Job, say: Output, wires: Wires | None) -> None:
         return
     result = _directly(job, say, budget, plan, whole, task, notes)
     if task is not None and job.recalibrate:
-        result = by_samples(say, result, whole, task, job.recalibrate, data.batch_size, run.seed)
+        result = by_samples(say, result, whole, task, job.recalibrate, data.batch or BATCH, run.seed)
     del params, whole  # what was read of the checkpoint leaves the memory
     _reported(job, say, result, task, target)
 

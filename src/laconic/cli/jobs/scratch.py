@@ -11,7 +11,7 @@ from laconic import interrupts
 from laconic.api import compress
 from laconic.cli.console import Output, in_bytes
 from laconic.cli.jobs.running import going_on, resumable
-from laconic.cli.jobs.tasks import evaluations, known_again, task_for, weights_of
+from laconic.cli.jobs.tasks import BATCH, evaluations, known_again, task_for, weights_of
 from laconic.cli.jobs.tickets import first_weights
 from laconic.cli.jobs.train_states import Kept, load, save
 from laconic.cli.options import Data, LongRun, require_output
@@ -49,7 +49,7 @@ class Job:
         """Return what must be the same when it is resumed."""
         same = {
             "the widths' SHA-256": sha256(self.source), "--spend": self.spend.value, "--epochs": self.epochs,
-            "--lr": self.lr, "--weight-decay": self.weight_decay, "--batch": self.data.batch_size,
+            "--lr": self.lr, "--weight-decay": self.weight_decay, "--batch": self.data.batch or BATCH,
             "--seed": self.run.seed, "--threads": torch.get_num_threads(),
             **known_again(task, self.data.task),
         }  # fmt: skip
@@ -64,7 +64,7 @@ def train_narrow(job: Job, say: Output) -> None:
     metadata = weights_of(say, job.source).metadata
     edits = edits_of(metadata)
     wide = {key: value for key, value in metadata.items() if key != METADATA}
-    task = task_for(say, job.data, wide, batch=job.data.batch_size, seed=run.seed)
+    task = task_for(say, job.data, wide, batch=job.data.batch or BATCH, seed=run.seed)
     labels = job.labels(task)
     saved = going_on(say, checkpoint, resume=run.resume, force=run.force)
     state = load(checkpoint, labels).state if saved else None

@@ -12,7 +12,7 @@ from laconic.cli.console import Output, in_bytes, interruptible, table
 from laconic.cli.groups import values
 from laconic.cli.jobs.metadata import carried
 from laconic.cli.jobs.planning import learning_of
-from laconic.cli.jobs.tasks import doubts, fitting, known_again, opened, task_for
+from laconic.cli.jobs.tasks import BATCH, doubts, fitting, known_again, opened, task_for
 from laconic.cli.jobs.teaching import taught
 from laconic.cli.teaching import Teaching
 from laconic.errors import PlanError
@@ -70,7 +70,7 @@ class Job:
         """Return what must be the same for points to be used again: all but the numbers."""
         chosen: dict[str, Any] = {
             "--technique": self.technique, "--tensors": self.tensors, "--joint": self.joint, "--row": self.row,
-            "--batch": self.data.batch_size,
+            "--batch": self.data.batch or BATCH,
             "--effort": self.effort.value, "--folds": self.folds, "--seed": self.run.seed, "--key": self.key,
             "--threads": torch.get_num_threads(), "the checkpoint's SHA-256": sha256_of(self.weights),
             **known_again(task, self.data.task),
@@ -90,7 +90,7 @@ def select(job: Job, say: Output) -> None:
         make(number)  # says what is wrong with it before anything is read
     torch.set_num_threads(job.run.threads or torch.get_num_threads())
     checkpoint = opened(say, job.weights, job.key)
-    task = task_for(say, job.data, checkpoint.metadata, batch=job.data.batch_size, seed=job.run.seed)
+    task = task_for(say, job.data, checkpoint.metadata, batch=job.data.batch or BATCH, seed=job.run.seed)
     params = fitting(checkpoint.params, task)
     say.note(*doubts(params, task, checkpoint.metadata))
     notes, left_out = carried(checkpoint.metadata, job.weights)

@@ -32,6 +32,9 @@ from laconic.training.batches import Batch, Batches
 from laconic.training.binary_activations import as_told
 from laconic.training.task import Task, classification, mode, samples_digest
 
+BATCH = 128
+"""Samples per training batch of a reference network, unless --batch says."""
+
 _DOUBTED = 2
 """Batches of the validation data that weights are tried on, to see whether they are of this network."""
 
@@ -43,7 +46,7 @@ def task_of(
     factory: str | None,
     metadata: Mapping[str, str],
     *,
-    batch: int = 128,
+    batch: int = BATCH,
     seed: int = 0,
     augmented: bool = True,
 ) -> Task:

@@ -12,7 +12,7 @@ from torch import nn
 from laconic import interrupts
 from laconic.cli import options
 from laconic.cli.console import Output, Tick, in_bytes, interruptible, table
-from laconic.cli.jobs.tasks import evaluations, known_again, task_for
+from laconic.cli.jobs.tasks import BATCH, evaluations, known_again, task_for
 from laconic.errors import PlanError
 from laconic.experiments.recipes.cache import Cache
 from laconic.models import nets
@@ -73,7 +73,7 @@ class Job:
         names = ("rate", "last", "joint", "at_once", "rewind", "epochs", "every", "lr")
         chosen = {"--" + name.replace("_", "-"): getattr(self, name) for name in names}
         return chosen | {
-            "--batch": self.data.batch_size, "--seed": self.run.seed, "--threads": torch.get_num_threads(),
+            "--batch": self.data.batch or BATCH, "--seed": self.run.seed, "--threads": torch.get_num_threads(),
             **known_again(task, self.data.task),
         }  # fmt: skip
 
@@ -83,7 +83,7 @@ def find(job: Job, say: Output) -> None:
     options.require_output(job.output, ".lac", force=job.force)
     pruning, numbers = Pruning(job.rate, job.last, joint=job.joint), job.numbers
     torch.set_num_threads(job.run.threads or torch.get_num_threads())
-    task = task_for(say, job.data, {}, batch=job.data.batch_size, seed=job.run.seed)
+    task = task_for(say, job.data, {}, batch=job.data.batch or BATCH, seed=job.run.seed)
     cache = Cache(job.folder, job.labels(task), force=job.force, same=True)
     rows = list[tuple[str, Ticket]]()
     with interruptible(lambda: f"What is finished lies in {job.folder}: the same command goes on from there"):

@@ -18,7 +18,7 @@ from laconic.cli.jobs.among import labels_of as labels_of_peers
 from laconic.cli.jobs.among import meeting_of, place_of, with_peers
 from laconic.cli.jobs.layers import attending, hint_stage
 from laconic.cli.jobs.running import going_on, is_written, resumable
-from laconic.cli.jobs.tasks import batches_per_epoch, counted, evaluations, fitting, task_for, weights_of
+from laconic.cli.jobs.tasks import BATCH, batches_per_epoch, counted, evaluations, fitting, task_for, weights_of
 from laconic.cli.jobs.teaching import taught
 from laconic.cli.jobs.train_states import Kept, load, save
 from laconic.cli.jobs.workers import connected, exchange_of, heard, traffic
@@ -116,7 +116,7 @@ class Job:
     def labels(self, task: Task, wires: Wires | None) -> dict[str, str]:
         """Return what must be the same when it is resumed."""
         same = {
-            **values(self.schedule), **labels_of_workers(self.machines, wires), "--batch": self.data.batch_size,
+            **values(self.schedule), **labels_of_workers(self.machines, wires), "--batch": self.data.batch or BATCH,
             "--seed": self.run.seed, "--threads": torch.get_num_threads(), "--task": self.data.task or "",
             "--from": sha256(self.begin) if self.begin else "",
             **{f"--{key}": task.metadata.get(key, "") for key in ("net", "data")},
@@ -204,7 +204,7 @@ def _task(say: Output, job: Job) -> Task:
         DataError: for weights that are not the network's.
     """
     begun = weights_of(say, job.begin) if job.begin else Checkpoint({}, {})
-    task = task_for(say, job.data, begun.metadata, batch=job.data.batch_size, seed=job.run.seed)
+    task = task_for(say, job.data, begun.metadata, batch=job.data.batch or BATCH, seed=job.run.seed)
     if job.begin:
         apply_to(task.module, fitting(begun.params, task))
         kept = {key: text for key, text in begun.metadata.items() if key == METADATA}
