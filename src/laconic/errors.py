@@ -16,6 +16,9 @@ A bug is an ``AssertionError``; anything here is something the caller can mend.
 
 from collections.abc import Iterable
 
+NETWORK_ERRORS = (RuntimeError, TypeError, ValueError, LookupError, AttributeError)
+"""What a network may raise that does not take what it is given."""
+
 _LISTED = 8
 """Names that a message lists, at most."""
 

@@ -109,6 +109,26 @@ def test_a_file_in_which_nothing_has_changed_has_a_page(call, tmp_path):
     assert "All tensors are what they are in the checkpoint." in page.read_text(encoding="utf-8")
 
 
+def test_a_checkpoint_of_nan_is_named_and_a_mask_of_infinities_is_none(call, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    module = torch.nn.Linear(60, 30)
+    module.register_buffer("mask", torch.full((4, 4), -torch.inf).triu(1))
+    data = [(torch.randn(20, 60), torch.randint(30, (20,))) for _ in range(3)]
+    task = laconic.Task(module, data, loss=torch.nn.functional.cross_entropy, validation=data[:1])
+    monkeypatch.setitem(sys.modules, "masked", SimpleNamespace(task=lambda: task))
+    params = dict(module.state_dict())
+    save_checkpoint(tmp_path / "a.safetensors", params, {})
+    call("compress", "a.safetensors", "-o", "a.lac", "--bits", "4")
+    asked = ["--task", "masked:task", "--samples", "40"]
+    told = parsed(call("report", "a.lac", "--against", "a.safetensors", *asked, "--json"))
+    assert told["damage"]["distance"] > 0
+    save_checkpoint(tmp_path / "nan.safetensors", {**params, "bias": params["bias"] * torch.nan}, {})
+    assert run(["report", "a.lac", "--against", "nan.safetensors", *asked, "-o", "b.html"]) == 1
+    assert "NaN in bias" in capsys.readouterr().err
+    assert not (tmp_path / "b.html").exists()
+
+
 def test_a_command_of_the_page_can_be_typed_and_is_for_files_that_it_makes(call, net, files, tmp_path):
     """Grids have rows; of pruned weights and calibrated ones there are none, however small the file is."""
     other, plan = tmp_path / "my net.safetensors", tmp_path / "my plan.toml"

@@ -9,8 +9,9 @@ import laconic
 from laconic import Groups, KeepGroups, LowRank, Plan, UniformGrid
 from laconic.deploy.account import multiply_adds
 from laconic.deploy.calls import Call
-from laconic.deploy.lean import ROWS, lean, raced
+from laconic.deploy.lean import lean, raced
 from laconic.deploy.modules import stored
+from laconic.deploy.timing import ROWS
 from laconic.models.params import params_of
 
 CASES = {

@@ -18,7 +18,7 @@ from laconic.deploy.graph import graph_of
 from laconic.deploy.modules import stored
 from laconic.deploy.precision import PRECISIONS, Layer, in_integers
 from laconic.deploy.session import Session
-from laconic.deploy.timing import Time, timed
+from laconic.deploy.timing import ROWS, SECONDS, Time, timed
 from laconic.errors import ExportError, PlanError
 from laconic.format import container
 from laconic.format.codes import Code
@@ -29,12 +29,6 @@ from laconic.training.judges import Kind
 
 TOLERANCE = 1e-4
 """How far outputs of a graph in floats may be from those of the network, of the largest."""
-
-ROWS = (1, 32)
-"""Samples of the calls that are timed."""
-
-SECONDS = 1.0
-"""That the calls of each number of samples take together, with the clock running."""
 
 
 class Compressed(Protocol):

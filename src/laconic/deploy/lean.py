@@ -12,17 +12,11 @@ from torch import nn
 from laconic.deploy.calls import Call
 from laconic.deploy.modules import stored
 from laconic.deploy.shrinking import shrink
-from laconic.deploy.timing import Time, timed
+from laconic.deploy.timing import ROWS, SECONDS, Time, timed
 from laconic.errors import LaconicError, WeightsError
 from laconic.format.codes import Code
 from laconic.models.parametrized import evaluating
 from laconic.models.params import Params, apply_to, unwrapped
-
-ROWS = (1, 32)
-"""Samples of the calls that are timed."""
-
-SECONDS = 2.0
-"""That the calls of each number of samples take together, with the clock running."""
 
 
 class Lean(NamedTuple):

@@ -26,7 +26,7 @@ from laconic.deploy.narrowing import narrow
 from laconic.deploy.sizing import sized
 from laconic.deploy.slicing import cut_all, told
 from laconic.deploy.thinning import thinned
-from laconic.errors import DataError, LaconicError, WeightsError
+from laconic.errors import NETWORK_ERRORS, DataError, LaconicError, WeightsError
 from laconic.format.codes import Code
 from laconic.format.container import bits
 from laconic.models.params import apply_to, decompress, first_names, params_of, to_numpy, unwrapped
@@ -145,7 +145,7 @@ def _reference(masked: nn.Module, examples: Sequence[Example]) -> list[list[Tens
     """
     try:
         outputs = outputs_of(masked, examples)
-    except (RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
+    except NETWORK_ERRORS as error:
         raise DataError(f"the network does not run on the example: {type(error).__name__}: {error}") from error
     if not all(outputs) or not all(bool(tensor.isfinite().all()) for run in outputs for tensor in run):
         raise DataError("the network's outputs are no finite numbers, so that nothing can be compared")
@@ -177,7 +177,7 @@ class _Trial:
         """Return how far a network's outputs are from the masked one's; ∞ where it does not run."""
         try:
             return apart(self.outputs, outputs_of(network, self.examples))
-        except (RuntimeError, TypeError, ValueError, IndexError, AssertionError, AttributeError):
+        except (*NETWORK_ERRORS, AssertionError):
             return float("inf")
 
     def cut(self, emptied: Emptied, channels: Channels) -> tuple[Edits, frozenset[int]]:

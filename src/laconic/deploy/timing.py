@@ -11,6 +11,12 @@ from laconic import interrupts
 WARM, FEWEST, MOST = 3, 7, 400
 """Calls of each before the clock runs, and with it, at least and at most."""
 
+ROWS = (1, 32)
+"""Samples of the calls of a network that are timed."""
+
+SECONDS = 1.0
+"""That the calls of each number of samples take together, with the clock running."""
+
 
 @final
 @dataclass(frozen=True)

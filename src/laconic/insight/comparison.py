@@ -8,6 +8,7 @@ from typing import Any, final
 import numpy as np
 
 from laconic.format.coding import FLOATS
+from laconic.format.lossless import is_mask
 
 BINS = 41
 """Of a histogram."""
@@ -87,13 +88,18 @@ def compared(before: Mapping[str, np.ndarray], after: Mapping[str, np.ndarray]) 
         if old is None or old.shape != new.shape or new.dtype.name not in FLOATS or old.dtype.name not in FLOATS:
             continue
         w, v = old.astype(np.float64), new.astype(np.float64)
-        error, energy = float(np.square(w - v).sum()), float(np.square(w).sum())
-        snr = 10 * math.log10(energy / error) if energy > 0 and 0 < error < math.inf else None
+        error, energy = _error(w, v), float(np.square(w).sum())
+        snr = 10 * math.log10(energy / error) if 0 < energy < math.inf and 0 < error < math.inf else None
         found.append(Change(name, snr, error, 0.0, _histogram(w, v) if w.ndim > 1 and w.size else None))
     total = sum(one.error for one in found)
     return tuple(
         Change(one.name, one.snr, one.error, one.error / total if total > 0 else 0.0, one.histogram) for one in found
     )
+
+
+def _error(w: np.ndarray, v: np.ndarray) -> float:
+    """Return Σ (w − v)², float64; infinities that stayed are no error."""
+    return float(np.square(np.subtract(w, v, where=w != v, out=np.zeros_like(w))).sum())
 
 
 def signal(before: Mapping[str, np.ndarray], after: Mapping[str, np.ndarray]) -> float | None:
@@ -102,7 +108,8 @@ def signal(before: Mapping[str, np.ndarray], after: Mapping[str, np.ndarray]) ->
     for name, new in after.items():
         if name in before and new.ndim > 1 and new.dtype.name in FLOATS and before[name].shape == new.shape:
             w = before[name].astype(np.float64)
-            energy, error = energy + float(np.square(w).sum()), error + float(np.square(w - new).sum())
+            if not is_mask(w) or np.isfinite(w).all():
+                energy, error = energy + float(np.square(w).sum()), error + _error(w, new.astype(np.float64))
     return 10 * math.log10(energy / error) if energy > 0 and 0 < error < math.inf else None
 
 

@@ -16,7 +16,7 @@ from laconic.csteps.keep_groups import KeepGroups
 from laconic.csteps.keep_largest import KeepLargest
 from laconic.csteps.lossless import Lossless
 from laconic.csteps.survivors import Support
-from laconic.errors import DataError, PlanError, listed
+from laconic.errors import NETWORK_ERRORS, DataError, PlanError, listed
 from laconic.models.channels.atoms import Slot
 from laconic.models.channels.trace import traced
 from laconic.models.params import params_of, unwrapped
@@ -90,7 +90,7 @@ def coupled(plan: Plan, module: nn.Module, example: Any) -> Plan:
     params, rows = whole.params, plan.on(unwrapped(module)).resolve(whole.params, whole.names)
     try:
         groups = groups_of(module, example)
-    except (RuntimeError, TypeError, ValueError, LookupError, AttributeError) as error:
+    except NETWORK_ERRORS as error:
         raise DataError(f"the network does not run on the example: {type(error).__name__}: {error}") from error
     coupling = _sets(rows, groups)
     chosen = {name for one in coupling.sets for name in one.names}

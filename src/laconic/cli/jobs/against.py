@@ -20,8 +20,9 @@ from laconic.cli.jobs.rules import require_same_names
 from laconic.cli.jobs.tasks import fitting, opened, task_for
 from laconic.deploy.calls import Inputs
 from laconic.deploy.costing import cost_of
-from laconic.deploy.lean import ROWS, lean, raced
-from laconic.errors import LaconicError, WeightsError, listed
+from laconic.deploy.lean import lean, raced
+from laconic.deploy.timing import ROWS
+from laconic.errors import NETWORK_ERRORS, LaconicError, WeightsError, listed
 from laconic.format import container
 from laconic.format.codes import Code, DenseCode, GridCode
 from laconic.insight import bound
@@ -30,6 +31,7 @@ from laconic.insight.grids import yardsticks
 from laconic.insight.report import Cost, Damage, Dot, Harm, Mend, Plane, Report, grouped
 from laconic.insight.stages import stages
 from laconic.models.counting import counted
+from laconic.models.directories import bytes_of
 from laconic.models.params import Arrays, Params, all_of, to_torch
 from laconic.models.ties import untied
 from laconic.plans.mending import Mended, mended, plan_of, size_with
@@ -45,8 +47,6 @@ _FOLDED = (
 )
 _TIMES = "How long a call takes is not measured; `--time` does."
 _CALLS = " or ".join(map(str, ROWS))
-_FAILURES = (LaconicError, RuntimeError, ValueError, TypeError, LookupError, AttributeError)
-"""What a network may raise that wants other numbers of samples."""
 
 
 @final
@@ -67,11 +67,12 @@ class Beside:
         """Return the checkpoint, with network and data where they are named."""
         torch.set_num_threads(self.run.threads or torch.get_num_threads())
         checkpoint = opened(say, self.against, self.key)
-        strange = [name for name, tensor in checkpoint.params.items() if not bool(torch.isfinite(tensor).all())]
-        if strange and self.subject.named:
-            raise WeightsError(f"{self.against}: not finite, so that outputs say nothing: {listed(strange)}")
         task = None
         if self.subject.named:
+            floats = [(name, tensor) for name, tensor in checkpoint.params.items() if tensor.is_floating_point()]
+            strange = [name for name, tensor in floats if bool(tensor.float().isnan().any())]
+            if strange:
+                raise WeightsError(f"{self.against}: NaN in {listed(strange)}, so that outputs say nothing")
             task = task_for(say, self.subject, checkpoint.metadata, seed=self.run.seed, augmented=False)
         return Reference(self, dict(checkpoint.params), task)
 
@@ -110,7 +111,7 @@ class Reference:
         require_same_names(self.params, after, source, self.beside.against)
         missing = {part: how for part, how in report.missing.items() if part not in ("error", "weights", "stages")}
         if not report.stages:
-            size = self.beside.against.stat().st_size
+            size = bytes_of(self.beside.against)
             report = replace(report, stages=stages(report.pieces, report.account, size))
         norms = folded_norms(self.params, after)
         if self.task is None:
@@ -212,12 +213,12 @@ class _Network:
         told = Damage(UNITS[blame.outputs.kind], blame.outputs.samples, distance, harms, rows, together, command, text)
         missing = {part: how for part, how in report.missing.items() if part not in ("damage", "costs")}
         missing |= {} if beside.time else {"times": _TIMES}
-        whole = report.account.reference_bytes or beside.against.stat().st_size
+        whole = report.account.reference_bytes or bytes_of(beside.against)
         costs: tuple[Cost, ...] = (Cost("bytes", whole, report.account.file_bytes, "of the files"),)
         try:
             costs += self._costs(say)
             costs += self._times(say, beside.run.seed) if beside.time else ()
-        except _FAILURES as error:
+        except (LaconicError, *NETWORK_ERRORS) as error:
             missing["times"] = f"Not found out, for the network does not run on {_CALLS} inputs: {error}."
         return replace(report, damage=told, costs=costs, missing=missing), text
 

@@ -11,7 +11,7 @@ from torch import nn
 from laconic.cli.console import Output, in_bytes, table
 from laconic.cli.jobs.tasks import opened, task_for
 from laconic.cli.options import Run, Subject, require_output
-from laconic.errors import DataError
+from laconic.errors import NETWORK_ERRORS, DataError
 from laconic.format import container
 from laconic.format.codes import Code
 from laconic.format.compact import compact
@@ -32,9 +32,6 @@ from laconic.training.task import Task, mode
 
 _SAMPLES = 8
 """Samples of a batch that are tried, at most."""
-
-_FAILURES = (RuntimeError, TypeError, ValueError, LookupError, AttributeError)
-"""What a network may raise that does not take what it is given."""
 
 
 def shrink(
@@ -90,11 +87,11 @@ class Example(NamedTuple):
         few = type(batch)(part[:_SAMPLES] for part in batch) if isinstance(batch, tuple | list) else batch
         try:
             return cls(task.module, _arguments(task, few), size_of(few))
-        except _FAILURES:
+        except NETWORK_ERRORS:
             pass
         try:
             return cls(task.module, _arguments(task, batch), size_of(batch))
-        except _FAILURES as error:
+        except NETWORK_ERRORS as error:
             raise DataError(f"the network does not run on a batch of its task: {error}") from error
 
 
